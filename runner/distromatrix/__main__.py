@@ -1,0 +1,6 @@
+"""`python -m distromatrix`."""
+
+from distromatrix.cli import main
+
+if __name__ == "__main__":
+    main()

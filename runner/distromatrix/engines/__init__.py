@@ -1,0 +1,1 @@
+"""Engines: what opens machines."""

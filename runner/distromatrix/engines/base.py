@@ -1,0 +1,258 @@
+"""What an engine is, for everyone who uses one.
+
+An `Engine` opens machines from images, keeps images, stages the product, and finds what dead
+runs left behind. Docker is one; the fake one of the tests is another; guests come later. One
+contract suite (`tests/contract`) holds all of them to what is written here.
+
+All methods are safe to call from several threads. All of them raise
+`EngineUnavailableError` when the engine does not answer (within `API_TIMEOUT` seconds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from distromatrix.model import Kept
+
+API_TIMEOUT = 60.0
+
+# Labels on everything we make. What carries LABEL_RUN belongs to the run whose folder
+# LABEL_FOLDER names, on the host LABEL_HOST; it is alive as long as that folder's lock is held.
+LABEL_RUN = "distromatrix.run"
+LABEL_FOLDER = "distromatrix.folder"
+LABEL_HOST = "distromatrix.host"
+LABEL_CELL = "distromatrix.cell"
+# Labels on images. `kind` is base | prepared.
+LABEL_KIND = "distromatrix.kind"
+LABEL_DISTRO = "distromatrix.distro"
+LABEL_SOURCE = "distromatrix.source"
+LABEL_KEY = "distromatrix.key"
+
+OnOutput = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What a plan, a scheduler and `doctor` want to know of an engine."""
+
+    name: str  # docker
+    product: str  # Docker | Podman
+    version: str
+    api_version: str
+    cpus: int
+    memory: int
+    arch: str
+    storage_driver: str
+    cgroup_version: str
+    rootless: bool
+    local: bool  # its host is this host
+    data_root: str  # its data folder on its own host, or ""
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version} (API {self.api_version})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """What to open. `name` is unique on the engine, of letters, digits, `-`, `_` and `.`,
+    and begins with `distromatrix-`. `user` is `root` or `UID:GID` (numbers)."""
+
+    name: str
+    image: str  # an id or tag in the engine's image store
+    labels: Mapping[str, str] = field(default_factory=dict)
+    user: str = "root"
+    cpus: float = 1.0
+    memory: int = 2 * 1024**3
+    pids: int = 4096
+    network: bool = True
+    privileges: tuple[str, ...] = ()
+    hostname: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a command ended. `status` is that of the shell (128+n for a signal), or None when
+    it was stopped by its timeout; then `hung` names the commands that were running."""
+
+    status: int | None
+    seconds: float
+    hung: str = ""
+
+    @property
+    def timed_out(self) -> bool:
+        """True when its timeout stopped it."""
+        return self.status is None
+
+
+class Machine(Protocol):
+    """One opened container or guest. It needs POSIX sh and nothing else of ours."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the engine."""
+        ...
+
+    @property
+    def product(self) -> str:
+        """Path in the machine of the private writable copy of the product ('' if none)."""
+        ...
+
+    @property
+    def out(self) -> str:
+        """Path in the machine of a folder, writable by its user, that holds an empty folder
+        `artifacts` and what the suite leaves for us ('' if no product was staged)."""
+        ...
+
+    def run(
+        self,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float | None = None,
+        output: OnOutput | None = None,
+    ) -> Exit:
+        """Run `script` under `sh -e`, stdin /dev/null, as the machine's user.
+
+        `output` gets stdout and stderr, merged in the order they were written, as they come,
+        from one thread. After a timeout the whole machine has been killed (`get` still
+        works). Raises MachineGoneError (with `oom`) when the machine ends meanwhile.
+        One command at a time.
+        """
+        ...
+
+    def put(self, tar: bytes | BinaryIO, path: str) -> None:
+        """Extract a tar stream below the folder `path` (which exists)."""
+        ...
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """A tar stream of `path`, its last segment as top-level name. Works on a killed
+        machine. Raises FileNotFoundError. What comes is not to be trusted."""
+        ...
+
+    def disk_free(self) -> int | None:
+        """Bytes left where its product or root lives; None when that cannot be known."""
+        ...
+
+    def kill(self) -> None:
+        """End every process in it at once; never raises. `get` still works."""
+        ...
+
+    def keep(self) -> Kept:
+        """Let it stay after the run, idle, as a kept machine; close() does nothing after."""
+        ...
+
+    def close(self) -> None:
+        """Remove it and all that was made for it. May be called twice. Never raises: what
+        could not be removed carries our labels and is found by `leftovers`."""
+        ...
+
+
+class Stage(Protocol):
+    """The product, put once where the engine's machines can have private copies of it.
+    The cost of a copy does not grow with the product's size where `strategy` is overlay."""
+
+    @property
+    def strategy(self) -> str:
+        """overlay | archive."""
+        ...
+
+    def close(self) -> None:
+        """Remove it, unless kept machines stand on it. May be called twice; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image in an engine's store. `created` is when it was made or last pulled by us."""
+
+    id: str
+    tag: str
+    labels: Mapping[str, str]
+    created: float
+    size: int = 0
+
+
+class ImageStore(Protocol):
+    """The images of an engine. Tags of ours begin with `distromatrix/`."""
+
+    def find(self, tag: str) -> Image | None:
+        """The image of that tag or id, or None."""
+        ...
+
+    def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
+        """Pull `ref` from its registry and tag it `tag` as well, `created` = now.
+        One attempt. Raises PullError."""
+        ...
+
+    def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
+        """Make an image out of a root filesystem tarball (plain or gzip)."""
+        ...
+
+    def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
+        """Make an image of a machine's present root filesystem."""
+        ...
+
+    def list(self) -> tuple[Image, ...]:
+        """All images with a tag of ours."""
+        ...
+
+    def remove(self, tag: str) -> None:
+        """Remove that tag, and the image if nothing else uses it. No error if absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that carries our labels: a machine or a volume. `kept`: on purpose."""
+
+    kind: str  # container | volume
+    name: str
+    run: str
+    folder: str
+    host: str
+    kept: bool
+    created: float
+
+
+class Engine(Protocol):
+    """Opens machines."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in plans and reports: docker, fake, vagrant, …"""
+        ...
+
+    @property
+    def images(self) -> ImageStore:
+        """Its images."""
+        ...
+
+    def facts(self) -> EngineFacts:
+        """What it is. Raises EngineUnavailableError with what to do about it."""
+        ...
+
+    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> Stage:
+        """Put the product's snapshot (a tar file whose members lie below `product/`) where
+        machines can copy it from. `image` is any image with `sh`, for helpers."""
+        ...
+
+    def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
+        """Open a machine, with a private copy of the staged product, owned by its user.
+        Raises CannotStartError when that image cannot start, whatever one tries."""
+        ...
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """All that carries our labels, of living runs too; the caller decides."""
+        ...
+
+    def remove(self, leftover: Leftover) -> None:
+        """Remove it, by force. No error if it is gone already."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Machines and stages stay as they are."""
+        ...

@@ -1,0 +1,114 @@
+"""What can go wrong, each with the exit code it ends in.
+
+Only `distromatrix.cli.main` turns one of these into an exit; nothing else calls `sys.exit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_INPUT = 2
+EXIT_NOTHING_SELECTED = 3
+EXIT_INFRASTRUCTURE = 69  # EX_UNAVAILABLE of sysexits.h
+
+
+class DistromatrixError(Exception):
+    """Base of all errors that a user can meet: `str()` of it is one printable line or more."""
+
+    exit_code: ClassVar[int] = EXIT_INPUT
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing wrong in one place of the input. Lines and columns count from 1; 0 is unknown."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class InputError(DistromatrixError):
+    """The input is wrong. Carries every fault found, in the order of the files' lines."""
+
+    def __init__(self, *faults: Fault | str) -> None:
+        self.faults = tuple(f if isinstance(f, Fault) else Fault("", 0, 0, f) for f in faults)
+        super().__init__("\n".join(str(f).removeprefix(": ") for f in self.faults))
+
+
+class NothingSelectedError(DistromatrixError):
+    """A selector matched no cell (exit 3, nothing started)."""
+
+    exit_code = EXIT_NOTHING_SELECTED
+
+
+class InfrastructureError(DistromatrixError):
+    """The infrastructure broke, not the product. Base of everything that makes an `error` cell.
+
+    `transient` says whether trying again can help (`--retries`).
+    """
+
+    exit_code = EXIT_INFRASTRUCTURE
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class EngineUnavailableError(InfrastructureError):
+    """No engine answers: not installed, not started, no rights, or gone in the middle of a run."""
+
+
+class MachineGoneError(InfrastructureError):
+    """A machine ended under our hands. `oom`: its own memory limit ended it, which is no
+    fault of the infrastructure but of what ran in it."""
+
+    def __init__(self, message: str, *, oom: bool = False) -> None:
+        super().__init__(message)
+        self.oom = oom
+
+
+class CannotStartError(InfrastructureError):
+    """A machine could not be started from an image: no `sh` in it, wrong architecture, …"""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)
+
+
+class ImageError(InfrastructureError):
+    """An image could not be had, or its prepared layer not be built.
+
+    `phase` is the phase of the cell that this breaks; `log` is what the failing tool printed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: Literal["image", "packages", "prepare"] = "image",
+        log: str = "",
+        transient: bool = False,
+    ) -> None:
+        super().__init__(message, transient=transient)
+        self.phase = phase
+        self.log = log
+
+
+PullFailure = Literal["unreachable", "rate-limit", "denied", "not-found", "other"]
+
+
+class PullError(ImageError):
+    """A registry did not give an image. Only `unreachable` lets the next source be tried:
+    what is tested must not change in silence because of a rate limit or a wrong name."""
+
+    def __init__(self, kind: PullFailure, message: str) -> None:
+        super().__init__(message, transient=kind in ("unreachable", "other"))
+        self.kind: PullFailure = kind

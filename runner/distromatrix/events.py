@@ -1,0 +1,113 @@
+"""What an execution tells the world, in order, as plain data.
+
+The executor emits these, the journal writes each as one JSON line, and every report is made
+from them alone; nothing else flows from the executor to a report. `time` is in seconds since
+the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import time
+from typing import Literal
+
+from distromatrix.model import CellResult, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """First event of a run. The plan itself is in `plan.json` of the run's folder. On
+    `--resume` the journal holds one of these for each start."""
+
+    run: str
+    cells: tuple[str, ...]  # ids that will run now, in order
+    jobs: int
+    engine: str  # e.g. "docker 20.10.24 (API 1.41)"
+    command: str = ""  # the command line that began it, for 'run that again'
+    time: float = field(default_factory=time)
+    type: Literal["run-started"] = "run-started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageProgress:
+    """An image is being had for a distro: `text` is one line (`pulling …`, `bootstrapping …`,
+    `installing packages`, `ready in 12 s`)."""
+
+    distro: str
+    text: str
+    time: float = field(default_factory=time)
+    type: Literal["image-progress"] = "image-progress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellStarted:
+    """A cell's work begins (again, when `attempt` > 1)."""
+
+    cell: str
+    attempt: int = 1
+    time: float = field(default_factory=time)
+    type: Literal["cell-started"] = "cell-started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPhase:
+    """A cell enters a phase."""
+
+    cell: str
+    phase: Phase
+    time: float = field(default_factory=time)
+    type: Literal["cell-phase"] = "cell-phase"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutput:
+    """The last line that a cell printed, printable and masked, at most a few a second.
+    For the live board only: not written to the journal."""
+
+    cell: str
+    line: str
+    time: float = field(default_factory=time)
+    type: Literal["cell-output"] = "cell-output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFinished:
+    """A cell has its verdict. `log` is the path of its log relative to the run's folder."""
+
+    result: CellResult
+    log: str = ""
+    time: float = field(default_factory=time)
+    type: Literal["cell-finished"] = "cell-finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """One line that the user should see."""
+
+    text: str
+    time: float = field(default_factory=time)
+    type: Literal["warned"] = "warned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """Last event of a run that came to its end (also an interrupted one)."""
+
+    verdict: str
+    exit_code: int
+    seconds: float
+    interrupted: str = ""
+    time: float = field(default_factory=time)
+    type: Literal["run-finished"] = "run-finished"
+
+
+Event = (
+    RunStarted
+    | ImageProgress
+    | CellStarted
+    | CellPhase
+    | CellOutput
+    | CellFinished
+    | Warned
+    | RunFinished
+)

@@ -1,0 +1,366 @@
+"""The words of distromatrix as plain, frozen data. No behaviour beyond what follows from it.
+
+Durations are in seconds, sizes in bytes, points in time in seconds since the epoch (UTC),
+unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+Family = Literal["debian", "rhel", "suse", "arch", "alpine", "void", "other"]
+PackageManagerName = Literal["apt", "dnf", "zypper", "pacman", "apk", "xbps", "none"]
+Libc = Literal["glibc", "musl"]
+BootstrapTool = Literal["mmdebstrap"]
+HostOrNone = Literal["host", "none"]
+
+
+class Verdict(StrEnum):
+    """What is said of a cell or a run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+
+class Phase(StrEnum):
+    """Where in a cell's life something happened, in order."""
+
+    IMAGE = "image"
+    PACKAGES = "packages"
+    PREPARE = "prepare"
+    SETUP = "setup"
+    RUN = "run"
+    COLLECT = "collect"
+
+
+# --- distros -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """An image from a registry, by its full reference."""
+
+    ref: str
+    refresh: float = 7 * 86400.0
+    kind: Literal["pull"] = "pull"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """An image built from the distribution's own package mirror."""
+
+    tool: BootstrapTool
+    suite: str
+    options: tuple[str, ...] = ()
+    refresh: float = 7 * 86400.0
+    kind: Literal["bootstrap"] = "bootstrap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A root filesystem tarball, looked for beside the distro's file and in
+    `$DISTROMATRIX_ARCHIVES` (folders, separated by `:`)."""
+
+    file: str
+    sha256: str
+    kind: Literal["archive"] = "archive"
+
+
+ImageSource = Pull | Bootstrap | Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distro:
+    """One release of one Linux distribution, as its YAML file says (`like:` resolved)."""
+
+    name: str
+    title: str
+    family: Family
+    package_manager: PackageManagerName
+    libc: Libc
+    image: tuple[ImageSource, ...]
+    arch: tuple[str, ...] = ("x86_64", "aarch64")
+    eol: date | None = None
+    verified: date | None = None
+    like: str | None = None
+    guest: Mapping[str, object] | None = None
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    file: Path = Path()
+
+
+# --- matrix --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A capability that not every machine has; `version` is a constraint such as `>=6.1`."""
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """What is cached as an image layer on top of the packages. `files` are globs from the
+    product's root; their contents are part of the layer's key."""
+
+    run: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """A named command that tests the product, with what it needs."""
+
+    name: str
+    run: str
+    packages: tuple[str, ...] = ()
+    prepare: Prepare | None = None
+    setup: str | None = None
+    restore: str | None = None
+    debug: str | None = None
+    timeout: float = 1800.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    privileges: tuple[str, ...] = ()
+    cases: bool = False
+    user: str = "root"
+    cpus: float = 1.0
+    memory: int = 2 * 1024**3
+    network: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A named set of environment variables and packages that multiplies the suites it names."""
+
+    name: str
+    suites: tuple[str, ...] = ("*",)
+    env: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What holds for the cells that all its globs match. Of `skip` and `expect` the first
+    match counts; additions add up. `where` is `file:line:column`."""
+
+    distro: str = "*"
+    suite: str = "*"
+    variant: str | None = None
+    skip: str | None = None
+    expect: Literal["fail"] | None = None
+    reason: str = ""
+    until: date | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    setup: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What is tested: an absolute folder; `git`: its `.git` comes along."""
+
+    path: Path
+    git: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """A loaded and checked matrix file. `ca_bundle` is `host`, `none` or a path.
+    `warnings` are lines for the user (an expired distro, a lapsed rule, …)."""
+
+    file: Path
+    root: Path
+    product: Product
+    distros: tuple[Distro, ...]
+    suites: tuple[Suite, ...]
+    variants: tuple[Variant, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    ca_bundle: str = "none"
+    index: HostOrNone = "none"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What the plan must know of this host; plain data, gathered before. `today` decides
+    which rules have lapsed. `meets` are the needs that the host's GPU and devices can meet."""
+
+    arch: str
+    cpus: int
+    memory: int
+    today: date
+    kernel: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which cells of the matrix are wanted: globs by path segment; none means all."""
+
+    selectors: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    timeout: float | None = None  # instead of every suite's own
+
+
+# --- plan ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One entry of the matrix with all that is needed to run it. `engine` is None when it
+    will not run; then `verdict` is `skipped` and `reason` says why."""
+
+    id: str
+    distro: str
+    suite: str
+    variant: str | None = None
+    engine: str | None
+    reason: str
+    verdict: Verdict | None = None
+    unmet: bool = False  # skipped for a need that nothing here meets: the run exits 1
+    expect_fail: str | None = None  # the reason why a failure is expected
+    run: str
+    setup: tuple[str, ...] = ()
+    restore: str | None = None
+    debug: str | None = None
+    packages: tuple[str, ...] = ()  # native names
+    prepare: Prepare | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 1800.0
+    user: str = "root"
+    cpus: float = 1.0
+    memory: int = 2 * 1024**3
+    network: bool = True
+    needs: tuple[Need, ...] = ()
+    privileges: tuple[str, ...] = ()
+    cases: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded:
+    """A cell that the selectors left out."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The cells, each with the engine chosen for it and the reason; pure data that can be
+    stored and read back (`--resume`)."""
+
+    matrix: Path
+    root: Path
+    product: Product
+    cells: tuple[Cell, ...]
+    excluded: tuple[Excluded, ...] = ()
+    distros: tuple[Distro, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    ca_bundle: str = "none"
+    index: HostOrNone = "none"
+    warnings: tuple[str, ...] = ()
+
+    def distro(self, name: str) -> Distro:
+        """The distro of that name. Raises KeyError."""
+        for distro in self.distros:
+            if distro.name == name:
+                return distro
+        raise KeyError(name)
+
+
+# --- results -------------------------------------------------------------------------------
+
+CaseStatus = Literal["passed", "failed", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test inside a cell, as the product's own test tool reports it. `text` is its
+    failure's own text, bounded."""
+
+    name: str  # classname::name, or name alone
+    status: CaseStatus
+    seconds: float = 0.0
+    message: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseCounts:
+    """How many cases a cell reported, by outcome (`failed` includes JUnit's errors)."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.passed + self.failed + self.skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsed:
+    """Which image a cell ran on: the kind of source, and the base image's id."""
+
+    source: str  # pull | bootstrap | archive
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A machine that stays after the run, with the commands that enter and remove it."""
+
+    name: str
+    enter: str
+    remove: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
+    already masked and made printable; `failing` the failed cases (bounded)."""
+
+    id: str
+    verdict: Verdict
+    phase: Phase | None = None
+    engine: str | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    image: ImageUsed | None = None
+    cases: CaseCounts | None = None
+    failing: tuple[Case, ...] = ()
+    tail: tuple[str, ...] = ()
+    attempts: int = 1
+    kept: Kept | None = None
+    unmet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One execution of a plan. `exit_code` is what the process ends with."""
+
+    run: str
+    folder: Path
+    verdict: Verdict
+    exit_code: int
+    cells: tuple[CellResult, ...]
+    seconds: float = 0.0
+    interrupted: str = ""  # SIGINT | SIGTERM, or empty
