@@ -1,0 +1,256 @@
+"""One cell, from its image to its verdict. `run_cell` is the map: the steps in their order."""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distromatrix.collect.artifacts import extract
+from distromatrix.collect.junit import CollectError, read_cases
+from distromatrix.collect.log import CellLog, Masker
+from distromatrix.engines.base import (
+    LABEL_CELL,
+    Engine,
+    Exit,
+    Machine,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+from distromatrix.events import CellOutput, CellPhase, Event
+from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.images import Prepared
+from distromatrix.model import Case, CaseCounts, Cell, CellResult, Kept, Phase, Verdict
+from distromatrix.verdicts import cell_verdict
+
+DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
+TAIL_LINES = 40
+FAILING_CASES = 200
+HOOK_TIMEOUT = 300.0
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all cells of a run share."""
+
+    engine: Engine
+    slots: Slots
+    emit: Callable[[Event], None]
+    masker: Callable[[], Masker]
+    environment: Mapping[str, str]  # handed over by the host; a cell's own wins
+    secrets: Mapping[str, str]  # pass_env; wins over a cell's own
+    labels: Mapping[str, str]
+    run: str
+    keep: str  # never | failed | always
+    opened: Callable[[Machine], None]
+    close: Callable[[Machine], None]
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What one attempt at a cell has come to so far."""
+
+    phase: Phase = Phase.SETUP
+    exit: Exit | None = None
+    counts: CaseCounts | None = None
+    failing: tuple[Case, ...] = ()
+    collect_fault: str = ""
+    kept: Kept | None = None
+
+
+def run_cell(
+    cell: Cell, prepared: Prepared, stage: Stage, folder: Path, around: Surroundings, attempt: int
+) -> CellResult:
+    """Run one cell once. Infrastructure faults are raised (InfrastructureError), so that the
+    caller can try again; everything else is in the result. Raises Cancelled."""
+    tried = _Tried()
+    began = time.monotonic()
+
+    def show(line: str) -> None:
+        around.emit(CellOutput(cell=cell.id, line=line))
+
+    try:
+        with (
+            CellLog(folder / "log.txt", around.masker(), show) as log,
+            _machine(cell, prepared, stage, around, attempt) as machine,
+            around.slots.hold(cell),
+        ):
+            began = time.monotonic()
+            _test(cell, machine, log, tried, around)
+            _hooks(cell, machine, log, tried, around)
+            _collect(cell, machine, folder, tried, around)
+            result = _judge(cell, prepared, tried, log, attempt)
+            if _wanted(around.keep, result):
+                result = replace(result, kept=machine.keep())
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise InfrastructureError(
+                f"{error.filename or folder}: {error.strerror}", transient=False
+            ) from error
+        raise
+    return replace(result, seconds=round(time.monotonic() - began, 3))
+
+
+@contextmanager
+def _machine(
+    cell: Cell, prepared: Prepared, stage: Stage, around: Surroundings, attempt: int
+) -> Iterator[Machine]:
+    name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{around.run}-{cell.id}-{attempt}")
+    spec = MachineSpec(
+        name=name,
+        image=prepared.image.id,
+        labels={**around.labels, LABEL_CELL: cell.id},
+        user=prepared.user,
+        cpus=cell.cpus,
+        memory=cell.memory,
+        network=cell.network,
+        privileges=cell.privileges,
+    )
+    machine = around.engine.open(spec, stage)
+    around.opened(machine)
+    try:
+        yield machine
+    finally:
+        around.close(machine)
+
+
+def _environment(cell: Cell, machine: Machine, around: Surroundings) -> dict[str, str]:
+    return {
+        **around.environment,
+        **cell.env,
+        **around.secrets,
+        "DISTROMATRIX_CELL": cell.id,
+        "DISTROMATRIX_DISTRO": cell.distro,
+        "DISTROMATRIX_ENGINE": around.engine.name,
+        "DISTROMATRIX_JUNIT": f"{machine.out}/junit.xml",
+        "DISTROMATRIX_ARTIFACTS": f"{machine.out}/artifacts",
+    }
+
+
+def _test(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
+    """`setup`, then `run`, within the suite's one timeout."""
+    left = cell.timeout
+    env = _environment(cell, machine, around)
+    steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
+    for phase, script in steps:
+        tried.phase = phase
+        around.emit(CellPhase(cell=cell.id, phase=phase))
+        if cell.setup:
+            log.note(f"--- {phase}")
+        try:
+            tried.exit = machine.run(
+                script, env=env, cwd=machine.product, timeout=left, output=log.write
+            )
+        except MachineGoneError as gone:
+            if not gone.oom:
+                raise
+            tried.exit = Exit(status=137, seconds=0.0, oom=True)
+        left = max(0.1, left - tried.exit.seconds)
+        if tried.exit.timed_out:
+            log.note(f"--- timed out after {cell.timeout:g} s; it ran: {tried.exit.hung}")
+        if tried.exit.status != 0:
+            _blame_the_disk(machine, tried.exit)
+            return
+
+
+def _blame_the_disk(machine: Machine, ended: Exit) -> None:
+    """A failure on a full disk says nothing of the product."""
+    if ended.timed_out or ended.oom:
+        return
+    free = machine.disk_free()
+    if free is not None and free < DISK_FULL:
+        raise InfrastructureError(
+            f"the engine's disk is full: {free // 1024} KiB left", transient=False
+        )
+
+
+def _hooks(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
+    """`debug` after a failure, then `restore` in any case; neither changes the verdict."""
+    ended = tried.exit
+    if ended is None or ended.timed_out or ended.oom:
+        return
+    for name, script, due in (
+        ("debug", cell.debug, ended.status != 0),
+        ("restore", cell.restore, True),
+    ):
+        if script and due:
+            log.note(f"--- {name}")
+            env = _environment(cell, machine, around)
+            machine.run(
+                script, env=env, cwd=machine.product, timeout=HOOK_TIMEOUT, output=log.write
+            )
+
+
+def _collect(
+    cell: Cell, machine: Machine, folder: Path, tried: _Tried, around: Surroundings
+) -> None:
+    """Bring back what the suite left, and read its cases. Nothing of it is trusted."""
+    if tried.phase is not Phase.RUN:
+        return
+    around.emit(CellPhase(cell=cell.id, phase=Phase.COLLECT))
+    junit = folder / "junit.xml"
+    try:
+        with suppress(FileNotFoundError):
+            got = extract(machine.get(machine.out), folder)
+            if got.refused:
+                tried.collect_fault = f"artifacts: {got.refused[0]}"
+        if junit.exists():
+            report = read_cases(junit)
+            tried.counts = report.counts
+            failing = [c for c in report.cases if c.status in ("failed", "error")]
+            tried.failing = tuple(_clean(c, around.masker()) for c in failing[:FAILING_CASES])
+    except CollectError as fault:
+        tried.collect_fault = str(fault)
+
+
+def _clean(case: Case, masker: Masker) -> Case:
+    return replace(
+        case,
+        name=masker.mask(case.name),
+        message=masker.mask(case.message),
+        text=masker.mask(case.text),
+    )
+
+
+def _judge(
+    cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int
+) -> CellResult:
+    ended = tried.exit
+    timed_out = ended is not None and ended.timed_out
+    verdict, phase, reason = cell_verdict(
+        status=ended.status if ended else None,
+        timed_out_after=cell.timeout if timed_out else None,
+        hung=ended.hung if ended else "",
+        oom=ended.oom if ended else False,
+        phase=tried.phase,
+        names_junit="DISTROMATRIX_JUNIT" in cell.run,
+        counts=tried.counts,
+        collect_fault=tried.collect_fault,
+        expect_fail=cell.expect_fail,
+    )
+    return CellResult(
+        id=cell.id,
+        verdict=verdict,
+        phase=phase,
+        engine=cell.engine,
+        reason=reason,
+        image=prepared.used,
+        cases=tried.counts,
+        failing=tried.failing,
+        tail=log.tail(TAIL_LINES),
+        attempts=attempt,
+    )
+
+
+def _wanted(keep: str, result: CellResult) -> bool:
+    bad = result.verdict in (Verdict.FAILED, Verdict.XPASSED, Verdict.ERROR)
+    return keep == "always" or (keep == "failed" and bad)
+
+
+__all__ = ["Cancelled", "CannotStartError", "Surroundings", "run_cell"]

@@ -1,0 +1,75 @@
+"""How much may run at once: what cells declare, against what the machine has."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+from distromatrix.model import Cell
+
+MEMORY_SHARE = 0.9  # of the engine's memory may be promised to cells
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: the run is ending
+    """Raised in a waiting worker when the run ends early."""
+
+
+class Slots:
+    """Places for cells under test, handed out in the order in which they were asked for.
+
+    `jobs` bounds how many; None leaves that to the cells' cpus. Memory is always bounded.
+    A cell that declares more than there is runs alone.
+    """
+
+    def __init__(self, jobs: int | None, cpus: float, memory: int) -> None:
+        self._jobs = jobs
+        self._cpus = cpus
+        self._memory = memory * MEMORY_SHARE
+        self._taken: list[Cell] = []
+        self._queue: deque[object] = deque()
+        self._changed = Condition()
+        self._cancelled = False
+
+    @property
+    def most(self) -> int:
+        """The most cells that can be under test at once."""
+        return self._jobs or max(1, int(self._cpus))
+
+    @contextmanager
+    def hold(self, cell: Cell) -> Iterator[None]:
+        """Wait for a place, hold it, give it back. Raises Cancelled."""
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            self._changed.wait_for(
+                lambda: self._cancelled or (self._queue[0] is ticket and self._fits(cell))
+            )
+            self._queue.remove(ticket)
+            if self._cancelled:
+                self._changed.notify_all()
+                raise Cancelled
+            self._taken.append(cell)
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken.remove(cell)
+                self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Let everyone who waits go with Cancelled."""
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def _fits(self, cell: Cell) -> bool:
+        if not self._taken:
+            return True
+        if sum(c.memory for c in self._taken) + cell.memory > self._memory:
+            return False
+        if self._jobs is not None:
+            return len(self._taken) < self._jobs
+        return sum(c.cpus for c in self._taken) + cell.cpus <= self._cpus
