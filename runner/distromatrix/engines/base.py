@@ -75,11 +75,13 @@ class MachineSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """How a command ended. `status` is that of the shell (128+n for a signal), or None when
-    it was stopped by its timeout; then `hung` names the commands that were running."""
+    it was stopped by its timeout; then `hung` names the commands that were running. `oom`:
+    it failed and meanwhile the machine's memory limit killed a process in it."""
 
     status: int | None
     seconds: float
     hung: str = ""
+    oom: bool = False
 
     @property
     def timed_out(self) -> bool:
