@@ -1,0 +1,1 @@
+"""What comes out of a machine, made safe: output, JUnit files, artifacts."""

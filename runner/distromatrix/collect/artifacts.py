@@ -1,0 +1,279 @@
+"""Unpacks what a machine hands back. The archive may be hostile: nothing is written outside
+the destination, nothing is followed, everything is bounded."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import normpath
+from typing import Protocol
+
+from distromatrix.collect.errors import CollectError
+from distromatrix.collect.log import write_all
+from distromatrix.collect.text import one_line
+from distromatrix.errors import InfrastructureError
+
+LIMIT_BYTES = 1024**3
+LIMIT_FILES = 100_000
+_MAX_DEPTH = 64  # folders in folders
+_MAX_HEADER = 4 * 1024 * 1024  # bytes of one member's headers; real ones have some KiB
+_MAX_REFUSED = 100
+_CHUNK = 1024 * 1024
+_READ_AHEAD = 256 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """What was unpacked. `refused`: one line for each thing that a well-meant archive does
+    not hold, or that was too much; `skipped`: symbolic links that would have stayed inside."""
+
+    files: int
+    bytes: int
+    refused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def extract(
+    chunks: Iterable[bytes],
+    dest: Path,
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    limit_files: int = LIMIT_FILES,
+    strip: str = "out",
+    only: tuple[str, ...] = ("junit.xml", "artifacts"),
+) -> Extracted:
+    """Unpack a tar stream below the folder `dest`, without its top-level folder `strip`.
+
+    Only what is called, or lies below, a name of `only` is taken. Regular files and folders
+    come out, hard links as copies, with plain modes, owned by whoever called (also through
+    sudo). Files that are there are replaced, never followed. Raises CollectError when the
+    archive is unreadable, InfrastructureError when the disk is full, and whatever `chunks`
+    raises.
+    """
+    dest.mkdir(parents=True, exist_ok=True)
+    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only)
+    try:
+        unpacker.run(_Stream(chunks))
+    except (tarfile.TarError, EOFError) as error:
+        raise CollectError(f"the archive of artifacts is unreadable: {one_line(str(error))}") from (
+            error
+        )
+    finally:
+        unpacker.close()
+    return Extracted(
+        files=unpacker.files,
+        bytes=unpacker.bytes,
+        refused=tuple(unpacker.refused),
+        skipped=tuple(unpacker.skipped),
+    )
+
+
+class _RefusedError(Exception):
+    """One member is not taken; the next one may be."""
+
+
+class _LimitError(Exception):
+    """Enough: nothing more is taken."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Stream(io.RawIOBase):
+    """The chunks as a file. `budget` bounds what tarfile may read before the next member: it
+    reads headers whole, however big they claim to be."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = b""
+        self.budget = _MAX_HEADER
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._left:
+            try:
+                self._left = next(self._chunks)
+            except StopIteration:
+                return b""
+        data = self._left[:size] if size >= 0 else self._left
+        self._left = self._left[len(data) :]
+        self.budget -= len(data)
+        if self.budget < 0:
+            raise CollectError("the archive of artifacts is refused: a header of it is too big")
+        return data
+
+
+class _Unpacker:
+    """One extraction. All paths are walked from `dest`'s descriptor, without following."""
+
+    def __init__(
+        self, dest: Path, limit_bytes: int, limit_files: int, strip: str, only: tuple[str, ...]
+    ) -> None:
+        self._dest = dest
+        self._limit_bytes = limit_bytes
+        self._limit_files = limit_files
+        self._strip = strip
+        self._only = only
+        self._owner = _caller()
+        self._root = os.open(dest, _FOLDER)
+        self._seen = 0
+        self.files = self.bytes = 0
+        self.refused: list[str] = []
+        self.skipped: list[str] = []
+
+    def close(self) -> None:
+        os.close(self._root)
+
+    def run(self, stream: _Stream) -> None:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
+            while True:
+                member = tar.next()
+                if member is None:
+                    return
+                vars(tar)["members"].clear()  # it would keep them all
+                stream.budget = max(member.size, 0) + _MAX_HEADER
+                try:
+                    self._take(tar, member)
+                except _RefusedError as reason:
+                    if len(self.refused) < _MAX_REFUSED:
+                        self.refused.append(f"{one_line(member.name)}: {reason}")
+                except _LimitError as reason:
+                    self.refused.append(str(reason))
+                    return
+
+    def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self._seen += 1
+        if self._seen > self._limit_files:
+            raise _LimitError(f"more than {self._limit_files:,} files: the rest was left out")
+        parts = self._parts(member.name)
+        if not parts:
+            return
+        if member.isdir():
+            with self._folder(parts, make=True):
+                return
+        if member.issym():
+            self._skip_link(member, parts)
+        elif member.islnk():
+            with self._linked(member) as source:
+                self._write(parts, source, member.mode)
+        elif member.isreg():
+            file = tar.extractfile(member)
+            if file is not None:
+                self._write(parts, file, member.mode, size=member.size)
+        else:
+            raise _RefusedError("a device or pipe")
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """The path below `dest`; empty for what does not concern us."""
+        if name.startswith("/"):
+            raise _RefusedError("an absolute name")
+        parts = tuple(part for part in name.split("/") if part not in ("", "."))
+        if ".." in parts:
+            raise _RefusedError("its name leads outside")
+        if len(parts) > _MAX_DEPTH:
+            raise _RefusedError(f"in more than {_MAX_DEPTH} folders")
+        if parts[:1] != (self._strip,) or parts[1:2] == ():
+            return ()
+        return parts[1:] if parts[1] in self._only else ()
+
+    def _skip_link(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
+        target = member.linkname
+        inside = normpath("/".join((*parts[:-1], target)))
+        if target.startswith("/") or inside.split("/")[0] != parts[0]:
+            raise _RefusedError("a symbolic link that leads outside")
+        if len(self.skipped) < _MAX_REFUSED:
+            self.skipped.append(f"{one_line(member.name)}: a symbolic link")
+
+    @contextmanager
+    def _linked(self, member: tarfile.TarInfo) -> Iterator[io.BufferedIOBase]:
+        """The file, extracted before, that a hard link means."""
+        parts = self._parts(member.linkname)
+        if not parts:
+            raise _RefusedError("a hard link to what is not in the archive")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with self._folder(parts[:-1], make=False) as folder, self._naming_faults():
+            fd = os.open(parts[-1], flags, dir_fd=folder)
+        with os.fdopen(fd, "rb") as file:
+            yield file
+
+    @contextmanager
+    def _folder(self, parts: tuple[str, ...], *, make: bool) -> Iterator[int]:
+        """A descriptor of the folder `parts` below `dest`."""
+        fd = os.dup(self._root)
+        try:
+            with self._naming_faults():
+                for part in parts:
+                    below = self._enter(fd, part, make=make)
+                    os.close(fd)
+                    fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _enter(self, fd: int, part: str, *, make: bool) -> int:
+        try:
+            return os.open(part, _FOLDER, dir_fd=fd)
+        except FileNotFoundError:
+            if not make:
+                raise
+        os.mkdir(part, 0o755, dir_fd=fd)
+        below = os.open(part, _FOLDER, dir_fd=fd)
+        self._own(below)
+        return below
+
+    def _write(
+        self, parts: tuple[str, ...], source: _Readable, mode: int, size: int | None = None
+    ) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._folder(parts[:-1], make=True) as folder, self._naming_faults():
+            with suppress(FileNotFoundError):
+                os.unlink(parts[-1], dir_fd=folder)
+            fd = os.open(parts[-1], flags, 0o755 if mode & 0o100 else 0o644, dir_fd=folder)
+        try:
+            self._own(fd)
+            self._copy(source, fd, size)
+        finally:
+            os.close(fd)
+        self.files += 1
+
+    @contextmanager
+    def _naming_faults(self) -> Iterator[None]:
+        """Around what touches our disk only: what the archive's source raises is not ours."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+                reason = f"cannot write to {self._dest}: {error.strerror}"
+                raise InfrastructureError(reason, transient=False) from error
+            raise _RefusedError(f"cannot be written: {error.strerror}") from error
+
+    def _copy(self, source: _Readable, fd: int, size: int | None) -> None:
+        written = 0
+        while chunk := source.read(_CHUNK):
+            if self.bytes + len(chunk) > self._limit_bytes:
+                limit = f"{self._limit_bytes / 1024**2:,.0f} MiB"
+                raise _LimitError(f"more than {limit}: the rest was left out")
+            write_all(fd, chunk, self._dest)
+            written += len(chunk)
+            self.bytes += len(chunk)
+        if size is not None and written != size:
+            raise tarfile.ReadError("it is cut off")
+
+    def _own(self, fd: int) -> None:
+        if self._owner is not None:
+            os.fchown(fd, *self._owner)
+
+
+def _caller() -> tuple[int, int] | None:
+    """Whose the files shall be, where that is not who we run as: the user before sudo."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    return None

@@ -1,0 +1,52 @@
+"""Text from a machine, made fit to be shown: nothing in it is obeyed by a terminal."""
+
+from __future__ import annotations
+
+import re
+
+# Colours and 'erase to the end of the line' carry no text: left out, for they only make
+# output hard to read. Every other escape sequence is shown.
+_STYLE = re.compile(r"\x1b\[[0-9;:]*[mK]")
+
+# C0 (but tab and newline), DEL and C1; what changes the direction of text, breaks lines or is
+# invisible (Unicode TR 36, 'bidirectional text spoofing'); tags; lone surrogates and
+# noncharacters, which neither UTF-8 nor XML can hold.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
+
+
+def _show(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def printable(value: str | bytes) -> str:
+    """`value` with everything that a terminal might obey made visible (`\\x1b`, `\\u202e`).
+
+    Invalid UTF-8 becomes U+FFFD; tabs and newlines stay; of a line that was overwritten
+    through carriage returns (progress bars) the last state stays; colours are left out.
+    """
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if "\r" in text:
+        text = _OVERWRITTEN.sub("", re.sub(r"\r+$", "", text, flags=re.MULTILINE))
+    if "\x1b" in text:
+        text = _STYLE.sub("", text)
+    return _HIDDEN.sub(_show, text)
+
+
+def shorten(text: str, length: int) -> str:
+    """`text`, cut to at most `length` characters, an ellipsis in place of what is missing."""
+    return text if len(text) <= length else text[: max(length - 1, 0)] + "…"
+
+
+def one_line(value: str | bytes, length: int = 200) -> str:
+    """The first line of `value` that is not blank, printable and at most `length` long."""
+    for line in printable(value).split("\n"):
+        if line.strip():
+            return shorten(line.strip().expandtabs(4), length)
+    return ""

@@ -1,0 +1,105 @@
+"""What is said of a cell, and of a run: pure functions of what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
+from distromatrix.model import CaseCounts, CellResult, Phase, Verdict
+
+# 128 + the signal's number, as shells say it.
+_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
+_SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "SIGSEGV"}
+
+
+def run_verdict(
+    cells: Iterable[CellResult], interrupted: str = "", allow_unmet: bool = False
+) -> tuple[Verdict, int]:
+    """The verdict of a whole run and the exit code it ends with.
+
+    `interrupted` names what ended it early (SIGINT, SIGTERM, or anything else for a run that
+    was killed): such a run is an `error`, whatever its cells say. `allow_unmet`: cells skipped
+    because nothing here meets their needs do not make the run fail.
+    """
+    cells = tuple(cells)
+    verdicts = {cell.verdict for cell in cells}
+    if interrupted:
+        return Verdict.ERROR, _INTERRUPTED.get(interrupted, EXIT_INFRASTRUCTURE)
+    if Verdict.ERROR in verdicts:
+        return Verdict.ERROR, EXIT_INFRASTRUCTURE
+    if verdicts & {Verdict.FAILED, Verdict.XPASSED}:
+        return Verdict.FAILED, EXIT_FAILED
+    if not allow_unmet and any(cell.unmet for cell in cells):
+        return Verdict.FAILED, EXIT_FAILED
+    if verdicts == {Verdict.SKIPPED}:
+        return Verdict.SKIPPED, EXIT_OK
+    return Verdict.PASSED, EXIT_OK
+
+
+def cell_verdict(
+    *,
+    status: int | None,
+    timed_out_after: float | None = None,
+    hung: str = "",
+    oom: bool = False,
+    phase: Phase = Phase.RUN,
+    names_junit: bool = False,
+    counts: CaseCounts | None = None,
+    collect_fault: str = "",
+    expect_fail: str | None = None,
+) -> tuple[Verdict, Phase | None, str]:
+    """The verdict of a cell whose commands ran, the phase it failed in, and one line why.
+
+    `status` is the exit status of its last command (None: it did not end by itself);
+    `timed_out_after` seconds, `hung` the commands that were running then; `oom`: its memory
+    limit ended it; `phase`: setup or run, where it ended; `names_junit`: the suite names
+    `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file says, None without one;
+    `collect_fault`: why what it left cannot be used; `expect_fail`: why a failure is expected.
+    Infrastructure errors are not decided here: no expectation ever excuses them.
+    """
+    reason = _command_fault(status, timed_out_after, hung, oom)
+    if phase is Phase.SETUP and reason:
+        failed_in: Phase | None = phase
+        reason = f"setup: {reason}"
+    else:
+        failed_in, reason = _outcome(reason, names_junit, counts)
+    if collect_fault:  # hostile or unreadable: never green, expected or not
+        both = f"{reason}; {collect_fault}" if reason else collect_fault
+        return Verdict.FAILED, failed_in or Phase.COLLECT, both
+    if expect_fail is None:
+        return (Verdict.FAILED, failed_in, reason) if failed_in else (Verdict.PASSED, None, "")
+    if failed_in is None:
+        return Verdict.XPASSED, Phase.RUN, f"passed, but was expected to fail: {expect_fail}"
+    return Verdict.XFAILED, failed_in, f"{expect_fail} ({reason})"
+
+
+def _command_fault(status: int | None, timed_out_after: float | None, hung: str, oom: bool) -> str:
+    if oom:
+        return "killed: it used more memory than its limit allows"
+    if timed_out_after is not None or status is None:
+        after = f" after {timed_out_after:g} s" if timed_out_after is not None else ""
+        return f"timed out{after}" + (f", running: {hung}" if hung else "")
+    if status in _SIGNALS:
+        return f"exit status {status} ({_SIGNALS[status]})"
+    return f"exit status {status}" if status else ""
+
+
+def _outcome(fault: str, names_junit: bool, counts: CaseCounts | None) -> tuple[Phase | None, str]:
+    """Where and why a cell failed whose suite ran: (None, '') when it did not."""
+    if counts is not None and counts.failed:
+        plural = "s" if counts.total != 1 else ""
+        cases = f"{counts.failed} of {counts.total} case{plural} failed"
+        if not fault:
+            return Phase.RUN, f"{cases}, though the command ended with exit status 0"
+        return Phase.RUN, cases if fault == "exit status 1" else f"{cases}; {fault}"
+    if counts is not None and not counts.total:
+        missing = "the JUnit file holds no case"
+    elif counts is None and names_junit:
+        missing = "it names $DISTROMATRIX_JUNIT but left no file there"
+    elif fault and counts is not None:
+        return Phase.RUN, f"{fault}, though none of {counts.total} cases failed"
+    else:
+        missing = ""
+    if fault:
+        return Phase.RUN, f"{fault}; {missing}" if missing else fault
+    return (Phase.COLLECT, missing) if missing else (None, "")
