@@ -1,0 +1,76 @@
+# make demo      the example's matrix on six real distributions
+# make test      lint, unit, engine and wheel tests (about ten minutes from nothing)
+# make test-all  the slow ones too
+# make lint      ruff and mypy only
+# make clean     removes what the commands above made in this checkout
+#
+# Needed: Python 3.11 or newer, git, make. Everything else is fetched or installed.
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+
+# Root filesystems kept beside the checkout serve where no image registry is in reach.
+ifndef DISTROMATRIX_ARCHIVES
+ifneq ($(wildcard ../shared/images),)
+export DISTROMATRIX_ARCHIVES := $(abspath ../shared/images)
+endif
+endif
+
+# A membership in the group docker counts from the next login on; sg lends it to this one.
+WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
+	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
+	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
+
+.PHONY: help demo test test-all lint engine clean
+
+help:
+	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+
+demo: engine
+	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
+
+test: engine
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)wheel)
+
+test-all: engine
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)wheel$(,)slow)
+
+lint: $(STAMP)
+	@$(BIN)/tox run -e lint
+
+engine: $(STAMP)
+	@$(BIN)/distromatrix doctor --fix --yes
+
+$(STAMP): pyproject.toml Makefile
+	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(INSTALL_VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# Debian and Ubuntu ship Python without the part that makes environments.
+define INSTALL_VENV
+{ \
+	package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	command -v apt-get >/dev/null || { echo "make: $(PYTHON) cannot make environments (no ensurepip); install your distribution's venv package" >&2; exit 69; }; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing $$package: $(PYTHON) cannot make environments without it"; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package; \
+}
+endef
+
+# A comma that may stand inside an argument of $(call).
+, := ,
+
+clean:
+	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache build dist examples/*/.distromatrix .distromatrix
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
