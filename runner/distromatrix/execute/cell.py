@@ -101,17 +101,7 @@ def run_cell(
 def _machine(
     cell: Cell, prepared: Prepared, stage: Stage, around: Surroundings, attempt: int
 ) -> Iterator[Machine]:
-    name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{around.run}-{cell.id}-{attempt}")
-    spec = MachineSpec(
-        name=name,
-        image=prepared.image.id,
-        labels={**around.labels, LABEL_CELL: cell.id},
-        user=prepared.user,
-        cpus=cell.cpus,
-        memory=cell.memory,
-        network=cell.network,
-        privileges=cell.privileges,
-    )
+    spec = machine_spec(cell, prepared, around.run, around.labels, attempt)
     machine = around.engine.open(spec, stage)
     around.opened(machine)
     try:
@@ -120,17 +110,45 @@ def _machine(
         around.close(machine)
 
 
-def _environment(cell: Cell, machine: Machine, around: Surroundings) -> dict[str, str]:
+def machine_spec(
+    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], attempt: int = 1
+) -> MachineSpec:
+    """What to open for a cell."""
+    return MachineSpec(
+        name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{cell.id}-{attempt}"),
+        image=prepared.image.id,
+        labels={**labels, LABEL_CELL: cell.id},
+        user=prepared.user,
+        cpus=cell.cpus,
+        memory=cell.memory,
+        network=cell.network,
+        privileges=cell.privileges,
+    )
+
+
+def environment(
+    cell: Cell,
+    machine: Machine,
+    engine: str,
+    handed: Mapping[str, str],
+    secrets: Mapping[str, str],
+) -> dict[str, str]:
+    """The variables that the product's commands see: what the host hands over, then the
+    cell's own, then `pass_env`, then ours."""
     return {
-        **around.environment,
+        **handed,
         **cell.env,
-        **around.secrets,
+        **secrets,
         "DISTROMATRIX_CELL": cell.id,
         "DISTROMATRIX_DISTRO": cell.distro,
-        "DISTROMATRIX_ENGINE": around.engine.name,
+        "DISTROMATRIX_ENGINE": engine,
         "DISTROMATRIX_JUNIT": f"{machine.out}/junit.xml",
         "DISTROMATRIX_ARTIFACTS": f"{machine.out}/artifacts",
     }
+
+
+def _environment(cell: Cell, machine: Machine, around: Surroundings) -> dict[str, str]:
+    return environment(cell, machine, around.engine.name, around.environment, around.secrets)
 
 
 def _test(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
@@ -218,9 +236,7 @@ def _clean(case: Case, masker: Masker) -> Case:
     )
 
 
-def _judge(
-    cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int
-) -> CellResult:
+def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
     ended = tried.exit
     timed_out = ended is not None and ended.timed_out
     verdict, phase, reason = cell_verdict(
@@ -251,6 +267,3 @@ def _judge(
 def _wanted(keep: str, result: CellResult) -> bool:
     bad = result.verdict in (Verdict.FAILED, Verdict.XPASSED, Verdict.ERROR)
     return keep == "always" or (keep == "failed" and bad)
-
-
-__all__ = ["Cancelled", "CannotStartError", "Surroundings", "run_cell"]

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from functools import partial
 from threading import Lock, Thread
 from types import FrameType
+from typing import TypeVar
 
 from distromatrix.collect.log import Masker
 from distromatrix.engines.base import Engine, Machine, Stage
@@ -44,6 +46,8 @@ BACK_WITHIN = 10.0  # seconds that an engine may be away in the middle of a run
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 CLEAN_UP = "distromatrix clean"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -66,7 +70,6 @@ class _State:
     open: set[str] = field(default_factory=set)  # cells that have no result yet
     interrupted: str = ""
     stopping: str = ""  # why no more cells are begun
-    broken: BaseException | None = None  # a fault that ends the run
 
 
 def execute(
@@ -124,6 +127,8 @@ class Executor:
         facts = engine.facts()
         self._title = str(facts)
         self._slots = Slots(options.jobs, facts.cpus, facts.memory)
+        self._image_workers = Workers(IMAGE_WORKERS, "image", self._broke)
+        self._cell_workers = Workers(self._slots.most + self._ahead(), "cell", self._broke)
         self._closers = Workers(CLOSING_WORKERS, "close", self._broke)
         hidden = (*secrets.values(), *handed.secrets)
         self._around = Surroundings(
@@ -145,16 +150,16 @@ class Executor:
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
         began = time.monotonic()
-        todo = self._begin()
-        image_workers = Workers(IMAGE_WORKERS, "image", self._broke)
-        self._cell_workers = Workers(self._slots.most + self._ahead(), "cell", self._broke)
-        for group in _by_image(todo):
-            image_workers.submit(lambda group=group: self._have_image(group))  # type: ignore[misc]
-        while self._state.open and not self._state.interrupted and not self._state.broken:
-            self._messages.get()()
-        self._end()
-        if self._state.broken:
-            raise self._state.broken
+        try:
+            for group in _by_image(self._begin()):
+                self._image_workers.submit(partial(self._have_image, group))
+            while self._state.open and not self._state.interrupted:
+                self._messages.get()()
+        except BaseException:
+            self._state.stopping = self._state.stopping or "the run broke off"
+            raise
+        finally:
+            self._end()
         return self._result(time.monotonic() - began)
 
     def _begin(self) -> tuple[Cell, ...]:
@@ -196,7 +201,7 @@ class Executor:
     def _end(self) -> None:
         """Close all that is open. After a signal: at once, and within CLOSE_WITHIN seconds."""
         self._slots.cancel()
-        hurry = bool(self._state.interrupted or self._state.broken or self._gone)
+        hurry = bool(self._state.interrupted or self._state.open or self._gone)
         self._images.cancel()
         if hurry:
             with self._lock:
@@ -253,13 +258,11 @@ class Executor:
                 )
             )
         except (DistromatrixError, OSError) as error:
-            failed = error
             for cell in cells:
-                result = self._error(cell, failed, 1)
-                self._post(lambda result=result: self._finish(result))  # type: ignore[misc]
+                self._post(partial(self._finish, self._error(cell, error, 1)))
             return
         for cell in cells:
-            self._cell_workers.submit(lambda cell=cell: self._have_result(cell, prepared))  # type: ignore[misc]
+            self._cell_workers.submit(partial(self._have_result, cell, prepared))
 
     def _have_result(self, cell: Cell, prepared: Prepared) -> None:
         folder = self._folder.path / "cells" / cell.id
@@ -274,17 +277,21 @@ class Executor:
             stage = self._staged(prepared)
             return run_cell(cell, prepared, stage, folder, self._around, number)
 
-        if self._state.stopping:
-            return self._post(lambda: self._finish(self._not_run(cell)))
         try:
+            if self._state.stopping:
+                raise Cancelled
             result = self._retried(attempt)
         except Cancelled:
-            return None
+            if self._state.interrupted:
+                return
+            result = self._not_run(cell)
         except (DistromatrixError, OSError) as error:
+            if self._state.interrupted:
+                return
             result = self._error(cell, error, attempts)
-        return self._post(lambda: self._finish(result))
+        self._post(partial(self._finish, result))
 
-    def _retried(self, attempt: Callable[[int], CellResult | Prepared]) -> CellResult | Prepared:
+    def _retried(self, attempt: Callable[[int], T]) -> T:
         """Try again what an infrastructure fault ended, as often as `retries` says."""
         for number in range(1, self._options.retries + 2):
             try:
@@ -344,7 +351,7 @@ class Executor:
 
     def _broke(self, error: BaseException) -> None:
         def stop() -> None:
-            self._state.broken = self._state.broken or error
+            raise error
 
         self._post(stop)
 
@@ -358,6 +365,7 @@ class Executor:
         self._emit(CellFinished(result=result, log=shown))
         if self._options.fail_fast and result.verdict in BAD and not self._state.stopping:
             self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
+            self._slots.cancel()  # those that wait; what is under test ends by itself
 
     def _not_run(self, cell: Cell) -> CellResult:
         return CellResult(
@@ -365,7 +373,6 @@ class Executor:
             verdict=Verdict.SKIPPED,
             engine=cell.engine,
             reason=self._state.stopping,
-            unmet=True,
         )
 
     def _error(self, cell: Cell, error: Exception, attempts: int) -> CellResult:
@@ -421,5 +428,3 @@ def _by_image(cells: tuple[Cell, ...]) -> tuple[tuple[Cell, ...], ...]:
         user = "root" if cell.user in ("root", "0") else cell.user
         groups.setdefault((cell.distro, cell.packages, cell.prepare, user), []).append(cell)
     return tuple(tuple(group) for group in groups.values())
-
-

@@ -210,8 +210,10 @@ def _git_metadata(root: Path, tar: tarfile.TarFile) -> Iterable[str]:
     _add_folder(tar, root, PurePosixPath())
     for folder, skip in ((common, {"worktrees", "HEAD", "index"}), (own, None)):
         for relative in _walk(folder, "."):
-            wanted = relative in ("HEAD", "index") if skip is None else (
-                relative.split("/", 1)[0] not in skip
+            wanted = (
+                relative in ("HEAD", "index")
+                if skip is None
+                else (relative.split("/", 1)[0] not in skip)
             )
             if wanted:
                 _add(tar, folder / relative, f"{PREFIX}/.git/{relative}")

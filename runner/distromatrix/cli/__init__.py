@@ -1,0 +1,94 @@
+"""The command line. Each command is one module here, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from distromatrix import __version__
+from distromatrix.errors import DistromatrixError
+
+COMMANDS = {
+    "run": "Test the product on the distributions of its matrix.",
+    "plan": "Show what would run, on which engine, and why.",
+    "distros": "List the distributions there are.",
+    "images": "List, build and prune the images that cells run on.",
+    "report": "Show a run's answer again, from its journal.",
+    "shell": "Open a shell in a cell's machine.",
+    "clean": "Remove what dead runs left behind.",
+    "doctor": "See whether this machine has all that is needed, and mend it.",
+    "schema": "Print a JSON Schema for editors.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are `distromatrix.cli.NAME:command`, imported when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"distromatrix.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - holds the naming rule above
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise click.UsageError(f"no such command: {args[0]}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all as expected, 1 a cell failed, 2 wrong input, 3 nothing selected, "
+    "69 the infrastructure failed, 130/143 interrupted.",
+)
+@click.version_option(__version__, prog_name="distromatrix")
+def root() -> None:
+    """Run a product's own test suite on every Linux distribution, in parallel.
+
+    \b
+    Examples:
+      distromatrix run                       every cell of matrix/default.yaml
+      distromatrix run debian-12 'alpine-*'  those distributions
+      distromatrix run '*/unit'              one suite, everywhere
+      distromatrix plan                      what would run, and why
+      distromatrix doctor                    is all here that is needed?
+    """
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """The console script: the one place where errors become exit codes."""
+    try:
+        code = root.main(args=args, prog_name="distromatrix", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        click.echo("aborted", err=True)
+        code = 130
+    except DistromatrixError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,42 @@
+"""`distromatrix clean`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distromatrix.cli.project import find_root, opened_engine, project_options
+
+KEEP_RUNS = 20
+
+
+@click.command(name="clean")
+@project_options
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option(
+    "--all", "everything", is_flag=True,
+    help="Also machines and images kept on purpose, and every run's folder.",
+)  # fmt: skip
+def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> None:
+    """Remove what dead runs left behind: machines, volumes, and all but the newest 20 run
+    folders. A living run's things, and what is not ours, are never touched."""
+    from distromatrix.execute.sweep import find_dead, sweep
+    from distromatrix.load.settings import load_settings
+    from distromatrix.runs import all_runs, is_alive, remove_folder
+
+    said = "would remove" if dry_run else "removed"
+    with opened_engine(load_settings()) as engine:
+        find = find_dead if dry_run else sweep
+        for left in find(engine, kept_too=everything):
+            click.echo(f"{said} {left.kind} {left.name} (run {left.run})")
+        if everything:
+            for image in engine.images.list():
+                click.echo(f"{said} image {image.tag}")
+                if not dry_run:
+                    engine.images.remove(image.tag)
+    runs = [r for r in all_runs(find_root(directory, file)) if not is_alive(r)]
+    for run in runs if everything else runs[:-KEEP_RUNS]:
+        click.echo(f"{said} folder {run}")
+        if not dry_run:
+            remove_folder(run)

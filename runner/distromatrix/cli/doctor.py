@@ -1,0 +1,35 @@
+"""`distromatrix doctor`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from distromatrix.errors import EXIT_INFRASTRUCTURE
+
+
+@click.command(name="doctor")
+@click.option("--fix", is_flag=True, help="Mend what is missing (Debian and Ubuntu).")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+def command(fix: bool, yes: bool) -> int:
+    """See whether this machine has all that is needed; without --fix it only looks.
+
+    Each thing is shown with the exact command that mends it. Exits 69 when something is
+    missing without which no cell can run.
+    """
+    from rich.console import Console
+
+    from distromatrix import doctor
+    from distromatrix.load.settings import load_settings
+
+    settings = load_settings()
+    console = Console(highlight=False)
+    checks = doctor.examine(settings, os.environ)
+    doctor.render(console, checks)
+    if fix:
+        ask = (lambda _: True) if yes else click.confirm
+        if doctor.fix(checks, ask=ask):
+            checks = doctor.examine(settings, os.environ)
+            doctor.render(console, checks)
+    return EXIT_INFRASTRUCTURE if any(c.status == "missing" for c in checks) else 0

@@ -1,0 +1,119 @@
+"""`distromatrix images`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from distromatrix.cli.project import (
+    open_images,
+    open_project,
+    opened_engine,
+    project_options,
+    selection_options,
+)
+from distromatrix.cli.types import DURATION
+from distromatrix.events import Event, ImageProgress, Warned
+from distromatrix.model import Selection
+
+
+@click.group(name="images")
+def command() -> None:
+    """List, build and prune the images that cells run on."""
+
+
+def _say(event: Event) -> None:
+    if isinstance(event, ImageProgress):
+        click.echo(f"{event.distro}: {event.text}", err=True)
+    elif isinstance(event, Warned):
+        click.echo(f"warning: {event.text}", err=True)
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@command.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+def list_images(as_json: bool) -> None:
+    """Show base images and prepared layers, with their age and size."""
+    from distromatrix.load.settings import load_settings
+
+    settings = load_settings()
+    with opened_engine(settings) as engine:
+        rows = open_images(engine, settings, {}, _say).list()
+    if as_json:
+        click.echo(json.dumps([asdict(r) for r in rows], indent=2))
+        return
+    for row in rows:
+        age = _age(time.time() - row.created)
+        click.echo(
+            f"{row.kind:8}  {row.distro:16}  {row.source:9}  {age:>8} old  "
+            f"{row.size / 1e6:7.0f} MB  {row.tag}"
+        )
+    click.echo(f"{len(rows)} images", err=True)
+
+
+@command.command(name="build")
+@selection_options
+@project_options
+@click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
+def build(
+    selectors: tuple[str, ...],
+    exclude: tuple[str, ...],
+    directory: Path,
+    file: Path | None,
+    force: bool,
+) -> None:
+    """Have the images of the selected cells ready, without running anything in them."""
+    from distromatrix.execute.snapshot import take
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images import handed_over
+    from distromatrix.runs import RunFolder, remove_folder
+
+    project = open_project(directory, file)
+    plan = project.plan(Selection(selectors=selectors, exclude=exclude))
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    with (
+        opened_engine(project.settings) as engine,
+        RunFolder.create(project.matrix.root, kind="builds") as folder,
+    ):
+        try:
+            snapshot = take(plan.product, folder.snapshot)
+            images = open_images(engine, project.settings, labels_of(folder), _say)
+            if force:
+                for name in dict.fromkeys(c.distro for c in plan.cells):
+                    images.base(plan.distro(name), force=True)
+            for cell in plan.cells:
+                if cell.engine is not None:
+                    ready = images.prepared(
+                        plan.distro(cell.distro), cell, snapshot.matching, handed
+                    )
+                    click.echo(f"{cell.id}: {ready.image.tag}")
+        finally:
+            remove_folder(folder.path)
+
+
+@command.command(name="prune")
+@click.option("--older", type=DURATION, default="30d", show_default=True, metavar="T")
+@click.option("--all", "everything", is_flag=True, help="All of them, whatever their age.")
+def prune(older: float, everything: bool) -> None:
+    """Remove base images and prepared layers that are older than T."""
+    from distromatrix.load.settings import load_settings
+
+    settings = load_settings()
+    with opened_engine(settings) as engine:
+        gone = open_images(engine, settings, {}, _say).prune(
+            older_than=0.0 if everything else older
+        )
+    for row in gone:
+        click.echo(f"removed {row.kind} {row.tag}")
+    click.echo(f"{len(gone)} images removed", err=True)

@@ -1,0 +1,54 @@
+"""`distromatrix plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from distromatrix.cli.project import open_project, project_options, selection_options
+from distromatrix.model import Plan, Selection
+
+
+@click.command(name="plan")
+@selection_options
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+def command(
+    selectors: tuple[str, ...],
+    exclude: tuple[str, ...],
+    directory: Path,
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what would run, on which engine, and why. Starts nothing and needs no engine.
+
+    \b
+    Examples:
+      distromatrix plan
+      distromatrix plan 'debian-*/unit' --json
+    """
+    from distromatrix.planfile import plan_to_json
+
+    project = open_project(directory, file)
+    plan = project.plan(Selection(selectors=selectors, exclude=exclude))
+    for line in plan.warnings:
+        click.echo(f"warning: {line}", err=True)
+    if as_json:
+        click.echo(json.dumps(plan_to_json(plan), indent=2))
+        return
+    _show(plan)
+
+
+def _show(plan: Plan) -> None:
+    ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
+    width = max(map(len, ids), default=0)
+    for cell in plan.cells:
+        what = cell.engine or cell.verdict or ""
+        click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}")
+    for excluded in plan.excluded:
+        click.echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
+    running = sum(c.engine is not None for c in plan.cells)
+    skipped = len(plan.cells) - running
+    click.echo(f"{running} to run, {skipped} skipped, {len(plan.excluded)} left out")

@@ -1,0 +1,166 @@
+"""What the commands share: the options that say which project, and how to get from there to
+a plan, an engine and images."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from distromatrix.events import Event
+from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Engine
+    from distromatrix.images import Images
+    from distromatrix.load.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def project_options(command: Command) -> Command:
+    """-m FILE and -C DIR."""
+    for option in (
+        click.option(
+            "-C",
+            "directory",
+            type=click.Path(path_type=Path),
+            default=Path(),
+            metavar="DIR",
+            help="The project's folder (default: here).",
+        ),
+        click.option(
+            "-m",
+            "--matrix",
+            "file",
+            type=click.Path(path_type=Path),
+            default=None,
+            metavar="FILE",
+            help="The matrix file (default: matrix/default.yaml).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def selection_options(command: Command) -> Command:
+    """SELECTOR … and --exclude GLOB."""
+    command = click.option(
+        "--exclude", multiple=True, metavar="GLOB", help="Leave these cells out; may repeat."
+    )(command)
+    return click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")(command)
+
+
+def host_facts() -> HostFacts:
+    """What a plan must know of this host."""
+    return HostFacts(
+        arch=platform.machine(),
+        cpus=os.cpu_count() or 1,
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        today=date.today(),  # noqa: DTZ011 - end of life is a day of the calendar, local
+        kernel=platform.release(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A loaded matrix and the user's settings."""
+
+    matrix: Matrix
+    settings: Settings
+
+    def plan(self, selection: Selection) -> Plan:
+        """The plan of what is selected."""
+        from distromatrix.plan import make_plan
+
+        return make_plan(self.matrix, host_facts(), selection)
+
+
+def open_project(directory: Path, file: Path | None) -> Project:
+    """Load everything that the user wrote. Raises InputError with all faults of it."""
+    from distromatrix.load import find_matrix, load_matrix
+    from distromatrix.load.settings import load_settings
+
+    settings = load_settings()
+    matrix = load_matrix(find_matrix(directory, file), today=host_facts().today)
+    return Project(matrix=matrix, settings=settings)
+
+
+def find_root(directory: Path, file: Path | None) -> Path:
+    """The project's root, without reading its matrix (for `report`, `clean`)."""
+    path = directory / file if file is not None else directory / "matrix" / "default.yaml"
+    return path.resolve().parent.parent
+
+
+def cache_folder() -> Path:
+    """Where locks and downloads live, outside the tree."""
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("distromatrix")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
+    """The `pass_env` variables that are set here."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+@contextmanager
+def opened_engine(settings: Settings) -> Iterator[Engine]:
+    """The engine that the settings name, closed afterwards.
+
+    Raises EngineUnavailableError with `doctor`'s advice when it does not answer.
+    """
+    from distromatrix.engines import open_engine
+    from distromatrix.errors import EngineUnavailableError
+
+    try:
+        engine = open_engine(settings.engine)
+        engine.facts()
+    except EngineUnavailableError as error:
+        advice = "see what is missing with `distromatrix doctor`, mend it with `doctor --fix`"
+        raise EngineUnavailableError(f"{error}\n{advice}") from error
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def open_images(
+    engine: Engine,
+    settings: Settings,
+    labels: Mapping[str, str],
+    emit: Callable[[Event], None],
+) -> Images:
+    """The images of an engine, as the settings say."""
+    from distromatrix.images import Images
+
+    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
+
+
+def restricted(plan: Plan, ids: set[str], why: str) -> Plan:
+    """The plan with only those cells; the others are excluded with `why`."""
+    from distromatrix.model import Excluded
+
+    left_out = tuple(Excluded(id=c.id, reason=why) for c in plan.cells if c.id not in ids)
+    return replace(
+        plan,
+        cells=tuple(c for c in plan.cells if c.id in ids),
+        excluded=(*plan.excluded, *left_out),
+    )
+
+
+def all_distros(directory: Path) -> tuple[Distro, ...]:
+    """The catalogue, with the project's own distros where there is a project."""
+    from distromatrix.load import load_distros
+
+    own = directory.resolve()
+    return load_distros(own if (own / "distros").is_dir() else None)

@@ -1,0 +1,228 @@
+"""`distromatrix run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import click
+
+from distromatrix.cli.project import (
+    Project,
+    handed_secrets,
+    open_images,
+    open_project,
+    opened_engine,
+    project_options,
+    restricted,
+    selection_options,
+)
+from distromatrix.cli.types import DURATION, JOBS
+from distromatrix.errors import InputError, NothingSelectedError
+from distromatrix.events import Event
+from distromatrix.model import Plan, RunResult, Selection, Verdict
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Engine
+    from distromatrix.execute.executor import Options
+    from distromatrix.execute.snapshot import Snapshot
+    from distromatrix.load.settings import Settings
+    from distromatrix.runs import RunFolder
+
+BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
+
+
+@click.command(
+    name="run",
+    epilog="A selector is a glob by path segment over DISTRO/SUITE[/VARIANT]; a shorter one "
+    "selects all below it. Several are a union.",
+)
+@selection_options
+@project_options
+@click.option("-j", "--jobs", type=JOBS, default=None, metavar="N|auto", help="Cells at once.")
+@click.option("--fail-fast", is_flag=True, help="Begin no more cells after the first bad one.")
+@click.option(
+    "--timeout", type=DURATION, metavar="T", help="Instead of every suite's own (`90s`, `10m`)."
+)
+@click.option("--failed", is_flag=True, help="Only what did not pass in the latest run.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was cut off (or `latest`).")
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 10),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How often an infrastructure fault is tried again; a product's failure never is.",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["never", "failed", "always"]),
+    default="never",
+    show_default=True,
+    help="Which machines stay, to be entered.",
+)
+@click.option("--allow-unmet", is_flag=True, help="Cells whose needs nothing meets are no failure.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
+def command(
+    selectors: tuple[str, ...],
+    exclude: tuple[str, ...],
+    directory: Path,
+    file: Path | None,
+    jobs: int | None,
+    fail_fast: bool,
+    timeout: float | None,
+    failed: bool,
+    resume: str | None,
+    retries: int,
+    keep: str,
+    allow_unmet: bool,
+    as_json: bool,
+) -> int:
+    """Test the product on the distributions of its matrix.
+
+    \b
+    Examples:
+      distromatrix run                          everything
+      distromatrix run debian-12 'alpine-*'     those distributions
+      distromatrix run '*/unit' --exclude debian-sid
+      distromatrix run --failed --keep failed   again what failed, and keep it to look at
+      distromatrix run --resume latest          go on after a crash
+    """
+    from distromatrix.execute.executor import Options
+    from distromatrix.runs import RunFolder
+
+    if resume and (selectors or exclude or failed or timeout):
+        raise click.UsageError(
+            "--resume goes on with the stored plan: no selector, --exclude, --failed, --timeout"
+        )
+    project = open_project(directory, file)
+    options = Options(
+        jobs=jobs if jobs is not None else project.settings.jobs,
+        fail_fast=fail_fast,
+        retries=retries,
+        keep=keep,
+        allow_unmet=allow_unmet,
+        command=shlex.join(["distromatrix", *sys.argv[1:]]),
+    )
+    with ExitStack() as stack:
+        if resume:
+            folder, plan, options = _resumed(stack, project, resume, options)
+            engine = stack.enter_context(opened_engine(project.settings))
+        else:
+            plan = _planned(
+                project, Selection(selectors=selectors, exclude=exclude, timeout=timeout), failed
+            )
+            engine = stack.enter_context(opened_engine(project.settings))
+            folder = stack.enter_context(RunFolder.create(project.matrix.root))
+        result = _carry_out(plan, engine, project.settings, folder, options, as_json)
+    return result.exit_code
+
+
+def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
+    plan = project.plan(selection)
+    if not failed:
+        return plan
+    from distromatrix.reports.replay import read_run
+    from distromatrix.runs import find_run
+
+    latest = find_run(project.matrix.root, None)
+    ids = {r.id for r in read_run(latest).cells if r.verdict in BAD}
+    plan = restricted(plan, ids, f"passed in run {latest.name}")
+    if not plan.cells:
+        raise NothingSelectedError(f"--failed: nothing of this failed in run {latest.name}")
+    return plan
+
+
+def _resumed(
+    stack: ExitStack, project: Project, name: str, options: Options
+) -> tuple[RunFolder, Plan, Options]:
+    from dataclasses import replace
+
+    from distromatrix.planfile import read_plan
+    from distromatrix.reports.replay import finished
+    from distromatrix.runs import RunFolder, find_run
+
+    path = find_run(project.matrix.root, name)
+    folder = stack.enter_context(RunFolder.lock(path))
+    if not folder.plan.exists() or not folder.snapshot.exists():
+        raise InputError(
+            f"run {path.name} cannot go on: "
+            + ("it came to its end" if folder.plan.exists() else "it had not begun")
+        )
+    return folder, read_plan(folder.plan), replace(options, done=finished(folder.journal))
+
+
+def _carry_out(
+    plan: Plan,
+    engine: Engine,
+    settings: Settings,
+    folder: RunFolder,
+    options: Options,
+    as_json: bool,
+) -> RunResult:
+    """The run itself, from the plan to its reports."""
+    from rich.console import Console
+
+    from distromatrix.execute.executor import execute
+    from distromatrix.execute.sweep import labels_of, sweep
+    from distromatrix.images import handed_over
+    from distromatrix.journal import Journal
+    from distromatrix.planfile import store_plan
+    from distromatrix.reports.files import results_json, write_reports
+    from distromatrix.reports.live import live_report
+    from distromatrix.reports.summary import print_summary
+
+    console = Console(stderr=as_json, highlight=False)
+    snapshot = _snapshot(plan, folder)
+    store_plan(plan, folder.plan)
+    Thread(target=_quietly, args=(lambda: sweep(engine),), daemon=True).start()
+    secrets = handed_secrets(plan.pass_env)
+    labels = labels_of(folder)
+    with Journal(folder.journal) as journal, live_report(console, plan) as live:
+
+        def emit(event: Event) -> None:
+            journal(event)
+            live(event)
+
+        result = execute(
+            plan,
+            engine=engine,
+            images=open_images(engine, settings, labels, emit),
+            handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+            snapshot=snapshot,
+            folder=folder,
+            labels=labels,
+            secrets=secrets,
+            emit=emit,
+            options=options,
+        )
+    write_reports(folder.path, plan, result)
+    print_summary(console, plan, result, folder=folder.path)
+    if as_json:
+        click.echo(json.dumps(results_json(plan, result), indent=2))
+    return result
+
+
+def _snapshot(plan: Plan, folder: RunFolder) -> Snapshot:
+    from distromatrix.execute.snapshot import Snapshot, take
+
+    if folder.snapshot.exists():
+        return Snapshot(path=folder.snapshot)
+    return take(plan.product, folder.snapshot)
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    """The sweep must never harm the run: what it cannot remove now, the next one will."""
+    from contextlib import suppress
+
+    from distromatrix.errors import DistromatrixError
+
+    with suppress(DistromatrixError, OSError):
+        work()

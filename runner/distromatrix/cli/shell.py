@@ -1,0 +1,121 @@
+"""`distromatrix shell`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distromatrix.cli.project import (
+    Project,
+    handed_secrets,
+    open_images,
+    open_project,
+    opened_engine,
+    project_options,
+)
+from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.model import Cell, Kept, Plan, Selection
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Engine
+
+
+@click.command(name="shell")
+@click.argument("cell")
+@project_options
+@click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
+def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
+    """Open a shell in CELL's machine, with the product and the cell's environment.
+
+    Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
+    state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
+    the shell ends.
+    """
+    project = open_project(directory, file)
+    plan = project.plan(Selection(selectors=(cell,)))
+    chosen = [c for c in plan.cells if c.engine is not None]
+    if len(chosen) != 1:
+        ids = ", ".join(c.id for c in chosen[:5]) or "none that can run"
+        raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
+    with opened_engine(project.settings) as engine:
+        kept = None if fresh else _kept(project, chosen[0].id, engine)
+        if kept:
+            click.echo(f"the machine that was kept; to remove it: {kept.remove}", err=True)
+            return _enter(kept, chosen[0], plan, {})
+        return _fresh(project, plan, chosen[0], engine)
+
+
+def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
+    from distromatrix.reports.replay import read_run
+    from distromatrix.runs import all_runs
+
+    there = {left.name for left in engine.leftovers()}
+    for run in reversed(list(all_runs(project.matrix.root))):
+        if (run / "plan.json").exists():
+            for result in read_run(run).cells:
+                if result.id == cell and result.kept and result.kept.name in there:
+                    return result.kept
+    return None
+
+
+def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine) -> int:
+    from distromatrix.execute.cell import environment, machine_spec
+    from distromatrix.execute.snapshot import take
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images import handed_over
+    from distromatrix.runs import RunFolder, remove_folder
+
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    with RunFolder.create(project.matrix.root, kind="shells") as folder:
+        snapshot = take(plan.product, folder.snapshot)
+        labels = labels_of(folder)
+        images = open_images(
+            engine, project.settings, labels, lambda e: click.echo(getattr(e, "text", ""), err=True)
+        )
+        prepared = images.prepared(plan.distro(cell.distro), cell, snapshot.matching, handed)
+        stage = engine.stage(snapshot.path, image=prepared.image.id, labels=labels)
+        machine = engine.open(machine_spec(cell, prepared, folder.id, labels), stage)
+        try:
+            env = environment(cell, machine, engine.name, handed.env, handed_secrets(plan.pass_env))
+            for script in cell.setup:
+                click.echo("--- setup", err=True)
+                ended = machine.run(
+                    script,
+                    env=env,
+                    cwd=machine.product,
+                    timeout=cell.timeout,
+                    output=lambda data: click.echo(data, nl=False, err=True),
+                )
+                if ended.status != 0:
+                    click.echo(f"setup ended with status {ended.status}", err=True)
+            return _enter(machine.keep(), cell, plan, env)
+        finally:
+            for left in engine.leftovers():
+                if left.run == folder.id:
+                    engine.remove(left)
+            stage.close()
+            remove_folder(folder.path)
+
+
+def _enter(kept: Kept, cell: Cell, plan: Plan, env: dict[str, str]) -> int:
+    """Hand the terminal over; the values of variables stay off the command line."""
+    words = shlex.split(kept.enter)
+    env = env or {**cell.env, **handed_secrets(plan.pass_env)}
+    at = words.index("exec") + 1
+    flags = [flag for name in env for flag in ("-e", name)]
+    if not os.isatty(0):
+        words = ["-i" if w == "-it" else w for w in words]
+    try:
+        return subprocess.run(
+            [*words[:at], *flags, *words[at:]], env={**os.environ, **env}, check=False
+        ).returncode
+    except FileNotFoundError as error:
+        raise EngineUnavailableError(
+            f"{words[0]}: command not found; the engine's own client is needed to enter: "
+            f"{kept.enter}"
+        ) from error

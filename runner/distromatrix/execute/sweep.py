@@ -1,0 +1,53 @@
+"""Finding and removing what dead runs left on an engine; never a living run's, nor anybody's.
+
+Whether a run lives, its lock says (`runs.is_alive`). Things made from another host cannot be
+judged here and stay.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engine, Leftover
+from distromatrix.runs import RunFolder, host_name, is_alive
+
+KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays
+
+
+def labels_of(folder: RunFolder) -> dict[str, str]:
+    """The labels on everything that a run makes on an engine."""
+    return {
+        LABEL_RUN: folder.id,
+        LABEL_FOLDER: str(folder.path),
+        LABEL_HOST: host_name(),
+    }
+
+
+def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
+    """What dead runs left, machines before the volumes they use. What was kept on purpose
+    is among it only when it has expired, or when `kept_too`."""
+    here, now = host_name(), time.time()
+    alive: dict[str, bool] = {}
+    dead: list[Leftover] = []
+    for left in engine.leftovers():
+        if left.host != here or not left.folder:
+            continue
+        if left.folder not in alive:
+            alive[left.folder] = is_alive(Path(left.folder))
+        expired = kept_too or now - left.created > KEPT_FOR
+        if not alive[left.folder] and (expired or not left.kept):
+            dead.append(left)
+    return tuple(sorted(dead, key=lambda left: left.kind != "container"))
+
+
+def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
+    """Remove what `find_dead` finds; returns it."""
+    dead = find_dead(engine, kept_too=kept_too)
+    for left in dead:
+        engine.remove(left)
+    if dead:
+        # A volume that only kept machines stood on is free once they are gone.
+        for left in find_dead(engine, kept_too=kept_too):
+            engine.remove(left)
+    return dead
