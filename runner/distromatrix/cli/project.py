@@ -64,7 +64,7 @@ def host_facts() -> HostFacts:
         arch=platform.machine(),
         cpus=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        today=date.today(),  # noqa: DTZ011 - end of life is a day of the calendar, local
+        today=date.today(),
         kernel=platform.release(),
     )
 

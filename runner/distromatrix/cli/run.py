@@ -170,7 +170,7 @@ def _carry_out(
     """The run itself, from the plan to its reports."""
     from rich.console import Console
 
-    from distromatrix.execute.executor import execute
+    from distromatrix.execute.executor import Job, execute
     from distromatrix.execute.sweep import labels_of, sweep
     from distromatrix.images import handed_over
     from distromatrix.journal import Journal
@@ -183,7 +183,6 @@ def _carry_out(
     snapshot = _snapshot(plan, folder)
     store_plan(plan, folder.plan)
     Thread(target=_quietly, args=(lambda: sweep(engine),), daemon=True).start()
-    secrets = handed_secrets(plan.pass_env)
     labels = labels_of(folder)
     with Journal(folder.journal) as journal, live_report(console, plan) as live:
 
@@ -192,16 +191,18 @@ def _carry_out(
             live(event)
 
         result = execute(
-            plan,
-            engine=engine,
-            images=open_images(engine, settings, labels, emit),
-            handed=handed_over(plan.ca_bundle, plan.index, os.environ),
-            snapshot=snapshot,
-            folder=folder,
-            labels=labels,
-            secrets=secrets,
-            emit=emit,
-            options=options,
+            Job(
+                plan=plan,
+                engine=engine,
+                images=open_images(engine, settings, labels, emit),
+                handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+                snapshot=snapshot,
+                folder=folder,
+                labels=labels,
+                secrets=handed_secrets(plan.pass_env),
+                emit=emit,
+                options=options,
+            )
         )
     write_reports(folder.path, plan, result)
     print_summary(console, plan, result, folder=folder.path)

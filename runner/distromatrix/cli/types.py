@@ -31,11 +31,10 @@ class Jobs(click.ParamType):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | None:
         """Raises click.BadParameter."""
-        if value == "auto":
-            return None
-        if str(value).isdigit() and 1 <= int(str(value)) <= 1000:
-            return int(str(value))
-        self.fail(f"{value!r} is neither a number from 1 to 1000 nor `auto`", param, ctx)
+        number = int(str(value)) if str(value).isdigit() else 0
+        if value != "auto" and not 1 <= number <= 1000:
+            self.fail(f"{value!r} is neither a number from 1 to 1000 nor `auto`", param, ctx)
+        return number or None
 
 
 DURATION = Duration()

@@ -21,9 +21,9 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
-from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, Event
-from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
 from distromatrix.model import Case, CaseCounts, Cell, CellResult, Kept, Phase, Verdict
 from distromatrix.verdicts import cell_verdict
@@ -219,12 +219,20 @@ def _collect(
             if got.refused:
                 tried.collect_fault = f"artifacts: {got.refused[0]}"
         if junit.exists():
+            _mask_file(junit, around.masker())
             report = read_cases(junit)
             tried.counts = report.counts
             failing = [c for c in report.cases if c.status in ("failed", "error")]
             tried.failing = tuple(_clean(c, around.masker()) for c in failing[:FAILING_CASES])
     except CollectError as fault:
         tried.collect_fault = str(fault)
+
+
+def _mask_file(path: Path, masker: Masker) -> None:
+    data = path.read_bytes()
+    masked = masker.feed(data) + masker.flush()
+    if masked != data:
+        path.write_bytes(masked)
 
 
 def _clean(case: Case, masker: Masker) -> Case:

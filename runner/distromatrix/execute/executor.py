@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from functools import partial
+from queue import SimpleQueue
 from threading import Lock, Thread
 from types import FrameType
 from typing import TypeVar
@@ -72,28 +72,31 @@ class _State:
     stopping: str = ""  # why no more cells are begun
 
 
-def execute(
-    plan: Plan,
-    *,
-    engine: Engine,
-    images: Images,
-    handed: Handed,
-    snapshot: Snapshot,
-    folder: RunFolder,
-    labels: Mapping[str, str],
-    secrets: Mapping[str, str],
-    emit: Callable[[Event], None],
-    options: Options,
-) -> RunResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A plan with all that it takes to carry it out. `labels` go on everything made on the
+    engine; `secrets` are the `pass_env` values."""
+
+    plan: Plan
+    engine: Engine
+    images: Images
+    handed: Handed
+    snapshot: Snapshot
+    folder: RunFolder
+    labels: Mapping[str, str]
+    secrets: Mapping[str, str]
+    emit: Callable[[Event], None]
+    options: Options
+
+
+def execute(job: Job) -> RunResult:
     """Run every cell of the plan that has an engine and is not done yet.
 
     Returns one result for each cell of the plan, in its order. Raises
     EngineUnavailableError if the engine is not there to begin with, and InfrastructureError
     if the run itself cannot go on (its journal cannot be written).
     """
-    executor = Executor(
-        plan, engine, images, handed, snapshot, folder, labels, secrets, emit, options
-    )
+    executor = Executor(job)
     with executor.signals():
         return executor.run()
 
@@ -101,22 +104,10 @@ def execute(
 class Executor:
     """One execution. Made and used by `execute` alone."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        engine: Engine,
-        images: Images,
-        handed: Handed,
-        snapshot: Snapshot,
-        folder: RunFolder,
-        labels: Mapping[str, str],
-        secrets: Mapping[str, str],
-        emit: Callable[[Event], None],
-        options: Options,
-    ) -> None:
-        self._plan, self._engine, self._images, self._handed = plan, engine, images, handed
-        self._snapshot, self._folder, self._labels = snapshot, folder, labels
-        self._emit, self._options = emit, options
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._plan, self._engine, self._images = job.plan, job.engine, job.images
+        self._folder, self._emit, self._options = job.folder, job.emit, job.options
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._state = _State()
         self._machines: set[Machine] = set()
@@ -124,23 +115,23 @@ class Executor:
         self._stage: Stage | None = None
         self._stage_lock = Lock()
         self._gone = ""
-        facts = engine.facts()
+        facts = job.engine.facts()
         self._title = str(facts)
-        self._slots = Slots(options.jobs, facts.cpus, facts.memory)
+        self._slots = Slots(job.options.jobs, facts.cpus, facts.memory)
         self._image_workers = Workers(IMAGE_WORKERS, "image", self._broke)
         self._cell_workers = Workers(self._slots.most + self._ahead(), "cell", self._broke)
         self._closers = Workers(CLOSING_WORKERS, "close", self._broke)
-        hidden = (*secrets.values(), *handed.secrets)
+        hidden = (*job.secrets.values(), *job.handed.secrets)
         self._around = Surroundings(
-            engine=engine,
+            engine=job.engine,
             slots=self._slots,
-            emit=emit,
+            emit=job.emit,
             masker=lambda: Masker(hidden),
-            environment=handed.env,
-            secrets=secrets,
-            labels=labels,
-            run=folder.id,
-            keep=options.keep,
+            environment=job.handed.env,
+            secrets=job.secrets,
+            labels=job.labels,
+            run=job.folder.id,
+            keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
         )
@@ -180,7 +171,11 @@ class Executor:
                 command=self._options.command,
             )
         )
-        for line in (*self._plan.warnings, *self._snapshot.warnings, *self._handed.warnings):
+        for line in (
+            *self._plan.warnings,
+            *self._job.snapshot.warnings,
+            *self._job.handed.warnings,
+        ):
             self._emit(Warned(text=line))
         for cell in self._plan.cells:
             if cell.engine is None and cell.id not in done:
@@ -235,7 +230,7 @@ class Executor:
             )
         )
         if not state.interrupted:
-            self._snapshot.path.unlink(missing_ok=True)
+            self._job.snapshot.path.unlink(missing_ok=True)
         return RunResult(
             run=self._folder.id,
             folder=self._folder.path,
@@ -254,7 +249,7 @@ class Executor:
         try:
             prepared = self._retried(
                 lambda _: self._images.prepared(
-                    distro, first, self._snapshot.matching, self._handed
+                    distro, first, self._job.snapshot.matching, self._job.handed
                 )
             )
         except (DistromatrixError, OSError) as error:
@@ -328,7 +323,7 @@ class Executor:
         with self._stage_lock:
             if self._stage is None:
                 self._stage = self._engine.stage(
-                    self._snapshot.path, image=prepared.image.id, labels=self._labels
+                    self._job.snapshot.path, image=prepared.image.id, labels=self._job.labels
                 )
             return self._stage
 

@@ -1,0 +1,81 @@
+"""How many cells are under test at once."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+import pytest
+
+from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.model import Cell
+
+GIB = 1024**3
+
+
+def cell(cpus: float = 1.0, memory: int = GIB) -> Cell:
+    return Cell(
+        id="d/s",
+        distro="d",
+        suite="s",
+        engine="fake",
+        reason="",
+        run="true",
+        cpus=cpus,
+        memory=memory,
+    )
+
+
+def most_at_once(slots: Slots, what: Cell, wanted: int) -> int:
+    """Begin `wanted` holders; how many get a place while none gives one back?"""
+    leave, entered = Event(), []
+
+    def hold() -> None:
+        try:
+            with slots.hold(what):
+                entered.append(1)
+                leave.wait()
+        except Cancelled:
+            pass
+
+    threads = [Thread(target=hold) for _ in range(wanted)]
+    for thread in threads:
+        thread.start()
+        thread.join(0.02)
+    count = len(entered)
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert len(entered) == wanted  # and all get one in the end
+    return count
+
+
+@pytest.mark.parametrize(
+    ("jobs", "what", "expected"),
+    [
+        (None, cell(), 4),
+        (None, cell(cpus=2), 2),
+        (None, cell(cpus=99), 1),  # more than there is: alone
+        (2, cell(), 2),
+        (6, cell(), 6),  # the user's own number beats the cpus
+        (6, cell(memory=4 * GIB), 2),  # but never the memory
+    ],
+)
+def test_places_are_bounded(jobs: int | None, what: Cell, expected: int) -> None:
+    assert most_at_once(Slots(jobs, cpus=4, memory=10 * GIB), what, 7) == expected
+
+
+def test_those_who_wait_are_let_go_when_the_run_ends() -> None:
+    slots = Slots(1, cpus=1, memory=GIB)
+    ended = Event()
+
+    def wait() -> None:
+        with pytest.raises(Cancelled), slots.hold(cell()):
+            pass
+        ended.set()
+
+    with slots.hold(cell()):
+        thread = Thread(target=wait)
+        thread.start()
+        slots.cancel()
+        thread.join(5)
+    assert ended.is_set()
