@@ -169,13 +169,15 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image in an engine's store. `created` is when it was made or last pulled by us."""
+    """An image in an engine's store. `created` is when it was made or last pulled by us;
+    `arch` is the machine it is for, in `uname -m`'s words, or '' where that is not known."""
 
     id: str
     tag: str
     labels: Mapping[str, str]
     created: float
     size: int = 0
+    arch: str = ""
 
 
 class ImageStore(Protocol):
