@@ -1,0 +1,189 @@
+"""The distros there are: the built-in catalogue, and the project's own over it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import distromatrix
+from distromatrix.errors import Fault, InputError
+from distromatrix.load.decode import decode
+from distromatrix.load.document import Document
+from distromatrix.load.fields import NAME
+from distromatrix.load.read import read_document
+from distromatrix.load.shapes import ArchiveShape, BootstrapShape, DistroShape, PullShape
+from distromatrix.load.words import did_you_mean, quoted
+from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
+
+# Not taken over by `like:`: an end of life is another release's, and `verified` speaks of one
+# very file (so a project's own version of a built-in distro keeps only the former).
+_OWN = frozenset({"like", "eol", "verified"})
+_REQUIRED = ("title", "family", "package_manager", "libc", "image")
+
+
+def builtin_folder() -> Path:
+    """Where the built-in catalogue is: inside an installed package, or at the top of a source
+    checkout, so that there a new file counts without reinstalling."""
+    package = Path(distromatrix.__file__).resolve().parent
+    installed = package / "distros"
+    return installed if installed.is_dir() else package.parent.parent / "distros"
+
+
+def load_distros(root: Path | None) -> tuple[Distro, ...]:
+    """All distros, in the natural order of their names; those of ROOT/distros take the place
+    of built-in ones of the same name. Raises InputError."""
+    catalogue = Catalogue.read(root)
+    if catalogue.faults:
+        raise InputError(*sorted(catalogue.faults))
+    return catalogue.distros
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """One distro file. `layer` 0 is the built-in catalogue, 1 the project's."""
+
+    name: str
+    layer: int
+    document: Document
+    shape: DistroShape | None
+
+    @property
+    def folder(self) -> Path:
+        return self.document.path.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What was read: `names` has those of faulty files too, lest one mistake be told twice."""
+
+    distros: tuple[Distro, ...]
+    names: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def read(cls, root: Path | None) -> Catalogue:
+        """Read the built-in distros and those of ROOT/distros. Never raises."""
+        folders = [builtin_folder()]
+        if root is not None and (root / "distros").resolve() != folders[0].resolve():
+            folders.append(root / "distros")
+        faults: list[Fault] = []
+        layers = [_read_layer(i, folder, faults) for i, folder in enumerate(folders)]
+        entries = {name: entry for layer in layers for name, entry in layer.items()}
+        distros = []
+        for name in sorted(entries, key=natural):
+            if (distro := _resolve(entries[name], layers)) is not None:
+                distros.append(distro)
+        for layer in layers:
+            for entry in layer.values():
+                faults += entry.document.faults
+        names = tuple(sorted(entries, key=natural))
+        return cls(distros=tuple(distros), names=names, faults=tuple(dict.fromkeys(faults)))
+
+
+def natural(name: str) -> list[str | int]:
+    """A sort key that puts `debian-9` before `debian-11`."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
+
+
+def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for path in sorted(folder.glob("*.y*ml")):
+        document = Document(path)
+        if path.suffix != ".yaml":
+            faults.append(Fault(document.file, 0, 0, "is ignored", "name it `….yaml`"))
+        elif not re.fullmatch(NAME, path.stem) or ".." in path.stem:
+            message = "a distro's file is named with lower-case letters, digits, `.`, `_`, `-`"
+            faults.append(Fault(document.file, 0, 0, message))
+        else:
+            document = read_document(path)
+            shape = decode(DistroShape, document)
+            entries[path.stem] = _Entry(path.stem, layer, document, shape)
+    return entries
+
+
+def _resolve(entry: _Entry, layers: list[dict[str, _Entry]]) -> Distro | None:
+    chain = _lineage(entry, layers)
+    if chain is None or entry.shape is None:
+        return None
+    values: dict[str, Any] = {"packages": {}}
+    for ancestor in reversed(chain):
+        shape = ancestor.shape
+        if shape is None:
+            return None
+        own = _OWN if ancestor.name != entry.name else _OWN - {"eol"}
+        for key in shape.model_fields_set - own:
+            value = getattr(shape, key)
+            if key == "packages":
+                value = values["packages"] | value
+            elif key == "image":
+                value = tuple(_source(source, ancestor.folder) for source in value)
+            elif key == "guest":
+                value = value.model_dump(exclude_unset=True)
+            values[key] = value
+    missing = [key for key in _REQUIRED if key not in values]
+    for key in missing:
+        entry.document.fault(f"{quoted(key)} is missing", at=entry.document.locate(()))
+    if missing:
+        return None
+    return Distro(
+        name=entry.name,
+        like=entry.shape.like,
+        verified=entry.shape.verified,
+        file=entry.document.path.absolute(),
+        **values,
+    )
+
+
+def _lineage(entry: _Entry, layers: list[dict[str, _Entry]]) -> list[_Entry] | None:
+    """The entry, what it is like, what that is like, …; None after a fault."""
+    chain = [entry]
+    while (shape := chain[-1].shape) is not None and shape.like is not None:
+        current = chain[-1]
+        parent = _find(shape.like, current, layers)
+        at = current.document.locate(["like"])
+        if parent is None:
+            known = sorted({name for layer in layers for name in layer})
+            message = f"no distro {quoted(shape.like)}"
+            _note_once(current, message, did_you_mean(shape.like, known), at)
+            return None
+        if parent in chain:
+            names = " → ".join(e.name for e in [*chain[chain.index(parent) :], parent])
+            if parent is entry:  # each member of a circle tells it of itself
+                _note_once(current, f"`like:` goes in a circle: {names}", "", at)
+            return None
+        chain.append(parent)
+    return chain
+
+
+def _find(name: str, current: _Entry, layers: list[dict[str, _Entry]]) -> _Entry | None:
+    """What `like: name` means in `current`: its own layer first, then those below. A project's
+    `debian-12` may so be like the built-in `debian-12`, and no project changes what built-in
+    distros are like."""
+    for layer in reversed(layers[: current.layer + 1]):
+        found = layer.get(name)
+        if found is not None and (found is not current or current.layer == 0):
+            return found
+    return None
+
+
+def _note_once(entry: _Entry, message: str, hint: str, at: tuple[int, int]) -> None:
+    fault = Fault(entry.document.file, *at, message, hint)
+    if fault not in entry.document.faults:
+        entry.document.faults.append(fault)
+
+
+def _source(shape: PullShape | BootstrapShape | ArchiveShape, folder: Path) -> ImageSource:
+    if isinstance(shape, ArchiveShape):
+        # Beside the file that declares it, which `like:` may leave behind.
+        beside = folder / shape.archive.file
+        name = str(beside.absolute()) if beside.is_file() else shape.archive.file
+        return Archive(file=name, sha256=shape.archive.sha256)
+    source: Pull | Bootstrap
+    if isinstance(shape, PullShape):
+        source = Pull(ref=shape.pull)
+    else:
+        how = shape.bootstrap
+        source = Bootstrap(tool=how.tool, suite=how.suite, options=how.options)
+    return source if shape.refresh is None else replace(source, refresh=shape.refresh)

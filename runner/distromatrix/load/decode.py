@@ -1,0 +1,89 @@
+"""A document to a shape: validation, and its errors in plain words at their places."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from distromatrix.load.document import Document
+from distromatrix.load.fields import Context
+from distromatrix.load.shapes import Shape
+from distromatrix.load.words import did_you_mean, kind, listing, quoted
+
+_HINTED = 100  # finding near names takes time: a file full of nonsense gets no more than these
+
+S = TypeVar("S", bound=Shape)
+
+
+def decode(shape: type[S], document: Document, context: Context | None = None) -> S | None:
+    """What the document says, or None with its faults noted in it."""
+    if document.root is None:
+        return None
+    context = context or Context()
+    data = document.root.plain()
+    try:
+        decoded = shape.model_validate(data, context=context)
+    except ValidationError as error:
+        for count, details in enumerate(error.errors(include_url=False)):
+            _note(document, data, context, details, hinted=count < _HINTED)
+        return None
+    return None if document.faults else decoded
+
+
+def _note(
+    document: Document, data: Any, context: Context, error: ErrorDetails, *, hinted: bool
+) -> None:
+    # Tags of unions (`<text>`) are no part of the file's own path; `[key]` says that the
+    # error is in the key before it.
+    if error["type"] == "too_short" and error["input"]:
+        return  # there are entries, each with a fault of its own
+    on_key = error["type"] in ("extra_forbidden", "missing") or error["loc"][-1:] == ("[key]",)
+    steps = [s for s in error["loc"] if not (isinstance(s, str) and s[:1] in ("<", "["))]
+    given = error.get("ctx", {})
+    if error["type"] == "fault" and given["at"]:
+        steps.append(given["at"])
+    message, hint = _in_words(error, steps)
+    if error["type"] == "extra_forbidden" and hinted:
+        hint = _near_key(data, context, steps)
+    if error["type"] == "missing":
+        steps.pop()
+    document.fault(message, hint, at=document.locate(steps, key=on_key))
+
+
+def _in_words(error: ErrorDetails, steps: list[str | int]) -> tuple[str, str]:
+    """The message and the hint for one of pydantic's errors."""
+    key = quoted(str(steps[-1])) if steps else ""
+    given = error.get("ctx", {})
+    value = error["input"]
+    message, hint = f"{error['msg']}, got {kind(value)}", ""
+    match error["type"]:
+        case "fault":
+            message, hint = given["text"], given["hint"]
+        case "missing":
+            message = f"{key} is missing"
+        case "extra_forbidden":
+            message = f"unknown key {key}"
+        case "too_short":
+            message = "expected at least one entry"
+        case "literal_error":
+            known = re.findall(r"'([^']*)'", given["expected"])
+            message = f"expected {listing(known)}, got {kind(value)}"
+            hint = did_you_mean(str(value), known)
+        case "tuple_type":
+            message = f"expected a list, got {kind(value)}"
+            hint = f"write [{value}]" if isinstance(value, str) and 0 < len(value) < 30 else ""
+        case "dict_type" | "model_type" | "model_attributes_type":
+            message = f"expected a mapping of keys, got {kind(value)}"
+    return message, hint
+
+
+def _near_key(data: Any, context: Context, steps: list[str | int]) -> str:
+    for step in steps[:-1]:
+        data = data[step]
+    shape = context.shapes.get(id(data))
+    known = sorted(shape.model_fields) if shape else []
+    near = did_you_mean(str(steps[-1]), known)
+    return near or (f"known keys are {', '.join(known)}" if len(known) <= 4 else "")

@@ -1,0 +1,81 @@
+"""A file's content as a tree of text in which every key and value knows its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distromatrix.errors import Fault
+
+Position = tuple[int, int]
+Steps = Sequence[str | int]  # the keys and indexes that lead to a value
+
+
+@dataclass(slots=True)
+class Node:
+    """A scalar, list or mapping, and where it begins (from 1). `size` and `height` count what
+    it stands for with aliases followed."""
+
+    line: int
+    column: int
+    value: str | list[Node] | dict[str, Node]
+    keys: dict[str, Position] = field(default_factory=dict)
+    size: int = 1
+    height: int = 1
+
+    def plain(self) -> Any:
+        """The same as str, list and dict; nothing in it is shared, even where an alias was."""
+        if isinstance(self.value, str):
+            return self.value
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return {key: node.plain() for key, node in self.value.items()}
+
+
+class Document:
+    """One file's tree, and the faults found in it so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = shown(path)
+        self.faults: list[Fault] = []
+        self.root: Node | None = None  # None: no usable YAML at all; the faults say why
+
+    def fault(self, message: str, hint: str = "", *, at: Position = (0, 0)) -> None:
+        """Note a fault at a position."""
+        self.faults.append(Fault(self.file, *at, message, hint))
+
+    def locate(self, steps: Steps, *, key: bool = False) -> Position:
+        """Where the value at the end of `steps` begins, or its key; of steps that lead to
+        nothing, the last that leads to something."""
+        node = self.root
+        if node is None:
+            return (0, 0)
+        at = (node.line, node.column)
+        for depth, step in enumerate(steps, start=1):
+            if isinstance(node.value, dict) and step in node.value:
+                at = node.keys[str(step)]
+                node = node.value[str(step)]
+                if key and depth == len(steps):
+                    return at
+            elif isinstance(node.value, list) and isinstance(step, int):
+                node = node.value[step]
+            else:
+                return at
+            at = (node.line, node.column)
+        return at
+
+    def where(self, steps: Steps) -> str:
+        """`file:line:column` of a value."""
+        line, column = self.locate(steps)
+        return f"{self.file}:{line}:{column}"
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: relative where it lies below the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except (ValueError, OSError):
+        return str(path)

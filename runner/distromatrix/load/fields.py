@@ -1,0 +1,322 @@
+"""The types of single fields in our YAML files: how their text is read, what JSON Schema says.
+
+Every check is at its type, those against other parts of the input too (a glob that must match
+a distro, a folder that must exist): so all faults come out of one validation, each at its
+place. What a check must know of the world it finds in the validation's `Context`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from distromatrix import needs
+from distromatrix.load.words import did_you_mean, kind, listing, quoted
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LONGEST = 365 * 86400  # a year; longer is a slip of the pen, and overflows timers
+_LEAST_MEMORY = 6 << 20  # Docker's own minimum
+
+NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
+GLOB = r"[A-Za-z0-9._*?!\[\]-]+"
+DURATION = r"(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?"
+SIZE = r"\d+(\.\d+)?[KMGT]"
+VERSION = r"(>=|<=|==|>|<)?\d+(\.\d+)*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the checks know: the project's root, the names that exist, and (filled by the
+    validation itself) which shape each mapping was read as, by its id()."""
+
+    root: Path = Path()
+    distros: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    shapes: dict[int, Any] = field(default_factory=dict)
+
+
+def wrong(message: str, hint: str = "", *, at: str = "") -> PydanticCustomError:
+    """The error a check raises; `at` is the key inside the value that is to be pointed at."""
+    return PydanticCustomError("fault", "{text}", {"text": message, "hint": hint, "at": at})
+
+
+def _text(value: object, expected: str) -> str:
+    if not isinstance(value, str):
+        raise wrong(f"expected {expected}, got {kind(value)}")
+    if not value.strip():
+        raise wrong(f"expected {expected}, got nothing", "leave the key out if there is none")
+    return value
+
+
+def _matching(expected: str, pattern: str) -> BeforeValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: object) -> str:
+        text = _text(value, expected)
+        if not compiled.fullmatch(text) or ".." in text:
+            raise wrong(f"expected {expected}, got {quoted(text)}")
+        return text
+
+    return BeforeValidator(check)
+
+
+def _schema(pattern: str = "", **more: Any) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"type": "string"} | ({"pattern": f"^{pattern}$"} if pattern else {}) | more
+    )
+
+
+_SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})  # as an editor's YAML sees it
+
+
+Name = Annotated[
+    str,
+    _matching("a name of lower-case letters, digits, `.`, `_` and `-`", NAME),
+    _schema(NAME),
+]
+Text = Annotated[str, BeforeValidator(lambda v: _text(v, "text")), _SCALAR]
+Script = Annotated[str, BeforeValidator(lambda v: _text(v, "a shell command")), _schema()]
+Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), _schema()]
+FileName = Annotated[
+    str, _matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]*"), _schema()
+]
+Sha256 = Annotated[
+    str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), _schema("[0-9a-f]{64}")
+]
+ImageRef = Annotated[
+    str,
+    _matching(
+        "an image reference such as `docker.io/library/debian:12`",
+        r"[a-z0-9]([a-z0-9._-]*(:\d+)?/)?[a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
+    ),
+    _schema(),
+]
+PackageName = Annotated[
+    str,
+    _matching("a package name", r"[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
+    _schema(),
+]
+Constraint = Annotated[
+    str,
+    _matching("a version such as `>=6.1`", f"{VERSION}(,{VERSION})*"),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
+
+
+def _env_name(value: object) -> str:
+    text = _text(value, "the name of an environment variable")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise wrong(f"{quoted(text)} is no name for an environment variable")
+    if text.startswith("DISTROMATRIX_"):
+        raise wrong(f"{quoted(text)}: names that begin with `DISTROMATRIX_` are set by us")
+    return text
+
+
+def _env_value(value: object) -> str:
+    if not isinstance(value, str):
+        raise wrong(f"expected text, got {kind(value)}")
+    return value
+
+
+EnvName = Annotated[str, BeforeValidator(_env_name), _schema("[A-Za-z_][A-Za-z0-9_]*")]
+EnvValue = Annotated[
+    str,
+    BeforeValidator(_env_value),
+    WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
+]
+
+
+def _relative(value: object) -> str:
+    text = _text(value, "a path or glob below the product's folder")
+    if text.startswith(("/", "~")) or ".." in text.split("/"):
+        raise wrong(f"{quoted(text)} leads out of the product's folder")
+    return text
+
+
+RelativeGlob = Annotated[str, BeforeValidator(_relative), _schema()]
+
+
+def parse_duration(value: object) -> float:
+    """`30m`, `1h30m`, `90s`, `7d` in seconds. Raises PydanticCustomError (a ValueError)."""
+    text = _text(value, "a duration such as `30m` or `1h30m`")
+    if not re.fullmatch(DURATION, text):
+        hint = f"write `{text}s` or `{text}m`" if text.isdecimal() and len(text) < 9 else ""
+        raise wrong(f"expected a duration such as `30m` or `1h30m`, got {quoted(text)}", hint)
+    parts = re.findall(r"(\d+)([dhms])", text)
+    seconds = sum(int(n[:12]) * _UNITS[unit] for n, unit in parts)
+    if not 0 < seconds <= _LONGEST:
+        raise wrong(f"a duration is more than 0 and at most 365d, got {quoted(text)}")
+    return float(seconds)
+
+
+def _size(value: object) -> int:
+    text = _text(value, "a size such as `512M` or `2G`")
+    if not re.fullmatch(SIZE, text) or len(text) > 12:
+        raise wrong(f"expected a size such as `512M` or `2G`, got {quoted(text)}")
+    size = int(float(text[:-1]) * _SIZES[text[-1]])
+    if size < _LEAST_MEMORY:
+        raise wrong(f"expected at least 6M, got {quoted(text)}")
+    return size
+
+
+def _cpus(value: object) -> float:
+    text = _text(value, "a number of CPUs such as `2` or `0.5`")
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) or not float(text) >= 0.01:
+        raise wrong(f"expected a number of CPUs such as `2` or `0.5`, got {quoted(text)}")
+    return float(text)
+
+
+def _flag(value: object) -> bool:
+    text = _text(value, "`true` or `false`")
+    if text not in ("true", "false"):
+        raise wrong(f"expected `true` or `false`, got {quoted(text)}")
+    return text == "true"
+
+
+def _day(value: object) -> date:
+    text = _text(value, "a date such as `2028-06-30`")
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise wrong(f"expected a date such as `2028-06-30`, got {quoted(text)}")
+
+
+def _user(value: object) -> str:
+    text = _text(value, "`root` or a numeric `UID:GID`")
+    if text == "root":
+        return text
+    if not re.fullmatch(r"\d{1,9}(:\d{1,9})?", text):
+        why = "the same name is another user, or none, on another distribution"
+        raise wrong(f"expected `root` or a numeric `UID:GID`, got {quoted(text)}", why)
+    return text if ":" in text else f"{text}:{text}"
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), _schema(DURATION)]
+Size = Annotated[int, BeforeValidator(_size), _schema(SIZE)]
+Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
+User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]
+
+
+def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
+    known = tuple(names)
+
+    def check(value: object) -> str:
+        text = _text(value, what)
+        if text in known or (also and re.fullmatch(also, text) and ".." not in text):
+            return text
+        hint = did_you_mean(text, known) or f"expected {listing(known)}"
+        raise wrong(f"no {what} {quoted(text)}", hint)
+
+    return BeforeValidator(check)
+
+
+NeedName = Annotated[str, _one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": list(needs.NEEDS)})]
+Privilege = Annotated[
+    str,
+    _one_of(needs.PRIVILEGES, "privilege", f"{needs.DEVICE_PREFIX}[A-Za-z0-9._/-]+"),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(needs.PRIVILEGES)}, {"type": "string", "pattern": "^/dev/"}]}
+    ),
+]
+
+
+def _glob_over(what: str, names: Callable[[Context], tuple[str, ...]]) -> Any:
+    def check(value: object, info: ValidationInfo) -> str:
+        text = _text(value, f"a {what} or a glob of {what}s")
+        if not re.fullmatch(GLOB, text) or ".." in text:
+            raise wrong(f"expected a {what} or a glob of {what}s, got {quoted(text)}")
+        known = names(info.context) if isinstance(info.context, Context) else ()
+        if not any(fnmatchcase(name, text) for name in known):
+            said = f"{quoted(text)} matches no {what}"
+            message = said if set(text) & set("*?[") else f"no {what} {quoted(text)}"
+            raise wrong(message, did_you_mean(text, known) or _some(known, what))
+        return text
+
+    return BeforeValidator(check)
+
+
+def _some(known: tuple[str, ...], what: str) -> str:
+    return (
+        f"there is {listing(known)}" if 0 < len(known) <= 8 else f"there is no {what}" * (not known)
+    )
+
+
+DistroGlob = Annotated[str, _glob_over("distro", lambda c: c.distros), _schema(GLOB)]
+SuiteGlob = Annotated[str, _glob_over("suite", lambda c: c.suites), _schema(GLOB)]
+VariantGlob = Annotated[str, _glob_over("variant", lambda c: c.variants), _schema(GLOB)]
+
+
+def _product_folder(value: object, info: ValidationInfo) -> Path:
+    path = _below_root(_text(value, "a folder"), info)
+    if not path.is_dir():
+        is_what = "is no folder" if path.exists() else "does not exist"
+        raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
+    return path
+
+
+def _ca_bundle(value: object, info: ValidationInfo) -> str:
+    text = _text(value, "`host`, `none` or a file")
+    if text in ("host", "none"):
+        return text
+    path = _below_root(text, info)
+    if not path.is_file():
+        raise wrong(f"no file {quoted(str(path))}", "expected `host`, `none` or a file")
+    return str(path)
+
+
+def _below_root(text: str, info: ValidationInfo) -> Path:
+    root = info.context.root if isinstance(info.context, Context) else Path()
+    try:
+        return Path(root / Path(text).expanduser()).resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise wrong(f"{quoted(text)} is no usable path: {error}") from None
+
+
+ProductFolder = Annotated[Path, BeforeValidator(_product_folder), _schema()]
+CaBundle = Annotated[str, BeforeValidator(_ca_bundle), _schema()]
+
+
+def _jobs(value: object) -> int | None:
+    text = _text(value, "a number of cells, or `auto`")
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"\d{1,4}", text) or int(text) == 0:
+        raise wrong(f"expected a number of cells, or `auto`, got {quoted(text)}")
+    return int(text)
+
+
+Jobs = Annotated[
+    int | None,
+    BeforeValidator(_jobs),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
+EngineName = Annotated[
+    str, _one_of(needs.ENGINES, "engine"), WithJsonSchema({"enum": list(needs.ENGINES)})
+]
+Registry = Annotated[
+    str,
+    _matching(
+        "a registry without scheme, such as `mirror.example:5000/hub`",
+        r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*",
+    ),
+    _schema(),
+]
+MirrorUrl = Annotated[
+    str,
+    _matching("a URL such as `http://mirror.example/debian`", r"(https?|file)://[^\s'\"$`\\]+"),
+    _schema(),
+]

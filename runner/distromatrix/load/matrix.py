@@ -1,0 +1,147 @@
+"""A matrix file, found, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from distromatrix.errors import Fault, InputError
+from distromatrix.load.catalogue import Catalogue
+from distromatrix.load.decode import decode
+from distromatrix.load.document import Document, shown
+from distromatrix.load.fields import Context
+from distromatrix.load.read import read_document
+from distromatrix.load.shapes import MatrixShape, RuleShape, SuiteOptions, SuiteShape
+from distromatrix.load.words import quoted
+from distromatrix.model import (
+    Distro,
+    Matrix,
+    Need,
+    Prepare,
+    Product,
+    Rule,
+    Suite,
+    Variant,
+)
+from distromatrix.plan import eol_warning
+
+_DEFAULT = Path("matrix") / "default.yaml"
+
+
+def find_matrix(directory: Path, file: Path | None) -> Path:
+    """The matrix file to use: `file` (relative to `directory`), else matrix/default.yaml.
+    Raises InputError, which lists those that are there."""
+    if not directory.is_dir():
+        raise InputError(Fault(str(directory), 0, 0, "is no folder"))
+    path = directory / (file or _DEFAULT)
+    if path.exists():
+        return path
+    others = [str(p.relative_to(directory)) for p in sorted(directory.glob("matrix/*.yaml"))]
+    hint = "say which one with -m FILE: " + ", ".join(others[:10])
+    if not others:
+        hint = f"write {_DEFAULT}, or say with -C DIR where the product is"
+    raise InputError(Fault(shown(path), 0, 0, "no such matrix file", hint))
+
+
+def project_root(file: Path) -> Path:
+    """The folder that a matrix file speaks of: the parent of the `matrix/` it lies in; of a
+    file elsewhere, its own folder."""
+    folder = file.absolute().parent
+    return folder.parent if folder.name == "matrix" else folder
+
+
+def load_matrix(file: Path, *, today: date) -> Matrix:
+    """The matrix of a file, every check passed. Raises InputError with all faults found, in
+    this file and in the distros' files."""
+    root = project_root(file)
+    catalogue = Catalogue.read(root)
+    document = read_document(file)
+    context = Context(
+        root=root,
+        distros=catalogue.names,
+        suites=_keys(document, "suites"),
+        variants=_keys(document, "variants"),
+    )
+    shape = decode(MatrixShape, document, context)
+    faults = [*sorted(document.faults), *sorted(catalogue.faults)]
+    if shape is None or faults:
+        raise InputError(*faults)
+    distros = _chosen(shape.distros, catalogue.distros)
+    rules = tuple(_rule(i, rule, document) for i, rule in enumerate(shape.rules))
+    expired = [line for distro in distros if (line := eol_warning(distro, today))]
+    return Matrix(
+        file=file.absolute(),
+        root=root,
+        product=_product(shape),
+        distros=distros,
+        suites=tuple(_suite(n, s, shape.defaults) for n, s in shape.suites.items()),
+        variants=tuple(
+            Variant(name=name, suites=v.suites, env=v.env, packages=v.packages)
+            for name, v in shape.variants.items()
+        ),
+        rules=rules,
+        env=shape.env,
+        pass_env=shape.pass_env,
+        ca_bundle=shape.ca_bundle,
+        index=shape.index,
+        warnings=(*expired, *_lapsed(rules, today)),
+    )
+
+
+def _keys(document: Document, section: str) -> tuple[str, ...]:
+    """The names a section declares, also where its values have faults."""
+    root = document.root.value if document.root else None
+    node = root.get(section) if isinstance(root, dict) else None
+    return tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
+
+
+def _chosen(globs: Sequence[str], distros: Sequence[Distro]) -> tuple[Distro, ...]:
+    chosen = [d for glob in globs for d in distros if fnmatchcase(d.name, glob)]
+    return tuple({distro.name: distro for distro in chosen}.values())
+
+
+def _product(shape: MatrixShape) -> Product:
+    if isinstance(shape.product, Path):
+        return Product(path=shape.product)
+    return Product(path=shape.product.path, git=shape.product.git)
+
+
+def _suite(name: str, shape: SuiteShape, defaults: SuiteOptions) -> Suite:
+    """A suite with the defaults applied. `env` is merged; of all else the suite's own value,
+    if it has one, takes the default's place."""
+    values: dict[str, Any] = {}
+    for source in (defaults, shape):
+        values |= {key: getattr(source, key) for key in source.model_fields_set}
+    values["env"] = defaults.env | shape.env
+    if "needs" in values:
+        values["needs"] = tuple(_need(need) for need in values["needs"])
+    if (prepare := values.get("prepare")) is not None:
+        text = isinstance(prepare, str)
+        values["prepare"] = (
+            Prepare(run=prepare) if text else Prepare(run=prepare.run, files=prepare.files)
+        )
+    return Suite(name=name, **values)
+
+
+def _need(shape: str | dict[str, str]) -> Need:
+    if isinstance(shape, str):
+        return Need(name=shape)
+    ((name, version),) = shape.items()
+    return Need(name=name, version=version)
+
+
+def _rule(index: int, shape: RuleShape, document: Document) -> Rule:
+    values = {key: getattr(shape, key) for key in shape.model_fields_set}
+    return Rule(**values, where=document.where(["rules", index]))
+
+
+def _lapsed(rules: Sequence[Rule], today: date) -> list[str]:
+    return [
+        f"{rule.where}: the rule lapsed on {rule.until} ({quoted(rule.reason)}); "
+        "see whether the failure is still there, then renew or remove it"
+        for rule in rules
+        if rule.until is not None and today > rule.until
+    ]

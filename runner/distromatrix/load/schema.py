@@ -1,0 +1,65 @@
+"""JSON Schemas for editors, generated from the types that decode the files.
+
+`python -m distromatrix.load.schema` writes them anew; a test holds them against drift.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from distromatrix.load.shapes import DistroShape, MatrixShape, SettingsShape, Shape
+
+FOLDER = Path(__file__).resolve().parent.parent / "schemas"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SHAPES: dict[str, type[Shape]] = {
+    "matrix": MatrixShape,
+    "distro": DistroShape,
+    "settings": SettingsShape,
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schemas of `matrix`, `distro` and `settings` files, by these names."""
+    return {
+        name: {"$schema": _DIALECT, **_tidy(shape.model_json_schema())}
+        for name, shape in _SHAPES.items()
+    }
+
+
+def schema_file(name: str) -> Path:
+    """Where the schema of that name is kept."""
+    return FOLDER / f"{name}.schema.json"
+
+
+def as_text(schema: dict[str, Any]) -> str:
+    """A schema as its file holds it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidy(schema: Any) -> Any:
+    """Without what follows from our Python and not from the format: generated titles, and the
+    null of an optional key, which in a file is absent."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    null = {"type": "null"}
+    some = [option for option in schema.get("anyOf", ()) if option != null]
+    if len(some) == 1 and len(schema["anyOf"]) == 2:
+        rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+        return _tidy({**some[0], **rest})
+    return {
+        key: {name: _tidy(value) for name, value in content.items()}
+        if key in ("properties", "$defs")
+        else _tidy(content)
+        for key, content in schema.items()
+        if not (key == "title" and isinstance(content, str)) and (key, content) != ("default", None)
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        schema_file(name).write_text(as_text(schema), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""The user's own settings: `config.yaml` in the platform's configuration folder, then
+`DISTROMATRIX_…` variables, which beat it. (A flag beats both; that is the CLI's part.)"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platformdirs import user_config_path
+from pydantic import ValidationError
+
+from distromatrix.errors import Fault, InputError
+from distromatrix.load.decode import decode
+from distromatrix.load.read import read_document
+from distromatrix.load.shapes import SettingsShape
+from distromatrix.model import Distro
+
+_DOCKER_HUB = "docker.io/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a user has set for all projects.
+
+    `registry` takes the place of `docker.io` in references that are pulled. `mirrors` are
+    package mirrors (URLs) by distro or distribution. `jobs` None is 'auto'. `archives` are
+    the absolute folders in which rootfs archives are looked for.
+    """
+
+    registry: str = ""
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    engine: str = "docker"
+    jobs: int | None = None
+    archives: tuple[Path, ...] = ()
+
+    def reference(self, ref: str) -> str:
+        """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
+        References to other registries stay as they are."""
+        if self.registry and ref.startswith(_DOCKER_HUB):
+            return f"{self.registry}/{ref.removeprefix(_DOCKER_HUB)}"
+        return ref
+
+    def mirror(self, distro: Distro) -> str:
+        """The user's package mirror for a distro, or '': the one set for `debian-12`, else
+        the one set for `debian` (the name up to its last `-`)."""
+        distribution = distro.name.rpartition("-")[0]
+        return self.mirrors.get(distro.name) or self.mirrors.get(distribution, "")
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the file at `path` (default: the platform's place, where it may be
+    absent) with those of `environ` over them. Raises InputError."""
+    file = path or user_config_path("distromatrix") / "config.yaml"
+    shape = SettingsShape()
+    faults: list[Fault] = []
+    if path is not None or file.exists():
+        document = read_document(file)
+        shape = decode(SettingsShape, document) or shape
+        faults += document.faults
+    over = _from_environment(environ, faults)
+    if faults:
+        raise InputError(*sorted(faults))
+    folders = over.archives or tuple(str(file.parent / _user(a)) for a in shape.archives)
+    jobs = over.jobs if "jobs" in over.model_fields_set else shape.jobs
+    return Settings(
+        registry=over.registry or shape.registry or "",
+        mirrors=shape.mirrors,
+        engine=over.engine or shape.engine or Settings().engine,
+        jobs=jobs,
+        archives=tuple(_user(folder).absolute() for folder in folders),
+    )
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> SettingsShape:
+    """A shape with what the environment sets; an empty variable sets nothing."""
+    values: dict[str, object] = {}
+    for key in ("registry", "engine", "jobs"):
+        if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
+            values[key] = text
+    if text := environ.get("DISTROMATRIX_ARCHIVES"):
+        values["archives"] = [part for part in text.split(os.pathsep) if part]
+    try:
+        return SettingsShape.model_validate(values)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            given = details.get("ctx", {})
+            name = f"$DISTROMATRIX_{str(details['loc'][0]).upper()}"
+            message = given.get("text", details["msg"])
+            faults.append(Fault(name, 0, 0, message, given.get("hint", "")))
+        return SettingsShape()
+
+
+def _user(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user: the folder will simply hold nothing
+        return Path(text)

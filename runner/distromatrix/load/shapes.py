@@ -1,0 +1,386 @@
+"""What our YAML files look like, as types: decoding and the editors' JSON Schema come from here.
+
+A shape is what a user wrote, no more: `like:` is not followed, `defaults:` are not applied.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+
+from distromatrix.load.fields import (
+    Arch,
+    CaBundle,
+    Constraint,
+    Context,
+    Cpus,
+    Day,
+    DistroGlob,
+    Duration,
+    EngineName,
+    EnvName,
+    EnvValue,
+    FileName,
+    Flag,
+    ImageRef,
+    Jobs,
+    MirrorUrl,
+    Name,
+    NeedName,
+    PackageName,
+    Privilege,
+    ProductFolder,
+    Registry,
+    RelativeGlob,
+    Script,
+    Sha256,
+    Size,
+    SuiteGlob,
+    Text,
+    User,
+    VariantGlob,
+    wrong,
+)
+from distromatrix.model import BootstrapTool, Family, HostOrNone, Libc, PackageManagerName
+from distromatrix.needs import NEEDS
+
+
+class Shape(BaseModel):
+    """A mapping with a fixed set of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _remember(cls, data: Any, info: ValidationInfo) -> Any:
+        # For 'did you mean': pydantic does not say which shape an unknown key was looked up in.
+        if isinstance(info.context, Context):
+            info.context.shapes[id(data)] = cls
+        return data
+
+
+def _text_or_mapping(expected: str) -> Discriminator:
+    """Tells `key: text` from `key: {…}`; the tags never show in a message."""
+
+    def tag(value: Any) -> str | None:
+        if isinstance(value, str) and value:
+            return "<text>"
+        return "<mapping>" if isinstance(value, dict) else None
+
+    return Discriminator(
+        tag,
+        custom_error_type="expected",
+        custom_error_message=f"expected {expected}",
+    )
+
+
+# --- distros/NAME.yaml ---------------------------------------------------------------------
+
+
+class PullShape(Shape):
+    """An image from a registry."""
+
+    pull: ImageRef
+    """The full reference, with its registry: `docker.io/library/debian:12`."""
+    refresh: Duration | None = None
+    """A moving tag is looked at again after this long (default 7d)."""
+
+
+class BootstrapOptions(Shape):
+    """How to build an image from the distribution's own package mirror."""
+
+    tool: BootstrapTool
+    """The tool that builds it."""
+    suite: Name
+    """The release as the mirror names it: `bookworm`."""
+    options: tuple[Text, ...] = ()
+    """More options for the tool."""
+
+
+class BootstrapShape(Shape):
+    """An image built from the distribution's own package mirror."""
+
+    bootstrap: BootstrapOptions
+    """What to build, and how."""
+    refresh: Duration | None = None
+    """Built anew after this long (default 7d)."""
+
+
+class ArchiveFile(Shape):
+    """A root filesystem tarball."""
+
+    file: FileName
+    """Its name; looked for beside the distro's file and in `$DISTROMATRIX_ARCHIVES`."""
+    sha256: Sha256
+    """Its sha256, checked before use."""
+
+
+class ArchiveShape(Shape):
+    """An image made of a root filesystem tarball."""
+
+    archive: ArchiveFile
+    """Which tarball."""
+
+
+def _source_kind(value: Any) -> str | None:
+    keys = ("pull", "bootstrap", "archive")
+    found = [k for k in keys if k in value] if isinstance(value, dict) else []
+    return f"<{found[0]}>" if len(found) == 1 else None
+
+
+SourceShape = Annotated[
+    Annotated[PullShape, Tag("<pull>")]
+    | Annotated[BootstrapShape, Tag("<bootstrap>")]
+    | Annotated[ArchiveShape, Tag("<archive>")],
+    Discriminator(
+        _source_kind,
+        custom_error_type="expected",
+        custom_error_message="expected a mapping with one of `pull`, `bootstrap` and `archive`",
+    ),
+]
+
+
+class GuestKernel(Shape):
+    """What a guest boots."""
+
+    kernel: PackageName
+    """The kernel's package."""
+
+
+class GuestShape(Shape):
+    """A guest with a kernel of its own; reserved for guest engines."""
+
+    box: Text | None = None
+    """A Vagrant box, by name."""
+    vagrantfile: Text | None = None
+    """A Vagrantfile, by path."""
+    bootstrap: GuestKernel | None = None
+    """Built like the container's image, with a kernel."""
+
+    @model_validator(mode="after")
+    def _one(self) -> GuestShape:
+        if len(self.model_fields_set) != 1:
+            raise wrong("expected exactly one of `box`, `vagrantfile` and `bootstrap`")
+        return self
+
+
+class DistroShape(Shape):
+    """One release of one Linux distribution. The file's name is the distro's name."""
+
+    title: Text | None = None
+    """Its full name: `Debian 12 (bookworm)`."""
+    like: Name | None = None
+    """Another distro: start from its values and override what differs."""
+    arch: tuple[Arch, ...] = ("x86_64", "aarch64")
+    """Architectures; reserved: cells run on the host's for now."""
+    family: Family | None = None
+    """The family it belongs to."""
+    package_manager: PackageManagerName | None = None
+    """What installs packages there."""
+    libc: Libc | None = None
+    """Its C library."""
+    eol: Day | None = None
+    """The last day of any public support; absent: none is announced. Not taken over by `like:`."""
+    verified: Day | None = None
+    """The day it last ran here; absent: never. Not taken over by `like:`."""
+    image: Annotated[tuple[SourceShape, ...], MinLen(1)] | None = None
+    """Where the image comes from, in order of preference."""
+    guest: GuestShape | None = None
+    """Where a guest comes from; reserved for guest engines."""
+    packages: dict[PackageName, tuple[PackageName, ...]] = {}
+    """Common package names and the native ones they stand for."""
+
+
+# --- matrix/NAME.yaml ----------------------------------------------------------------------
+
+
+class ProductShape(Shape):
+    """What is tested."""
+
+    path: ProductFolder
+    """Its folder, from the project's root."""
+    git: Flag = False
+    """`.git` comes along (setuptools_scm needs it)."""
+
+
+class PrepareShape(Shape):
+    """What is cached as an image layer."""
+
+    run: Script
+    """The command."""
+    files: tuple[RelativeGlob, ...] = ()
+    """Globs of the product's files that it needs; their contents are part of the cache's key."""
+
+
+def _one_need(value: dict[str, str]) -> dict[str, str]:
+    if len(value) != 1:
+        raise wrong("expected one need with its version, such as `own-kernel: '>=6.1'`")
+    for name in value:
+        if not NEEDS[name].versioned:
+            raise wrong(f"the need `{name}` takes no version", f"write `- {name}`", at=name)
+    return value
+
+
+NeedShape = Annotated[
+    Annotated[NeedName, Tag("<text>")]
+    | Annotated[dict[NeedName, Constraint], AfterValidator(_one_need), Tag("<mapping>")],
+    _text_or_mapping("a need, or a need with its version"),
+]
+
+
+class SuiteOptions(Shape):
+    """What a suite needs, all of it optional."""
+
+    packages: tuple[PackageName, ...] = ()
+    """Packages to install, by common or native name."""
+    prepare: (
+        Annotated[
+            Annotated[Script, Tag("<text>")] | Annotated[PrepareShape, Tag("<mapping>")],
+            _text_or_mapping("a shell command, or a mapping with `run` and `files`"),
+        ]
+        | None
+    ) = None
+    """Runs once per image, without the product, and is cached."""
+    setup: Script | None = None
+    """Runs in every cell before the suite, with the product."""
+    restore: Script | None = None
+    """Runs always, after the suite."""
+    debug: Script | None = None
+    """Runs after a failure; its output is in the report."""
+    timeout: Duration | None = None
+    """The longest that setup or run may take (default 30m)."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables."""
+    reads: tuple[RelativeGlob, ...] = ()
+    """What a change must touch to matter to this suite (default: everything)."""
+    needs: tuple[NeedShape, ...] = ()
+    """Capabilities that not every machine has."""
+    privileges: tuple[Privilege, ...] = ()
+    """What a container may be given for this suite."""
+    cases: Flag = False
+    """`run` can be told single cases, in the file `$DISTROMATRIX_CASES`."""
+    user: User = "root"
+    """Who runs it: `root` or a numeric `UID:GID`."""
+    cpus: Cpus | None = None
+    """CPUs it may use (default 1)."""
+    memory: Size | None = None
+    """Memory it may use (default 2G)."""
+    network: Flag = True
+    """Whether the suite has a network."""
+
+
+class SuiteShape(SuiteOptions):
+    """A named command that tests the product."""
+
+    run: Script
+    """The command; its exit status says whether the suite passed."""
+
+
+class VariantShape(Shape):
+    """A named set of environment variables and packages that multiplies suites."""
+
+    suites: Annotated[tuple[SuiteGlob, ...], MinLen(1)] = ("*",)
+    """The suites it multiplies, by name or glob (default: all)."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables."""
+    packages: tuple[PackageName, ...] = ()
+    """Packages to install, by common or native name."""
+
+
+class RuleShape(Shape):
+    """What holds for the cells that its globs match. Of `skip` and `expect` the first match
+    counts; additions add up."""
+
+    distro: DistroGlob = "*"
+    """The distros it is for."""
+    suite: SuiteGlob = "*"
+    """The suites it is for."""
+    variant: VariantGlob | None = None
+    """The variants it is for (default: all, and cells without one)."""
+    skip: Text | None = None
+    """Do not run these cells; the reason."""
+    expect: Literal["fail"] | None = None
+    """These cells are expected to fail; passing is then a failure."""
+    reason: Text | None = None
+    """Why they are expected to fail."""
+    until: Day | None = None
+    """The last day on which the rule holds."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables added."""
+    packages: tuple[PackageName, ...] = ()
+    """Packages added."""
+    setup: Script | None = None
+    """A command added, before the suite's own setup."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> RuleShape:
+        if self.skip and self.expect:
+            raise wrong(
+                "`skip` and `expect` in one rule; a skipped cell has no outcome", at="expect"
+            )
+        if self.expect and not self.reason:
+            raise wrong("`expect: fail` wants a `reason`", at="expect")
+        for key in ("reason", "until"):
+            if key in self.model_fields_set and not self.expect:
+                raise wrong(f"`{key}` goes with `expect: fail` only", at=key)
+        if not (self.skip or self.expect or self.env or self.packages or self.setup):
+            what = "`skip`, `expect`, `env`, `packages` or `setup`"
+            raise wrong("the rule does nothing", f"give it {what}")
+        return self
+
+
+class MatrixShape(Shape):
+    """Distros × suites × variants, with rules."""
+
+    product: Annotated[
+        Annotated[ProductFolder, Tag("<text>")] | Annotated[ProductShape, Tag("<mapping>")],
+        _text_or_mapping("a folder, or a mapping with `path` and `git`"),
+    ] = Field(default=".", validate_default=True)
+    """What is tested: a folder from the project's root, the parent of `matrix/`."""
+    distros: Annotated[tuple[DistroGlob, ...], MinLen(1)]
+    """Names or globs of the distros to test on."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables of every cell."""
+    pass_env: tuple[EnvName, ...] = ()
+    """Variables taken from the caller's environment; masked in every log and report."""
+    ca_bundle: CaBundle = "none"
+    """CA certificates for the cells: `host`, `none` or a file."""
+    index: HostOrNone = "none"
+    """`host`: cells get the host's package index and proxy settings."""
+    defaults: SuiteOptions = SuiteOptions()
+    """Values for every suite that does not set its own; `env` is merged."""
+    suites: Annotated[dict[Name, SuiteShape], MinLen(1)]
+    """The suites, by name."""
+    variants: dict[Name, VariantShape] = {}
+    """The variants, by name."""
+    rules: tuple[RuleShape, ...] = ()
+    """Exceptions and additions."""
+
+
+# --- the user's config.yaml ----------------------------------------------------------------
+
+
+class SettingsShape(Shape):
+    """The user's own settings."""
+
+    registry: Registry | None = None
+    """Takes the place of `docker.io` in every reference pulled: `mirror.example:5000/hub`."""
+    mirrors: dict[Name, MirrorUrl] = {}
+    """Package mirrors for bootstraps, by distro (`debian-12`) or distribution (`debian`)."""
+    engine: EngineName | None = None
+    """The engine to use (default docker)."""
+    jobs: Jobs | None = None
+    """Cells at a time: a number, or `auto`."""
+    archives: tuple[Text, ...] = ()
+    """Folders in which rootfs archives are looked for; relative ones from this file's folder."""

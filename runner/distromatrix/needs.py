@@ -1,0 +1,76 @@
+"""The needs a suite can have, which engine meets which of them, and why not where it does not.
+
+One table. A new engine adds its word to `ENGINES` and its answers to the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distromatrix.model import Need
+
+ENGINES = ("docker",)  # in order of cost; the first that meets every need is chosen
+
+PRIVILEGES = {
+    "mount": "mount and unmount file systems",
+    "sysctl": "write to net.* under /proc/sys",
+    "init": "run an init system as process 1",
+}
+DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownNeed:
+    """A need. `privilege`: what lets a container meet it (a prefix, where it is a device);
+    None: a container never can. `versioned`: takes a constraint such as `>=6.1`."""
+
+    description: str
+    privilege: str | None = None
+    versioned: bool = False
+
+
+NEEDS = {
+    "mount": KnownNeed(description="mounts file systems", privilege="mount"),
+    "sysctl": KnownNeed(description="writes net.* under /proc/sys", privilege="sysctl"),
+    "init": KnownNeed(description="an init system as process 1", privilege="init"),
+    "gpu": KnownNeed(description="a GPU", privilege="/dev/dri"),
+    "kernel-modules": KnownNeed(description="loads kernel modules"),
+    "own-kernel": KnownNeed(description="the distro's own kernel", versioned=True),
+    "reboot": KnownNeed(description="restarts the machine"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The engine for a cell and why; `engine` None: nothing here meets its needs."""
+
+    engine: str | None
+    reason: str
+
+
+def choose_engine(needs: Sequence[Need], privileges: Sequence[str]) -> Choice:
+    """The cheapest engine that meets all of `needs` with what `privileges` allow."""
+    refusals = [why for need in needs if (why := _container_refuses(need, privileges))]
+    if refusals:
+        return Choice(engine=None, reason="; ".join(refusals))
+    if needs:
+        names = ", ".join(str(need) for need in needs)
+        return Choice(engine=ENGINES[0], reason=f"needs {names}, which `privileges:` allows")
+    return Choice(engine=ENGINES[0], reason="needs nothing that a container cannot give")
+
+
+def _container_refuses(need: Need, privileges: Sequence[str]) -> str:
+    privilege = NEEDS[need.name].privilege
+    if privilege is None:
+        return f"needs {need}, which a container cannot give; no guest engine is available yet"
+    if any(_grants(given, privilege) for given in privileges):
+        return ""
+    example = f"{privilege}/…" if privilege.startswith(DEVICE_PREFIX) else privilege
+    return f"needs {need}, which a container may give only with `privileges: [{example}]`"
+
+
+def _grants(given: str, wanted: str) -> bool:
+    return given == wanted or (
+        wanted.startswith(DEVICE_PREFIX) and given.startswith((wanted + "/", "/dev/nvidia"))
+    )

@@ -1,0 +1,157 @@
+"""The plan: distros × suites × variants under the rules, each cell with its engine and why.
+
+Pure: no file is read and no engine asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+
+from distromatrix.model import (
+    Cell,
+    Distro,
+    Excluded,
+    HostFacts,
+    Matrix,
+    Plan,
+    Rule,
+    Selection,
+    Suite,
+    Variant,
+    Verdict,
+)
+from distromatrix.needs import Choice, choose_engine
+from distromatrix.select import select
+
+
+def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
+    """Every selected cell of the matrix, in the order of distros, suites and variants.
+
+    Raises NothingSelectedError when a selector matches no cell.
+    """
+    rules = [rule for rule in matrix.rules if rule.until is None or facts.today <= rule.until]
+    pairs = {suite.name: _variants_of(suite, matrix.variants) for suite in matrix.suites}
+    ids = [
+        cell_id(distro.name, suite.name, variant)
+        for distro in matrix.distros
+        for suite in matrix.suites
+        for variant in pairs[suite.name]
+    ]
+    left_out = select(ids, selection)
+    cells = tuple(_cells(matrix, rules, pairs, left_out, selection))
+    used = {cell.distro for cell in cells}
+    running = {cell.distro for cell in cells if cell.engine is not None}
+    idle = {eol_warning(d, facts.today) for d in matrix.distros if d.name not in running}
+    return Plan(
+        matrix=matrix.file,
+        root=matrix.root,
+        product=matrix.product,
+        cells=cells,
+        excluded=tuple(Excluded(id=i, reason=reason) for i, reason in left_out.items()),
+        distros=tuple(distro for distro in matrix.distros if distro.name in used),
+        pass_env=matrix.pass_env,
+        ca_bundle=matrix.ca_bundle,
+        index=matrix.index,
+        warnings=tuple(line for line in matrix.warnings if line not in idle),
+    )
+
+
+def cell_id(distro: str, suite: str, variant: Variant | None) -> str:
+    """A cell's id, which is also its folder in a run."""
+    return f"{distro}/{suite}/{variant.name}" if variant else f"{distro}/{suite}"
+
+
+def eol_warning(distro: Distro, today: date) -> str:
+    """The line that warns of a distro past its end of life, or ''."""
+    if distro.eol is None or today <= distro.eol:
+        return ""
+    return f"{distro.name} is past its end of life ({distro.eol}): its packages get no more fixes"
+
+
+def _variants_of(suite: Suite, variants: Sequence[Variant]) -> tuple[Variant | None, ...]:
+    """The variants that multiply a suite; one None where there are none."""
+    matching = [v for v in variants if any(fnmatchcase(suite.name, g) for g in v.suites)]
+    return tuple(matching) or (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What all cells of one distro and suite share."""
+
+    distro: Distro
+    suite: Suite
+    rules: Sequence[Rule]  # those whose distro and suite match
+    choice: Choice
+
+
+def _cells(
+    matrix: Matrix,
+    rules: Sequence[Rule],
+    pairs: Mapping[str, Sequence[Variant | None]],
+    left_out: Mapping[str, str],
+    selection: Selection,
+) -> Iterator[Cell]:
+    choices = {s.name: choose_engine(s.needs, s.privileges) for s in matrix.suites}
+    for distro in matrix.distros:
+        of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
+        for suite in matrix.suites:
+            matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
+            part = _Part(distro, suite, matching, choices[suite.name])
+            for variant in pairs[suite.name]:
+                if cell_id(distro.name, suite.name, variant) not in left_out:
+                    yield _cell(part, variant, matrix.env, selection.timeout)
+
+
+def _cell(
+    part: _Part, variant: Variant | None, env: Mapping[str, str], timeout: float | None
+) -> Cell:
+    suite, rules = part.suite, [r for r in part.rules if _for_variant(r, variant)]
+    ruling = next((r for r in rules if r.skip or r.expect), None)
+    skip = ruling.skip if ruling else None
+    runs = skip is None and part.choice.engine is not None
+    layers = [env, suite.env, variant.env if variant else {}, *(r.env for r in rules)]
+    wanted = [*suite.packages, *(variant.packages if variant else ())]
+    for rule in rules:
+        wanted += rule.packages
+    # A rule's setup comes first: it makes a distro ready for the setup that all distros share.
+    setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
+    return Cell(
+        id=cell_id(part.distro.name, suite.name, variant),
+        distro=part.distro.name,
+        suite=suite.name,
+        variant=variant.name if variant else None,
+        engine=part.choice.engine if runs else None,
+        reason=part.choice.reason if skip is None else skip,
+        verdict=None if runs else Verdict.SKIPPED,
+        unmet=skip is None and part.choice.engine is None,
+        expect_fail=ruling.reason if ruling and ruling.expect else None,
+        run=suite.run,
+        setup=tuple(setup),
+        restore=suite.restore,
+        debug=suite.debug,
+        packages=_native(wanted, part.distro.packages),
+        prepare=suite.prepare,
+        env={key: value for layer in layers for key, value in layer.items()},
+        timeout=suite.timeout if timeout is None else timeout,
+        user=suite.user,
+        cpus=suite.cpus,
+        memory=suite.memory,
+        network=suite.network,
+        needs=suite.needs,
+        privileges=suite.privileges,
+        cases=suite.cases,
+    )
+
+
+def _for_variant(rule: Rule, variant: Variant | None) -> bool:
+    if rule.variant is None:
+        return True
+    return variant is not None and fnmatchcase(variant.name, rule.variant)
+
+
+def _native(names: Iterable[str], table: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Native package names, each once, in order; what the table does not know is native."""
+    return tuple(dict.fromkeys(n for name in names for n in table.get(name, (name,))))
