@@ -1,0 +1,34 @@
+"""One builder at a time, across threads and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from distromatrix.errors import ImageError
+
+
+@contextmanager
+def locked(path: Path, cancelled: Event, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file at `path`. Calls `waiting` once if another holds it. Raises
+    ImageError when `cancelled` is set before it is free."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)  # each object has a descriptor of its own: it excludes threads, too
+    told = False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=0.5 if told else 0)
+        except Timeout:
+            if not told:
+                waiting()
+                told = True
+            if cancelled.is_set():
+                raise ImageError("cancelled") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,190 @@
+"""Getting a distro's base image from one of its sources."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from distromatrix.engines.base import (
+    LABEL_DISTRO,
+    LABEL_KEY,
+    LABEL_KIND,
+    LABEL_SOURCE,
+    Image,
+    ImageStore,
+)
+from distromatrix.errors import ImageError, PullError
+from distromatrix.images.bootstrap import OutOfReachError, bootstrap
+from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
+
+BASE_REPOSITORY = "distromatrix/base"
+_PULL_ATTEMPTS = 3
+_PULL_PATIENCE = 20.0  # seconds within which another attempt is begun
+# That a name does not resolve, or that there is no way out at all, is not mended by waiting.
+_NO_NETWORK = re.compile(
+    r"no such host|server misbehaving|name resolution|name or service|not resolve"
+    r"|network is unreachable|no route to host|lookup ",
+    re.IGNORECASE,
+)
+
+
+class Settings(Protocol):
+    """Of the user's settings, what images need."""
+
+    @property
+    def archives(self) -> tuple[Path, ...]:
+        """Folders in which archives are looked for."""
+        ...
+
+    def reference(self, ref: str) -> str:
+        """Where a reference is pulled from."""
+        ...
+
+    def mirror(self, distro: Distro) -> str:
+        """The package mirror for a distro, or ''."""
+        ...
+
+
+def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
+    """The tag under which a source's image is kept. It changes with all that decides what
+    the image holds, so that an edited declaration is never answered with the old image."""
+    declaration: tuple[str, ...]
+    if isinstance(source, Pull):
+        declaration = ("pull", settings.reference(source.ref))
+    elif isinstance(source, Bootstrap):
+        mirror = settings.mirror(distro)
+        declaration = ("bootstrap", source.tool, source.suite, *source.options, mirror)
+    else:
+        declaration = ("archive", source.sha256)
+    key = hashlib.sha256("\0".join(declaration).encode()).hexdigest()[:12]
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", distro.name)
+    return f"{BASE_REPOSITORY}:{name}-{source.kind}-{key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Getter:
+    """Gets images into an engine's store. `cache`: a folder for what is large and passing.
+    `unreachable` remembers registries for the life of the process, so that the second distro
+    does not wait for what the first one learned. All methods raise OutOfReachError or
+    ImageError."""
+
+    store: ImageStore
+    settings: Settings
+    cache: Path
+    cancelled: Event
+    unreachable: dict[str, str]
+
+    def get(self, distro: Distro, source: ImageSource, say: Callable[[str], None]) -> Image:
+        """The image of one source, anew, whatever is in the store already."""
+        tag = base_tag(distro, source, self.settings)
+        if isinstance(source, Pull):
+            return self._pull(self.settings.reference(source.ref), tag, say)
+        labels = {
+            LABEL_KIND: "base",
+            LABEL_DISTRO: distro.name,
+            LABEL_SOURCE: source.kind,
+            LABEL_KEY: tag.rpartition("-")[2],
+        }
+        if isinstance(source, Bootstrap):
+            say(f"bootstrapping {source.suite} with {source.tool}")
+            return self._bootstrap(distro, source, tag, labels)
+        say(f"importing {source.file}")
+        return self._archive(distro, source, tag, labels)
+
+    def _pull(self, ref: str, tag: str, say: Callable[[str], None]) -> Image:
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            stop_after_delay,
+            wait_random_exponential,
+        )
+
+        registry = ref.partition("/")[0]
+        if known := self.unreachable.get(registry):
+            raise OutOfReachError(f"pull {ref}: {registry} was not reachable ({known})")
+        attempts = Retrying(
+            retry=retry_if_exception(_worth_retrying),
+            stop=stop_after_attempt(_PULL_ATTEMPTS) | stop_after_delay(_PULL_PATIENCE),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            sleep=self._pause,
+            before_sleep=lambda _: say(f"pulling {ref}: trying again"),
+            reraise=True,
+        )
+        say(f"pulling {ref}")
+        try:
+            return attempts(self.store.pull, ref, tag, lambda text: say(f"pulling {ref}: {text}"))
+        except PullError as error:
+            if error.kind == "unreachable":
+                self.unreachable[registry] = str(error)
+                raise OutOfReachError(
+                    f"pull {ref}: {error}: check the network, or set DISTROMATRIX_REGISTRY"
+                ) from error
+            raise _explained(error, ref) from error
+
+    def _pause(self, seconds: float) -> None:
+        if self.cancelled.wait(seconds):
+            raise ImageError("cancelled")
+
+    def _bootstrap(
+        self, distro: Distro, source: Bootstrap, tag: str, labels: dict[str, str]
+    ) -> Image:
+        import shutil
+
+        folder = self.cache / "bootstrap" / tag.rpartition(":")[2]
+        try:
+            tar = bootstrap(source, self.settings.mirror(distro), folder, self.cancelled)
+            with tar.open("rb") as file:
+                return self.store.load_rootfs(file, tag, labels)
+        except OSError as error:
+            raise ImageError(f"bootstrap in {folder}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _archive(self, distro: Distro, source: Archive, tag: str, labels: dict[str, str]) -> Image:
+        folders = (distro.file.parent, *self.settings.archives)
+        path = next((f / source.file for f in folders if (f / source.file).is_file()), None)
+        if path is None:
+            looked = ", ".join(str(f) for f in folders)
+            raise OutOfReachError(
+                f"archive {source.file}: not found in {looked}: "
+                "set DISTROMATRIX_ARCHIVES to the folder that holds it"
+            )
+        try:
+            # One open file for both: what was checked is what is imported.
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != source.sha256.lower():
+                    raise ImageError(
+                        f"archive {path}: its sha256 is {found}, not {source.sha256} as "
+                        f"{distro.name} declares: the file is damaged or another one"
+                    )
+                file.seek(0)
+                return self.store.load_rootfs(file, tag, labels)
+        except OSError as error:
+            raise ImageError(f"archive {path}: {error.strerror}") from error
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    return (
+        isinstance(error, PullError)
+        and error.kind in ("unreachable", "other")
+        and _NO_NETWORK.search(str(error)) is None
+    )
+
+
+def _explained(error: PullError, ref: str) -> PullError:
+    """The same failure with what to do about it."""
+    advice = {
+        "rate-limit": "the registry's rate limit is used up: log in with `docker login`, set "
+        "DISTROMATRIX_REGISTRY to a mirror, or try again later",
+        "denied": "log in with `docker login`, and check the reference",
+        "not-found": "check the reference in the distro's file",
+    }.get(error.kind)
+    said = f"pull {ref}: {error}"
+    return PullError(error.kind, f"{said}: {advice}" if advice else said)
