@@ -1,0 +1,41 @@
+"""Command lines that a user can paste."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from distromatrix.model import Plan
+
+_MOST_SELECTORS = 8
+
+
+def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> str:
+    """The command that runs just `cells` again, from the folder `cwd` (default: here)."""
+    ids = tuple(cells)
+    words = ids if len(ids) <= _MOST_SELECTORS else ("--failed",)
+    return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), *words))
+
+
+def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
+    """The command that goes on with a run that was cut off."""
+    return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), "--resume", run))
+
+
+def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
+    """`-C` and `-m`, where they are needed to find this plan's matrix again."""
+    cwd = cwd or Path.cwd()
+    options: tuple[str, ...] = ()
+    if plan.root != cwd:
+        options += ("-C", shown_path(plan.root, cwd))
+    if plan.matrix != plan.root / "matrix" / "default.yaml":
+        options += ("-m", os.path.relpath(plan.matrix, plan.root))
+    return options
+
+
+def shown_path(path: Path, cwd: Path | None = None) -> str:
+    """A path as short as it can be: relative where it is at or below `cwd` (default: here)."""
+    cwd = cwd or Path.cwd()
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)

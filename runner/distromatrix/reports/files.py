@@ -1,0 +1,176 @@
+"""The files of a run for programs: `results.json` and the merged `junit.xml`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from xml.sax.saxutils import escape, quoteattr
+
+from distromatrix.collect.junit import CollectError, parse_cases
+from distromatrix.collect.text import one_line, printable
+from distromatrix.errors import InfrastructureError
+from distromatrix.model import Case, CaseStatus, CellResult, Plan, RunResult, Verdict
+from distromatrix.planfile import plan_to_json
+
+_TAG: dict[CaseStatus, str] = {"failed": "failure", "error": "error", "skipped": "skipped"}
+_COUNTED: dict[CaseStatus, str] = {"failed": "failures", "error": "errors", "skipped": "skipped"}
+# cells that are red as a whole, even where none of their cases is
+_RED: dict[Verdict, CaseStatus] = {
+    Verdict.FAILED: "failed",
+    Verdict.XPASSED: "failed",
+    Verdict.ERROR: "error",
+}
+
+
+def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
+    """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it."""
+    return {
+        "run": result.run,
+        "verdict": str(result.verdict),
+        "plan": plan_to_json(plan),
+        "cells": [_cell_json(cell) for cell in result.cells],
+    }
+
+
+def _cell_json(cell: CellResult) -> dict[str, Any]:
+    image, cases = cell.image, cell.cases
+    return {
+        "id": cell.id,
+        "verdict": str(cell.verdict),
+        "phase": str(cell.phase) if cell.phase else None,
+        "engine": cell.engine,
+        "seconds": cell.seconds,
+        "reason": cell.reason,
+        "image": {"source": image.source, "id": image.id} if image else None,
+        "cases": (
+            {"passed": cases.passed, "failed": cases.failed, "skipped": cases.skipped}
+            if cases
+            else None
+        ),
+    }
+
+
+def write_reports(
+    folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] | None = None
+) -> None:
+    """Write both files. Raises InfrastructureError when they cannot be written."""
+    write_results(folder, plan, result)
+    write_junit(folder, plan, result, mask)
+
+
+def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
+    """Write `results.json`, at once or not at all."""
+    with _replacing(folder / "results.json") as file:
+        file.write(json.dumps(results_json(plan, result), indent=1).encode() + b"\n")
+
+
+def write_junit(
+    folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] | None = None
+) -> None:
+    """Write `junit.xml`, at once or not at all: a testsuite for each cell, with the cases of
+    the cell's own file, and a case called like the cell where they do not say it all."""
+    del plan  # every report takes the same; this one needs the results alone
+    total: Counter[str] = Counter()
+    with _replacing(folder / "junit.xml") as file, tempfile.TemporaryFile(dir=folder) as body:
+        for cell in result.cells:
+            total += _write_suite(body, folder, cell, mask or str)
+        name = quoteattr(f"distromatrix {result.run}")
+        file.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
+        file.write(f"<testsuites name={name}{_counts(total)}".encode())
+        file.write(f' time="{result.seconds:.3f}">\n'.encode())
+        body.seek(0)
+        shutil.copyfileobj(body, file)
+        file.write(b"</testsuites>\n")
+
+
+def _write_suite(
+    out: IO[bytes], folder: Path, cell: CellResult, mask: Callable[[str], str]
+) -> Counter[str]:
+    """Append the testsuite of one cell; the numbers in it come back."""
+    count: Counter[str] = Counter()
+    with tempfile.SpooledTemporaryFile(max_size=1024 * 1024, dir=str(folder)) as cases:
+
+        def add(case: Case) -> None:
+            status = case.status
+            if cell.verdict is Verdict.XFAILED and status in ("failed", "error"):
+                status = "skipped"
+            count["tests"] += 1
+            if status in _COUNTED:
+                count[_COUNTED[status]] += 1
+            cases.write(_case_xml(cell.id, case, status, mask).encode())
+
+        try:
+            parse_cases(folder / "cells" / cell.id / "junit.xml", add)
+        except (FileNotFoundError, CollectError):
+            cases.seek(0)  # what was read of a file that is unusable does not count
+            cases.truncate()
+            count.clear()
+        if (whole := _whole(cell, count)) is not None:
+            add(whole)
+        name, time = quoteattr(printable(cell.id)), f"{cell.seconds:.3f}"
+        out.write(f'  <testsuite name={name}{_counts(count)} time="{time}">\n'.encode())
+        cases.seek(0)
+        shutil.copyfileobj(cases, out)
+        out.write(b"  </testsuite>\n")
+    return count
+
+
+def _whole(cell: CellResult, count: Counter[str]) -> Case | None:
+    """The case that stands for the whole cell, where its own do not: they are none, or green
+    in a cell that is red."""
+    status: CaseStatus = "passed"
+    if cell.verdict in _RED:
+        status = _RED[cell.verdict]
+        if cell.verdict is Verdict.FAILED and count["failures"] + count["errors"]:
+            return None
+    elif count["tests"]:
+        return None
+    elif cell.verdict in (Verdict.SKIPPED, Verdict.XFAILED):
+        status = "skipped"
+    message = f"{cell.verdict}: {cell.reason}" if cell.reason else str(cell.verdict)
+    if cell.verdict is Verdict.SKIPPED:
+        message = cell.reason
+    text = "\n".join(cell.tail) if status in ("failed", "error") else ""
+    return Case(name=cell.id, status=status, seconds=cell.seconds, message=message, text=text)
+
+
+def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], str]) -> str:
+    classname, _, name = case.name.rpartition("::")
+    head = (
+        f"    <testcase classname={quoteattr(printable(mask(classname or cell)))}"
+        f' name={quoteattr(printable(mask(name)))} time="{case.seconds:.3f}"'
+    )
+    if status == "passed":
+        return f"{head}/>\n"
+    message = quoteattr(one_line(mask(case.message), 1000))
+    text = escape(printable(mask(case.text)))
+    tag = _TAG[status]
+    return f"{head}><{tag} message={message}>{text}</{tag}></testcase>\n"
+
+
+def _counts(count: Counter[str]) -> str:
+    keys = ("tests", "failures", "errors", "skipped")
+    return "".join(f' {key}="{count[key]}"' for key in keys)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is whole."""
+    part = path.with_name(path.name + ".part")
+    try:
+        try:
+            with part.open("wb") as file:
+                yield file
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write {path}: {error.strerror}", transient=False
+        ) from error

@@ -1,0 +1,277 @@
+"""What is seen of a run while it runs: a board on a terminal, plain lines elsewhere.
+
+Both are context managers, and called with every event, from whichever thread has one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from distromatrix.collect.text import one_line, printable, shorten
+from distromatrix.events import (
+    CellFinished,
+    CellOutput,
+    CellPhase,
+    CellStarted,
+    Event,
+    ImageProgress,
+    RunFinished,
+    RunStarted,
+    Warned,
+)
+from distromatrix.model import CellResult, Plan, Verdict
+from distromatrix.reports.style import Look, counted, duration, say, style
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
+REFRESH = 4  # times a second
+_BLOCK = 40  # lines of output of a failed cell
+_SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one image, in plain output
+_RESERVED = 6  # lines of the screen that the board leaves free
+
+
+class LiveReport(Protocol):
+    """Shows events as they come, between `__enter__` and `__exit__`."""
+
+    def __call__(self, event: Event) -> None: ...  # noqa: D102
+
+    def __enter__(self) -> LiveReport: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def live_report(console: Console, plan: Plan) -> LiveReport:
+    """The board where there is a terminal to draw on, else plain lines."""
+    del plan  # the events say which cells will run
+    drawable = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+    return Board(console) if drawable else Plain(console)
+
+
+class _Progress:
+    """Counts what both kinds of report show."""
+
+    def __init__(self) -> None:
+        self.began = monotonic()
+        self.todo: frozenset[str] = frozenset()
+        self.done: Counter[Verdict] = Counter()
+
+    @property
+    def finished(self) -> int:
+        return self.done.total()
+
+    def start(self, event: RunStarted) -> None:
+        self.todo = frozenset(event.cells)
+
+    def finish(self, result: CellResult) -> None:
+        if result.id in self.todo:  # others were skipped before anything began
+            self.done[result.verdict] += 1
+
+
+def _headline(event: RunStarted) -> str:
+    at_once = f"{event.jobs} at a time" if event.jobs > 1 else "one at a time"
+    return f"{counted(len(event.cells), 'cell')}, {at_once}, on {event.engine}"
+
+
+def _result_line(result: CellResult, look: Look, width: int) -> tuple[Text | str, ...]:
+    tried = f" (attempt {result.attempts})" if result.attempts > 1 else ""
+    return (
+        look.verdict(result.verdict, len("x xpassed")),
+        f"  {result.id.ljust(width)}  {duration(result.seconds):>6}",
+        f"  {one_line(result.reason)}{tried}".rstrip(),
+    )
+
+
+class Plain:
+    """Lines for a log: one when a cell has its verdict, followed at once by the end of its
+    output where it went wrong; nothing of one cell ever stands inside another's block."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._look = Look.of(console)
+        self._lock = Lock()
+        self._progress = _Progress()
+        self._width = 0
+        self._images: dict[str, float] = {}
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Print what `event` says, if it is for a log."""
+        with self._lock:
+            match event:
+                case RunStarted():
+                    self._progress.start(event)
+                    self._width = max(map(len, event.cells), default=0)
+                    say(self._console, _headline(event))
+                case ImageProgress():
+                    self._image(event)
+                case Warned():
+                    say(self._console, ("warning: ", "yellow"), printable(event.text))
+                case CellFinished(result=result) if result.id in self._progress.todo:
+                    self._finished(event)
+                case RunFinished(interrupted=signal) if signal:
+                    say(self._console, (f"interrupted by {signal}", "yellow"))
+                case _:
+                    pass
+
+    def _image(self, event: ImageProgress) -> None:
+        now = monotonic()
+        ready = event.text.startswith("ready")
+        if ready or now >= self._images.get(event.distro, 0.0):
+            self._images[event.distro] = now + _SAME_IMAGE_AGAIN
+            say(self._console, ("image ", "dim"), f"{event.distro}: {one_line(event.text)}")
+
+    def _finished(self, event: CellFinished) -> None:
+        result = event.result
+        self._progress.finish(result)
+        total = str(len(self._progress.todo))
+        place = f"[{self._progress.finished:>{len(total)}}/{total}] "
+        parts: list[str | Text | tuple[str, str]] = [(place, "dim")]
+        parts += _result_line(result, self._look, self._width)
+        if result.verdict in BAD:
+            bar = self._look.pick("│", "|")
+            for line in result.tail[-_BLOCK:]:
+                parts += [(f"\n    {bar} ", "dim"), printable(line)]
+            if event.log:
+                parts.append((f"\n    all of it: {event.log}", "dim"))
+        say(self._console, *parts)
+
+
+@dataclass(slots=True)
+class _Row:
+    """A line of the board: what runs now. `began` is monotonic."""
+
+    name: str
+    phase: str
+    began: float
+    line: str = ""
+
+
+class Board:
+    """A board on a terminal: what runs, the last line of each, how far the whole run is. What
+    went wrong scrolls by above it. Never higher than the screen; gone when the run ends."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = monotonic) -> None:
+        self._console = console
+        self._look = Look.of(console)
+        self._clock = clock
+        self._lock = Lock()  # never held while printing: the screen's own lock is taken then
+        self._progress = _Progress()
+        self._progress.began = clock()
+        self._headline = ""
+        self._images: dict[str, _Row] = {}
+        self._cells: dict[str, _Row] = {}
+        self._live: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> Board:
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self.render,
+            console=self._console,
+            refresh_per_second=REFRESH,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+    def __call__(self, event: Event) -> None:
+        """Take in `event`; the screen shows it at its next refresh."""
+        with self._lock:
+            self._take(event)
+        match event:
+            case Warned():
+                say(self._console, ("warning: ", "yellow"), printable(event.text))
+            case CellFinished(result=result) if result.verdict in BAD:
+                say(self._console, *_result_line(result, self._look, 0))
+            case _:
+                pass
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._progress.start(event)
+                self._headline = _headline(event)
+            case ImageProgress(distro=distro, text=text):
+                if text.startswith("ready"):
+                    self._images.pop(distro, None)
+                else:
+                    row = self._images.setdefault(distro, _Row(distro, "image", self._clock()))
+                    row.line = one_line(text)
+            case CellStarted(cell=cell):
+                self._images.pop(cell.partition("/")[0], None)
+                self._cells[cell] = _Row(cell, "start", self._clock())
+            case CellPhase(cell=cell, phase=phase) if cell in self._cells:
+                self._cells[cell].phase = str(phase)
+            case CellOutput(cell=cell, line=line) if cell in self._cells:
+                self._cells[cell].line = one_line(line)
+            case CellFinished(result=result):
+                self._cells.pop(result.id, None)
+                if result.verdict is Verdict.ERROR:
+                    self._images.pop(result.id.partition("/")[0], None)
+                self._progress.finish(result)
+            case _:
+                pass
+
+    def render(self) -> RenderableType:
+        """The board as it is now."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        with self._lock:
+            rows = [*self._images.values(), *self._cells.values()]
+            cells = len(self._cells)
+            done, total = self._progress.finished, len(self._progress.todo)
+            counts = dict(self._progress.done)
+        room = max(self._console.height - _RESERVED, 1)
+        counted_so_far = [
+            Text(f"{self._look.symbol(v)} {counts[v]:,} {v}", style=style(v))
+            for v in Verdict
+            if counts.get(v)
+        ]
+        counted_so_far.append(Text(f"{cells} running", style="cyan"))
+        counted_so_far.append(Text(f"{max(total - done - cells, 0):,} waiting", style="dim"))
+        head = Text(f"{self._headline}  ", style="dim")
+        head.append(duration(self._clock() - self._progress.began))
+        bar = ProgressBar(total=max(total, 1), completed=done, width=min(self._look.width, 60))
+        parts: list[RenderableType] = [Text(), head, bar, Text("  ").join(counted_so_far)]
+        parts.append(self._rows(rows[:room]))
+        if len(rows) > room:
+            parts.append(Text(f"  and {len(rows) - room} more", style="dim"))
+        return Group(*parts)
+
+    def _rows(self, rows: list[_Row]) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, style="cyan")
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, style="dim", overflow="ellipsis")
+        now = self._clock()
+        for row in rows:
+            name = shorten(row.name, max(self._console.width // 2, 10))
+            table.add_row(Text(name), row.phase, duration(now - row.began), Text(row.line))
+        return table

@@ -1,0 +1,82 @@
+"""A run's result, made again from its journal: nothing else is needed, and a journal that
+`kill -9` cut off will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from distromatrix import journal
+from distromatrix.events import CellFinished, Event, RunFinished, RunStarted, Warned
+from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.verdicts import run_verdict
+
+KILLED = "killed"
+
+
+def read_run(folder: Path) -> RunResult:
+    """The result of the run in `folder`. Raises InputError when its plan cannot be read.
+
+    A run that did not come to its end (killed, or still running) is `interrupted`; cells that
+    have no verdict are `skipped`, and say so.
+    """
+    from distromatrix.planfile import read_plan
+
+    return replay(read_plan(folder / "plan.json"), _events(folder / "journal.jsonl"), folder)
+
+
+def finished(path: Path) -> tuple[CellResult, ...]:
+    """What a resumed run need not do again: the cells of a journal that have a verdict."""
+    results = {e.result.id: e.result for e in _events(path) if isinstance(e, CellFinished)}
+    # with an engine and still skipped: its turn had not come (--fail-fast)
+    return tuple(r for r in results.values() if not (r.verdict is Verdict.SKIPPED and r.engine))
+
+
+def warnings(folder: Path) -> tuple[str, ...]:
+    """The warnings of the run in `folder`, each once."""
+    found = (e.text for e in _events(folder / "journal.jsonl") if isinstance(e, Warned))
+    return tuple(dict.fromkeys(found))
+
+
+def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
+    """The result that `events` tell of `plan`. The last verdict of a cell counts; the times of
+    all starts of a run (`--resume`) add up."""
+    results: dict[str, CellResult] = {}
+    end: RunFinished | None = None
+    run, seconds, began, last = folder.name, 0.0, None, 0.0
+    for event in events:
+        if isinstance(event, RunStarted):
+            seconds += last - began if began is not None else 0.0  # the one before was killed
+            run, began, end = event.run, event.time, None
+        elif isinstance(event, CellFinished):
+            results[event.result.id] = event.result
+        elif isinstance(event, RunFinished):
+            end, began = event, None
+            seconds += event.seconds
+        last = event.time
+    if began is not None:
+        seconds += last - began
+    interrupted = end.interrupted if end else KILLED
+    cells = tuple(results.get(c.id) or _not_run(c.id, c.engine, end is None) for c in plan.cells)
+    verdict, exit_code = run_verdict(cells, interrupted)
+    return RunResult(
+        run=run,
+        folder=folder,
+        verdict=Verdict(end.verdict) if end else verdict,
+        exit_code=end.exit_code if end else exit_code,
+        cells=cells,
+        seconds=round(max(seconds, 0.0), 3),
+        interrupted=interrupted,
+    )
+
+
+def _not_run(cell: str, engine: str | None, killed: bool) -> CellResult:
+    reason = "not run: the run was killed, or still runs" if killed else "not run"
+    return CellResult(id=cell, verdict=Verdict.SKIPPED, engine=engine, reason=reason)
+
+
+def _events(path: Path) -> Iterable[Event]:
+    try:
+        yield from journal.read(path)
+    except FileNotFoundError:
+        return  # killed before it wrote a word

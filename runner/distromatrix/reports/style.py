@@ -1,0 +1,113 @@
+"""How verdicts, durations and text from elsewhere look on a terminal: the same in all reports.
+
+A verdict is a symbol, a word and a colour, so that no one of them is needed to read it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from distromatrix.model import Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+# symbol, its stand-in where the encoding is not UTF-8 (the letters that pytest uses), style
+_LOOKS = {
+    Verdict.PASSED: ("✓", ".", "green"),
+    Verdict.FAILED: ("✗", "F", "bold red"),
+    Verdict.ERROR: ("!", "E", "bold magenta"),
+    Verdict.SKIPPED: ("–", "s", "dim"),
+    Verdict.XFAILED: ("x", "x", "yellow"),
+    Verdict.XPASSED: ("X", "X", "bold yellow"),
+}
+WORST_FIRST = (
+    Verdict.FAILED,
+    Verdict.XPASSED,
+    Verdict.ERROR,
+    Verdict.XFAILED,
+    Verdict.SKIPPED,
+    Verdict.PASSED,
+)
+_LOG_WIDTH = 120  # columns of what is no terminal and does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a console can show: its width in columns, and whether beyond ASCII."""
+
+    width: int
+    unicode: bool
+
+    @classmethod
+    def of(cls, console: Console) -> Look:
+        """The look of `console`. Characters that its encoding lacks will be escaped from now
+        on: what products print must not end in a UnicodeEncodeError."""
+        if isinstance(console.file, io.TextIOWrapper):
+            console.file.reconfigure(errors="backslashreplace")
+        said = console.is_terminal or "COLUMNS" in os.environ
+        unicode = console.encoding.lower().replace("-", "").startswith("utf")
+        return cls(width=console.width if said else _LOG_WIDTH, unicode=unicode)
+
+    def symbol(self, verdict: Verdict) -> str:
+        """One character for a verdict."""
+        return _LOOKS[verdict][0 if self.unicode else 1]
+
+    def verdict(self, verdict: Verdict, width: int = 0) -> Text:
+        """Symbol and word of a verdict."""
+        from rich.text import Text
+
+        return Text(f"{self.symbol(verdict)} {verdict}".ljust(width), style=style(verdict))
+
+    def pick(self, good: str, plain: str) -> str:
+        """`good` where it can be shown, else `plain`."""
+        return good if self.unicode else plain
+
+
+def style(verdict: Verdict) -> str:
+    """The style of a verdict."""
+    return _LOOKS[verdict][2]
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: `0.3 s`, `42 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def counted(number: int, word: str) -> str:
+    """`1 cell`, `2 cells`, `1,000 cells`."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
+def tally(verdicts: Iterable[Verdict], look: Look) -> Text:
+    """`✓ 12 passed  ✗ 1 failed`, what there is of each, the good first."""
+    from rich.text import Text
+
+    found = list(verdicts)
+    order = (Verdict.PASSED, *(v for v in WORST_FIRST if v is not Verdict.PASSED))
+    parts = [
+        Text(f"{look.symbol(v)} {found.count(v):,} {v}", style=style(v))
+        for v in order
+        if v in found
+    ]
+    return Text("  ").join(parts)
+
+
+def say(console: Console, *parts: str | Text | tuple[str, str]) -> None:
+    """Print one line as it is: no markup, no emoji, no wrapping. A pair is a text and its
+    style. Text that comes from elsewhere must have been made printable."""
+    from rich.text import Text
+
+    console.print(Text.assemble(*parts), soft_wrap=True, markup=False, highlight=False, emoji=False)

@@ -1,0 +1,207 @@
+"""The answer on the terminal: the grid, then what failed and where, then one last line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distromatrix.collect.text import one_line, printable, shorten
+from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.reports.commands import resume, run_again, shown_path
+from distromatrix.reports.grid import grid
+from distromatrix.reports.grouping import Failure, Group, group_failures
+from distromatrix.reports.style import Look, counted, duration, say, style, tally
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_CASES = 20  # of a group
+MAX_CELLS = 6  # named in one line
+TAIL = 12  # lines of output
+MAX_REASON = 12  # lines
+
+
+def print_summary(
+    console: Console,
+    plan: Plan,
+    result: RunResult,
+    *,
+    folder: Path,
+    warnings: Iterable[str] = (),
+) -> None:
+    """Print what came out of a run, whose files are in `folder`. `warnings` are those that the
+    user has not seen yet."""
+    _Summary(console, plan, result, folder).print(tuple(warnings))
+
+
+class _Summary:
+    """One summary: the parts, from top to bottom, are the methods in their order."""
+
+    def __init__(self, console: Console, plan: Plan, result: RunResult, folder: Path) -> None:
+        self._console = console
+        self._look = Look.of(console)
+        self._plan = plan
+        self._result = result
+        self._folder = folder
+        self._ended: set[str] = set()  # cells whose last lines were shown
+
+    def print(self, warnings: tuple[str, ...]) -> None:
+        say(self._console)
+        table = grid(self._plan, self._result.cells, self._look)
+        self._console.print(table, width=self._look.width, crop=False, highlight=False)
+        self._skipped()
+        self._expected()
+        for group in group_failures(self._plan, self._result.cells):
+            self._group(group)
+        self._unexpected()
+        self._errors()
+        self._kept()
+        if warnings:
+            self._title(Verdict.XFAILED, "warnings")
+            for text in warnings:
+                self._line(printable(text))
+        self._last_lines()
+
+    def _skipped(self) -> None:
+        cells = self._of(Verdict.SKIPPED)
+        if cells:
+            self._title(Verdict.SKIPPED, "skipped")
+            for reason, ids in _by_reason(cells).items():
+                unmet = any(cell.unmet for cell in cells if cell.id in ids)
+                note = ", which fails the run (--allow-unmet)" if unmet else ""
+                self._line(f"{self._names(ids)}: {reason}{note}", "dim")
+
+    def _expected(self) -> None:
+        cells = self._of(Verdict.XFAILED)
+        if cells:
+            self._title(Verdict.XFAILED, "failed, as expected")
+            for reason, ids in _by_reason(cells).items():
+                self._line(f"{self._names(ids)}: {reason}", "dim")
+
+    def _group(self, group: Group) -> None:
+        self._title(Verdict.FAILED, group.label)
+        for failure in group.failures[:MAX_CASES]:
+            self._failure(failure)
+        more = len(group.failures) - MAX_CASES
+        if more > 0:
+            where = f"cells/{group.cells[0]}/junit.xml"
+            self._line(f"{self._dots} and {more:,} more in {where}", "dim")
+        self._end_of(group.cells)
+        self._again(group.cells)
+
+    def _failure(self, failure: Failure) -> None:
+        if failure.case is None:
+            self._line(f"{failure.column}: {one_line(failure.reason, self._room)}")
+            return
+        say(
+            self._console,
+            ("  " + failure.column + "  ", "dim"),
+            printable(failure.case.name).replace("\n", " "),
+        )
+        if message := one_line(failure.case.message, self._room - 4):
+            self._line(f"    {message}", "red")
+
+    def _unexpected(self) -> None:
+        cells = self._of(Verdict.XPASSED)
+        if cells:
+            self._title(Verdict.XPASSED, "passed, though a rule expects a failure")
+            for cell in cells:
+                self._line(f"{cell.id}: {one_line(cell.reason, self._room)}")
+            self._line("take the rule out of the matrix, or make it match less")
+            self._again(tuple(cell.id for cell in cells))
+
+    def _errors(self) -> None:
+        by_fault: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
+        for cell in self._of(Verdict.ERROR):
+            by_fault[str(cell.phase or ""), cell.reason].append(cell)
+        if not by_fault:
+            return
+        self._title(
+            Verdict.ERROR, "could not be tested (the infrastructure failed, not the product)"
+        )
+        for (phase, reason), cells in by_fault.items():
+            ids = tuple(cell.id for cell in cells)
+            tried = max(cell.attempts for cell in cells)
+            times = f", tried {tried} times" if tried > 1 else ""
+            self._line(f"{self._names(ids)}" + (f" ({phase}{times})" if phase else ""))
+            for line in printable(reason).split("\n")[:MAX_REASON]:
+                self._line(f"    {line}", style(Verdict.ERROR).removeprefix("bold "))
+            self._end_of(ids)
+        self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
+
+    def _kept(self) -> None:
+        kept = [(cell.id, cell.kept) for cell in self._result.cells if cell.kept]
+        if kept:
+            self._title(None, "kept machines")
+            for cell, machine in kept:
+                self._line(cell)
+                self._line(f"    enter   {machine.enter}")
+                self._line(f"    remove  {machine.remove}")
+
+    def _last_lines(self) -> None:
+        result = self._result
+        say(self._console)
+        if result.interrupted:
+            text = f"interrupted ({result.interrupted}); go on with: "
+            say(self._console, (text, "yellow"), resume(self._plan, result.run))
+        say(
+            self._console,
+            (f"{result.verdict}", f"bold {style(result.verdict).removeprefix('bold ')}"),
+            f"  {counted(len(result.cells), 'cell')} in {duration(result.seconds)}: ",
+            tally((cell.verdict for cell in result.cells), self._look),
+        )
+        say(self._console, ("files   ", "dim"), shown_path(self._folder))
+
+    # --- parts of parts --------------------------------------------------------------------
+
+    @property
+    def _dots(self) -> str:
+        return self._look.pick("…", "...")
+
+    @property
+    def _room(self) -> int:
+        return max(self._look.width - 4, 40)
+
+    def _of(self, verdict: Verdict) -> tuple[CellResult, ...]:
+        return tuple(cell for cell in self._result.cells if cell.verdict is verdict)
+
+    def _names(self, ids: tuple[str, ...]) -> str:
+        more = len(ids) - MAX_CELLS
+        names = ", ".join(ids[:MAX_CELLS])
+        return f"{names} and {more:,} more" if more > 0 else names
+
+    def _title(self, verdict: Verdict | None, text: str) -> None:
+        symbol = f"{self._look.symbol(verdict)} " if verdict else ""
+        say(self._console)
+        say(self._console, (symbol + text, style(verdict) if verdict else "bold"))
+
+    def _line(self, text: str, look: str = "") -> None:
+        say(self._console, (f"  {text}", look))
+
+    def _end_of(self, cells: tuple[str, ...]) -> None:
+        """The last lines of one of the cells, of a new one if there is one; its files."""
+        by_id = {cell.id: cell for cell in self._result.cells}
+        cell = next((c for c in cells if c not in self._ended and by_id[c].tail), None)
+        if cell is not None:
+            self._ended.add(cell)
+            self._line(f"the end of {cell}:", "dim")
+            bar = self._look.pick("│", "|")
+            for line in by_id[cell].tail[-TAIL:]:
+                shown = shorten(printable(line).expandtabs(4), self._room)
+                say(self._console, (f"  {bar} ", "dim"), shown)
+        first = self._folder / "cells" / (cell or cells[0])
+        if first.is_dir():
+            say(self._console, ("  files   ", "dim"), shown_path(first))
+
+    def _again(self, cells: tuple[str, ...]) -> None:
+        say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
+
+
+def _by_reason(cells: tuple[CellResult, ...]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for cell in cells:
+        reason = one_line(cell.reason, 500)
+        found[reason] = (*found.get(reason, ()), cell.id)
+    return found
