@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
@@ -41,10 +42,12 @@ ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A distro's base image, and where it came from."""
+    """A distro's base image, and where it came from. `refresh`: seconds after which what is
+    built on it is out of date, too."""
 
     image: Image
     used: ImageUsed
+    refresh: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +137,11 @@ class Images:
                 if old is None or force:
                     failures.append(str(error))
                     continue
-                image = self._stale(distro, old, str(error))
+                image = self._stale(distro, old, "base", str(error))
             except PullError as error:
                 if error.kind != "rate-limit" or old is None or force:
                     raise _for(distro, error) from error
-                image = self._stale(distro, old, str(error))
+                image = self._stale(distro, old, "base", str(error))
             except ImageError as error:
                 raise _for(distro, error) from error
             return _checked(distro, source, image, arch)
@@ -155,17 +158,19 @@ class Images:
         began = time.monotonic()
         image = self._getter.get(distro, source, lambda text: self._say(distro.name, text))
         self._say(distro.name, f"base image ready in {time.monotonic() - began:.0f} s")
-        # Ours alone, and without a name now. Of a pulled one the engine knows better.
-        if old is not None and old.id != image.id and old.labels.get(LABEL_KIND) == "base":
-            with suppress(InfrastructureError):
-                self._engine.images.remove(old.id)
+        self._forget(old, image)
         return image
 
-    def _stale(self, distro: Distro, old: Image, why: str) -> Image:
+    def _forget(self, old: Image | None, new: Image) -> None:
+        """Remove an image that has lost its tag to a new one, if we made it."""
+        if old is not None and old.id != new.id and LABEL_KIND in old.labels:
+            with suppress(InfrastructureError):  # something still stands on it
+                self._engine.images.remove(old.id)
+
+    def _stale(self, distro: Distro, old: Image, kind: str, why: str) -> Image:
         days = (time.time() - old.created) / 86400
-        self._emit(
-            Warned(text=f"{distro.name}: using its {days:.0f} days old base image, as {why}")
-        )
+        text = f"{distro.name}: using its {kind} image of {days:.0f} days ago, as {why}"
+        self._emit(Warned(text=text))
         return old
 
     # --- prepared images -------------------------------------------------------------------
@@ -193,15 +198,32 @@ class Images:
         wanted = recipe(distro, cell, found, handed)
         if wanted.empty:
             return Prepared(image=base.image, used=base.used, user=numeric_user(cell.user))
-        key = wanted.key(base.image.id)
-        tag = f"{PREPARED_REPOSITORY}:{key}"
-        image = None if force else self._engine.images.find(tag)
+        tag = f"{PREPARED_REPOSITORY}:{wanted.key(base.image.id)}"
+        image = self._ready(tag, base, force)
         if image is None:
-            with self._locked(f"prepared-{key}", distro):
-                image = None if force else self._engine.images.find(tag)
-                image = image or self._build(distro, cell, wanted, base, tag)
+            with self._locked(tag.rpartition(":")[2], distro):
+                image = self._ready(tag, base, force) or self._renewed(
+                    distro, cell, wanted, base, tag
+                )
         user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
         return Prepared(image=image, used=base.used, user=user)
+
+    def _ready(self, tag: str, base: Base, force: bool) -> Image | None:
+        """The prepared image, if it is there and not out of date."""
+        image = None if force else self._engine.images.find(tag)
+        return image if image and time.time() - image.created < base.refresh else None
+
+    def _renewed(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        """The prepared image built anew, or an old one where its mirror is out of reach."""
+        old = self._engine.images.find(tag)
+        try:
+            image = self._build(distro, cell, wanted, base, tag)
+        except ImageError as error:
+            if old is None or not error.transient:
+                raise
+            return self._stale(distro, old, "prepared", str(error))
+        self._forget(old, image)
+        return image
 
     def _build(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
         began = time.monotonic()
@@ -292,8 +314,12 @@ def layer_inputs(cell: Cell) -> tuple[object, ...]:
 
 
 def _fresh(source: ImageSource, image: Image) -> bool:
+    return time.time() - image.created < _refresh(source)
+
+
+def _refresh(source: ImageSource) -> float:
     """An archive is what its sha256 says, at any age."""
-    return isinstance(source, Archive) or time.time() - image.created < source.refresh
+    return inf if isinstance(source, Archive) else source.refresh
 
 
 def _checked(distro: Distro, source: ImageSource, image: Image, arch: str) -> Base:
@@ -302,7 +328,8 @@ def _checked(distro: Distro, source: ImageSource, image: Image, arch: str) -> Ba
             f"{distro.name}: the image from {source.kind} is for {image.arch}; "
             f"this host is {arch}: name an image for {arch} in the distro's file"
         )
-    return Base(image=image, used=ImageUsed(source=source.kind, id=image.id))
+    used = ImageUsed(source=source.kind, id=image.id)
+    return Base(image=image, used=used, refresh=_refresh(source))
 
 
 def _for(distro: Distro, error: ImageError) -> ImageError:

@@ -107,7 +107,7 @@ class Getter:
 
         registry = ref.partition("/")[0]
         if known := self.unreachable.get(registry):
-            raise OutOfReachError(f"pull {ref}: {registry} was not reachable ({known})")
+            raise OutOfReachError(f"cannot pull {ref}: not tried again, as {known}")
         attempts = Retrying(
             retry=retry_if_exception(_worth_retrying),
             stop=stop_after_attempt(_PULL_ATTEMPTS) | stop_after_delay(_PULL_PATIENCE),
@@ -123,9 +123,12 @@ class Getter:
             if error.kind == "unreachable":
                 self.unreachable[registry] = str(error)
                 raise OutOfReachError(
-                    f"pull {ref}: {error}: check the network, or set DISTROMATRIX_REGISTRY"
+                    f"{error}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
                 ) from error
-            raise _explained(error, ref) from error
+            if error.kind == "rate-limit":
+                advice = "DISTROMATRIX_REGISTRY names a mirror"
+                raise PullError(error.kind, f"{error}: {advice}") from error
+            raise
 
     def _pause(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
@@ -176,15 +179,3 @@ def _worth_retrying(error: BaseException) -> bool:
         and error.kind in ("unreachable", "other")
         and _NO_NETWORK.search(str(error)) is None
     )
-
-
-def _explained(error: PullError, ref: str) -> PullError:
-    """The same failure with what to do about it."""
-    advice = {
-        "rate-limit": "the registry's rate limit is used up: log in with `docker login`, set "
-        "DISTROMATRIX_REGISTRY to a mirror, or try again later",
-        "denied": "log in with `docker login`, and check the reference",
-        "not-found": "check the reference in the distro's file",
-    }.get(error.kind)
-    said = f"pull {ref}: {error}"
-    return PullError(error.kind, f"{said}: {advice}" if advice else said)
