@@ -1,0 +1,50 @@
+"""Looks whether this machine has all that is needed, and mends it where it can.
+
+`examine` only looks; `render` shows what it found; `fix` mends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from distromatrix.doctor.engine import engine_checks
+from distromatrix.doctor.fix import fix
+from distromatrix.doctor.host import Host, look_at_host
+from distromatrix.doctor.model import Check
+from distromatrix.doctor.reach import registry_check
+from distromatrix.doctor.render import render
+from distromatrix.doctor.tools import tool_checks
+from distromatrix.engines import open_engine as open_real_engine
+from distromatrix.engines.base import Engine
+from distromatrix.load import load_distros
+from distromatrix.load.settings import Settings
+from distromatrix.model import Distro, Pull
+
+__all__ = ["Check", "examine", "fix", "render"]
+
+
+def examine(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    host: Host | None = None,
+    distros: tuple[Distro, ...] | None = None,
+    open_engine: Callable[[str], Engine] = open_real_engine,
+    ask_registry: Callable[[str], str] | None = None,
+) -> tuple[Check, ...]:
+    """Look at everything; change nothing. `distros` are those whose images count (default:
+    the built-in catalogue). Raises InputError when the catalogue or the engine's name is wrong."""
+    host = host or look_at_host(environ)
+    distros = load_distros(None) if distros is None else distros
+    pulls = [
+        settings.reference(source.ref)
+        for distro in distros
+        for source in distro.image
+        if isinstance(source, Pull)
+    ]
+    registry = registry_check(pulls, ask_registry)
+    return (
+        *engine_checks(settings.engine, open_engine, environ, host),
+        registry,
+        *tool_checks(distros, settings.archives, host, registry=registry.status == "ok"),
+    )

@@ -1,0 +1,52 @@
+"""Runs the commands that mend things."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from distromatrix.errors import InfrastructureError
+
+LAST_LINES = 20
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, with all it printed. 127: there is no such command."""
+
+    status: int
+    output: str = ""
+
+
+Run = Callable[[str], Ended]
+
+
+def run_command(command: str) -> Ended:
+    """Run a command line of ours; its standard input is the user's, for sudo may ask."""
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        return Ended(127, str(error))
+    return Ended(done.returncode, done.stdout)
+
+
+def must(command: str, run: Run, say: Say) -> None:
+    """Say and run it. Raises InfrastructureError with its last lines when it fails."""
+    say(f"$ {command}")
+    ended = run(command)
+    if ended.status != 0:
+        last = "\n".join(deque(ended.output.splitlines(), LAST_LINES))
+        message = f"`{command}` failed (exit status {ended.status}):\n{last}"
+        raise InfrastructureError(message.rstrip(), transient=False)

@@ -1,0 +1,28 @@
+"""What doctor says, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "warning", "missing"]
+Thing = Literal["engine", "bootstrap", "tar", "git"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    `found` says what is there, `why` what it is for or what goes wrong without it, `mend` are
+    the exact commands that mend it, one a line. What `fix` can do about it: install
+    `install`, start the engine (`start`), let the user in (`let_in`).
+    """
+
+    name: str
+    status: Status
+    found: str
+    why: str = ""
+    mend: tuple[str, ...] = ()
+    install: Thing | None = None
+    start: bool = False
+    let_in: bool = False

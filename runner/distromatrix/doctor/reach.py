@@ -1,0 +1,83 @@
+"""Whether image registries are in reach. Looks only: nothing is pulled."""
+
+from __future__ import annotations
+
+import queue
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from distromatrix.doctor.model import Check
+
+TIMEOUT = 4.0  # seconds, for all of them together
+# Docker Hub's name in references, and the host that answers for it.
+_DOCKER_HUB = {"docker.io": "registry-1.docker.io"}
+
+Ask = Callable[[str], str]
+
+
+def registry_host(ref: str) -> str:
+    """The registry of an image reference: what stands before the first `/`, if that looks
+    like a host (has a `.` or a `:`, or is localhost); else Docker Hub."""
+    first, slash, _ = ref.partition("/")
+    return (
+        first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+    )
+
+
+def registry_check(refs: Iterable[str], ask: Ask | None = None) -> Check:
+    """Whether the registries of those references answer, all asked at once.
+
+    `ask` gets a registry's host and returns '' or what is wrong.
+    """
+    hosts = sorted({registry_host(ref) for ref in refs})
+    answers = _ask_all(hosts, ask or ask_registry)
+    wrong = {host: text for host, text in answers.items() if text}
+    if not wrong:
+        found = f"{', '.join(hosts)} in reach" if hosts else "none is used"
+        return Check(name="image registry", status="ok", found=found)
+    found = "; ".join(f"{host}: {text}" for host, text in wrong.items())
+    return Check(
+        name="image registry",
+        status="warning",
+        found=found,
+        why="images come from the distributions' package mirrors and from archives instead, "
+        "where the catalogue names one",
+        mend=("export DISTROMATRIX_REGISTRY=HOST[/PREFIX]  # a registry or mirror in your reach",),
+    )
+
+
+def ask_registry(host: str) -> str:
+    """'' if the registry answers (https://distribution.github.io/distribution/spec/api/,
+    `/v2/`: 200, or 401 before login), else what is wrong in a few words."""
+    # Engines speak plain http to a registry on their own host.
+    scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
+    url = f"{scheme}://{_DOCKER_HUB.get(host, host)}/v2/"
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT):  # noqa: S310 - scheme is ours
+            return ""
+    except HTTPError as error:
+        return "" if error.code in (401, 405) else f"answers {error.code}"
+    except URLError as error:
+        if isinstance(error.reason, ssl.SSLError):
+            return f"TLS: {error.reason.reason or error.reason}"
+        return "not in reach"
+    except (OSError, ValueError):
+        return "not in reach"
+
+
+def _ask_all(hosts: list[str], ask: Ask) -> dict[str, str]:
+    """Threads that nobody waits for: a name look-up may hang far longer than any timeout."""
+    answers: queue.Queue[tuple[str, str]] = queue.Queue()
+    for host in hosts:
+        threading.Thread(target=lambda h=host: answers.put((h, ask(h))), daemon=True).start()
+    result = dict.fromkeys(hosts, f"no answer in {TIMEOUT:.0f} s")
+    try:
+        for _ in hosts:
+            host, text = answers.get(timeout=TIMEOUT + 1)
+            result[host] = text
+    except queue.Empty:
+        pass
+    return result

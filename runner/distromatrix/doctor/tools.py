@@ -1,0 +1,92 @@
+"""Looks at what stands around the engine: image tools, archives, Python, git."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from distromatrix.doctor.host import Host
+from distromatrix.doctor.model import Check
+from distromatrix.model import Archive, Bootstrap, Distro
+
+PYTHON = (3, 11)
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def tool_checks(
+    distros: Iterable[Distro], archives: tuple[Path, ...], host: Host, *, registry: bool
+) -> tuple[Check, ...]:
+    """What images are made with, and what this program stands on. `registry`: the registries
+    are in reach, so that bootstrapping is not needed."""
+    sources = tuple((distro, source) for distro in distros for source in distro.image)
+    bootstraps = [distro.name for distro, source in sources if isinstance(source, Bootstrap)]
+    files = [(distro, source) for distro, source in sources if isinstance(source, Archive)]
+    return (
+        *((_bootstrap(bootstraps, host, registry=registry),) if bootstraps else ()),
+        *((_archives(files, archives),) if files and not registry else ()),
+        _tool("tar", host, "archives are read with it"),
+        _tool("git", host, "the product's files are what git tracks"),
+        _python(),
+    )
+
+
+def _bootstrap(names: list[str], host: Host, *, registry: bool) -> Check:
+    wanted = {
+        "mmdebstrap": shutil.which("mmdebstrap") is not None,
+        str(KEYRING): KEYRING.exists(),
+        # Without root, user namespaces stand in for it.
+        "newuidmap": host.root or shutil.which("newuidmap") is not None,
+    }
+    lacking = [name for name, there in wanted.items() if not there]
+    if not lacking:
+        return Check(name="image tools", status="ok", found="mmdebstrap and its keyring")
+    return Check(
+        name="image tools",
+        status="warning" if registry else "missing",
+        found=f"no {', no '.join(lacking)}",
+        why=f"without a registry {len(names)} distros are built with it: {', '.join(names)}",
+        mend=host.install("bootstrap"),
+        install="bootstrap",
+    )
+
+
+def _archives(files: list[tuple[Distro, Archive]], folders: tuple[Path, ...]) -> Check:
+    absent = [
+        source.file
+        for distro, source in files
+        if not any((at / source.file).exists() for at in (distro.file.parent, *folders))
+    ]
+    if not absent:
+        found = ", ".join(source.file for _, source in files)
+        return Check(name="archives", status="ok", found=found)
+    return Check(
+        name="archives",
+        status="warning",
+        found=f"no {', no '.join(absent)}",
+        why="without a registry these distros come from a root filesystem archive",
+        mend=("export DISTROMATRIX_ARCHIVES=FOLDER  # the folder that holds them",),
+    )
+
+
+def _tool(name: Literal["tar", "git"], host: Host, why: str) -> Check:
+    if path := shutil.which(name):
+        return Check(name=name, status="ok", found=path)
+    return Check(
+        name=name,
+        status="missing",
+        found="not installed",
+        why=why,
+        mend=host.install(name),
+        install=name,
+    )
+
+
+def _python() -> Check:
+    found = platform.python_version()
+    if sys.version_info >= PYTHON:
+        return Check(name="Python", status="ok", found=found)
+    return Check(name="Python", status="missing", found=found, why="3.11 or newer is needed")
