@@ -144,9 +144,10 @@ def _lineage(entry: _Entry, layers: list[dict[str, _Entry]]) -> list[_Entry] | N
         parent = _find(shape.like, current, layers)
         at = current.document.locate(["like"])
         if parent is None:
-            known = sorted({name for layer in layers for name in layer})
-            message = f"no distro {quoted(shape.like)}"
-            _note_once(current, message, did_you_mean(shape.like, known), at)
+            known = {name for layer in layers for name in layer} - {current.name}
+            itself = shape.like == current.name
+            message = f"no {'built-in ' * itself}distro {quoted(shape.like)}"
+            _note_once(current, message, did_you_mean(shape.like, sorted(known)), at)
             return None
         if parent in chain:
             names = " → ".join(e.name for e in [*chain[chain.index(parent) :], parent])

@@ -24,6 +24,7 @@ def decode(shape: type[S], document: Document, context: Context | None = None) -
         return None
     context = context or Context()
     data = document.root.plain()
+    document.spoilt = frozenset((f.line, f.column) for f in document.faults)
     try:
         decoded = shape.model_validate(data, context=context)
     except ValidationError as error:
@@ -50,7 +51,9 @@ def _note(
         hint = _near_key(data, context, steps)
     if error["type"] == "missing":
         steps.pop()
-    document.fault(message, hint, at=document.locate(steps, key=on_key))
+    at = document.locate(steps, key=on_key)
+    if at not in document.spoilt:
+        document.fault(message, hint, at=at)
 
 
 def _in_words(error: ErrorDetails, steps: list[str | int]) -> tuple[str, str]:

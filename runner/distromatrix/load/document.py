@@ -41,6 +41,7 @@ class Document:
         self.path = path
         self.file = shown(path)
         self.faults: list[Fault] = []
+        self.spoilt: frozenset[Position] = frozenset()  # told already, before any decoding
         self.root: Node | None = None  # None: no usable YAML at all; the faults say why
 
     def fault(self, message: str, hint: str = "", *, at: Position = (0, 0)) -> None:

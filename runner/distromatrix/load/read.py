@@ -31,6 +31,7 @@ class _UnreadableError(Exception):
 def read_document(path: Path) -> Document:
     """Read a file. What is wrong with it is in the document's faults; never raises."""
     document = Document(path)
+    text = ""
     try:
         text = _read_text(document)
         events = yaml.parse(text, Loader=_Loader)
@@ -40,14 +41,19 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         document.fault(f"cannot be read: {error.strerror or error}")
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        what = error.problem or error.context or "syntax error"
-        hint = "indent with spaces, not tabs" if "\\t" in what or "tab" in what else ""
-        document.fault(f"not valid YAML: {what}", hint, at=at)
+        _syntax(document, text, error)
     except yaml.YAMLError as error:
         document.fault(f"not valid YAML: {error}".splitlines()[0])
     return document
+
+
+def _syntax(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
+    mark = error.problem_mark or error.context_mark
+    at = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") else ""
+    hint = "indent with spaces, not tabs" if "\t" in line[: len(line) - len(line.lstrip())] else ""
+    what = error.problem or error.context or "syntax error"
+    document.fault(f"not valid YAML: {what}", hint, at=at)
 
 
 def _read_text(document: Document) -> str:

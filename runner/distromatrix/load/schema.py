@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from distromatrix.load import shapes
 from distromatrix.load.shapes import DistroShape, MatrixShape, SettingsShape, Shape
 
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
@@ -22,10 +26,15 @@ _SHAPES: dict[str, type[Shape]] = {
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The schemas of `matrix`, `distro` and `settings` files, by these names."""
-    return {
-        name: {"$schema": _DIALECT, **_tidy(shape.model_json_schema())}
-        for name, shape in _SHAPES.items()
-    }
+    described = _descriptions()
+    result = {}
+    for name, shape in _SHAPES.items():
+        schema = shape.model_json_schema()
+        _describe(schema, shape.__name__, described)
+        for inner, definition in schema.get("$defs", {}).items():
+            _describe(definition, inner, described)
+        result[name] = {"$schema": _DIALECT, **_tidy(schema)}
+    return result
 
 
 def schema_file(name: str) -> Path:
@@ -36,6 +45,27 @@ def schema_file(name: str) -> Path:
 def as_text(schema: dict[str, Any]) -> str:
     """A schema as its file holds it."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _descriptions() -> dict[tuple[str, str], str]:
+    """The text below each field of each shape, by class and field. Pydantic can read it too
+    (`use_attribute_docstrings`), but does so at each import: 75 ms of every command."""
+    found = {}
+    for cls in ast.parse(inspect.getsource(shapes)).body:
+        if not isinstance(cls, ast.ClassDef):
+            continue
+        for field, text in pairwise(cls.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                found[cls.name, ast.unparse(field.target)] = str(ast.literal_eval(text.value))
+    return found
+
+
+def _describe(schema: dict[str, Any], name: str, described: dict[tuple[str, str], str]) -> None:
+    owners = [cls.__name__ for cls in getattr(shapes, name).__mro__]
+    for key, field in schema.get("properties", {}).items():
+        texts = (described.get((owner, key)) for owner in owners)
+        if text := next((text for text in texts if text), None):
+            field["description"] = text
 
 
 def _tidy(schema: Any) -> Any:

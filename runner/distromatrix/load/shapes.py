@@ -1,6 +1,7 @@
 """What our YAML files look like, as types: decoding and the editors' JSON Schema come from here.
 
 A shape is what a user wrote, no more: `like:` is not followed, `defaults:` are not applied.
+The text below each field is its description in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ from distromatrix.needs import NEEDS
 class Shape(BaseModel):
     """A mapping with a fixed set of keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,46 @@
+"""Distros as JSON, with the keys of their files (`distros --json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from distromatrix.model import Archive, Distro, ImageSource, Pull
+
+
+def distros_json(distros: Iterable[Distro]) -> list[dict[str, Any]]:
+    """One object a distro: `name`, then the keys of its file, `like:` resolved. Days are
+    ISO 8601, durations seconds as `600s`."""
+    return [_distro(d) for d in distros]
+
+
+def _distro(distro: Distro) -> dict[str, Any]:
+    return {
+        "name": distro.name,
+        "title": distro.title,
+        "like": distro.like,
+        "arch": list(distro.arch),
+        "family": distro.family,
+        "package_manager": distro.package_manager,
+        "libc": distro.libc,
+        "eol": distro.eol.isoformat() if distro.eol else None,
+        "verified": distro.verified.isoformat() if distro.verified else None,
+        "image": [_source(s) for s in distro.image],
+        "guest": dict(distro.guest) if distro.guest else None,
+        "packages": {name: list(native) for name, native in distro.packages.items()},
+    }
+
+
+def _source(source: ImageSource) -> dict[str, Any]:
+    if isinstance(source, Pull):
+        return {"pull": source.ref, "refresh": f"{source.refresh:g}s"}
+    if isinstance(source, Archive):
+        return {"archive": {"file": source.file, "sha256": source.sha256}}
+    return {
+        "bootstrap": {
+            "tool": source.tool,
+            "suite": source.suite,
+            "options": list(source.options),
+        },
+        "refresh": f"{source.refresh:g}s",
+    }

@@ -1,0 +1,221 @@
+"""The distros there are: what ships, and what a project lays over it."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+from loading import SMALL, Project, place
+
+from distromatrix.errors import InputError
+from distromatrix.load import catalogue, load_distros
+from distromatrix.model import Archive, Bootstrap, Distro, Pull
+
+WHOLE = """\
+title: Mine
+family: other
+package_manager: none
+libc: musl
+image: [{pull: "example.org/mine:1"}]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write(SMALL)
+    return project
+
+
+def by_name(root: Path | None = None) -> dict[str, Distro]:
+    return {distro.name: distro for distro in load_distros(root)}
+
+
+def test_the_distros_to_start_with_are_there_in_natural_order() -> None:
+    names = [distro.name for distro in load_distros(None)]
+    wanted = {
+        "debian-11",
+        "debian-12",
+        "debian-13",
+        "debian-testing",
+        "debian-sid",
+        "alpine-3.20",
+        "ubuntu-24.04",
+        "fedora-43",
+    }
+    assert wanted <= set(names)
+    assert names == sorted(names, key=catalogue.natural)
+
+
+def test_what_ships_says_where_an_end_of_life_and_a_verification_are_known() -> None:
+    distros = by_name()
+    assert distros["debian-11"].eol == date(2026, 8, 31)
+    assert distros["debian-testing"].eol is None  # not inherited through `like:`
+    assert distros["ubuntu-24.04"].verified is None
+    assert distros["debian-sid"].verified is not None
+
+
+def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:
+    distros = by_name()
+    for name, suite in (("debian-11", "bullseye"), ("debian-testing", "forky")):
+        pull, bootstrap = distros[name].image
+        assert isinstance(pull, Pull)
+        assert isinstance(bootstrap, Bootstrap)
+        assert (bootstrap.tool, bootstrap.suite) == ("mmdebstrap", suite)
+    archive = distros["alpine-3.20"].image[1]
+    assert isinstance(archive, Archive)
+    assert len(archive.sha256) == 64
+
+
+def test_every_distro_that_ships_has_the_common_package_names() -> None:
+    common = {"python", "pytest", "compiler", "git", "bash", "curl", "ca-certificates", "make"}
+    for distro in load_distros(None):
+        assert common <= set(distro.packages), distro.name
+
+
+def test_a_project_adds_a_distro_with_one_file(project: Project) -> None:
+    path = project.distro("mine-1", WHOLE)
+    mine = by_name(project.root)["mine-1"]
+    assert mine.file == path
+    assert mine.image == (Pull(ref="example.org/mine:1"),)
+
+
+def test_a_project_overrides_a_built_in_distro_by_name(project: Project) -> None:
+    project.distro("debian-12", WHOLE)
+    assert by_name(project.root)["debian-12"].title == "Mine"
+    assert by_name(project.root)["debian-11"].family == "debian"  # its parent is the built-in
+
+
+def test_a_project_can_start_from_the_built_in_distro_of_the_same_name(project: Project) -> None:
+    project.distro("debian-12", "like: debian-12\nimage: [{pull: 'example.org/d:12'}]\n")
+    mine, built_in = by_name(project.root)["debian-12"], by_name()["debian-12"]
+    assert mine.image == (Pull(ref="example.org/d:12"),)
+    assert (mine.title, mine.eol, mine.packages) == (
+        built_in.title,
+        built_in.eol,
+        built_in.packages,
+    )
+    assert mine.verified is None
+
+
+def test_like_merges_packages_by_name_and_replaces_all_else(project: Project) -> None:
+    project.distro("base", WHOLE + "packages: {a: [x], b: [y]}\narch: [riscv64]\n")
+    project.distro("derived", "like: base\nlibc: glibc\npackages: {b: [z], c: [w]}\n")
+    derived = by_name(project.root)["derived"]
+    assert derived.packages == {"a": ("x",), "b": ("z",), "c": ("w",)}
+    assert (derived.libc, derived.family, derived.arch) == ("glibc", "other", ("riscv64",))
+    assert derived.like == "base"
+
+
+def test_like_in_a_circle_is_told_of_each_file_in_it(project: Project) -> None:
+    project.distro("a", "like: b\n")
+    project.distro("b", "like: a\n")
+    faults = project.faults()
+    assert [Path(f.file).name for f in faults] == ["a.yaml", "b.yaml"]
+    assert all("in a circle" in f.message and place(f) == (1, 7) for f in faults)
+
+
+def test_like_itself_needs_a_built_in_distro_of_that_name(project: Project) -> None:
+    project.distro("a", "like: a\n")
+    assert project.fault().message == "no built-in distro `a`"
+
+
+def test_like_nothing_is_a_fault_with_a_near_name(project: Project) -> None:
+    project.distro("a", "title: A\nlike: debian-112\n")
+    fault = project.fault()
+    assert "no distro `debian-112`" in fault.message
+    assert "did you mean `debian-1" in fault.hint
+    assert place(fault) == (2, 7)
+
+
+def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
+    project.distro("a", "title: A\nfamily: other\n")
+    messages = [fault.message for fault in project.faults()]
+    assert messages == ["`image` is missing", "`libc` is missing", "`package_manager` is missing"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("packge_manager: apt", "unknown key `packge_manager`", "did you mean `package_manager`?"),
+        ("package_manager: atp", "expected `apt`", "did you mean `apt`?"),
+        ("family: debain", "expected `debian`", "did you mean `debian`?"),
+        ("libc: bionic", "expected `glibc` or `musl`", ""),
+        ("eol: soon", "expected a date", ""),
+        ("eol: 2026-02-30", "expected a date", ""),
+        ("image: []", "at least one", ""),
+        ("image: debian", "expected a list", ""),
+        ("image: [debian]", "one of `pull`, `bootstrap` and `archive`", ""),
+        ("image: [{pul: x}]", "one of `pull`, `bootstrap` and `archive`", ""),
+        ("image: [{pull: x, archive: {}}]", "one of `pull`, `bootstrap` and `archive`", ""),
+        ("image: [{pull: 'a b'}]", "expected an image reference", ""),
+        ("image: [{pull: x, refresh: 7}]", "expected a duration", "`7s`"),
+        ("image: [{pull: x, suite: y}]", "unknown key `suite`", ""),
+        ("image: [{bootstrap: {suite: x}}]", "`tool` is missing", ""),
+        ("image: [{bootstrap: {tool: debstrap, suite: x}}]", "expected `mmdebstrap`", ""),
+        ("image: [{archive: {file: ../x, sha256: a}}]", "without folders", ""),
+        ("image: [{archive: {file: x, sha256: a}}]", "64 hexadecimal digits", ""),
+        ("guest: {}", "exactly one of `box`", ""),
+        ("packages: {python: python3}", "expected a list", "write [python3]"),
+        ("packages: {python: [a b]}", "expected a package name", ""),
+    ],
+)
+def test_a_slip_in_a_distro_file_is_told(
+    project: Project, line: str, message: str, hint: str
+) -> None:
+    key = line.split(":", maxsplit=1)[0]
+    kept = "".join(f"{text}\n" for text in WHOLE.splitlines() if not text.startswith(key))
+    path = project.distro("mine", kept + line + "\n")
+    faults = project.faults()
+    text = "\n".join(map(str, faults))
+    assert faults[0].line == len(path.read_text().splitlines())
+    assert message in text
+    assert hint in text
+
+
+def test_a_broken_distro_file_is_not_also_told_as_unknown(project: Project) -> None:
+    project.distro("mine", "title: [\n")
+    fault = project.fault("distros: [mine]\nsuites: {u: {run: x}}\n")
+    assert "not valid YAML" in fault.message
+
+
+@pytest.mark.parametrize("name", ["My Distro", "a..b", "UPPER"])
+def test_a_file_whose_name_is_no_name_is_a_fault(project: Project, name: str) -> None:
+    project.distro(name, WHOLE)
+    assert "a distro's file is named" in project.fault().message
+
+
+def test_a_yml_file_is_not_silently_ignored(project: Project) -> None:
+    path = project.distro("mine", WHOLE)
+    path.rename(path.with_suffix(".yml"))
+    assert "is ignored" in project.fault().message
+
+
+def test_an_archive_is_found_beside_the_file_that_declares_it(project: Project) -> None:
+    source = f"image: [{{archive: {{file: r.tar.gz, sha256: '{'0' * 64}'}}}}]\n"
+    project.distro("base", WHOLE.rpartition("image:")[0] + source)
+    project.distro("derived", "like: base\n")
+    (project.root / "distros" / "r.tar.gz").write_bytes(b"")
+    (archive,) = by_name(project.root)["derived"].image
+    assert archive == Archive(file=str(project.root / "distros" / "r.tar.gz"), sha256="0" * 64)
+
+
+def test_a_file_added_to_the_built_in_folder_counts_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "distros"
+    shutil.copytree(catalogue.builtin_folder(), folder)
+    monkeypatch.setattr(catalogue, "builtin_folder", lambda: folder)
+    (folder / "new-1.yaml").write_text(WHOLE)
+    assert "new-1" in by_name()
+    assert "new-1" in by_name(tmp_path)  # the same folder twice is one layer
+
+
+def test_a_folder_without_distros_changes_nothing(tmp_path: Path) -> None:
+    assert load_distros(tmp_path) == load_distros(None)
+
+
+def test_faults_of_distros_alone_raise_too(project: Project) -> None:
+    project.distro("mine", "libc: x\n")
+    with pytest.raises(InputError, match="expected `glibc` or `musl`"):
+        load_distros(project.root)
