@@ -28,7 +28,7 @@ def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
     """`-C` and `-m`, where they are needed to find this plan's matrix again."""
     cwd = cwd or Path.cwd()
     options: tuple[str, ...] = ()
-    if plan.root != cwd:
+    if plan.root.absolute() != cwd:
         options += ("-C", shown_path(plan.root, cwd))
     if plan.matrix != plan.root / "matrix" / "default.yaml":
         options += ("-m", os.path.relpath(plan.matrix, plan.root))

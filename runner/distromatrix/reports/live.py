@@ -82,11 +82,11 @@ def _headline(event: RunStarted) -> str:
 
 
 def _result_line(result: CellResult, look: Look, width: int) -> tuple[Text | str, ...]:
-    tried = f" (attempt {result.attempts})" if result.attempts > 1 else ""
+    tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
     return (
         look.verdict(result.verdict, len("x xpassed")),
         f"  {result.id.ljust(width)}  {duration(result.seconds):>6}",
-        f"  {one_line(result.reason)}{tried}".rstrip(),
+        f"  {one_line(result.reason).rstrip(':')}{tried}".rstrip(),
     )
 
 
@@ -145,8 +145,6 @@ class Plain:
             bar = self._look.pick("│", "|")
             for line in result.tail[-_BLOCK:]:
                 parts += [(f"\n    {bar} ", "dim"), printable(line)]
-            if event.log:
-                parts.append((f"\n    all of it: {event.log}", "dim"))
         say(self._console, *parts)
 
 
@@ -237,6 +235,7 @@ class Board:
         """The board as it is now."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         with self._lock:
@@ -245,17 +244,21 @@ class Board:
             done, total = self._progress.finished, len(self._progress.todo)
             counts = dict(self._progress.done)
         room = max(self._console.height - _RESERVED, 1)
-        counted_so_far = [
+        tally = [
             Text(f"{self._look.symbol(v)} {counts[v]:,} {v}", style=style(v))
             for v in Verdict
             if counts.get(v)
         ]
-        counted_so_far.append(Text(f"{cells} running", style="cyan"))
-        counted_so_far.append(Text(f"{max(total - done - cells, 0):,} waiting", style="dim"))
-        head = Text(f"{self._headline}  ", style="dim")
-        head.append(duration(self._clock() - self._progress.began))
-        bar = ProgressBar(total=max(total, 1), completed=done, width=min(self._look.width, 60))
-        parts: list[RenderableType] = [Text(), head, bar, Text("  ").join(counted_so_far)]
+        tally.append(Text(f"{cells} running", style="cyan"))
+        tally.append(Text(f"{max(total - done - cells, 0):,} waiting", style="dim"))
+        bar = Table.grid(padding=(0, 2, 0, 0))
+        bar.add_row(
+            ProgressBar(total=max(total, 1), completed=done, width=min(self._look.width - 24, 50)),
+            f"{done:,} of {total:,}",
+            Text(duration(self._clock() - self._progress.began), style="dim"),
+        )
+        head = Text(self._headline, style="dim", no_wrap=True, overflow="ellipsis")
+        parts: list[RenderableType] = [Text(), head, bar, Text("  ").join(tally)]
         parts.append(self._rows(rows[:room]))
         if len(rows) > room:
             parts.append(Text(f"  and {len(rows) - room} more", style="dim"))

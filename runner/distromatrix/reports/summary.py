@@ -66,24 +66,29 @@ class _Summary:
 
     def _skipped(self) -> None:
         cells = self._of(Verdict.SKIPPED)
-        if cells:
-            self._title(Verdict.SKIPPED, "skipped")
-            for reason, ids in _by_reason(cells).items():
-                unmet = any(cell.unmet for cell in cells if cell.id in ids)
-                note = ", which fails the run (--allow-unmet)" if unmet else ""
-                self._line(f"{self._names(ids)}: {reason}{note}", "dim")
+        self._reasons(Verdict.SKIPPED, "skipped", cells)
+        accepted = self._result.verdict in (Verdict.PASSED, Verdict.SKIPPED)
+        if not accepted and any(cell.unmet for cell in cells):
+            self._line("a need that nothing here meets fails the run; --allow-unmet accepts it")
 
     def _expected(self) -> None:
-        cells = self._of(Verdict.XFAILED)
+        self._reasons(Verdict.XFAILED, "failed, as expected", self._of(Verdict.XFAILED))
+
+    def _reasons(self, verdict: Verdict, title: str, cells: tuple[CellResult, ...]) -> None:
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for cell in cells:
+            by_reason[one_line(cell.reason, 500)].append(cell.id)
         if cells:
-            self._title(Verdict.XFAILED, "failed, as expected")
-            for reason, ids in _by_reason(cells).items():
-                self._line(f"{self._names(ids)}: {reason}", "dim")
+            self._title(verdict, title)
+        for reason, ids in by_reason.items():
+            self._line(reason or "no reason given")
+            self._line(f"    {self._names(tuple(ids))}", "dim")
 
     def _group(self, group: Group) -> None:
         self._title(Verdict.FAILED, group.label)
+        said = ""
         for failure in group.failures[:MAX_CASES]:
-            self._failure(failure)
+            said = self._failure(failure, said)
         more = len(group.failures) - MAX_CASES
         if more > 0:
             where = f"cells/{group.cells[0]}/junit.xml"
@@ -91,17 +96,17 @@ class _Summary:
         self._end_of(group.cells)
         self._again(group.cells)
 
-    def _failure(self, failure: Failure) -> None:
+    def _failure(self, failure: Failure, said: str) -> str:
+        """One failure; its message where it is not the one that was `said` just before."""
         if failure.case is None:
             self._line(f"{failure.column}: {one_line(failure.reason, self._room)}")
-            return
-        say(
-            self._console,
-            ("  " + failure.column + "  ", "dim"),
-            printable(failure.case.name).replace("\n", " "),
-        )
-        if message := one_line(failure.case.message, self._room - 4):
+            return ""
+        name = one_line(failure.case.name, 1000)
+        say(self._console, (f"  {failure.column}  ", "dim"), name)
+        message = one_line(failure.case.message, self._room - 4)
+        if message and message != said:
             self._line(f"    {message}", "red")
+        return message
 
     def _unexpected(self) -> None:
         cells = self._of(Verdict.XPASSED)
@@ -197,11 +202,3 @@ class _Summary:
 
     def _again(self, cells: tuple[str, ...]) -> None:
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
-
-
-def _by_reason(cells: tuple[CellResult, ...]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for cell in cells:
-        reason = one_line(cell.reason, 500)
-        found[reason] = (*found.get(reason, ()), cell.id)
-    return found
