@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# How a script itself is called, which says less than what it called.
+_SCRIPT = "/bin/sh -e -c "
 _MOST = 3
 _WIDTH = 160
 
@@ -20,17 +22,14 @@ class Process:
 
 
 def describe(processes: Sequence[Process]) -> str:
-    """The commands nobody waits for anything below them, the longest running first, at most
-    three and shortened; '' when there is none but the shell that LOOP is."""
-    parents = {p.parent for p in processes}
+    """The commands that were running, at most three and shortened: those that wait for no
+    other first, of these the longest running first. '' when there is none but LOOP's shell."""
     pids = {p.pid for p in processes}
-    leaves = [
-        p
-        for p in processes
-        if p.pid not in parents and p.parent in pids and not p.command.endswith("<defunct>")
-    ]
-    leaves.sort(key=lambda p: (_seconds(p.elapsed), -p.pid), reverse=True)
-    return ", ".join(f"{_short(p.command)} (for {p.elapsed})" for p in leaves[:_MOST])
+    parents = {p.parent for p in processes}
+    below = [p for p in processes if p.parent in pids and not p.command.endswith("<defunct>")]
+    named = [p for p in below if not p.command.startswith(_SCRIPT)] or below
+    named.sort(key=lambda p: (p.pid in parents, -_seconds(p.elapsed), p.pid))
+    return ", ".join(f"{_short(p.command)} (for {p.elapsed})" for p in named[:_MOST])
 
 
 def _seconds(elapsed: str) -> int:
@@ -43,5 +42,5 @@ def _seconds(elapsed: str) -> int:
 
 def _short(command: str) -> str:
     line = " ".join(command.split())
-    line = line.removeprefix("/bin/sh -e -c ")
+    line = line.removeprefix(_SCRIPT)
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

@@ -1,0 +1,172 @@
+"""The connection to a Docker-API engine, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException
+from docker.utils import kwargs_from_env, parse_host
+
+from distromatrix.engines.base import API_TIMEOUT
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+
+# Pulls, imports and commits are silent for as long as they unpack or write.
+LONG_TIMEOUT = 1800.0
+# What must not hold up an interrupted run.
+SHORT_TIMEOUT = 10.0
+
+_DOCTOR = "`distromatrix doctor` says more"
+
+
+class _Client(APIClient):
+    """APIClient, whose attach_socket() alone would wait for ever for a silent engine."""
+
+    def post(self, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", self.timeout)
+        return super().post(url, *args, **kwargs)
+
+
+def _address() -> dict[str, Any]:
+    """Where the engine is, as the docker command finds it: DOCKER_HOST and its TLS variables,
+    else DOCKER_CONTEXT, else the context in use. (docker-py knows this by itself from 7.2.)"""
+    found: dict[str, Any] = dict(kwargs_from_env())
+    if "base_url" in found:
+        return found
+    name = os.environ.get("DOCKER_CONTEXT") or None
+    context = ContextAPI.get_context(name)
+    if context is None:
+        raise EngineUnavailableError(f"no Docker context '{name}': see `docker context ls`")
+    if context.Host and context.name != "default":
+        found["base_url"] = context.Host
+        if context.TLSConfig:
+            found["tls"] = context.TLSConfig
+    return found
+
+
+class Api:
+    """Clients of one engine, made when first needed, one for each timeout. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[float, _Client] = {}
+        self._address: dict[str, Any] | None = None
+        self._version: str | None = None
+        self.url = os.environ.get("DOCKER_HOST") or "the default socket"
+
+    @contextmanager
+    def calling(self, doing: str, timeout: float = API_TIMEOUT) -> Iterator[Any]:
+        """An APIClient to call inside the `with`; Any, because half its methods bear no types.
+
+        `doing` says in an error what was tried ('start a container'). An APIError that the
+        block handles itself stays its own.
+
+        Raises EngineUnavailableError, InfrastructureError.
+        """
+        try:
+            yield self._client(timeout)
+        except APIError as error:
+            raise _refused(doing, error) from error
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            DockerException,
+            OSError,
+        ) as error:
+            raise _unavailable(doing, self.url, timeout, error) from error
+
+    def _client(self, timeout: float) -> _Client:
+        with self._lock:
+            if timeout not in self._clients:
+                if self._address is None:
+                    self._address = _address()
+                    self.url = parse_host(self._address.get("base_url")).replace(
+                        "http+unix", "unix"
+                    )
+                client = _Client(
+                    version=self._version or "auto",
+                    timeout=int(timeout),
+                    max_pool_size=64,
+                    use_ssh_client=self.url.startswith("ssh:"),
+                    **self._address,
+                )
+                self._version = client.api_version
+                self._clients[timeout] = client
+            return self._clients[timeout]
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+
+def message_of(error: APIError) -> str:
+    """What the engine itself said, in one line."""
+    return " ".join(str(error.explanation or error).split())
+
+
+def _refused(doing: str, error: APIError) -> InfrastructureError:
+    text = message_of(error)
+    if "no space left on device" in text.lower():
+        return disk_full(doing, text)
+    client_fault = error.response is not None and 400 <= error.response.status_code < 500
+    return InfrastructureError(f"cannot {doing}: {text}", transient=not client_fault)
+
+
+def disk_full(doing: str, text: str) -> InfrastructureError:
+    """The error for a full disk on the engine's host."""
+    return InfrastructureError(
+        f"cannot {doing}: the engine's disk is full ({text}); "
+        "`distromatrix images prune` and `distromatrix clean` make room",
+        transient=False,
+    )
+
+
+def _unavailable(
+    doing: str, url: str, timeout: float, error: BaseException
+) -> EngineUnavailableError:
+    chain = tuple(_chain(error))
+    numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
+    if numbers & {errno.EACCES, errno.EPERM}:
+        text = (
+            f"no rights on the engine's socket {url}: join its group with "
+            "`sudo usermod -aG docker $USER` and log in again, or use sudo"
+        )
+    elif errno.ENOENT in numbers:
+        text = f"there is no engine's socket {url}: install or start Docker"
+    elif errno.ECONNREFUSED in numbers:
+        text = f"no engine answers at {url}: start it"
+    elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):
+        text = f"the engine at {url} did not answer within {timeout:.0f} s"
+    elif any(isinstance(e, socket.gaierror) for e in chain):
+        text = f"the engine's host in {url} cannot be found"
+    elif errno.ENOSPC in numbers:
+        text = "this host's disk is full"
+    else:
+        text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
+    return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and what it carries: requests and urllib3 hide the
+    operating system's error in their arguments."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__, *one.args, getattr(one, "reason", None)]

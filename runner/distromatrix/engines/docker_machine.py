@@ -1,0 +1,316 @@
+"""A container as a machine: started with its shell attached, used through it, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import monotonic
+from typing import IO, Any
+
+from docker.errors import APIError, NotFound
+
+from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
+from distromatrix.engines.docker_api import LONG_TIMEOUT, SHORT_TIMEOUT, Api, message_of
+from distromatrix.engines.docker_spec import MOUNT
+from distromatrix.engines.docker_stream import AttachStream
+from distromatrix.engines.hung import Process, describe
+from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.errors import (
+    CannotStartError,
+    EngineUnavailableError,
+    InfrastructureError,
+    MachineGoneError,
+)
+from distromatrix.model import Kept
+
+# Prefix of the names that say: this one stays on purpose.
+KEPT = "distromatrix-kept-"
+
+# cgroup v2's and v1's count of processes killed for memory (Documentation/admin-guide/
+# cgroup-v2.rst and cgroup-v1/memory.rst of the kernel); builtins only.
+_OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+  if [ -r $f ]; then
+    while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done <$f
+  fi
+done"""
+_PS = "-eo pid,ppid,etime,args"
+
+
+class DockerMachine:
+    """One container. Made by `start`, which takes the body of its creation."""
+
+    def __init__(
+        self, api: Api, spec: MachineSpec, container: str, after_close: Callable[[bool], None]
+    ) -> None:
+        self._api = api
+        self._spec = spec
+        self.container = container
+        # Called once, when it is removed (False) or stays (True).
+        self._after_close = after_close
+        self._name = spec.name
+        self._staged = False
+        self._stream: AttachStream
+        self._shell: Shell
+        self._busy = threading.Lock()
+        self._stopped = ""
+        self._closed = False
+        self._oom_kills = 0
+
+    @classmethod
+    def start(
+        cls,
+        api: Api,
+        spec: MachineSpec,
+        body: dict[str, Any],
+        *,
+        before_start: Callable[[DockerMachine], None] | None = None,
+        after_close: Callable[[bool], None] = lambda _kept: None,
+    ) -> DockerMachine:
+        """Create, attach, start, and hear its shell answer. `before_start` may put files.
+
+        Raises CannotStartError, InfrastructureError; then nothing is left.
+        """
+        with api.calling(f"create a container of {spec.image}") as client:
+            try:
+                created = client.create_container_from_config(body, name=spec.name)
+            except NotFound as error:
+                raise CannotStartError(message_of(error)) from error
+        machine = cls(api, spec, created["Id"], after_close)
+        try:
+            machine._staged = bool(body["HostConfig"]["Mounts"]) or before_start is not None
+            if before_start is not None:
+                before_start(machine)
+            machine._start()
+        except BaseException:
+            machine.close()
+            raise
+        return machine
+
+    @property
+    def name(self) -> str:
+        """Its container's name."""
+        return self._name
+
+    @property
+    def product(self) -> str:
+        """The product's private copy."""
+        return f"{MOUNT}/product" if self._staged else ""
+
+    @property
+    def out(self) -> str:
+        """What the suite leaves for us."""
+        return f"{MOUNT}/out" if self._staged else ""
+
+    def run(
+        self,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float | None = None,
+        output: OnOutput | None = None,
+    ) -> Exit:
+        """See Machine. Raises MachineGoneError, EngineUnavailableError."""
+        with self._busy:
+            if self._stopped:
+                raise MachineGoneError(f"{self._name} {self._stopped}")
+            started = monotonic()
+            deadline = None if timeout is None else started + timeout
+            try:
+                status = self._shell.run(script, env=env, cwd=cwd, deadline=deadline, output=output)
+                oom = status != 0 and self._oom_killed()
+            except TimeoutError:
+                hung = self._end_hung(output)
+                return Exit(status=None, seconds=monotonic() - started, hung=hung)
+            except (ShellEndedError, OSError) as error:
+                raise self._gone() from error
+            return Exit(status=status, seconds=monotonic() - started, oom=oom)
+
+    def put(self, tar: bytes | IO[bytes], path: str) -> None:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        missing = False
+        with self._api.calling(f"put files into {self._name}", LONG_TIMEOUT) as client:
+            try:
+                client.put_archive(self.container, path, tar)
+            except NotFound:
+                missing = True
+        if missing:
+            raise FileNotFoundError(f"{self._name}:{path}")
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        stream: Iterator[bytes] | None = None
+        calling = self._api.calling(f"get files from {self._name}")
+        with calling as client, contextlib.suppress(NotFound):
+            stream, _ = client.get_archive(self.container, path, encode_stream=False)
+        if stream is None:
+            raise FileNotFoundError(f"{self._name}:{path}")
+        return self._translated(stream)
+
+    def _translated(self, stream: Iterator[bytes]) -> Iterator[bytes]:
+        while True:
+            with self._api.calling(f"get files from {self._name}"):
+                data = next(stream, None)
+            if data is None:
+                return
+            yield data
+
+    def disk_free(self) -> int | None:
+        """See Machine; None too while a command runs."""
+        if self._stopped or self._busy.locked():
+            return None
+        lines: list[bytes] = []
+        where = MOUNT if self._staged else "/"
+        try:
+            done = self.run(f"df -Pk {where}", timeout=API_TIMEOUT, output=lines.append)
+            return (
+                int(b"".join(lines).splitlines()[-1].split()[3]) * 1024
+                if done.status == 0
+                else None
+            )
+        except (InfrastructureError, ValueError, IndexError):
+            return None
+
+    def kill(self) -> None:
+        """See Machine."""
+        self._stopped = self._stopped or "was stopped"
+        # First the socket: a waiting run() must end even if the engine is silent.
+        self._stream.shutdown()
+        with contextlib.suppress(Exception):
+            self._kill()
+
+    def keep(self) -> Kept:
+        """See Machine. Raises InfrastructureError."""
+        name = KEPT + self._spec.name.removeprefix("distromatrix-")
+        if not self._closed:
+            with self._api.calling(f"keep {self._name}") as client:
+                client.rename(self.container, name)
+                if self._stopped:
+                    client.start(self.container)
+            self._name = name
+            self._end(kept=True)
+        where = f"-w {self.product} " if self.product else ""
+        return Kept(
+            name=name,
+            enter=f"docker exec -it {where}{name} /bin/sh",
+            remove=f"docker rm -f -v {name}",
+        )
+
+    def close(self) -> None:
+        """See Machine."""
+        if self._closed:
+            return
+        self._stopped = self._stopped or "was closed"
+        with contextlib.suppress(Exception):
+            self._stream.shutdown()
+        with contextlib.suppress(Exception), self._api.calling("remove a container") as client:
+            client.remove_container(self.container, v=True, force=True)
+        self._end(kept=False)
+
+    def _end(self, *, kept: bool) -> None:
+        self._closed = True
+        self._stopped = self._stopped or "was kept"
+        with contextlib.suppress(Exception):
+            self._stream.close()
+        self._after_close(kept)
+
+    # --- starting ---
+
+    def _start(self) -> None:
+        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        with self._api.calling(f"start {self._name}") as client:
+            self._stream = AttachStream(client.attach_socket(self.container, params))
+            self._shell = Shell(self._stream)
+            try:
+                client.start(self.container)
+            except APIError as error:
+                if reason := cannot_start(message_of(error)):
+                    raise CannotStartError(f"{self._spec.image}: {reason}") from error
+                raise
+        try:
+            self._shell.run(":", deadline=monotonic() + API_TIMEOUT)
+        except TimeoutError as error:
+            raise InfrastructureError(f"the shell of {self._name} did not answer") from error
+        except (ShellEndedError, OSError) as error:
+            said = self._stream.errors.decode(errors="replace").strip()
+            gone = self._gone()
+            if said:
+                reason = cannot_start(said) or f"its /bin/sh ended at once: {said}"
+                raise CannotStartError(f"{self._spec.image}: {reason}") from error
+            raise gone from error
+
+    # --- ending ---
+
+    def _kill(self) -> None:
+        with self._api.calling(f"kill {self._name}", SHORT_TIMEOUT) as client:
+            try:
+                client.kill(self.container)
+            except APIError as error:
+                # 404 and 409: gone or not running, which is what was wanted.
+                if error.response is None or error.response.status_code not in (404, 409):
+                    raise
+
+    def _end_hung(self, output: OnOutput | None) -> str:
+        hung = self._running()
+        self._stopped = "was stopped by a timeout"
+        self._kill()
+        self._shell.drain(2.0, output)
+        return hung
+
+    def _running(self) -> str:
+        with contextlib.suppress(InfrastructureError, ValueError):
+            with self._api.calling(f"list what runs in {self._name}", SHORT_TIMEOUT) as client:
+                top = client.top(self.container, ps_args=_PS)
+            rows = (row for row in top["Processes"] or ())
+            return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
+        return ""
+
+    def _oom_killed(self) -> bool:
+        """Whether the kernel has killed for memory in it since this was last asked."""
+        lines: list[bytes] = []
+        self._shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+        before, self._oom_kills = (
+            self._oom_kills,
+            sum(int(word) for word in b"".join(lines).split() if word.isdigit()),
+        )
+        return self._oom_kills > before
+
+    def _gone(self) -> MachineGoneError:
+        """Why it ended under our hands."""
+        if self._stopped:
+            return MachineGoneError(f"{self._name} {self._stopped}")
+        self._stopped = "is gone"
+        try:
+            with self._api.calling(f"look at {self._name}", SHORT_TIMEOUT) as client:
+                client.wait(self.container, timeout=SHORT_TIMEOUT)
+                state = client.inspect_container(self.container)["State"]
+        except EngineUnavailableError as error:
+            return MachineGoneError(f"{self._name} is gone with its engine: {error}")
+        except InfrastructureError as error:
+            return MachineGoneError(f"{self._name} was removed from outside: {error}")
+        return self._ended(int(state["ExitCode"]), oom=bool(state["OOMKilled"]))
+
+    def _ended(self, status: int, *, oom: bool) -> MachineGoneError:
+        if oom:
+            limit = self._spec.memory // 1024**2
+            return MachineGoneError(f"{self._name} ran out of its {limit} MiB of memory", oom=True)
+        if status == 137:
+            return MachineGoneError(f"{self._name} was killed from outside")
+        return MachineGoneError(f"{self._name} ended with status {status}")
+
+
+def cannot_start(text: str) -> str:
+    """In our words, why an image cannot start, from what runc said; '' if it is not that."""
+    low = text.lower()
+    if "exec format error" in low:
+        return "it is made for another architecture than the engine's"
+    if "/bin/sh" in low and ("no such file" in low or "not found" in low):
+        return "the image has no /bin/sh (or not the loader that it needs)"
+    if "/bin/sh" in low and "permission denied" in low:
+        return "the image's /bin/sh cannot be executed"
+    if "unable to find user" in low or "no matching entries in passwd" in low:
+        return "the image does not know the user"
+    if "error gathering device information" in low:
+        return f"the engine's host has no such device: {text.rpartition('device ')[2]}"
+    return ""

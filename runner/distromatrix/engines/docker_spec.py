@@ -1,0 +1,112 @@
+"""From a machine's specification to the body of Docker's `POST /containers/create`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.shell import LOOP
+from distromatrix.errors import CannotStartError
+
+# Where the product's private copy (or, for a helper, the whole stage) is mounted.
+MOUNT = "/distromatrix"
+LABEL_MACHINE = "distromatrix.machine"  # a container's name as it was opened; also on its volume
+LABEL_STAGE = "distromatrix.stage"  # the stage volume that an overlay stands on
+
+# Docker's own list (oci/defaults.go), but of /proc/sys only what is not the network's.
+_READONLY_WITHOUT_NET = [
+    *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger"),
+    *(f"/proc/sys/{name}" for name in ("abi", "crypto", "debug", "dev", "fs", "kernel", "user")),
+    *("/proc/sys/sunrpc", "/proc/sys/vm", "/proc/sys/xen"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """A volume made with the container and removed with it (being anonymous): `options` are
+    those of Docker's `local` driver."""
+
+    options: Mapping[str, str]
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What of the engine's facts bounds a container."""
+
+    cpus: int
+    apparmor: bool
+
+
+def create_body(
+    spec: MachineSpec, limits: Limits, mount: Overlay | str | None = None
+) -> dict[str, Any]:
+    """The container's configuration. `mount` is an overlay, the name of a stage volume, or
+    nothing. Raises CannotStartError for a privilege that Docker cannot give."""
+    labels = {**spec.labels, LABEL_MACHINE: spec.name}
+    if isinstance(mount, Overlay):
+        labels[LABEL_STAGE] = mount.stage
+    return {
+        "Image": spec.image,
+        # [""] takes away the image's own entrypoint.
+        "Entrypoint": [""],
+        "Cmd": ["/bin/sh", "-c", LOOP],
+        "User": "0" if spec.user == "root" else spec.user,
+        "WorkingDir": "/",
+        "Hostname": spec.hostname,
+        "Labels": labels,
+        "Healthcheck": {"Test": ["NONE"]},
+        "OpenStdin": True,
+        "StdinOnce": False,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": {
+            "Memory": spec.memory,
+            "MemorySwap": spec.memory,
+            "NanoCpus": int(min(spec.cpus, limits.cpus) * 1e9),
+            "PidsLimit": spec.pids,
+            "NetworkMode": "bridge" if spec.network else "none",
+            # Output is ours to keep: no second copy of it on the engine's disk.
+            "LogConfig": {"Type": "none"},
+            "Mounts": _mounts(mount, labels),
+            **_privileges(spec.privileges, apparmor=limits.apparmor),
+        },
+    }
+
+
+def _mounts(mount: Overlay | str | None, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    if mount is None:
+        return []
+    common = {"Type": "volume", "Target": MOUNT}
+    if isinstance(mount, str):
+        return [{**common, "Source": mount}]
+    driver = {"Name": "local", "Options": dict(mount.options)}
+    options = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
+    return [{**common, "VolumeOptions": options}]
+
+
+def _privileges(asked: tuple[str, ...], *, apparmor: bool) -> dict[str, Any]:
+    """Exactly what was asked for, on top of nothing."""
+    security = ["no-new-privileges"]
+    given: dict[str, Any] = {"SecurityOpt": security, "CapAdd": [], "Devices": []}
+    for one in asked:
+        if one == "mount":
+            given["CapAdd"].append("SYS_ADMIN")
+            if apparmor:
+                security.append("apparmor=unconfined")
+        elif one == "sysctl":
+            given["CapAdd"].append("NET_ADMIN")
+            given["ReadonlyPaths"] = _READONLY_WITHOUT_NET
+        elif one.startswith("/dev/"):
+            given["Devices"].append(
+                {"PathOnHost": one, "PathInContainer": one, "CgroupPermissions": "rwm"}
+            )
+        else:
+            raise CannotStartError(
+                f"the docker engine cannot give the privilege '{one}': "
+                "it knows mount, sysctl and device paths below /dev/"
+            )
+    return given

@@ -1,0 +1,86 @@
+"""The attached standard streams of a container, as a shell's Stream."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+from distromatrix.engines.base import API_TIMEOUT
+
+_HEADER = 8
+_STDOUT = 1
+_MOST_ERRORS = 4096
+
+
+class AttachStream:
+    """Takes apart the frames of Docker's attach protocol (8 bytes of header: the stream, three
+    zeros, the size as a big-endian 32-bit number; see ContainerAttach in the Engine API).
+
+    stdout is what `receive` gives; the first bytes of stderr, which a starting container uses
+    to say why it cannot, are kept in `errors`.
+    """
+
+    def __init__(self, attached: Any) -> None:
+        # docker-py gives a SocketIO around a unix socket, and sockets or channels otherwise.
+        # The outer object is kept too: where it is collected, the connection closes.
+        self._attached = attached
+        self._socket = getattr(attached, "_sock", attached)
+        self._header = b""
+        self._left = 0
+        self._kind = 0
+        self.errors = b""
+
+    def send(self, data: bytes) -> None:
+        """Write to the container's stdin. Raises OSError."""
+        self._socket.settimeout(API_TIMEOUT)
+        self._socket.sendall(data)
+
+    def receive(self, timeout: float | None) -> bytes:
+        """The next bytes of stdout, b'' at the end. Raises TimeoutError. An interrupted
+        connection is an end too: only an inspection can tell why."""
+        while True:
+            self._socket.settimeout(timeout)
+            try:
+                data = self._socket.recv(1 << 18)
+            except TimeoutError:
+                raise
+            except (OSError, ValueError):
+                return b""
+            if not data:
+                return b""
+            if out := self._demultiplex(data):
+                return out
+
+    def shutdown(self) -> None:
+        """Wake whoever waits in `receive`."""
+        with contextlib.suppress(Exception):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        for one in (self._attached, self._socket):
+            with contextlib.suppress(Exception):
+                one.close()
+
+    def _demultiplex(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        at = 0
+        while at < len(data):
+            if not self._left:
+                need = _HEADER - len(self._header)
+                self._header += data[at : at + need]
+                at += need
+                if len(self._header) == _HEADER:
+                    self._kind = self._header[0]
+                    self._left = int.from_bytes(self._header[4:])
+                    self._header = b""
+                continue
+            part = data[at : at + self._left]
+            at += len(part)
+            self._left -= len(part)
+            if self._kind == _STDOUT:
+                out.append(part)
+            elif len(self.errors) < _MOST_ERRORS:
+                self.errors += part
+        return b"".join(out)
