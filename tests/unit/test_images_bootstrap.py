@@ -69,7 +69,7 @@ def test_a_missing_tool_lets_the_next_source_be_tried(
 
 def test_a_mirror_out_of_reach_lets_the_next_source_be_tried(tmp_path: Path, tool) -> None:
     tool("echo \"  Could not resolve 'm.invalid'\"; echo 'E: mmdebstrap failed to run'; exit 1\n")
-    with pytest.raises(OutOfReachError, match="not reachable.*m.invalid"):
+    with pytest.raises(OutOfReachError, match=r"not reachable.*m\.invalid"):
         build(tmp_path)
 
 
