@@ -18,7 +18,7 @@ from distromatrix.cli.project import all_distros, host_facts
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 def command(directory: Path, as_json: bool) -> None:
     """List the distributions there are: the catalogue's and the project's own."""
-    from distromatrix.load import distros_json
+    from distromatrix.load.listing import distros_json
 
     distros = all_distros(directory)
     if as_json:

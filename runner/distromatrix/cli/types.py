@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`90s`, `10m`, `1h30m`: seconds as a float."""
 
     name = "duration"
@@ -14,7 +14,7 @@ class Duration(click.ParamType):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Raises click.BadParameter."""
-        from distromatrix.load.words import parse_duration
+        from distromatrix.load.fields import parse_duration
 
         try:
             return parse_duration(str(value))
@@ -22,7 +22,7 @@ class Duration(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Jobs(click.ParamType):
+class Jobs(click.ParamType[int | None]):
     """A number from 1, or `auto`, which is None."""
 
     name = "jobs"

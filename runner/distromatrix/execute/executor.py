@@ -30,8 +30,8 @@ from distromatrix.errors import (
     InfrastructureError,
 )
 from distromatrix.events import CellFinished, CellStarted, Event, RunFinished, RunStarted, Warned
-from distromatrix.execute.cell import Cancelled, Surroundings, run_cell
-from distromatrix.execute.slots import Slots
+from distromatrix.execute.cell import Surroundings, run_cell
+from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers
 from distromatrix.images import Handed, Images, Prepared
