@@ -30,10 +30,11 @@ def start_engine(
     log: Path = DOCKER_LOG,
     patience: float = PATIENCE,
 ) -> None:
-    """Start dockerd and wait until it answers, by one of `commands` after the other. Does nothing if it answers already: its package may have started it.
+    """Start dockerd by one of `commands` after the other, and wait until it answers. Does
+    nothing if it answers already: its package may have started it.
 
-    `patience` is in seconds, for each command. Raises InfrastructureError with the end of its log
-    when it does not answer.
+    `patience` is in seconds, for each command. Raises InfrastructureError with the end of its
+    log when it does not answer.
     """
     answers = answers or _docker_answers
     if answers():

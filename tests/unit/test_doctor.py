@@ -1,0 +1,268 @@
+"""doctor: what it says of a machine, without touching one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from distromatrix import doctor
+from distromatrix.doctor import engine as engine_looks
+from distromatrix.doctor.host import Host, families, look_at_host
+from distromatrix.doctor.model import Check
+from distromatrix.doctor.reach import registry_check, registry_host
+from distromatrix.doctor.tools import tool_checks
+from distromatrix.engines.base import EngineFacts
+from distromatrix.errors import EngineUnavailableError
+from distromatrix.load.settings import Settings
+from distromatrix.model import Archive, Bootstrap, Distro, Pull
+
+FACTS = EngineFacts(
+    name="docker",
+    product="Docker",
+    version="20.10.24",
+    api_version="1.41",
+    cpus=2,
+    memory=1 << 34,
+    arch="x86_64",
+    storage_driver="overlay2",
+    cgroup_version="2",
+    rootless=False,
+    local=True,
+    data_root="/",
+)
+DEBIAN = Host(
+    title="Debian GNU/Linux 12 (bookworm)",
+    family=families()["debian"],
+    user="ada",
+    root=False,
+    sudo=True,
+    init="none",
+    dockerd=False,
+)
+
+
+class FakeEngine:
+    def __init__(self, facts: EngineFacts | None) -> None:
+        self._facts = facts
+
+    def facts(self) -> EngineFacts:
+        if self._facts is None:
+            raise EngineUnavailableError("no such socket\nadvice")
+        return self._facts
+
+    def close(self) -> None:
+        pass
+
+
+def distro(*image: Pull | Bootstrap | Archive) -> Distro:
+    return Distro(
+        name="debian-12",
+        title="Debian 12",
+        family="debian",
+        package_manager="apt",
+        libc="glibc",
+        image=image,
+    )
+
+
+def examine(
+    facts: EngineFacts | None, host: Host = DEBIAN, environ: dict[str, str] | None = None
+) -> dict[str, Check]:
+    checks = doctor.examine(
+        Settings(),
+        environ or {},
+        host=host,
+        distros=(distro(Pull(ref="docker.io/library/debian:12")),),
+        open_engine=lambda _: FakeEngine(facts),
+        ask_registry=lambda _: "",
+    )
+    return {check.name: check for check in checks}
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An engine that runs on the tests' own machine must not answer for the imagined one."""
+    monkeypatch.setattr(engine_looks, "DOCKER_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setattr(engine_looks, "podman_sockets", lambda _: ())
+
+
+def test_a_fit_engine_is_fine_in_every_respect() -> None:
+    checks = examine(FACTS)
+    for name in ("container engine", "rights on the socket", "storage driver", "cgroup version"):
+        assert checks[name].status == "ok"
+    assert checks["container engine"].found == "Docker 20.10.24 (API 1.41)"
+
+
+def test_an_absent_engine_is_answered_with_the_commands_that_install_and_start_it() -> None:
+    check = examine(None)["container engine"]
+    assert (check.status, check.install, check.start, check.let_in) == (
+        "missing",
+        "engine",
+        True,
+        True,
+    )
+    assert check.mend == (
+        "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y"
+        " --no-install-recommends docker.io",
+        "sudo sh -c 'setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &'",
+        "sudo usermod -aG docker ada",
+    )
+
+
+def test_root_needs_neither_sudo_nor_a_group() -> None:
+    check = examine(None, replace(DEBIAN, root=True, user="root"))["container engine"]
+    assert not any("sudo" in command or "usermod" in command for command in check.mend)
+
+
+def test_an_installed_engine_is_only_started() -> None:
+    host = replace(DEBIAN, root=True, dockerd=True, init="systemd")
+    check = examine(None, host)["container engine"]
+    assert (check.install, check.start) == (None, True)
+    assert check.mend == ("systemctl enable --now docker",)
+
+
+def test_a_docker_host_that_does_not_answer_is_the_users_to_change() -> None:
+    check = examine(None, environ={"DOCKER_HOST": "tcp://far:2375"})["container engine"]
+    assert "tcp://far:2375" in check.found
+    assert check.mend == ("unset DOCKER_HOST",)
+    assert not (check.install or check.start)
+
+
+def test_podmans_socket_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "podman.sock"
+    monkeypatch.setattr(engine_looks, "podman_sockets", lambda _: (path,))
+    monkeypatch.setattr(engine_looks, "ping", lambda asked: asked == path)
+    check = examine(None)["container engine"]
+    assert check.mend == (f"export DOCKER_HOST=unix://{path}",)
+
+
+@pytest.mark.parametrize(("member", "status"), [(False, "missing"), (True, "warning")])
+def test_lacking_rights_are_told_from_a_missing_engine(
+    monkeypatch: pytest.MonkeyPatch, member: bool, status: str
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(engine_looks, "ping", refuse)
+    checks = examine(None, replace(DEBIAN, in_docker_group=member))
+    assert "container engine" not in checks
+    assert checks["rights on the socket"].status == status
+    assert checks["rights on the socket"].let_in is not member
+
+
+def test_old_cgroups_and_copying_storage_are_warned_of() -> None:
+    checks = examine(replace(FACTS, storage_driver="vfs", cgroup_version="1"))
+    assert checks["storage driver"].status == "warning"
+    assert checks["cgroup version"].status == "warning"
+    assert "systemd" in checks["cgroup version"].why
+
+
+def test_a_remote_engines_disk_and_socket_are_not_ours_to_look_at() -> None:
+    checks = examine(replace(FACTS, local=False))
+    assert "disk space" not in checks
+    assert "rights on the socket" not in checks
+
+
+@pytest.mark.parametrize(("free", "status"), [(50, "ok"), (5, "warning"), (1, "missing")])
+def test_little_disk_space_is_told(monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
+    usage = (0, 0, free * 1024**3)
+    monkeypatch.setattr(engine_looks.shutil, "disk_usage", lambda _: Usage(*usage))
+    assert examine(FACTS)["disk space"].status == status
+
+
+class Usage:
+    def __init__(self, total: int, used: int, free: int) -> None:
+        self.total, self.used, self.free = total, used, free
+
+
+@pytest.mark.parametrize(
+    ("ref", "host"),
+    [
+        ("docker.io/library/debian:12", "docker.io"),
+        ("debian:12", "docker.io"),
+        ("library/debian", "docker.io"),
+        ("registry.example.org/fedora:43", "registry.example.org"),
+        ("localhost/x", "localhost"),
+        ("mirror:5000/x", "mirror:5000"),
+    ],
+)
+def test_the_registry_of_a_reference(ref: str, host: str) -> None:
+    assert registry_host(ref) == host
+
+
+def test_each_registry_is_asked_once_and_silence_is_a_warning() -> None:
+    asked: list[str] = []
+
+    def ask(host: str) -> str:
+        asked.append(host)
+        return "not in reach" if host == "docker.io" else ""
+
+    check = registry_check(["debian:12", "debian:13", "quay.io/x"], ask)
+    assert sorted(asked) == ["docker.io", "quay.io"]
+    assert (check.status, check.found) == ("warning", "docker.io: not in reach")
+
+
+def test_the_users_registry_is_asked_in_the_place_of_docker_hub() -> None:
+    asked: list[str] = []
+
+    def ask(host: str) -> str:
+        asked.append(host)
+        return ""
+
+    doctor.examine(
+        Settings(registry="mirror.example.org/hub"),
+        {},
+        host=DEBIAN,
+        distros=(distro(Pull(ref="docker.io/library/debian:12")),),
+        open_engine=lambda _: FakeEngine(FACTS),
+        ask_registry=ask,
+    )
+    assert asked == ["mirror.example.org"]
+
+
+@pytest.mark.parametrize(("registry", "status"), [(True, "warning"), (False, "missing")])
+def test_bootstrapping_is_indispensable_only_without_a_registry(
+    monkeypatch: pytest.MonkeyPatch, registry: bool, status: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    distros = (distro(Bootstrap(tool="mmdebstrap", suite="bookworm")),)
+    check = tool_checks(distros, (), DEBIAN, registry=registry)[0]
+    assert (check.name, check.status, check.install) == ("image tools", status, "bootstrap")
+    assert "debian-12" in check.why
+
+
+def test_an_archive_is_looked_for_in_the_users_folders(tmp_path: Path) -> None:
+    distros = (distro(Archive(file="rootfs.tar.gz", sha256="0" * 64)),)
+    look = lambda: tool_checks(distros, (tmp_path,), DEBIAN, registry=False)[0]  # noqa: E731
+    assert look().status == "warning"
+    (tmp_path / "rootfs.tar.gz").touch()
+    assert look().status == "ok"
+
+
+def test_the_host_is_known_by_its_os_release(tmp_path: Path) -> None:
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    release = 'PRETTY_NAME="Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n# no = assignment\n'
+    (etc / "os-release").write_text(release)
+    host = look_at_host({"PATH": ""}, tmp_path)
+    assert (host.title, host.init) == ("Mint 22", "none")
+    assert host.family == families()["debian"]
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    assert look_at_host({"PATH": ""}, tmp_path).init == "systemd"
+
+
+def test_an_unknown_host_is_no_error(tmp_path: Path) -> None:
+    assert look_at_host({}, tmp_path).family is None
+
+
+def test_each_check_is_one_line_with_its_commands_below(capsys: pytest.CaptureFixture[str]) -> None:
+    fine = Check(name="git", status="ok", found="/usr/bin/git", why="unsaid")
+    bad = Check(name="tar", status="missing", found="not [here]", why="because", mend=("get tar",))
+    doctor.render(Console(width=20, force_terminal=False), (fine, bad))
+    assert capsys.readouterr().out.splitlines() == [
+        " ok  git  /usr/bin/git",
+        "  ✗  tar  not [here]",
+        "     because",
+        "     $ get tar",
+    ]

@@ -1,0 +1,102 @@
+"""Imports point one way, and the command line is quick because it imports late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import distromatrix
+
+SOURCE = Path(distromatrix.__file__).parent
+# Everyone may use these: plain data, pure functions, and what reads and writes run folders.
+COMMON = {
+    "",
+    "model",
+    "errors",
+    "events",
+    "verdicts",
+    "needs",
+    "runs",
+    "select",
+    "journal",
+    "process",
+    "planfile",
+    "schemas",
+}
+# What each part may use besides COMMON and itself.
+ALLOWED = {
+    "cli": {"load", "plan", "execute", "images", "engines", "reports", "doctor", "collect"},
+    "doctor": {"load", "engines"},
+    "reports": {"collect"},
+    "execute": {"images", "engines", "collect", "load"},
+    "images": {"engines", "load", "collect"},
+    "engines": {"collect"},
+    "collect": set[str](),
+    "plan": set[str](),
+    "load": {"plan"},
+    "__main__": {"cli"},
+}
+HEAVY = {"docker", "rich", "pydantic", "yaml", "junitparser", "tenacity", "requests", "jinja2"}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def part_of(name: str) -> str:
+    """`distromatrix.engines.docker` -> `engines`."""
+    return [*name.split("."), ""][1]
+
+
+def imported_parts(file: Path) -> set[str]:
+    """The parts of distromatrix that a file imports, wherever in it."""
+    package = ("distromatrix", *file.relative_to(SOURCE).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            start = ".".join((*base, *filter(None, [node.module])))
+            # `from distromatrix import doctor` imports a part; other names do no harm here.
+            names = (
+                [f"{start}.{a.name}" for a in node.names] if start == "distromatrix" else [start]
+            )
+        else:
+            continue
+        found |= {part_of(name) for name in names if name.partition(".")[0] == "distromatrix"}
+    return {part for part in found if (SOURCE / part).is_dir() or (SOURCE / f"{part}.py").exists()}
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda f: str(f.relative_to(SOURCE)))
+def test_imports_point_one_way(file: Path) -> None:
+    own = file.relative_to(SOURCE).parts[0].removesuffix(".py").replace("__init__", "")
+    allowed = COMMON | {own} | ALLOWED.get(own, set())
+    assert imported_parts(file) <= allowed
+
+
+def test_no_part_stands_outside_the_rules() -> None:
+    parts = {f.relative_to(SOURCE).parts[0].removesuffix(".py") for f in modules()}
+    assert parts - {"__init__"} <= COMMON | set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["distromatrix.cli", "distromatrix.model", "distromatrix.errors", "distromatrix.events"],
+)
+def test_importing_costs_no_heavy_library(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(done.stdout.split())
+
+
+def test_help_costs_no_heavy_library() -> None:
+    code = (
+        "import sys, atexit; atexit.register(lambda: print(*sys.modules));"
+        "from distromatrix.cli import main; main(['--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert HEAVY.isdisjoint(done.stdout.split())
