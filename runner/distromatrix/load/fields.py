@@ -8,6 +8,7 @@ place. What a check must know of the world it finds in the validation's `Context
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,7 +28,7 @@ _LONGEST = 365 * 86400  # a year; longer is a slip of the pen, and overflows tim
 _LEAST_MEMORY = 6 << 20  # Docker's own minimum
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
-GLOB = r"[A-Za-z0-9._*?!\[\]-]+"
+GLOB = r"[A-Za-z0-9._*?!\[\]-]{1,200}"
 DURATION = r"(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?"
 SIZE = r"\d+(\.\d+)?[KMGT]"
 VERSION = r"(>=|<=|==|>|<)?\d+(\.\d+)*"
@@ -88,7 +89,9 @@ Text = Annotated[str, BeforeValidator(lambda v: _text(v, "text")), _SCALAR]
 Script = Annotated[str, BeforeValidator(lambda v: _text(v, "a shell command")), _schema()]
 Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), _schema()]
 FileName = Annotated[
-    str, _matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]*"), _schema()
+    str,
+    _matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}"),
+    _schema(),
 ]
 Sha256 = Annotated[
     str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), _schema("[0-9a-f]{64}")
@@ -261,9 +264,9 @@ VariantGlob = Annotated[str, _glob_over("variant", lambda c: c.variants), _schem
 
 
 def _product_folder(value: object, info: ValidationInfo) -> Path:
-    path = _below_root(_text(value, "a folder"), info)
-    if not path.is_dir():
-        is_what = "is no folder" if path.exists() else "does not exist"
+    path, mode = _below_root(_text(value, "a folder"), info)
+    if not stat.S_ISDIR(mode):
+        is_what = "is no folder" if mode else "does not exist"
         raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
     return path
 
@@ -272,18 +275,23 @@ def _ca_bundle(value: object, info: ValidationInfo) -> str:
     text = _text(value, "`host`, `none` or a file")
     if text in ("host", "none"):
         return text
-    path = _below_root(text, info)
-    if not path.is_file():
+    path, mode = _below_root(text, info)
+    if not stat.S_ISREG(mode):
         raise wrong(f"no file {quoted(str(path))}", "expected `host`, `none` or a file")
     return str(path)
 
 
-def _below_root(text: str, info: ValidationInfo) -> Path:
+def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
+    """The path that `text` means, and its mode; 0 if nothing is there."""
     root = info.context.root if isinstance(info.context, Context) else Path()
     try:
-        return Path(root / Path(text).expanduser()).resolve()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise wrong(f"{quoted(text)} is no usable path: {error}") from None
+        path = Path(root / Path(text).expanduser()).resolve()
+        return path, path.stat().st_mode
+    except FileNotFoundError:
+        return path, 0
+    except (RuntimeError, OSError, ValueError) as error:  # no such user, too long, a loop, …
+        what = getattr(error, "strerror", None) or error
+        raise wrong(f"{quoted(text)} is no usable path: {what}") from None
 
 
 ProductFolder = Annotated[Path, BeforeValidator(_product_folder), _schema()]

@@ -34,11 +34,14 @@ _DEFAULT = Path("matrix") / "default.yaml"
 def find_matrix(directory: Path, file: Path | None) -> Path:
     """The matrix file to use: `file` (relative to `directory`), else matrix/default.yaml.
     Raises InputError, which lists those that are there."""
-    if not directory.is_dir():
-        raise InputError(Fault(str(directory), 0, 0, "is no folder"))
     path = directory / (file or _DEFAULT)
-    if path.exists():
-        return path
+    try:
+        if not directory.is_dir():
+            raise InputError(Fault(str(directory), 0, 0, "is no folder"))
+        if path.exists():
+            return path
+    except OSError as error:
+        raise InputError(Fault(str(path), 0, 0, f"cannot be read: {error.strerror}")) from None
     others = [str(p.relative_to(directory)) for p in sorted(directory.glob("matrix/*.yaml"))]
     hint = "say which one with -m FILE: " + ", ".join(others[:10])
     if not others:
