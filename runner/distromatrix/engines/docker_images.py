@@ -79,8 +79,10 @@ class DockerImages:
         name, _, version = tag.rpartition(":")
         changes = [*_label_changes(labels), 'CMD ["/bin/sh"]']
         with self._api.calling(f"import {tag}", LONG_TIMEOUT) as client:
+            # A generator: for an open file docker-py would announce chunks and send none.
+            chunks = iter(lambda: tar.read(1 << 20), b"")
             said = client.import_image(
-                src=tar, repository=name, tag=version, changes=changes, stream_src=True
+                src=chunks, repository=name, tag=version, changes=changes
             )
         # The engine answers 200 before it has read anything, and tells of an error after.
         for line in said.splitlines():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from time import time
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from distromatrix.engines.base import Image, Machine
 from distromatrix.engines.fake_machine import FakeMachine
@@ -68,7 +68,7 @@ class FakeImages:
         with tar.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256")
         digest.update(seed.encode())
-        record = {
+        record: dict[str, Any] = {
             "id": f"sha256:{digest.hexdigest()}",
             "tag": tag,
             "labels": dict(labels),

@@ -1,0 +1,142 @@
+"""An engine, an image and a snapshot for each test; afterwards nothing of it is left."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.base import (
+    LABEL_FOLDER,
+    LABEL_HOST,
+    LABEL_RUN,
+    Engine,
+    Exit,
+    Leftover,
+    Machine,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines.fake import FakeEngine
+
+
+def tar_of(files: dict[str, bytes | None]) -> bytes:
+    """A tar of files, or of folders where the content is None."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.mode = 0o755
+            if content is None:
+                info.type = tarfile.DIRTYPE
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content or b""))
+    return buffer.getvalue()
+
+
+def untar(chunks: object) -> dict[str, bytes]:
+    """The regular files of a tar stream."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:  # type: ignore[call-overload]
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
+
+
+def said(machine: Machine, script: str, **how: object) -> tuple[Exit, bytes]:
+    """Run it; how it ended and what it printed."""
+    out: list[bytes] = []
+    done = machine.run(script, output=out.append, **how)  # type: ignore[arg-type]
+    return done, b"".join(out)
+
+
+@dataclass
+class Bench:
+    """An engine to test, with what it makes labelled as one run's."""
+
+    engine: Engine
+    image: str
+    snapshot: Path
+    again: Callable[[], Engine]  # the same engine, as another process sees it
+    run: str = field(default_factory=lambda: f"test-{secrets.token_hex(6)}")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {LABEL_RUN: self.run, LABEL_FOLDER: "/somewhere", LABEL_HOST: "host"}
+
+    def spec(self, **other: object) -> MachineSpec:
+        name = f"distromatrix-test-{secrets.token_hex(6)}"
+        values = {"name": name, "image": self.image, "labels": self.labels, "network": False}
+        return MachineSpec(**{**values, **other})  # type: ignore[arg-type]
+
+    def open(self, stage: Stage | None = None, **other: object) -> Machine:
+        return self.engine.open(self.spec(**other), stage)
+
+    def stage(self) -> Stage:
+        return self.engine.stage(self.snapshot, image=self.image, labels=self.labels)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        return tuple(one for one in self.again().leftovers() if one.run == self.run)
+
+    def clean(self) -> None:
+        """Twice, because a stage is let go of by the machines that stand on it."""
+        for one in (*self.leftovers(), *self.leftovers()):
+            self.engine.remove(one)
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    file = tmp_path / "snapshot.tar"
+    members = {"product": None, "product/hello": b"hello\n", "product/sub": None}
+    file.write_bytes(tar_of({**members, "product/sub/deep": b"deep"}))
+    return file
+
+
+@pytest.fixture
+def fake_bench(tmp_path: Path, snapshot: Path) -> Bench:
+    engine = FakeEngine(tmp_path / "fake")
+    engine.images.load_rootfs(io.BytesIO(tar_of({"etc": None})), "distromatrix/test:fake", {})
+    return Bench(engine, "distromatrix/test:fake", snapshot, lambda: FakeEngine(tmp_path / "fake"))
+
+
+def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "fake":
+        bench = request.getfixturevalue("fake_bench")
+    else:
+        engine = DockerEngine(staging=request.param.removeprefix("docker-") or None)
+        image = request.getfixturevalue("docker_alpine")
+        bench = Bench(engine, image, request.getfixturevalue("snapshot"), DockerEngine)
+    yield bench
+    bench.clean()
+    assert bench.leftovers() == ()
+    bench.engine.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("docker-", marks=pytest.mark.engine)])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each engine."""
+    yield from _bench(request)
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("docker-overlay", marks=pytest.mark.engine),
+        pytest.param("docker-archive", marks=pytest.mark.engine),
+    ]
+)
+def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each engine with each way to stage."""
+    yield from _bench(request)
+
+
+@pytest.fixture
+def machine(bench: Bench) -> Iterator[Machine]:
+    """An open machine of each engine."""
+    opened = bench.open()
+    yield opened
+    opened.close()

@@ -1,0 +1,100 @@
+"""What an engine promises of what it makes: found by labels, removed, kept when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from distromatrix.engines.base import Leftover
+from distromatrix.errors import CannotStartError
+
+from .conftest import Bench, untar
+
+
+def _kinds(leftovers: tuple[Leftover, ...], *, kept: bool) -> set[str]:
+    return {one.kind for one in leftovers if one.kept == kept}
+
+
+def test_facts_say_what_it_is(bench: Bench) -> None:
+    facts = bench.engine.facts()
+    assert facts.name == bench.engine.name
+    assert facts.cpus > 0
+    assert facts.memory > 1024**2
+    assert facts.version in str(facts)
+
+
+def test_an_image_that_is_not_there_cannot_start(bench: Bench) -> None:
+    with pytest.raises(CannotStartError, match="test-none"):
+        bench.open(image="distromatrix/test-none:1")
+    with pytest.raises(CannotStartError):
+        bench.engine.stage(bench.snapshot, image="distromatrix/test-none:1", labels=bench.labels)
+    assert bench.leftovers() == ()
+
+
+def test_a_closed_machine_leaves_nothing(staging_bench: Bench) -> None:
+    stage = staging_bench.stage()
+    before = staging_bench.leftovers()
+    machine = staging_bench.open(stage)
+    assert len(staging_bench.leftovers()) > len(before)
+    machine.close()
+    machine.close()
+    assert staging_bench.leftovers() == before
+    stage.close()
+
+
+def test_another_process_finds_and_removes_what_was_left(staging_bench: Bench) -> None:
+    staging_bench.open(staging_bench.stage())
+    left = staging_bench.leftovers()
+    assert {one.kind for one in left} == {"container", "volume"}
+    assert {(one.run, one.folder, one.host, one.kept) for one in left} == {
+        (staging_bench.run, "/somewhere", "host", False)
+    }
+    other = staging_bench.again()
+    for one in left:
+        other.remove(one)
+        other.remove(one)
+    assert staging_bench.leftovers() == ()
+
+
+def test_what_has_no_label_is_nobodys(bench: Bench) -> None:
+    machine = bench.open(labels={})
+    assert machine.name not in {one.name for one in bench.again().leftovers()}
+    machine.close()
+
+
+@pytest.mark.parametrize("timed_out", [False, True])
+def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_out: bool) -> None:
+    stage = staging_bench.stage()
+    machine, other = staging_bench.open(stage), staging_bench.open(stage)
+    machine.run("echo state >file; sleep 60" if timed_out else "echo state >file", timeout=1)
+    name = machine.name
+    kept = machine.keep()
+    assert machine.keep() == kept
+    assert kept.name in kept.remove
+    machine.close()
+    other.close()
+    stage.close()
+    left = staging_bench.leftovers()
+    containers = [one for one in left if one.kind == "container"]
+    assert [(one.name, one.kept) for one in containers] == [(kept.name, True)]
+    assert kept.name.startswith("distromatrix-kept-")
+    assert name != kept.name
+    assert untar(machine.get("/file")) == {"file": b"state\n"}
+    assert _kinds(left, kept=False) == set()
+    staging_bench.engine.remove(containers[0])
+    assert _kinds(staging_bench.leftovers(), kept=True) == set()
+
+
+def test_removing_what_is_gone_is_no_error(bench: Bench) -> None:
+    gone = Leftover(
+        kind="container",
+        name="distromatrix-test-gone",
+        run=bench.run,
+        folder="",
+        host="",
+        kept=False,
+        created=0,
+    )
+    bench.engine.remove(gone)
+    bench.engine.remove(dataclasses.replace(gone, kind="volume"))

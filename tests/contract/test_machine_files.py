@@ -1,0 +1,67 @@
+"""What a machine promises of files: put, get, and the product's private copy."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from distromatrix.engines.base import Machine
+
+from .conftest import Bench, said, tar_of, untar
+
+
+def test_what_is_put_can_be_run_and_got(machine: Machine) -> None:
+    machine.run("mkdir box")
+    machine.put(tar_of({"a/b.sh": b"echo from b\n"}), "/box")
+    machine.put(io.BytesIO(tar_of({"c": b"c"})), "/box")
+    assert said(machine, "sh box/a/b.sh")[1] == b"from b\n"
+    assert untar(machine.get("/box")) == {"box/a/b.sh": b"echo from b\n", "box/c": b"c"}
+    assert untar(machine.get("/box/c")) == {"c": b"c"}
+
+
+def test_what_is_not_there_is_said(machine: Machine) -> None:
+    with pytest.raises(FileNotFoundError):
+        machine.get("/nothing")
+    with pytest.raises(FileNotFoundError):
+        machine.put(tar_of({"a": b""}), "/nothing")
+
+
+def test_without_a_stage_there_is_no_product(machine: Machine) -> None:
+    assert (machine.product, machine.out) == ("", "")
+
+
+def test_the_disk_says_what_is_free(machine: Machine) -> None:
+    free = machine.disk_free()
+    assert free is not None
+    assert free > 1024**2
+    machine.kill()
+    assert machine.disk_free() is None
+
+
+@pytest.mark.parametrize("user", ["root", "1234:4321"])
+def test_the_product_is_the_users_own_copy(staging_bench: Bench, user: str) -> None:
+    stage = staging_bench.stage()
+    one, two = (staging_bench.open(stage, user=user) for _ in range(2))
+    change = "[ -O . ] && [ -O hello ] && cat hello sub/deep; echo 1 >hello; rm -r sub; touch new"
+    assert said(one, change, cwd=one.product)[1] == b"hello\ndeep"
+    assert said(two, "ls; cat hello", cwd=two.product)[1] == b"hello\nsub\nhello\n"
+    assert said(one, "ls; cat hello", cwd=one.product)[1] == b"hello\nnew\n1\n"
+    one.close()
+    assert said(two, "cat sub/deep", cwd=two.product)[1] == b"deep"
+    two.close()
+    stage.close()
+    assert staging_bench.leftovers() == ()
+
+
+def test_out_is_writable_and_comes_back_after_a_kill(staging_bench: Bench) -> None:
+    stage = staging_bench.stage()
+    machine = staging_bench.open(stage, user="1234:4321")
+    assert said(machine, "ls -A . artifacts; echo x >artifacts/x", cwd=machine.out)[1] == (
+        b".:\nartifacts\n\nartifacts:\n"
+    )
+    machine.kill()
+    assert untar(machine.get(f"{machine.out}/artifacts")) == {"artifacts/x": b"x\n"}
+    machine.close()
+    stage.close()
+    stage.close()

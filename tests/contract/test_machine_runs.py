@@ -1,0 +1,154 @@
+"""What a machine promises of the commands that run in it."""
+
+from __future__ import annotations
+
+import threading
+from time import sleep
+
+import pytest
+
+from distromatrix.engines.base import Machine
+from distromatrix.errors import InputError, MachineGoneError
+
+from .conftest import Bench, said, untar
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        (":", 0),
+        ("exit 3", 3),
+        ("exec false", 1),
+        ("false; exit 0", 1),
+        ("kill -9 $$", 137),
+        ("exec >&- 2>&-; exit 4", 4),
+        ("if", 2),
+    ],
+)
+def test_the_status_is_that_of_sh_e(machine: Machine, script: str, status: int) -> None:
+    assert machine.run(script).status == status
+    assert machine.run("exit 7").status == 7  # and the machine goes on
+
+
+def test_output_is_stdout_and_stderr_in_their_order(machine: Machine) -> None:
+    assert said(machine, "echo 1; echo 2 >&2; echo 3; printf 4")[1] == b"1\n2\n3\n4"
+
+
+def test_output_is_byte_for_byte(machine: Machine) -> None:
+    assert said(machine, r"printf 'a\000\377\001\r\n\n'")[1] == b"a\0\xff\1\r\n\n"
+    assert said(machine, ":")[1] == b""
+
+
+def test_much_output_arrives_whole(machine: Machine) -> None:
+    sizes: list[int] = []
+    done = machine.run(
+        "dd if=/dev/zero bs=1000000 count=30 2>/dev/null",
+        output=lambda data: sizes.append(len(data)),
+    )
+    assert (done.status, sum(sizes)) == (0, 30_000_000)
+
+
+def test_output_comes_while_the_command_runs(machine: Machine) -> None:
+    first = threading.Event()
+    result: list[int | None] = []
+    script = "echo first; while ! [ -e go ]; do sleep 0.05; done"
+    thread = threading.Thread(
+        target=lambda: result.append(machine.run(script, output=lambda _: first.set()).status)
+    )
+    thread.start()
+    assert first.wait(20)
+    machine.kill()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_script_may_hold_any_text(machine: Machine) -> None:
+    text = 'it\'s "quoted" \\ $HOME `x` ü\n\n  two  spaces\ttab'
+    script = f"cat <<'END'\n{text}\nEND\n"
+    assert said(machine, script)[1] == f"{text}\n".encode()
+
+
+def test_a_script_may_have_a_megabyte(machine: Machine) -> None:
+    script = "x=0\n" + "x=$((x+1)) # it's a line of some length ü\n" * 25_000 + 'echo "$x $#"'
+    assert len(script.encode()) > 1_000_000
+    assert said(machine, script)[1] == b"25000 0\n"
+
+
+def test_standard_input_is_empty(machine: Machine) -> None:
+    assert said(machine, "cat; echo end", timeout=30)[1] == b"end\n"
+
+
+def test_a_background_process_with_our_stdout_does_not_hold_up(machine: Machine) -> None:
+    done, out = said(machine, "sleep 300 & echo started", timeout=30)
+    assert (done.status, out) == (0, b"started\n")
+    machine.run("sleep 0.1 & :")
+    sleep(0.3)  # a child of the idle shell ends meanwhile
+    assert said(machine, "echo next", timeout=30)[1] == b"next\n"
+
+
+def test_the_environment_is_what_was_passed(machine: Machine) -> None:
+    env = {"A": "it's\n$HOME \\", "EMPTY": ""}
+    shown = said(machine, 'printf %s "$A|$EMPTY|"; env', env=env)[1].decode()
+    assert shown.startswith("it's\n$HOME \\||")
+    names = {line.partition("=")[0] for line in shown.splitlines()[2:] if "=" in line}
+    assert names <= {"A", "EMPTY", "PATH", "HOME", "PWD", "HOSTNAME", "SHLVL", "_"}
+    assert "_dm_" not in said(machine, "set; alias; trap")[1].decode()
+    assert said(machine, 'echo "${A-gone}"')[1] == b"gone\n"
+
+
+def test_no_file_descriptor_leaks_into_commands(machine: Machine) -> None:
+    assert said(machine, "ls /proc/$$/fd")[1].split() == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("env", [{"A-B": "x"}, {"A;B": "x"}, {"": "x"}, {"A": "x\0"}])
+def test_a_variable_that_cannot_be_exported_is_refused(
+    machine: Machine, env: dict[str, str]
+) -> None:
+    with pytest.raises(InputError):
+        machine.run(":", env=env)
+    assert machine.run(":").status == 0
+
+
+def test_the_working_directory_is_the_one_asked_for(machine: Machine) -> None:
+    machine.run('mkdir -p "some/it\'s here"')
+    assert said(machine, 'pwd; echo "${OLDPWD-none}"', cwd="/some/it's here")[1].endswith(
+        b"/some/it's here\nnone\n"
+    )
+    assert machine.run(":", cwd="/nowhere").status != 0
+
+
+def test_a_timeout_kills_all_and_says_what_hung(machine: Machine) -> None:
+    done, out = said(machine, "echo kept >file; echo before; sleep 4711; echo after", timeout=1)
+    assert done.timed_out
+    assert done.seconds >= 1
+    assert "sleep 4711" in done.hung
+    assert out == b"before\n"
+    assert untar(machine.get("/file")) == {"file": b"kept\n"}
+    with pytest.raises(MachineGoneError):
+        machine.run(":")
+
+
+def test_a_timeout_holds_while_output_flows(machine: Machine) -> None:
+    assert machine.run("while :; do echo x; done", timeout=1, output=lambda _: None).timed_out
+
+
+def test_kill_ends_a_running_command(bench: Bench) -> None:
+    machine = bench.open()
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            machine.run("echo kept >file; sleep 4712")
+        except MachineGoneError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    sleep(0.5)
+    machine.kill()
+    thread.join(20)
+    assert [error.oom for error in caught] == [False]  # type: ignore[attr-defined]
+    assert untar(machine.get("/file")) == {"file": b"kept\n"}
+    machine.kill()
+    machine.close()
+    assert bench.leftovers() == ()
