@@ -41,9 +41,13 @@ def test_beyond_the_limit_the_end_is_kept_and_the_gap_is_told(tmp_path: Path) ->
     assert len(text) < 1.1 * MIB
     assert "s3cret" not in text
     assert not any("s3cret" in line for line in seen)
-    assert before == log.tail(2) == (
-        "line 059999 with *** in it, and so on and on",
-        "--- timed out",
+    assert (
+        before
+        == log.tail(2)
+        == (
+            "line 059999 with *** in it, and so on and on",
+            "--- timed out",
+        )
     )
 
 

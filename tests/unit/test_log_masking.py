@@ -1,6 +1,6 @@
 """Secrets never reach a log, wherever a stream happens to be cut."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distromatrix.collect.masking import Masker
@@ -8,6 +8,7 @@ from distromatrix.collect.masking import Masker
 SMALL = st.text(alphabet="ab<\n", max_size=30)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab<", min_size=3, max_size=6)), SMALL, st.data())
 def test_a_stream_is_masked_as_the_whole_text_is(secrets: list[str], text: str, data) -> None:
     masker = Masker(tuple(secrets))

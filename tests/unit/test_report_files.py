@@ -1,0 +1,158 @@
+"""results.json and junit.xml are always there, whole, and valid."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from junitparser import JUnitXml, TestCase
+from report_samples import failed, make_plan, result
+
+from distromatrix.errors import InfrastructureError
+from distromatrix.model import CellResult, ImageUsed, Plan, RunResult, Verdict
+from distromatrix.reports.files import results_json, write_junit, write_reports
+
+
+def run(folder: Path, *cells: CellResult) -> tuple[Plan, RunResult]:
+    plan = make_plan(*(cell.id for cell in cells))
+    return plan, RunResult(
+        run="r1", folder=folder, verdict=Verdict.FAILED, exit_code=1, cells=cells, seconds=2.5
+    )
+
+
+def leave(folder: Path, cell: str, xml: bytes) -> None:
+    path = folder / "cells" / cell / "junit.xml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(xml)
+
+
+def suites(folder: Path, *cells: CellResult) -> dict[str, list[tuple[str, ...]]]:
+    """suite -> its cases' (name, outcome's class, message), after a trip through a reader."""
+    write_junit(folder, *run(folder, *cells))
+    merged = JUnitXml.fromfile(str(folder / "junit.xml"))
+    return {suite.name: [_case(case) for case in suite] for suite in merged}
+
+
+def _case(case: TestCase) -> tuple[str, ...]:
+    outcome = case.result[:1]
+    return (case.name, *((type(outcome[0]).__name__, outcome[0].message) if outcome else ()))
+
+
+def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
+    cell = failed("debian-12/unit", "a", image=ImageUsed(source="pull", id="sha256:1"), seconds=1.5)
+    bare = CellResult(id="alpine-3.20/unit", verdict=Verdict.SKIPPED, reason="no")
+    plan, outcome = run(tmp_path, cell, bare)
+    write_reports(tmp_path, plan, outcome)
+    got = json.loads((tmp_path / "results.json").read_text())
+    assert got == results_json(plan, outcome)
+    assert (got["run"], got["verdict"]) == ("r1", "failed")
+    assert [c["id"] for c in got["plan"]["cells"]] == ["debian-12/unit", "alpine-3.20/unit"]
+    assert got["cells"] == [
+        {
+            "id": "debian-12/unit",
+            "verdict": "failed",
+            "phase": "run",
+            "engine": "docker",
+            "seconds": 1.5,
+            "reason": "1 of 9 cases failed",
+            "image": {"source": "pull", "id": "sha256:1"},
+            "cases": {"passed": 8, "failed": 1, "skipped": 0},
+        },
+        {
+            "id": "alpine-3.20/unit",
+            "verdict": "skipped",
+            "phase": None,
+            "engine": None,
+            "seconds": 0.0,
+            "reason": "no",
+            "image": None,
+            "cases": None,
+        },
+    ]
+
+
+def test_a_cells_own_cases_are_merged_and_counted(tmp_path: Path) -> None:
+    leave(
+        tmp_path,
+        "debian-12/unit",
+        b'<testsuite><testcase classname="a.b" name="ok" time="0.5"/>'
+        b'<testcase name="bad"><failure message="m">t</failure></testcase>'
+        b'<testcase name="err"><error message="e"/></testcase>'
+        b'<testcase name="skip"><skipped message="s"/></testcase></testsuite>',
+    )
+    assert suites(tmp_path, failed("debian-12/unit", "bad"), result("rocky-9/unit")) == {
+        "debian-12/unit": [
+            ("ok",),
+            ("bad", "Failure", "m"),
+            ("err", "Error", "e"),
+            ("skip", "Skipped", "s"),
+        ],
+        "rocky-9/unit": [("rocky-9/unit",)],
+    }
+    merged = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert (merged.tests, merged.failures, merged.errors, merged.skipped) == (5, 1, 1, 1)
+    assert next(iter(next(iter(merged)))).classname == "a.b"
+
+
+GREEN = b'<testsuite><testcase name="ok"/></testsuite>'
+RED = b'<testsuite><testcase name="bad"><failure message="m"/></testcase></testsuite>'
+
+
+@pytest.mark.parametrize(
+    ("verdict", "xml", "expected"),
+    [
+        (Verdict.FAILED, None, [("rocky-9/unit", "Failure", "failed: why")]),
+        (Verdict.FAILED, GREEN, [("ok",), ("rocky-9/unit", "Failure", "failed: why")]),
+        (Verdict.FAILED, GREEN[:40], [("rocky-9/unit", "Failure", "failed: why")]),
+        (Verdict.ERROR, None, [("rocky-9/unit", "Error", "error: why")]),
+        (Verdict.XPASSED, GREEN, [("ok",), ("rocky-9/unit", "Failure", "xpassed: why")]),
+        (Verdict.XFAILED, RED, [("bad", "Skipped", "m")]),
+        (Verdict.XFAILED, None, [("rocky-9/unit", "Skipped", "xfailed: why")]),
+        (Verdict.SKIPPED, None, [("rocky-9/unit", "Skipped", "why")]),
+        (Verdict.PASSED, None, [("rocky-9/unit",)]),
+        (Verdict.PASSED, GREEN, [("ok",)]),
+    ],
+)
+def test_a_reader_of_junit_sees_every_verdict(
+    tmp_path: Path, verdict: Verdict, xml: bytes | None, expected: list[tuple[str, ...]]
+) -> None:
+    if xml is not None:
+        leave(tmp_path, "rocky-9/unit", xml)
+    assert suites(tmp_path, result("rocky-9/unit", verdict, reason="why")) == {
+        "rocky-9/unit": expected
+    }
+
+
+def test_whatever_a_product_prints_the_xml_is_valid_and_masked(tmp_path: Path) -> None:
+    leave(
+        tmp_path,
+        "rocky-9/unit",
+        '<testsuite><testcase classname="&quot;&lt;&#x9;" name="&amp;]]&gt;&#xFFFD;é"><failure '
+        'message="s3cret &lt;a&gt;&#10;two"> ]]&gt; &lt;x s3cret</failure></testcase></testsuite>'
+        "".encode(),
+    )
+    odd = failed("debian-12/unit", tail=("]]> \x00\x1b\ud800\uffff <&\"'",), reason="\x00<\ufffe")
+    plan, outcome = run(tmp_path, failed("rocky-9/unit", "x"), odd)
+    write_junit(tmp_path, plan, outcome, lambda text: text.replace("s3cret", "***"))
+    rocky, debian = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    (case,) = rocky
+    assert case.name == "&]]>\ufffdé"
+    assert case.result[0].message == "*** <a>"
+    assert case.result[0].text == " ]]> <x ***"
+    (case,) = debian
+    assert "\\x00\\x1b\\ud800\\uffff" in case.result[0].text
+
+
+def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+    plan, outcome = run(tmp_path, result("rocky-9/unit"))
+    write_reports(tmp_path, plan, outcome)
+    before = (tmp_path / "junit.xml").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(InfrastructureError, match="No space left"):
+        write_junit(tmp_path, plan, replace(outcome, run="r2"))
+    assert (tmp_path / "junit.xml").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"junit.xml", "results.json"}

@@ -1,0 +1,153 @@
+"""What is seen of a run while it runs."""
+
+import io
+import re
+import threading
+
+import pytest
+from report_samples import failed, make_plan, result
+from rich.console import Console
+
+from distromatrix.events import (
+    CellFinished,
+    CellOutput,
+    CellPhase,
+    CellStarted,
+    Event,
+    ImageProgress,
+    RunStarted,
+    Warned,
+)
+from distromatrix.model import Phase, Verdict
+from distromatrix.reports.live import Board, Plain, live_report
+
+
+def started(*cells: str) -> RunStarted:
+    return RunStarted(run="r", cells=cells, jobs=2, engine="Fake 1 (API 1)")
+
+
+def plain(*events: Event) -> str:
+    out = io.StringIO()
+    with Plain(Console(file=out, width=80)) as report:
+        for event in events:
+            report(event)
+    return out.getvalue()
+
+
+def test_plain_lines_tell_each_result_and_the_end_of_what_failed() -> None:
+    text = plain(
+        started("debian-11/unit", "debian-12/unit"),
+        Warned(text="old \x1b"),
+        CellStarted(cell="debian-11/unit"),
+        CellOutput(cell="debian-11/unit", line="never shown"),
+        CellFinished(result=result("debian-12/unit", seconds=1.0, tail=("never shown",))),
+        CellFinished(result=failed("debian-11/unit", "a", seconds=3.2, tail=("x", "y" * 200))),
+    )
+    assert text.split("\n") == [
+        "2 cells, 2 at a time, on Fake 1 (API 1)",
+        "warning: old \\x1b",
+        "[1/2] ✓ passed   debian-12/unit   1.0 s",
+        "[2/2] ✗ failed   debian-11/unit   3.2 s  1 of 9 cases failed",
+        "    │ x",
+        "    │ " + "y" * 200,
+        "",
+    ]
+
+
+def test_plain_lines_do_not_count_what_never_ran() -> None:
+    text = plain(started("a/b"), CellFinished(result=result("c/d", Verdict.SKIPPED)))
+    assert text.count("\n") == 1
+
+
+def test_plain_lines_about_one_image_do_not_flood_the_log() -> None:
+    chatter = [ImageProgress(distro="debian-12", text=f"{n} %") for n in range(100)]
+    text = plain(*chatter, ImageProgress(distro="debian-12", text="ready in 12 s"))
+    assert text.split("\n") == ["image debian-12: 0 %", "image debian-12: ready in 12 s", ""]
+
+
+def test_blocks_of_several_threads_do_not_mix() -> None:
+    out = io.StringIO()
+    cells = [f"d/{n:03}" for n in range(200)]
+    with Plain(Console(file=out, width=80)) as report:
+        report(started(*cells))
+
+        def finish(mine: list[str]) -> None:
+            for cell in mine:
+                report(CellFinished(result=failed(cell, tail=(f"of {cell}",) * 5)))
+
+        threads = [threading.Thread(target=finish, args=(cells[n::4],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    lines = out.getvalue().split("\n")[1:-1]
+    assert len(lines) == 1200
+    for at in range(0, len(lines), 6):
+        cells_named = {re.search(r"d/\d{3}", line)[0] for line in lines[at : at + 6]}
+        assert len(cells_named) == 1
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), width=80, height=12, force_terminal=True, color_system=None)
+
+
+def drawn(board: Board, screen: Console) -> list[str]:
+    with screen.capture() as capture:
+        screen.print(board.render())
+    return [line.rstrip() for line in capture.get().split("\n")]
+
+
+def test_the_board_shows_what_runs_its_last_line_and_how_far_all_is(screen: Console) -> None:
+    now = 0.0
+    board = Board(screen, clock=lambda: now)
+    board(started("debian-11/unit", "debian-12/unit", "alpine-3.20/unit"))
+    board(ImageProgress(distro="alpine-3.20", text="loading the archive"))
+    board(CellFinished(result=result("debian-12/unit")))
+    board(CellStarted(cell="debian-11/unit"))
+    board(CellPhase(cell="debian-11/unit", phase=Phase.SETUP))
+    board(CellOutput(cell="debian-11/unit", line="[bold]Collecting\x1b numpy"))
+    now = 62.0
+    text = "\n".join(drawn(board, screen))
+    assert "1 of 3  1 min 02 s" in text
+    assert "✓ 1 passed  1 running  1 waiting" in text
+    assert "alpine-3.20     image  1 min 02 s  loading the archive" in text
+    assert "debian-11/unit  setup  1 min 02 s  [bold]Collecting\\x1b numpy" in text
+
+
+def test_the_board_forgets_what_is_done(screen: Console) -> None:
+    board = Board(screen)
+    board(started("debian-11/unit", "debian-12/unit"))
+    board(ImageProgress(distro="debian-11", text="pulling"))
+    board(ImageProgress(distro="debian-12", text="pulling"))
+    board(CellStarted(cell="debian-11/unit"))
+    board(CellFinished(result=result("debian-11/unit")))
+    board(CellFinished(result=result("debian-12/unit", Verdict.ERROR)))
+    assert not any("debian-1" in line for line in drawn(board, screen))
+
+
+def test_the_board_is_never_higher_or_wider_than_the_screen(screen: Console) -> None:
+    board = Board(screen)
+    cells = [f"debian-{n}/a-suite-with-a-long-name-of-its-own/variant" for n in range(1000)]
+    board(started(*cells))
+    for cell in cells:
+        board(CellStarted(cell=cell))
+        board(CellOutput(cell=cell, line="y" * 500))
+    lines = drawn(board, screen)
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 80
+    assert "and 994 more" in "".join(lines)
+
+
+def test_bad_news_scrolls_by_above_the_board_and_nothing_of_it_stays(screen: Console) -> None:
+    with Board(screen) as board:
+        board(started("debian-11/unit"))
+        board(CellFinished(result=failed("debian-11/unit", reason="exit status 2")))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "✗ failed   debian-11/unit" in text
+    assert "exit status 2" in text
+
+
+def test_without_a_terminal_there_are_plain_lines() -> None:
+    plan = make_plan("debian-11/unit")
+    assert isinstance(live_report(Console(file=io.StringIO(), force_terminal=True), plan), Plain)

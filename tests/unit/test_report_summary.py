@@ -1,0 +1,145 @@
+"""The answer as a user reads it."""
+
+import io
+from pathlib import Path
+
+from report_samples import failed, make_plan, result
+from rich.console import Console
+
+from distromatrix.model import CellResult, Kept, Phase, Plan, RunResult, Verdict
+from distromatrix.reports.commands import run_again
+from distromatrix.reports.summary import print_summary
+from distromatrix.verdicts import run_verdict
+
+
+def shown(
+    *cells: CellResult,
+    plan: Plan | None = None,
+    width: int = 120,
+    interrupted: str = "",
+    encoding: str = "utf-8",
+    folder: Path = Path("/p/.distromatrix/runs/r1"),
+) -> str:
+    plan = plan or make_plan(*(cell.id for cell in cells), root=Path.cwd())
+    verdict, code = run_verdict(cells, interrupted)
+    outcome = RunResult(
+        run="r1",
+        folder=folder,
+        verdict=verdict,
+        exit_code=code,
+        cells=cells,
+        seconds=65.0,
+        interrupted=interrupted,
+    )
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    console = Console(file=file, width=width, force_terminal=True, color_system=None)
+    print_summary(console, plan, outcome, folder=folder)
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def block(text: str, title: str) -> str:
+    """The paragraph that begins with `title`."""
+    return next(part for part in text.split("\n\n") if title in part.split("\n")[0])
+
+
+def test_a_grid_shows_every_cell_in_words() -> None:
+    lines = shown(
+        result("debian-11/unit/py311"),
+        result("debian-11/shell", Verdict.XFAILED),
+        failed("alpine-3.20/unit/py311"),
+    ).split("\n")
+    assert lines[1].split() == ["unit/py311", "shell"]
+    assert lines[2].split() == ["debian-11", "✓", "passed", "x", "xfailed"]
+    assert lines[3].split() == ["alpine-3.20", "✗", "failed"]
+
+
+def test_a_grid_too_wide_for_the_screen_is_a_list() -> None:
+    text = shown(*(result(f"debian-11/suite-{n}") for n in range(10)), width=60)
+    assert "✓ passed   debian-11/suite-9\n" in text
+
+
+def test_a_group_has_its_cases_the_end_of_the_output_and_the_command() -> None:
+    text = shown(
+        failed("debian-11/unit", "t::one", tail=("first", "the \x1b[2J end")),
+        result("alpine-3.20/unit"),
+        result("debian-12/unit"),
+    )
+    said = block(text, "fails only on debian-11")
+    for part in ("unit  t::one", "why t::one", "│ the \\x1b[2J end", "run debian-11/unit"):
+        assert part in said
+    assert "\x1b[2J" not in text
+
+
+def test_many_cases_are_cut_and_the_rest_is_counted() -> None:
+    said = shown(failed("debian-11/unit", *(f"t{n}" for n in range(55))))
+    assert "unit  t19\n" in said
+    assert "t20" not in said
+    assert "… and 35 more in cells/debian-11/unit/junit.xml" in said
+
+
+def test_the_infrastructures_faults_stand_apart_from_the_products() -> None:
+    reason = "no image:\npull: no registry\nbootstrap: mirror down"
+    cells = [
+        result(f"debian-12/s{n}", Verdict.ERROR, phase=Phase.IMAGE, reason=reason, attempts=2)
+        for n in range(9)
+    ]
+    said = block(shown(*cells), "could not be tested")
+    assert "debian-12/s5 and 3 more (image, tried 2 times)" in said
+    assert said.count("pull: no registry") == 1
+    assert "run --failed" in said
+
+
+def test_reasons_stand_beside_what_did_not_count() -> None:
+    text = shown(
+        result("debian-11/a", Verdict.SKIPPED, reason="no kernel", unmet=True),
+        result("debian-11/b", Verdict.XFAILED, reason="old libc (exit status 1)"),
+        result("debian-11/c", Verdict.XPASSED, reason="passed, but was expected to fail: old"),
+    )
+    assert "no kernel\n      debian-11/a\n" in block(text, "skipped")
+    assert "--allow-unmet" in block(text, "skipped")
+    assert "old libc (exit status 1)" in block(text, "failed, as expected")
+    assert "expected to fail: old" in block(text, "a rule expects a failure")
+
+
+def test_kept_machines_can_be_entered_and_removed() -> None:
+    kept = Kept(name="n", enter="distromatrix shell debian-11/a", remove="docker rm -f n")
+    said = block(shown(failed("debian-11/a", kept=kept)), "kept machines")
+    assert "enter   distromatrix shell debian-11/a" in said
+    assert "remove  docker rm -f n" in said
+
+
+def test_the_last_lines_say_verdict_counts_seconds_and_where_the_files_are() -> None:
+    *_, line, files, _ = shown(result("debian-11/a"), failed("debian-11/b")).split("\n")
+    assert line == "failed  2 cells in 1 min 05 s: ✓ 1 passed  ✗ 1 failed"
+    assert files.split() == ["files", "/p/.distromatrix/runs/r1"]
+
+
+def test_an_interrupted_run_says_how_to_go_on() -> None:
+    assert "interrupted (SIGINT); go on with: distromatrix run --resume r1" in shown(
+        result("debian-11/a"), interrupted="SIGINT"
+    )
+
+
+def test_what_a_product_prints_is_no_markup_and_fits_any_encoding() -> None:
+    cells = (failed("debian-11/unit", "t[/red][bold]:smile:", tail=("é [/] ✗",)),)
+    assert "t[/red][bold]:smile:" in shown(*cells)
+    text = shown(*cells, encoding="ascii")
+    assert "F failed" in text
+    assert "\\xe9 [/] \\u2717" in text
+
+
+def test_a_plan_of_many_cells_ends_in_a_bounded_report() -> None:
+    cells = [failed(f"debian-{n}/unit", "t", tail=("x",) * 100) for n in range(500)]
+    assert len(shown(*cells).split("\n")) < 500 + 40
+
+
+def test_the_command_names_the_project_where_it_is_not_the_default(tmp_path: Path) -> None:
+    plan = make_plan("debian-11/unit", root=tmp_path)
+    assert run_again(plan, ["debian-11/unit"], cwd=tmp_path) == "distromatrix run debian-11/unit"
+    other = Plan(
+        matrix=tmp_path / "matrix/my own.yaml", root=tmp_path, product=plan.product, cells=()
+    )
+    command = run_again(other, ["a/b"], cwd=Path("/"))
+    assert command == f"distromatrix run -C {str(tmp_path)[1:]} -m 'matrix/my own.yaml' a/b"
