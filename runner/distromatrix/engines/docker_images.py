@@ -81,9 +81,7 @@ class DockerImages:
         with self._api.calling(f"import {tag}", LONG_TIMEOUT) as client:
             # A generator: for an open file docker-py would announce chunks and send none.
             chunks = iter(lambda: tar.read(1 << 20), b"")
-            said = client.import_image(
-                src=chunks, repository=name, tag=version, changes=changes
-            )
+            said = client.import_image(src=chunks, repository=name, tag=version, changes=changes)
         # The engine answers 200 before it has read anything, and tells of an error after.
         for line in said.splitlines():
             with contextlib.suppress(ValueError):

@@ -191,7 +191,11 @@ class FakeMachine:
             self._record(name)
             (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
             self._name = name
-        return Kept(name=name, enter=f"cd {self.product or self.root}", remove=f"rm -r {self.root}")
+        return Kept(
+            name=name,
+            enter=f"cd {self.product or self.root}",
+            remove=f"distromatrix clean --all # {name}",
+        )
 
     def close(self) -> None:
         """See Machine."""
