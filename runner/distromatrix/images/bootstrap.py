@@ -20,14 +20,8 @@ TIMEOUT = 1800.0
 _TERM_GRACE = 2.0  # mmdebstrap removes its own temporary folder on SIGTERM
 _LOG_TAIL = 64 * 1024
 
-# What Docker's own Debian images have, too, and nothing more: no service is started by its
-# package's installation, no translated lists, no flush of each unpacked file to the disk.
-_LIKE_OFFICIAL = (
-    '--aptopt=Acquire::Languages "none"',
-    "--dpkgopt=force-unsafe-io",
-    "--customize-hook=printf '#!/bin/sh\\nexit 101\\n' >\"$1/usr/sbin/policy-rc.d\" "
-    '&& chmod 755 "$1/usr/sbin/policy-rc.d"',
-)
+# As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
+_LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
 
 _UNREACHABLE = re.compile(
     r"((?:Could not resolve|Temporary failure resolving|Could not connect to|Unable to connect"

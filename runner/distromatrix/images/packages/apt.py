@@ -31,6 +31,14 @@ _APT = (
     "-o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io "
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
+# A package starts no service when it is installed, as in Docker's own images: it would not
+# live on in the layer, but what it left behind (a pid file, a socket) would.
+_NO_SERVICES = (
+    "if [ ! -e /usr/sbin/policy-rc.d ]; then\n"
+    "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d\n"
+    "chmod 755 /usr/sbin/policy-rc.d\n"
+    "fi\n"
+)
 
 
 class Apt:
@@ -42,6 +50,7 @@ class Apt:
         """See PackageManager."""
         return (
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
+            f"{_NO_SERVICES}"
             f"{_APT} update\n"
             f"{_APT} --no-install-recommends install -- {quoted(packages)}\n"
             "apt-get clean\n"

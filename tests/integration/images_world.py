@@ -1,0 +1,194 @@
+"""The real engine and the catalogue, for tests of images; and Alpine with a signed package
+repository of the test's own inside."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+from platformdirs import user_cache_path
+
+from distromatrix.engines.base import Engine, Machine, MachineSpec
+from distromatrix.events import Event
+from distromatrix.images import Handed, Images, Prepared
+from distromatrix.load.catalogue import load_distros
+from distromatrix.load.settings import Settings
+from distromatrix.model import (
+    Archive,
+    Cell,
+    Distro,
+    HostFacts,
+    Matrix,
+    Product,
+    Selection,
+    Suite,
+)
+from distromatrix.plan import make_plan
+
+KEY_NAME = "distromatrix-test.rsa.pub"
+
+
+@dataclass
+class World:
+    """Images on the real engine. What is made above the base images is removed by `clean`;
+    base images of the catalogue stay, as bootstrapping one takes half a minute."""
+
+    engine: Engine
+    settings: Settings
+    events: list[Event] = field(default_factory=list)
+    made: set[str] = field(default_factory=set)
+    images: Images = field(init=False)
+
+    def __post_init__(self) -> None:
+        cache = user_cache_path("distromatrix")
+        self.images = Images(self.engine, self.settings, cache=cache, emit=self.events.append)
+
+    def prepared(self, distro: Distro, handed: Handed | None = None, **suite: object) -> Prepared:
+        """The image for a suite that asks for this, on a layer of this test's own."""
+        files = lambda globs: (("requirements.txt", b"six==1.16.0\n", 0o644),)  # noqa: E731
+        result = self.images.prepared(distro, cell(distro, **suite), files, handed or Handed())
+        if result.image.tag.startswith("distromatrix/prepared:"):
+            self.made.add(result.image.tag)
+        return result
+
+    @contextmanager
+    def machine(self, image: str, user: str = "root") -> Iterator[Machine]:
+        name = f"distromatrix-test-{uuid4().hex[:12]}"
+        machine = self.engine.open(MachineSpec(name=name, image=image, user=user))
+        try:
+            yield machine
+        finally:
+            machine.close()
+
+    def clean(self) -> None:
+        for tag in self.made:
+            self.engine.images.remove(tag)
+
+
+def told(machine: Machine, script: str, env: Mapping[str, str] | None = None) -> str:
+    """What a script prints in a machine; it must succeed."""
+    output = bytearray()
+    ended = machine.run(script, env=env, output=output.extend, timeout=300)
+    assert ended.status == 0, output.decode(errors="replace")
+    return output.decode(errors="replace").strip()
+
+
+def catalogued(name: str) -> Distro:
+    return next(d for d in load_distros(None) if d.name == name)
+
+
+def cell(distro: Distro, **suite: object) -> Cell:
+    """The planned cell of a suite: its packages have their native names."""
+    suites = (Suite(**{"name": "unit", "run": "true", **suite}),)
+    here = Path("/nowhere")
+    matrix = Matrix(
+        file=here, root=here, product=Product(path=here), distros=(distro,), suites=suites
+    )
+    facts = HostFacts(arch="x86_64", cpus=1, memory=2**33, today=date(2026, 1, 1))
+    return make_plan(matrix, facts, Selection()).cells[0]
+
+
+# --- an Alpine with packages of our own ------------------------------------------------------
+
+
+def alpine_with_repository(alpine: Path, folder: Path, packages: Mapping[str, str]) -> Distro:
+    """Alpine whose only repository is a signed one inside it, holding `packages`: name of the
+    package -> what the command of that name prints."""
+    key, public = _key_pair(folder)
+    apks = {name: _apk(name, text) for name, text in packages.items()}
+    index = "".join(entry for _, entry in apks.values()).encode()
+    index_tar = _gz(_tar({"APKINDEX": (index, 0o644)}, end=True))
+    signature = _openssl("dgst", "-sha1", "-sign", str(key), given=index_tar)
+    signed = _gz(_tar({f".SIGN.RSA.{KEY_NAME}": (signature, 0o644)}, end=False)) + index_tar
+    extra = {
+        "etc/apk/repositories": (b"/srv/repository\n", 0o644),
+        f"etc/apk/keys/{KEY_NAME}": (public, 0o644),
+        "srv/repository/x86_64/APKINDEX.tar.gz": (signed, 0o644),
+        **{f"srv/repository/x86_64/{n}-1.0-r0.apk": (a, 0o644) for n, (a, _) in apks.items()},
+    }
+    return rebuilt(alpine, folder, "alpine-test", extra)
+
+
+def rebuilt(
+    alpine: Path, folder: Path, name: str, extra: Mapping[str, tuple[bytes, int]]
+) -> Distro:
+    """A distro whose archive is Alpine's with other files."""
+    archive = folder / f"{name}.tar"
+    with tarfile.open(alpine) as old, tarfile.open(archive, "w") as new:
+        for member in old:
+            if member.name.removeprefix("./") not in extra:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+        for path, (content, mode) in extra.items():
+            new.addfile(_member(f"./{path}", content, mode), io.BytesIO(content))
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return Distro(
+        name=name,
+        title=name,
+        family="alpine",
+        package_manager="apk",
+        libc="musl",
+        image=(Archive(file=archive.name, sha256=sha256),),
+        packages={"greeting": ("hello-distromatrix",)},
+        file=folder / f"{name}.yaml",
+    )
+
+
+def _apk(name: str, text: str) -> tuple[bytes, str]:
+    """A package as apk-tools 2 reads it, and its entry in the index.
+    Format: https://wiki.alpinelinux.org/wiki/Apk_spec"""
+    data = _gz(_tar({f"usr/bin/{name}": (f"#!/bin/sh\necho {text}\n".encode(), 0o755)}, end=True))
+    facts = f"pkgname = {name}\npkgver = 1.0-r0\narch = x86_64\nsize = 100\npkgdesc = test\n"
+    info = f"{facts}datahash = {hashlib.sha256(data).hexdigest()}\n".encode()
+    control = _gz(_tar({".PKGINFO": (info, 0o644)}, end=False))
+    apk = control + data
+    checksum = base64.b64encode(hashlib.sha1(control).digest()).decode()
+    entry = f"C:Q1{checksum}\nP:{name}\nV:1.0-r0\nA:x86_64\nS:{len(apk)}\nI:100\nT:test\n\n"
+    return apk, entry
+
+
+def _key_pair(folder: Path) -> tuple[Path, bytes]:
+    key = folder / "key.pem"
+    _openssl("genrsa", "-out", str(key), "2048")
+    return key, _openssl("rsa", "-in", str(key), "-pubout")
+
+
+def _openssl(*arguments: str, given: bytes = b"") -> bytes:
+    return subprocess.run(
+        ("openssl", *arguments), input=given, capture_output=True, check=True
+    ).stdout
+
+
+def _tar(files: Mapping[str, tuple[bytes, int]], *, end: bool) -> bytes:
+    """`end`: with the blocks that end an archive; apk's signature and control parts lack
+    them, as the next part goes on where they stop."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for parent in dict.fromkeys(p for path in files for p in reversed(Path(path).parents)):
+            if parent.name:
+                folder = _member(str(parent), b"", 0o755)
+                folder.type = tarfile.DIRTYPE
+                tar.addfile(folder)
+        for path, (content, mode) in files.items():
+            tar.addfile(_member(path, content, mode), io.BytesIO(content))
+        stop = tar.offset
+    return buffer.getvalue() if end else buffer.getvalue()[:stop]
+
+
+def _member(path: str, content: bytes, mode: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path)
+    member.size, member.mode = len(content), mode
+    return member
+
+
+def _gz(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
