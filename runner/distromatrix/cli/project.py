@@ -123,7 +123,8 @@ def opened_engine(settings: Settings) -> Iterator[Engine]:
     from distromatrix.errors import EngineUnavailableError
 
     try:
-        engine = open_engine(settings.engine)
+        # For tests: the fake engine keeps its state in the folder that this names.
+        engine = open_engine("fake" if os.environ.get("DISTROMATRIX_FAKE") else settings.engine)
         engine.facts()
     except EngineUnavailableError as error:
         advice = "see what is missing with `distromatrix doctor`, mend it with `doctor --fix`"
