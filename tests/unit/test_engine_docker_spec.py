@@ -1,0 +1,51 @@
+"""What a container is given: no more than was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.docker_spec import Limits, create_body
+from distromatrix.errors import CannotStartError
+
+HOST = Limits(cpus=2, apparmor=True)
+
+
+def _host_config(**spec: Any) -> dict[str, Any]:
+    body = create_body(MachineSpec(name="distromatrix-x", image="i", **spec), HOST)
+    config: dict[str, Any] = body["HostConfig"]
+    return config
+
+
+def test_by_default_nothing_is_given_and_all_is_bounded() -> None:
+    config = _host_config(cpus=64, memory=1024**3, pids=99, network=False)
+    assert config["SecurityOpt"] == ["no-new-privileges"]
+    assert (config["CapAdd"], config["Devices"], config["Mounts"]) == ([], [], [])
+    assert "Privileged" not in config
+    assert "Binds" not in config
+    assert "ReadonlyPaths" not in config
+    assert (config["Memory"], config["MemorySwap"]) == (1024**3, 1024**3)
+    assert (config["NanoCpus"], config["PidsLimit"]) == (2_000_000_000, 99)
+    assert config["NetworkMode"] == "none"
+    assert config["LogConfig"] == {"Type": "none"}
+
+
+def test_each_privilege_gives_its_own_and_no_other() -> None:
+    mount = _host_config(privileges=("mount",))
+    assert mount["CapAdd"] == ["SYS_ADMIN"]
+    assert mount["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined"]
+    sysctl = _host_config(privileges=("sysctl",))
+    assert sysctl["CapAdd"] == ["NET_ADMIN"]
+    assert "/proc/sys/kernel" in sysctl["ReadonlyPaths"]
+    assert not {"/proc/sys", "/proc/sys/net"} & set(sysctl["ReadonlyPaths"])
+    device = _host_config(privileges=("/dev/fuse",))
+    assert [one["PathOnHost"] for one in device["Devices"]] == ["/dev/fuse"]
+    assert device["CapAdd"] == []
+
+
+@pytest.mark.parametrize("privilege", ["everything", "init", "../dev/sda"])
+def test_a_privilege_that_docker_cannot_give_is_refused(privilege: str) -> None:
+    with pytest.raises(CannotStartError, match=privilege):
+        _host_config(privileges=(privilege,))

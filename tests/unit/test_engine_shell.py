@@ -1,0 +1,79 @@
+"""The open shell's protocol, without an engine: on the shells of this host, and cut up."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from distromatrix.engines.fake_machine import PipeStream
+from distromatrix.engines.shell import LOOP, Shell, ShellEndedError
+
+SHELLS = [["dash"], ["bash", "--posix"], ["busybox", "sh"]]
+
+
+class Cut:
+    """A stream that hands on another's bytes one by one."""
+
+    def __init__(self, inner: PipeStream) -> None:
+        self._inner = inner
+        self._rest = b""
+
+    def send(self, data: bytes) -> None:
+        self._inner.send(data)
+
+    def receive(self, timeout: float | None) -> bytes:
+        self._rest = self._rest or self._inner.receive(timeout)
+        one, self._rest = self._rest[:1], self._rest[1:]
+        return one
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+
+@pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell[0])], ids=lambda s: s[0])
+def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*request.param, "-c", LOOP], stdin=pipe, stdout=pipe) as started:
+        yield started
+        started.kill()
+
+
+def _said(shell: Shell, script: str) -> tuple[int, bytes]:
+    out: list[bytes] = []
+    return shell.run(script, output=out.append), b"".join(out)
+
+
+def test_a_marker_cut_anywhere_is_found(process: subprocess.Popen[bytes]) -> None:
+    shell = Shell(Cut(PipeStream(process)))
+    assert _said(shell, "printf 0123456789abcdef0123456789abcde; exit 5") == (
+        5,
+        b"0123456789abcdef0123456789abcde",
+    )
+    assert _said(shell, "echo next") == (0, b"next\n")
+
+
+@pytest.mark.parametrize("size", [1, 29_999, 30_000, 30_001, 300_000])
+def test_scripts_of_all_sizes_run_as_they_are(process: subprocess.Popen[bytes], size: int) -> None:
+    shell = Shell(PipeStream(process))
+    text = ("ü'\n\"\\$" * size)[:size]
+    script = f"cat <<'A\"END'\n{text}\nA\"END\nexit 9"
+    assert _said(shell, script) == (9, f"{text}\n".encode())
+
+
+def test_an_ended_shell_hands_on_its_last_words(process: subprocess.Popen[bytes]) -> None:
+    shell = Shell(PipeStream(process))
+    out: list[bytes] = []
+    with pytest.raises(ShellEndedError):
+        shell.run('printf last; kill -9 "$PPID"', output=out.append)
+    assert b"".join(out) == b"last"
+
+
+def test_nothing_of_the_loop_shows_in_a_commands_variables(
+    process: subprocess.Popen[bytes],
+) -> None:
+    shell = Shell(PipeStream(process))
+    for script in ("set", "set\n" + "#" * 40_000):
+        assert b"_dm_" not in _said(shell, script)[1]
