@@ -172,14 +172,17 @@ def _tar(files: Mapping[str, tuple[bytes, int]], *, end: bool) -> bytes:
     """`end`: with the blocks that end an archive; apk's signature and control parts lack
     them, as the next part goes on where they stop."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for parent in dict.fromkeys(p for path in files for p in reversed(Path(path).parents)):
             if parent.name:
                 folder = _member(str(parent), b"", 0o755)
                 folder.type = tarfile.DIRTYPE
                 tar.addfile(folder)
         for path, (content, mode) in files.items():
-            tar.addfile(_member(path, content, mode), io.BytesIO(content))
+            member = _member(path, content, mode)
+            if not path.startswith("."):  # what apk checks an installed file against
+                member.pax_headers["APK-TOOLS.checksum.SHA1"] = hashlib.sha1(content).hexdigest()
+            tar.addfile(member, io.BytesIO(content))
         stop = tar.offset
     return buffer.getvalue() if end else buffer.getvalue()[:stop]
 
