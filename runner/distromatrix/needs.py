@@ -17,6 +17,7 @@ PRIVILEGES = {
     "sysctl": "write to net.* under /proc/sys",
     "init": "run an init system as process 1",
 }
+_NOT_YET = frozenset({"init"})  # a container could; the docker engine here does not do it yet
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 
 
@@ -52,6 +53,9 @@ class Choice:
 def choose_engine(needs: Sequence[Need], privileges: Sequence[str]) -> Choice:
     """The cheapest engine that meets all of `needs` with what `privileges` allow."""
     refusals = [why for need in needs if (why := _container_refuses(need, privileges))]
+    if not refusals:
+        late = [name for name in privileges if name in _NOT_YET]
+        refusals = [f"asks for the privilege {n}, which no engine here gives yet" for n in late]
     if refusals:
         return Choice(engine=None, reason="; ".join(refusals))
     if needs:
@@ -64,6 +68,8 @@ def _container_refuses(need: Need, privileges: Sequence[str]) -> str:
     privilege = NEEDS[need.name].privilege
     if privilege is None:
         return f"needs {need}, which a container cannot give; no guest engine is available yet"
+    if privilege in _NOT_YET:
+        return f"needs {need}, which no engine here gives yet"
     if any(_grants(given, privilege) for given in privileges):
         return ""
     example = f"{privilege}/…" if privilege.startswith(DEVICE_PREFIX) else privilege
