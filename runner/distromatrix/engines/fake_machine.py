@@ -216,9 +216,10 @@ class FakeMachine:
 
 
 def extract(tar: IO[bytes], target: Path) -> None:
-    """Unpack a tar stream below a folder of this host, and nowhere else."""
-    with tarfile.open(fileobj=tar, mode="r|*") as archive:
-        archive.extractall(target, filter="tar", numeric_owner=True)
+    """Unpack a tar stream below a folder of this host, and nowhere else. By tar itself:
+    tarfile learned to stay below a folder in Python 3.11.4, and Debian 12 has 3.11.2."""
+    command = ("tar", "-x", "--numeric-owner", "-C", str(target), "-f", "-")
+    subprocess.run(command, input=tar.read(), check=True)
 
 
 def end_recorded(file: Path) -> None:
