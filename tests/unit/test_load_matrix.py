@@ -173,7 +173,7 @@ def test_a_slip_is_told_where_it_is(
         ("memory: 1K", "at least 6M", ""),
         ("cpus: 0", "expected a number of CPUs", ""),
         ("cpus: nan", "expected a number of CPUs", ""),
-        ("user: bob", "numeric", "another distribution"),
+        ("user: Bob!", "a user's name", ""),
         ("network: on", "expected `true` or `false`", ""),
         ("packages: [a;b]", "expected a package name", ""),
         ("packages: [--no-gpg]", "expected a package name", ""),

@@ -197,12 +197,12 @@ def _day(value: object) -> date:
 
 
 def _user(value: object) -> str:
-    text = _text(value, "`root` or a numeric `UID:GID`")
-    if text == "root":
-        return text
+    expected = "`root`, a user's name or a numeric `UID:GID`"
+    text = _text(value, expected)
+    if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
+        return text  # made in the prepared image where it is unknown
     if not re.fullmatch(r"\d{1,9}(:\d{1,9})?", text):
-        why = "the same name is another user, or none, on another distribution"
-        raise wrong(f"expected `root` or a numeric `UID:GID`, got {quoted(text)}", why)
+        raise wrong(f"expected {expected}, got {quoted(text)}")
     return text if ":" in text else f"{text}:{text}"
 
 
