@@ -53,6 +53,7 @@ def test_the_next_source_is_taken_when_a_registry_is_out_of_reach(
     base = world.images().base(distro(HUB, archive))
     assert base.used.source == "archive"
     assert base.image.labels[LABEL_KIND] == "base"
+    assert base.image.id.endswith(archive.sha256[:8])  # all of the file was imported
 
 
 @pytest.mark.parametrize("kind", ["rate-limit", "denied", "not-found"])
@@ -133,11 +134,20 @@ def test_an_old_image_is_used_with_a_warning_when_it_cannot_be_refreshed(
     assert "lookup failed" in warning
 
 
+def test_an_image_that_is_gone_from_its_registry_is_not_used_in_silence(world: World) -> None:
+    pulling(world, "id-1", PullError("not-found", "manifest unknown"))
+    world.images().base(distro(HUB))
+    world.engine.images.age(20 * DAY)
+    with pytest.raises(ImageError, match="manifest unknown"):
+        world.images().base(distro(HUB))
+
+
 def test_an_archive_never_ages(world: World, archive: Archive) -> None:
     first = world.images().base(distro(archive))
     world.engine.images.age(1000 * DAY)
     (world.settings.archives[1] / archive.file).unlink()
     assert world.images().base(distro(archive)).used == first.used
+    assert not any("days ago" in text for text in world.said)
 
 
 def test_an_edited_source_is_not_answered_with_the_old_image(world: World) -> None:
