@@ -163,8 +163,10 @@ def test_a_machine_that_goes_says_why(opener: Opener, words: tuple[str, ...], re
 
 def test_a_machine_killed_by_its_own_main_process_dying_of_memory_says_so(opener: Opener) -> None:
     machine = opener(memory=32 * 1024**2)
-    # The only way to make the first process itself the victim: make everyone else spared.
-    hog = "echo 1000 >/proc/1/oom_score_adj; echo 0 >/proc/self/oom_score_adj; exec tail /dev/zero"
+    # The first process is small: only when it bids highest, and the others share the memory
+    # among them, is it the one to go.
+    bid = "echo 1000 >/proc/1/oom_score_adj; echo 0 >/proc/self/oom_score_adj; "
+    hog = bid + "tail /dev/zero & tail /dev/zero & tail /dev/zero & tail /dev/zero; wait"
     with pytest.raises(MachineGoneError, match="32 MiB of memory") as caught:
         machine.run(hog)
     assert caught.value.oom
