@@ -41,7 +41,7 @@ def cell_verdict(
     status: int | None,
     timed_out_after: float | None = None,
     hung: str = "",
-    oom: bool = False,
+    oom_limit: int | None = None,
     phase: Phase = Phase.RUN,
     names_junit: bool = False,
     counts: CaseCounts | None = None,
@@ -51,13 +51,14 @@ def cell_verdict(
     """The verdict of a cell whose commands ran, the phase it failed in, and one line why.
 
     `status` is the exit status of its last command (None: it did not end by itself);
-    `timed_out_after` seconds, `hung` the commands that were running then; `oom`: its memory
-    limit ended it; `phase`: setup or run, where it ended; `names_junit`: the suite names
-    `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file says, None without one;
-    `collect_fault`: why what it left cannot be used; `expect_fail`: why a failure is expected.
+    `timed_out_after` seconds, `hung` the commands that were running then; `oom_limit`: the
+    memory limit, in bytes, that ended it; `phase`: setup or run, where it ended; `names_junit`:
+    the suite names `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file says, None without
+    one; `collect_fault`: why what it left cannot be used; `expect_fail`: why a failure is
+    expected.
     Infrastructure errors are not decided here: no expectation ever excuses them.
     """
-    reason = _command_fault(status, timed_out_after, hung, oom)
+    reason = _command_fault(status, timed_out_after, hung, oom_limit)
     if phase is Phase.SETUP and reason:
         failed_in: Phase | None = phase
         reason = f"setup: {reason}"
@@ -73,9 +74,12 @@ def cell_verdict(
     return Verdict.XFAILED, failed_in, f"{expect_fail} ({reason})"
 
 
-def _command_fault(status: int | None, timed_out_after: float | None, hung: str, oom: bool) -> str:
-    if oom:
-        return "killed: it used more memory than its limit allows"
+def _command_fault(
+    status: int | None, timed_out_after: float | None, hung: str, oom_limit: int | None
+) -> str:
+    if oom_limit is not None:
+        limit = f"{oom_limit / 1024**2:,.0f} MiB"
+        return f"out of memory: the kernel killed a process at the suite's limit of {limit}"
     if timed_out_after is not None or status is None:
         after = f" after {timed_out_after:g} s" if timed_out_after is not None else ""
         return f"timed out{after}" + (f", running: {hung}" if hung else "")

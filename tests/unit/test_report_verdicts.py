@@ -76,7 +76,7 @@ OK, BAD = CaseCounts(passed=3), CaseCounts(passed=38, failed=2)
         ),
         ({"status": None, "timed_out_after": 1.0, "phase": Phase.SETUP}, F, Phase.SETUP, "setup:"),
         ({"status": None}, F, Phase.RUN, "timed out"),
-        ({"status": 137, "oom": True}, F, Phase.RUN, "more memory than its limit"),
+        ({"status": 137, "oom_limit": 64 * 1024**2}, F, Phase.RUN, "limit of 64 MiB"),
         ({"status": 0, "names_junit": True}, F, Phase.COLLECT, "left no file"),
         ({"status": 127, "names_junit": True}, F, Phase.RUN, "exit status 127; it names"),
         ({"status": 0, "counts": CaseCounts()}, F, Phase.COLLECT, "holds no case"),

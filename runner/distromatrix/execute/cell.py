@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distromatrix.collect.artifacts import extract
 from distromatrix.collect.junit import CollectError, read_cases
-from distromatrix.collect.log import CellLog, Masker
+from distromatrix.collect.log import CellLog, Masker, mask_file
 from distromatrix.engines.base import (
     LABEL_CELL,
     Engine,
@@ -25,7 +25,7 @@ from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, Event
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
-from distromatrix.model import Case, CaseCounts, Cell, CellResult, Kept, Phase, Verdict
+from distromatrix.model import Case, CaseCounts, Cell, CellResult, Phase, Verdict
 from distromatrix.verdicts import cell_verdict
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
@@ -42,7 +42,7 @@ class Surroundings:
     engine: Engine
     slots: Slots
     emit: Callable[[Event], None]
-    masker: Callable[[], Masker]
+    masker: Masker
     environment: Mapping[str, str]  # handed over by the host; a cell's own wins
     secrets: Mapping[str, str]  # pass_env; wins over a cell's own
     labels: Mapping[str, str]
@@ -61,7 +61,6 @@ class _Tried:
     counts: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
-    kept: Kept | None = None
 
 
 def run_cell(
@@ -77,7 +76,7 @@ def run_cell(
 
     try:
         with (
-            CellLog(folder / "log.txt", around.masker(), show) as log,
+            CellLog(folder / "log.txt", around.masker, show) as log,
             _machine(cell, prepared, stage, around, attempt) as machine,
             around.slots.hold(cell),
         ):
@@ -87,7 +86,8 @@ def run_cell(
             _collect(cell, machine, folder, tried, around)
             result = _judge(cell, prepared, tried, log, attempt)
             if _wanted(around.keep, result):
-                result = replace(result, kept=machine.keep())
+                with suppress(InfrastructureError):  # the verdict stands without it
+                    result = replace(result, kept=machine.keep())
     except OSError as error:
         if error.errno in DISK_ERRORS:
             raise InfrastructureError(
@@ -103,8 +103,8 @@ def _machine(
 ) -> Iterator[Machine]:
     spec = machine_spec(cell, prepared, around.run, around.labels, attempt)
     machine = around.engine.open(spec, stage)
-    around.opened(machine)
     try:
+        around.opened(machine)
         yield machine
     finally:
         around.close(machine)
@@ -200,9 +200,18 @@ def _hooks(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Su
         if script and due:
             log.note(f"--- {name}")
             env = _environment(cell, machine, around)
-            machine.run(
-                script, env=env, cwd=machine.product, timeout=HOOK_TIMEOUT, output=log.write
-            )
+            try:
+                done = machine.run(
+                    script, env=env, cwd=machine.product, timeout=HOOK_TIMEOUT, output=log.write
+                )
+            except MachineGoneError as gone:
+                if not gone.oom:
+                    raise
+                log.note(f"--- {name}: {gone}")
+                return
+            if done.timed_out:
+                log.note(f"--- {name} timed out after {HOOK_TIMEOUT:g} s")
+                return
 
 
 def _collect(
@@ -219,39 +228,22 @@ def _collect(
             if got.refused:
                 tried.collect_fault = f"artifacts: {got.refused[0]}"
         if junit.exists():
-            _mask_file(junit, around.masker())
-            report = read_cases(junit)
-            tried.counts = report.counts
-            failing = [c for c in report.cases if c.status in ("failed", "error")]
-            tried.failing = tuple(_clean(c, around.masker()) for c in failing[:FAILING_CASES])
+            mask_file(junit, around.masker)
+            report = read_cases(junit, around.masker.mask)
+            tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
     except CollectError as fault:
         tried.collect_fault = str(fault)
 
 
-def _mask_file(path: Path, masker: Masker) -> None:
-    data = path.read_bytes()
-    masked = masker.feed(data) + masker.flush()
-    if masked != data:
-        path.write_bytes(masked)
-
-
-def _clean(case: Case, masker: Masker) -> Case:
-    return replace(
-        case,
-        name=masker.mask(case.name),
-        message=masker.mask(case.message),
-        text=masker.mask(case.text),
-    )
-
-
 def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
     ended = tried.exit
+    log.close()  # what it holds back belongs to the tail
     timed_out = ended is not None and ended.timed_out
     verdict, phase, reason = cell_verdict(
         status=ended.status if ended else None,
         timed_out_after=cell.timeout if timed_out else None,
         hung=ended.hung if ended else "",
-        oom=ended.oom if ended else False,
+        oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
         names_junit="DISTROMATRIX_JUNIT" in cell.run,
         counts=tried.counts,

@@ -7,44 +7,49 @@ in the background.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from types import FrameType
 from typing import TypeVar
 
 from distromatrix.collect.log import Masker
+from distromatrix.collect.text import printable
 from distromatrix.engines.base import Engine, Machine, Stage
 from distromatrix.errors import (
+    CannotStartError,
     DistromatrixError,
     EngineUnavailableError,
     ImageError,
     InfrastructureError,
 )
 from distromatrix.events import CellFinished, CellStarted, Event, RunFinished, RunStarted, Warned
-from distromatrix.execute.cell import Surroundings, run_cell
+from distromatrix.execute.cell import TAIL_LINES, Surroundings, run_cell
+from distromatrix.execute.interrupts import interrupts
+from distromatrix.execute.pulse import Pulse
 from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers
-from distromatrix.images import Handed, Images, Prepared
+from distromatrix.images import Handed, Images, Prepared, layer_inputs
 from distromatrix.model import Cell, CellResult, Phase, Plan, RunResult, Verdict
 from distromatrix.runs import RunFolder
 from distromatrix.verdicts import run_verdict
 
 IMAGE_WORKERS = 2
 CLOSING_WORKERS = 2
-CLOSE_WITHIN = 5.0  # seconds that SIGINT and SIGTERM leave the machines to end
-BACK_WITHIN = 10.0  # seconds that an engine may be away in the middle of a run
+CLOSE_WITHIN = 4.5  # seconds that SIGINT and SIGTERM leave all that is open to end
+CLOSE_PATIENTLY = 60.0  # seconds for that at the end of a run that was not interrupted
+SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below them
+BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
+SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
+TICK = 0.5
+TAIL_BYTES = 64 * 1024
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
-CLEAN_UP = "distromatrix clean"
 
 T = TypeVar("T")
 
@@ -67,7 +72,7 @@ class _State:
     """What the loop knows."""
 
     results: dict[str, CellResult] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)  # cells that have no result yet
+    open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
     interrupted: str = ""
     stopping: str = ""  # why no more cells are begun
 
@@ -97,7 +102,7 @@ def execute(job: Job) -> RunResult:
     if the run itself cannot go on (its journal cannot be written).
     """
     executor = Executor(job)
-    with executor.signals():
+    with interrupts(executor.interrupt):
         return executor.run()
 
 
@@ -117,16 +122,19 @@ class Executor:
         self._gone = ""
         facts = job.engine.facts()
         self._title = str(facts)
+        todo = self._todo()
         self._slots = Slots(job.options.jobs, facts.cpus, facts.memory)
+        self._at_once = self._slots.most_of(todo)
+        ahead = max(1, self._at_once // 2)  # opened while all places are taken
         self._image_workers = Workers(IMAGE_WORKERS, "image", self._broke)
-        self._cell_workers = Workers(self._slots.most + self._ahead(), "cell", self._broke)
+        self._cell_workers = Workers(self._at_once + ahead, "cell", self._broke)
         self._closers = Workers(CLOSING_WORKERS, "close", self._broke)
-        hidden = (*job.secrets.values(), *job.handed.secrets)
+        hidden = Masker((*job.secrets.values(), *job.handed.secrets))
         self._around = Surroundings(
             engine=job.engine,
             slots=self._slots,
             emit=job.emit,
-            masker=lambda: Masker(hidden),
+            masker=hidden,
             environment=job.handed.env,
             secrets=job.secrets,
             labels=job.labels,
@@ -141,32 +149,47 @@ class Executor:
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
         began = time.monotonic()
+        pulse = Pulse(self._engine.facts)
         try:
             for group in _by_image(self._begin()):
                 self._image_workers.submit(partial(self._have_image, group))
             while self._state.open and not self._state.interrupted:
-                self._messages.get()()
-        except BaseException:
-            self._state.stopping = self._state.stopping or "the run broke off"
-            raise
+                self._consume(pulse)
+            self._drain()
         finally:
+            self._state.stopping = self._state.stopping or "the run has ended"
+            pulse.stop()
             self._end()
         return self._result(time.monotonic() - began)
 
+    def _consume(self, pulse: Pulse) -> None:
+        """The next message, if one comes soon, and a look at the engine's pulse."""
+        asked = time.monotonic()
+        with suppress(Empty):
+            self._messages.get(timeout=TICK)()
+        silent = pulse.tick(min(time.monotonic() - asked, TICK))
+        if silent > SILENT_FOR and not self._gone:
+            self._lost(f"it has not answered for {silent:.0f} s")
+
+    def _drain(self) -> None:
+        """Results that had come before the run was interrupted count."""
+        with suppress(Empty):
+            while True:
+                self._messages.get_nowait()()
+
+    def _todo(self) -> tuple[Cell, ...]:
+        done = {r.id for r in self._options.done}
+        return tuple(c for c in self._plan.cells if c.engine is not None and c.id not in done)
+
     def _begin(self) -> tuple[Cell, ...]:
-        done = {r.id: r for r in self._options.done}
-        todo: list[Cell] = []
-        for cell in self._plan.cells:
-            if cell.id in done:
-                self._state.results[cell.id] = done[cell.id]
-            elif cell.engine is not None:
-                todo.append(cell)
-        self._state.open = {c.id for c in todo}
+        todo = self._todo()
+        self._state.results = {r.id: r for r in self._options.done}
+        self._state.open = {c.id: c for c in todo}
         self._emit(
             RunStarted(
                 run=self._folder.id,
-                cells=tuple(c.id for c in todo),
-                jobs=self._slots.most,
+                cells=tuple(self._state.open),
+                jobs=self._at_once,
                 engine=self._title,
                 command=self._options.command,
             )
@@ -175,11 +198,12 @@ class Executor:
             *self._plan.warnings,
             *self._job.snapshot.warnings,
             *self._job.handed.warnings,
+            *self._around.masker.notes,
         ):
             self._emit(Warned(text=line))
         for cell in self._plan.cells:
-            if cell.engine is None and cell.id not in done:
-                self._finish(
+            if cell.engine is None and cell.id not in self._state.results:
+                self._record(
                     CellResult(
                         id=cell.id,
                         verdict=cell.verdict or Verdict.SKIPPED,
@@ -187,30 +211,41 @@ class Executor:
                         unmet=cell.unmet,
                     )
                 )
-        return tuple(todo)
+        return todo
 
-    def _ahead(self) -> int:
-        """Machines that are opened while all places are taken."""
-        return max(1, self._slots.most // 2)
+    def interrupt(self, signal: str) -> None:
+        """End the run, with the results so far. Called by a signal's handler."""
+        self._state.interrupted = signal
+        self._state.stopping = "interrupted"
+        self._slots.cancel()
+        self._post(lambda: None)
 
     def _end(self) -> None:
-        """Close all that is open. After a signal: at once, and within CLOSE_WITHIN seconds."""
+        """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
+        state = self._state
+        hurry = bool(state.interrupted or state.open or self._gone)
+        until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
         self._slots.cancel()
-        hurry = bool(self._state.interrupted or self._state.open or self._gone)
-        self._images.cancel()
+        _behind(self._images.cancel)
         if hurry:
             with self._lock:
-                open_now = tuple(self._machines)
-            for machine in open_now:
-                Thread(target=machine.close, daemon=True).start()
-        until = time.monotonic() + (CLOSE_WITHIN if hurry else 60.0)
-        while self._machines and time.monotonic() < until:
-            time.sleep(0.02)
-        self._closers.drain(max(0.1, until - time.monotonic()))
-        if self._stage is not None:
-            closing = Thread(target=self._stage.close, daemon=True)
-            closing.start()
-            closing.join(max(1.0, until - time.monotonic()))
+                machines = tuple(self._machines)
+            for machine in machines:
+                _behind(machine.close)
+            self._settle(min(until, time.monotonic() + SETTLE_WITHIN))
+        else:
+            self._settle(until)
+        with self._lock:
+            stage = self._stage
+        closing = _behind(stage.close) if stage is not None else None
+        self._settle(until)
+        if closing is not None:
+            closing.join(max(0.5, until - time.monotonic()))
+
+    def _settle(self, until: float) -> None:
+        """Wait for what is under way to end."""
+        for workers in (self._cell_workers, self._image_workers, self._closers):
+            workers.drain(max(0.0, until - time.monotonic()))
 
     def _result(self, seconds: float) -> RunResult:
         state = self._state
@@ -252,9 +287,9 @@ class Executor:
                     distro, first, self._job.snapshot.matching, self._job.handed
                 )
             )
-        except (DistromatrixError, OSError) as error:
+        except (Cancelled, DistromatrixError, OSError) as error:
             for cell in cells:
-                self._post(partial(self._finish, self._error(cell, error, 1)))
+                self._report_fault(cell, error, 0)
             return
         for cell in cells:
             self._cell_workers.submit(partial(self._have_result, cell, prepared))
@@ -273,64 +308,77 @@ class Executor:
             return run_cell(cell, prepared, stage, folder, self._around, number)
 
         try:
-            if self._state.stopping:
-                raise Cancelled
             result = self._retried(attempt)
-        except Cancelled:
-            if self._state.interrupted:
-                return
-            result = self._not_run(cell)
-        except (DistromatrixError, OSError) as error:
-            if self._state.interrupted:
-                return
-            result = self._error(cell, error, attempts)
-        self._post(partial(self._finish, result))
+        except (Cancelled, DistromatrixError, OSError) as error:
+            self._report_fault(cell, error, attempts)
+            return
+        if not self._state.interrupted:  # it may have ended because its machine was closed
+            self._post(partial(self._finish, result))
+
+    def _report_fault(self, cell: Cell, error: Exception, attempts: int) -> None:
+        if self._state.interrupted:
+            return
+        if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
+            self._post(partial(self._finish, self._not_run(cell)))
+        else:
+            self._post(partial(self._finish, self._error(cell, error, attempts)))
 
     def _retried(self, attempt: Callable[[int], T]) -> T:
-        """Try again what an infrastructure fault ended, as often as `retries` says."""
+        """Try again what an infrastructure fault ended, as often as `retries` says. Raises
+        Cancelled when no more is to be begun."""
         for number in range(1, self._options.retries + 2):
+            if self._gone:
+                raise EngineUnavailableError(self._gone, transient=False)
+            if self._state.stopping:
+                raise Cancelled
             try:
-                self._check_engine()
                 return attempt(number)
             except InfrastructureError as error:
-                if self._state.interrupted:
-                    raise Cancelled from error
                 if isinstance(error, EngineUnavailableError):
                     self._await_engine(error)
-                if not error.transient or number > self._options.retries:
+                if not error.transient or number > self._options.retries or self._state.stopping:
                     raise
         raise AssertionError("unreachable")
 
-    def _check_engine(self) -> None:
-        if self._gone:
-            raise EngineUnavailableError(self._gone, transient=False)
-
     def _await_engine(self, error: EngineUnavailableError) -> None:
-        """Give the engine some seconds to come back; else remember that it is gone, so that
-        the cells that are left do not each wait for it."""
+        """Give the engine some seconds to come back; else it is lost for all."""
         until = time.monotonic() + BACK_WITHIN
-        while not self._gone and not self._state.interrupted:
+        while not self._gone and not self._state.stopping:
             try:
                 self._engine.facts()
                 return
             except InfrastructureError:
                 if time.monotonic() > until:
-                    self._gone = f"the engine is gone: {error}"
+                    self._post(partial(self._lost, str(error)))
+                    raise
                 time.sleep(0.5)
-        self._check_engine()
+
+    def _lost(self, why: str) -> None:
+        """The engine is gone: none of the cells that are left waits for it any more."""
+        if not self._gone:
+            self._gone = f"the engine is gone: {why}"
+            for cell in tuple(self._state.open.values()):
+                gone = EngineUnavailableError(self._gone, transient=False)
+                self._finish(self._error(cell, gone, 0))
 
     def _staged(self, prepared: Prepared) -> Stage:
         with self._stage_lock:
+            if self._state.stopping:
+                raise Cancelled
             if self._stage is None:
-                self._stage = self._engine.stage(
+                stage = self._engine.stage(
                     self._job.snapshot.path, image=prepared.image.id, labels=self._job.labels
                 )
+                with self._lock:
+                    self._stage = stage
+                if self._state.interrupted:
+                    stage.close()
             return self._stage
 
     def _opened(self, machine: Machine) -> None:
         with self._lock:
             self._machines.add(machine)
-        if self._state.interrupted:
+        if self._state.interrupted or self._gone:
             raise Cancelled
 
     def _close_later(self, machine: Machine) -> None:
@@ -353,14 +401,19 @@ class Executor:
     # --- results ---------------------------------------------------------------------------
 
     def _finish(self, result: CellResult) -> None:
-        self._state.results[result.id] = result
-        self._state.open.discard(result.id)
-        log = self._folder.path / "cells" / result.id / "log.txt"
-        shown = str(log.relative_to(self._folder.path)) if log.exists() else ""
-        self._emit(CellFinished(result=result, log=shown))
+        if self._state.open.pop(result.id, None) is None:
+            return  # a worker that had been given up with its engine
+        self._record(result)
         if self._options.fail_fast and result.verdict in BAD and not self._state.stopping:
             self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
             self._slots.cancel()  # those that wait; what is under test ends by itself
+            _behind(self._images.cancel)
+
+    def _record(self, result: CellResult) -> None:
+        self._state.results[result.id] = result
+        log = self._folder.path / "cells" / result.id / "log.txt"
+        shown = str(log.relative_to(self._folder.path)) if log.exists() else ""
+        self._emit(CellFinished(result=result, log=shown))
 
     def _not_run(self, cell: Cell) -> CellResult:
         return CellResult(
@@ -371,55 +424,49 @@ class Executor:
         )
 
     def _error(self, cell: Cell, error: Exception, attempts: int) -> CellResult:
-        masker = self._around.masker()
-        phase = Phase.IMAGE
-        tail: tuple[str, ...] = ()
+        masker = self._around.masker
+        log = self._folder.path / "cells" / cell.id / "log.txt"
         if isinstance(error, ImageError):
             phase = Phase(error.phase)
-            tail = tuple(masker.mask(error.log).splitlines()[-40:])
-        elif attempts and (self._folder.path / "cells" / cell.id / "log.txt").exists():
-            phase = Phase.RUN
+            tail = printable(masker.mask(error.log)).splitlines()
+        else:
+            began = log.exists() and not isinstance(error, CannotStartError)
+            phase = Phase.RUN if began else Phase.IMAGE
+            tail = _last_lines(log)
         return CellResult(
             id=cell.id,
             verdict=Verdict.ERROR,
             phase=phase,
             engine=cell.engine,
             reason=masker.mask(str(error)),
-            tail=tail,
+            tail=tuple(tail[-TAIL_LINES:]),
             attempts=max(1, attempts),
         )
 
-    # --- signals ---------------------------------------------------------------------------
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run with its results kept; a second one ends it now."""
+def _behind(work: Callable[[], object]) -> Thread:
+    """Do it in a thread of its own, for which the end of the process does not wait."""
 
-        def on_signal(number: int, _frame: FrameType | None) -> None:
-            name = signal.Signals(number).name
-            if self._state.interrupted:
-                sys.stderr.write(f"\nleft at once; to remove what is still there: {CLEAN_UP}\n")
-                sys.stderr.flush()
-                os._exit(128 + number)
-            self._state.interrupted = name
-            self._slots.cancel()
-            self._post(lambda: None)
+    def quietly() -> None:
+        with suppress(DistromatrixError, OSError):
+            work()
 
-        before = {}
-        with suppress(ValueError):  # not the main thread: someone else handles signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, on_signal)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    thread = Thread(target=quietly, daemon=True)
+    thread.start()
+    return thread
+
+
+def _last_lines(log: Path) -> list[str]:
+    """Of a log that is masked already."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return printable(file.read()).splitlines()
+    return []
 
 
 def _by_image(cells: tuple[Cell, ...]) -> tuple[tuple[Cell, ...], ...]:
     """The cells grouped by the prepared image that they share, in the plan's order."""
     groups: dict[object, list[Cell]] = {}
     for cell in cells:
-        user = "root" if cell.user in ("root", "0") else cell.user
-        groups.setdefault((cell.distro, cell.packages, cell.prepare, user), []).append(cell)
+        groups.setdefault(layer_inputs(cell), []).append(cell)
     return tuple(tuple(group) for group in groups.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition
 
@@ -32,10 +32,11 @@ class Slots:
         self._changed = Condition()
         self._cancelled = False
 
-    @property
-    def most(self) -> int:
-        """The most cells that can be under test at once."""
-        return self._jobs or max(1, int(self._cpus))
+    def most_of(self, cells: Sequence[Cell]) -> int:
+        """The most of these cells that can be under test at once; at least 1."""
+        least = min((c.cpus for c in cells), default=1.0)
+        most = self._jobs or int(self._cpus / max(least, 0.01))
+        return max(1, min(most, len(cells)))
 
     @contextmanager
     def hold(self, cell: Cell) -> Iterator[None]:
