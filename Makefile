@@ -50,7 +50,7 @@ lint: $(STAMP)
 engine: $(STAMP)
 	@$(BIN)/distromatrix doctor --fix --yes
 
-$(STAMP): pyproject.toml Makefile
+$(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(INSTALL_VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -64,7 +64,7 @@ define INSTALL_VENV
 	command -v apt-get >/dev/null || { echo "make: $(PYTHON) cannot make environments (no ensurepip); install your distribution's venv package" >&2; exit 69; }; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	echo "installing $$package: $(PYTHON) cannot make environments without it"; \
-	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null; \
 }
 endef
 
