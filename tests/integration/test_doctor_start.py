@@ -1,6 +1,7 @@
 """doctor starts a real dockerd where no init system does, apart from the machine's own."""
 
 import os
+import shlex
 import shutil
 import signal
 import time
@@ -44,7 +45,8 @@ def test_dockerd_is_started_without_an_init_system_and_awaited(folder: Path) -> 
     )
     said: list[str] = []
     start_engine(
-        [dockerd_by_hand(arguments, folder / "log")],
+        # In a network of its own: with --bridge=none dockerd removes the docker0 that it finds.
+        [f"unshare --net sh -c {shlex.quote(dockerd_by_hand(arguments, folder / 'log'))}"],
         run_command,
         said.append,
         answers=lambda: ping(socket),

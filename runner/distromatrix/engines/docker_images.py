@@ -155,12 +155,17 @@ def _label_changes(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"LABEL {word(key)}={word(value)}" for key, value in labels.items())
 
 
+# Go's names for architectures, which image configurations use, and uname(1)'s.
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "arm": "armv7l"}
+
+
 def _image(found: Mapping[str, Any], tag: str) -> Image:
     names = found.get("RepoTags") or ()
     if tag not in names:
         tag = next((name for name in names if name.startswith(OURS)), tag)
     # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
     tagged = str((found.get("Metadata") or {}).get("LastTagTime") or "0001")
+    architecture = str(found.get("Architecture") or "")
     made = found["Created"] if tagged.startswith("0001") else tagged
     return Image(
         id=found["Id"],
@@ -168,6 +173,7 @@ def _image(found: Mapping[str, Any], tag: str) -> Image:
         labels=(found.get("Config") or {}).get("Labels") or {},
         created=_timestamp(made),
         size=int(found.get("Size") or 0),
+        arch=_MACHINES.get(architecture, architecture),
     )
 
 
