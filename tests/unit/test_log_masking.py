@@ -23,6 +23,7 @@ def test_the_longest_secret_wins_and_overlapping_ones_are_all_hidden() -> None:
     masker = Masker(("token", "token-long", "long-tail"))
     assert masker.mask("a token b token-long c") == "a *** b *** c"
     assert masker.mask("token-long-tail") == "***"
+    assert Masker(("aba",)).mask("ababa") == "***"
 
 
 def test_a_secret_of_several_lines_is_hidden_line_by_line() -> None:
