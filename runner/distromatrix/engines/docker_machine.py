@@ -204,7 +204,8 @@ class DockerMachine:
         self._stopped = self._stopped or "was closed"
         with contextlib.suppress(Exception):
             self._stream.shutdown()
-        with contextlib.suppress(Exception), self._api.calling("remove a container") as client:
+        calling = self._api.calling("remove a container", API_TIMEOUT / 2)
+        with contextlib.suppress(Exception), calling as client:
             client.remove_container(self.container, v=True, force=True)
         self._end(kept=False)
 

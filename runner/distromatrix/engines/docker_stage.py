@@ -14,7 +14,6 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Literal
 
@@ -123,7 +122,6 @@ class OverlayVolume:
         self._kept = False
         self._closed = False
         self._bases: set[str] = set()
-        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="distromatrix-stage")
         self._name = f"distromatrix-stage-{secrets.token_hex(6)}"
         with api.calling("create the product's volume") as client:
             volume = client.create_volume(self._name, labels=dict(labels))
@@ -164,16 +162,12 @@ class OverlayVolume:
 
     def _release(self, cell: int, kept: bool) -> None:
         """The machine on that view is gone (its folder goes, in the background) or stays."""
-        with self._lock:
+        # What cannot be removed now goes with the volume.
+        with contextlib.suppress(InfrastructureError), self._lock:
             if kept:
                 self._kept = True
             elif not self._closed:
-                self._sweeper.submit(self._sweep, cell)
-
-    def _sweep(self, cell: int) -> None:
-        # What cannot be removed now goes with the volume.
-        with contextlib.suppress(InfrastructureError), self._lock:
-            self._sh(f"rm -rf cells/{cell}")
+                self._sh(f"rm -rf cells/{cell} &")
 
     def _sh(self, script: str) -> None:
         said: list[bytes] = []
@@ -188,8 +182,6 @@ class OverlayVolume:
             if self._closed:
                 return
             self._closed = True
-        self._helper.kill()  # what it still sweeps goes with the volume
-        self._sweeper.shutdown(wait=True, cancel_futures=True)
         self._helper.close()
         if not self._kept:
             self._remove()
