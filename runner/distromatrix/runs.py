@@ -6,6 +6,7 @@ reused, and not by time. The kernel lets go of the lock however the process ends
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -18,11 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from distromatrix.errors import InputError
-from distromatrix.model import Plan
+from distromatrix.errors import InfrastructureError, InputError
 
 STATE = ".distromatrix"
 LATEST = "latest"
+SHELLS = "shells"  # kind of the folders of `shell`
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+
+
+def disk_fault(error: OSError, path: Path) -> InfrastructureError | None:
+    """What to raise where this host's disk, and not what was asked of it, is the reason."""
+    if error.errno not in DISK_FAULTS:
+        return None
+    return InfrastructureError(f"{path}: cannot be written: {error.strerror}", transient=False)
 
 
 def host_name() -> str:
@@ -40,6 +49,13 @@ def give_to_caller(path: Path) -> None:
     if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
         with suppress(OSError):
             os.lchown(path, int(uid), int(gid))
+
+
+def give_all_to_caller(folder: Path) -> None:
+    """`give_to_caller` for a folder and all below it."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID"):
+        for path in (folder, *folder.rglob("*")):
+            give_to_caller(path)
 
 
 def is_alive(folder: Path) -> bool:
@@ -109,7 +125,7 @@ class RunFolder:
             path = parent / run
             path.mkdir()
         except OSError as error:
-            raise InputError(
+            raise disk_fault(error, parent) or InputError(
                 f"{parent}: cannot make a folder for the run: {error.strerror}"
             ) from error
         for made in (root / STATE, ignore, parent, path):
@@ -165,14 +181,14 @@ def all_runs(root: Path) -> Iterator[Path]:
 
 
 def find_run(root: Path, name: str | None) -> Path:
-    """The folder of the run `name` (an id, the beginning of one id, or `latest`).
-
-    Raises InputError, with the runs that there are.
-    """
+    """The folder of the run `name` (an id, the beginning of one id, or `latest`: the newest
+    that got as far as having a plan). Raises InputError, with the runs that there are."""
     runs = list(all_runs(root))
     if name in (None, LATEST):
-        if runs:
-            return runs[-1]
+        if begun := [r for r in runs if (r / "plan.json").exists()] or runs:
+            link = root / STATE / "runs" / LATEST
+            latest = link.parent / link.readlink().name if link.is_symlink() else begun[-1]
+            return latest if latest in begun else begun[-1]
         raise InputError(f"{root}: no run here yet: `distromatrix run` makes one")
     hits = [r for r in runs if r.name == name] or [
         r for r in runs if name and r.name.startswith(name)
@@ -187,13 +203,3 @@ def find_run(root: Path, name: str | None) -> Path:
 def remove_folder(path: Path) -> None:
     """Remove a dead run's folder with all that is in it."""
     shutil.rmtree(path, ignore_errors=True)
-
-
-def digest(plan: Plan) -> str:
-    """What tells one plan from another: a hash over its cells' ids and commands."""
-    import hashlib
-
-    hashed = hashlib.sha256()
-    for cell in plan.cells:
-        hashed.update(repr((cell.id, cell.engine, cell.run, cell.setup)).encode())
-    return hashed.hexdigest()[:16]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 import click
 
 from distromatrix import __version__
-from distromatrix.errors import DistromatrixError
+from distromatrix.errors import EXIT_INFRASTRUCTURE, DistromatrixError
 
 COMMANDS = {
     "run": "Test the product on the distributions of its matrix.",
@@ -74,8 +76,14 @@ def root() -> None:
     """
 
 
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """The console script: the one place where errors become exit codes."""
+    # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = root.main(args=args, prog_name="distromatrix", standalone_mode=False)
     except click.ClickException as error:
@@ -92,4 +100,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         code = 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{where}{error.strerror or error}", err=True)
+        code = EXIT_INFRASTRUCTURE
     sys.exit(code if isinstance(code, int) else 0)

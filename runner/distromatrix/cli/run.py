@@ -16,6 +16,7 @@ import click
 
 from distromatrix.cli.project import (
     Project,
+    find_root,
     handed_secrets,
     open_images,
     open_project,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.runs import RunFolder
 
+SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 
 
@@ -96,15 +98,16 @@ def command(
       distromatrix run --resume latest          go on after a crash
     """
     from distromatrix.execute.executor import Options
+    from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
 
     if resume and (selectors or exclude or failed or timeout):
         raise click.UsageError(
             "--resume goes on with the stored plan: no selector, --exclude, --failed, --timeout"
         )
-    project = open_project(directory, file)
+    settings = load_settings()
     options = Options(
-        jobs=jobs if jobs is not None else project.settings.jobs,
+        jobs=(settings.jobs if jobs is None else jobs) or None,
         fail_fast=fail_fast,
         retries=retries,
         keep=keep,
@@ -113,15 +116,15 @@ def command(
     )
     with ExitStack() as stack:
         if resume:
-            folder, plan, options = _resumed(stack, project, resume, options)
-            engine = stack.enter_context(opened_engine(project.settings))
+            folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
+            engine = stack.enter_context(opened_engine(settings))
         else:
-            plan = _planned(
-                project, Selection(selectors=selectors, exclude=exclude, timeout=timeout), failed
-            )
-            engine = stack.enter_context(opened_engine(project.settings))
-            folder = stack.enter_context(RunFolder.create(project.matrix.root))
-        result = _carry_out(plan, engine, project.settings, folder, options, as_json)
+            project = open_project(directory, file)
+            selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
+            plan = _planned(project, selection, failed)
+            engine = stack.enter_context(opened_engine(settings))
+            folder = stack.enter_context(RunFolder.create(plan.root))
+        result = _carry_out(plan, engine, settings, folder, options, as_json)
     return result.exit_code
 
 
@@ -141,7 +144,7 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
 
 
 def _resumed(
-    stack: ExitStack, project: Project, name: str, options: Options
+    stack: ExitStack, root: Path, name: str, options: Options
 ) -> tuple[RunFolder, Plan, Options]:
     from dataclasses import replace
 
@@ -149,7 +152,7 @@ def _resumed(
     from distromatrix.reports.replay import finished
     from distromatrix.runs import RunFolder, find_run
 
-    path = find_run(project.matrix.root, name)
+    path = find_run(root, name)
     folder = stack.enter_context(RunFolder.lock(path))
     if not folder.plan.exists() or not folder.snapshot.exists():
         raise InputError(
@@ -174,15 +177,15 @@ def _carry_out(
     from distromatrix.execute.sweep import labels_of, sweep
     from distromatrix.images import handed_over
     from distromatrix.journal import Journal
-    from distromatrix.planfile import store_plan
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.live import live_report
     from distromatrix.reports.summary import print_summary
+    from distromatrix.runs import give_all_to_caller
 
     console = Console(stderr=as_json, highlight=False)
-    snapshot = _snapshot(plan, folder)
-    store_plan(plan, folder.plan)
-    Thread(target=_quietly, args=(lambda: sweep(engine),), daemon=True).start()
+    snapshot = _begun(plan, folder)
+    sweeping = Thread(target=_quietly, args=(lambda: sweep(engine),), daemon=True)
+    sweeping.start()
     labels = labels_of(folder)
     with Journal(folder.journal) as journal, live_report(console, plan) as live:
 
@@ -204,19 +207,31 @@ def _carry_out(
                 options=options,
             )
         )
+    if not result.interrupted:
+        sweeping.join(SWEEP_WITHIN)
     write_reports(folder.path, plan, result)
+    give_all_to_caller(folder.path)
     print_summary(console, plan, result, folder=folder.path)
     if as_json:
         click.echo(json.dumps(results_json(plan, result), indent=2))
     return result
 
 
-def _snapshot(plan: Plan, folder: RunFolder) -> Snapshot:
+def _begun(plan: Plan, folder: RunFolder) -> Snapshot:
+    """The snapshot, taken and stored with the plan: from here on the run can be resumed."""
     from distromatrix.execute.snapshot import Snapshot, take
+    from distromatrix.planfile import store_plan
+    from distromatrix.runs import remove_folder
 
-    if folder.snapshot.exists():
+    if folder.plan.exists():
         return Snapshot(path=folder.snapshot)
-    return take(plan.product, folder.snapshot)
+    try:
+        snapshot = take(plan.product, folder.snapshot)
+        store_plan(plan, folder.plan)
+    except BaseException:
+        remove_folder(folder.path)
+        raise
+    return snapshot
 
 
 def _quietly(work: Callable[[], object]) -> None:

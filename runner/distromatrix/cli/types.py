@@ -22,19 +22,19 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-class Jobs(click.ParamType[int | None]):
-    """A number from 1, or `auto`, which is None."""
+class Jobs(click.ParamType[int]):
+    """A number from 1, or `auto`, which is 0."""
 
     name = "jobs"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
+    ) -> int:
         """Raises click.BadParameter."""
         number = int(str(value)) if str(value).isdigit() else 0
         if value != "auto" and not 1 <= number <= 1000:
             self.fail(f"{value!r} is neither a number from 1 to 1000 nor `auto`", param, ctx)
-        return number or None
+        return number
 
 
 DURATION = Duration()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,13 +25,13 @@ from distromatrix.events import CellOutput, CellPhase, Event
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
 from distromatrix.model import Case, CaseCounts, Cell, CellResult, Phase, Verdict
+from distromatrix.runs import disk_fault
 from distromatrix.verdicts import cell_verdict
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 TAIL_LINES = 40
 FAILING_CASES = 200
 HOOK_TIMEOUT = 300.0
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +88,8 @@ def run_cell(
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
     except OSError as error:
-        if error.errno in DISK_ERRORS:
-            raise InfrastructureError(
-                f"{error.filename or folder}: {error.strerror}", transient=False
-            ) from error
+        if fault := disk_fault(error, folder):
+            raise fault from error
         raise
     return replace(result, seconds=round(time.monotonic() - began, 3))
 

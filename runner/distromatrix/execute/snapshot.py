@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from distromatrix.errors import InputError
 from distromatrix.model import Product
-from distromatrix.runs import STATE, give_to_caller
+from distromatrix.runs import STATE, disk_fault, give_to_caller
 
 PREFIX = "product"
 GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
@@ -50,7 +50,17 @@ class Snapshot:
 
 
 def take(product: Product, dest: Path) -> Snapshot:
-    """Write the product's snapshot to `dest`. Raises InputError when it cannot be read."""
+    """Write the product's snapshot to `dest`. Raises InputError when it cannot be read,
+    InfrastructureError when it cannot be written."""
+    try:
+        return _take(product, dest)
+    except OSError as error:
+        raise disk_fault(error, dest) or InputError(
+            f"{error.filename or product.path}: {error.strerror}"
+        ) from error
+
+
+def _take(product: Product, dest: Path) -> Snapshot:
     root = product.path
     paths = sorted(set(_listed_by_git(root) or _walk(root)))
     files = size = 0
@@ -79,6 +89,8 @@ def take(product: Product, dest: Path) -> Snapshot:
             except FileNotFoundError:
                 continue  # tracked, but deleted in the working tree
             except OSError as error:
+                if disk_fault(error, dest):
+                    raise
                 said = error.strerror or "it changed while it was read; try again"
                 raise InputError(f"{path}: cannot be read: {said}") from error
     partial.replace(dest)

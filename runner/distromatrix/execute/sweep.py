@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engine, Leftover
-from distromatrix.runs import RunFolder, host_name, is_alive
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.runs import SHELLS, RunFolder, host_name, is_alive
 
 KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays
 
@@ -35,19 +36,31 @@ def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]
             continue
         if left.folder not in alive:
             alive[left.folder] = is_alive(Path(left.folder))
+        # A shell's machine is named like a kept one so that it can be entered, no longer.
+        kept = left.kept and Path(left.folder).parent.name != SHELLS
         expired = kept_too or now - left.created > KEPT_FOR
-        if not alive[left.folder] and (expired or not left.kept):
+        if not alive[left.folder] and (expired or not kept):
             dead.append(left)
     return tuple(sorted(dead, key=lambda left: left.kind != "container"))
 
 
 def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
-    """Remove what `find_dead` finds; returns it."""
-    dead = find_dead(engine, kept_too=kept_too)
-    for left in dead:
-        engine.remove(left)
-    if dead:
-        # A volume that only kept machines stood on is free once they are gone.
+    """Remove what `find_dead` finds; returns what was removed. Raises InfrastructureError
+    for the first thing that could not be, after the others."""
+    removed: list[Leftover] = []
+    failed: dict[str, InfrastructureError] = {}
+    # Twice: a volume that only kept machines stood on is free once they are gone.
+    for _ in range(2):
         for left in find_dead(engine, kept_too=kept_too):
-            engine.remove(left)
-    return dead
+            if left.name in failed:
+                continue
+            try:
+                engine.remove(left)
+                removed.append(left)
+            except EngineUnavailableError:
+                raise
+            except InfrastructureError as error:
+                failed[left.name] = error
+    if failed:
+        raise next(iter(failed.values()))
+    return tuple(removed)
