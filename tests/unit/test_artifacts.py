@@ -192,7 +192,7 @@ def test_under_sudo_the_files_belong_to_the_caller(
 def test_names_that_are_no_utf8_and_control_characters_survive(tmp_path: Path) -> None:
     data = archive(member("out/artifacts/\udcff\x1b", b"x"), member("out/artifacts/\x1b/../x"))
     got = extract(pieces(data), tmp_path)
-    assert os.listdir(os.fsencode(tmp_path / "artifacts")) == [b"\xff\x1b"]
+    assert [p.name for p in (tmp_path / "artifacts").iterdir()] == ["\udcff\x1b"]
     assert "\x1b" not in got.refused[0]
 
 
