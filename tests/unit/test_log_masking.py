@@ -19,6 +19,11 @@ def test_a_stream_is_masked_as_the_whole_text_is(secrets: list[str], text: str, 
     assert not any(secret in streamed.decode() for secret in secrets)
 
 
+def test_a_piece_without_bytes_forgets_nothing() -> None:
+    masker = Masker(("<<<",))
+    assert masker.feed(b"<<<") + masker.feed(b"") + masker.flush() == b"***"
+
+
 def test_the_longest_secret_wins_and_overlapping_ones_are_all_hidden() -> None:
     masker = Masker(("token", "token-long", "long-tail"))
     assert masker.mask("a token b token-long c") == "a *** b *** c"

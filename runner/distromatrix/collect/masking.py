@@ -89,7 +89,7 @@ class Masker:
             at = end
         parts.append(data[at:stop])
         self._pending = data[stop:]
-        self._covered = max(at - stop, 0)
+        self._covered = max(at, covered, stop) - stop
         return b"".join(parts)
 
     def _undecided(self, data: bytes) -> int:
