@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warning", "missing"]
-Thing = Literal["engine", "bootstrap", "tar", "git"]
+Thing = Literal["engine", "bootstrap", "tar", "git", "ps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

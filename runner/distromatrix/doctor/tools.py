@@ -30,6 +30,7 @@ def tool_checks(
         *((_archives(files, archives),) if files and not registry else ()),
         _tool("tar", host, "archives are read with it"),
         _tool("git", host, "the product's files are what git tracks"),
+        _tool("ps", host, "a local engine lists with it which command hung"),
         _python(),
     )
 
@@ -72,7 +73,7 @@ def _archives(files: list[tuple[Distro, Archive]], folders: tuple[Path, ...]) ->
     )
 
 
-def _tool(name: Literal["tar", "git"], host: Host, why: str) -> Check:
+def _tool(name: Literal["tar", "git", "ps"], host: Host, why: str) -> Check:
     if path := shutil.which(name):
         return Check(name=name, status="ok", found=path)
     return Check(
