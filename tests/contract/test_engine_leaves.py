@@ -85,6 +85,7 @@ def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_ou
     assert kept.name.startswith("distromatrix-kept-")
     assert name != kept.name
     assert untar(machine.get("/file")) == {"file": b"state\n"}
+    assert "product/hello" in untar(machine.get(machine.product))
     assert _kinds(left, kept=False) == set()
     staging_bench.engine.remove(containers[0])
     assert _kinds(staging_bench.leftovers(), kept=True) == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
@@ -43,7 +44,8 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]
 
 def _said(shell: Shell, script: str) -> tuple[int, bytes]:
     out: list[bytes] = []
-    return shell.run(script, output=out.append), b"".join(out)
+    status = shell.run(script, output=out.append, deadline=monotonic() + 30)
+    return status, b"".join(out)
 
 
 def test_a_marker_cut_anywhere_is_found(process: subprocess.Popen[bytes]) -> None:
