@@ -226,26 +226,28 @@ class Executor:
         hurry = bool(state.interrupted or state.open or self._gone)
         until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
         self._slots.cancel()
-        _behind(self._images.cancel)
+        closing = [_behind(self._images.cancel)]
         if hurry:
             with self._lock:
                 machines = tuple(self._machines)
-            for machine in machines:
-                _behind(machine.close)
-            self._settle(min(until, time.monotonic() + SETTLE_WITHIN))
+            closing += [_behind(machine.close) for machine in machines]
+            self._settle(min(until, time.monotonic() + SETTLE_WITHIN), closing)
         else:
-            self._settle(until)
+            self._settle(until, closing)
         with self._lock:
             stage = self._stage
-        closing = _behind(stage.close) if stage is not None else None
-        self._settle(until)
-        if closing is not None:
-            closing.join(max(0.5, until - time.monotonic()))
+        if stage is not None:
+            closing.append(_behind(stage.close))
+        self._settle(until, closing)
+        for workers in (self._cell_workers, self._image_workers, self._closers):
+            workers.end()
 
-    def _settle(self, until: float) -> None:
+    def _settle(self, until: float, closing: list[Thread]) -> None:
         """Wait for what is under way to end."""
         for workers in (self._cell_workers, self._image_workers, self._closers):
             workers.drain(max(0.0, until - time.monotonic()))
+        for thread in closing:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _result(self, seconds: float) -> RunResult:
         state = self._state

@@ -18,7 +18,8 @@ class Workers:
     own exceptions: one that escapes is passed to `failed` and the thread goes on."""
 
     def __init__(self, count: int, name: str, failed: Callable[[BaseException], None]) -> None:
-        self._queue: SimpleQueue[Work] = SimpleQueue()
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._count = count
         self._failed = failed
         self._open = 0
         self._changed = Condition()
@@ -37,9 +38,13 @@ class Workers:
         with self._changed:
             return self._changed.wait_for(lambda: self._open == 0, timeout)
 
+    def end(self) -> None:
+        """Let every thread go when it has done what was given so far."""
+        for _ in range(self._count):
+            self._queue.put(None)
+
     def _serve(self) -> None:
-        while True:
-            work = self._queue.get()
+        while (work := self._queue.get()) is not None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - handed to the one who waits

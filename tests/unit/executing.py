@@ -1,0 +1,133 @@
+"""A small world to execute plans in: the fake engine, and images that are there at once."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Any, cast
+
+from distromatrix.engines.fake import FakeEngine
+from distromatrix.engines.fake_state import Faults
+from distromatrix.errors import DistromatrixError
+from distromatrix.events import CellFinished, Event
+from distromatrix.execute.executor import Executor, Job, Options
+from distromatrix.execute.snapshot import take
+from distromatrix.execute.sweep import labels_of
+from distromatrix.images import Handed, Images, Prepared
+from distromatrix.model import Cell, CellResult, Distro, ImageUsed, Plan, Product, RunResult
+from distromatrix.runs import RunFolder
+
+
+@dataclass
+class ReadyImages:
+    """One image for every cell; `faults` by distro are raised instead, `slow` wait for `cancel`."""
+
+    engine: FakeEngine
+    faults: dict[str, DistromatrixError] = field(default_factory=dict)
+    slow: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    cancelled: Flag = field(default_factory=Flag)
+
+    def prepared(self, distro: Distro, cell: Cell, files: object, handed: Handed) -> Prepared:
+        self.asked.append(cell.id)
+        if distro.name in self.slow:
+            assert self.cancelled.wait(20)
+            raise self.faults[distro.name]
+        if distro.name in self.faults:
+            raise self.faults[distro.name]
+        image = self.engine.images.find("distromatrix/test:fake")
+        assert image is not None
+        return Prepared(image=image, used=ImageUsed(source="archive", id=image.id), user="root")
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class World:
+    """`execute` runs cells; what happened is in `events`, what is left in `left()`."""
+
+    def __init__(self, folder: Path, engine: FakeEngine | None = None) -> None:
+        self.folder = folder
+        self.engine = engine or FakeEngine(folder / "engine")
+        self.images = ReadyImages(self.engine)
+        self.events: list[Event] = []
+        self.secrets: dict[str, str] = {}
+        self.on_event: Callable[[Event, Executor], None] = lambda event, executor: None
+        (folder / "product").mkdir()
+        (folder / "product" / "hello").write_text("hello\n")
+        empty = io.BytesIO()
+        with tarfile.open(fileobj=empty, mode="w"):
+            pass
+        empty.seek(0)
+        self.engine.images.load_rootfs(empty, "distromatrix/test:fake", {})
+
+    def faults(self, **faults: Any) -> None:
+        self.engine._state._faults = Faults(**faults)
+
+    def execute(self, *cells: Cell, **options: Any) -> RunResult:
+        plan = Plan(
+            matrix=self.folder / "matrix/default.yaml",
+            root=self.folder,
+            product=Product(path=self.folder / "product"),
+            cells=cells,
+            distros=tuple(distro(name) for name in dict.fromkeys(c.distro for c in cells)),
+        )
+        with RunFolder.create(self.folder) as run:
+            self.run = run.path
+            job = Job(
+                plan=plan,
+                engine=self.engine,
+                images=cast(Images, self.images),
+                handed=Handed(),
+                snapshot=take(plan.product, run.snapshot),
+                folder=run,
+                labels=labels_of(run),
+                secrets=self.secrets,
+                emit=self.heard,
+                options=Options(**options),
+            )
+            self.executor = Executor(job)
+            return self.executor.run()
+
+    def heard(self, event: Event) -> None:
+        self.events.append(event)
+        self.on_event(event, self.executor)
+
+    def finished(self) -> list[str]:
+        return [e.result.id for e in self.events if isinstance(e, CellFinished)]
+
+    def left(self) -> list[str]:
+        self.faults()
+        return [one.name for one in self.engine.leftovers()]
+
+
+def later(work: Callable[[], object]) -> None:
+    Thread(target=work, daemon=True).start()
+
+
+def by_id(result: RunResult) -> Mapping[str, CellResult]:
+    return {r.id: r for r in result.cells}
+
+
+def distro(name: str) -> Distro:
+    return Distro(
+        name=name,
+        title=name,
+        family="other",
+        package_manager="none",
+        libc="musl",
+        image=(),
+        eol=date(2099, 1, 1),
+    )
+
+
+def cell(id: str, run: str = "true", **other: Any) -> Cell:
+    name, _, suite = id.partition("/")
+    values: dict[str, Any] = {"engine": "fake", "reason": "", "memory": 2**20, "cpus": 0.1}
+    return Cell(id=id, distro=name, suite=suite, run=run, **{**values, **other})
