@@ -72,7 +72,7 @@ class Project:
             [
                 *("docker", "run", "--rm", "--volume", f"{self.product}:/product:ro"),
                 *(word for name in variables for word in ("--env", name)),
-                *(image, "sh", "-ec", f"cp -r /product /copy\ncd /copy\n{script}"),
+                *(image, "sh", "-ec", f"cp -a /product /copy\ncd /copy\n{script}"),
             ],
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,
@@ -174,7 +174,7 @@ def automake_counts(output: str) -> dict[str, int]:
     for word, n in re.findall(r"^# ([A-Z]+): +(\d+)$", output, re.MULTILINE):
         sums[word] = sums.get(word, 0) + int(n)
     return {
-        "passed": sums["PASS"],
-        "failed": sums["FAIL"] + sums["ERROR"],
-        "skipped": sums["SKIP"],
+        "passed": sums.get("PASS", 0),
+        "failed": sums.get("FAIL", 0) + sums.get("ERROR", 0),
+        "skipped": sums.get("SKIP", 0),
     }
