@@ -58,6 +58,28 @@ class DockerMachine:
         self._oom_kills = 0
 
     @classmethod
+    def create(
+        cls,
+        api: Api,
+        spec: MachineSpec,
+        body: dict[str, Any],
+        *,
+        after_close: Callable[[bool], None] = lambda _kept: None,
+    ) -> DockerMachine:
+        """Create, and no more: `put`, `begin` and `close` are what it can do.
+
+        Raises CannotStartError, InfrastructureError.
+        """
+        with api.calling(f"create a container of {spec.image}") as client:
+            try:
+                created = client.create_container_from_config(body, name=spec.name)
+            except NotFound as error:
+                raise CannotStartError(message_of(error)) from error
+        machine = cls(api, spec, created["Id"], after_close)
+        machine._staged = bool(body["HostConfig"]["Mounts"])
+        return machine
+
+    @classmethod
     def start(
         cls,
         api: Api,
@@ -71,17 +93,12 @@ class DockerMachine:
 
         Raises CannotStartError, InfrastructureError; then nothing is left.
         """
-        with api.calling(f"create a container of {spec.image}") as client:
-            try:
-                created = client.create_container_from_config(body, name=spec.name)
-            except NotFound as error:
-                raise CannotStartError(message_of(error)) from error
-        machine = cls(api, spec, created["Id"], after_close)
+        machine = cls.create(api, spec, body, after_close=after_close)
         try:
-            machine._staged = bool(body["HostConfig"]["Mounts"]) or before_start is not None
             if before_start is not None:
+                machine._staged = True
                 before_start(machine)
-            machine._start()
+            machine.begin()
         except BaseException:
             machine.close()
             raise
@@ -127,8 +144,8 @@ class DockerMachine:
                 raise self._gone() from error
             return Exit(status=status, seconds=monotonic() - started, oom=oom)
 
-    def put(self, tar: bytes | IO[bytes], path: str) -> None:
-        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+    def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
+        """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
         missing = False
         with self._api.calling(f"put files into {self._name}", LONG_TIMEOUT) as client:
             try:
@@ -218,7 +235,8 @@ class DockerMachine:
 
     # --- starting ---
 
-    def _start(self) -> None:
+    def begin(self) -> None:
+        """Start it, and hear its shell answer. Raises CannotStartError, InfrastructureError."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with self._api.calling(f"start {self._name}") as client:
             self._stream = AttachStream(client.attach_socket(self.container, params))

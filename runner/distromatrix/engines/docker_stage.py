@@ -13,7 +13,7 @@ import secrets
 import tarfile
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -29,6 +29,10 @@ from distromatrix.errors import (
 )
 
 Strategy = Literal["overlay", "archive"]
+
+ROOT = "0:0"
+VIEWS_AT_ONCE = 64
+SWEEP_FROM = 8  # folders of ended cells that may lie about before the helper is started
 
 
 class DockerStage:
@@ -51,14 +55,14 @@ class DockerStage:
     ) -> None:
         self._api = api
         self._limits = limits
-        self._snapshot = snapshot
+        self._snapshot = _Snapshot(snapshot)
         self._forced = forced
         self._proven = forced is not None
         self._trial = threading.Lock()
         self._strategy: Strategy = forced or "overlay"
         self._volume = None
         if self._strategy == "overlay":
-            self._volume = OverlayVolume(api, limits, snapshot, image=image, labels=labels)
+            self._volume = OverlayVolume(api, limits, self._snapshot, image=image, labels=labels)
 
     @property
     def strategy(self) -> Strategy:
@@ -87,7 +91,7 @@ class DockerStage:
         except (CannotStartError, EngineUnavailableError, MachineGoneError):
             raise
         except InfrastructureError as error:
-            if "disk is full" in str(error):
+            if self._snapshot.ended.is_set() or "disk is full" in str(error):
                 raise
         machine = self._open_archive(spec)
         self._strategy, self._proven = "archive", True
@@ -97,13 +101,14 @@ class DockerStage:
         def put(machine: DockerMachine) -> None:
             owner = owner_of(spec.user)
             machine.put(_folders(owner, (MOUNT.lstrip("/"),)), "/")
-            _fill(machine, MOUNT, self._snapshot, owner)
+            self._snapshot.fill(machine, MOUNT, owner)
 
         body = create_body(spec, self._limits)
         return DockerMachine.start(self._api, spec, body, before_start=put)
 
     def close(self) -> None:
         """See Stage."""
+        self._snapshot.ended.set()
         if self._volume is not None:
             self._volume.close()
 
@@ -112,24 +117,36 @@ class OverlayVolume:
     """A volume with the snapshot, and the helper container that works in it."""
 
     def __init__(
-        self, api: Api, limits: Limits, snapshot: Path, *, image: str, labels: Mapping[str, str]
+        self,
+        api: Api,
+        limits: Limits,
+        snapshot: _Snapshot,
+        *,
+        image: str,
+        labels: Mapping[str, str],
     ) -> None:
         self._api = api
         self._limits = limits
         self._snapshot = snapshot
         self._lock = threading.Lock()
         self._cells = 0
+        self._views = 0  # so many cells' folders are there
         self._kept = False
         self._closed = False
         self._bases: set[str] = set()
+        self._sweeping = threading.Lock()
+        self._released: list[int] = []
+        self._helper_runs = False
         self._name = f"distromatrix-stage-{secrets.token_hex(6)}"
         with api.calling("create the product's volume") as client:
             volume = client.create_volume(self._name, labels=dict(labels))
         self._mountpoint = str(volume["Mountpoint"])
         spec = MachineSpec(name=f"{self._name}-helper", image=image, labels=labels, network=False)
         try:
+            # Files can be put through a container that does not run. It is started when
+            # there is something to sweep, which a short run ends without.
             body = create_body(spec, limits, self._name)
-            self._helper = DockerMachine.start(api, spec, body)
+            self._helper = DockerMachine.create(api, spec, body)
         except BaseException:
             self._remove()
             raise
@@ -148,37 +165,44 @@ class OverlayVolume:
         base = "base-" + owner.replace(":", "-")
         with self._lock:
             if base not in self._bases:
-                self._sh(f"rm -rf {base}; mkdir {base}")
-                _fill(self._helper, f"{MOUNT}/{base}", self._snapshot, owner)
+                self._helper.put(_folders(ROOT, (base,)), MOUNT)
+                self._snapshot.fill(self._helper, f"{MOUNT}/{base}", owner)
                 self._bases.add(base)
             self._cells += 1
-            cell = self._cells
-            own = f"cells/{cell}"
-            self._sh(f"mkdir -p {own}/upper {own}/work")
+            if self._cells > self._views:
+                self._helper.put(_folders(ROOT, self._more_views()), MOUNT)
+            own = f"cells/{(cell := self._cells)}"
         root = f"{self._mountpoint}/{own}"
         layers = f"lowerdir={self._mountpoint}/{base},upperdir={root}/upper,workdir={root}/work"
         options = {"type": "overlay", "device": "overlay", "o": layers}
         return Overlay(options=options, stage=self._name), cell
 
+    def _more_views(self) -> tuple[str, ...]:
+        """Names of the folders for the next cells, many at once: a put costs a round trip."""
+        first, self._views = self._views + 1, self._views + VIEWS_AT_ONCE
+        cells = (f"cells/{number}" for number in range(first, self._views + 1))
+        return ("cells", *(f"{cell}{part}" for cell in cells for part in ("", "/upper", "/work")))
+
     def _release(self, cell: int, kept: bool) -> None:
         """The machine on that view is gone (its folder goes, in the background) or stays."""
         # What cannot be removed now goes with the volume.
-        with contextlib.suppress(InfrastructureError), self._lock:
+        with contextlib.suppress(InfrastructureError), self._sweeping:
             if kept:
                 self._kept = True
-            elif not self._closed:
-                self._sh(f"rm -rf cells/{cell} &")
-
-    def _sh(self, script: str) -> None:
-        said: list[bytes] = []
-        done = self._helper.run(script, cwd=MOUNT, timeout=API_TIMEOUT * 5, output=said.append)
-        if done.status != 0:
-            text = b"".join(said).decode(errors="replace").strip()
-            raise InfrastructureError(f"cannot prepare the product's copy: {text or 'no answer'}")
+                return
+            self._released.append(cell)
+            if self._closed or (len(self._released) < SWEEP_FROM and not self._helper_runs):
+                return
+            if not self._helper_runs:
+                self._helper.begin()
+                self._helper_runs = True
+            gone = " ".join(f"cells/{number}" for number in self._released)
+            self._released.clear()
+            self._helper.run(f"rm -rf {gone} &", cwd=MOUNT, timeout=API_TIMEOUT)
 
     def close(self) -> None:
         """Remove volume and helper; the volume not if kept machines stand on it."""
-        with self._lock:
+        with self._lock, self._sweeping:
             if self._closed:
                 return
             self._closed = True
@@ -191,16 +215,40 @@ class OverlayVolume:
             client.remove_volume(self._name, force=True)
 
 
-def _fill(machine: DockerMachine, path: str, snapshot: Path, owner: str) -> None:
-    """Put the snapshot and an empty `out/artifacts`, all of it `owner`'s, below `path`."""
-    machine.put(_folders(owner, ("out", "out/artifacts")), path)
-    with contextlib.closing(_owned(snapshot, owner)) as tar:
-        machine.put(tar, path)
+class _Snapshot:
+    """The product's tar. Once `ended` is set, handing it over breaks off, however big it is:
+    the engine does not remove a container while it puts files into it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.ended = threading.Event()
+
+    def fill(self, machine: DockerMachine, path: str, owner: str) -> None:
+        """Put it and an empty `out/artifacts`, all of it `owner`'s, below `path`. Raises
+        InfrastructureError, also when it breaks off."""
+        machine.put(_folders(owner, ("out", "out/artifacts")), path)
+        try:
+            self._put(machine, path, owner)
+        except InfrastructureError as error:
+            # Docker refuses relative links that lead out of the folder it extracts to.
+            if "invalid symlink" not in str(error):
+                raise
+            self._put(machine, "/", owner, prefix=path.strip("/") + "/")
+
+    def _put(self, machine: DockerMachine, path: str, owner: str, prefix: str = "") -> None:
+        with contextlib.closing(_owned(self._path, owner, prefix)) as tar:
+            machine.put(self._chunks(tar), path)
+
+    def _chunks(self, tar: IO[bytes]) -> Iterator[bytes]:
+        while data := tar.read(1 << 20):
+            if self.ended.is_set():
+                raise InfrastructureError("the product's copy is not needed any more")
+            yield data
 
 
 def owner_of(user: str) -> str:
     """`UID:GID` of a machine's user."""
-    return "0:0" if user == "root" else user
+    return ROOT if user == "root" else user
 
 
 def _folders(owner: str, names: tuple[str, ...]) -> bytes:
@@ -215,21 +263,26 @@ def _folders(owner: str, names: tuple[str, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _owned(snapshot: Path, owner: str) -> IO[bytes]:
-    """The snapshot, opened, its members belonging to `owner` (they are root's as it lies)."""
-    if owner == "0:0":
+def _owned(snapshot: Path, owner: str, prefix: str = "") -> IO[bytes]:
+    """The snapshot, opened, its members belonging to `owner` (they are root's as it lies) and
+    lying below `prefix`."""
+    if owner == ROOT and not prefix:
         return snapshot.open("rb")
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile())
-        _rewrite(snapshot, copy, owner)
+        _rewrite(snapshot, copy, owner, prefix)
         copy.seek(0)
         stack.pop_all()
     return copy
 
 
-def _rewrite(snapshot: Path, copy: IO[bytes], owner: str) -> None:
+def _rewrite(snapshot: Path, copy: IO[bytes], owner: str, prefix: str) -> None:
     with tarfile.open(snapshot) as source, tarfile.open(fileobj=copy, mode="w") as target:
         for info in source:
+            content = source.extractfile(info) if info.isreg() else None
+            info.name = prefix + info.name
+            if info.islnk():
+                info.linkname = prefix + info.linkname
             info.uid, info.gid = map(int, owner.split(":"))
             info.uname = info.gname = ""
-            target.addfile(info, source.extractfile(info) if info.isreg() else None)
+            target.addfile(info, content)
