@@ -98,6 +98,7 @@ def command(
       distromatrix run --resume latest          go on after a crash
     """
     from distromatrix.execute.executor import Options
+    from distromatrix.execute.sweep import sweep_before
     from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
 
@@ -118,6 +119,7 @@ def command(
         if resume:
             folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
             engine = stack.enter_context(opened_engine(settings))
+            sweep_before(engine, folder)
         else:
             project = open_project(directory, file)
             selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)

@@ -64,3 +64,12 @@ def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
     if failed:
         raise next(iter(failed.values()))
     return tuple(removed)
+
+
+def sweep_before(engine: Engine, folder: RunFolder) -> None:
+    """Remove what earlier starts of a run that is resumed left: we hold its lock, so nobody
+    else uses it. What was kept on purpose stays. Raises InfrastructureError."""
+    ours = [left for left in engine.leftovers() if left.folder == str(folder.path)]
+    for left in sorted(ours, key=lambda left: left.kind != "container"):
+        if left.host == host_name() and not left.kept:
+            engine.remove(left)

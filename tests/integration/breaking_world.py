@@ -1,0 +1,220 @@
+"""A product of its own for each test, on real Alpine, and the command as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distromatrix.engines.docker import DockerEngine
+
+ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
+SHA256 = "d4e6fd67dcf75e40c451560ac7265166c2b72a0f38ddc9aae756a7de3d1efa0c"
+RUNNER = Path(__file__).parents[2] / "runner"
+
+
+@dataclass
+class Project:
+    """A product with a matrix, and what `distromatrix` makes of it."""
+
+    root: Path
+    archives: Path
+    distro: str = field(default_factory=lambda: f"box-{secrets.token_hex(4)}")
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("matrix", "distros"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        (self.root / "hello").write_text("hello\n")
+        self.add_distro(self.distro)
+
+    def add_distro(self, name: str, archive: str = ALPINE, sha256: str = SHA256) -> None:
+        body = {
+            "title": name,
+            "family": "alpine",
+            "package_manager": "apk",
+            "libc": "musl",
+            "image": [{"archive": {"file": archive, "sha256": sha256}}],
+        }
+        (self.root / "distros" / f"{name}.yaml").write_text(yaml.safe_dump(body))
+
+    def suites(self, suites: Mapping[str, Any], **matrix: Any) -> None:
+        """Write the matrix; a suite is its `run`, or all of its keys."""
+        full = {n: s if isinstance(s, dict) else {"run": s} for n, s in suites.items()}
+        body = {
+            "product": ".",
+            "distros": [self.distro],
+            "defaults": {"network": False, "memory": "64M", "timeout": "1m"},
+            "suites": full,
+            **matrix,
+        }
+        (self.root / "matrix/default.yaml").write_text(yaml.safe_dump(body))
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DISTROMATRIX_")}
+        return {
+            **inherited,
+            "PYTHONPATH": str(RUNNER),
+            "DISTROMATRIX_ARCHIVES": str(self.archives),
+            **self.environ,
+        }
+
+    def start(self, *args: str, **how: Any) -> subprocess.Popen[str]:
+        """The command, begun; its output is read by `ended`."""
+        command = [sys.executable, "-m", "distromatrix", args[0], "-C", str(self.root), *args[1:]]
+        pipe = subprocess.PIPE
+        given = {"stdout": pipe, "stderr": pipe, "text": True, "env": self._environ, **how}
+        return subprocess.Popen(command, **given)
+
+    def call(self, *args: str, input: str | None = None, timeout: float = 120.0) -> Ended:
+        """The command, to its end."""
+        process = self.start(*args, stdin=subprocess.PIPE)
+        out, err = process.communicate(input, timeout)
+        return Ended(process.returncode, out, err)
+
+    def results(self, run: str = "latest") -> dict[str, Any]:
+        """Cells of a run by the name of their suite."""
+        text = (self.root / ".distromatrix/runs" / run / "results.json").read_text()
+        return {c["id"].partition("/")[2]: c for c in json.loads(text)["cells"]}
+
+    @property
+    def latest(self) -> Path:
+        return (self.root / ".distromatrix/runs/latest").resolve()
+
+    def log(self, suite: str) -> str:
+        file = self.latest / "cells" / self.distro / suite / "log.txt"
+        return file.read_text(errors="replace")
+
+    def journal(self) -> str:
+        try:
+            return (self.latest / "journal.jsonl").read_text()
+        except FileNotFoundError:
+            return ""
+
+    def left(self) -> list[str]:
+        """Names of what carries this project's labels on the engine."""
+        engine = DockerEngine()
+        try:
+            ours = str(self.root / ".distromatrix")
+            return [one.name for one in engine.leftovers() if one.folder.startswith(ours)]
+        finally:
+            engine.close()
+
+    def clean(self) -> None:
+        """Everything of this project goes from the engine."""
+        engine = DockerEngine()
+        for _ in range(2):
+            for one in engine.leftovers():
+                if one.folder.startswith(str(self.root)):
+                    engine.remove(one)
+        for image in engine.images.list():
+            if self.distro in image.tag:
+                engine.images.remove(image.tag)
+        engine.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+def ended(process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
+    """Wait for a command that was begun."""
+    out, err = process.communicate(timeout=timeout)
+    return Ended(process.returncode, out or "", err or "")
+
+
+def until(what: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until it is true; it must become so."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """kill -9."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+
+
+@dataclass
+class PrivateEngine:
+    """A dockerd of its own, that may be killed, frozen, or run out of disk."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.folder}/d.sock"
+
+
+def private_engine(folder: Path, data_root: Path, driver: str = "vfs") -> Iterator[PrivateEngine]:
+    """Start one, with its state in `folder` (a short path: sockets) and its data in another."""
+    command = [
+        *("dockerd", "-H", f"unix://{folder}/d.sock", "--data-root", str(data_root)),
+        *("--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bridge", "none"),
+        *("--iptables=false", "--ip-masq=false", "--storage-driver", driver),
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    engine = PrivateEngine(folder, process)
+    try:
+        until((folder / "d.sock").exists, 30)
+        environ = {**os.environ, "DOCKER_HOST": engine.host}
+        asked = ["docker", "info"]
+
+        def answers() -> bool:
+            return (
+                subprocess.run(asked, env=environ, capture_output=True, check=False).returncode == 0
+            )
+
+        until(answers, 30)
+        yield engine
+    finally:
+        _end(folder, process)
+
+
+def _end(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """dockerd, its containerd, and its containers' shims with what runs below them."""
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (proc / "cmdline").read_bytes():
+                pid = int(proc.name)
+                children = (proc / "task" / proc.name / "children").read_text().split()
+                for one in (*map(int, children), pid):
+                    os.kill(one, signal.SIGKILL)
+        except OSError:
+            continue
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        if str(folder) in line:
+            subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True)
