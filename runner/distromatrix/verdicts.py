@@ -63,7 +63,8 @@ def cell_verdict(
         failed_in: Phase | None = phase
         reason = f"setup: {reason}"
     else:
-        failed_in, reason = _outcome(reason, names_junit, counts)
+        # A file that cannot be used is there: the fault says all, 'left no file' would be wrong.
+        failed_in, reason = _outcome(reason, names_junit and not collect_fault, counts)
     if collect_fault:  # hostile or unreadable: never green, expected or not
         both = f"{reason}; {collect_fault}" if reason else collect_fault
         return Verdict.FAILED, failed_in or Phase.COLLECT, both

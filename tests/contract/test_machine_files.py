@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 
 import pytest
 
@@ -52,6 +53,28 @@ def test_the_product_is_the_users_own_copy(staging_bench: Bench, user: str) -> N
     two.close()
     stage.close()
     assert staging_bench.leftovers() == ()
+
+
+@pytest.mark.parametrize("user", ["root", "1234:4321"])
+def test_links_of_the_product_stay_as_they_are_wherever_they_lead(
+    staging_bench: Bench, user: str
+) -> None:
+    links = {"up": "../../../../etc/passwd", "root": "/etc", "near": "hello"}
+    with tarfile.open(staging_bench.snapshot, "a") as tar:
+        for name, target in links.items():
+            info = tarfile.TarInfo(f"product/{name}")
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            tar.addfile(info)
+        info = tarfile.TarInfo("product/hard")
+        info.type, info.linkname = tarfile.LNKTYPE, "product/hello"
+        tar.addfile(info)
+    stage = staging_bench.stage()
+    machine = staging_bench.open(stage, user=user)
+    script = "for link in up root near; do readlink $link; done; cat near hard; [ -O hard ]"
+    done, out = said(machine, script, cwd=machine.product)
+    assert (done.status, out) == (0, b"../../../../etc/passwd\n/etc\nhello\nhello\nhello\n")
+    machine.close()
+    stage.close()
 
 
 def test_out_is_writable_and_comes_back_after_a_kill(staging_bench: Bench) -> None:

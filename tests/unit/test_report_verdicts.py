@@ -96,3 +96,8 @@ def test_the_verdict_of_a_cell(
     assert said[:2] == (verdict, phase)
     assert reason in said[2]
     assert bool(said[2]) == (verdict is not P)
+
+
+def test_a_file_that_is_refused_is_not_said_to_be_missing() -> None:
+    said = cell_verdict(status=0, names_junit=True, collect_fault="the JUnit file is cut off")
+    assert said == (F, Phase.COLLECT, "the JUnit file is cut off")
