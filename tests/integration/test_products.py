@@ -8,7 +8,7 @@ from products import Outcome, project, pytest_counts, sdist
 
 pytestmark = pytest.mark.engine
 
-# cachetools 8 writes `type | None` in annotations, which Debian 11's Python 3.9 cannot read.
+# Its tests write `Container[Any] | None` where Python 3.9 of Debian 11 evaluates it.
 REQUIREMENT = "cachetools==8.0.1"
 MATRIX = """
 product: product
