@@ -84,10 +84,16 @@ class Project:
         out, err = process.communicate(input, timeout)
         return Ended(process.returncode, out, err)
 
-    def results(self, run: str = "latest") -> dict[str, Any]:
-        """Cells of a run by the name of their suite."""
-        text = (self.root / ".distromatrix/runs" / run / "results.json").read_text()
-        return {c["id"].partition("/")[2]: c for c in json.loads(text)["cells"]}
+    def every_result(self) -> list[dict[str, Any]]:
+        """Cells of the latest run."""
+        cells: list[dict[str, Any]] = json.loads((self.latest / "results.json").read_text())[
+            "cells"
+        ]
+        return cells
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Cells of the latest run by the name of their suite."""
+        return {c["id"].partition("/")[2]: c for c in self.every_result()}
 
     @property
     def latest(self) -> Path:
