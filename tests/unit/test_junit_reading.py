@@ -34,6 +34,16 @@ def test_pytests_report() -> None:
     assert (error.name, error.status) == ("tests.test_a::test_setup", "error")
 
 
+def test_pytests_collection_failure_says_why() -> None:
+    report = read_cases(
+        b"""<testsuite><testcase classname="" name="tests.test_b"><error
+        message="collection failure">tests/test_b.py:2: in &lt;module&gt;
+    import missing
+E   ModuleNotFoundError: No module named 'missing'</error></testcase></testsuite>"""
+    )
+    assert report.failing[0].message == "ModuleNotFoundError: No module named 'missing'"
+
+
 def test_gtests_ctests_and_nested_suites_with_odd_attributes() -> None:
     report = read_cases(
         b"""<testsuite xmlns="urn:x"><testsuite name="inner">

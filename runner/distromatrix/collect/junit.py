@@ -245,10 +245,19 @@ class _Target:
                 name=one_line(full.replace("\n", " "), _MAX_NAME) or "(no name)",
                 status=self._status,
                 seconds=_seconds(case.get("time", "")),
-                message=self._message.strip() or one_line(text),
+                message=_message(self._message.strip(), text),
                 text=text,
             )
         )
+
+
+def _message(said: str, text: str) -> str:
+    """Why a case failed, in one line. Of a file that it could not import pytest says
+    `collection failure`, and why on a line of the text, marked `E`."""
+    if said == "collection failure":
+        marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
+        return one_line(marked[-1]) if marked else said
+    return said or one_line(text)
 
 
 def _seconds(value: str) -> float:
