@@ -326,11 +326,13 @@ class ImageUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A machine that stays after the run, with the commands that enter and remove it."""
+    """A machine that stays after the run, with the commands that enter and remove it, and
+    where in it the suite left things for us (Machine.out)."""
 
     name: str
     enter: str
     remove: str
+    out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from distromatrix.model import Cell, Kept, Plan, Selection
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
+    from distromatrix.images import Handed
 
 
 @click.command(name="shell")
@@ -36,18 +38,21 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
     the shell ends.
     """
+    from distromatrix.images import handed_over
+
     project = open_project(directory, file)
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = [c for c in plan.cells if c.engine is not None]
     if len(chosen) != 1:
         ids = ", ".join(c.id for c in chosen[:5]) or "none that can run"
         raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engine(project.settings) as engine:
         kept = None if fresh else _kept(project, chosen[0].id, engine)
         if kept:
             click.echo(f"the machine that was kept; to remove it: {kept.remove}", err=True)
-            return _enter(kept, chosen[0], plan, {})
-        return _fresh(project, plan, chosen[0], engine)
+            return _enter(kept, chosen[0], engine, plan, handed.env)
+        return _fresh(project, plan, chosen[0], engine, handed)
 
 
 def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
@@ -63,14 +68,12 @@ def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
     return None
 
 
-def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine) -> int:
+def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine, handed: Handed) -> int:
     from distromatrix.execute.cell import environment, machine_spec
     from distromatrix.execute.snapshot import take
     from distromatrix.execute.sweep import labels_of
-    from distromatrix.images import handed_over
     from distromatrix.runs import RunFolder, remove_folder
 
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with RunFolder.create(project.matrix.root, kind="shells") as folder:
         snapshot = take(plan.product, folder.snapshot)
         labels = labels_of(folder)
@@ -81,7 +84,9 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine) -> int:
         stage = engine.stage(snapshot.path, image=prepared.image.id, labels=labels)
         machine = engine.open(machine_spec(cell, prepared, folder.id, labels), stage)
         try:
-            env = environment(cell, machine, engine.name, handed.env, handed_secrets(plan.pass_env))
+            env = environment(
+                cell, machine.out, engine.name, handed.env, handed_secrets(plan.pass_env)
+            )
             for script in cell.setup:
                 click.echo("--- setup", err=True)
                 ended = machine.run(
@@ -93,7 +98,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine) -> int:
                 )
                 if ended.status != 0:
                     click.echo(f"setup ended with status {ended.status}", err=True)
-            return _enter(machine.keep(), cell, plan, env)
+            return _enter(machine.keep(), cell, engine, plan, handed.env)
         finally:
             for left in engine.leftovers():
                 if left.run == folder.id:
@@ -102,10 +107,12 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine) -> int:
             remove_folder(folder.path)
 
 
-def _enter(kept: Kept, cell: Cell, plan: Plan, env: dict[str, str]) -> int:
+def _enter(kept: Kept, cell: Cell, engine: Engine, plan: Plan, handed: Mapping[str, str]) -> int:
     """Hand the terminal over; the values of variables stay off the command line."""
+    from distromatrix.execute.cell import environment
+
     words = shlex.split(kept.enter)
-    env = env or {**cell.env, **handed_secrets(plan.pass_env)}
+    env = environment(cell, kept.out, engine.name, handed, handed_secrets(plan.pass_env))
     at = words.index("exec") + 1
     flags = [flag for name in env for flag in ("-e", name)]
     if not os.isatty(0):

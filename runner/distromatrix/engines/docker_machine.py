@@ -212,6 +212,7 @@ class DockerMachine:
             name=name,
             enter=f"docker exec -it {where}{name} /bin/sh",
             remove=f"docker rm -f -v {name}",
+            out=self.out,
         )
 
     def close(self) -> None:

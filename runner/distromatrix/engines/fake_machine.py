@@ -195,6 +195,7 @@ class FakeMachine:
             name=name,
             enter=f"cd {self.product or self.root}",
             remove=f"distromatrix clean --all # {name}",
+            out=self.out,
         )
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distromatrix.collect.artifacts import extract
 from distromatrix.collect.junit import CollectError, read_cases
 from distromatrix.collect.log import CellLog, Masker, mask_file
 from distromatrix.engines.base import (
@@ -22,6 +21,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, Event
+from distromatrix.execute.bring_back import bring_back
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
 from distromatrix.model import Case, CaseCounts, Cell, CellResult, Phase, Verdict
@@ -125,13 +125,13 @@ def machine_spec(
 
 def environment(
     cell: Cell,
-    machine: Machine,
+    out: str,
     engine: str,
     handed: Mapping[str, str],
     secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """The variables that the product's commands see: what the host hands over, then the
-    cell's own, then `pass_env`, then ours."""
+    cell's own, then `pass_env`, then ours. `out` is its machine's."""
     return {
         **handed,
         **cell.env,
@@ -139,13 +139,13 @@ def environment(
         "DISTROMATRIX_CELL": cell.id,
         "DISTROMATRIX_DISTRO": cell.distro,
         "DISTROMATRIX_ENGINE": engine,
-        "DISTROMATRIX_JUNIT": f"{machine.out}/junit.xml",
-        "DISTROMATRIX_ARTIFACTS": f"{machine.out}/artifacts",
+        "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
+        "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
     }
 
 
 def _environment(cell: Cell, machine: Machine, around: Surroundings) -> dict[str, str]:
-    return environment(cell, machine, around.engine.name, around.environment, around.secrets)
+    return environment(cell, machine.out, around.engine.name, around.environment, around.secrets)
 
 
 def _test(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
@@ -215,16 +215,13 @@ def _collect(
     cell: Cell, machine: Machine, folder: Path, tried: _Tried, around: Surroundings
 ) -> None:
     """Bring back what the suite left, and read its cases. Nothing of it is trusted."""
-    if tried.phase is not Phase.RUN:
-        return
     around.emit(CellPhase(cell=cell.id, phase=Phase.COLLECT))
+    ended = tried.exit
+    alive = ended is not None and not ended.timed_out and not ended.oom
     junit = folder / "junit.xml"
     try:
-        with suppress(FileNotFoundError):
-            got = extract(machine.get(machine.out), folder)
-            if got.refused:
-                tried.collect_fault = f"artifacts: {got.refused[0]}"
-        if junit.exists():
+        tried.collect_fault = bring_back(machine, folder, alive=alive)
+        if junit.exists() and tried.phase is Phase.RUN:
             mask_file(junit, around.masker)
             report = read_cases(junit, around.masker.mask)
             tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
