@@ -180,6 +180,8 @@ class PrivateEngine:
 def private_engine(folder: Path, data_root: Path, driver: str = "vfs") -> Iterator[PrivateEngine]:
     """Start one, with its state in `folder` (a short path: sockets) and its data in another."""
     command = [
+        # In a network of its own: with --bridge none dockerd removes the docker0 that it finds.
+        *("unshare", "--net"),
         *("dockerd", "-H", f"unix://{folder}/d.sock", "--data-root", str(data_root)),
         *("--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bridge", "none"),
         *("--iptables=false", "--ip-masq=false", "--storage-driver", driver),
