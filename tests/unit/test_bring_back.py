@@ -1,0 +1,89 @@
+"""What a suite leaves comes back whole, by the shell where that does, else as an archive."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.base import Machine, MachineSpec
+from distromatrix.engines.fake import FakeEngine
+from distromatrix.engines.fake_machine import FakeMachine
+from distromatrix.execute.bring_back import SMALL, bring_back
+from distromatrix.execute.snapshot import take
+from distromatrix.model import Product
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    engine = FakeEngine(tmp_path / "engine")
+    empty = io.BytesIO()
+    with tarfile.open(fileobj=empty, mode="w"):
+        pass
+    empty.seek(0)
+    engine.images.load_rootfs(empty, "distromatrix/test:fake", {})
+    (tmp_path / "p").mkdir()
+    snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar")
+    stage = engine.stage(snapshot.path, image="distromatrix/test:fake", labels={})
+    opened = engine.open(MachineSpec(name="distromatrix-x", image="distromatrix/test:fake"), stage)
+    yield opened
+    opened.close()
+    stage.close()
+
+
+@pytest.mark.parametrize(
+    ("left", "files", "archived"),
+    [
+        ("true", {}, False),
+        ("printf '<a>\\n\\377' >junit.xml", {"junit.xml": b"<a>\n\xff"}, False),
+        (": >junit.xml", {"junit.xml": b""}, True),
+        ("echo a >artifacts/b", {"artifacts/b": b"a\n"}, True),
+        (f"head -c {SMALL + 1} /dev/zero >junit.xml", {"junit.xml": bytes(SMALL + 1)}, True),
+        ("mkdir 'junit.xml x'; echo j >junit.xml", {"junit.xml": b"j\n"}, True),
+        ("echo j >junit.xml; mkdir artifacts/.hidden; echo h >artifacts/.hidden/h",
+         {"junit.xml": b"j\n", "artifacts/.hidden/h": b"h\n"}, True),
+    ],
+)  # fmt: skip
+def test_what_is_left_comes_back(
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left: str,
+    files: dict[str, bytes],
+    archived: bool,
+) -> None:
+    asked: list[str] = []
+    get = FakeMachine.get
+
+    def counted(self: FakeMachine, path: str) -> Iterable[bytes]:
+        asked.append(path)
+        return get(self, path)
+
+    monkeypatch.setattr(FakeMachine, "get", counted)
+    machine.run(left, cwd=machine.out)
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    assert bring_back(machine, folder, alive=True) == ""
+    found = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+    assert found == files
+    assert bool(asked) == archived
+
+
+def test_a_report_that_is_a_link_out_is_refused(machine: Machine, tmp_path: Path) -> None:
+    machine.run("ln -s /etc/passwd junit.xml", cwd=machine.out)
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    assert "junit.xml" in bring_back(machine, folder, alive=True)
+    assert not (folder / "junit.xml").exists()
+
+
+def test_a_stopped_machine_is_asked_for_an_archive(machine: Machine, tmp_path: Path) -> None:
+    machine.run("echo j >junit.xml", cwd=machine.out)
+    machine.kill()
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    assert bring_back(machine, folder, alive=False) == ""
+    assert (folder / "junit.xml").read_text() == "j\n"
