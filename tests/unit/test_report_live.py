@@ -115,6 +115,29 @@ def test_the_board_shows_what_runs_its_last_line_and_how_far_all_is(screen: Cons
     assert "debian-11/unit  setup  1 min 02 s  [bold]Collecting\\x1b numpy" in text
 
 
+def test_a_cell_whose_machine_is_only_being_opened_is_not_running_yet(screen: Console) -> None:
+    board = Board(screen)
+    board(started("d/one", "d/two", "d/three"))
+    board(CellStarted(cell="d/one"))
+    board(CellPhase(cell="d/one", phase=Phase.RUN))
+    board(CellStarted(cell="d/two"))
+    assert "1 running  1 starting  1 waiting" in "\n".join(drawn(board, screen))
+
+
+def test_on_a_narrow_screen_names_stay_and_lines_of_output_give_way() -> None:
+    screen = Console(
+        file=io.StringIO(), width=46, height=12, force_terminal=True, color_system=None
+    )
+    board = Board(screen)
+    board(started("debian-testing/core"))
+    board(CellStarted(cell="debian-testing/core"))
+    board(CellPhase(cell="debian-testing/core", phase=Phase.RUN))
+    board(CellOutput(cell="debian-testing/core", line="y" * 500))
+    row = next(line for line in drawn(board, screen) if "debian" in line)
+    assert row.startswith("debian-testing/core  run  ")
+    assert row.endswith("y…")
+
+
 def test_the_board_forgets_what_is_done(screen: Console) -> None:
     board = Board(screen)
     board(started("debian-11/unit", "debian-12/unit"))

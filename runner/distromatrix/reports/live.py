@@ -36,6 +36,7 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 REFRESH = 4  # times a second
 _BLOCK = 40  # lines of output of a failed cell
 _SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one image, in plain output
+_STARTING = "start"  # what stands for a phase until the first one
 _RESERVED = 6  # lines of the screen that the board leaves free
 
 
@@ -218,7 +219,7 @@ class Board:
                     row.line = one_line(text)
             case CellStarted(cell=cell):
                 self._images.pop(cell.partition("/")[0], None)
-                self._cells[cell] = _Row(cell, "start", self._clock())
+                self._cells[cell] = _Row(cell, _STARTING, self._clock())
             case CellPhase(cell=cell, phase=phase) if cell in self._cells:
                 self._cells[cell].phase = str(phase)
             case CellOutput(cell=cell, line=line) if cell in self._cells:
@@ -241,6 +242,7 @@ class Board:
         with self._lock:
             rows = [*self._images.values(), *self._cells.values()]
             cells = len(self._cells)
+            starting = sum(row.phase == _STARTING for row in self._cells.values())
             done, total = self._progress.finished, len(self._progress.todo)
             counts = dict(self._progress.done)
         room = max(self._console.height - _RESERVED, 1)
@@ -249,7 +251,9 @@ class Board:
             for v in Verdict
             if counts.get(v)
         ]
-        tally.append(Text(f"{cells} running", style="cyan"))
+        tally.append(Text(f"{cells - starting} running", style="cyan"))
+        if starting:
+            tally.append(Text(f"{starting} starting"))
         tally.append(Text(f"{max(total - done - cells, 0):,} waiting", style="dim"))
         bar = Table.grid(padding=(0, 2, 0, 0))
         bar.add_row(
@@ -268,11 +272,12 @@ class Board:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table.grid(padding=(0, 2, 0, 0))
+        # Only the last lines give way where the screen is narrow.
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, style="cyan")
         table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, style="dim", overflow="ellipsis")
+        table.add_column(no_wrap=True, style="dim", overflow="ellipsis", ratio=1)
         now = self._clock()
         for row in rows:
             name = shorten(row.name, max(self._console.width // 2, 10))
