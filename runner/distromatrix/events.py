@@ -31,7 +31,7 @@ class RunStarted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
     """An image is being had for a distro: `text` is one line (`pulling …`, `bootstrapping …`,
-    `installing packages`, `ready in 12 s`)."""
+    `installing packages`, `ready in 12 s (base image)`: one that begins with `ready` ends it)."""
 
     distro: str
     text: str

@@ -58,6 +58,12 @@ def test_packages_are_installed_as_root_with_network_in_a_machine_of_the_base(wo
     assert result.used.id == "base-1"
 
 
+def test_progress_ends_with_ready_for_the_board_to_let_go_of_it(world: World) -> None:
+    prepared(world, cell(packages=("git",)))
+    said = list(world.said)
+    assert said[-1].startswith("ready in")
+
+
 def test_the_second_cell_with_the_same_inputs_finds_it_made(world: World) -> None:
     first = prepared(world, cell(packages=("git",)))
     second = prepared(world, cell(id="debian-12/other", packages=("git",)))

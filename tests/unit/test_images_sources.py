@@ -173,6 +173,15 @@ def test_a_connection_that_breaks_is_tried_again(
     assert len(world.engine.images.pulls) == 3
 
 
+def test_a_registry_that_keeps_failing_is_told_with_how_often_it_was_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distromatrix.images.sources.Getter._pause", lambda self, seconds: None)
+    pulling(world, *[PullError("other", "status: 500")] * 3)
+    with pytest.raises(ImageError, match=r"status: 500 \(tried 3 times\)"):
+        world.images().base(distro(HUB))
+
+
 def test_an_unreachable_registry_is_asked_once_for_all_distros(
     world: World, archive: Archive
 ) -> None:

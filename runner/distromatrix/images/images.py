@@ -157,7 +157,7 @@ class Images:
     def _get(self, distro: Distro, source: ImageSource, old: Image | None) -> Image:
         began = time.monotonic()
         image = self._getter.get(distro, source, lambda text: self._say(distro.name, text))
-        self._say(distro.name, f"base image ready in {time.monotonic() - began:.0f} s")
+        self._say(distro.name, f"ready in {time.monotonic() - began:.0f} s (base image)")
         self._forget(old, image)
         return image
 
@@ -246,7 +246,7 @@ class Images:
                 LABEL_USER: user,
             }
             image = self._engine.images.commit(machine, tag, labels)
-        self._say(distro.name, f"prepared in {time.monotonic() - began:.0f} s")
+        self._say(distro.name, f"ready in {time.monotonic() - began:.0f} s (prepared layer)")
         return image
 
     @contextmanager

@@ -120,15 +120,17 @@ class Getter:
         try:
             return attempts(self.store.pull, ref, tag, lambda text: say(f"pulling {ref}: {text}"))
         except PullError as error:
+            times = attempts.statistics.get("attempt_number", 1)
+            tried = f" (tried {times} times)" if times > 1 else ""
             if error.kind == "unreachable":
                 self.unreachable[registry] = str(error)
                 raise OutOfReachError(
-                    f"{error}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
+                    f"{error}{tried}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
                 ) from error
             if error.kind == "rate-limit":
                 advice = "DISTROMATRIX_REGISTRY names a mirror"
                 raise PullError(error.kind, f"{error}: {advice}") from error
-            raise
+            raise PullError(error.kind, f"{error}{tried}") from error
 
     def _pause(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
