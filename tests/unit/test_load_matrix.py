@@ -164,7 +164,7 @@ def test_a_slip_is_told_where_it_is(
     ("line", "message", "hint"),
     [
         ("timeout: 0m", "more than 0", ""),
-        ("timeout: 0", "expected a duration", "`0s`"),
+        ("timeout: 0", "expected a duration", ""),
         ("timeout: 30", "expected a duration", "`30m`"),
         ("timeout: -5m", "expected a duration", ""),
         ("timeout: 99999999999999d", "at most 365d", ""),

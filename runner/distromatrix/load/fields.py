@@ -153,7 +153,8 @@ def parse_duration(value: object) -> float:
     """`30m`, `1h30m`, `90s`, `7d` in seconds. Raises PydanticCustomError (a ValueError)."""
     text = _text(value, "a duration such as `30m` or `1h30m`")
     if not re.fullmatch(DURATION, text):
-        hint = f"write `{text}s` or `{text}m`" if text.isdecimal() and len(text) < 9 else ""
+        number = text.isdecimal() and len(text) < 9 and int(text) > 0
+        hint = f"write `{text}s` or `{text}m`" if number else ""
         raise wrong(f"expected a duration such as `30m` or `1h30m`, got {quoted(text)}", hint)
     parts = re.findall(r"(\d+)([dhms])", text)
     seconds = sum(int(n[:12]) * _UNITS[unit] for n, unit in parts)
