@@ -80,12 +80,24 @@ def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _show_usage(error: click.UsageError) -> None:
+    """One line; but a group without a command shows its help."""
+    where = error.ctx.command_path if error.ctx else "distromatrix"
+    said = error.format_message().rstrip(".")
+    if "\n" not in said:
+        said = f"{where}: {said} (see `{where} --help`)"
+    click.echo(said, err=True)
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """The console script: the one place where errors become exit codes."""
     # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
     signal.signal(signal.SIGTERM, _terminated)
     try:
         code = root.main(args=args, prog_name="distromatrix", standalone_mode=False)
+    except click.UsageError as error:
+        _show_usage(error)
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code

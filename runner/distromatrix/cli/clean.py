@@ -20,7 +20,13 @@ KEEP_RUNS = 20
 )  # fmt: skip
 def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> None:
     """Remove what dead runs left behind: machines, volumes, and all but the newest 20 run
-    folders. A living run's things, and what is not ours, are never touched."""
+    folders. A living run's things, and what is not ours, are never touched.
+
+    \b
+    Examples:
+      distromatrix clean --dry-run
+      distromatrix clean --all
+    """
     from distromatrix.execute.sweep import find_dead, sweep
     from distromatrix.load.settings import load_settings
     from distromatrix.runs import all_runs, is_alive, remove_folder

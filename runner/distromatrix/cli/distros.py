@@ -17,7 +17,13 @@ from distromatrix.cli.project import all_distros, host_facts
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 def command(directory: Path, as_json: bool) -> None:
-    """List the distributions there are: the catalogue's and the project's own."""
+    """List the distributions there are: the catalogue's and the project's own.
+
+    \b
+    Examples:
+      distromatrix distros
+      distromatrix distros --json
+    """
     from distromatrix.load.listing import distros_json
 
     distros = all_distros(directory)
@@ -29,7 +35,7 @@ def command(directory: Path, as_json: bool) -> None:
     titles = max((len(d.title) for d in distros), default=0)
     for d in distros:
         ended = d.eol is not None and d.eol < today
-        life = f"{'END OF LIFE' if ended else 'until'} {d.eol}" if d.eol else "rolling"
+        life = f"{'END OF LIFE' if ended else 'until'} {d.eol}" if d.eol else "no end set"
         seen = f"verified {d.verified}" if d.verified else "not verified"
         sources = ", ".join(s.kind for s in d.image)
         click.echo(

@@ -17,6 +17,11 @@ def command(fix: bool, yes: bool) -> int:
 
     Each thing is shown with the exact command that mends it. Exits 69 when something is
     missing without which no cell can run.
+
+    \b
+    Examples:
+      distromatrix doctor
+      distromatrix doctor --fix --yes
     """
     from rich.console import Console
 

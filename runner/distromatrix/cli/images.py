@@ -24,7 +24,15 @@ from distromatrix.model import Selection
 
 @click.group(name="images")
 def command() -> None:
-    """List, build and prune the images that cells run on."""
+    """List, build and prune the images that cells run on.
+
+    \b
+    Examples:
+      distromatrix images list
+      distromatrix images build 'debian-*'   before going offline
+      distromatrix images build --force      get them anew now
+      distromatrix images prune --older 7d
+    """
 
 
 def _say(event: Event) -> None:
@@ -73,7 +81,10 @@ def build(
     file: Path | None,
     force: bool,
 ) -> None:
-    """Have the images of the selected cells ready, without running anything in them."""
+    """Have the selected cells' images ready.
+
+    Base images and what `packages` and `prepare` add; no suite is run in them.
+    """
     from distromatrix.execute.snapshot import take
     from distromatrix.execute.sweep import labels_of
     from distromatrix.images import handed_over
@@ -103,7 +114,10 @@ def build(
 
 
 @command.command(name="prune")
-@click.option("--older", type=DURATION, default="30d", show_default=True, metavar="T")
+@click.option(
+    "--older", type=DURATION, default="30d", show_default=True, metavar="T",
+    help="What was made longer ago goes (`12h`, `7d`).",
+)  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="All of them, whatever their age.")
 def prune(older: float, everything: bool) -> None:
     """Remove base images and prepared layers that are older than T."""

@@ -18,6 +18,11 @@ def command(run: str | None, directory: Path, file: Path | None, as_json: bool) 
     """Show a run's answer again, made anew from its journal (default: the latest run).
 
     Exits as the run did; writes the run's results.json and junit.xml again if they are not there.
+
+    \b
+    Examples:
+      distromatrix report
+      distromatrix report 20261123-101500-1a2b --json
     """
     from rich.console import Console
 

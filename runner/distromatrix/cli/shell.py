@@ -37,6 +37,11 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
     state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
     the shell ends.
+
+    \b
+    Examples:
+      distromatrix shell debian-12/unit
+      echo 'id; ls' | distromatrix shell --fresh alpine-3.20/unit
     """
     from distromatrix.images import handed_over
 
