@@ -1,0 +1,279 @@
+"""The commands as a user or a program meets them: what they print where, how they end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from distromatrix.cli import COMMANDS, main
+
+MATRIX = """\
+product: .
+distros: [one, two]
+suites:
+  good: {run: echo fine}
+  bad: {run: 'echo broken; test $DISTROMATRIX_DISTRO = one'}
+"""
+DISTRO = """\
+title: A distro
+family: other
+package_manager: none
+libc: glibc
+eol: 2020-01-01
+image: [{pull: docker.io/library/NAME:1}]
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    for folder in ("matrix", "distros"):
+        (root / folder).mkdir(parents=True)
+    (root / "matrix/default.yaml").write_text(MATRIX)
+    for name in ("one", "two"):
+        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def cli(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Cli]:
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    monkeypatch.setenv("COLUMNS", "100")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*args: str) -> Said:
+        monkeypatch.setattr("sys.argv", ["distromatrix", *args])
+        with pytest.raises(SystemExit) as ended:
+            main([*args])
+        out, err = capfd.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+def runs(project: Path) -> list[Path]:
+    return [p for p in (project / ".distromatrix/runs").glob("*") if not p.is_symlink()]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_every_help_shows_examples(cli: Cli, command: list[str]) -> None:
+    said = cli(*command, "--help")
+    assert said.code == 0
+    assert "Examples:\n    distromatrix" in said.out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("ru", "no such command: ru; did you mean `run`?"),
+        ("run --bogus", "--bogus"),
+        ("run -j 0", "neither a number from 1 to 1000 nor `auto`"),
+        ("run --timeout 0", "expected a duration"),
+        ("run --retries 99", "99 is not in the range"),
+        ("run --keep sometimes", "'never', 'failed', 'always'"),
+        ("run --resume latest --failed", "--resume goes on with the stored plan"),
+        ("run --resume nothing", "nothing: no such run"),
+        ("run --failed", "no run here yet"),
+        ("report", "no run here yet"),
+        ("shell", "CELL"),
+        ("shell one", "one cell is wanted, these match: one/good, one/bad"),
+        ("plan -C nowhere", "nowhere: is no folder"),
+        ("plan -m nowhere.yaml", "nowhere.yaml: no such matrix file"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(cli: Cli, project: Path, args: str, words: str) -> None:
+    said = cli(*args.split())
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert words in said.err
+    assert not runs(project)
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "images build"])
+def test_a_wrong_matrix_is_told_with_all_its_faults_before_anything_starts(
+    cli: Cli, project: Path, command: str
+) -> None:
+    (project / "matrix/default.yaml").write_text("product: .\ndistro: []\nsuites: {}\n")
+    said = cli(*command.split())
+    assert (said.code, said.out) == (2, "")
+    faults = said.err.splitlines()
+    assert len(faults) == 3
+    assert all(line.startswith("matrix/default.yaml:") for line in faults)
+    assert not runs(project)
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "images build"])
+def test_a_selector_that_matches_nothing_is_3_and_nothing_starts(
+    cli: Cli, project: Path, command: str
+) -> None:
+    said = cli(*command.split(), "nothing/here")
+    assert (said.code, said.out) == (3, "")
+    assert said.err == "no cell matches nothing/here (`distromatrix plan` lists all)\n"
+    assert not (project / ".distromatrix").exists()
+
+
+def test_the_plan_for_programs_is_json_alone(cli: Cli) -> None:
+    said = cli("plan", "one", "--exclude", "*/bad", "--json")
+    plan = json.loads(said.out)
+    assert list(plan) == ["cells", "excluded"]
+    assert [c["id"] for c in plan["cells"]] == ["one/good"]
+    keys = ["id", "distro", "suite", "variant", "engine", "reason", "verdict"]
+    assert list(plan["cells"][0]) == keys
+    assert {e["id"] for e in plan["excluded"]} == {"one/bad", "two/good", "two/bad"}
+    assert [list(e) for e in plan["excluded"]] == [["id", "reason"]] * 3
+    assert "warning: one is past its end of life (2020-01-01)" in said.err
+
+
+def test_distros_for_programs_have_the_keys_of_their_files(cli: Cli) -> None:
+    listed = {d["name"]: d for d in json.loads(cli("distros", "--json").out)}
+    assert {"one", "two", "debian-12", "alpine-3.20"} <= set(listed)
+    assert listed["one"]["image"][0]["pull"] == "docker.io/library/one:1"
+    assert listed["one"]["eol"] == "2020-01-01"
+    line = next(x for x in cli("distros").out.splitlines() if x.startswith("one "))
+    assert "END OF LIFE 2020-01-01" in line
+
+
+def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
+    assert cli("run", "*/good").code == 0
+    (folder,) = runs(project)
+    assert (project / ".distromatrix/runs/latest").resolve() == folder
+    for name in ("journal.jsonl", "results.json", "junit.xml", "cells/one/good/log.txt"):
+        assert (folder / name).is_file(), name
+    assert (folder / "cells/one/good/log.txt").read_text() == "fine\n"
+    results = json.loads((folder / "results.json").read_text())
+    assert list(results) == ["run", "verdict", "plan", "cells"]
+    assert (results["run"], results["verdict"]) == (folder.name, "passed")
+    keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
+    assert [list(cell) for cell in results["cells"]] == [keys] * 2
+    assert list(results["cells"][0]["image"]) == ["source", "id"]
+
+
+def test_a_failure_is_1_and_told_with_where_and_how_to_run_it_again(cli: Cli) -> None:
+    said = cli("run")
+    assert said.code == 1
+    assert "fails only on two" in said.out
+    assert "again   distromatrix run two/bad" in said.out
+    assert said.out.splitlines()[-2].startswith("failed  4 cells in ")
+
+
+def test_failed_runs_only_what_failed(cli: Cli) -> None:
+    cli("run")
+    said = cli("run", "--failed", "--json")
+    assert said.code == 1
+    assert [c["id"] for c in json.loads(said.out)["cells"]] == ["two/bad"]
+    assert cli("run", "*/good").code == 0
+    said = cli("run", "--failed")
+    assert (said.code, said.err.count("\n")) == (3, 1)
+
+
+def test_a_report_is_made_again_from_the_journal(cli: Cli, project: Path) -> None:
+    first = cli("run")
+    (folder,) = runs(project)
+    stored = json.loads((folder / "results.json").read_text())
+    for name in ("results.json", "junit.xml"):
+        (folder / name).unlink()
+    again = cli("report")
+    assert again.code == 1
+    assert again.out.splitlines()[-1] == first.out.splitlines()[-1]
+    assert "fails only on two" in again.out
+    assert json.loads(cli("report", folder.name, "--json").out) == stored
+    assert (folder / "junit.xml").is_file()
+
+
+def test_results_for_programs_are_json_alone(cli: Cli, project: Path) -> None:
+    said = cli("run", "one", "--json")
+    (folder,) = runs(project)
+    assert json.loads(said.out) == json.loads((folder / "results.json").read_text())
+    assert "warning: one is past" in said.err
+    assert "one/good" in said.err
+
+
+def test_a_need_that_nothing_meets_is_no_success(cli: Cli, project: Path) -> None:
+    matrix = MATRIX + "  kernel: {needs: [kernel-modules], run: 'true'}\n"
+    (project / "matrix/default.yaml").write_text(matrix)
+    said = cli("run", "one/kernel", "one/good")
+    assert said.code == 1
+    assert "kernel-modules, which a container cannot give" in said.out
+    assert cli("run", "one/kernel", "one/good", "--allow-unmet").code == 0
+
+
+def test_a_timeout_on_the_command_line_goes_before_the_suites_own(cli: Cli, project: Path) -> None:
+    matrix = MATRIX + "  hang: {run: 'echo before; sleep 60', timeout: 10m}\n"
+    (project / "matrix/default.yaml").write_text(matrix)
+    said = cli("run", "one/hang", "--timeout", "1s")
+    assert said.code == 1
+    assert "timed out after 1 s" in said.out
+    assert "before" in said.out
+
+
+def test_after_the_first_bad_one_fail_fast_begins_no_more(cli: Cli, project: Path) -> None:
+    matrix = "product: .\ndistros: [one]\nsuites:\n" + "".join(
+        f"  s{n}: {{run: exit 1}}\n" for n in range(20)
+    )
+    (project / "matrix/default.yaml").write_text(matrix)
+    cells = json.loads(cli("run", "--fail-fast", "-j", "1", "--json").out)["cells"]
+    verdicts = [c["verdict"] for c in cells]
+    assert 1 <= verdicts.count("failed") <= 3
+    assert verdicts.count("failed") + verdicts.count("skipped") == 20
+
+
+def test_an_image_that_cannot_be_had_is_69(cli: Cli, project: Path) -> None:
+    distro = DISTRO.replace(
+        "pull: docker.io/library/NAME:1", f"archive: {{file: a, sha256: {64 * '0'}}}"
+    )
+    (project / "distros/one.yaml").write_text(distro)
+    said = cli("run", "one/good", "--retries", "0")
+    assert said.code == 69
+    assert "archive a: not found in" in said.out
+
+
+def test_images_are_built_listed_and_pruned(cli: Cli) -> None:
+    assert cli("images", "build", "one/good").out.startswith(
+        "one/good: distromatrix/base:one-pull-"
+    )
+    (row,) = json.loads(cli("images", "list", "--json").out)
+    assert (row["kind"], row["distro"], row["source"]) == ("base", "one", "pull")
+    assert cli("images", "prune", "--older", "7d").out == ""
+    assert cli("images", "prune", "--all").out == f"removed base {row['tag']}\n"
+    assert json.loads(cli("images", "list", "--json").out) == []
+
+
+def test_clean_says_what_it_would_remove_and_removes_it(cli: Cli, project: Path) -> None:
+    cli("run", "one/good")
+    (folder,) = runs(project)
+    assert cli("clean").out == ""  # the newest runs stay
+    assert f"would remove folder {folder}" in cli("clean", "--all", "--dry-run").out
+    assert folder.exists()
+    assert f"removed folder {folder}" in cli("clean", "--all").out
+    assert not runs(project)
+    assert json.loads(cli("images", "list", "--json").out) == []
+
+
+@pytest.mark.parametrize("name", ["matrix", "distro", "settings"])
+def test_schemas_are_printed(cli: Cli, name: str) -> None:
+    schema = json.loads(cli("schema", name).out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["properties"]
