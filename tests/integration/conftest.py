@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from breaking_world import ALPINE, Project
+from breaking_world import ALPINE, Project, unobtainable
 
 
 def archives() -> Path:
     """The folder with the Alpine root filesystem; without it there is nothing to run in."""
     beside = Path(__file__).parents[3] / "shared/images"
     named = os.environ.get("DISTROMATRIX_ARCHIVES") or str(beside)
-    for folder in named.split(":"):
-        if (Path(folder) / ALPINE).is_file():
-            return Path(folder)
-    if os.environ.get("DISTROMATRIX_REQUIRE_ENGINE"):
-        pytest.fail(f"DISTROMATRIX_REQUIRE_ENGINE is set, and {ALPINE} is in none of {named}")
-    pytest.skip(f"NO ENGINE TESTED: {ALPINE} is in none of {named}")
+    found = [Path(f) for f in named.split(":") if (Path(f) / ALPINE).is_file()]
+    if not found:
+        unobtainable(f"{ALPINE} is in none of {named}")
+    return found[0]
 
 
 @pytest.fixture

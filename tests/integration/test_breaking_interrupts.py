@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from breaking_world import Project, ended, killed, until
+from breaking_world import Project, ended, killed, unobtainable, until
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.runs import host_name
@@ -68,6 +70,34 @@ def test_a_signal_while_the_product_is_staged_leaves_nothing(project: Project) -
     process.send_signal(signal.SIGTERM)
     assert ended(process).code == 143
     assert project.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_while_an_image_is_bootstrapped_ends_its_tool(
+    project: Project, number: signal.Signals
+) -> None:
+    if shutil.which("mmdebstrap") is None:
+        unobtainable("mmdebstrap is not installed")
+    cache = project.root.parent / "cache"
+    project.environ["XDG_CACHE_HOME"] = str(cache)
+    source = {"bootstrap": {"tool": "mmdebstrap", "suite": "bookworm"}}
+    project.add_distro(project.distro, family="debian", package_manager="apt", image=[source])
+    process = project.start("run")
+    until(lambda: list(cache.glob("distromatrix/bootstrap/*/*/usr")), 100)
+    assert processes(str(cache))
+    process.send_signal(number)
+    assert ended(process, 15).code == (143 if number == signal.SIGTERM else -9)
+    until(lambda: not processes(str(cache)), 15)
+    assert str(cache) not in Path("/proc/mounts").read_text()
+    if number == signal.SIGTERM:
+        assert list(cache.glob("distromatrix/bootstrap/*")) == []
+    assert project.left() == []
+
+
+def processes(mark: str) -> list[str]:
+    """Command lines that name it."""
+    shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True)
+    return [line for line in shown.stdout.splitlines() if mark in line]
 
 
 def test_after_kill_9_nothing_is_lost_and_only_the_rest_is_run(project: Project) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Event
 
@@ -79,8 +80,7 @@ def _run(
         # The tree it builds, too, goes where there is room, and is found there if we are
         # killed. Without root another user id builds it, to whom our folder is closed.
         env["TMPDIR"] = str(folder)
-    if sys.platform == "linux" and shutil.which("setpriv"):
-        command = ("setpriv", "--pdeathsig", "TERM", *command)  # it ends with us, however we end
+    command = (*_bound_to_us(), *command)
     process = subprocess.Popen(
         command,
         env=env,
@@ -97,6 +97,23 @@ def _run(
         return None
     finally:
         _end(process)
+
+
+@cache
+def _bound_to_us() -> tuple[str, ...]:
+    """What makes a command end with us, however we end, and take its mounts along: root can
+    give it namespaces of its own, which go with their first process. (SIGTERM alone is
+    something that mmdebstrap forgets while it waits for apt.)"""
+    if sys.platform != "linux" or not shutil.which("setpriv"):
+        return ()
+    alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL")
+    if os.geteuid() == 0 and shutil.which("unshare"):
+        trial = subprocess.run(
+            (*alone, "true"), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if trial.returncode == 0:
+            return ("setpriv", "--pdeathsig", "KILL", *alone)
+    return ("setpriv", "--pdeathsig", "TERM")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
