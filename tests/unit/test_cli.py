@@ -250,6 +250,19 @@ def test_an_image_that_cannot_be_had_is_69(cli: Cli, project: Path) -> None:
     assert "archive a: not found in" in said.out
 
 
+@pytest.mark.parametrize("command", ["run", "shell one/good", "images list", "clean"])
+def test_without_an_engine_it_is_69_with_doctors_advice(
+    cli: Cli, project: Path, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake/faults.json").write_text('{"unavailable": true}')
+    said = cli(*command.split())
+    assert (said.code, said.out, said.err.count("\n")) == (69, "", 1)
+    assert "`distromatrix doctor` says more, `doctor --fix` may mend it" in said.err
+    assert not (project / ".distromatrix").exists()
+    assert cli("plan").code == 0
+
+
 def test_images_are_built_listed_and_pruned(cli: Cli) -> None:
     assert cli("images", "build", "one/good").out.startswith(
         "one/good: distromatrix/base:one-pull-"

@@ -127,8 +127,10 @@ def opened_engine(settings: Settings) -> Iterator[Engine]:
         engine = open_engine("fake" if os.environ.get("DISTROMATRIX_FAKE") else settings.engine)
         engine.facts()
     except EngineUnavailableError as error:
-        advice = "see what is missing with `distromatrix doctor`, mend it with `doctor --fix`"
-        raise EngineUnavailableError(f"{error}\n{advice}") from error
+        text = str(error)
+        if "distromatrix doctor" not in text:
+            text += "; `distromatrix doctor` says more"
+        raise EngineUnavailableError(f"{text}, `doctor --fix` may mend it") from error
     try:
         yield engine
     finally:
