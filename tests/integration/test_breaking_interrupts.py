@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from breaking_world import Project, ended, killed, unobtainable, until
+from breaking_world import Project, ended, killed, until
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.runs import host_name
+from given import unobtainable
 
 pytestmark = pytest.mark.engine
 

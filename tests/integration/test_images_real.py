@@ -13,13 +13,13 @@ from uuid import uuid4
 import pytest
 from images_world import World, catalogued, told
 
-from conftest import alpine_archive, unobtainable
 from distromatrix.engines import open_engine
 from distromatrix.errors import ImageError
 from distromatrix.events import ImageProgress
 from distromatrix.images import handed_over
 from distromatrix.load.settings import Settings, load_settings
 from distromatrix.model import Distro, Prepare, Pull
+from given import alpine_archive, unobtainable
 
 pytestmark = pytest.mark.engine
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from images_world import World, alpine_with_repository, catalogued, rebuilt, told
 
-from conftest import alpine_archive, unobtainable
 from distromatrix.engines import open_engine
 from distromatrix.errors import ImageError
 from distromatrix.images.packages import MANAGERS
 from distromatrix.load.settings import load_settings
 from distromatrix.model import Distro
+from given import alpine_archive, unobtainable
 
 pytestmark = pytest.mark.engine
 

@@ -1,0 +1,77 @@
+"""What the tests need to be given: an engine, and a real Alpine; or the words for its absence."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from distromatrix.engines.docker import DockerEngine
+from distromatrix.errors import InfrastructureError
+
+ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
+ROOT = Path(__file__).parent.parent
+
+
+def unobtainable(reason: str) -> NoReturn:
+    """A test that needs something must not pass as skipped where it was promised."""
+    if os.environ.get("DISTROMATRIX_REQUIRE_ENGINE"):
+        pytest.fail(f"DISTROMATRIX_REQUIRE_ENGINE is set, and {reason}", pytrace=False)
+    pytest.skip(f"NOT TESTED: {reason}")
+
+
+@functools.cache
+def no_engine() -> str:
+    """Why no engine answers, or ''."""
+    engine = DockerEngine()
+    try:
+        engine.facts()
+    except InfrastructureError as error:
+        return str(error)
+    finally:
+        engine.close()
+    return ""
+
+
+@functools.cache
+def alpine_archive() -> Path | None:
+    """The Alpine root filesystem, from $DISTROMATRIX_ARCHIVES or beside the checkout."""
+    named = os.environ.get("DISTROMATRIX_ARCHIVES") or str(ROOT.parent / "shared/images")
+    files = (Path(folder) / ALPINE for folder in named.split(":"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def alpine_or_pulled() -> Path:
+    """That archive, or where there is none, one made from the registry's image."""
+    return alpine_archive() or _exported()
+
+
+@functools.cache
+def _exported() -> Path:
+    from filelock import FileLock
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("distromatrix") / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / "alpine-3.20.tar"
+    with FileLock(folder / "lock"):
+        if not made.exists():
+            engine = DockerEngine()
+            try:
+                tag = "distromatrix/test-alpine:exported"
+                image = engine.images.pull("docker.io/library/alpine:3.20", tag, lambda _: None)
+                with engine._api.calling("export Alpine") as client:
+                    container = client.create_container(image.id)["Id"]
+                    part = made.with_suffix(".part")
+                    with part.open("wb") as out:
+                        out.writelines(client.export(container))
+                    client.remove_container(container)
+                part.replace(made)
+            except InfrastructureError as error:
+                unobtainable(f"there is no Alpine: {error}")
+            finally:
+                engine.close()
+    return made
