@@ -203,6 +203,14 @@ def test_a_report_is_made_again_from_the_journal(cli: Cli, project: Path) -> Non
     assert (folder / "junit.xml").is_file()
 
 
+def test_a_matrix_outside_its_folder_has_its_runs_found_again(cli: Cli, project: Path) -> None:
+    (project / "matrix/default.yaml").rename(project / "other.yaml")
+    first = cli("run", "-m", "other.yaml", "*/good")
+    again = cli("report", "-m", "other.yaml")
+    assert (first.code, again.code) == (0, 0)
+    assert again.out.splitlines()[-1] == first.out.splitlines()[-1]
+
+
 def test_results_for_programs_are_json_alone(cli: Cli, project: Path) -> None:
     said = cli("run", "one", "--json")
     (folder,) = runs(project)

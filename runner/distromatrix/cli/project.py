@@ -95,8 +95,9 @@ def open_project(directory: Path, file: Path | None) -> Project:
 
 def find_root(directory: Path, file: Path | None) -> Path:
     """The project's root, without reading its matrix (for `report`, `clean`)."""
-    path = directory / file if file is not None else directory / "matrix" / "default.yaml"
-    return path.resolve().parent.parent
+    from distromatrix.load import project_root
+
+    return project_root(directory / (file or Path("matrix", "default.yaml")))
 
 
 def cache_folder() -> Path:
