@@ -88,13 +88,15 @@ def test_an_image_that_fails_is_the_error_of_all_cells_that_need_it(world: World
         found = by_id(result)[name]
         assert (found.verdict, found.phase) == (Verdict.ERROR, Phase.PACKAGES)
         assert (found.reason, found.tail) == ("no package x", ("E: x", "E: y"))
+        assert (world.run / f"cells/{name}/log.txt").read_text() == "E: x\nE: y\n"
     assert by_id(result)["b/one"].verdict is Verdict.PASSED
     assert len([i for i in world.images.asked if i.startswith("a/")]) == 1
 
 
-def test_a_transient_image_fault_is_tried_again(world: World) -> None:
+def test_a_transient_image_fault_is_tried_again_and_said(world: World) -> None:
     world.images.faults["a"] = ImageError("mirror down", transient=True)
-    world.execute(cell("a/one"), retries=2)
+    result = world.execute(cell("a/one"), retries=2)
+    assert by_id(result)["a/one"].attempts == 3
     assert world.images.asked == ["a/one"] * 3
 
 
@@ -239,6 +241,19 @@ def test_an_interruption_ends_what_runs_and_keeps_what_is_done(world: World) -> 
     assert world.left() == []
 
 
+def test_a_result_that_had_come_before_the_interruption_counts(world: World) -> None:
+    def on_event(event: Event, running: Executor) -> None:
+        if isinstance(event, CellFinished) and not running._state.interrupted:
+            deadline = time.monotonic() + 10
+            while running._messages.empty() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            running.interrupt("SIGINT")
+
+    world.on_event = on_event
+    result = world.execute(cell("a/one"), cell("a/two"), jobs=2)
+    assert [r.verdict for r in result.cells] == [Verdict.PASSED] * 2
+
+
 def test_a_machine_that_was_being_opened_at_an_interruption_is_closed(world: World) -> None:
     world.faults(open_seconds=0.4)
     world.on_event = lambda event, running: (
@@ -259,7 +274,9 @@ def test_a_cell_that_waits_is_not_begun_after_an_interruption(world: World) -> N
     assert world.left() == []
 
 
-def test_a_stage_that_was_being_made_at_an_interruption_is_removed(world: World) -> None:
+def test_a_stage_that_was_being_made_at_an_interruption_is_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = world.engine.stage
 
     def stage(*args, **kwargs):  # type: ignore[no-untyped-def]
@@ -268,6 +285,7 @@ def test_a_stage_that_was_being_made_at_an_interruption_is_removed(world: World)
         return first(*args, **kwargs)
 
     world.engine.stage = stage  # type: ignore[method-assign]
+    monkeypatch.setattr(executor, "SETTLE_WITHIN", 0.05)
     world.execute(cell("a/one"))
     assert world.left() == []
 

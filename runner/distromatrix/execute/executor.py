@@ -9,35 +9,31 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
 from distromatrix.collect.log import Masker
-from distromatrix.collect.text import printable
-from distromatrix.engines.base import Engine, Machine, Stage
+from distromatrix.engines.base import Machine, Stage
 from distromatrix.errors import (
-    CannotStartError,
     DistromatrixError,
     EngineUnavailableError,
-    ImageError,
     InfrastructureError,
 )
-from distromatrix.events import CellFinished, CellStarted, Event, RunFinished, RunStarted, Warned
-from distromatrix.execute.cell import TAIL_LINES, Surroundings, run_cell
+from distromatrix.events import CellFinished, CellStarted, RunFinished, RunStarted, Warned
+from distromatrix.execute.cell import Surroundings, run_cell
+from distromatrix.execute.faults import error_result
 from distromatrix.execute.interrupts import interrupts
+from distromatrix.execute.job import Job
 from distromatrix.execute.pulse import Pulse
 from distromatrix.execute.slots import Cancelled, Slots
-from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers
-from distromatrix.images import Handed, Images, Prepared, layer_inputs
-from distromatrix.model import Cell, CellResult, Phase, Plan, RunResult, Verdict
-from distromatrix.runs import RunFolder
+from distromatrix.images import Prepared, layer_inputs
+from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.verdicts import run_verdict
 
 IMAGE_WORKERS = 2
@@ -48,23 +44,9 @@ SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below t
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
-TAIL_BYTES = 64 * 1024
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to carry out a plan. `jobs` None: as many as the engine's cpus carry."""
-
-    jobs: int | None = None
-    fail_fast: bool = False
-    retries: int = 1
-    keep: str = "never"  # never | failed | always
-    allow_unmet: bool = False
-    command: str = ""
-    done: tuple[CellResult, ...] = ()  # of the run that is resumed
 
 
 @dataclass(slots=True)
@@ -75,23 +57,6 @@ class _State:
     open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
     interrupted: str = ""
     stopping: str = ""  # why no more cells are begun
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A plan with all that it takes to carry it out. `labels` go on everything made on the
-    engine; `secrets` are the `pass_env` values."""
-
-    plan: Plan
-    engine: Engine
-    images: Images
-    handed: Handed
-    snapshot: Snapshot
-    folder: RunFolder
-    labels: Mapping[str, str]
-    secrets: Mapping[str, str]
-    emit: Callable[[Event], None]
-    options: Options
 
 
 def execute(job: Job) -> RunResult:
@@ -283,15 +248,21 @@ class Executor:
     def _have_image(self, cells: tuple[Cell, ...]) -> None:
         first = cells[0]
         distro = self._plan.distro(first.distro)
-        try:
-            prepared = self._retried(
-                lambda _: self._images.prepared(
-                    distro, first, self._job.snapshot.matching, self._job.handed
-                )
+        attempts = 0
+
+        def attempt(number: int) -> Prepared:
+            nonlocal attempts
+            attempts = number
+            return self._images.prepared(
+                distro, first, self._job.snapshot.matching, self._job.handed
             )
+
+        try:
+            prepared = self._retried(attempt)
         except (Cancelled, DistromatrixError, OSError) as error:
+            begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
             for cell in cells:
-                self._report_fault(cell, error, 0)
+                self._report_fault(cell, error, begun)
             return
         for cell in cells:
             self._cell_workers.submit(partial(self._have_result, cell, prepared))
@@ -426,24 +397,7 @@ class Executor:
         )
 
     def _error(self, cell: Cell, error: Exception, attempts: int) -> CellResult:
-        masker = self._around.masker
-        log = self._folder.path / "cells" / cell.id / "log.txt"
-        if isinstance(error, ImageError):
-            phase = Phase(error.phase)
-            tail = printable(masker.mask(error.log)).splitlines()
-        else:
-            began = log.exists() and not isinstance(error, CannotStartError)
-            phase = Phase.RUN if began else Phase.IMAGE
-            tail = _last_lines(log)
-        return CellResult(
-            id=cell.id,
-            verdict=Verdict.ERROR,
-            phase=phase,
-            engine=cell.engine,
-            reason=masker.mask(str(error)),
-            tail=tuple(tail[-TAIL_LINES:]),
-            attempts=max(1, attempts),
-        )
+        return error_result(cell, error, attempts, self._folder, self._around.masker)
 
 
 def _behind(work: Callable[[], object]) -> Thread:
@@ -456,14 +410,6 @@ def _behind(work: Callable[[], object]) -> Thread:
     thread = Thread(target=quietly, daemon=True)
     thread.start()
     return thread
-
-
-def _last_lines(log: Path) -> list[str]:
-    """Of a log that is masked already."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        return printable(file.read()).splitlines()
-    return []
 
 
 def _by_image(cells: tuple[Cell, ...]) -> tuple[tuple[Cell, ...], ...]:
