@@ -271,6 +271,35 @@ def test_without_an_engine_it_is_69_with_doctors_advice(
     assert cli("plan").code == 0
 
 
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [
+        ("true", "names $DISTROMATRIX_JUNIT but left no file"),
+        ("echo '<testsuite/>'", "holds no case"),
+        ("echo '<testsuite><testcase '", "the JUnit file is cut off"),
+        ("echo '<!DOCTYPE a [<!ENTITY b \"c\">]><testsuite/>'", "declares a DTD or entities"),
+    ],
+)
+def test_a_suite_that_breaks_its_promise_of_a_report_is_no_success(
+    cli: Cli, project: Path, left: str, reason: str
+) -> None:
+    into = "" if left == "true" else ' > "$DISTROMATRIX_JUNIT"'
+    run = json.dumps(f"{left}{into} # $DISTROMATRIX_JUNIT")
+    matrix = f"product: .\ndistros: [one]\nsuites:\n  unit: {{run: {run}}}\n"
+    (project / "matrix/default.yaml").write_text(matrix)
+    said = cli("run")
+    assert said.code == 1
+    assert reason in said.out
+    assert ("left no file" in said.out) == (left == "true")
+
+
+def test_what_the_file_system_refuses_is_one_line_and_69(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "CACHE").write_text("in the way")
+    said = cli("images", "list")
+    assert (said.code, said.out, said.err.count("\n")) == (69, "", 1)
+    assert str(tmp_path / "CACHE") in said.err
+
+
 def test_images_are_built_listed_and_pruned(cli: Cli) -> None:
     assert cli("images", "build", "one/good").out.startswith(
         "one/good: distromatrix/base:one-pull-"
