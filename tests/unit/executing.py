@@ -16,7 +16,8 @@ from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_state import Faults
 from distromatrix.errors import DistromatrixError
 from distromatrix.events import CellFinished, Event
-from distromatrix.execute.executor import Executor, Job, Options
+from distromatrix.execute.executor import Executor
+from distromatrix.execute.job import Job, Options
 from distromatrix.execute.snapshot import take
 from distromatrix.execute.sweep import labels_of
 from distromatrix.images import Handed, Images, Prepared

@@ -32,7 +32,7 @@ from distromatrix.model import Plan, RunResult, Selection, Verdict
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
-    from distromatrix.execute.executor import Options
+    from distromatrix.execute.job import Options
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.load.settings import Settings
     from distromatrix.runs import RunFolder
@@ -97,7 +97,7 @@ def command(
       distromatrix run --failed --keep failed   again what failed, and keep it to look at
       distromatrix run --resume latest          go on after a crash
     """
-    from distromatrix.execute.executor import Options
+    from distromatrix.execute.job import Options
     from distromatrix.execute.sweep import sweep_before
     from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
@@ -175,7 +175,8 @@ def _carry_out(
     """The run itself, from the plan to its reports."""
     from rich.console import Console
 
-    from distromatrix.execute.executor import Job, execute
+    from distromatrix.execute.executor import execute
+    from distromatrix.execute.job import Job
     from distromatrix.execute.sweep import labels_of, sweep
     from distromatrix.images import handed_over
     from distromatrix.journal import Journal

@@ -1,0 +1,52 @@
+"""What is said of a cell that the infrastructure broke."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from distromatrix.collect.log import Masker
+from distromatrix.collect.text import printable
+from distromatrix.errors import CannotStartError, ImageError
+from distromatrix.execute.cell import TAIL_LINES
+from distromatrix.model import Cell, CellResult, Phase, Verdict
+from distromatrix.runs import RunFolder
+
+TAIL_BYTES = 64 * 1024
+
+
+def error_result(
+    cell: Cell, error: Exception, attempts: int, folder: RunFolder, masker: Masker
+) -> CellResult:
+    """The result of a cell that `error` ended at its attempt `attempts` (0: before the first).
+    What a failed image build printed becomes the cell's log."""
+    log = folder.path / "cells" / cell.id / "log.txt"
+    if isinstance(error, ImageError):
+        phase = Phase(error.phase)
+        said = masker.mask(error.log)
+        tail = printable(said).splitlines()
+        if said:
+            with suppress(OSError):  # the tail is in the journal in any case
+                folder.cell(cell.id)
+                log.write_text(said, encoding="utf-8", errors="replace")
+    else:
+        began = log.exists() and not isinstance(error, CannotStartError)
+        phase = Phase.RUN if began else Phase.IMAGE
+        tail = _last_lines(log)
+    return CellResult(
+        id=cell.id,
+        verdict=Verdict.ERROR,
+        phase=phase,
+        engine=cell.engine,
+        reason=masker.mask(str(error)),
+        tail=tuple(tail[-TAIL_LINES:]),
+        attempts=max(1, attempts),
+    )
+
+
+def _last_lines(log: Path) -> list[str]:
+    """Of a log that is masked already."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return printable(file.read()).splitlines()
+    return []

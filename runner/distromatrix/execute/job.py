@@ -1,0 +1,43 @@
+"""What it takes to carry out a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from distromatrix.engines.base import Engine
+from distromatrix.events import Event
+from distromatrix.execute.snapshot import Snapshot
+from distromatrix.images import Handed, Images
+from distromatrix.model import CellResult, Plan
+from distromatrix.runs import RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to carry out a plan. `jobs` None: as many as the engine's cpus carry."""
+
+    jobs: int | None = None
+    fail_fast: bool = False
+    retries: int = 1
+    keep: str = "never"  # never | failed | always
+    allow_unmet: bool = False
+    command: str = ""
+    done: tuple[CellResult, ...] = ()  # of the run that is resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A plan with all that it takes to carry it out. `labels` go on everything made on the
+    engine; `secrets` are the `pass_env` values."""
+
+    plan: Plan
+    engine: Engine
+    images: Images
+    handed: Handed
+    snapshot: Snapshot
+    folder: RunFolder
+    labels: Mapping[str, str]
+    secrets: Mapping[str, str]
+    emit: Callable[[Event], None]
+    options: Options
