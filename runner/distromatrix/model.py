@@ -201,7 +201,7 @@ class Matrix:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """What the plan must know of this host; plain data, gathered before. `today` decides
-    which rules have lapsed. `meets` are the needs that the host's GPU and devices can meet."""
+    which rules have lapsed."""
 
     arch: str
     cpus: int
