@@ -17,7 +17,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -61,9 +60,9 @@ def sdist_product(folder: Path, requirement: str) -> None:
     with tempfile.TemporaryDirectory() as downloads:
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
         subprocess.run([*pip, "-d", downloads, requirement], check=True)
-        with tarfile.open(next(Path(downloads).glob("*.tar.gz"))) as tar:
-            tar.extractall(folder.parent, filter="data")
-            top = tar.getnames()[0].split("/")[0]
+        archive = next(Path(downloads).glob("*.tar.gz"))
+        subprocess.run(["tar", "-xzf", str(archive), "-C", str(folder.parent)], check=True)
+        top = archive.name.removesuffix(".tar.gz")
     (folder.parent / top).rename(folder)
     (folder / "matrix").mkdir()
     (folder / "matrix/default.yaml").write_text(
