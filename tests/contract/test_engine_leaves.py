@@ -76,6 +76,7 @@ def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_ou
     kept = machine.keep()
     assert machine.keep() == kept
     assert kept.name in kept.remove
+    assert kept.out == machine.out != ""
     machine.close()
     other.close()
     stage.close()
