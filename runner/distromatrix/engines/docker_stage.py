@@ -56,7 +56,6 @@ class DockerStage:
         self._api = api
         self._limits = limits
         self._snapshot = _Snapshot(snapshot)
-        self._forced = forced
         self._proven = forced is not None
         self._trial = threading.Lock()
         self._strategy: Strategy = forced or "overlay"
