@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -169,6 +170,18 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
     keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_under_sudo_all_of_it_belongs_to_the_caller(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setenv("SUDO_GID", "2345")
+    assert cli("run", "*/good").code == 0
+    ours = project / ".distromatrix"
+    owners = {(p.lstat().st_uid, p.lstat().st_gid) for p in (ours, *ours.rglob("*"))}
+    assert owners == {(1234, 2345)}
 
 
 def test_a_failure_is_1_and_told_with_where_and_how_to_run_it_again(cli: Cli) -> None:
