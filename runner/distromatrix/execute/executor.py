@@ -183,7 +183,8 @@ class Executor:
         self._state.interrupted = signal
         self._state.stopping = "interrupted"
         self._slots.cancel()
-        self._post(lambda: None)
+        told = Warned(text=f"{signal}: ending the machines (once more: leave at once)")
+        self._post(partial(self._emit, told))  # not here: whom it interrupts may hold a lock
 
     def _end(self) -> None:
         """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
