@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import yaml
 
 from distromatrix.engines.docker import DockerEngine
+from distromatrix.errors import InfrastructureError
 from given import alpine_or_pulled
 
 RUNNER = Path(__file__).parents[2] / "runner"
@@ -132,10 +134,11 @@ class Project:
     def clean(self) -> None:
         """Everything of this project goes from the engine."""
         engine = DockerEngine()
-        for _ in range(2):
+        for _ in range(3):  # a volume in use goes after its machine
             for one in engine.leftovers():
                 if one.folder.startswith(str(self.root)):
-                    engine.remove(one)
+                    with suppress(InfrastructureError):
+                        engine.remove(one)
         for image in engine.images.list():
             if self.distro in image.tag:
                 engine.images.remove(image.tag)
