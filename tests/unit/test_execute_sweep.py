@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_what_cannot_be_removed_keeps_nothing_else_and_is_told(tmp_path: Path) -
     with pytest.raises(InfrastructureError, match="a is stuck"):
         sweep(shelf.engine)
     assert shelf.names == {"a"}
+
+
+def test_a_volume_that_somebody_elses_removal_still_holds_is_tried_again(tmp_path: Path) -> None:
+    shelf = Shelf(thing("volume", tmp_path, "volume"), stuck=("volume",))
+    threading.Timer(0.1, lambda: setattr(shelf, "stuck", ())).start()
+    assert [left.name for left in sweep(shelf.engine)] == ["volume"]
 
 
 def test_a_resumed_run_removes_what_its_earlier_start_left(tmp_path: Path) -> None:

@@ -47,23 +47,27 @@ def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]
 def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
     """Remove what `find_dead` finds; returns what was removed. Raises InfrastructureError
     for the first thing that could not be, after the others."""
-    removed: list[Leftover] = []
-    failed: dict[str, InfrastructureError] = {}
-    # Twice: a volume that only kept machines stood on is free once they are gone.
-    for _ in range(2):
-        for left in find_dead(engine, kept_too=kept_too):
-            if left.name in failed:
-                continue
+    removed: dict[str, Leftover] = {}
+    # Several times: a volume is free once the machines that stand on it are gone, and those
+    # may be just now removed by somebody else.
+    for pause in (0.0, 0.2, 1.0, 0.0):
+        failed: InfrastructureError | None = None
+        dead = find_dead(engine, kept_too=kept_too)
+        for left in dead:
             try:
                 engine.remove(left)
-                removed.append(left)
+                removed[left.name] = left
             except EngineUnavailableError:
                 raise
             except InfrastructureError as error:
-                failed[left.name] = error
+                failed = failed or error
+        if not dead:
+            break
+        if failed:
+            time.sleep(pause)
     if failed:
-        raise next(iter(failed.values()))
-    return tuple(removed)
+        raise failed
+    return tuple(removed.values())
 
 
 def sweep_before(engine: Engine, folder: RunFolder) -> None:
