@@ -139,7 +139,7 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
 
     latest = find_run(project.matrix.root, None)
     ids = {r.id for r in read_run(latest).cells if r.verdict in BAD}
-    plan = restricted(plan, ids, f"passed in run {latest.name}")
+    plan = restricted(plan, ids, f"did not fail in run {latest.name}")
     if not plan.cells:
         raise NothingSelectedError(f"--failed: nothing of this failed in run {latest.name}")
     return plan

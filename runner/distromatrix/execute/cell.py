@@ -91,7 +91,8 @@ def run_cell(
         if fault := disk_fault(error, folder):
             raise fault from error
         raise
-    return replace(result, seconds=round(time.monotonic() - began, 3))
+    seconds = round(time.monotonic() - began, 3)
+    return replace(result, seconds=seconds, engine=around.engine.name)
 
 
 @contextmanager
