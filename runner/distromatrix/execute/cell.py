@@ -76,8 +76,9 @@ def run_cell(
     try:
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
+            around.slots.turn() as turn,
             _machine(cell, prepared, stage, around, attempt) as machine,
-            around.slots.hold(cell),
+            turn.hold(cell),
         ):
             began = time.monotonic()
             _test(cell, machine, log, tried, around)

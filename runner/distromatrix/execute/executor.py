@@ -90,9 +90,8 @@ class Executor:
         todo = self._todo()
         self._slots = Slots(job.options.jobs, facts.cpus, facts.memory)
         self._at_once = self._slots.most_of(todo)
-        ahead = max(1, self._at_once // 2)  # opened while all places are taken
         self._image_workers = Workers(IMAGE_WORKERS, "image", self._broke)
-        self._cell_workers = Workers(self._at_once + ahead, "cell", self._broke)
+        self._cell_workers = Workers(self._at_once + self._slots.ahead, "cell", self._broke)
         self._closers = Workers(CLOSING_WORKERS, "close", self._broke)
         hidden = Masker((*job.secrets.values(), *job.handed.secrets))
         self._around = Surroundings(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from threading import Condition
 
 from distromatrix.model import Cell
@@ -14,6 +15,18 @@ MEMORY_SHARE = 0.9  # of the engine's memory may be promised to cells
 
 class Cancelled(Exception):  # noqa: N818 - no error: the run is ending
     """Raised in a waiting worker when the run ends early."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A cell's leave to have its machine opened, until it has a place (`hold`)."""
+
+    slots: Slots
+    waits: bool = True
+
+    def hold(self, cell: Cell) -> AbstractContextManager[None]:
+        """See Slots.hold."""
+        return self.slots.hold(cell, self)
 
 
 class Slots:
@@ -29,17 +42,51 @@ class Slots:
         self._memory = memory * MEMORY_SHARE
         self._taken: list[Cell] = []
         self._queue: deque[object] = deque()
-        self._changed = Condition()
+        self._changed = Condition()  # its lock is reentrant
         self._cancelled = False
+        self._most = 1
+        self._opening = 0  # machines that are opened, or being opened, for cells without a place
 
     def most_of(self, cells: Sequence[Cell]) -> int:
         """The most of these cells that can be under test at once; at least 1."""
         least = min((c.cpus for c in cells), default=1.0)
         most = self._jobs or int(self._cpus / max(least, 0.01))
-        return max(1, min(most, len(cells)))
+        self._most = max(1, min(most, len(cells)))
+        return self._most
 
     @contextmanager
-    def hold(self, cell: Cell) -> Iterator[None]:
+    def turn(self) -> Iterator[Turn]:
+        """Wait until it is worth opening a machine: one for each place that is free, and
+        `ahead` more while all are taken; more would only slow each other down. Raises
+        Cancelled."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cancelled or self._opening < self._wanted())
+            if self._cancelled:
+                raise Cancelled
+            self._opening += 1
+        turn = Turn(self)
+        try:
+            yield turn
+        finally:
+            self._opened(turn)
+
+    def _opened(self, turn: Turn) -> None:
+        with self._changed:
+            if turn.waits:
+                turn.waits = False
+                self._opening -= 1
+                self._changed.notify_all()
+
+    @property
+    def ahead(self) -> int:
+        """Machines that are opened while all places are taken."""
+        return max(1, self._most // 2)
+
+    def _wanted(self) -> int:
+        return max(self.ahead, self._most - len(self._taken))
+
+    @contextmanager
+    def hold(self, cell: Cell, turn: Turn | None = None) -> Iterator[None]:
         """Wait for a place, hold it, give it back. Raises Cancelled."""
         ticket = object()
         with self._changed:
@@ -52,6 +99,8 @@ class Slots:
                 self._changed.notify_all()
                 raise Cancelled
             self._taken.append(cell)
+            if turn is not None:
+                self._opened(turn)
             self._changed.notify_all()
         try:
             yield
