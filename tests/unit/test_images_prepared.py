@@ -170,7 +170,7 @@ def test_a_package_that_does_not_exist_is_named_with_distro_and_manager(world: W
 
 
 def test_a_package_mirror_out_of_reach_is_worth_another_try(world: World) -> None:
-    text = "  Temporary failure resolving 'deb.debian.org'\n"
+    text = "  Temporary failure resolving 'mirror.example.org'\n"
     error = failing(world, cell(packages=("git",)), "apt-get", 100, text)
     assert "package mirror of debian-12 (apt) not reachable: Temporary failure" in str(error)
     assert (error.phase, error.transient) == ("packages", True)
@@ -223,7 +223,7 @@ def test_an_old_layer_is_used_with_a_warning_when_its_mirror_is_out_of_reach(wor
     world.engine.images.answers[HUB.ref] = ["base-1"]
     first = prepared(world, cell(packages=("git",)))
     world.engine.images.age(HUB.refresh + 60)
-    world.engine.reply = lambda script: (100, "Could not resolve 'deb.debian.org'\n")
+    world.engine.reply = lambda script: (100, "Could not resolve 'mirror.example.org'\n")
     assert prepared(world, cell(packages=("git",))).image.id == first.image.id
     assert any("prepared image of 7 days ago" in text for text in world.said)
 

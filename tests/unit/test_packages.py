@@ -50,14 +50,14 @@ E: Unable to locate package nosuch
 @pytest.mark.parametrize(
     "line",
     [
-        "  Temporary failure resolving 'deb.debian.org'",
-        "  Could not resolve 'deb.debian.org'",
+        "  Temporary failure resolving 'mirror.example.org'",
+        "  Could not resolve 'mirror.example.org'",
         "  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
         "E: Failed to fetch http://m/dists/x/InRelease  503  Service Unavailable",
     ],
 )
 def test_apt_tells_a_mirror_that_does_not_answer(line: str) -> None:
-    failure = APT.failure(f"Err:1 http://deb.debian.org/debian bookworm InRelease\n{line}\n")
+    failure = APT.failure(f"Err:1 http://mirror.example.org/debian bookworm InRelease\n{line}\n")
     assert failure.unreachable == line.removeprefix("E: ").strip().replace("  ", " ")
 
 

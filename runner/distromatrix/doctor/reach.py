@@ -12,8 +12,6 @@ from urllib.request import Request, urlopen
 from distromatrix.doctor.model import Check
 
 TIMEOUT = 4.0  # seconds, for all of them together
-# Docker Hub's name in references, and the host that answers for it.
-_DOCKER_HUB = {"docker.io": "registry-1.docker.io"}
 
 Ask = Callable[[str], str]
 
@@ -51,15 +49,16 @@ def registry_check(refs: Iterable[str], ask: Ask | None = None) -> Check:
 
 def ask_registry(host: str) -> str:
     """'' if the registry answers (https://distribution.github.io/distribution/spec/api/,
-    `/v2/`: 200, or 401 before login), else what is wrong in a few words."""
+    `/v2/`: 200, or 401 before login; Docker Hub's name leads elsewhere, which is an answer
+    too), else what is wrong in a few words."""
     # Engines speak plain http to a registry on their own host.
     scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
-    url = f"{scheme}://{_DOCKER_HUB.get(host, host)}/v2/"
+    url = f"{scheme}://{host}/v2/"
     try:
         with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT):  # noqa: S310 - scheme is ours
             return ""
     except HTTPError as error:
-        return "" if error.code in (401, 405) else f"answers {error.code}"
+        return "" if error.code < 500 else f"answers {error.code}"
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):
             return f"TLS: {error.reason.reason or error.reason}"
