@@ -21,7 +21,7 @@ PULLS = [
     ("rate-limit", "error pulling image configuration: received unexpected HTTP status: 429"),
     (
         "unreachable",
-        'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on '
+        'Get "https://registry.example/v2/": dial tcp: lookup registry.example on '
         "127.0.0.11:53: no such host",
     ),
     (

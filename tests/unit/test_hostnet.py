@@ -87,8 +87,8 @@ def test_an_index_on_this_hosts_loopback_stays_at_home_and_that_is_said() -> Non
     assert "localhost:3141" in handed.warnings[0]
 
 
-def test_npms_registry_is_handed_over_unless_it_is_the_public_one() -> None:
-    assert host("host", {}, npm="https://registry.npmjs.org/\n").env == {}
+def test_npms_registry_is_handed_over() -> None:
+    assert host("host", {}, npm="").env == {}
     env = host("host", {}, npm="https://npm.example/\n").env
     assert env == {"npm_config_registry": "https://npm.example/"}
 

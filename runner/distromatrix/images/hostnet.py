@@ -170,7 +170,7 @@ def _npm(
 ) -> Iterator[tuple[str, str]]:
     asked = environ.get("npm_config_registry") or environ.get("NPM_CONFIG_REGISTRY")
     registry = asked or printed.strip()
-    if registry.rstrip("/") != "https://registry.npmjs.org" and _is_remote(registry, warnings):
+    if registry and _is_remote(registry, warnings):
         yield "npm_config_registry", registry
 
 
