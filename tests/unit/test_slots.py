@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from threading import Event, Thread
 
 import pytest
@@ -79,3 +80,28 @@ def test_those_who_wait_are_let_go_when_the_run_ends() -> None:
         slots.cancel()
         thread.join(5)
     assert ended.is_set()
+
+
+def test_machines_are_opened_for_free_places_first_and_one_ahead_when_all_are_taken() -> None:
+    slots = Slots(2, cpus=2, memory=10 * GIB)
+    slots.most_of([cell()] * 9)
+    begun, leave = [], Event()
+    third = Event()
+
+    def open_third() -> None:
+        with slots.turn():
+            begun.append(1)
+            third.set()
+            leave.wait(5)
+
+    with ExitStack() as stack:
+        turns = [stack.enter_context(slots.turn()) for _ in range(2)]
+        thread = Thread(target=open_third)
+        thread.start()
+        stack.enter_context(turns[0].hold(cell()))
+        thread.join(0.05)
+        assert not begun  # one place is free, and the second machine is opened for it
+        stack.enter_context(turns[1].hold(cell()))
+        assert third.wait(5)
+        leave.set()
+        thread.join()
