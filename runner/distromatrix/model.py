@@ -16,7 +16,7 @@ from typing import Literal
 Family = Literal["debian", "rhel", "suse", "arch", "alpine", "void", "other"]
 PackageManagerName = Literal["apt", "dnf", "zypper", "pacman", "apk", "xbps", "none"]
 Libc = Literal["glibc", "musl"]
-BootstrapTool = Literal["mmdebstrap"]
+BootstrapTool = Literal["mmdebstrap", "dnf", "zypper", "pacman", "apk"]
 HostOrNone = Literal["host", "none"]
 
 
@@ -56,10 +56,13 @@ class Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """An image built from the distribution's own package mirror."""
+    """An image built from the distribution's own package mirror. `suite` is the release as
+    the mirror names it ('' where the tool asks for none), `packages` what makes the base image
+    (for mmdebstrap: more than its minimum)."""
 
     tool: BootstrapTool
-    suite: str
+    suite: str = ""
+    packages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     refresh: float = 7 * 86400.0
     kind: Literal["bootstrap"] = "bootstrap"
@@ -80,7 +83,10 @@ ImageSource = Pull | Bootstrap | Archive
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distro:
-    """One release of one Linux distribution, as its YAML file says (`like:` resolved)."""
+    """One release of one Linux distribution, as its YAML file says (`like:` resolved).
+
+    `repositories`: where its packages lie below its mirror, as its package manager says it
+    (`bookworm main` for apt, else paths, in which `{arch}` stands for the architecture)."""
 
     name: str
     title: str
@@ -94,6 +100,7 @@ class Distro:
     like: str | None = None
     guest: Mapping[str, object] | None = None
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repositories: tuple[str, ...] = ()
     file: Path = Path()
 
 

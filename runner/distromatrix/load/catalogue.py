@@ -186,5 +186,7 @@ def _source(shape: PullShape | BootstrapShape | ArchiveShape, folder: Path) -> I
         source = Pull(ref=shape.pull)
     else:
         how = shape.bootstrap
-        source = Bootstrap(tool=how.tool, suite=how.suite, options=how.options)
+        source = Bootstrap(
+            tool=how.tool, suite=how.suite or "", packages=how.packages, options=how.options
+        )
     return source if shape.refresh is None else replace(source, refresh=shape.refresh)

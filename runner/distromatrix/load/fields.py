@@ -116,6 +116,21 @@ Constraint = Annotated[
 ]
 
 
+Release = Annotated[
+    str,
+    _matching("a release such as `bookworm` or `43`", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
+Repository = Annotated[
+    str,
+    _matching(
+        "a repository below the mirror, such as `bookworm main` or `releases/43/{arch}/os`",
+        r"[A-Za-z0-9]([A-Za-z0-9._+/ -]|\{arch\})*",
+    ),
+    _schema(),
+]
+
+
 def _env_name(value: object) -> str:
     text = _text(value, "the name of an environment variable")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):

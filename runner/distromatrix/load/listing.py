@@ -28,6 +28,7 @@ def _distro(distro: Distro) -> dict[str, Any]:
         "image": [_source(s) for s in distro.image],
         "guest": dict(distro.guest) if distro.guest else None,
         "packages": {name: list(native) for name, native in distro.packages.items()},
+        "repositories": list(distro.repositories),
     }
 
 
@@ -40,6 +41,7 @@ def _source(source: ImageSource) -> dict[str, Any]:
         "bootstrap": {
             "tool": source.tool,
             "suite": source.suite,
+            "packages": list(source.packages),
             "options": list(source.options),
         },
         "refresh": f"{source.refresh:g}s",

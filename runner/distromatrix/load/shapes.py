@@ -44,6 +44,8 @@ from distromatrix.load.fields import (
     ProductFolder,
     Registry,
     RelativeGlob,
+    Release,
+    Repository,
     Script,
     Sha256,
     Size,
@@ -103,10 +105,20 @@ class BootstrapOptions(Shape):
 
     tool: BootstrapTool
     """The tool that builds it."""
-    suite: Name
-    """The release as the mirror names it: `bookworm`."""
+    suite: Release | None = None
+    """The release as the mirror names it: `bookworm` (mmdebstrap), `43` (dnf)."""
+    packages: tuple[PackageName, ...] = ()
+    """What makes the base image; for mmdebstrap: more than its minimum."""
     options: tuple[Text, ...] = ()
     """More options for the tool."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> BootstrapOptions:
+        if self.tool == "mmdebstrap" and not self.suite:
+            raise wrong("mmdebstrap wants a `suite`", "such as `suite: bookworm`")
+        if self.tool != "mmdebstrap" and not self.packages:
+            raise wrong(f"{self.tool} wants `packages`: what makes the base image")
+        return self
 
 
 class BootstrapShape(Shape):
@@ -201,6 +213,9 @@ class DistroShape(Shape):
     """Where a guest comes from; reserved for guest engines."""
     packages: dict[PackageName, tuple[PackageName, ...]] = {}
     """Common package names and the native ones they stand for."""
+    repositories: tuple[Repository, ...] = ()
+    """Where packages lie below the distribution's mirror, for bootstraps and for `mirrors:` of
+    the user's settings: `bookworm main` for apt, else paths (`{arch}`: the architecture)."""
 
 
 # --- matrix/NAME.yaml ----------------------------------------------------------------------
