@@ -3,11 +3,9 @@ repository of the test's own inside."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import io
-import subprocess
+import platform
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
+from apk_format import KEY_NAME, apk_repository
 from platformdirs import user_cache_path
 
 from distromatrix.engines.base import Engine, Machine, MachineSpec
@@ -35,7 +34,7 @@ from distromatrix.model import (
 )
 from distromatrix.plan import make_plan
 
-KEY_NAME = "distromatrix-test.rsa.pub"
+ARCH = platform.machine()
 
 
 @dataclass
@@ -104,17 +103,13 @@ def cell(distro: Distro, **suite: object) -> Cell:
 def alpine_with_repository(alpine: Path, folder: Path, packages: Mapping[str, str]) -> Distro:
     """Alpine whose only repository is a signed one inside it, holding `packages`: name of the
     package -> what the command of that name prints."""
-    key, public = _key_pair(folder)
-    apks = {name: _apk(name, text) for name, text in packages.items()}
-    index = "".join(entry for _, entry in apks.values()).encode()
-    index_tar = _gz(_tar({"APKINDEX": (index, 0o644)}, end=True))
-    signature = _openssl("dgst", "-sha1", "-sign", str(key), given=index_tar)
-    signed = _gz(_tar({f".SIGN.RSA.{KEY_NAME}": (signature, 0o644)}, end=False)) + index_tar
+    made = folder / "repository"
+    programs = {n: {f"usr/bin/{n}": f"#!/bin/sh\necho {t}\n".encode()} for n, t in packages.items()}
+    public = apk_repository(made, ((n, "1.0", files, ()) for n, files in programs.items()))
     extra = {
         "etc/apk/repositories": (b"/srv/repository\n", 0o644),
         f"etc/apk/keys/{KEY_NAME}": (public, 0o644),
-        "srv/repository/x86_64/APKINDEX.tar.gz": (signed, 0o644),
-        **{f"srv/repository/x86_64/{n}-1.0-r0.apk": (a, 0o644) for n, (a, _) in apks.items()},
+        **{f"srv/repository/{ARCH}/{f.name}": (f.read_bytes(), 0o644) for f in made.iterdir()},
     }
     return rebuilt(alpine, folder, "alpine-test", extra)
 
@@ -143,55 +138,7 @@ def rebuilt(
     )
 
 
-def _apk(name: str, text: str) -> tuple[bytes, str]:
-    """A package as apk-tools 2 reads it, and its entry in the index.
-    Format: https://wiki.alpinelinux.org/wiki/Apk_spec"""
-    data = _gz(_tar({f"usr/bin/{name}": (f"#!/bin/sh\necho {text}\n".encode(), 0o755)}, end=True))
-    facts = f"pkgname = {name}\npkgver = 1.0-r0\narch = x86_64\nsize = 100\npkgdesc = test\n"
-    info = f"{facts}datahash = {hashlib.sha256(data).hexdigest()}\n".encode()
-    control = _gz(_tar({".PKGINFO": (info, 0o644)}, end=False))
-    apk = control + data
-    checksum = base64.b64encode(hashlib.sha1(control).digest()).decode()
-    entry = f"C:Q1{checksum}\nP:{name}\nV:1.0-r0\nA:x86_64\nS:{len(apk)}\nI:100\nT:test\n\n"
-    return apk, entry
-
-
-def _key_pair(folder: Path) -> tuple[Path, bytes]:
-    key = folder / "key.pem"
-    _openssl("genrsa", "-out", str(key), "2048")
-    return key, _openssl("rsa", "-in", str(key), "-pubout")
-
-
-def _openssl(*arguments: str, given: bytes = b"") -> bytes:
-    return subprocess.run(
-        ("openssl", *arguments), input=given, capture_output=True, check=True
-    ).stdout
-
-
-def _tar(files: Mapping[str, tuple[bytes, int]], *, end: bool) -> bytes:
-    """`end`: with the blocks that end an archive; apk's signature and control parts lack
-    them, as the next part goes on where they stop."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for parent in dict.fromkeys(p for path in files for p in reversed(Path(path).parents)):
-            if parent.name:
-                folder = _member(str(parent), b"", 0o755)
-                folder.type = tarfile.DIRTYPE
-                tar.addfile(folder)
-        for path, (content, mode) in files.items():
-            member = _member(path, content, mode)
-            if not path.startswith("."):  # what apk checks an installed file against
-                member.pax_headers["APK-TOOLS.checksum.SHA1"] = hashlib.sha1(content).hexdigest()
-            tar.addfile(member, io.BytesIO(content))
-        stop = tar.offset
-    return buffer.getvalue() if end else buffer.getvalue()[:stop]
-
-
 def _member(path: str, content: bytes, mode: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(path)
     member.size, member.mode = len(content), mode
     return member
-
-
-def _gz(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
