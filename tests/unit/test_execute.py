@@ -13,7 +13,7 @@ from distromatrix.engines.base import EngineFacts
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.errors import EngineUnavailableError, ImageError, InfrastructureError
 from distromatrix.events import CellFinished, CellPhase, CellStarted, Event
-from distromatrix.execute import executor, pulse
+from distromatrix.execute import crew, executor, pulse
 from distromatrix.execute.executor import Executor
 from distromatrix.model import CellResult, Phase, Prepare, Verdict
 
@@ -113,7 +113,7 @@ def test_cells_whose_environment_goes_into_prepare_do_not_share_an_image(world: 
 def test_an_engine_that_goes_away_ends_the_run_in_errors(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "BACK_WITHIN", 0.2)
+    monkeypatch.setattr(crew, "BACK_WITHIN", 0.2)
 
     def leave(event: Event, _: Executor) -> None:
         if isinstance(event, CellFinished):
@@ -285,7 +285,7 @@ def test_a_stage_that_was_being_made_at_an_interruption_is_removed(
         return first(*args, **kwargs)
 
     world.engine.stage = stage  # type: ignore[method-assign]
-    monkeypatch.setattr(executor, "SETTLE_WITHIN", 0.05)
+    monkeypatch.setattr(crew, "SETTLE_WITHIN", 0.05)
     world.execute(cell("a/one"))
     assert world.left() == []
 

@@ -1,0 +1,260 @@
+"""Who does a run's work: threads that have images made, cells run and machines closed.
+
+They decide nothing: what comes out is posted to the loop (`executor.Executor`), which does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock, Thread
+from typing import Protocol, TypeVar
+
+from distromatrix.collect.log import Masker
+from distromatrix.engines.base import Machine, Stage
+from distromatrix.errors import DistromatrixError, EngineUnavailableError, InfrastructureError
+from distromatrix.events import CellStarted
+from distromatrix.execute.cell import Surroundings, run_cell
+from distromatrix.execute.job import Job
+from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.execute.workers import Workers
+from distromatrix.images import Prepared
+from distromatrix.model import Cell, CellResult
+
+IMAGE_WORKERS = 2
+CLOSING_WORKERS = 2
+CLOSE_WITHIN = 4.5  # seconds that SIGINT and SIGTERM leave all that is open to end
+CLOSE_PATIENTLY = 60.0  # seconds for that at the end of a run that was not interrupted
+SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below them
+BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class State:
+    """What the loop knows; the crew only reads it."""
+
+    results: dict[str, CellResult] = field(default_factory=dict)
+    open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
+    interrupted: str = ""
+    stopping: str = ""  # why no more cells are begun
+    gone: str = ""  # why the engine is given up
+
+
+class Loop(Protocol):
+    """Whom the crew tells. `broke` posts by itself; the others are called in the loop."""
+
+    def post(self, message: Callable[[], None]) -> None:
+        """Have `message` called in the loop."""
+        ...
+
+    def finish(self, result: CellResult) -> None:
+        """A cell has its result."""
+        ...
+
+    def fault(self, cell: Cell, error: Exception, attempts: int) -> None:
+        """A cell could not be tested, or was not begun (`attempts` 0, or Cancelled)."""
+        ...
+
+    def lost(self, why: str) -> None:
+        """The engine is gone."""
+        ...
+
+    def broke(self, error: BaseException) -> None:
+        """Something of ours is broken: the run cannot go on."""
+        ...
+
+
+class Crew:
+    """The workers of one execution, with the machines and the stage that they have open."""
+
+    def __init__(self, job: Job, state: State, slots: Slots, at_once: int, loop: Loop) -> None:
+        self._job = job
+        self._state = state
+        self._slots = slots
+        self._loop = loop
+        self._machines: set[Machine] = set()
+        self._lock = Lock()
+        self._stage: Stage | None = None
+        self._stage_lock = Lock()
+        self._image_workers = Workers(IMAGE_WORKERS, "image", loop.broke)
+        self._cell_workers = Workers(at_once + slots.ahead, "cell", loop.broke)
+        self._closers = Workers(CLOSING_WORKERS, "close", loop.broke)
+        self.masker = Masker((*job.secrets.values(), *job.handed.secrets))
+        self._around = Surroundings(
+            engine=job.engine,
+            slots=slots,
+            emit=job.emit,
+            masker=self.masker,
+            environment=job.handed.env,
+            secrets=job.secrets,
+            labels=job.labels,
+            run=job.folder.id,
+            keep=job.options.keep,
+            opened=self._opened,
+            close=self._close_later,
+        )
+
+    def begin(self, cells: tuple[Cell, ...]) -> None:
+        """Have these cells run, which share an image."""
+        self._image_workers.submit(partial(self._have_image, cells))
+
+    def cancel_images(self) -> Thread:
+        """Give up images that are being made."""
+        return behind(self._job.images.cancel)
+
+    def end(self) -> None:
+        """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
+        state = self._state
+        hurry = bool(state.interrupted or state.open or state.gone)
+        until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
+        self._slots.cancel()
+        closing = [self.cancel_images()]
+        if hurry:
+            with self._lock:
+                machines = tuple(self._machines)
+            closing += [behind(machine.close) for machine in machines]
+            self._settle(min(until, time.monotonic() + SETTLE_WITHIN), closing)
+        else:
+            self._settle(until, closing)
+        with self._lock:
+            stage = self._stage
+        if stage is not None:
+            closing.append(behind(stage.close))
+        self._settle(until, closing)
+        for workers in (self._cell_workers, self._image_workers, self._closers):
+            workers.end()
+
+    def _settle(self, until: float, closing: list[Thread]) -> None:
+        """Wait for what is under way to end."""
+        for workers in (self._cell_workers, self._image_workers, self._closers):
+            workers.drain(max(0.0, until - time.monotonic()))
+        for thread in closing:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    # --- images and cells ------------------------------------------------------------------
+
+    def _have_image(self, cells: tuple[Cell, ...]) -> None:
+        first = cells[0]
+        distro = self._job.plan.distro(first.distro)
+        attempts = 0
+
+        def attempt(number: int) -> Prepared:
+            nonlocal attempts
+            attempts = number
+            return self._job.images.prepared(
+                distro, first, self._job.snapshot.matching, self._job.handed
+            )
+
+        try:
+            prepared = self._retried(attempt)
+        except (Cancelled, DistromatrixError, OSError) as error:
+            begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
+            for cell in cells:
+                self._report_fault(cell, error, begun)
+            return
+        for cell in cells:
+            self._cell_workers.submit(partial(self._have_result, cell, prepared))
+
+    def _have_result(self, cell: Cell, prepared: Prepared) -> None:
+        folder = self._job.folder.path / "cells" / cell.id
+        attempts = 0
+
+        def attempt(number: int) -> CellResult:
+            nonlocal attempts
+            attempts = number
+            shutil.rmtree(folder, ignore_errors=True)
+            self._job.folder.cell(cell.id)
+            self._job.emit(CellStarted(cell=cell.id, attempt=number))
+            stage = self._staged(prepared)
+            return run_cell(cell, prepared, stage, folder, self._around, number)
+
+        try:
+            result = self._retried(attempt)
+        except (Cancelled, DistromatrixError, OSError) as error:
+            self._report_fault(cell, error, attempts)
+            return
+        if not self._state.interrupted:  # it may have ended because its machine was closed
+            self._loop.post(partial(self._loop.finish, result))
+
+    def _report_fault(self, cell: Cell, error: Exception, attempts: int) -> None:
+        if not self._state.interrupted:
+            self._loop.post(partial(self._loop.fault, cell, error, attempts))
+
+    def _retried(self, attempt: Callable[[int], T]) -> T:
+        """Try again what an infrastructure fault ended, as often as `retries` says. Raises
+        Cancelled when no more is to be begun."""
+        state, retries = self._state, self._job.options.retries
+        for number in range(1, retries + 2):
+            if state.gone:
+                raise EngineUnavailableError(state.gone, transient=False)
+            if state.stopping:
+                raise Cancelled
+            try:
+                return attempt(number)
+            except InfrastructureError as error:
+                if isinstance(error, EngineUnavailableError):
+                    self._await_engine(error)
+                if not error.transient or number > retries or state.stopping:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _await_engine(self, error: EngineUnavailableError) -> None:
+        """Give the engine some seconds to come back; else it is lost for all."""
+        until = time.monotonic() + BACK_WITHIN
+        while not self._state.gone and not self._state.stopping:
+            try:
+                self._job.engine.facts()
+                return
+            except InfrastructureError:
+                if time.monotonic() > until:
+                    self._loop.post(partial(self._loop.lost, str(error)))
+                    raise
+                time.sleep(0.5)
+
+    # --- what is open ----------------------------------------------------------------------
+
+    def _staged(self, prepared: Prepared) -> Stage:
+        with self._stage_lock:
+            if self._state.stopping:
+                raise Cancelled
+            if self._stage is None:
+                stage = self._job.engine.stage(
+                    self._job.snapshot.path, image=prepared.image.id, labels=self._job.labels
+                )
+                with self._lock:
+                    self._stage = stage
+                if self._state.interrupted:
+                    stage.close()
+            return self._stage
+
+    def _opened(self, machine: Machine) -> None:
+        with self._lock:
+            self._machines.add(machine)
+        if self._state.interrupted or self._state.gone:
+            raise Cancelled
+
+    def _close_later(self, machine: Machine) -> None:
+        def close() -> None:
+            machine.close()
+            with self._lock:
+                self._machines.discard(machine)
+
+        self._closers.submit(close)
+
+
+def behind(work: Callable[[], object]) -> Thread:
+    """Do it in a thread of its own, for which the end of the process does not wait."""
+
+    def quietly() -> None:
+        with suppress(DistromatrixError, OSError):
+            work()
+
+    thread = Thread(target=quietly, daemon=True)
+    thread.start()
+    return thread
