@@ -86,7 +86,8 @@ class Distro:
     """One release of one Linux distribution, as its YAML file says (`like:` resolved).
 
     `repositories`: where its packages lie below its mirror, as its package manager says it
-    (`bookworm main` for apt, else paths, in which `{arch}` stands for the architecture)."""
+    (`bookworm main` for apt, else paths, in which `{arch}` stands for the architecture).
+    `locked`: `image` is what `distros.lock` says, by a digest or a sha256."""
 
     name: str
     title: str
@@ -101,6 +102,7 @@ class Distro:
     guest: Mapping[str, object] | None = None
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repositories: tuple[str, ...] = ()
+    locked: bool = False
     file: Path = Path()
 
 
@@ -325,10 +327,12 @@ class CaseCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageUsed:
-    """Which image a cell ran on: the kind of source, and the base image's id."""
+    """Which image a cell ran on: the kind of source, the base image's id, and whether
+    `distros.lock` fixed it."""
 
     source: str  # pull | bootstrap | archive
     id: str
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

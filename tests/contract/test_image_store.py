@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from time import time
 
 import pytest
 
-from distromatrix.engines.base import LABEL_KIND, LABEL_RUN
+from distromatrix.engines.base import LABEL_KIND, LABEL_RUN, Image
+from distromatrix.errors import InfrastructureError
 
 from .conftest import Bench, said, tar_of, untar
 
@@ -60,3 +63,84 @@ def test_an_image_can_be_removed_while_a_machine_stands_on_it(bench: Bench, tag:
     assert second.run(":").status == 0
     second.close()
     machine.close()
+
+
+DIGEST = "sha256:" + "5a" * 32
+
+
+@pytest.fixture
+def pair(bench: Bench, tag: str) -> Iterator[tuple[Image, Image]]:
+    """Two images, the second made of the first."""
+    images = bench.engine.images
+    machine = bench.open()
+    machine.run("echo below >below")
+    below = images.commit(machine, tag, LABELS)
+    machine.close()
+    machine = bench.open(image=tag)
+    machine.run("echo above >above")
+    above = images.commit(machine, f"{tag}-above", LABELS)
+    machine.close()
+    yield below, above
+    images.remove(f"{tag}-above")
+
+
+def carried(bench: Bench, *taken: Image, pack=lambda data: data) -> None:
+    """Save them, lose them, load them."""
+    images = bench.engine.images
+    data = b"".join(images.save(tuple(image.tag for image in taken)))
+    for image in reversed(taken):
+        images.remove(image.tag)
+        assert images.find(image.tag) is None
+    images.load(io.BytesIO(pack(data)), taken)
+
+
+@pytest.mark.parametrize("pack", [lambda data: data, lambda data: gzip.compress(data, 1)])
+def test_saved_images_are_loaded_as_they_were(bench: Bench, pair, pack) -> None:
+    old = tuple(replace(i, created=time() - 9e6 // 1, digests=(DIGEST,)) for i in pair)
+    carried(bench, *old, pack=pack)
+    for before in old:
+        after = bench.again().images.find(before.tag)
+        assert after is not None
+        assert (after.id, after.labels, after.tag) == (before.id, before.labels, before.tag)
+        assert abs(after.created - before.created) < 1
+        assert DIGEST in after.digests
+        assert after in bench.engine.images.list()
+    machine = bench.open(image=old[1].tag)
+    assert said(machine, "cat below above")[1] == b"below\nabove\n"
+    machine.close()
+
+
+def test_a_loaded_image_goes_wholly(bench: Bench, pair) -> None:
+    above = pair[1]
+    carried(bench, above)
+    bench.engine.images.remove(above.tag)
+    assert bench.engine.images.find(above.id) is None
+
+
+def test_an_image_that_loses_its_tag_to_a_loaded_one_keeps_nothing(bench: Bench, pair) -> None:
+    images = bench.engine.images
+    data = b"".join(images.save((pair[0].tag,)))
+    carried(bench, pair[1])  # so that it is one which came from elsewhere
+    other = images.find(pair[1].tag)
+    assert other is not None
+    images.tag(pair[1].id, pair[0].tag)
+    images.remove(pair[1].tag)
+    images.load(io.BytesIO(data), (pair[0],))
+    assert images.find(pair[0].tag).id == pair[0].id  # type: ignore[union-attr]
+    assert images.find(other.id) is None
+
+
+def test_an_image_can_have_a_second_tag(bench: Bench, pair) -> None:
+    images = bench.engine.images
+    second = f"{pair[0].tag}-second"
+    images.tag(pair[0].id, second)
+    images.remove(pair[0].tag)
+    found = images.find(second)
+    assert found is not None
+    assert (found.id, found.tag) == (pair[0].id, second)
+    images.remove(second)
+
+
+def test_what_is_no_saved_image_is_not_loaded(bench: Bench, pair) -> None:
+    with pytest.raises(InfrastructureError):
+        bench.engine.images.load(io.BytesIO(b"no tar" * 1000), pair)

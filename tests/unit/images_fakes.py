@@ -118,6 +118,7 @@ class FakeSettings:
     archives: tuple[Path, ...] = ()
     registry: str = "docker.io"
     package_mirror: str = ""
+    offline: bool = False
 
     def reference(self, ref: str) -> str:
         return ref.replace("docker.io", self.registry)

@@ -170,13 +170,24 @@ class Stage(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image in an engine's store. `created` is when it was made or last pulled by us;
-    `arch` is the machine it is for, in `uname -m`'s words, or '' where that is not known."""
+    `arch` is the machine it is for, in `uname -m`'s words, or '' where that is not known;
+    `digests` are those (`sha256:…`) under which registries have it."""
 
     id: str
     tag: str
     labels: Mapping[str, str]
     created: float
     size: int = 0
+    arch: str = ""
+    digests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What a registry has under a reference: its digest (`sha256:…`) and, where that is of an
+    image for one machine alone, which (in `uname -m`'s words)."""
+
+    digest: str
     arch: str = ""
 
 
@@ -192,12 +203,30 @@ class ImageStore(Protocol):
         One attempt. Raises PullError."""
         ...
 
+    def resolve(self, ref: str) -> Resolved:
+        """What the registry has under `ref` now; nothing is kept. One attempt. Raises
+        PullError."""
+        ...
+
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image out of a root filesystem tarball (plain or gzip)."""
         ...
 
     def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image of a machine's present root filesystem."""
+        ...
+
+    def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
+        """Those images with their tags as one tar stream; what they share is in it once."""
+        ...
+
+    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+        """Load what `save` gave (gzip or not). Those images have `created` and `digests` from
+        then on as given here, until they are pulled anew."""
+        ...
+
+    def tag(self, image: str, tag: str) -> None:
+        """Give an image (by id or tag) one more tag."""
         ...
 
     def list(self) -> tuple[Image, ...]:

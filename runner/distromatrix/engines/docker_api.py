@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env, parse_host
 
 from distromatrix.engines.base import API_TIMEOUT
+from distromatrix.engines.docker_auth import check_config
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 # Pulls, imports and commits are silent for as long as they unpack or write.
@@ -88,6 +89,7 @@ class Api:
         with self._lock:
             if timeout not in self._clients:
                 if self._address is None:
+                    check_config()
                     self._address = _address()
                     self.url = parse_host(self._address.get("base_url")).replace(
                         "http+unix", "unix"

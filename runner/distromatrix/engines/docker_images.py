@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.base import Image, Machine
+from distromatrix.engines import docker_carry
+from distromatrix.engines.base import Image, Machine, Resolved
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, message_of
+from distromatrix.engines.docker_auth import credentials
 from distromatrix.engines.pull_failures import pull_error
-from distromatrix.errors import InfrastructureError
+from distromatrix.errors import InfrastructureError, PullError
 
 if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
 
 OURS = "distromatrix/"
+# What engines say that cannot look into a registry without pulling.
+_NO_LOOKUP = ("page not found", "is not supported")
 
 
 class DockerImages:
@@ -40,8 +45,9 @@ class DockerImages:
         """See ImageStore. Raises PullError, EngineUnavailableError."""
         failed = ""
         with self._api.calling(f"pull {ref}", LONG_TIMEOUT) as client:
+            login = credentials(client, ref)
             try:
-                events = client.pull(ref, stream=True, decode=True)
+                events = client.pull(ref, stream=True, decode=True, auth_config=login)
             except APIError as error:
                 failed, events = message_of(error), ()
         for text in self._pulling(ref, events):
@@ -54,7 +60,36 @@ class DockerImages:
         if failed:
             raise pull_error(ref, failed)
         self._tag(ref, tag)
+        docker_carry.unmark(self._api, tag)
         return self._found(tag)
+
+    def resolve(self, ref: str) -> Resolved:
+        """See ImageStore. Raises PullError, EngineUnavailableError."""
+        with self._api.calling(f"look up {ref}", LONG_TIMEOUT) as client:
+            login = credentials(client, ref)
+            try:
+                found = client.inspect_distribution(ref, login)
+            except APIError as error:
+                text = message_of(error)
+                if not any(words in text.lower() for words in _NO_LOOKUP):
+                    raise pull_error(ref, text) from error
+                return self._resolve_by_pull(ref)
+        machines = {str(p.get("architecture")) for p in found.get("Platforms") or ()}
+        several = (
+            "list" in found["Descriptor"]["mediaType"]
+            or "index" in (found["Descriptor"]["mediaType"])
+        )
+        (arch,) = machines if len(machines) == 1 and not several else ("",)
+        return Resolved(digest=found["Descriptor"]["digest"], arch=_MACHINES.get(arch, arch))
+
+    def _resolve_by_pull(self, ref: str) -> Resolved:
+        """For engines that cannot look into a registry: of what they pull, they know it."""
+        tag = f"{OURS}resolved:{secrets.token_hex(8)}"
+        image = self.pull(ref, tag, lambda _: None)
+        self.remove(tag)
+        if not image.digests:
+            raise PullError("other", f"cannot look up {ref}: the engine tells no digest of it")
+        return Resolved(digest=image.digests[0], arch=image.arch)
 
     def _pulling(self, ref: str, events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         iterator = iter(events)
@@ -72,7 +107,9 @@ class DockerImages:
     def _tag(self, ref: str, tag: str) -> None:
         name, _, version = tag.rpartition(":")
         with self._api.calling(f"tag {ref}") as client:
+            orphans = docker_carry.orphans_of(client, tag)
             client.tag(ref, name or tag, version if name else None)
+            orphans.remove()
 
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore. Raises InfrastructureError."""
@@ -117,13 +154,14 @@ class DockerImages:
         """See ImageStore."""
         with self._api.calling("list images") as client:
             rows = client.images()
-        tags = sorted(t for row in rows for t in row["RepoTags"] or () if t.startswith(OURS))
+        tags = sorted(t for row in rows for t in row["RepoTags"] or () if _is_ours(t))
         return tuple(image for tag in tags if (image := self.find(tag)))
 
     def remove(self, tag: str) -> None:
         """See ImageStore. Raises InfrastructureError."""
         calling = self._api.calling(f"remove the image {tag}")
         with calling as client, contextlib.suppress(NotFound):
+            orphans = docker_carry.orphans_of(client, tag)
             try:
                 client.remove_image(tag)
             except APIError as error:
@@ -131,6 +169,19 @@ class DockerImages:
                     raise
                 # A container still stands on it: the tag alone goes.
                 client.remove_image(tag, force=True)
+            orphans.remove()
+
+    def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.save(self._api, tags)
+
+    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+        """See ImageStore. Raises InfrastructureError."""
+        docker_carry.load(self._api, tar, images)
+
+    def tag(self, image: str, tag: str) -> None:
+        """See ImageStore. Raises InfrastructureError."""
+        self._tag(image, tag)
 
     def _found(self, tag: str) -> Image:
         image = self.find(tag)
@@ -162,7 +213,9 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "arm": "armv7
 def _image(found: Mapping[str, Any], tag: str) -> Image:
     names = found.get("RepoTags") or ()
     if tag not in names:
-        tag = next((name for name in names if name.startswith(OURS)), tag)
+        tag = next((name for name in names if _is_ours(name)), tag)
+    carried, digests = docker_carry.carried(found)
+    known = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
     # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
     tagged = str((found.get("Metadata") or {}).get("LastTagTime") or "0001")
     architecture = str(found.get("Architecture") or "")
@@ -171,10 +224,15 @@ def _image(found: Mapping[str, Any], tag: str) -> Image:
         id=found["Id"],
         tag=tag,
         labels=(found.get("Config") or {}).get("Labels") or {},
-        created=_timestamp(made),
+        created=_timestamp(made) if carried is None else carried,
         size=int(found.get("Size") or 0),
         arch=_MACHINES.get(architecture, architecture),
+        digests=tuple(dict.fromkeys((*known, *digests))),
     )
+
+
+def _is_ours(tag: str) -> bool:
+    return tag.startswith(OURS) and not docker_carry.is_mark(tag)
 
 
 def _timestamp(text: str) -> float:

@@ -33,13 +33,22 @@ _ADVICE: dict[PullFailure, str] = {
     "unreachable": "the registry is out of reach",
     "rate-limit": "the registry limits how often one may pull: log in with `docker login`, "
     "use a mirror, or wait",
-    "denied": "the registry wants other credentials: `docker login`",
+    "denied": "the registry does not take the credentials in Docker's configuration: "
+    "`docker login {registry}`",
     "not-found": "the registry has no such image: check the name and the tag",
     "other": "the pull failed",
 }
+_NO_CREDENTIALS = (
+    "the registry wants credentials, and Docker's configuration has none for it: "
+    "`docker login {registry}`"
+)
+_OTHER_MACHINES = (
+    "the registry has this image for other architectures only: name one for this host's in the "
+    "distro's file"
+)
 _DENIED_OR_ABSENT = (
     "the registry has no such image, or wants credentials for it (it does not say which): "
-    "check the name, or `docker login`"
+    "check the name, or `docker login {registry}`"
 )
 
 
@@ -56,6 +65,12 @@ def pull_error(ref: str, message: str) -> PullError:
     """The error for a pull of `ref` that failed with that message, with what to do."""
     kind = classify(message)
     low = message.lower()
-    both = kind == "denied" and "does not exist" in low
-    advice = _DENIED_OR_ABSENT if both else _ADVICE[kind]
-    return PullError(kind, f"cannot pull {ref}: {advice} ({message})")
+    advice = _ADVICE[kind]
+    if kind == "denied" and "does not exist" in low:
+        advice = _DENIED_OR_ABSENT
+    elif kind == "denied" and "no basic auth" in low:
+        advice = _NO_CREDENTIALS
+    elif "no matching manifest" in low:
+        advice = _OTHER_MACHINES
+    registry = ref.partition("/")[0]
+    return PullError(kind, f"cannot pull {ref}: {advice.format(registry=registry)} ({message})")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from distromatrix.images.bases import Base
 from distromatrix.images.hostnet import Handed, handed_over
-from distromatrix.images.images import (
-    Base,
-    ImageRow,
-    Images,
-    Prepared,
-    ProductFiles,
-    layer_inputs,
-)
+from distromatrix.images.images import Images
+from distromatrix.images.layers import Prepared, ProductFiles, layer_inputs
+from distromatrix.images.shelf import ImageRow
 
 __all__ = [
     "Base",

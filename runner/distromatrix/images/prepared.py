@@ -41,6 +41,7 @@ class Recipe:
     files: tuple[File, ...] = ()
     user: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    own_env: Mapping[str, str] = field(default_factory=dict)  # of `env`, what is the cell's own
     ca: bytes | None = None
     apt_conf: str | None = None
     secrets: tuple[str, ...] = ()
@@ -52,7 +53,20 @@ class Recipe:
 
     def key(self, base: str) -> str:
         """A name for the result on the base image of that id: equal for equal inputs."""
-        inputs = (
+        handed_over = (
+            sorted(self.env.items()) if self.packages or self.script else (),
+            hashlib.sha256(self.ca).hexdigest() if self.ca else "",
+            self.apt_conf,
+        )
+        return _digest((*self._own(base), *handed_over))
+
+    def own_key(self, base: str) -> str:
+        """As `key`, of all but what this host hands over: a layer that was carried here from
+        a host with other indexes and certificates is found by it."""
+        return _digest((*self._own(base), sorted(self.own_env.items())))
+
+    def _own(self, base: str) -> tuple[object, ...]:
+        return (
             FORMAT,
             base,
             self.manager,
@@ -63,16 +77,17 @@ class Recipe:
                 for path, content, mode in self.files
             ],
             self.user,
-            sorted(self.env.items()) if self.packages or self.script else (),
-            hashlib.sha256(self.ca).hexdigest() if self.ca else "",
-            self.apt_conf,
         )
-        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
+
+
+def _digest(inputs: tuple[object, ...]) -> str:
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
 
 def recipe(distro: Distro, cell: Cell, files: tuple[File, ...], handed: Handed) -> Recipe:
     """What a cell needs. `files` are those that `cell.prepare` declares. The variables of
     `pass_env` are not among a cell's own: secrets never go into a layer."""
+    own_env = cell.env if cell.prepare else {}
     return Recipe(
         distro=distro.name,
         manager=distro.package_manager,
@@ -80,7 +95,8 @@ def recipe(distro: Distro, cell: Cell, files: tuple[File, ...], handed: Handed) 
         script=cell.prepare.run if cell.prepare else "",
         files=files,
         user="" if numeric_user(cell.user) else cell.user,
-        env={**handed.env, **(cell.env if cell.prepare else {})},
+        env={**handed.env, **own_env},
+        own_env=own_env,
         ca=handed.ca,
         apt_conf=handed.apt_conf,
         secrets=handed.secrets,

@@ -49,6 +49,33 @@ class Settings(Protocol):
         """The package mirror for a distro, or ''."""
         ...
 
+    @property
+    def offline(self) -> bool:
+        """Whether images come from the engine's store alone."""
+        ...
+
+
+class _AsDeclared:
+    """No settings at all. An image carried to a machine with other settings is found there
+    under the tag that these give it."""
+
+    archives: tuple[Path, ...] = ()
+    offline = False
+
+    def reference(self, ref: str) -> str:
+        return ref
+
+    def mirror(self, distro: Distro) -> str:  # noqa: ARG002 - see Settings
+        return ""
+
+
+as_declared: Settings = _AsDeclared()
+
+
+def digest_of(source: ImageSource) -> str:
+    """The digest (`sha256:…`) that fixes what a source pulls, or ''."""
+    return source.ref.partition("@")[2] if isinstance(source, Pull) else ""
+
 
 def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     """The tag under which a source's image is kept. It changes with all that decides what

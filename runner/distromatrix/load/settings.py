@@ -26,7 +26,8 @@ class Settings:
 
     `registry` takes the place of `docker.io` in references that are pulled. `mirrors` are
     package mirrors (URLs) by distro or distribution. `jobs` None is 'auto'. `archives` are
-    the absolute folders in which rootfs archives are looked for.
+    the absolute folders in which rootfs archives are looked for. `offline`: images come from
+    the engine's store alone, and nothing asks the network.
     """
 
     registry: str = ""
@@ -34,6 +35,7 @@ class Settings:
     engine: str = "docker"
     jobs: int | None = None
     archives: tuple[Path, ...] = ()
+    offline: bool = False
 
     def reference(self, ref: str) -> str:
         """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
@@ -70,6 +72,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         engine=over.engine or shape.engine or Settings().engine,
         jobs=jobs,
         archives=tuple(_user(folder).absolute() for folder in folders),
+        offline=(over if "offline" in over.model_fields_set else shape).offline,
     )
 
 
@@ -81,6 +84,8 @@ def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> Settin
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):
         values["archives"] = [part for part in text.split(os.pathsep) if part]
+    if text := environ.get("DISTROMATRIX_OFFLINE"):
+        values["offline"] = {"1": "true", "0": "false"}.get(text, text)
     try:
         return SettingsShape.model_validate(values)
     except ValidationError as error:

@@ -400,3 +400,5 @@ class SettingsShape(Shape):
     """Cells at a time: a number, or `auto`."""
     archives: tuple[Text, ...] = ()
     """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
+    offline: Flag = False
+    """Images come from the engine's store alone; nothing asks the network."""

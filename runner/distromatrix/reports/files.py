@@ -15,7 +15,15 @@ from xml.sax.saxutils import escape, quoteattr
 from distromatrix.collect.junit import CollectError, parse_cases
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import Case, CaseStatus, CellResult, Plan, RunResult, Verdict
+from distromatrix.model import (
+    Case,
+    CaseStatus,
+    CellResult,
+    ImageUsed,
+    Plan,
+    RunResult,
+    Verdict,
+)
 from distromatrix.planfile import plan_to_json
 
 _TAG: dict[CaseStatus, str] = {"failed": "failure", "error": "error", "skipped": "skipped"}
@@ -38,6 +46,11 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     }
 
 
+def _image_json(image: ImageUsed) -> dict[str, Any]:
+    locked = {"locked": True} if image.locked else {}
+    return {"source": image.source, "id": image.id, **locked}
+
+
 def _cell_json(cell: CellResult) -> dict[str, Any]:
     image, cases = cell.image, cell.cases
     return {
@@ -47,7 +60,7 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "engine": cell.engine,
         "seconds": cell.seconds,
         "reason": cell.reason,
-        "image": {"source": image.source, "id": image.id} if image else None,
+        "image": _image_json(image) if image else None,
         "cases": (
             {"passed": cases.passed, "failed": cases.failed, "skipped": cases.skipped}
             if cases

@@ -1,0 +1,119 @@
+"""Images of a Docker-API engine as one stream, there and back.
+
+`docker save` keeps neither when an image was last pulled nor under which digests. A loaded
+image gets both back as a tag of ours that lies in the engine, where every user of it sees the
+same: `distromatrix/carried-IDPREFIX:SECONDS[-DIGEST]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from docker.errors import NotFound
+
+from distromatrix.engines.base import Image
+from distromatrix.engines.docker_api import LONG_TIMEOUT, Api
+from distromatrix.errors import InfrastructureError
+
+_MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
+_CHUNK = 1 << 20
+
+
+def is_mark(tag: str) -> bool:
+    """Whether that tag only says something of its image."""
+    return _MARK.fullmatch(tag) is not None
+
+
+def carried(found: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
+    """When an inspected image was made or pulled where it came from (None if it did not come
+    so), and its digests."""
+    marks = [m for tag in found.get("RepoTags") or () if (m := _MARK.fullmatch(tag))]
+    digests = tuple(f"sha256:{m[2]}" for m in marks if m[2])
+    return (max(float(m[1]) for m in marks) if marks else None), digests
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """The marks of the image that has a tag now. When the tag has gone from it, and nothing
+    but they keeps it, they go too."""
+
+    client: Any
+    tag: str
+    marks: tuple[str, ...] = ()
+
+    def remove(self) -> None:
+        """Remove them, if the tag is not that image's any more."""
+        for mark in self.marks:
+            with contextlib.suppress(NotFound):
+                if self.client.inspect_image(mark)["Id"] == self._present():
+                    return
+                self.client.remove_image(mark)
+
+    def _present(self) -> str:
+        try:
+            return str(self.client.inspect_image(self.tag)["Id"])
+        except NotFound:
+            return ""
+
+
+def orphans_of(client: Any, tag: str) -> Orphans:
+    """What will be to remove when that tag (or id) has moved to another image or gone."""
+    try:
+        found = client.inspect_image(tag)
+    except NotFound:
+        return Orphans(client, tag)
+    names = [name for name in found.get("RepoTags") or () if name != tag]
+    marks = tuple(names) if all(is_mark(name) for name in names) else ()
+    return Orphans(client, tag, marks)
+
+
+def unmark(api: Api, id: str) -> None:
+    """Take away what was said of where an image came from: it was pulled here now."""
+    with api.calling("tag an image") as client:
+        for tag in client.inspect_image(id).get("RepoTags") or ():
+            if is_mark(tag):
+                client.remove_image(tag)
+
+
+def save(api: Api, tags: tuple[str, ...]) -> Iterator[bytes]:
+    """See ImageStore.save."""
+    with api.calling("save images", LONG_TIMEOUT) as client:
+        url = f"{client.base_url}/v{client.api_version}/images/get"
+        answer = client.get(url, params={"names": tags}, stream=True, timeout=LONG_TIMEOUT)
+        client._raise_for_status(answer)
+        yield from answer.iter_content(_CHUNK)
+
+
+def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+    """See ImageStore.load."""
+    with api.calling("load images", LONG_TIMEOUT) as client:
+        orphans = [orphans_of(client, image.tag) for image in images]
+        chunks = iter(lambda: tar.read(_CHUNK), b"")
+        for event in client.load_image(chunks) or ():
+            if failed := event.get("error"):
+                raise InfrastructureError(f"cannot load images: {failed}", transient=False)
+        for image in images:
+            _mark(client, image)
+        for orphan in orphans:
+            orphan.remove()
+
+
+def _mark(client: Any, image: Image) -> None:
+    """Note on a loaded image what `image` says of it."""
+    try:
+        found = client.inspect_image(image.tag)
+    except NotFound:
+        raise InfrastructureError(
+            f"cannot load images: {image.tag} was not among them", transient=False
+        ) from None
+    for tag in filter(is_mark, found.get("RepoTags") or ()):
+        with contextlib.suppress(NotFound):
+            client.remove_image(tag)
+    name = f"distromatrix/carried-{found['Id'].rpartition(':')[2][:16]}"
+    for digest in image.digests or ("",):
+        said = f"{image.created:.0f}" + digest.replace("sha256:", "-")
+        client.tag(found["Id"], name, said)

@@ -1,0 +1,186 @@
+"""The prepared image that a cell runs on: found, or built in a machine of its base image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from uuid import uuid4
+
+from distromatrix.engines.base import (
+    LABEL_DISTRO,
+    LABEL_KEY,
+    LABEL_KIND,
+    LABEL_SOURCE,
+    Image,
+    Machine,
+    MachineSpec,
+)
+from distromatrix.errors import ImageError
+from distromatrix.events import Warned
+from distromatrix.images.bases import Base
+from distromatrix.images.hostnet import Handed
+from distromatrix.images.prepared import File, Recipe, apply, numeric_user, recipe
+from distromatrix.images.shared import Surroundings
+from distromatrix.model import Cell, Distro, ImageUsed
+
+PREPARED_REPOSITORY = "distromatrix/prepared"
+LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
+LABEL_BASE = "distromatrix.base"  # id of the base image below
+LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
+_BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
+
+ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The image that a cell runs on. `user` is `root` or `UID:GID`."""
+
+    image: Image
+    used: ImageUsed
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Prepared images. `labels` go on the machines that builds open. All methods raise
+    ImageError."""
+
+    around: Surroundings
+    labels: Mapping[str, str] = field(default_factory=dict)
+    machines: set[Machine] = field(default_factory=set)
+    lock: Lock = field(default_factory=Lock)
+
+    def get(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, force: bool) -> Prepared:
+        """The image of a recipe, on that base image. `force`: anew in any case."""
+        if wanted.empty:
+            return self._of(base.image, cell, base)
+        tag = _tag(wanted, base)
+        image = self._ready(tag, base, force)
+        if image is None and self.around.settings.offline:
+            image = self._offline(distro, cell, wanted, base)
+        if image is None:
+            with self.around.alone(tag.rpartition(":")[2], distro.name):
+                image = self._ready(tag, base, force) or self._renewed(
+                    distro, cell, wanted, base, tag
+                )
+        return self._of(image, cell, base)
+
+    def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
+        """What the engine's store holds of it, of whatever age: this very one, else the
+        newest that differs in nothing but what its host handed over."""
+        if wanted.empty:
+            return self._of(base.image, cell, base)
+        images = self.around.engine.images
+        image = images.find(_tag(wanted, base))
+        if image is None:
+            own = wanted.own_key(base.image.id)
+            same = (i for i in images.list() if i.labels.get(LABEL_OWN_KEY) == own)
+            image = max(same, key=lambda i: i.created, default=None)
+        return self._of(image, cell, base) if image else None
+
+    def cancel(self) -> None:
+        """End the machines of all builds. Never raises."""
+        with self.lock:
+            machines = tuple(self.machines)
+        for machine in machines:
+            machine.kill()
+
+    @staticmethod
+    def _of(image: Image, cell: Cell, base: Base) -> Prepared:
+        user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
+        return Prepared(image=image, used=base.used, user=user)
+
+    def _ready(self, tag: str, base: Base, force: bool) -> Image | None:
+        """The prepared image, if it is there and not out of date."""
+        image = None if force else self.around.engine.images.find(tag)
+        return image if image and time.time() - image.created < base.refresh else None
+
+    def _offline(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base) -> Image:
+        stored = self.stored(cell, wanted, base)
+        if stored is None:
+            raise ImageError(
+                f"{cell.id}: its prepared layer is not here, and --offline builds none"
+            )
+        if stored.image.tag != _tag(wanted, base):
+            text = f"{distro.name}: {cell.id} runs on a layer made with another host's settings"
+            self.around.emit(Warned(text=text))
+        return stored.image
+
+    def _renewed(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        """The prepared image built anew, or an old one where its mirror is out of reach."""
+        old = self.around.engine.images.find(tag)
+        try:
+            image = self._build(distro, cell, wanted, base, tag)
+        except ImageError as error:
+            if old is None or not error.transient:
+                raise
+            return self.around.stale(distro.name, old, "prepared", str(error))
+        self.around.forget(old, image)
+        return image
+
+    def _build(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        began = time.monotonic()
+        key = tag.rpartition(":")[2]
+        spec = MachineSpec(
+            name=f"distromatrix-prepare-{key[:12]}-{uuid4().hex[:8]}",
+            image=base.image.id,
+            labels=self.labels,
+            cpus=cell.cpus,
+            memory=max(cell.memory, _BUILD_MEMORY),
+        )
+        with self._machine(spec) as machine:
+            user = apply(wanted, machine, lambda text: self.around.say(distro.name, text))
+            labels = {
+                LABEL_KIND: "prepared",
+                LABEL_DISTRO: distro.name,
+                LABEL_SOURCE: base.used.source,
+                LABEL_KEY: key,
+                LABEL_OWN_KEY: wanted.own_key(base.image.id),
+                LABEL_BASE: base.image.id,
+                LABEL_USER: user,
+            }
+            image = self.around.engine.images.commit(machine, tag, labels)
+        text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"
+        self.around.say(distro.name, text)
+        return image
+
+    @contextmanager
+    def _machine(self, spec: MachineSpec) -> Iterator[Machine]:
+        machine = self.around.engine.open(spec)
+        try:
+            with self.lock:
+                self.machines.add(machine)
+            if self.around.cancelled.is_set():
+                raise ImageError("cancelled")
+            yield machine
+        finally:
+            with self.lock:
+                self.machines.discard(machine)
+            machine.close()
+
+
+def recipe_of(distro: Distro, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
+    """What goes into a cell's prepared image; `files` gives the product's files by globs."""
+    declared = cell.prepare.files if cell.prepare else ()
+    found = files(declared) if declared else ()
+    if declared and not found:
+        globs = ", ".join(declared)
+        raise ImageError(
+            f"{cell.id}: no file of the product matches prepare's files: {globs}",
+            phase="prepare",
+        )
+    return recipe(distro, cell, found, handed)
+
+
+def _tag(wanted: Recipe, base: Base) -> str:
+    return f"{PREPARED_REPOSITORY}:{wanted.key(base.image.id)}"
+
+
+def layer_inputs(cell: Cell) -> tuple[object, ...]:
+    """What of a cell decides its prepared image: cells with equal ones share it."""
+    env = tuple(sorted(cell.env.items())) if cell.prepare else ()
+    return (cell.distro, cell.packages, cell.prepare, numeric_user(cell.user) or cell.user, env)
