@@ -4,80 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cli_world import DISTRO, MATRIX, Cli, runs
 
-from distromatrix.cli import COMMANDS, main
-
-MATRIX = """\
-product: .
-distros: [one, two]
-suites:
-  good: {run: echo fine}
-  bad: {run: 'echo broken; test $DISTROMATRIX_DISTRO = one'}
-"""
-DISTRO = """\
-title: A distro
-family: other
-package_manager: none
-libc: glibc
-eol: 2020-01-01
-image: [{pull: docker.io/library/NAME:1}]
-"""
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Said]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "project"
-    for folder in ("matrix", "distros"):
-        (root / folder).mkdir(parents=True)
-    (root / "matrix/default.yaml").write_text(MATRIX)
-    for name in ("one", "two"):
-        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
-    monkeypatch.chdir(root)
-    return root
-
-
-@pytest.fixture
-def cli(
-    project: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Iterator[Cli]:
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    monkeypatch.setenv("COLUMNS", "100")
-    before = signal.getsignal(signal.SIGTERM)
-
-    def call(*args: str) -> Said:
-        monkeypatch.setattr("sys.argv", ["distromatrix", *args])
-        with pytest.raises(SystemExit) as ended:
-            main([*args])
-        out, err = capfd.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
-
-    yield call
-    signal.signal(signal.SIGTERM, before)
-
-
-def runs(project: Path) -> list[Path]:
-    return [p for p in (project / ".distromatrix/runs").glob("*") if not p.is_symlink()]
+from distromatrix.cli import COMMANDS
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     open_images,
     open_project,
@@ -74,16 +76,19 @@ def list_images(as_json: bool) -> None:
 @selection_options
 @project_options
 @click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
+@offline_option
 def build(
     selectors: tuple[str, ...],
     exclude: tuple[str, ...],
     directory: Path,
     file: Path | None,
     force: bool,
+    offline: bool | None,
 ) -> None:
     """Have the selected cells' images ready.
 
-    Base images and what `packages` and `prepare` add; no suite is run in them.
+    Base images and what `packages` and `prepare` add; no suite is run in them. With --offline
+    nothing is built: it is seen whether all are here.
     """
     from distromatrix.execute.snapshot import take
     from distromatrix.execute.sweep import labels_of
@@ -91,15 +96,17 @@ def build(
     from distromatrix.runs import RunFolder, remove_folder
 
     project = open_project(directory, file)
+    settings = with_offline(project.settings, offline)
+    if force and settings.offline:
+        raise click.UsageError("--force gets images anew, which --offline forbids")
     plan = project.plan(Selection(selectors=selectors, exclude=exclude))
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
-    with (
-        opened_engine(project.settings) as engine,
-        RunFolder.create(project.matrix.root, kind="builds") as folder,
-    ):
+    with opened_engine(settings) as engine, ExitStack() as stack:
+        require_images(engine, settings, plan)
+        folder = stack.enter_context(RunFolder.create(project.matrix.root, kind="builds"))
         try:
             snapshot = take(plan.product, folder.snapshot)
-            images = open_images(engine, project.settings, labels_of(folder), _say)
+            images = open_images(engine, settings, labels_of(folder), _say)
             if force:
                 for name in dict.fromkeys(c.distro for c in plan.cells):
                     images.base(plan.distro(name), force=True)

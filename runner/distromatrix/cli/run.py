@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     Project,
     find_root,
@@ -71,6 +72,7 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
     help="Which machines stay, to be entered.",
 )
 @click.option("--allow-unmet", is_flag=True, help="Cells whose needs nothing meets are no failure.")
+@offline_option
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
     selectors: tuple[str, ...],
@@ -85,6 +87,7 @@ def command(
     retries: int,
     keep: str,
     allow_unmet: bool,
+    offline: bool | None,
     as_json: bool,
 ) -> int:
     """Test the product on the distributions of its matrix.
@@ -96,8 +99,10 @@ def command(
       distromatrix run '*/unit' --exclude debian-sid
       distromatrix run --failed --keep failed   again what failed, and keep it to look at
       distromatrix run --resume latest          go on after a crash
+      distromatrix run --offline                with the images that are here, without network
     """
     from distromatrix.execute.job import Options
+    from distromatrix.execute.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep_before
     from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
@@ -106,7 +111,7 @@ def command(
         raise click.UsageError(
             "--resume goes on with the stored plan: no selector, --exclude, --failed, --timeout"
         )
-    settings = load_settings()
+    settings = with_offline(load_settings(), offline)
     options = Options(
         jobs=(settings.jobs if jobs is None else jobs) or None,
         fail_fast=fail_fast,
@@ -120,11 +125,15 @@ def command(
             folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
             engine = stack.enter_context(opened_engine(settings))
             sweep_before(engine, folder)
+            done = frozenset(r.id for r in options.done)
+            stored = Snapshot(path=folder.snapshot)
+            require_images(engine, settings, plan, snapshot=stored, done=done)
         else:
             project = open_project(directory, file)
             selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
             plan = _planned(project, selection, failed)
             engine = stack.enter_context(opened_engine(settings))
+            require_images(engine, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
         result = _carry_out(plan, engine, settings, folder, options, as_json)
     return result.exit_code

@@ -6,11 +6,13 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     Project,
     handed_secrets,
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 @click.argument("cell")
 @project_options
 @click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
-def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
+@offline_option
+def command(
+    cell: str, directory: Path, file: Path | None, fresh: bool, offline: bool | None
+) -> int:
     """Open a shell in CELL's machine, with the product and the cell's environment.
 
     Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
@@ -46,6 +51,7 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     from distromatrix.images import handed_over
 
     project = open_project(directory, file)
+    project = replace(project, settings=with_offline(project.settings, offline))
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = [c for c in plan.cells if c.engine is not None]
     if len(chosen) != 1:
@@ -57,6 +63,7 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
         if kept:
             click.echo(f"the machine that was kept; to remove it: {kept.remove}", err=True)
             return _enter(kept, chosen[0], engine, plan, handed.env)
+        require_images(engine, project.settings, plan)
         return _fresh(project, plan, chosen[0], engine, handed)
 
 

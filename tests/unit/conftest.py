@@ -1,0 +1,48 @@
+"""What the tests of commands share: a project, and the command on the fake engine."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_world import DISTRO, MATRIX, Cli, Said
+
+from distromatrix.cli import main
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    for folder in ("matrix", "distros"):
+        (root / folder).mkdir(parents=True)
+    (root / "matrix/default.yaml").write_text(MATRIX)
+    for name in ("one", "two"):
+        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def cli(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Cli]:
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    monkeypatch.setenv("COLUMNS", "100")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*args: str) -> Said:
+        monkeypatch.setattr("sys.argv", ["distromatrix", *args])
+        with pytest.raises(SystemExit) as ended:
+            main([*args])
+        out, err = capfd.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
