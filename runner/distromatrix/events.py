@@ -71,6 +71,20 @@ class CellOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellSilent:
+    """A cell has printed nothing for `seconds`; `line` is the last that it printed, `command`
+    what runs in its machine, both printable, masked, '' where there is none. Comes again and
+    again while the silence lasts. For the live reports only: not written to the journal."""
+
+    cell: str
+    seconds: float
+    line: str = ""
+    command: str = ""
+    time: float = field(default_factory=time)
+    type: Literal["cell-silent"] = "cell-silent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellFinished:
     """A cell has its verdict. `log` is the path of its log relative to the run's folder."""
 
@@ -107,6 +121,7 @@ Event = (
     | CellStarted
     | CellPhase
     | CellOutput
+    | CellSilent
     | CellFinished
     | Warned
     | RunFinished

@@ -1,4 +1,4 @@
-"""The journal of a run: every event but output, one JSON line each, written as it comes.
+"""The journal of a run: every event but output and silence, a JSON line each, written as it comes.
 
 It is the truth about a run: what is in it survives `kill -9`, and every report can be made
 from it again.
@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.events import CellOutput, Event
+from distromatrix.events import CellOutput, CellSilent, Event
 
 
 class Journal:
@@ -34,7 +34,7 @@ class Journal:
 
     def __call__(self, event: Event) -> None:
         """Write one event. Raises InfrastructureError when it cannot be written."""
-        if isinstance(event, CellOutput):
+        if isinstance(event, CellOutput | CellSilent):
             return
         text = json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":"))
         # 'replace': a lone surrogate has no place in a file that others read

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
-from time import sleep
+from collections.abc import Callable
+from time import monotonic, sleep
 
 import pytest
 
-from distromatrix.engines.base import Machine
+from distromatrix.engines.base import Exit, Machine
 from distromatrix.errors import InputError, MachineGoneError
 
 from .conftest import Bench, said, tar_of, untar
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait until it is true; it must become so."""
+    deadline = monotonic() + 20
+    while not what():
+        assert monotonic() < deadline, "it did not happen"
+        sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +161,27 @@ def test_kill_ends_a_running_command(bench: Bench) -> None:
     machine.kill()
     machine.close()
     assert bench.leftovers() == ()
+
+
+def test_what_runs_is_named_while_it_runs_and_is_not_disturbed(machine: Machine) -> None:
+    assert machine.running() == ""
+    result: list[tuple[Exit, bytes]] = []
+    script = "sleep 4713 & while ! [ -e go ]; do sleep 0.05; done; kill $!; echo done"
+    thread = threading.Thread(target=lambda: result.append(said(machine, script)))
+    thread.start()
+    until(lambda: "sleep 4713" in machine.running())
+    machine.put(tar_of({"go": b""}), "/")
+    thread.join(20)
+    assert [(done.status, out) for done, out in result] == [(0, b"done\n")]
+    assert machine.running() == ""
+    machine.kill()
+    assert machine.running() == ""
+
+
+def test_asking_what_runs_never_raises(bench: Bench) -> None:
+    machine = bench.open()
+    for one in bench.leftovers():
+        bench.engine.remove(one)
+    assert machine.running() == ""
+    machine.close()
+    assert machine.running() == ""

@@ -12,7 +12,14 @@ from report_samples import failed, make_plan, result
 
 from distromatrix import events, journal
 from distromatrix.errors import InfrastructureError
-from distromatrix.events import CellFinished, CellOutput, RunFinished, RunStarted, Warned
+from distromatrix.events import (
+    CellFinished,
+    CellOutput,
+    CellSilent,
+    RunFinished,
+    RunStarted,
+    Warned,
+)
 from distromatrix.journal import Journal
 from distromatrix.model import (
     Case,
@@ -81,9 +88,10 @@ def test_every_event_comes_back_as_it_was(tmp_path_factory, happened: list[event
     assert list(journal.read(path)) == happened
 
 
-def test_output_is_for_the_live_board_alone(tmp_path: Path) -> None:
+def test_output_and_silence_are_for_the_live_board_alone(tmp_path: Path) -> None:
     with Journal(tmp_path / "j") as write:
         write(CellOutput(cell="a/b", line="x"))
+        write(CellSilent(cell="a/b", seconds=60.0))
     assert (tmp_path / "j").read_bytes() == b""
 
 

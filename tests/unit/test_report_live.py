@@ -12,6 +12,7 @@ from distromatrix.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellSilent,
     CellStarted,
     Event,
     ImageProgress,
@@ -174,3 +175,50 @@ def test_bad_news_scrolls_by_above_the_board_and_nothing_of_it_stays(screen: Con
 def test_without_a_terminal_there_are_plain_lines() -> None:
     plan = make_plan("debian-11/unit")
     assert isinstance(live_report(Console(file=io.StringIO(), force_terminal=True), plan), Plain)
+
+
+def silent(seconds: float, line: str = "", command: str = "") -> CellSilent:
+    return CellSilent(cell="debian-11/unit", seconds=seconds, line=line, command=command)
+
+
+def test_a_silent_cell_is_told_of_at_growing_intervals_until_it_prints_again() -> None:
+    chatter = [silent(60.0 + 10 * n, "compiling\x1b", "make -j2 (for 01:00)") for n in range(60)]
+    text = plain(*chatter)
+    assert text.split("\n") == [
+        f"silent debian-11/unit: silent for {after}, running: make -j2 (for 01:00)"
+        "; the last line: compiling\\x1b"
+        for after in ("1 min 00 s", "2 min 00 s", "4 min 00 s", "8 min 00 s")
+    ] + [""]
+    again = plain(silent(60.0), CellOutput(cell="debian-11/unit", line="x"), silent(61.0))
+    assert again.count("\n") == 2
+
+
+def test_the_board_shows_since_when_a_cell_is_silent_what_runs_and_its_last_line(
+    screen: Console,
+) -> None:
+    now = 0.0
+    board = Board(screen, clock=lambda: now)
+    board(started("debian-11/unit"))
+    board(CellStarted(cell="debian-11/unit"))
+    board(CellPhase(cell="debian-11/unit", phase=Phase.RUN))
+    now = 100.0
+    board(silent(60.0, "collected 9 items", "pytest -q"))
+    now = 170.0
+    lines = drawn(board, screen)
+    at = next(n for n, line in enumerate(lines) if "silent for 2 min 10 s" in line)
+    assert "running: pytest -q" in lines[at]
+    assert lines[at + 1].strip() == "collected 9 items"
+    board(CellOutput(cell="debian-11/unit", line="."))
+    assert "silent" not in "\n".join(drawn(board, screen))
+
+
+def test_the_board_of_silent_cells_is_not_higher_than_the_screen(screen: Console) -> None:
+    board = Board(screen)
+    cells = [f"d/{n}" for n in range(9)]
+    board(started(*cells))
+    for cell in cells:
+        board(CellStarted(cell=cell))
+        board(CellSilent(cell=cell, seconds=60.0, line="last", command="make"))
+    lines = drawn(board, screen)
+    assert len(lines) <= 12
+    assert "and 6 more" in "".join(lines)

@@ -73,6 +73,14 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 )
 @click.option("--allow-unmet", is_flag=True, help="Cells whose needs nothing meets are no failure.")
 @offline_option
+@click.option(
+    "--silent-after",
+    type=DURATION,
+    default="1m",
+    show_default=True,
+    metavar="T",
+    help="Say what runs in a cell that has printed nothing for so long.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
     selectors: tuple[str, ...],
@@ -88,6 +96,7 @@ def command(
     keep: str,
     allow_unmet: bool,
     offline: bool | None,
+    silent_after: float,
     as_json: bool,
 ) -> int:
     """Test the product on the distributions of its matrix.
@@ -118,6 +127,7 @@ def command(
         retries=retries,
         keep=keep,
         allow_unmet=allow_unmet,
+        silent_after=silent_after,
         command=shlex.join(["distromatrix", *sys.argv[1:]]),
     )
     with ExitStack() as stack:

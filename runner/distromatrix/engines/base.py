@@ -126,6 +126,12 @@ class Machine(Protocol):
         """
         ...
 
+    def running(self) -> str:
+        """What runs in it now, for a human: the commands that wait for no other first, at most
+        three. '' where nothing does, or where that cannot be known within some seconds. Works
+        while a command runs, from another thread, and does not disturb it; never raises."""
+        ...
+
     def put(self, tar: bytes | BinaryIO, path: str) -> None:
         """Extract a tar stream below the folder `path` (which exists)."""
         ...

@@ -144,6 +144,14 @@ class DockerMachine:
                 raise self._gone() from error
             return Exit(status=status, seconds=monotonic() - started, oom=oom)
 
+    def running(self) -> str:
+        """See Machine."""
+        if self._stopped:
+            return ""
+        with contextlib.suppress(Exception):  # what a list of processes is not worth a run
+            return self._running()
+        return ""
+
     def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
         missing = False

@@ -150,6 +150,10 @@ class FakeMachine:
             self._stopped = "ran out of memory" if self._oom else "was killed from outside"
         return MachineGoneError(f"{self._name} {self._stopped}", oom=self._oom)
 
+    def running(self) -> str:
+        """See Machine."""
+        return "" if self._stopped else describe(_processes(self._process.pid))
+
     def put(self, tar: bytes | IO[bytes], path: str) -> None:
         """See Machine. Raises FileNotFoundError."""
         target = self._host(path)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from distromatrix.collect.junit import CollectError, read_cases
 from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.collect.text import printable
 from distromatrix.engines.base import (
     LABEL_CELL,
     Engine,
@@ -19,8 +21,9 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
+from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
-from distromatrix.events import CellOutput, CellPhase, Event
+from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute.bring_back import bring_back
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
@@ -32,6 +35,7 @@ DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not t
 TAIL_LINES = 40
 FAILING_CASES = 200
 HOOK_TIMEOUT = 300.0
+OURS = "--- "  # begins the lines of a log that are not the suite's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class Surroundings:
     slots: Slots
     emit: Callable[[Event], None]
     masker: Masker
+    watch: Watch
     environment: Mapping[str, str]  # handed over by the host; a cell's own wins
     secrets: Mapping[str, str]  # pass_env; wins over a cell's own
     labels: Mapping[str, str]
@@ -77,8 +82,9 @@ def run_cell(
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
             around.slots.turn() as turn,
-            _machine(cell, prepared, stage, around, attempt) as machine,
+            _machine(cell, prepared, stage, around, attempt) as opened,
             turn.hold(cell),
+            around.watch.over(opened, partial(_silent, cell, log, around)) as machine,
         ):
             began = time.monotonic()
             _test(cell, machine, log, tried, around)
@@ -94,6 +100,18 @@ def run_cell(
         raise
     seconds = round(time.monotonic() - began, 3)
     return replace(result, seconds=seconds, engine=around.engine.name)
+
+
+def _silent(cell: Cell, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
+    line = "".join(log.tail(1))
+    around.emit(
+        CellSilent(
+            cell=cell.id,
+            seconds=round(seconds, 1),
+            line="" if line.startswith(OURS) else line,
+            command=printable(around.masker.mask(command)),
+        )
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from distromatrix.collect.log import Masker
 from distromatrix.engines.base import Machine, Stage
+from distromatrix.engines.watch import Watch
 from distromatrix.errors import DistromatrixError, EngineUnavailableError, InfrastructureError
 from distromatrix.events import CellStarted
 from distromatrix.execute.cell import Surroundings, run_cell
@@ -91,6 +92,7 @@ class Crew:
             slots=slots,
             emit=job.emit,
             masker=self.masker,
+            watch=Watch(job.options.silent_after),
             environment=job.handed.env,
             secrets=job.secrets,
             labels=job.labels,

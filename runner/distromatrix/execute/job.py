@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from distromatrix.engines.base import Engine
+from distromatrix.engines.watch import SILENT_AFTER
 from distromatrix.events import Event
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.images import Handed, Images
@@ -22,6 +23,7 @@ class Options:
     retries: int = 1
     keep: str = "never"  # never | failed | always
     allow_unmet: bool = False
+    silent_after: float = SILENT_AFTER  # seconds without output that are told of
     command: str = ""
     done: tuple[CellResult, ...] = ()  # of the run that is resumed
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from uuid import uuid4
 
+from distromatrix.collect.text import one_line
 from distromatrix.engines.base import (
     LABEL_DISTRO,
     LABEL_KEY,
@@ -18,6 +20,7 @@ from distromatrix.engines.base import (
     Machine,
     MachineSpec,
 )
+from distromatrix.engines.watch import Watch
 from distromatrix.errors import ImageError
 from distromatrix.events import Warned
 from distromatrix.images.bases import Base
@@ -53,6 +56,7 @@ class Layers:
     labels: Mapping[str, str] = field(default_factory=dict)
     machines: set[Machine] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
+    watch: Watch = field(default_factory=Watch)
 
     def get(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, force: bool) -> Prepared:
         """The image of a recipe, on that base image. `force`: anew in any case."""
@@ -133,7 +137,8 @@ class Layers:
             memory=max(cell.memory, _BUILD_MEMORY),
         )
         with self._machine(spec) as machine:
-            user = apply(wanted, machine, lambda text: self.around.say(distro.name, text))
+            with self.watch.over(machine, partial(self._silent, wanted)) as watched:
+                user = apply(wanted, watched, lambda text: self.around.say(distro.name, text))
             labels = {
                 LABEL_KIND: "prepared",
                 LABEL_DISTRO: distro.name,
@@ -147,6 +152,12 @@ class Layers:
         text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"
         self.around.say(distro.name, text)
         return image
+
+    def _silent(self, recipe: Recipe, seconds: float, command: str) -> None:
+        for secret in recipe.secrets:
+            command = command.replace(secret, "***")
+        said = f", running: {one_line(command)}" if command else ""
+        self.around.say(recipe.distro, f"silent for {seconds:.0f} s{said}")
 
     @contextmanager
     def _machine(self, spec: MachineSpec) -> Iterator[Machine]:

@@ -18,6 +18,7 @@ from distromatrix.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellSilent,
     CellStarted,
     Event,
     ImageProgress,
@@ -91,6 +92,11 @@ def _result_line(result: CellResult, look: Look, width: int) -> tuple[Text | str
     )
 
 
+def _silence(event: CellSilent, seconds: float | None = None) -> str:
+    running = f", running: {one_line(event.command)}" if event.command else ""
+    return f"silent for {duration(event.seconds if seconds is None else seconds)}{running}"
+
+
 class Plain:
     """Lines for a log: one when a cell has its verdict, followed at once by the end of its
     output where it went wrong; nothing of one cell ever stands inside another's block."""
@@ -102,6 +108,7 @@ class Plain:
         self._progress = _Progress()
         self._width = 0
         self._images: dict[str, float] = {}
+        self._silent: dict[str, float] = {}  # cell -> seconds of silence last told of
 
     def __enter__(self) -> Plain:
         return self
@@ -121,6 +128,10 @@ class Plain:
                     self._image(event)
                 case Warned():
                     say(self._console, ("warning: ", "yellow"), printable(event.text))
+                case CellOutput(cell=cell) | CellPhase(cell=cell):
+                    self._silent.pop(cell, None)
+                case CellSilent():
+                    self._is_silent(event)
                 case CellFinished(result=result) if result.id in self._progress.todo:
                     self._finished(event)
                 case RunFinished(interrupted=signal) if signal:
@@ -135,8 +146,17 @@ class Plain:
             self._images[event.distro] = now + _SAME_IMAGE_AGAIN
             say(self._console, ("image ", "dim"), f"{event.distro}: {one_line(event.text)}")
 
+    def _is_silent(self, event: CellSilent) -> None:
+        """One line when a silence is told of, then each time that it has lasted twice as long."""
+        if event.seconds < 2 * self._silent.get(event.cell, 0.0):
+            return
+        self._silent[event.cell] = event.seconds
+        said = f"; the last line: {one_line(event.line)}" if event.line else ""
+        say(self._console, ("silent ", "yellow"), f"{event.cell}: {_silence(event)}{said}")
+
     def _finished(self, event: CellFinished) -> None:
         result = event.result
+        self._silent.pop(result.id, None)
         self._progress.finish(result)
         total = str(len(self._progress.todo))
         place = f"[{self._progress.finished:>{len(total)}}/{total}] "
@@ -151,12 +171,15 @@ class Plain:
 
 @dataclass(slots=True)
 class _Row:
-    """A line of the board: what runs now. `began` is monotonic."""
+    """A line of the board: what runs now, and two when it has fallen silent. `began` and
+    `since` (when the silence began) are the board's clock."""
 
     name: str
     phase: str
     began: float
     line: str = ""
+    silent: CellSilent | None = None
+    since: float = 0.0
 
 
 class Board:
@@ -222,8 +245,14 @@ class Board:
                 self._cells[cell] = _Row(cell, _STARTING, self._clock())
             case CellPhase(cell=cell, phase=phase) if cell in self._cells:
                 self._cells[cell].phase = str(phase)
+                self._cells[cell].silent = None
             case CellOutput(cell=cell, line=line) if cell in self._cells:
                 self._cells[cell].line = one_line(line)
+                self._cells[cell].silent = None
+            case CellSilent(cell=cell) if cell in self._cells:
+                row = self._cells[cell]
+                row.silent, row.since = event, self._clock() - event.seconds
+                row.line = one_line(event.line)
             case CellFinished(result=result):
                 self._cells.pop(result.id, None)
                 if result.verdict is Verdict.ERROR:
@@ -263,9 +292,10 @@ class Board:
         )
         head = Text(self._headline, style="dim", no_wrap=True, overflow="ellipsis")
         parts: list[RenderableType] = [Text(), head, bar, Text("  ").join(tally)]
-        parts.append(self._rows(rows[:room]))
-        if len(rows) > room:
-            parts.append(Text(f"  and {len(rows) - room} more", style="dim"))
+        fits = _fitting(rows, room)
+        parts.append(self._rows(rows[:fits]))
+        if len(rows) > fits:
+            parts.append(Text(f"  and {len(rows) - fits} more", style="dim"))
         return Group(*parts)
 
     def _rows(self, rows: list[_Row]) -> RenderableType:
@@ -281,5 +311,20 @@ class Board:
         now = self._clock()
         for row in rows:
             name = shorten(row.name, max(self._console.width // 2, 10))
-            table.add_row(Text(name), row.phase, duration(now - row.began), Text(row.line))
+            line = Text(row.line)
+            if row.silent:
+                line = Text(_silence(row.silent, now - row.since), style="yellow")
+            table.add_row(Text(name), row.phase, duration(now - row.began), line)
+            if row.silent and row.line:
+                table.add_row("", "", "", Text(row.line))
         return table
+
+
+def _fitting(rows: list[_Row], room: int) -> int:
+    """How many of the rows `room` lines of the screen hold; at least one."""
+    lines = 0
+    for number, row in enumerate(rows):
+        lines += 2 if row.silent and row.line else 1
+        if lines > room:
+            return max(number, 1)
+    return len(rows)
