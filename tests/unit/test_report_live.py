@@ -185,7 +185,7 @@ def test_a_silent_cell_is_told_of_at_growing_intervals_until_it_prints_again() -
     chatter = [silent(60.0 + 10 * n, "compiling\x1b", "make -j2 (for 01:00)") for n in range(60)]
     text = plain(*chatter)
     assert text.split("\n") == [
-        f"silent debian-11/unit: silent for {after}, running: make -j2 (for 01:00)"
+        f"silent debian-11/unit for {after}, running: make -j2 (for 01:00)"
         "; the last line: compiling\\x1b"
         for after in ("1 min 00 s", "2 min 00 s", "4 min 00 s", "8 min 00 s")
     ] + [""]

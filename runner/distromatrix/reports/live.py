@@ -152,7 +152,8 @@ class Plain:
             return
         self._silent[event.cell] = event.seconds
         said = f"; the last line: {one_line(event.line)}" if event.line else ""
-        say(self._console, ("silent ", "yellow"), f"{event.cell}: {_silence(event)}{said}")
+        silent = _silence(event).removeprefix("silent ")
+        say(self._console, ("silent ", "yellow"), f"{event.cell} {silent}{said}")
 
     def _finished(self, event: CellFinished) -> None:
         result = event.result
