@@ -19,7 +19,7 @@ from distromatrix.engines.base import (
     ImageStore,
 )
 from distromatrix.errors import ImageError, PullError
-from distromatrix.images.bootstrap import OutOfReachError, bootstrap
+from distromatrix.images.bootstrap import OutOfReachError, bootstrap, declaration, remove
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
@@ -80,15 +80,14 @@ def digest_of(source: ImageSource) -> str:
 def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     """The tag under which a source's image is kept. It changes with all that decides what
     the image holds, so that an edited declaration is never answered with the old image."""
-    declaration: tuple[str, ...]
+    declared: tuple[str, ...]
     if isinstance(source, Pull):
-        declaration = ("pull", settings.reference(source.ref))
+        declared = ("pull", settings.reference(source.ref))
     elif isinstance(source, Bootstrap):
-        mirror = settings.mirror(distro)
-        declaration = ("bootstrap", source.tool, source.suite, *source.options, mirror)
+        declared = declaration(distro, source, settings.mirror(distro))
     else:
-        declaration = ("archive", source.sha256)
-    key = hashlib.sha256("\0".join(declaration).encode()).hexdigest()[:12]
+        declared = ("archive", source.sha256)
+    key = hashlib.sha256("\0".join(declared).encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", distro.name)
     return f"{BASE_REPOSITORY}:{name}-{source.kind}-{key}"
 
@@ -118,7 +117,7 @@ class Getter:
             LABEL_KEY: tag.rpartition("-")[2],
         }
         if isinstance(source, Bootstrap):
-            say(f"bootstrapping {source.suite} with {source.tool}")
+            say(f"bootstrapping {source.suite or distro.name} with {source.tool}")
             return self._bootstrap(distro, source, tag, labels)
         say(f"importing {source.file}")
         return self._archive(distro, source, tag, labels)
@@ -166,17 +165,16 @@ class Getter:
     def _bootstrap(
         self, distro: Distro, source: Bootstrap, tag: str, labels: dict[str, str]
     ) -> Image:
-        import shutil
-
         folder = self.cache / "bootstrap" / tag.rpartition(":")[2]
         try:
-            tar = bootstrap(source, self.settings.mirror(distro), folder, self.cancelled)
+            mirror = self.settings.mirror(distro)
+            tar = bootstrap(source, distro, mirror, folder, self.cancelled)
             with tar.open("rb") as file:
                 return self.store.load_rootfs(file, tag, labels)
         except OSError as error:
             raise ImageError(f"bootstrap in {folder}: {error.strerror}") from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     def _archive(self, distro: Distro, source: Archive, tag: str, labels: dict[str, str]) -> Image:
         folders = (distro.file.parent, *self.settings.archives)

@@ -104,13 +104,19 @@ class BootstrapOptions(Shape):
     """How to build an image from the distribution's own package mirror."""
 
     tool: BootstrapTool
-    """The tool that builds it."""
+    """The tool that builds it. All but mmdebstrap take the packages from the distro's
+    `repositories` below the mirror that a user sets for it (`mirrors:` in config.yaml)."""
     suite: Release | None = None
-    """The release as the mirror names it: `bookworm` (mmdebstrap), `43` (dnf)."""
+    """The release as the mirror names it: `bookworm` (mmdebstrap), `43` ($releasever of dnf and
+    zypper); pacman and apk ask for none."""
     packages: tuple[PackageName, ...] = ()
-    """What makes the base image; for mmdebstrap: more than its minimum."""
+    """What makes the base image, with what it depends on; for mmdebstrap: more than its
+    minimum. A shell, the distribution's release files and its package manager belong to it."""
     options: tuple[Text, ...] = ()
-    """More options for the tool."""
+    """More options for the tool, and two of ours for all but mmdebstrap: `--keys=FILE` names
+    keys that signatures are checked with (a path or a glob: absolute, beside this file, in
+    /usr/share/distribution-gpg-keys, or where the distribution has its keys; may be given
+    several times), `--no-signatures` switches the check off."""
 
     @model_validator(mode="after")
     def _sensible(self) -> BootstrapOptions:

@@ -1,0 +1,82 @@
+"""zypper, of openSUSE and SUSE: `zypper --root`."""
+
+from __future__ import annotations
+
+import shlex
+
+from distromatrix.images.bootstrap import rpm
+from distromatrix.images.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.bootstrap.tree import tree_work
+
+_REPOS = "etc/zypp/repos.d"
+_CONFIG = (
+    "[main]\nsolver.onlyRequires = true\nrpm.install.excludedocs = yes\n"
+    "commit.downloadMode = DownloadInAdvance\n"
+)
+# As zypper 1.14 prints them.
+_FAILURES = (
+    pattern("full", r"^(.*(?:not enough|insufficient) (?:disk )?space.*)$"),
+    pattern("signature", r"(File '.*' from repository '.*' is (?:unsigned|signed with).*'?)[.]$"),
+    pattern("signature", r"^\W*(.*(?:ignature verification failed|is not signed).*)$"),
+    pattern("not-found", r"(\[distromatrix-\d+\|.*\] Repository type can't be determined)"),
+    pattern("not-found", r"^(File '.*' not found on medium .*)$"),
+    pattern("unreachable", r"^Error message: (.*)$"),
+    pattern(
+        "unreachable",
+        r"^\W*((?:Timeout exceeded|Location .* is temporarily unaccessible"
+        r"|Download \(curl\) error|Valid metadata not found at specified URL).*)",
+    ),
+    pattern("not-found", r"^(No provider of .*|Package '.*' not found.*)$"),
+    pattern("other", r"^(?:Problem: |ERROR: |Error: )(.+)$"),
+)
+
+
+class Zypper:
+    """See Tool."""
+
+    name = "zypper"
+    programs = (("zypper", "apt-get install zypper"), ("rpm", "apt-get install rpm"))
+    builds_tree = True
+    key_folders = rpm.KEY_FOLDERS
+
+    def work(self, job: Job) -> Work:
+        """See Tool. What zypper trusts are the keys in the tree's own RPM database."""
+        imports = "".join(
+            f'rpm --root "$root" --import {shlex.quote(str(key))}\n' for key in job.keys
+        )
+        suite = (f"--releasever={job.source.suite}",) if job.source.suite else ()
+        zypper = shlex.join(
+            (
+                *("zypper", "--non-interactive", f"--config={job.folder}/zypper.conf"),
+                *(f"--root={job.root}", f"--reposd-dir={job.folder}/repos"),
+                *suite,
+                *(() if job.keys else ("--no-gpg-checks",)),
+                *job.options,
+            )
+        )
+        packages = shlex.join(job.source.packages)
+        install = (
+            'export ZYPP_CONF="$folder/zypp.conf" ZYPP_LOGFILE="$folder/zypper.log"\n'
+            # A repository that cannot be had would only be skipped by `install`.
+            f"{imports}{zypper} refresh\n"
+            f"{zypper} install --no-recommends --auto-agree-with-licenses {packages}\n"
+        )
+        keys = tuple(key.as_uri() for key in job.keys)
+        repo = rpm.repo_file(job, rpm.keys_in_image(job), suse=True)
+        return tree_work(
+            job,
+            install,
+            files={
+                **rpm.MACROS,
+                "zypp.conf": _CONFIG,
+                "zypper.conf": "",
+                "repos/distromatrix.repo": rpm.repo_file(job, keys, suse=True),
+            },
+            image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
+            without=("var/cache/zypp", "var/log/zypp*", "run/zypp.pid"),
+            finish=rpm.disable(_REPOS) + rpm.FINISH,
+        )
+
+    def failure(self, output: str) -> Failure:
+        """See Tool."""
+        return read_failure(output, _FAILURES)
