@@ -349,7 +349,8 @@ class Kept:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
     """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
-    already masked and made printable; `failing` the failed cases (bounded)."""
+    `debug` those of its `debug` hook, already masked and made printable; `failing` the failed
+    cases (bounded); `warnings` what went wrong beside its verdict."""
 
     id: str
     verdict: Verdict
@@ -361,6 +362,8 @@ class CellResult:
     cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     tail: tuple[str, ...] = ()
+    debug: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     attempts: int = 1
     kept: Kept | None = None
     unmet: bool = False

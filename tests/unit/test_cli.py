@@ -100,6 +100,7 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
     assert list(results) == ["run", "verdict", "plan", "cells"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
     keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
+    keys += ["debug", "warnings"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 

@@ -14,6 +14,9 @@ from executing import World, cell
 from distromatrix.engines.base import MachineSpec, Stage
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_machine import FakeMachine
+from distromatrix.events import CellSilent, Event
+from distromatrix.execute import hooks
+from distromatrix.execute.executor import Executor
 from distromatrix.model import CellResult, Phase, Verdict
 
 
@@ -26,13 +29,142 @@ def log(world: World, result: CellResult) -> str:
     return (world.run / "cells" / result.id / "log.txt").read_text()
 
 
-def test_debug_runs_after_a_failure_and_restore_in_any_case(world: World) -> None:
-    hooks = {"debug": "echo debugging", "restore": "echo restoring; exit 9"}
-    result = world.execute(cell("a/bad", "exit 3", **hooks), cell("a/good", **hooks))
-    bad, good = result.cells
-    assert (bad.verdict, good.verdict) == (Verdict.FAILED, Verdict.PASSED)
-    assert "debugging" in log(world, bad) and "restoring" in log(world, bad)
-    assert "debugging" not in log(world, good) and "restoring" in log(world, good)
+JUNIT = 'echo "<testsuite><testcase name=\\"a\\">%s</testcase></testsuite>" >$DISTROMATRIX_JUNIT'
+RED = JUNIT % "<failure/>"
+GREEN = JUNIT % ""
+
+
+@pytest.mark.parametrize(
+    ("run", "more"),
+    [
+        ("exit 3", {}),
+        (RED, {}),  # though its exit status is 0
+        (f"{RED}; exit 1", {}),
+        (': "$DISTROMATRIX_JUNIT"', {}),  # promised and not there
+        ("echo cut >$DISTROMATRIX_JUNIT", {}),
+        ("mkfifo $DISTROMATRIX_ARTIFACTS/pipe", {}),
+        ("true", {"setup": ("exit 4",)}),
+    ],
+)
+def test_debug_runs_after_every_failure_and_then_restore(
+    world: World, run: str, more: dict[str, object]
+) -> None:
+    scripts = {"debug": "echo debugging", "restore": "echo restoring"}
+    bad = world.execute(cell("a/bad", f"echo testing; {run}", **scripts, **more)).cells[0]
+    assert bad.verdict is Verdict.FAILED
+    assert log(world, bad).endswith("--- debug\ndebugging\n--- restore\nrestoring\n")
+    assert (bad.debug, bad.warnings) == (("debugging",), ())
+    assert "debugging" not in "".join(bad.tail)  # the suite's own last lines stay the last
+
+
+@pytest.mark.parametrize(
+    ("run", "expect", "verdict"),
+    [
+        (GREEN, None, Verdict.PASSED),
+        (RED, "a bug", Verdict.XFAILED),
+        (GREEN, "a bug", Verdict.XPASSED),
+    ],
+)
+def test_restore_alone_runs_where_nothing_unexpected_failed(
+    world: World, run: str, expect: str | None, verdict: Verdict
+) -> None:
+    scripts = {"debug": "echo debugging", "restore": "echo restoring"}
+    result = world.execute(cell("a/s", run, expect_fail=expect, **scripts)).cells[0]
+    assert (result.verdict, result.debug) == (verdict, ())
+    assert "debugging" not in log(world, result) and "restoring" in log(world, result)
+
+
+def test_what_hooks_do_to_the_report_and_how_they_end_changes_no_verdict(world: World) -> None:
+    bad = cell("a/bad", f"{RED}; exit 1", debug="rm $DISTROMATRIX_JUNIT; exit 9")
+    good = cell("a/good", GREEN, restore=f"{RED}; kill -9 $$")
+    one, two = world.execute(bad, good).cells
+    assert (one.verdict, one.reason) == (Verdict.FAILED, "1 of 1 case failed")
+    assert one.warnings == ("debug ended with exit status 9",)
+    assert two.verdict is Verdict.PASSED
+    assert two.warnings == ("restore ended with exit status 137",)
+    assert two.cases is not None and two.cases.passed == 1
+    assert b"failure" not in (world.run / "cells/a/good/junit.xml").read_bytes()
+
+
+def test_artifacts_of_suite_and_hooks_come_back(world: World) -> None:
+    leave = "echo {0} >$DISTROMATRIX_ARTIFACTS/{0}"
+    scripts = {"debug": leave.format("debug"), "restore": leave.format("restore")}
+    world.execute(
+        cell("a/bad", leave.format("run") + "; exit 1", **scripts), cell("a/calm", **scripts)
+    )
+    came = {p.name for p in (world.run / "cells/a/bad/artifacts").iterdir()}
+    assert came == {"run", "debug", "restore"}
+    assert [p.name for p in (world.run / "cells/a/calm/artifacts").iterdir()] == ["restore"]
+
+
+def test_hostile_artifacts_of_a_hook_are_a_warning(world: World) -> None:
+    result = world.execute(cell("a/s", restore="mkfifo $DISTROMATRIX_ARTIFACTS/pipe")).cells[0]
+    assert result.verdict is Verdict.PASSED
+    assert "device or pipe" in result.warnings[0]
+
+
+def test_a_hook_that_hangs_is_ended_and_said_and_what_came_before_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "HOOK_TIMEOUT", 0.5)
+    world.secrets = {"TOKEN": "47161718"}
+    leave = "touch $DISTROMATRIX_ARTIFACTS/debug"
+    hanging = cell("a/s", "exit 3", debug=f"echo so far; {leave}; sleep $TOKEN", restore="true")
+    result = world.execute(hanging, retries=3).cells[0]
+    assert (result.verdict, result.reason, result.attempts) == (
+        Verdict.FAILED,
+        "exit status 3",
+        1,
+    )
+    assert result.debug == ("so far",)
+    assert "debug did not end within 0.5 s, running: sleep ***" in result.warnings[0]
+    assert result.warnings[1] == "restore did not run: the time of debug had ended its machine"
+    assert (world.run / "cells/a/s/artifacts/debug").exists()
+    assert world.left() == []
+
+
+def test_a_machine_that_goes_away_under_a_hook_takes_no_verdict_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(event: Event, running: Executor) -> None:
+        if isinstance(event, CellSilent):
+            for left in world.engine.leftovers():
+                if left.kind == "container":
+                    world.engine.remove(left)
+
+    world.on_event = end
+    bad = cell("a/s", "exit 3", debug="sleep 77", restore="true")
+    result = world.execute(bad, retries=3, silent_after=0.1).cells[0]
+    assert (result.verdict, result.attempts) == (Verdict.FAILED, 1)
+    assert "debug was cut off: its machine is gone" in result.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["timeout", "oom"])
+def test_no_hook_runs_in_a_machine_that_is_ended_and_that_is_said(world: World, kind: str) -> None:
+    if kind == "oom":
+        world.faults(oom={"a/*": 0})
+    hung = cell("a/s", "sleep 77", timeout=0.5, debug="echo no", restore="echo no")
+    result = world.execute(hung).cells[0]
+    assert result.verdict is Verdict.FAILED
+    assert [w.split(":")[0] for w in result.warnings] == [
+        "debug did not run",
+        "restore did not run",
+    ]
+
+
+def test_debug_output_is_bounded_and_masked(world: World) -> None:
+    world.secrets = {"TOKEN": "hunter22"}
+    flood = "yes line | head -n 400000; echo $TOKEN"
+    result = world.execute(cell("a/s", "exit 1", debug=flood)).cells[0]
+    assert len(result.debug) == hooks.DEBUG_LINES
+    assert result.debug[-2:] == ("line", "***")
+    assert len((world.run / "cells/a/s/log.txt").read_bytes()) > 2_000_000
+
+
+def test_a_command_that_hung_is_named_without_its_secrets(world: World) -> None:
+    world.secrets = {"TOKEN": "47171819"}
+    result = world.execute(cell("a/s", "sleep $TOKEN", timeout=0.5)).cells[0]
+    assert "running: sleep ***" in result.reason
 
 
 def test_setup_and_run_share_the_suites_time_and_the_hung_command_is_named(world: World) -> None:

@@ -41,6 +41,7 @@ def _case(case: TestCase) -> tuple[str, ...]:
 def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
     cell = failed("debian-12/unit", "a", image=ImageUsed(source="pull", id="sha256:1"), seconds=1.5)
     bare = CellResult(id="alpine-3.20/unit", verdict=Verdict.SKIPPED, reason="no")
+    bare = replace(bare, debug=("free: 9",), warnings=("restore ended with exit status 9",))
     plan, outcome = run(tmp_path, cell, bare)
     write_reports(tmp_path, plan, outcome)
     got = json.loads((tmp_path / "results.json").read_text())
@@ -57,6 +58,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "reason": "1 of 9 cases failed",
             "image": {"source": "pull", "id": "sha256:1"},
             "cases": {"passed": 8, "failed": 1, "skipped": 0},
+            "debug": [],
+            "warnings": [],
         },
         {
             "id": "alpine-3.20/unit",
@@ -67,6 +70,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "reason": "no",
             "image": None,
             "cases": None,
+            "debug": ["free: 9"],
+            "warnings": ["restore ended with exit status 9"],
         },
     ]
 
@@ -156,3 +161,10 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) ->
         write_junit(tmp_path, plan, replace(outcome, run="r2"))
     assert (tmp_path / "junit.xml").read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {"junit.xml", "results.json"}
+
+
+def test_debug_output_is_the_suites_system_out(tmp_path: Path) -> None:
+    cell = failed("debian-12/unit", debug=("free: <9>", "end"))
+    write_junit(tmp_path, *run(tmp_path, cell))
+    (suite,) = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert suite._elem.findtext("system-out") == "free: <9>\nend"

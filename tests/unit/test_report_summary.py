@@ -143,3 +143,18 @@ def test_the_command_names_the_project_where_it_is_not_the_default(tmp_path: Pat
     )
     command = run_again(other, ["a/b"], cwd=Path("/"))
     assert command == f"distromatrix run -C {str(tmp_path)[1:]} -m 'matrix/my own.yaml' a/b"
+
+
+def test_debug_output_stands_under_the_cell_that_failed() -> None:
+    cell = failed("debian-11/unit", tail=("the end",), debug=("free: 0 \x1b[2J", "done"))
+    said = block(shown(cell), "fails on debian-11")
+    assert said.index("the end of debian-11/unit:") < said.index("debug output of debian-11/unit:")
+    assert "  │ free: 0 \\x1b[2J\n  │ done\n" in said
+    silent = block(shown(failed("debian-11/unit", debug=("only",))), "fails on debian-11")
+    assert "the end of" not in silent
+    assert "│ only" in silent
+
+
+def test_what_went_wrong_beside_a_verdict_is_a_warning() -> None:
+    cell = result("debian-11/unit", warnings=("restore ended with exit status 9",))
+    assert "debian-11/unit: restore ended with exit status 9" in block(shown(cell), "warnings")

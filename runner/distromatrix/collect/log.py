@@ -12,7 +12,7 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.errors import InfrastructureError
 
-__all__ = ["CellLog", "Masker", "mask_file"]
+__all__ = ["CellLog", "LastLines", "Masker", "mask_file"]
 
 MIB = 1024 * 1024
 LIMIT = 32 * MIB
@@ -82,11 +82,12 @@ class CellLog:
                 data, cut = file.read(_WINDOW), size > _WINDOW
         else:
             data, cut = self._window(_WINDOW), True
-        text = printable(data.strip(b"\r\n"))
-        found = text.split("\n")[1 if cut and "\n" in text else 0 :]
-        while found and not found[0].strip():
-            del found[0]
-        return tuple(shorten(line.rstrip(), _LINE_LENGTH) for line in found[-lines:])
+        return _last(data, lines, cut=cut)
+
+    def settle(self) -> None:
+        """Write what is held back, so that `tail` is complete though more may come."""
+        if self._end is None and self._fd >= 0:
+            self._put(self._masker.flush())
 
     def close(self) -> None:
         """Write what is still held, and close the file. May be called twice."""
@@ -142,6 +143,35 @@ class CellLog:
     def _put(self, data: bytes) -> None:
         self._written += len(data)
         write_all(self._fd, data, self.path)
+
+
+class LastLines:
+    """The last lines of a stream, in bounded memory, masked and printable."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker.stream()
+        self._data = bytearray()
+        self._cut = False
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._data += self._masker.feed(data)
+        if len(self._data) > 2 * _WINDOW:
+            del self._data[:-_WINDOW]
+            self._cut = True
+
+    def last(self, lines: int) -> tuple[str, ...]:
+        """At most so many of them, without blank lines around them."""
+        self._data += self._masker.flush()
+        return _last(bytes(self._data), lines, cut=self._cut)
+
+
+def _last(data: bytes, lines: int, *, cut: bool) -> tuple[str, ...]:
+    text = printable(data.strip(b"\r\n"))
+    found = text.split("\n")[1 if cut and "\n" in text else 0 :]
+    while found and not found[0].strip():
+        del found[0]
+    return tuple(shorten(line.rstrip(), _LINE_LENGTH) for line in found[-lines:])
 
 
 def write_all(fd: int, data: bytes, path: Path) -> None:

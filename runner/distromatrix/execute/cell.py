@@ -25,6 +25,7 @@ from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute.bring_back import bring_back
+from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
 from distromatrix.model import Case, CaseCounts, Cell, CellResult, Phase, Verdict
@@ -34,7 +35,6 @@ from distromatrix.verdicts import cell_verdict
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 TAIL_LINES = 40
 FAILING_CASES = 200
-HOOK_TIMEOUT = 300.0
 OURS = "--- "  # begins the lines of a log that are not the suite's
 
 
@@ -65,6 +65,7 @@ class _Tried:
     counts: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
+    dead: str = ""  # why its machine runs no more commands
 
 
 def run_cell(
@@ -88,9 +89,10 @@ def run_cell(
         ):
             began = time.monotonic()
             _test(cell, machine, log, tried, around)
-            _hooks(cell, machine, log, tried, around)
             _collect(cell, machine, folder, tried, around)
             result = _judge(cell, prepared, tried, log, attempt)
+            if cell.debug or cell.restore:
+                result = _hooked(cell, machine, folder, log, tried, around, result)
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
@@ -186,8 +188,11 @@ def _test(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Sur
             if not gone.oom:
                 raise
             tried.exit = Exit(status=137, seconds=0.0, oom=True)
+            tried.dead = "its machine had run out of memory"
         left = max(0.1, left - tried.exit.seconds)
         if tried.exit.timed_out:
+            tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))
+            tried.dead = "the timeout had ended its machine"
             log.note(f"--- timed out after {cell.timeout:g} s; it ran: {tried.exit.hung}")
         if tried.exit.status != 0:
             _blame_the_disk(machine, tried.exit)
@@ -205,30 +210,20 @@ def _blame_the_disk(machine: Machine, ended: Exit) -> None:
         )
 
 
-def _hooks(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
-    """`debug` after a failure, then `restore` in any case; neither changes the verdict."""
-    ended = tried.exit
-    if ended is None or ended.timed_out or ended.oom:
-        return
-    for name, script, due in (
-        ("debug", cell.debug, ended.status != 0),
-        ("restore", cell.restore, True),
-    ):
-        if script and due:
-            log.note(f"--- {name}")
-            env = _environment(cell, machine, around)
-            try:
-                done = machine.run(
-                    script, env=env, cwd=machine.product, timeout=HOOK_TIMEOUT, output=log.write
-                )
-            except MachineGoneError as gone:
-                if not gone.oom:
-                    raise
-                log.note(f"--- {name}: {gone}")
-                return
-            if done.timed_out:
-                log.note(f"--- {name} timed out after {HOOK_TIMEOUT:g} s")
-                return
+def _hooked(
+    cell: Cell,
+    machine: Machine,
+    folder: Path,
+    log: CellLog,
+    tried: _Tried,
+    around: Surroundings,
+    result: CellResult,
+) -> CellResult:
+    """The result, with what the hooks have to add to it."""
+    hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
+    came = hooks.run(machine, _environment(cell, machine, around), log, around.masker)
+    left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
+    return replace(result, debug=came.debug, warnings=(*came.warnings, *left))
 
 
 def _collect(
@@ -236,11 +231,9 @@ def _collect(
 ) -> None:
     """Bring back what the suite left, and read its cases. Nothing of it is trusted."""
     around.emit(CellPhase(cell=cell.id, phase=Phase.COLLECT))
-    ended = tried.exit
-    alive = ended is not None and not ended.timed_out and not ended.oom
     junit = folder / "junit.xml"
     try:
-        tried.collect_fault = bring_back(machine, folder, alive=alive)
+        tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)
         if junit.exists() and tried.phase is Phase.RUN:
             mask_file(junit, around.masker)
             report = read_cases(junit, around.masker.mask)
@@ -251,7 +244,8 @@ def _collect(
 
 def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
     ended = tried.exit
-    log.close()  # what it holds back belongs to the tail
+    # What it holds back belongs to the tail.
+    (log.settle if cell.debug or cell.restore else log.close)()
     timed_out = ended is not None and ended.timed_out
     verdict, phase, reason = cell_verdict(
         status=ended.status if ended else None,

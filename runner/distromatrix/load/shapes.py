@@ -277,9 +277,9 @@ class SuiteOptions(Shape):
     setup: Script | None = None
     """Runs in every cell before the suite, with the product."""
     restore: Script | None = None
-    """Runs always, after the suite."""
+    """Runs always, after the suite and its setup, but in no machine that a timeout has ended."""
     debug: Script | None = None
-    """Runs after a failure; its output is in the report."""
+    """Runs after a failure that was not expected, before restore; its output is in the report."""
     timeout: Duration | None = None
     """The longest that setup or run may take (default 30m)."""
     env: dict[EnvName, EnvValue] = {}

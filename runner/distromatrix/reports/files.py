@@ -66,6 +66,8 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
             if cases
             else None
         ),
+        "debug": list(cell.debug),
+        "warnings": list(cell.warnings),
     }
 
 
@@ -130,6 +132,9 @@ def _write_suite(
         out.write(f'  <testsuite name={name}{_counts(count)} time="{time}">\n'.encode())
         cases.seek(0)
         shutil.copyfileobj(cases, out)
+        if cell.debug:
+            said = escape(printable(mask("\n".join(cell.debug))))
+            out.write(f"    <system-out>{said}</system-out>\n".encode())
         out.write(b"  </testsuite>\n")
     return count
 

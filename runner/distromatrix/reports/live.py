@@ -167,6 +167,10 @@ class Plain:
             bar = self._look.pick("│", "|")
             for line in result.tail[-_BLOCK:]:
                 parts += [(f"\n    {bar} ", "dim"), printable(line)]
+            if result.debug:
+                parts.append(("\n    debug:", "dim"))
+            for line in result.debug[-_BLOCK:]:
+                parts += [(f"\n    {bar} ", "dim"), printable(line)]
         say(self._console, *parts)
 
 

@@ -58,10 +58,7 @@ class _Summary:
         self._unexpected()
         self._errors()
         self._kept()
-        if warnings:
-            self._title(Verdict.XFAILED, "warnings")
-            for text in warnings:
-                self._line(printable(text))
+        self._warnings(warnings)
         self._last_lines()
 
     def _skipped(self) -> None:
@@ -145,6 +142,13 @@ class _Summary:
                 self._line(f"    enter   {machine.enter}")
                 self._line(f"    remove  {machine.remove}")
 
+    def _warnings(self, warnings: tuple[str, ...]) -> None:
+        of_cells = (f"{cell.id}: {text}" for cell in self._result.cells for text in cell.warnings)
+        if lines := (*warnings, *of_cells):
+            self._title(Verdict.XFAILED, "warnings")
+            for text in lines:
+                self._line(one_line(text, 1000))
+
     def _last_lines(self) -> None:
         result = self._result
         say(self._console)
@@ -188,17 +192,25 @@ class _Summary:
     def _end_of(self, cells: tuple[str, ...]) -> None:
         """The last lines of one of the cells, of a new one if there is one; its files."""
         by_id = {cell.id: cell for cell in self._result.cells}
-        cell = next((c for c in cells if c not in self._ended and by_id[c].tail), None)
+        cell = next(
+            (c for c in cells if c not in self._ended and (by_id[c].tail or by_id[c].debug)), None
+        )
         if cell is not None:
             self._ended.add(cell)
-            self._line(f"the end of {cell}:", "dim")
-            bar = self._look.pick("│", "|")
-            for line in by_id[cell].tail[-TAIL:]:
-                shown = shorten(printable(line).expandtabs(4), self._room)
-                say(self._console, (f"  {bar} ", "dim"), shown)
+            if by_id[cell].tail:
+                self._block(f"the end of {cell}:", by_id[cell].tail)
+            if by_id[cell].debug:
+                self._block(f"debug output of {cell}:", by_id[cell].debug)
         first = self._folder / "cells" / (cell or cells[0])
         if first.is_dir():
             say(self._console, ("  files   ", "dim"), shown_path(first))
+
+    def _block(self, title: str, lines: tuple[str, ...]) -> None:
+        self._line(title, "dim")
+        bar = self._look.pick("│", "|")
+        for line in lines[-TAIL:]:
+            shown = shorten(printable(line).expandtabs(4), self._room)
+            say(self._console, (f"  {bar} ", "dim"), shown)
 
     def _again(self, cells: tuple[str, ...]) -> None:
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
