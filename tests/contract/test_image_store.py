@@ -110,6 +110,14 @@ def test_saved_images_are_loaded_as_they_were(bench: Bench, pair, pack) -> None:
     machine.close()
 
 
+def test_what_tags_a_saved_stream_would_set_is_known_before(bench: Bench, pair) -> None:
+    data = gzip.compress(b"".join(bench.engine.images.save(tuple(i.tag for i in pair))), 1)
+    assert set(bench.engine.images.tags_in(io.BytesIO(data))) == {i.tag for i in pair}
+    for broken in (data[: len(data) // 2], b"no tar" * 1000, gzip.compress(b"no tar" * 1000)):
+        with pytest.raises(InfrastructureError):
+            bench.engine.images.tags_in(io.BytesIO(broken))
+
+
 def test_a_loaded_image_goes_wholly(bench: Bench, pair) -> None:
     above = pair[1]
     carried(bench, above)

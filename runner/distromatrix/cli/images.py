@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.images_carry import export, import_images, say
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     open_images,
@@ -20,13 +21,12 @@ from distromatrix.cli.project import (
     selection_options,
 )
 from distromatrix.cli.types import DURATION
-from distromatrix.events import Event, ImageProgress, Warned
 from distromatrix.model import Selection
 
 
 @click.group(name="images")
 def command() -> None:
-    """List, build and prune the images that cells run on.
+    """List, build, carry and prune the images that cells run on.
 
     \b
     Examples:
@@ -34,14 +34,12 @@ def command() -> None:
       distromatrix images build 'debian-*'   before going offline
       distromatrix images build --force      get them anew now
       distromatrix images prune --older 7d
+      distromatrix images export images.tar  for a machine without network
     """
 
 
-def _say(event: Event) -> None:
-    if isinstance(event, ImageProgress):
-        click.echo(f"{event.distro}: {event.text}", err=True)
-    elif isinstance(event, Warned):
-        click.echo(f"warning: {event.text}", err=True)
+command.add_command(export)
+command.add_command(import_images)
 
 
 def _age(seconds: float) -> str:
@@ -59,7 +57,7 @@ def list_images(as_json: bool) -> None:
 
     settings = load_settings()
     with opened_engine(settings) as engine:
-        rows = open_images(engine, settings, {}, _say).list()
+        rows = open_images(engine, settings, {}, say).list()
     if as_json:
         click.echo(json.dumps([asdict(r) for r in rows], indent=2))
         return
@@ -106,7 +104,7 @@ def build(
         folder = stack.enter_context(RunFolder.create(project.matrix.root, kind="builds"))
         try:
             snapshot = take(plan.product, folder.snapshot)
-            images = open_images(engine, settings, labels_of(folder), _say)
+            images = open_images(engine, settings, labels_of(folder), say)
             if force:
                 for name in dict.fromkeys(c.distro for c in plan.cells):
                     images.base(plan.distro(name), force=True)
@@ -132,9 +130,7 @@ def prune(older: float, everything: bool) -> None:
 
     settings = load_settings()
     with opened_engine(settings) as engine:
-        gone = open_images(engine, settings, {}, _say).prune(
-            older_than=0.0 if everything else older
-        )
+        gone = open_images(engine, settings, {}, say).prune(older_than=0.0 if everything else older)
     for row in gone:
         click.echo(f"removed {row.kind} {row.tag}")
     click.echo(f"{len(gone)} images removed", err=True)

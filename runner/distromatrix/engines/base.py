@@ -226,6 +226,11 @@ class ImageStore(Protocol):
         """Those images with their tags as one tar stream; what they share is in it once."""
         ...
 
+    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
+        """The tags that `load` would set; reads `tar` (gzip or not), and no more. Raises
+        InfrastructureError where it is nothing that `save` gave."""
+        ...
+
     def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
         """Load what `save` gave (gzip or not). Those images have `created` and `digests` from
         then on as given here, until they are pulled anew."""

@@ -8,7 +8,10 @@ same: `distromatrix/carried-IDPREFIX:SECONDS[-DIGEST]`.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,11 +19,12 @@ from typing import Any, BinaryIO
 from docker.errors import NotFound
 
 from distromatrix.engines.base import Image
-from distromatrix.engines.docker_api import LONG_TIMEOUT, Api
+from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full
 from distromatrix.errors import InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
 _CHUNK = 1 << 20
+_MOST = 16 << 20  # bytes of a manifest
 
 
 def is_mark(tag: str) -> bool:
@@ -88,6 +92,20 @@ def save(api: Api, tags: tuple[str, ...]) -> Iterator[bytes]:
         yield from answer.iter_content(_CHUNK)
 
 
+def tags_in(tar: BinaryIO) -> tuple[str, ...]:
+    """See ImageStore.tags_in. What the engine reads is the archive's manifest.json."""
+    try:
+        with tarfile.open(fileobj=tar, mode="r|*") as members:
+            for member in members:
+                if member.name == "manifest.json" and (file := members.extractfile(member)):
+                    entries = json.loads(file.read(_MOST))
+                    tags = [str(tag) for entry in entries for tag in entry["RepoTags"] or ()]
+                    return tuple(tag.removeprefix("localhost/") for tag in tags)
+    except (tarfile.TarError, zlib.error, EOFError, ValueError, TypeError, KeyError):
+        pass
+    raise InfrastructureError("these are no images of the engine's", transient=False)
+
+
 def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
     """See ImageStore.load."""
     with api.calling("load images", LONG_TIMEOUT) as client:
@@ -95,6 +113,8 @@ def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
         chunks = iter(lambda: tar.read(_CHUNK), b"")
         for event in client.load_image(chunks) or ():
             if failed := event.get("error"):
+                if "no space left on device" in str(failed).lower():
+                    raise disk_full("load images", str(failed))
                 raise InfrastructureError(f"cannot load images: {failed}", transient=False)
         for image in images:
             _mark(client, image)

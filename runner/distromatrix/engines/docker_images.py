@@ -175,6 +175,10 @@ class DockerImages:
         """See ImageStore. Raises InfrastructureError."""
         return docker_carry.save(self._api, tags)
 
+    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.tags_in(tar)
+
     def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
         """See ImageStore. Raises InfrastructureError."""
         docker_carry.load(self._api, tar, images)

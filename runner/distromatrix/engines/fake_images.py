@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
@@ -79,6 +80,15 @@ class FakeImages:
                 for kind in ("json", "tar"):
                     tar.add(self._file(tag, kind), arcname=self._file(tag, kind).name)
         yield buffer.getvalue()
+
+    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
+        """See ImageStore. Raises InfrastructureError."""
+        try:
+            with tarfile.open(fileobj=tar, mode="r|*") as members:
+                files = (members.extractfile(m) for m in members if m.name.endswith(".json"))
+                return tuple(json.load(file)["tag"] for file in files if file)
+        except (tarfile.TarError, ValueError, KeyError) as error:
+            raise InfrastructureError(f"no saved images: {error}", transient=False) from error
 
     def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
         """See ImageStore. Raises InfrastructureError."""

@@ -54,6 +54,14 @@ class Bases:
                     return _checked(distro, source, image, arch)
         return None
 
+    def tags_elsewhere(self, distro: Distro, base: Base) -> tuple[str, ...]:
+        """See Images."""
+        settings = self.around.settings
+        pairs = (
+            (base_tag(distro, s, settings), base_tag(distro, s, as_declared)) for s in distro.image
+        )
+        return tuple(other for own, other in pairs if own == base.image.tag != other)
+
     def _arch(self, distro: Distro) -> str:
         arch = self.around.engine.facts().arch
         if arch not in distro.arch:

@@ -69,6 +69,11 @@ class Images:
             return None
         return self._layers.stored(cell, recipe_of(distro, cell, files, handed), base)
 
+    def tags_elsewhere(self, distro: Distro, base: Base) -> tuple[str, ...]:
+        """The tags that a base image is looked for by on a machine whose user has other
+        settings than this one."""
+        return self._bases.tags_elsewhere(distro, base)
+
     def cancel(self) -> None:
         """End all builds that are under way; they raise. Returns at once; never raises."""
         self._around.cancelled.set()
