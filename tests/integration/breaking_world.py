@@ -34,6 +34,7 @@ class Project:
     archives: Path
     distro: str = field(default_factory=lambda: f"box-{secrets.token_hex(4)}")
     environ: dict[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()  # what stands before each command, such as nsenter
 
     def __post_init__(self) -> None:
         for name in ("matrix", "distros"):
@@ -79,7 +80,7 @@ class Project:
 
     def start(self, *args: str, **how: Any) -> subprocess.Popen[str]:
         """The command, begun in the project's folder; its output is read by `ended`."""
-        command = [sys.executable, "-m", "distromatrix", *args]
+        command = [*self.before, sys.executable, "-m", "distromatrix", *args]
         pipe = subprocess.PIPE
         given = {
             "stdout": pipe,
@@ -191,13 +192,17 @@ class PrivateEngine:
         return f"unix://{self.folder}/d.sock"
 
 
-def private_engine(folder: Path, data_root: Path, driver: str = "vfs") -> Iterator[PrivateEngine]:
-    """Start one, with its state in `folder` (a short path: sockets) and its data in another."""
+def private_engine(
+    folder: Path, data_root: Path, driver: str = "vfs", *, bridge: bool = False
+) -> Iterator[PrivateEngine]:
+    """Start one, with its state in `folder` (a short path: sockets) and its data in another.
+    It has a network of its own, without any way out; `bridge`: its containers have one too."""
     command = [
         # In a network of its own: with --bridge none dockerd removes the docker0 that it finds.
         *("unshare", "--net"),
         *("dockerd", "-H", f"unix://{folder}/d.sock", "--data-root", str(data_root)),
-        *("--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bridge", "none"),
+        *("--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"),
+        *(() if bridge else ("--bridge", "none")),
         *("--iptables=false", "--ip-masq=false", "--storage-driver", driver),
     ]
     with (folder / "log").open("wb") as log:
