@@ -31,19 +31,23 @@ def by_name(root: Path | None = None) -> dict[str, Distro]:
     return {distro.name: distro for distro in load_distros(root)}
 
 
-def test_the_distros_to_start_with_are_there_in_natural_order() -> None:
-    names = [distro.name for distro in load_distros(None)]
-    wanted = {
-        "debian-11",
-        "debian-12",
-        "debian-13",
-        "debian-testing",
-        "debian-sid",
-        "alpine-3.20",
-        "ubuntu-24.04",
-        "fedora-43",
-    }
-    assert wanted <= set(names)
+WANTED = """
+    alpine-3.20 alpine-3.22 alpine-3.23 alpine-3.24 alpine-edge almalinux-8 almalinux-9
+    almalinux-10 amazonlinux-2023 archlinux centos-stream-9 centos-stream-10 debian-11 debian-12
+    debian-13 debian-sid debian-testing fedora-43 fedora-44 fedora-45 fedora-rawhide kali-rolling
+    opensuse-leap-16.0 opensuse-tumbleweed oraclelinux-8 oraclelinux-9 rocky-8 rocky-9 rocky-10
+    ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 void void-musl
+"""
+# Past their end of life and kept: people ship for them.
+ENDED = {"alpine-3.20", "debian-11", "opensuse-leap-15.6"}
+WRITTEN = date(2026, 11, 24)  # the day that the facts were looked up
+CATALOGUE = load_distros(None)
+
+
+def test_what_people_ship_for_is_there_in_natural_order() -> None:
+    names = [distro.name for distro in CATALOGUE]
+    assert set(WANTED.split()) <= set(names)
+    assert len(names) >= 30
     assert names == sorted(names, key=catalogue.natural)
 
 
@@ -53,6 +57,53 @@ def test_what_ships_says_where_an_end_of_life_and_a_verification_are_known() -> 
     assert distros["debian-testing"].eol is None  # not inherited through `like:`
     assert distros["ubuntu-24.04"].verified is None
     assert distros["debian-sid"].verified is not None
+
+
+@pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
+def test_the_facts_of_what_ships_fit_together(distro: Distro) -> None:
+    assert (distro.eol is not None and distro.eol < WRITTEN) is (distro.name in ENDED)
+    assert distro.verified is None or date(2026, 11, 1) <= distro.verified
+    assert {"x86_64"} <= set(distro.arch)
+    pulls = [source.ref for source in distro.image if isinstance(source, Pull)]
+    assert isinstance(distro.image[0], Pull)  # a registry first: quickest, and what others test
+    for ref in pulls:
+        host, _, rest = ref.partition("/")
+        assert "." in host, f"{ref} does not name its registry"
+        assert "/" in rest or host != "docker.io", f"{ref} leaves out `library/`"
+        assert ":" in rest, f"{ref} has no tag"
+
+
+@pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
+def test_an_end_of_life_that_is_not_known_says_why(distro: Distro) -> None:
+    text = distro.file.read_text("utf-8")
+    assert distro.eol or "# eol: " in text or distro.like in ("debian-13", "debian-testing")
+
+
+@pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
+def test_a_bootstrap_has_what_its_tool_asks_for(distro: Distro) -> None:
+    tools = {"apt": "mmdebstrap", "xbps": None}
+    for source in distro.image:
+        if isinstance(source, Bootstrap):
+            assert source.tool == tools.get(distro.package_manager, distro.package_manager)
+            assert source.tool == "mmdebstrap" or distro.repositories
+    for line in distro.repositories:
+        assert (" " in line) is (distro.package_manager == "apt"), line
+
+
+def test_like_brought_nobody_what_is_another_releases_own() -> None:
+    """Title, images, Vagrant box and repositories (distributions have mirrors of their own)."""
+    seen: dict[str, str] = {}
+    for distro in CATALOGUE:
+        distribution = distro.name.partition("-")[0]
+        own = [
+            distro.title,
+            *(source.ref for source in distro.image if isinstance(source, Pull)),
+            *(f"{distribution}: {repository}" for repository in distro.repositories),
+            *(str(box) for key, box in (distro.guest or {}).items() if key == "box"),
+        ]
+        for value in own:
+            assert value not in seen, f"{distro.name} has {value} of {seen[value]}"
+            seen[value] = distro.name
 
 
 def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:
@@ -67,10 +118,11 @@ def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:
     assert len(archive.sha256) == 64
 
 
-def test_every_distro_that_ships_has_the_common_package_names() -> None:
-    common = {"python", "pytest", "compiler", "git", "bash", "curl", "ca-certificates", "make"}
-    for distro in load_distros(None):
-        assert common <= set(distro.packages), distro.name
+@pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
+def test_every_distro_that_ships_has_the_common_package_names(distro: Distro) -> None:
+    common = """python pip pytest compiler c++ make git bash curl ca-certificates"""
+    assert set(common.split()) <= set(distro.packages)
+    assert all(distro.packages.values())
 
 
 def test_a_project_adds_a_distro_with_one_file(project: Project) -> None:
@@ -158,6 +210,8 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
         ("guest: {}", "exactly one of `box`", ""),
         ("packages: {python: python3}", "expected a list", "write [python3]"),
         ("packages: {python: [a b]}", "expected a package name", ""),
+        ("packages: {python: [-y]}", "expected a package name", ""),
+        ("packages: {python: [/../x]}", "expected a package name", ""),
     ],
 )
 def test_a_slip_in_a_distro_file_is_told(

@@ -85,8 +85,23 @@ def test_distros_for_programs_have_the_keys_of_their_files(cli: Cli) -> None:
     assert {"one", "two", "debian-12", "alpine-3.20"} <= set(listed)
     assert listed["one"]["image"][0]["pull"] == "docker.io/library/one:1"
     assert listed["one"]["eol"] == "2020-01-01"
-    line = next(x for x in cli("distros").out.splitlines() if x.startswith("one "))
-    assert "END OF LIFE 2020-01-01" in line
+    line = next(x for x in cli("distros").out.splitlines() if x.split()[0] == "one")
+    assert "2020-01-01 ended" in line
+
+
+def test_distros_are_chosen_by_globs_and_by_being_verified(cli: Cli) -> None:
+    names = lambda *args: [d["name"] for d in json.loads(cli("distros", "--json", *args).out)]  # noqa: E731
+    assert names("one", "debian-1[12]") == ["debian-11", "debian-12", "one"]
+    assert names("debian-12", "fedora-*", "--verified") == ["debian-12"]
+    assert cli("distros", "one", "--verified").out == "0 distros: 0 verified here (✓)\n"
+
+
+def test_a_glob_that_matches_no_distro_is_3_with_near_names(cli: Cli) -> None:
+    said = cli("distros", "debian-12", "debian-21", "zzz*")
+    assert (said.code, said.out) == (3, "")
+    near, none = said.err.splitlines()
+    assert near.startswith("no distro matches `debian-21` (did you mean `debian-1")
+    assert none == "no distro matches `zzz*` (`distromatrix distros` lists all)"
 
 
 def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:

@@ -10,7 +10,7 @@ from distromatrix import doctor
 from distromatrix.doctor import engine as engine_looks
 from distromatrix.doctor.host import Host, families, look_at_host
 from distromatrix.doctor.model import Check
-from distromatrix.doctor.reach import registry_check, registry_host
+from distromatrix.doctor.reach import ask_registries, registry_check, registry_host
 from distromatrix.doctor.tools import tool_checks
 from distromatrix.engines.base import EngineFacts
 from distromatrix.errors import EngineUnavailableError
@@ -198,9 +198,43 @@ def test_each_registry_is_asked_once_and_silence_is_a_warning() -> None:
         asked.append(host)
         return "not in reach" if host == "docker.io" else ""
 
-    check = registry_check(["debian:12", "debian:13", "quay.io/x"], ask)
+    check = registry_check(ask_registries(["debian:12", "debian:13", "quay.io/x"], ask))
     assert sorted(asked) == ["docker.io", "quay.io"]
-    assert (check.status, check.found) == ("warning", "docker.io: not in reach")
+    assert check.status == "warning"
+    assert check.found == "docker.io: not in reach; quay.io in reach"
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "found"),
+    [
+        ({}, "ok", "none is used"),
+        ({"ghcr.io": "", "docker.io": ""}, "ok", "docker.io, ghcr.io in reach"),
+        (dict.fromkeys("abcde", "") | {"docker.io": ""}, "ok", "docker.io, a and 4 more in reach"),
+        (
+            {"a.io": "", "b.io": "not in reach", "c.io": "not in reach", "d.io": "answers 503"},
+            "warning",
+            "b.io, c.io: not in reach; d.io: answers 503; a.io in reach",
+        ),
+    ],
+)
+def test_many_registries_are_one_short_line(
+    answers: dict[str, str], status: str, found: str
+) -> None:
+    check = registry_check(answers)
+    assert (check.status, check.found) == (status, found)
+
+
+def test_the_catalogues_registries_are_told_in_80_columns() -> None:
+    checks = doctor.examine(
+        Settings(),
+        {},
+        host=DEBIAN,
+        open_engine=lambda _: FakeEngine(FACTS),
+        ask_registry=lambda _: "not in reach",
+    )
+    (found,) = (check.found for check in checks if check.name == "image registry")
+    assert len(found) < 80
+    assert found.startswith("docker.io, ")
 
 
 def test_the_users_registry_is_asked_in_the_place_of_docker_hub() -> None:
@@ -221,20 +255,43 @@ def test_the_users_registry_is_asked_in_the_place_of_docker_hub() -> None:
     assert asked == ["mirror.example.org"]
 
 
-@pytest.mark.parametrize(("registry", "status"), [(True, "warning"), (False, "missing")])
-def test_bootstrapping_is_indispensable_only_without_a_registry(
-    monkeypatch: pytest.MonkeyPatch, registry: bool, status: str
+@pytest.mark.parametrize(("away", "status"), [("quay.io", "warning"), ("docker.io", "missing")])
+def test_bootstrapping_is_indispensable_only_where_its_registry_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, away: str, status: str
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
-    distros = (distro(Bootstrap(tool="mmdebstrap", suite="bookworm")),)
-    check = tool_checks(distros, (), DEBIAN, registry=registry)[0]
-    assert (check.name, check.status, check.install) == ("image tools", status, "bootstrap")
-    assert "debian-12" in check.why
+    built = Bootstrap(tool="mmdebstrap", suite="bookworm")
+    checks = doctor.examine(
+        Settings(),
+        {},
+        host=DEBIAN,
+        distros=(
+            distro(Pull(ref="docker.io/library/debian:12"), built),
+            replace(distro(Pull(ref="quay.io/x/y:1")), name="other"),
+        ),
+        open_engine=lambda _: FakeEngine(FACTS),
+        ask_registry=lambda host: "not in reach" if host == away else "",
+    )
+    (check,) = (check for check in checks if check.name == "image tools")
+    assert (check.status, check.install) == (status, "bootstrap")
+    assert ("debian-12" in check.why) is (status == "missing")
+
+
+def test_only_what_mmdebstrap_builds_asks_for_it() -> None:
+    made = distro(Bootstrap(tool="dnf", packages=("bash",)))
+    assert tool_checks((made,), (made,), (), DEBIAN)[0].name == "tar"
+
+
+def test_of_many_distros_that_are_built_a_few_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    one = distro(Bootstrap(tool="mmdebstrap", suite="bookworm"))
+    many = tuple(replace(one, name=f"d-{number}") for number in range(9))
+    assert tool_checks(many, many, (), DEBIAN)[0].why.endswith("d-0, d-1, d-2, d-3, d-4 and 4 more")
 
 
 def test_an_archive_is_looked_for_in_the_users_folders(tmp_path: Path) -> None:
     distros = (distro(Archive(file="rootfs.tar.gz", sha256="0" * 64)),)
-    look = lambda: tool_checks(distros, (tmp_path,), DEBIAN, registry=False)[0]  # noqa: E731
+    look = lambda: tool_checks(distros, distros, (tmp_path,), DEBIAN)[0]  # noqa: E731
     assert look().status == "warning"
     (tmp_path / "rootfs.tar.gz").touch()
     assert look().status == "ok"

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Test the product on the distributions of its matrix.",
     "plan": "Show what would run, on which engine, and why.",
     "distros": "List the distributions there are.",
+    "add-distro": "Write a distribution's file, to be edited.",
     "images": "List, build and prune the images that cells run on.",
     "report": "Show a run's answer again, from its journal.",
     "shell": "Open a shell in a cell's machine.",
@@ -27,7 +28,8 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are `distromatrix.cli.NAME:command`, imported when used."""
+    """A group whose commands are `distromatrix.cli.NAME:command`, imported when used (`-` in a
+    command's name is `_` in its module's)."""
 
     # The four below override click.Group and are documented there.
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, D102
@@ -36,7 +38,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, D102
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"distromatrix.cli.{cmd_name}").command
+        command = import_module(f"distromatrix.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)  # noqa: S101 - holds the naming rule above
         return command
 

@@ -3,42 +3,62 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
 
 from distromatrix.cli.project import all_distros, host_facts
+from distromatrix.errors import NothingSelectedError
+from distromatrix.model import Distro
 
 
 @click.command(name="distros")
+@click.argument("globs", nargs=-1, metavar="[GLOB]...")
 @click.option(
     "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
     help="A project's folder, whose own distros/ are listed too (default: here).",
 )  # fmt: skip
+@click.option("--verified", is_flag=True, help="Only those that were run here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
-def command(directory: Path, as_json: bool) -> None:
+def command(globs: tuple[str, ...], directory: Path, verified: bool, as_json: bool) -> None:
     """List the distributions there are: the catalogue's and the project's own.
+
+    A ✓ is at those that were seen running (`verified:` in their file); what is said of the
+    others comes from public documentation. `distromatrix add-distro` adds one.
 
     \b
     Examples:
       distromatrix distros
+      distromatrix distros 'debian-*' --verified
       distromatrix distros --json
     """
     from distromatrix.load.listing import distros_json
 
-    distros = all_distros(directory)
+    distros = _chosen(all_distros(directory), globs)
+    if verified:
+        distros = tuple(d for d in distros if d.verified is not None)
     if as_json:
         click.echo(json.dumps(distros_json(distros), indent=2))
         return
-    today = host_facts().today
-    width = max((len(d.name) for d in distros), default=0)
-    titles = max((len(d.title) for d in distros), default=0)
-    for d in distros:
-        ended = d.eol is not None and d.eol < today
-        life = f"{'END OF LIFE' if ended else 'until'} {d.eol}" if d.eol else "no end set"
-        seen = f"verified {d.verified}" if d.verified else "not verified"
-        sources = ", ".join(s.kind for s in d.image)
-        click.echo(
-            f"{d.name:{width}}  {d.title:{titles}}  {d.package_manager:6}  {d.libc:5}  "
-            f"{life:22}  {seen:19}  {sources}"
+    from rich.console import Console
+
+    from distromatrix.reports.distros import show_distros
+
+    show_distros(Console(highlight=False), distros, host_facts().today)
+
+
+def _chosen(distros: tuple[Distro, ...], globs: Sequence[str]) -> tuple[Distro, ...]:
+    """Those that any of the globs matches, all without globs. Raises NothingSelectedError."""
+    from distromatrix.load.words import did_you_mean, quoted
+
+    names = [d.name for d in distros]
+    idle = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]
+    if idle:
+        hints = (
+            did_you_mean(glob, names, most=3) or "`distromatrix distros` lists all" for glob in idle
         )
+        lines = (f"no distro matches {quoted(g)} ({h})" for g, h in zip(idle, hints, strict=True))
+        raise NothingSelectedError("\n".join(lines))
+    return tuple(d for d in distros if not globs or any(fnmatchcase(d.name, g) for g in globs))

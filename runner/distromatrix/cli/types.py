@@ -37,5 +37,28 @@ class Jobs(click.ParamType[int]):
         return number
 
 
+class Field(click.ParamType[str]):
+    """A value as the YAML files have it: by the name of its type in `load.fields`."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        self.name = field.lower()
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """The text as it was given. Raises click.BadParameter."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from distromatrix.load import fields
+
+        try:
+            TypeAdapter(getattr(fields, self.field)).validate_python(str(value))
+        except ValidationError as error:
+            given = error.errors(include_url=False)[0]
+            self.fail(given.get("ctx", {}).get("text", given["msg"]), param, ctx)
+        return str(value)
+
+
 DURATION = Duration()
 JOBS = Jobs()

@@ -11,7 +11,7 @@ from distromatrix.doctor.engine import engine_checks
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.host import Host, look_at_host
 from distromatrix.doctor.model import Check
-from distromatrix.doctor.reach import registry_check
+from distromatrix.doctor.reach import ask_registries, registry_check, registry_host
 from distromatrix.doctor.render import render
 from distromatrix.doctor.tools import tool_checks
 from distromatrix.engines import open_engine as open_real_engine
@@ -36,18 +36,20 @@ def examine(
     the built-in catalogue). Raises InputError when the catalogue or the engine's name is wrong."""
     host = host or look_at_host(environ)
     distros = load_distros(None) if distros is None else distros
-    pulls = [
-        settings.reference(source.ref)
+    pulls = {
+        distro.name: [settings.reference(s.ref) for s in distro.image if isinstance(s, Pull)]
         for distro in distros
-        for source in distro.image
-        if isinstance(source, Pull)
-    ]
+    }
     if settings.offline:
         registry = Check(name="image registry", status="ok", found="not asked: offline is set")
+        away: tuple[Distro, ...] = ()
     else:
-        registry = registry_check(pulls, ask_registry)
+        answers = ask_registries((r for refs in pulls.values() for r in refs), ask_registry)
+        registry = registry_check(answers)
+        reached = {host for host, wrong in answers.items() if not wrong}
+        away = tuple(d for d in distros if reached.isdisjoint(map(registry_host, pulls[d.name])))
     return (
         *engine_checks(settings.engine, open_engine, environ, host),
         registry,
-        *tool_checks(distros, settings.archives, host, registry=registry.status == "ok"),
+        *tool_checks(distros, away, settings.archives, host),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from distromatrix.doctor.model import Check
 
 TIMEOUT = 4.0  # seconds, for all of them together
+_SHOWN = 2  # of many registries
 
 Ask = Callable[[str], str]
 
@@ -25,26 +26,40 @@ def registry_host(ref: str) -> str:
     )
 
 
-def registry_check(refs: Iterable[str], ask: Ask | None = None) -> Check:
-    """Whether the registries of those references answer, all asked at once.
+def ask_registries(refs: Iterable[str], ask: Ask | None = None) -> Mapping[str, str]:
+    """What the registries of those references answer, all asked at once: '' or what is wrong.
 
-    `ask` gets a registry's host and returns '' or what is wrong.
+    `ask` gets a registry's host and returns the like.
     """
     hosts = sorted({registry_host(ref) for ref in refs})
-    answers = _ask_all(hosts, ask or ask_registry)
-    wrong = {host: text for host, text in answers.items() if text}
+    return _ask_all(hosts, ask or ask_registry)
+
+
+def registry_check(answers: Mapping[str, str]) -> Check:
+    """What to say of those answers, in one line however many they are."""
+    name = "image registry"
+    wrong: dict[str, list[str]] = {}
+    for host, text in answers.items():
+        wrong.setdefault(text, []).append(host)
+    fine = wrong.pop("", [])
+    reached = [f"{_some(fine)} in reach"] if fine else []
     if not wrong:
-        found = f"{', '.join(hosts)} in reach" if hosts else "none is used"
-        return Check(name="image registry", status="ok", found=found)
-    found = "; ".join(f"{host}: {text}" for host, text in wrong.items())
+        return Check(name=name, status="ok", found=reached[0] if reached else "none is used")
     return Check(
-        name="image registry",
+        name=name,
         status="warning",
-        found=found,
+        found="; ".join([*(f"{_some(hosts)}: {text}" for text, hosts in wrong.items()), *reached]),
         why="images come from the distributions' package mirrors and from archives instead, "
         "where the catalogue names one",
         mend=("export DISTROMATRIX_REGISTRY=HOST[/PREFIX]  # a registry or mirror in your reach",),
     )
+
+
+def _some(hosts: list[str]) -> str:
+    """The names of a few, Docker Hub's first, and how many more there are."""
+    hosts = sorted(hosts, key=lambda host: (host != "docker.io", host))
+    more = len(hosts) - _SHOWN
+    return ", ".join(hosts) if more < 2 else f"{', '.join(hosts[:_SHOWN])} and {more} more"
 
 
 def ask_registry(host: str) -> str:

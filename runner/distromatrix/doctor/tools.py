@@ -11,23 +11,25 @@ from typing import Literal
 
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
-from distromatrix.model import Archive, Bootstrap, Distro
+from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 
 PYTHON = (3, 11)
+_SHOWN = 5  # of many distros
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def tool_checks(
-    distros: Iterable[Distro], archives: tuple[Path, ...], host: Host, *, registry: bool
+    distros: Iterable[Distro], away: Iterable[Distro], archives: tuple[Path, ...], host: Host
 ) -> tuple[Check, ...]:
-    """What images are made with, and what this program stands on. `registry`: the registries
-    are in reach, so that bootstrapping is not needed."""
-    sources = tuple((distro, source) for distro in distros for source in distro.image)
-    bootstraps = [distro.name for distro, source in sources if isinstance(source, Bootstrap)]
-    files = [(distro, source) for distro, source in sources if isinstance(source, Archive)]
+    """What images are made with, and what this program stands on. `away`: those of the distros
+    whose registry is out of reach, so that their images come from elsewhere."""
+    away = tuple(away)
+    built = [d.name for d in away if any(map(_by_mmdebstrap, d.image))]
+    files = [(d, source) for d in away for source in d.image if isinstance(source, Archive)]
+    known = any(_by_mmdebstrap(source) for d in distros for source in d.image)
     return (
-        *((_bootstrap(bootstraps, host, registry=registry),) if bootstraps else ()),
-        *((_archives(files, archives),) if files and not registry else ()),
+        *((_bootstrap(built, host),) if known else ()),
+        *((_archives(files, archives),) if files else ()),
         _tool("tar", host, "archives are read with it"),
         _tool("git", host, "the product's files are what git tracks"),
         _tool("ps", host, "a local engine lists with it which command hung"),
@@ -35,7 +37,11 @@ def tool_checks(
     )
 
 
-def _bootstrap(names: list[str], host: Host, *, registry: bool) -> Check:
+def _by_mmdebstrap(source: ImageSource) -> bool:
+    return isinstance(source, Bootstrap) and source.tool == "mmdebstrap"
+
+
+def _bootstrap(built: list[str], host: Host) -> Check:
     wanted = {
         "mmdebstrap": shutil.which("mmdebstrap") is not None,
         str(KEYRING): KEYRING.exists(),
@@ -45,11 +51,13 @@ def _bootstrap(names: list[str], host: Host, *, registry: bool) -> Check:
     lacking = [name for name, there in wanted.items() if not there]
     if not lacking:
         return Check(name="image tools", status="ok", found="mmdebstrap and its keyring")
+    more = f" and {len(built) - _SHOWN} more" if len(built) > _SHOWN else ""
+    why = f"without a registry distros are built with it: {', '.join(built[:_SHOWN])}{more}"
     return Check(
         name="image tools",
-        status="warning" if registry else "missing",
+        status="missing" if built else "warning",
         found=f"no {', no '.join(lacking)}",
-        why=f"without a registry {len(names)} distros are built with it: {', '.join(names)}",
+        why=why if built else "distros are built with it where no registry is in reach",
         mend=host.install("bootstrap"),
         install="bootstrap",
     )

@@ -106,7 +106,8 @@ ImageRef = Annotated[
 ]
 PackageName = Annotated[
     str,
-    _matching("a package name", r"[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
+    # A path (`/usr/bin/curl`) is whichever package holds that file, for those of RPM.
+    _matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
     _schema(),
 ]
 Constraint = Annotated[

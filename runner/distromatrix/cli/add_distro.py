@@ -1,0 +1,127 @@
+"""`distromatrix add-distro`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from distromatrix.cli.project import all_distros, host_facts
+from distromatrix.cli.types import Field
+from distromatrix.errors import Fault, InputError
+from distromatrix.model import Distro, Family, Libc, PackageManagerName
+
+if TYPE_CHECKING:
+    from distromatrix.load.template import Given
+
+_SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.json")
+
+
+@click.command(name="add-distro")
+@click.argument("name")
+@click.option("--like", metavar="OTHER", help="Start from that distribution.")
+@click.option(
+    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
+    help="The project's folder, in whose distros/ it is written (default: here).",
+)  # fmt: skip
+@click.option("--title", type=Field("Text"), help="Its full name.")
+@click.option("--pull", type=Field("ImageRef"), metavar="REF", help="Its image, with registry.")
+@click.option("--eol", type=Field("Day"), metavar="DAY", help="The last day of any support.")
+@click.option("--family", type=click.Choice(get_args(Family)))
+@click.option("--package-manager", type=click.Choice(get_args(PackageManagerName)))
+@click.option("--libc", type=click.Choice(get_args(Libc)))
+def command(name: str, like: str | None, directory: Path, **said: str | None) -> None:
+    """Write distros/NAME.yaml, every key in it, to be edited; never over a file that is there.
+
+    With --like it loads at once and starts as that distribution. Without, what must be said
+    and was not given here stands blank, and each blank is told when the file is read.
+
+    \b
+    Examples:
+      distromatrix add-distro debian-12-backports --like debian-12
+      distromatrix add-distro devuan-5 --like debian-12 --pull docker.io/devuan/devuan:daedalus
+      distromatrix add-distro mine-1 --family other --package-manager none --libc musl
+    """
+    from distromatrix.load.template import Given, from_nothing, like_another
+
+    given = Given(name=_checked(name), **{key: text or "" for key, text in said.items()})
+    file = _file(directory, name)
+    head = _schema_line(file.parent)
+    if like is None:
+        _write(file, from_nothing(given, head))
+    else:
+        _write(file, like_another(given, _other(directory, like), head))
+    click.echo(f"wrote {file}")
+    _say_what_next(directory, file, given, like)
+
+
+def _checked(name: str) -> str:
+    from distromatrix.load.fields import NAME
+    from distromatrix.load.words import quoted
+
+    if not re.fullmatch(NAME, name) or ".." in name:
+        expected = "a distro's name is lower-case letters, digits, `.`, `_` and `-`"
+        raise InputError(f"{expected}, got {quoted(name)}")
+    return name
+
+
+def _file(directory: Path, name: str) -> Path:
+    """Where it will be. Raises InputError where something is already."""
+    if not directory.is_dir():
+        raise InputError(Fault(str(directory), 0, 0, "is no folder"))
+    folder = directory / "distros"
+    for there in (folder / f"{name}.yaml", folder / f"{name}.yml"):
+        if there.exists() or there.is_symlink():
+            raise InputError(Fault(str(there), 0, 0, "is there already, and is left as it is"))
+    return folder / f"{name}.yaml"
+
+
+def _other(directory: Path, like: str) -> Distro:
+    from distromatrix.load.words import did_you_mean, quoted
+
+    distros = {distro.name: distro for distro in all_distros(directory)}
+    if like not in distros:
+        hint = did_you_mean(like, distros, most=3) or "`distromatrix distros` lists them"
+        raise InputError(f"no distro {quoted(like)} ({hint})")
+    return distros[like]
+
+
+def _schema_line(folder: Path) -> str:
+    """What lets an editor complete the file, where the schema lies at hand."""
+    found = next((path for path in _SCHEMAS if (folder / path).is_file()), None)
+    return f"# yaml-language-server: $schema={found}\n" if found else ""
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise InputError(Fault(str(file), 0, 0, "is there already, and is left as it is")) from None
+
+
+def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:
+    project = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
+    first = "what it says to change first" if like else "what stands blank, what is commented"
+    click.echo(f"\nNext: edit it ({first}), then\n  distromatrix distros {given.name}{project}")
+    if not _in_matrix(directory, given.name):
+        matrix = file.parent.parent / "matrix" / "default.yaml"
+        click.echo(f"name it under `distros:` in {matrix}, then")
+    click.echo(f"  distromatrix images build {given.name}{project}")
+    click.echo(f"  distromatrix run {given.name}{project}")
+    click.echo(f"and when you have seen it run:  verified: {host_facts().today}")
+
+
+def _in_matrix(directory: Path, name: str) -> bool:
+    """Whether the project's matrix has it already, by a glob."""
+    from distromatrix.load import find_matrix, load_matrix
+
+    try:
+        matrix = load_matrix(find_matrix(directory, None), today=host_facts().today)
+    except InputError:
+        return False
+    return any(distro.name == name for distro in matrix.distros)
