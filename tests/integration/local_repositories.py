@@ -18,7 +18,7 @@ import io
 import platform
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -148,21 +148,34 @@ def tools_image(world: World) -> str:
 # --- served ----------------------------------------------------------------------------------
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is for its failures."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server of repositories; `requests` are the paths that were asked of it."""
+
+    address: str
+    requests: list[str]
+
+    def __call__(self, kind: str) -> str:
+        """The URL of the mirror of that kind."""
+        return f"{self.address}/{kind}"
 
 
 @contextmanager
-def served(built: Built, address: str) -> Iterator[Callable[[Kind], str]]:
-    """Serve them over HTTP while the context lasts; yields what gives the mirror's URL of a
-    kind. `address`: a machine's gateway, which is this host. After it the port is closed."""
-    handler = functools.partial(_Handler, directory=str(built.folder))
+def served(built: Built, address: str) -> Iterator[Served]:
+    """Serve them over HTTP while the context lasts; after it the port is closed. `address`:
+    a machine's gateway, which is this host."""
+    requests: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            requests.append(self.path)
+
+    handler = functools.partial(Handler, directory=str(built.folder))
     server = ThreadingHTTPServer((address, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield lambda kind: f"http://{address}:{server.server_port}/{kind}"
+        yield Served(address=f"http://{address}:{server.server_port}", requests=requests)
     finally:
         server.shutdown()
         server.server_close()
@@ -222,6 +235,8 @@ rpmbuild -bb --quiet --define '_topdir /made/build' --define '_rpmdir /made/rpm/
         "rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name distromatrix-test' "
         f"--addsign /made/rpm/os/{ARCH}/*.rpm\n"
         f"createrepo_c -q /made/rpm/os/{ARCH}\n"
+        "gpg --batch -q -u distromatrix-test --detach-sign --armor "
+        f"/made/rpm/os/{ARCH}/repodata/repomd.xml\n"
     )
 
 

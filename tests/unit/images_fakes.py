@@ -118,6 +118,8 @@ class FakeSettings:
     archives: tuple[Path, ...] = ()
     registry: str = "docker.io"
     package_mirror: str = ""
+    archive: bool = False
+    advice: str = ""
     offline: bool = False
 
     def reference(self, ref: str) -> str:
@@ -125,6 +127,12 @@ class FakeSettings:
 
     def mirror(self, distro: Distro) -> str:
         return self.package_mirror
+
+    def archived(self, distro: Distro) -> bool:
+        return self.archive
+
+    def archive_advice(self, distro: Distro) -> str:
+        return self.advice
 
 
 @dataclass

@@ -13,6 +13,7 @@ from images_fakes import World, cell, distro
 from distromatrix.errors import ImageError
 from distromatrix.images import Handed, Prepared, layer_inputs
 from distromatrix.images.hostnet import APT_CONF_PATH, CA_PATH
+from distromatrix.images.installing import PackageSource
 from distromatrix.images.prepared import Recipe, numeric_user
 from distromatrix.model import Cell, Prepare, Pull
 
@@ -71,18 +72,19 @@ def test_the_second_cell_with_the_same_inputs_finds_it_made(world: World) -> Non
     assert len(world.engine.machines) == 1
 
 
-BASIC = Recipe(distro="d", manager="apt", packages=("a", "b"), script="x", files=FILES)
+APT, APK = (PackageSource(distro="d", manager=name) for name in ("apt", "apk"))
+BASIC = Recipe(source=APT, packages=("a", "b"), script="x", files=FILES)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Recipe(distro="d", manager="apk", packages=("a", "b"), script="x", files=FILES),
-        Recipe(distro="d", manager="apt", packages=("b", "a"), script="x", files=FILES),
-        Recipe(distro="d", manager="apt", packages=("a", "b"), script="y", files=FILES),
-        Recipe(distro="d", manager="apt", packages=("a", "b"), script="x"),
+        Recipe(source=APK, packages=("a", "b"), script="x", files=FILES),
+        Recipe(source=APT, packages=("b", "a"), script="x", files=FILES),
+        Recipe(source=APT, packages=("a", "b"), script="y", files=FILES),
+        Recipe(source=APT, packages=("a", "b"), script="x"),
         *(
-            Recipe(distro="d", manager="apt", packages=("a", "b"), script="x", files=(file,))
+            Recipe(source=APT, packages=("a", "b"), script="x", files=(file,))
             for file in (
                 ("requirements.txt", b"attrs\n", 0o644),
                 ("requirements.txt", b"six\n", 0o755),
@@ -90,7 +92,7 @@ BASIC = Recipe(distro="d", manager="apt", packages=("a", "b"), script="x", files
             )
         ),
         *(
-            Recipe(distro="d", manager="apt", packages=("a", "b"), script="x", files=FILES, **more)
+            Recipe(source=APT, packages=("a", "b"), script="x", files=FILES, **more)
             for more in (
                 {"user": "tester"},
                 {"env": {"PIP_INDEX_URL": "https://i.example"}},
@@ -195,7 +197,7 @@ def test_handed_secrets_are_masked_in_what_is_told(world: World) -> None:
 
 
 def test_a_manager_that_is_not_known_here_is_named(world: World) -> None:
-    with pytest.raises(ImageError, match="its package manager is none, and only apt, apk"):
+    with pytest.raises(ImageError, match="its package manager is none, and only apt, dnf"):
         world.images().prepared(
             distro(HUB, package_manager="none"), cell(packages=("git",)), lambda g: (), Handed()
         )

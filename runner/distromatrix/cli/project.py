@@ -144,9 +144,10 @@ def open_images(
     labels: Mapping[str, str],
     emit: Callable[[Event], None],
 ) -> Images:
-    """The images of an engine, as the settings say."""
+    """The images of an engine, as the settings say today."""
     from distromatrix.images import Images
 
+    settings = replace(settings, today=host_facts().today)
     return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
 
 

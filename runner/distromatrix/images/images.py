@@ -10,7 +10,9 @@ from distromatrix.events import Event
 from distromatrix.images import shelf
 from distromatrix.images.bases import Base, Bases
 from distromatrix.images.hostnet import Handed
+from distromatrix.images.installing import package_source
 from distromatrix.images.layers import Layers, Prepared, ProductFiles, recipe_of
+from distromatrix.images.prepared import Recipe
 from distromatrix.images.shared import Surroundings
 from distromatrix.images.shelf import ImageRow
 from distromatrix.images.sources import Settings
@@ -53,7 +55,7 @@ class Images:
         the base image itself where nothing of that is asked for. `files` gives the product's
         files by globs. Cells with equal `layer_inputs` share it."""
         base = self.base(distro)
-        wanted = recipe_of(distro, cell, files, handed)
+        wanted = self._recipe(distro, cell, base, files, handed)
         return self._layers.get(distro, cell, wanted, base, force)
 
     def stored_base(self, distro: Distro) -> Base | None:
@@ -67,7 +69,13 @@ class Images:
         base = self._bases.stored(distro)
         if base is None:
             return None
-        return self._layers.stored(cell, recipe_of(distro, cell, files, handed), base)
+        return self._layers.stored(cell, self._recipe(distro, cell, base, files, handed), base)
+
+    def _recipe(
+        self, distro: Distro, cell: Cell, base: Base, files: ProductFiles, handed: Handed
+    ) -> Recipe:
+        source = package_source(distro, base.used.source, self._around.settings)
+        return recipe_of(source, cell, files, handed)
 
     def tags_elsewhere(self, distro: Distro, base: Base) -> tuple[str, ...]:
         """The tags that a base image is looked for by on a machine whose user has other

@@ -25,6 +25,7 @@ from distromatrix.errors import ImageError
 from distromatrix.events import Warned
 from distromatrix.images.bases import Base
 from distromatrix.images.hostnet import Handed
+from distromatrix.images.installing import PackageSource
 from distromatrix.images.prepared import File, Recipe, apply, numeric_user, recipe
 from distromatrix.images.shared import Surroundings
 from distromatrix.model import Cell, Distro, ImageUsed
@@ -127,6 +128,8 @@ class Layers:
         return image
 
     def _build(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        if wanted.packages and wanted.source.warning:
+            self.around.emit(Warned(text=wanted.source.warning))
         began = time.monotonic()
         key = tag.rpartition(":")[2]
         spec = MachineSpec(
@@ -157,7 +160,7 @@ class Layers:
         for secret in recipe.secrets:
             command = command.replace(secret, "***")
         said = f", running: {one_line(command)}" if command else ""
-        self.around.say(recipe.distro, f"silent for {seconds:.0f} s{said}")
+        self.around.say(recipe.source.distro, f"silent for {seconds:.0f} s{said}")
 
     @contextmanager
     def _machine(self, spec: MachineSpec) -> Iterator[Machine]:
@@ -174,7 +177,7 @@ class Layers:
             machine.close()
 
 
-def recipe_of(distro: Distro, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
+def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
     """What goes into a cell's prepared image; `files` gives the product's files by globs."""
     declared = cell.prepare.files if cell.prepare else ()
     found = files(declared) if declared else ()
@@ -184,7 +187,7 @@ def recipe_of(distro: Distro, cell: Cell, files: ProductFiles, handed: Handed) -
             f"{cell.id}: no file of the product matches prepare's files: {globs}",
             phase="prepare",
         )
-    return recipe(distro, cell, found, handed)
+    return recipe(source, cell, found, handed)
 
 
 def _tag(wanted: Recipe, base: Base) -> str:

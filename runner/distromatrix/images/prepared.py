@@ -12,17 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from distromatrix.engines.base import Exit, Machine
-from distromatrix.errors import ImageError, MachineGoneError
+from distromatrix.engines.base import Machine
 from distromatrix.images.hostnet import APT_CONF_PATH, CA_PATH, Handed
-from distromatrix.images.packages import MANAGERS
-from distromatrix.model import Cell, Distro
+from distromatrix.images.installing import PackageSource, install, use_mirror
+from distromatrix.images.step import Step
+from distromatrix.model import Cell
 
 # Part of every key: raise it when what is built from the same inputs changes.
 FORMAT = 1
 PREPARE_FOLDER = "/distromatrix/prepare"
-STEP_TIMEOUT = 1800.0
-_LOG_TAIL = 64 * 1024
 _NUMERIC_USER = re.compile(r"(\d+)(?::(\d+))?")
 _USER_LINE = re.compile(r"^distromatrix-user (\d+:\d+)$", re.MULTILINE)
 
@@ -34,8 +32,7 @@ class Recipe:
     """All that goes into a prepared layer on top of its base image. `user` is a name that
     must exist in it, or ''. `env` is what its commands see."""
 
-    distro: str
-    manager: str
+    source: PackageSource
     packages: tuple[str, ...] = ()
     script: str = ""
     files: tuple[File, ...] = ()
@@ -49,7 +46,8 @@ class Recipe:
     @property
     def empty(self) -> bool:
         """True when the base image is already all that is asked for."""
-        return not (self.packages or self.script or self.user or self.ca or self.apt_conf)
+        handed_over = self.ca or self.apt_conf or self.source.mirror
+        return not (self.packages or self.script or self.user or handed_over)
 
     def key(self, base: str) -> str:
         """A name for the result on the base image of that id: equal for equal inputs."""
@@ -57,6 +55,7 @@ class Recipe:
             sorted(self.env.items()) if self.packages or self.script else (),
             hashlib.sha256(self.ca).hexdigest() if self.ca else "",
             self.apt_conf,
+            self.source.key,
         )
         return _digest((*self._own(base), *handed_over))
 
@@ -69,7 +68,7 @@ class Recipe:
         return (
             FORMAT,
             base,
-            self.manager,
+            self.source.manager,
             self.packages,
             self.script,
             [
@@ -84,13 +83,12 @@ def _digest(inputs: tuple[object, ...]) -> str:
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
 
-def recipe(distro: Distro, cell: Cell, files: tuple[File, ...], handed: Handed) -> Recipe:
+def recipe(source: PackageSource, cell: Cell, files: tuple[File, ...], handed: Handed) -> Recipe:
     """What a cell needs. `files` are those that `cell.prepare` declares. The variables of
     `pass_env` are not among a cell's own: secrets never go into a layer."""
     own_env = cell.env if cell.prepare else {}
     return Recipe(
-        distro=distro.name,
-        manager=distro.package_manager,
+        source=source,
         packages=cell.packages,
         script=cell.prepare.run if cell.prepare else "",
         files=files,
@@ -115,13 +113,23 @@ def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> str:
     """Turn a fresh machine of the base image into the prepared one. Returns the `UID:GID` of
     the recipe's user ('' if it names none). Raises ImageError with the phase that failed."""
     _hand_over(recipe, machine)
+    source = recipe.source
+    use_mirror(source, machine, _step(recipe, "setting the package mirror", "packages"))
     if recipe.packages:
         say(f"installing {_counted(recipe.packages)}")
-        _install(recipe, machine)
+        step = _step(recipe, "installing packages", "packages", f" ({source.manager})")
+        install(source, recipe.packages, machine, step)
     if recipe.script:
         say("running prepare")
         _prepare(recipe, machine)
     return _user(recipe, machine) if recipe.user else ""
+
+
+def _step(
+    recipe: Recipe, doing: str, phase: Literal["packages", "prepare"], more: str = ""
+) -> Step:
+    name = f"{doing} in {recipe.source.distro}{more}"
+    return Step(name, phase, recipe.env, recipe.secrets)
 
 
 def _counted(packages: tuple[str, ...]) -> str:
@@ -150,37 +158,8 @@ def _tar(files: tuple[File, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _install(recipe: Recipe, machine: Machine) -> None:
-    manager = MANAGERS.get(recipe.manager)
-    if manager is None:
-        known = ", ".join(MANAGERS)
-        raise ImageError(
-            f"packages cannot be installed in {recipe.distro}: "
-            f"its package manager is {recipe.manager}, and only {known} are known here",
-            phase="packages",
-        )
-    what = _Step(f"installing packages in {recipe.distro} ({manager.name})", "packages", recipe)
-    ended = what.run(machine, manager.install(recipe.packages))
-    if ended.status == 0:
-        return
-    why = manager.failure(what.text)
-    where = f"{recipe.distro} ({manager.name})"
-    if why.unreachable:
-        raise what.error(f"package mirror of {where} not reachable: {why.unreachable}", True)
-    if why.expired:
-        raise what.error(
-            f"the package mirror's Release file has expired for {where}: {why.expired}; a mirror "
-            'that is up to date mends it, or Acquire::Check-Valid-Until "false" in its apt.conf'
-        )
-    if why.not_found:
-        names = ", ".join(repr(n) for n in why.not_found)
-        plural = "s" if len(why.not_found) > 1 else ""
-        raise what.error(f"package{plural} {names} not found in {where}")
-    raise what.error(f"{what.name} failed with status {ended.status}: {why.error or what.last}")
-
-
 def _prepare(recipe: Recipe, machine: Machine) -> None:
-    step = _Step(f"prepare in {recipe.distro}", "prepare", recipe)
+    step = _step(recipe, "prepare", "prepare")
     step.must(machine, f"mkdir -p {PREPARE_FOLDER}")
     if recipe.files:
         machine.put(_tar(recipe.files), PREPARE_FOLDER)
@@ -189,7 +168,7 @@ def _prepare(recipe: Recipe, machine: Machine) -> None:
 
 
 def _user(recipe: Recipe, machine: Machine) -> str:
-    step = _Step(f"making the user {recipe.user} in {recipe.distro}", "prepare", recipe)
+    step = _step(recipe, f"making the user {recipe.user}", "prepare")
     name = shlex.quote(recipe.user)
     step.must(
         machine,
@@ -202,61 +181,3 @@ def _user(recipe: Recipe, machine: Machine) -> str:
     if not found:
         raise step.error(f"{step.name} failed: {step.last}")
     return str(found[-1])
-
-
-class _Step:
-    """One step of the building, with the last of what it printed."""
-
-    def __init__(self, name: str, phase: Literal["packages", "prepare"], recipe: Recipe) -> None:
-        self.name = name
-        self._phase = phase
-        self._recipe = recipe
-        self._tail = bytearray()
-
-    @property
-    def text(self) -> str:
-        """What it printed last, without the secrets that were handed over."""
-        text = self._tail.decode(errors="replace")
-        for secret in sorted(self._recipe.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
-
-    @property
-    def last(self) -> str:
-        """The last line that it printed."""
-        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        return lines[-1] if lines else "it printed nothing"
-
-    def run(self, machine: Machine, script: str, cwd: str = "/") -> Exit:
-        """Run a script to its end. Raises ImageError when it does not come to one."""
-        try:
-            ended = machine.run(
-                script,
-                env=self._recipe.env,
-                cwd=cwd,
-                timeout=STEP_TIMEOUT,
-                output=self._keep,
-            )
-        except MachineGoneError as gone:
-            if gone.oom:
-                raise self.error(f"{self.name}: {gone}") from gone
-            raise
-        if ended.timed_out:
-            hung = f" (running: {ended.hung})" if ended.hung else ""
-            raise self.error(f"{self.name} did not end within {STEP_TIMEOUT / 60:.0f} min{hung}")
-        return ended
-
-    def must(self, machine: Machine, script: str, cwd: str = "/") -> None:
-        """Run a script that must succeed."""
-        ended = self.run(machine, script, cwd)
-        if ended.status != 0:
-            raise self.error(f"{self.name} failed with status {ended.status}: {self.last}")
-
-    def error(self, message: str, transient: bool = False) -> ImageError:
-        """The error of this step, with its log."""
-        return ImageError(message, phase=self._phase, log=self.text, transient=transient)
-
-    def _keep(self, output: bytes) -> None:
-        self._tail += output
-        if len(self._tail) > 2 * _LOG_TAIL:
-            del self._tail[:-_LOG_TAIL]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -20,6 +20,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.bootstrap import OutOfReachError, bootstrap, declaration, remove
+from distromatrix.images.packages.apt import NO_VALID_UNTIL
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
@@ -31,6 +32,7 @@ _NO_NETWORK = re.compile(
     r"|network is unreachable|no route to host|lookup ",
     re.IGNORECASE,
 )
+_GONE = re.compile(r"\b404\b|does not have a Release file|Not Found")
 
 
 class Settings(Protocol):
@@ -47,6 +49,14 @@ class Settings(Protocol):
 
     def mirror(self, distro: Distro) -> str:
         """The package mirror for a distro, or ''."""
+        ...
+
+    def archived(self, distro: Distro) -> bool:
+        """Whether that mirror is an archive of releases past their end of life."""
+        ...
+
+    def archive_advice(self, distro: Distro) -> str:
+        """What to set for a distro that its ordinary mirror may not have any more, or ''."""
         ...
 
     @property
@@ -68,6 +78,12 @@ class _AsDeclared:
     def mirror(self, distro: Distro) -> str:  # noqa: ARG002 - see Settings
         return ""
 
+    def archived(self, distro: Distro) -> bool:  # noqa: ARG002
+        return False
+
+    def archive_advice(self, distro: Distro) -> str:  # noqa: ARG002
+        return ""
+
 
 as_declared: Settings = _AsDeclared()
 
@@ -84,12 +100,30 @@ def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     if isinstance(source, Pull):
         declared = ("pull", settings.reference(source.ref))
     elif isinstance(source, Bootstrap):
+        source = from_archive(distro, source, settings)
         declared = declaration(distro, source, settings.mirror(distro))
     else:
         declared = ("archive", source.sha256)
     key = hashlib.sha256("\0".join(declared).encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", distro.name)
     return f"{BASE_REPOSITORY}:{name}-{source.kind}-{key}"
+
+
+def from_archive(distro: Distro, source: Bootstrap, settings: Settings) -> Bootstrap:
+    """The source; where an archive serves, whose Release files have expired long ago, with
+    the option that lets mmdebstrap (and later the image) take them."""
+    if source.tool != "mmdebstrap" or not settings.archived(distro):
+        return source
+    return replace(source, options=(*source.options, f"--aptopt={NO_VALID_UNTIL}"))
+
+
+def advised(error: ImageError | OutOfReachError, advice: str) -> Exception:
+    """The error; with that advice where a mirror answered, and does not have the release."""
+    log = error.log if isinstance(error, ImageError) else ""
+    if not advice or not _GONE.search(f"{error}\n{log}"):
+        return error
+    text = f"{error}; {advice}"
+    return ImageError(text, log=log) if isinstance(error, ImageError) else OutOfReachError(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +152,11 @@ class Getter:
         }
         if isinstance(source, Bootstrap):
             say(f"bootstrapping {source.suite or distro.name} with {source.tool}")
-            return self._bootstrap(distro, source, tag, labels)
+            try:
+                settled = from_archive(distro, source, self.settings)
+                return self._bootstrap(distro, settled, tag, labels)
+            except (ImageError, OutOfReachError) as error:
+                raise advised(error, self.settings.archive_advice(distro)) from error
         say(f"importing {source.file}")
         return self._archive(distro, source, tag, labels)
 

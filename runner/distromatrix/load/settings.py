@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from platformdirs import user_config_path
@@ -25,13 +26,16 @@ class Settings:
     """What a user has set for all projects.
 
     `registry` takes the place of `docker.io` in references that are pulled. `mirrors` are
-    package mirrors (URLs) by distro or distribution. `jobs` None is 'auto'. `archives` are
-    the absolute folders in which rootfs archives are looked for. `offline`: images come from
-    the engine's store alone, and nothing asks the network.
+    package mirrors (URLs) by distro or distribution, `archive_mirrors` those that keep releases
+    past their end of life, as of `today` (None: none is past it). `jobs` None is 'auto'.
+    `archives` are the absolute folders in which rootfs archives are looked for. `offline`:
+    images come from the engine's store alone, and nothing asks the network.
     """
 
     registry: str = ""
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    archive_mirrors: Mapping[str, str] = field(default_factory=dict)
+    today: date | None = None
     engine: str = "docker"
     jobs: int | None = None
     archives: tuple[Path, ...] = ()
@@ -46,9 +50,36 @@ class Settings:
 
     def mirror(self, distro: Distro) -> str:
         """The user's package mirror for a distro, or '': the one set for `debian-12`, else
-        the one set for `debian` (the name up to its last `-`)."""
-        distribution = distro.name.rpartition("-")[0]
-        return self.mirrors.get(distro.name) or self.mirrors.get(distribution, "")
+        the one set for `debian` (the name up to its last `-`). Of a distro past its end of
+        life, an archive of it counts before a mirror."""
+        return self._mirror(distro)[0]
+
+    def archived(self, distro: Distro) -> bool:
+        """Whether that mirror is an archive of releases past their end of life."""
+        return self._mirror(distro)[1]
+
+    def archive_advice(self, distro: Distro) -> str:
+        """Of a distro past its end of life without an archive of it: what to set, else ''."""
+        if not self._past(distro) or self.archived(distro):
+            return ""
+        name = distro.name.rpartition("-")[0] or distro.name
+        return (
+            f"{distro.name} is past its end of life ({distro.eol}): set `archive_mirrors: "
+            f"{{{name}: URL}}` in config.yaml to where its distribution keeps old releases"
+        )
+
+    def _past(self, distro: Distro) -> bool:
+        return bool(self.today and distro.eol and distro.eol < self.today)
+
+    def _mirror(self, distro: Distro) -> tuple[str, bool]:
+        kinds = [(self.mirrors, False)]
+        if self._past(distro):
+            kinds.insert(0, (self.archive_mirrors, True))
+        for name in (distro.name, distro.name.rpartition("-")[0]):
+            for urls, archive in kinds:
+                if url := urls.get(name):
+                    return url, archive
+        return "", False
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -69,6 +100,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     return Settings(
         registry=over.registry or shape.registry or "",
         mirrors=shape.mirrors,
+        archive_mirrors=shape.archive_mirrors,
         engine=over.engine or shape.engine or Settings().engine,
         jobs=jobs,
         archives=tuple(_user(folder).absolute() for folder in folders),

@@ -399,7 +399,10 @@ class SettingsShape(Shape):
     registry: Registry | None = None
     """Takes the place of `docker.io` in every reference pulled: `mirror.example:5000/hub`."""
     mirrors: dict[Name, MirrorUrl] = {}
-    """Package mirrors for bootstraps, by distro (`debian-12`) or distribution (`debian`)."""
+    """Package mirrors, for bootstraps and for what is installed in other images, by distro
+    (`debian-12`) or distribution (`debian`)."""
+    archive_mirrors: dict[Name, MirrorUrl] = {}
+    """The same for releases past their end of life: where distributions keep old ones."""
     engine: EngineName | None = None
     """The engine to use (default docker)."""
     jobs: Jobs | None = None

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 
 from distromatrix.images.packages.apk import Apk
 from distromatrix.images.packages.apt import Apt
-from distromatrix.images.packages.base import PackageFailure, PackageManager
+from distromatrix.images.packages.base import Mirror, PackageFailure, PackageManager
+from distromatrix.images.packages.dnf import Dnf
+from distromatrix.images.packages.pacman import Pacman
+from distromatrix.images.packages.xbps import Xbps
+from distromatrix.images.packages.zypper import Zypper
 
-MANAGERS: Mapping[str, PackageManager] = {"apt": Apt(), "apk": Apk()}
+_ALL: tuple[PackageManager, ...] = (Apt(), Dnf(), Zypper(), Pacman(), Apk(), Xbps())
+MANAGERS: Mapping[str, PackageManager] = {manager.name: manager for manager in _ALL}
 
-__all__ = ["MANAGERS", "PackageFailure", "PackageManager"]
+__all__ = ["MANAGERS", "Mirror", "PackageFailure", "PackageManager"]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import PackageFailure, first, quoted, unique
+from distromatrix.images.packages.base import (
+    Mirror,
+    PackageFailure,
+    first,
+    quoted,
+    unique,
+    write,
+)
 
 _NOT_FOUND = re.compile(
     r"^E: (?:Unable to locate package (?P<a>\S+)"
@@ -21,6 +28,14 @@ _UNREACHABLE = re.compile(
 # What else cannot be fetched (a 404 in the middle of a mirror's update, a 503, a hash that
 # does not fit) is the mirror's doing too.
 _FETCH = re.compile(r"^E: (Failed to fetch .*)", re.MULTILINE)
+_GONE = re.compile(
+    r"^E: (The repository '.*' (?:does not|no longer) have a Release file)", re.MULTILINE
+)
+_UNTRUSTED = re.compile(
+    r"^[EW]: ((?:GPG error|Signature verification failed|The repository '.*' is (?:not|no longer)"
+    r" signed).*)",
+    re.MULTILINE,
+)
 _EXPIRED = re.compile(r"Release file for (\S+) is (?:expired|not valid yet)")
 _ERROR = re.compile(r"^E: (.*)", re.MULTILINE)
 
@@ -39,6 +54,21 @@ _NO_SERVICES = (
     "chmod 755 /usr/sbin/policy-rc.d\n"
     "fi\n"
 )
+# The keyring that the distribution's own sources name, of either form (sources.list(5)).
+_KEYRING = (
+    "keyring=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n "
+    "-e 's/^[Ss]igned-[Bb]y: *\\(\\/[^ ]*\\).*/\\1/p' "
+    "-e 's/^deb .*signed-by=\\(\\/[^] ,]*\\).*/\\1/p' | head -n 1)\n"
+)
+# apt passes over files that end so without a word.
+_ASIDE = (
+    "for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list "
+    "/etc/apt/sources.list.d/*.sources; do\n"
+    'if [ -e "$file" ]; then mv "$file" "$file.disabled"; fi\n'
+    "done\n"
+)
+# What an archive has is never renewed: the day until which a Release file is valid has passed.
+NO_VALID_UNTIL = 'Acquire::Check-Valid-Until "false"'
 
 
 class Apt:
@@ -60,9 +90,32 @@ class Apt:
     def failure(self, output: str) -> PackageFailure:
         """See PackageManager."""
         names = (next(filter(None, m.groups())) for m in _NOT_FOUND.finditer(output))
+        gone = first(_GONE, output)
         return PackageFailure(
             not_found=unique(names),
-            unreachable=first(_UNREACHABLE, output) or first(_FETCH, output),
+            unreachable=first(_UNREACHABLE, output) or ("" if gone else first(_FETCH, output)),
+            gone=gone,
+            untrusted=first(_UNTRUSTED, output),
             expired=first(_EXPIRED, output),
             error=first(_ERROR, output),
         )
+
+    def search(self) -> str:
+        """See PackageManager."""
+        return "apt-cache pkgnames\n"
+
+    def found(self, output: str) -> tuple[str, ...]:
+        """See PackageManager."""
+        return tuple(output.split())
+
+    def use(self, mirror: Mirror) -> str:
+        """See PackageManager. A repository is a suite and its components."""
+        entries = []
+        for repository in mirror.repositories:
+            suite, _, components = repository.partition(" ")
+            entries += ["Types: deb", f"URIs: {mirror.url}", f"Suites: {suite}"]
+            entries += [f"Components: {components or 'main'}"]
+            entries += ["${keyring:+Signed-By: $keyring}", ""]  # an empty line ends an entry
+        sources = write("/etc/apt/sources.list.d/distromatrix.sources", *entries)
+        old = write("/etc/apt/apt.conf.d/99distromatrix", f"{NO_VALID_UNTIL};")
+        return _KEYRING + _ASIDE + sources + (old if mirror.archive else "")

@@ -1,0 +1,104 @@
+"""dnf, of Fedora and what comes from it: whichever of dnf5, dnf 4, yum and microdnf is there.
+
+Messages as dnf 4.14, dnf5 5.4 and microdnf 3 (libdnf's dnf-context.cpp) print them in the C
+locale, and yum 3 as its yum.conf(5) and cli.py have them."""
+
+from __future__ import annotations
+
+import re
+
+from distromatrix.images.packages import rpm_repos
+from distromatrix.images.packages.base import Mirror, PackageFailure, first, quoted, unique
+
+_NOT_FOUND = re.compile(
+    r"^(?:error: )?(?:No match for argument: (?P<a>\S+)|No package matches '(?P<b>[^']+)'"
+    r"|No package (?P<c>\S+) available\.?)",
+    re.MULTILINE,
+)
+_METADATA = r"\S*/repodata/repomd\.xml"
+_GONE = re.compile(
+    rf"(Status code: 404 for {_METADATA}|{_METADATA}: \[Errno 14\] HTTP Error 404.*)"
+)
+# Of a package, too: a mirror in the middle of its update. That a key's file is not to be read
+# (37), or a plugin's own repository, is no mirror's fault.
+_UNREACHABLE = re.compile(
+    r"(Curl error \((?!37\))\d+\): .*|Status code: \d+ for .*|Cannot download repomd\.xml.*"
+    r"|\[Errno 14\] .*|Usable URL not found.*)"
+)
+_UNTRUSTED = re.compile(
+    r"^(?:Error: )?(Public key for \S+ is not installed.*|GPG check FAILED|OpenPGP check for .*"
+    r"|Couldn't read a file:// file for .*|cannot open file: .*"
+    r"|.*(?:repomd\.xml GPG signature verification error|Bad GPG signature|Bad PGP signature).*)",
+    re.MULTILINE,
+)
+_ERROR = re.compile(
+    r"^(?:Error: ?\n? ?|error: |Failed to resolve the transaction:\n|Transaction failed: )(.+)",
+    re.MULTILINE,
+)
+
+# dnf 5 and 4 take the same options; microdnf knows only these two (and never asks), yum 3 has
+# no weak dependencies, and would pass over a name that it does not know.
+_INSTALL = """\
+export LC_ALL=C
+if command -v dnf5 >/dev/null; then tool=dnf5
+elif command -v dnf >/dev/null; then tool=dnf
+elif command -v microdnf >/dev/null; then tool=microdnf
+else tool=yum; fi
+case $tool in
+microdnf) set -- --setopt=install_weak_deps=0 --setopt=tsflags=nodocs ;;
+yum) set -- --setopt=tsflags=nodocs --setopt=skip_missing_names_on_install=0
+yum -q clean expire-cache ;;
+*) set -- --refresh --setopt=install_weak_deps=0 --setopt=tsflags=nodocs \
+--setopt=skip_if_unavailable=0 ;;
+esac
+"""
+_CLEAN = """\
+$tool -q clean all >/dev/null 2>&1 || $tool clean all
+rm -rf /var/cache/dnf /var/cache/libdnf5 /var/cache/yum
+"""
+# From the cache that a failed installation leaves.
+_SEARCH = """\
+export LC_ALL=C
+if command -v dnf5 >/dev/null; then dnf5 -q -C repoquery --available --qf '%{name}\\n'
+elif command -v dnf >/dev/null; then dnf -q -C repoquery --available --qf '%{name}'
+elif command -v microdnf >/dev/null; then microdnf repoquery --available
+else yum -q -C list available; fi
+"""
+# microdnf prints name-epoch:version-release.arch, yum a table whose first column is name.arch.
+_EVRA = re.compile(r"-(?:\d+:)?[^-:]+-[^-]+\.[a-z]\w+$")
+_ARCH = re.compile(r"\.(?:noarch|i[3-6]86|x86_64|aarch64|ppc64le|s390x|riscv64)$")
+
+
+class Dnf:
+    """dnf5, dnf, yum or microdnf."""
+
+    name = "dnf"
+
+    def install(self, packages: tuple[str, ...]) -> str:
+        """See PackageManager."""
+        return f'{_INSTALL}$tool -y "$@" install -- {quoted(packages)}\n{_CLEAN}'
+
+    def failure(self, output: str) -> PackageFailure:
+        """See PackageManager."""
+        names = (next(filter(None, m.groups())) for m in _NOT_FOUND.finditer(output))
+        gone = first(_GONE, output)
+        return PackageFailure(
+            not_found=unique(names),
+            unreachable="" if gone else first(_UNREACHABLE, output),
+            gone=gone,
+            untrusted=first(_UNTRUSTED, output),
+            error=first(_ERROR, output),
+        )
+
+    def search(self) -> str:
+        """See PackageManager."""
+        return _SEARCH
+
+    def found(self, output: str) -> tuple[str, ...]:
+        """See PackageManager."""
+        words = (line.split()[0] for line in output.splitlines() if line.strip())
+        return unique(_ARCH.sub("", _EVRA.sub("", word)) for word in words)
+
+    def use(self, mirror: Mirror) -> str:
+        """See PackageManager. dnf itself puts the architecture in the place of `$basearch`."""
+        return rpm_repos.use(mirror, "/etc/yum.repos.d")

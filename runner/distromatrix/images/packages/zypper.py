@@ -1,0 +1,85 @@
+"""zypper, of openSUSE. Messages as zypper 1.14 prints them in the C locale."""
+
+from __future__ import annotations
+
+import re
+
+from distromatrix.images.packages import rpm_repos
+from distromatrix.images.packages.base import Mirror, PackageFailure, first, quoted, unique
+
+_NOT_FOUND = re.compile(
+    r"^(?:No provider of|Package) '([^']+)' (?:found|not found)\.", re.MULTILINE
+)
+_GONE = re.compile(
+    r"^ - ((?:\[.*\] )?Repository type can't be determined.*"
+    r"|File '/\S*repomd\.xml' not found on medium .*)",
+    re.MULTILINE,
+)
+_UNREACHABLE = re.compile(
+    r"^(?:Error message: (.*)|.*(?:Download \(curl\) error for|Timeout exceeded when accessing).*)",
+    re.MULTILINE,
+)
+_UNTRUSTED = re.compile(
+    r"(Signature verification failed .*|File '[^']+' from repository .* is unsigned"
+    r"|File '[^']+' .*signed with (?:an )?unknown key.*)"
+)
+_ERROR = re.compile(
+    r"^(?:Error: |Problem: |\d+ Problem: )(.*)|^(Problem occurred .*)", re.MULTILINE
+)
+
+# zypper(8), EXIT CODES: 100 to 102 only inform, 103 wants to be run again as it has updated
+# itself, 107 says that the script of a package failed, which is installed all the same.
+_INSTALL = """\
+export LC_ALL=C ZYPP_LOCK_TIMEOUT=60
+zypper --non-interactive refresh
+add() {{
+status=0
+zypper --non-interactive install --no-recommends --auto-agree-with-licenses -- {packages} ||
+status=$?
+}}
+add
+if [ $status = 103 ]; then add; fi
+case $status in 0 | 100 | 101 | 102 | 103 | 107) ;; *) exit $status ;; esac
+zypper --non-interactive clean --all
+rm -rf /var/cache/zypp/packages /var/cache/zypp/raw /var/cache/zypp/solv
+"""
+
+
+class Zypper:
+    """zypper."""
+
+    name = "zypper"
+
+    def install(self, packages: tuple[str, ...]) -> str:
+        """See PackageManager. Whether documentation is installed is the image's to say
+        (rpm.install.excludedocs in its zypp.conf): zypper has no option for it."""
+        return _INSTALL.format(packages=quoted(packages))
+
+    def failure(self, output: str) -> PackageFailure:
+        """See PackageManager."""
+        gone, untrusted = first(_GONE, output), first(_UNTRUSTED, output)
+        found = _UNREACHABLE.search(output)
+        unreachable = " ".join((found.group(1) or found.group(0)).split()) if found else ""
+        return PackageFailure(
+            not_found=unique(_NOT_FOUND.findall(output)),
+            unreachable="" if gone or untrusted else unreachable,
+            gone=gone,
+            untrusted=untrusted,
+            error=next((a or b for a, b in _ERROR.findall(output)), ""),
+        )
+
+    def search(self) -> str:
+        """See PackageManager."""
+        return "export LC_ALL=C\nzypper --non-interactive --no-refresh -q search -t package\n"
+
+    def found(self, output: str) -> tuple[str, ...]:
+        """See PackageManager. It prints a table: status | name | summary | type."""
+        rows = (line.split("|") for line in output.splitlines())
+        names = (row[1].strip() for row in rows if len(row) >= 4)
+        return unique(name for name in names if name and name != "Name")
+
+    def use(self, mirror: Mirror) -> str:
+        """See PackageManager. libzypp, too, puts the architecture in the place of
+        `$basearch`. Services would bring their repositories back."""
+        services = "/etc/zypp/services.d/*.service"
+        return rpm_repos.use(mirror, "/etc/zypp/repos.d", "type=rpm-md", services=services)

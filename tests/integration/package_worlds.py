@@ -1,0 +1,105 @@
+"""Distros whose packages come from repositories of a test's own: each of the tools as Debian
+packages it, apt in Debian, apk in the real Alpine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from images_world import World, catalogued, told
+from local_repositories import KEY_NAME, REPOSITORIES, Built, Kind, Served, tools_image
+
+from distromatrix.images.sources import base_tag
+from distromatrix.load.settings import Settings
+from distromatrix.model import Distro, Pull
+
+NOWHERE = "http://127.0.0.1:9"  # a port on which nothing listens, in every machine
+# Package manager: the kind of repository it reads.
+READS: Mapping[str, Kind] = {
+    "apt": "deb", "dnf": "rpm", "zypper": "rpm", "pacman": "pacman", "apk": "apk",
+}  # fmt: skip
+# What makes a machine's own repository (below URL) of its kind, signed by the key KEY.
+_OWN = {
+    "apt": """\
+rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+mkdir -p /etc/apt/keyrings; printf '%s' KEY >/etc/apt/keyrings/own.asc
+echo 'deb [signed-by=/etc/apt/keyrings/own.asc] URL stable main' >/etc/apt/sources.list
+""",
+    "dnf": """\
+mkdir -p /etc/yum.repos.d /etc/pki/rpm-gpg
+printf '%s' KEY >/etc/pki/rpm-gpg/own.asc
+printf '[own]\\nname=own\\nbaseurl=URL/os/$basearch\\nenabled=1\\ngpgcheck=1\\n' \
+>/etc/yum.repos.d/own.repo
+echo 'gpgkey=file:///etc/pki/rpm-gpg/own.asc' >>/etc/yum.repos.d/own.repo
+""",
+    # Debian's rpm has its database in /root, libzypp has it in the usual place.
+    "zypper": """\
+mkdir -p /etc/zypp/repos.d
+printf '%s' KEY >/tmp/own.asc; rpm --dbpath /var/lib/rpm --import /tmp/own.asc; rm /tmp/own.asc
+printf '[own]\\nname=own\\nbaseurl=URL/os/$basearch\\nenabled=1\\n' >/etc/zypp/repos.d/own.repo
+""",
+    "pacman": """\
+mkdir -p /etc/pacman.d
+echo 'Server = URL/$repo/os/$arch' >/etc/pacman.d/mirrorlist
+printf '[options]\\nArchitecture = auto\\nSigLevel = Never\\n[core]\\n' >/etc/pacman.conf
+echo 'Include = /etc/pacman.d/mirrorlist' >>/etc/pacman.conf
+""",
+    "apk": f"""\
+echo URL/main >/etc/apk/repositories
+printf '%s' KEY >/etc/apk/keys/{KEY_NAME}
+""",
+}
+
+
+@dataclass
+class Families:
+    """A distro for each package manager, made when it is first asked for, whose image has
+    what `server` serves as its own repository."""
+
+    world: World
+    built: Built
+    server: Served
+    alpine: str  # the tag of an Alpine image
+    made: dict[str, Distro] = field(default_factory=dict)
+
+    def distro(self, manager: str) -> Distro:
+        """The distro of that package manager; its name ends with `-1`."""
+        if manager not in self.made:
+            self.made[manager] = self._new(manager)
+        return self.made[manager]
+
+    def _new(self, manager: str) -> Distro:
+        kind = READS[manager]
+        # It is never pulled: its image is in the store under the tag of what is declared.
+        source = Pull(ref=f"registry.invalid/{uuid4().hex}:1")
+        distro = Distro(
+            name=f"test-{manager}-1",
+            title=manager,
+            family="other",
+            package_manager=manager,  # type: ignore[arg-type]
+            libc="glibc",
+            image=(source,),
+            packages={"greeting": ("hello-distromatrix",), "git": ("git-distromatrix",)},
+            repositories=REPOSITORIES[kind],
+        )
+        key = (self.built.apk_key if kind == "apk" else self.built.key).decode()
+        script = _OWN[manager].replace("URL", self.server(kind)).replace("KEY", shlex.quote(key))
+        with self.world.machine(self._image(manager)) as machine:
+            told(machine, script)
+            tag = base_tag(distro, source, Settings())
+            self.world.engine.images.commit(machine, tag, {})
+        return distro
+
+    def _image(self, manager: str) -> str:
+        if manager == "apk":
+            return self.alpine
+        if manager == "apt":
+            return self.world.images.base(catalogued("debian-12")).image.id
+        return tools_image(self.world)
+
+    def clean(self) -> None:
+        """Remove the distros' images; what is built on them must be gone."""
+        for distro in self.made.values():
+            self.world.engine.images.remove(base_tag(distro, distro.image[0], Settings()))
