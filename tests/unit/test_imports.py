@@ -27,13 +27,14 @@ COMMON = {
 }
 # What each part may use besides COMMON and itself.
 ALLOWED = {
-    "cli": {"load", "plan", "execute", "images", "engines", "reports", "doctor", "collect"},
+    "cli": {"init", "load", "plan", "execute", "images", "engines", "reports", "doctor", "collect"},
     "doctor": {"load", "engines"},
     "reports": {"collect"},
     "execute": {"images", "engines", "collect", "load"},
     "images": {"engines", "load", "collect"},
     "engines": {"collect"},
     "collect": set[str](),
+    "init": {"load"},
     "plan": set[str](),
     "load": {"plan"},
     "__main__": {"cli"},

@@ -14,6 +14,7 @@ from distromatrix import __version__
 from distromatrix.errors import EXIT_INFRASTRUCTURE, DistromatrixError
 
 COMMANDS = {
+    "init": "Write a first matrix for the product in a folder.",
     "run": "Test the product on the distributions of its matrix.",
     "plan": "Show what would run, on which engine, and why.",
     "distros": "List the distributions there are.",
@@ -70,6 +71,7 @@ def root() -> None:
 
     \b
     Examples:
+      distromatrix init                      write a first matrix/default.yaml
       distromatrix run                       every cell of matrix/default.yaml
       distromatrix run debian-12 'alpine-*'  those distributions
       distromatrix run '*/unit'              one suite, everywhere

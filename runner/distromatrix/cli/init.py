@@ -1,0 +1,88 @@
+"""`distromatrix init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distromatrix.cli.project import all_distros, host_facts
+from distromatrix.errors import InputError
+
+if TYPE_CHECKING:
+    from distromatrix.init import Look
+
+
+@click.command(name="init")
+@click.option(
+    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
+    help="The product's folder (default: here).",
+)  # fmt: skip
+@click.option(
+    "--distros", metavar="GLOBS", help="What to test on: names or globs, separated by commas.",
+)  # fmt: skip
+@click.option("--print", "to_stdout", is_flag=True, help="Print the file, write nothing.")
+def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
+    """Write matrix/default.yaml for the product in a folder, from what is there.
+
+    \b
+    It looks for tox, pytest, unittest and nox, go.mod, Cargo.toml, package.json, CMake, Meson,
+    configure scripts, debian/tests and Makefiles with a check or test target. It runs nothing
+    of the product, and overwrites nothing.
+
+    \b
+    Examples:
+      distromatrix init
+      distromatrix init --distros 'debian-*,alpine-*'
+      distromatrix init --print
+    """
+    from distromatrix.init import look
+    from distromatrix.init.choose import chosen, suggested
+
+    file = directory / "matrix" / "default.yaml"
+    if not directory.is_dir():
+        raise InputError(f"{directory}: is no folder")
+    if not to_stdout and (file.exists() or file.is_symlink()):
+        raise InputError(f"{file}: is there already, and init overwrites nothing (see --print)")
+    there = all_distros(directory)
+    globs = chosen(distros, there)
+    found = look(directory)
+    text = found.text(globs, suggested(globs, there, host_facts().today))
+    if to_stdout:
+        click.echo(text, nl=False)
+    else:
+        _write(file, text)
+    _tell(found, directory, file, to_stdout=to_stdout)
+
+
+def _write(file: Path, text: str) -> None:
+    from distromatrix.runs import give_to_caller
+
+    made = [] if file.parent.exists() else [file.parent]
+    try:
+        file.parent.mkdir(exist_ok=True)
+        with file.open("x", encoding="utf-8") as stream:  # never over another's
+            stream.write(text)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    for path in (*made, file):
+        give_to_caller(path)
+
+
+def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:
+    """What was found, and what to do next; on stderr where stdout has the file."""
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for name, source in found.suites:
+        click.echo(f"{source} → suite {name}", err=to_stdout)
+    for finding in found.findings:
+        for line in (*([finding.what] if not finding.drafts else []), *finding.notes):
+            click.echo(f"{finding.source}: {line}", err=to_stdout)
+    if not found.suites:
+        click.echo("nothing was found that says how this product is tested", err=to_stdout)
+    if to_stdout:
+        return
+    click.echo(f"wrote {file}" + ("" if found.suites else ": put your test command there"))
+    where = "" if directory == Path() else f" -C {click.format_filename(directory)}"
+    click.echo(f"next: distromatrix plan{where}, distromatrix run{where}")

@@ -1,0 +1,49 @@
+"""`distromatrix init`: a product's folder → what is there → suites → the text of a matrix file.
+
+Pure looking: nothing of the product is run, and only `cli/init.py` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distromatrix.init.facts import Finding
+from distromatrix.init.folder import Folder
+from distromatrix.init.kinds import KINDS, LAST
+from distromatrix.init.write import matrix_text, named_apart
+
+__all__ = ["Look", "look"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was found in a folder, and what could not be read."""
+
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def suites(self) -> tuple[tuple[str, str], ...]:
+        """Each suite's name, with the file and the tool it comes from."""
+        said = {
+            draft: f"{finding.source}: {finding.what.partition(':')[0]}"
+            for finding in self.findings
+            for draft in map(id, finding.drafts)
+        }
+        drafts = [d for finding in self.findings for d in finding.drafts]
+        return tuple((name, said[id(draft)]) for name, draft in named_apart(drafts))
+
+    def text(self, distros: Sequence[str], more: Sequence[str] = ()) -> str:
+        """The matrix file."""
+        return matrix_text(self.findings, distros, more, self.warnings)
+
+
+def look(root: Path) -> Look:
+    """See what there is in a product's folder. Never raises."""
+    folder = Folder(root)
+    findings = [found for kind in KINDS if (found := kind(folder)) is not None]
+    if not any(finding.drafts for finding in findings):
+        findings += [found for kind in LAST if (found := kind(folder)) is not None]
+    return Look(findings=tuple(findings), warnings=tuple(folder.warnings))

@@ -1,0 +1,47 @@
+"""What looking at a product's folder gives: plain data between the looking and the writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from distromatrix.init.folder import Folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One suite to write. `about`: lines of comment above it. `files` belong to `prepare`.
+    `instead`: why it is written as a comment only ('': it is a suite that runs)."""
+
+    name: str
+    run: str
+    about: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    prepare: str = ""
+    setup: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: str = "30m"
+    network: bool = True
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one kind of product was recognised by. `source` is the file, `what` what it says
+    (`pytest`); `git`: the product's version comes out of its `.git`."""
+
+    source: str
+    what: str
+    drafts: tuple[Draft, ...] = ()
+    notes: tuple[str, ...] = ()
+    git: bool = False
+
+
+class Kind(Protocol):
+    """A kind of product. Looks at a folder, and runs nothing of it."""
+
+    def __call__(self, folder: Folder, /) -> Finding | None:
+        """What there is of this kind, or None."""
+        ...

@@ -1,0 +1,166 @@
+"""A product's folder, read with care: bounded, never outside of it, never executing anything.
+
+What cannot be read or understood is a warning, and counts as not there.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+MAX_BYTES = 1 << 20
+MAX_FILES = 20_000
+MAX_DEPTH = 8
+# Not the product's own: what tools make, and what is vendored in from elsewhere.
+_SKIPPED = frozenset(
+    {"node_modules", "__pycache__", "venv", "build", "dist", "target", "vendor", "_build"}
+)
+
+T = TypeVar("T")
+
+
+class Folder:
+    """The files of a product. `warnings` are lines about those that are broken."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.warnings: list[str] = []
+        self._parsed: dict[str, Any] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether there is a regular file of that path."""
+        return self._inside(name) is not None
+
+    def text(self, name: str) -> str:
+        """A file's text, '' where there is none that can be read."""
+        path = self._inside(name)
+        if path is None:
+            return ""
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            self.warn(f"{name}: cannot be read: {error.strerror}")
+            return ""
+        if len(data) > MAX_BYTES:
+            self.warn(f"{name}: larger than {MAX_BYTES >> 20} MiB, not looked at")
+            return ""
+        return data.decode("utf-8-sig", errors="replace")
+
+    def head(self, name: str) -> str:
+        """The first 64 KiB of a file's text, '' where there are none; without a warning, for
+        files that are only searched for a word."""
+        path = self._inside(name)
+        try:
+            with path.open("rb") if path else io.BytesIO() as stream:
+                return stream.read(1 << 16).decode("utf-8-sig", errors="replace")
+        except OSError:
+            return ""
+
+    def toml(self, name: str) -> Mapping[str, Any]:
+        """A TOML file, {} where there is none or a broken one."""
+        parsed: Mapping[str, Any] = self._parse(name, "TOML", tomllib.loads)
+        return parsed
+
+    def json(self, name: str) -> Mapping[str, Any]:
+        """A JSON file with an object in it, {} where there is none or a broken one."""
+        parsed: Mapping[str, Any] = self._parse(name, "JSON", json.loads)
+        return parsed
+
+    def ini(self, name: str) -> Mapping[str, Mapping[str, str]]:
+        """An INI file as sections of options (names in lower case), {} if broken."""
+        parsed: Mapping[str, Mapping[str, str]] = self._parse(name, "INI", parse_ini)
+        return parsed
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the files, sorted: the first 20,000 down to a depth of eight, without
+        hidden folders and those that tools make."""
+        found: list[str] = []
+        for path in self._walk():
+            found.append(path)
+            if len(found) == MAX_FILES:
+                self.warn(f"more than {MAX_FILES} files: not all were looked at")
+                break
+        return tuple(sorted(found))
+
+    def below(self, folder: str) -> tuple[str, ...]:
+        """The files in a folder and its subfolders."""
+        return tuple(f for f in self.files if f.startswith(f"{folder}/"))
+
+    def matching(self, *globs: str) -> tuple[str, ...]:
+        """The files whose path matches one of the globs (`*` does not cross folders)."""
+        return tuple(f for f in self.files if any(_match(f, g) for g in globs))
+
+    def _walk(self) -> Iterator[str]:
+        for top, folders, files in os.walk(self.root):
+            at = PurePosixPath(Path(top).relative_to(self.root).as_posix())
+            deep = len(at.parts) >= MAX_DEPTH
+            folders[:] = (
+                [] if deep else sorted(f for f in folders if f not in _SKIPPED and f[0] != ".")
+            )
+            for name in sorted(files):
+                yield str(at / name)
+
+    def _inside(self, name: str) -> Path | None:
+        path = self.root / name
+        try:
+            real = path.resolve()
+            if real.is_relative_to(self.root.resolve()) and stat.S_ISREG(real.stat().st_mode):
+                return real
+        except (OSError, RuntimeError, ValueError):  # nothing there, a loop of links, …
+            pass
+        return None
+
+    def _parse(self, name: str, kind: str, parse: Callable[[str], T]) -> Any:
+        if name not in self._parsed:
+            value: Any = {}
+            if text := self.text(name):
+                try:
+                    value = parse(text)
+                except (ValueError, configparser.Error, RecursionError) as error:
+                    self.warn(f"{name}: not valid {kind}, not looked at: {error}")
+            self._parsed[name] = value if isinstance(value, dict) else {}
+        return self._parsed[name]
+
+    def warn(self, line: str) -> None:
+        """Say once that something cannot be read or understood."""
+        line = " ".join(line.split())[:300]
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        if shown not in self.warnings:
+            self.warnings.append(shown)
+
+
+def parse_ini(text: str) -> dict[str, dict[str, str]]:
+    """Sections of options. Raises configparser.Error."""
+    parser = configparser.RawConfigParser(
+        strict=False, delimiters=("=", ":"), comment_prefixes=("#", ";"), allow_no_value=True
+    )
+    parser.read_string(text)
+    return {s: {k: v or "" for k, v in parser.items(s)} for s in parser.sections()}
+
+
+def _match(path: str, glob: str) -> bool:
+    return path.count("/") == glob.count("/") and PurePosixPath(path).match(glob)
+
+
+def table(value: Any, *keys: str) -> Mapping[str, Any]:
+    """The mapping at `keys` in nested mappings; {} where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The texts of a list, or the one text."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -1,0 +1,32 @@
+"""Kinds of products: one small file each, and this registry that names them, in the order in
+which what they find is written."""
+
+from __future__ import annotations
+
+from distromatrix.init.facts import Kind
+from distromatrix.init.kinds import (
+    autotools,
+    cargo,
+    cmake,
+    debian,
+    go,
+    make,
+    meson,
+    node,
+    python,
+)
+
+KINDS: tuple[Kind, ...] = (
+    python.look,
+    go.look,
+    cargo.look,
+    node.look,
+    cmake.look,
+    meson.look,
+    autotools.look,
+    debian.look,
+)
+# Asked only where no other kind found anything: a Makefile often only calls the others.
+LAST: tuple[Kind, ...] = (make.look,)
+
+__all__ = ["KINDS", "LAST"]

@@ -1,0 +1,45 @@
+"""Products that are built by a configure script."""
+
+from __future__ import annotations
+
+import re
+
+from distromatrix.init import reports
+from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.folder import Folder
+
+_TESTS = re.compile(r"^\s*(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
+_CHECK = re.compile(r"^(check|test)\s*:(?!=)", re.MULTILINE)
+
+
+def look(folder: Folder) -> Finding | None:
+    """A configure script, or what one is made of, or None."""
+    source = next((f for f in ("configure.ac", "configure.in", "configure") if folder.has(f)), "")
+    if not source:
+        return None
+    packages = ["compiler", "make"]
+    steps = []
+    said = folder.text(source)
+    if not folder.has("configure"):
+        packages += ["autoconf", "automake", "libtool"]
+        packages += ["gettext"] if re.search(r"GETTEXT|AC_CONFIG_MACRO_DIR.*gettext", said) else []
+        steps.append("./autogen.sh" if folder.has("autogen.sh") else "autoreconf -fi")
+    if "PKG_" in said:
+        packages.append("pkg-config")
+    if "AC_PROG_CXX" in said:
+        packages.append("c++")
+    makefiles = [p for p in folder.files if p.rpartition("/")[2] in ("Makefile.am", "Makefile.in")]
+    text = "\n".join(folder.text(p) for p in makefiles[:200])
+    harness = bool(_TESTS.search(text)) and "serial-tests" not in said
+    target = found[1] if (found := _CHECK.search(text)) and not harness else "check"
+    draft = Draft(
+        name="check",
+        about=(
+            f"{source}: make {target}. What else it builds with (libraries, …) belongs to "
+            "`packages`.",
+        ),
+        packages=tuple(packages),
+        setup="\n".join((*steps, "sh ./configure", "make")),
+        run=reports.automake_check() if harness else f"make {target}",
+    )
+    return Finding(source=source, what=f"make {target}", drafts=(draft,))

@@ -1,0 +1,36 @@
+"""CMake projects with tests."""
+
+from __future__ import annotations
+
+import re
+
+from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.folder import Folder
+
+_ENABLED = re.compile(r"^\s*(enable_testing\s*\(|include\s*\(\s*CTest\b)", re.MULTILINE | re.I)
+_PKG_CONFIG = re.compile(r"\bPkgConfig\b|pkg_check_modules", re.I)
+
+
+def look(folder: Folder) -> Finding | None:
+    """A CMakeLists.txt, or None."""
+    if not folder.has("CMakeLists.txt"):
+        return None
+    lists = [p for p in folder.files if p.rpartition("/")[2] == "CMakeLists.txt"]
+    text = "\n".join(folder.text(p) for p in lists[:200])
+    if not _ENABLED.search(text):
+        said = "CMake, but neither enable_testing() nor include(CTest)"
+        return Finding(source="CMakeLists.txt", what=said)
+    packages = ["cmake", "make", "compiler", "c++"]
+    if _PKG_CONFIG.search(text):
+        packages.append("pkg-config")
+    draft = Draft(
+        name="ctest",
+        about=(
+            "CMakeLists.txt: ctest. What else it builds with (libraries, …) belongs to `packages`.",
+            "CTest writes JUnit reports from version 3.21 on.",
+        ),
+        packages=tuple(packages),
+        setup="cmake -S . -B /tmp/build\ncmake --build /tmp/build",
+        run='cd /tmp/build\nctest --output-on-failure --output-junit "$DISTROMATRIX_JUNIT"',
+    )
+    return Finding(source="CMakeLists.txt", what="ctest", drafts=(draft,))

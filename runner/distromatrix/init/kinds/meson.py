@@ -1,0 +1,42 @@
+"""Meson projects with tests."""
+
+from __future__ import annotations
+
+import re
+
+from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.folder import Folder
+
+_TEST = re.compile(r"^\s*test\s*\(", re.MULTILINE)
+_CPP = re.compile(r"""['"]cpp['"]""")
+
+
+def look(folder: Folder) -> Finding | None:
+    """A meson.build, or None."""
+    if not folder.has("meson.build"):
+        return None
+    files = [p for p in folder.files if p.rpartition("/")[2] == "meson.build"]
+    text = "\n".join(folder.text(p) for p in files[:200])
+    if not _TEST.search(text):
+        return Finding(source="meson.build", what="Meson, but no test()")
+    packages = ["meson", "compiler"]
+    if _CPP.search(text):
+        packages.append("c++")
+    if "dependency(" in text:
+        packages.append("pkg-config")
+    draft = Draft(
+        name="meson",
+        about=(
+            "meson.build: meson test. What else it builds with (libraries, …) belongs to "
+            "`packages`.",
+        ),
+        packages=tuple(packages),
+        setup="meson setup /tmp/build\nmeson compile -C /tmp/build",
+        run=(
+            "status=0\n"
+            "meson test -C /tmp/build --print-errorlogs || status=$?\n"
+            'cp /tmp/build/meson-logs/testlog.junit.xml "$DISTROMATRIX_JUNIT"\n'
+            "exit $status"
+        ),
+    )
+    return Finding(source="meson.build", what="meson test", drafts=(draft,))

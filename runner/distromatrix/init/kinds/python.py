@@ -1,0 +1,154 @@
+"""Python products: tox's environments where there are any, else pytest or unittest in an
+environment of their own, for distributions forbid pip to touch their Python (PEP 668)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.folder import Folder
+from distromatrix.init.python.project import PythonProject, TestDeps
+from distromatrix.init.python.runner import Runner, find_runner
+from distromatrix.init.python.tox import ToxSuites, tox_suites
+from distromatrix.init.python.toxconf import read_tox
+
+VENV = "/opt/venv"
+_PIP = f"{VENV}/bin/pip install -q"
+
+
+def look(folder: Folder) -> Finding | None:
+    """What there is of Python, or None."""
+    project = PythonProject(folder)
+    tox = read_tox(folder)
+    runner = find_runner(project)
+    if not (project.installable or tox or runner):
+        return None
+    base = _Base.of(project)
+    suites = tox_suites(tox, folder, base.packages) if tox else ToxSuites()
+    if suites.drafts and suites.unittest is None and tox:
+        drafts = tuple(replace(d, env=base.env) for d in suites.drafts)
+        what = f"tox: {', '.join(d.name for d in drafts)}"
+        finding = Finding(source=tox.source, what=what, drafts=drafts)
+    elif runner:
+        finding = _direct(project, base, _told(runner, suites.unittest))
+    else:
+        said = "a Python product, but no tests that pytest or unittest would find"
+        finding = Finding(source=project.source or "tox.ini", what=said)
+    notes = tuple(f"{tox.source}: left out {line}" for line in suites.aside) if tox else ()
+    return replace(finding, notes=(*base.notes, *notes), git=base.git)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What every suite of a Python product shares."""
+
+    packages: tuple[str, ...]
+    env: Mapping[str, str]
+    notes: tuple[str, ...]
+    git: bool
+
+    @classmethod
+    def of(cls, project: PythonProject) -> _Base:
+        packages, env, notes = ["python"], {}, []
+        if project.compiled:
+            packages += ["compiler", "python3-dev"]
+        if project.rust:
+            packages += ["cargo"]
+        git = project.versioned_by_git and (project.folder.root / ".git").exists()
+        if git:
+            packages += ["git"]
+        elif project.versioned_by_git and not project.folder.has("PKG-INFO"):
+            env["SETUPTOOLS_SCM_PRETEND_VERSION"] = "0.0.0"
+            notes.append("its version comes out of git, which is not here: it will be 0.0.0")
+        if project.requires_python:
+            notes.append(f"it is for Python {project.requires_python}; older distros cannot run it")
+        return cls(tuple(packages), env, tuple(notes), git)
+
+
+def _told(runner: Runner, arguments: str | None) -> Runner:
+    """The runner with what tox tells unittest, where tox tells it anything."""
+    if arguments is None:
+        return runner
+    return replace(
+        runner,
+        tool="unittest",
+        requirements=("unittest-xml-reporting",),
+        arguments=arguments or runner.arguments or "discover",
+        said="tox: unittest",
+    )
+
+
+def _direct(project: PythonProject, base: _Base, runner: Runner) -> Finding:
+    deps = project.test_deps
+    nested, local = _requirement_files(project.folder, deps.files)
+    by_file = "" if local else " ".join(f"-r {shlex.quote(f)}" for f in deps.files)
+    named = (*runner.requirements, *deps.requirements, *_cacheable(project))
+    quoted = " ".join(shlex.quote(r) for r in dict.fromkeys(named))
+    groups = " ".join(f"--group {shlex.quote(g)}" for g in deps.groups)
+    prepare = [
+        f"python3 -m venv {VENV}",
+        f"{_PIP} -U pip",
+        " ".join(filter(None, (_PIP, groups, by_file, quoted))),
+    ]
+    files = (*(["pyproject.toml"] if groups else []), *([] if local else nested))
+    about = [f"{runner.said}: {runner.tool}" if runner.tool not in runner.said else runner.said]
+    if deps.said:
+        about[0] += f", with {deps.said}"
+    draft = Draft(
+        name="unit",
+        about=tuple(about),
+        packages=base.packages,
+        files=files,
+        prepare="\n".join(prepare),
+        setup="\n".join(_setup(project, deps, local=local)),
+        env=base.env,
+        run=f". {VENV}/bin/activate\n{_command(runner)}",
+    )
+    source = project.source or runner.said.partition(":")[0]
+    return Finding(source=source, what=runner.tool, drafts=(draft,))
+
+
+def _command(runner: Runner) -> str:
+    if runner.tool == "pytest":
+        return 'python -m pytest -q --junitxml="$DISTROMATRIX_JUNIT"'
+    return f'python -m xmlrunner {runner.arguments} --output-file "$DISTROMATRIX_JUNIT"'
+
+
+def _cacheable(project: PythonProject) -> tuple[str, ...]:
+    """The product's own dependencies, so that they too come out of the cached layer."""
+    return tuple(d for d in project.dependencies if " @ " not in d)
+
+
+def _setup(project: PythonProject, deps: TestDeps, *, local: bool) -> Iterator[str]:
+    if project.installable:
+        extras = f"[{','.join(deps.extras)}]" if deps.extras else ""
+        # meson-python's editable installs need their build tools to stay.
+        editable = "" if "mesonpy" in project.backend else "-e "
+        target = f"'.{extras}'" if extras else "."
+        yield f"{_PIP} {editable}{target}"
+    elif project.folder.has("requirements.txt"):
+        yield f"{_PIP} -r requirements.txt"
+    if local:
+        yield f"{_PIP} {' '.join(f'-r {shlex.quote(f)}' for f in deps.files)}"
+
+
+def _requirement_files(folder: Folder, files: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """Requirement files with those that they name, and whether one of them names a path."""
+    found: dict[str, None] = {}
+    waiting = list(files)
+    local = False
+    while waiting and len(found) < 50:
+        name = waiting.pop()
+        if name in found or not folder.has(name):
+            continue
+        found[name] = None
+        parent = name.rpartition("/")[0]
+        for line in folder.text(name).splitlines():
+            if other := re.match(r"\s*(?:-[rc]|--requirement|--constraint)[\s=]*(\S+)", line):
+                waiting.append(f"{parent}/{other[1]}" if parent else other[1])
+            elif re.match(r"\s*(?:(?:-e|--editable)[\s=]*)?(?:\.|/|file:)", line):
+                local = True
+    return tuple(found), local

@@ -1,0 +1,193 @@
+"""tox's environments as suites that ask for no knowledge of tox.
+
+Each is run as tox would on a developer's machine, but with the distribution's own Python, and
+with the cell's environment let through: tox passes on only what its configuration names.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from distromatrix.init.facts import Draft
+from distromatrix.init.folder import Folder
+from distromatrix.init.python.project import requirement_name
+from distromatrix.init.python.toxconf import ToxConf, ToxEnv
+
+MAX_SUITES = 6
+_PYTHON = re.compile(r"(?:py|python|cpython)(?:3(?:\.?\d+)?)?|3\.\d+")
+_VERSION = re.compile(r"(py|python|cpython)?3(\.?)\d+")
+_OTHER_PYTHON = re.compile(
+    r"(?:pypy|jython|graalpy|rustpython).*|(?:py|python)?[23]\.?\d*t|(?:py|python)2\.?\d*"
+)
+# What environments are called that are not about how a product runs on a distribution.
+_ASIDE = (
+    "lint linters flake8 mypy typing types type typecheck pyright pyrefly ty pytype docs "
+    "doc style format formatting fmt black ruff isort precommit pre coverage cov report "
+    "combine codecov clean build package pkg release publish upload changelog news "
+    "linkcheck spell codespell spelling bandit safety audit pylint twine manifest "
+    "benchmark bench perf stress dev devel main master nightly head trunk upstream update "
+    "bootstrap finalize readme security pytestmain freethreaded shellcheck yamllint "
+    "vulture pydocstyle interrogate "
+)
+_TESTS = re.compile(
+    r"pytest|py\.test|\bunittest\b|\btrial\b|\bstestr\b|\bnose|zope-testrunner|\bward\b|\bgreen\b"
+    r"|\w*tests?\.py\b|run_?tests?|setup\.py\s+(?:-\w+\s+)*test|manage\.py\s+test|make\s+(?:check|test)"
+)
+_UNITTEST = re.compile(
+    r"(?:\{envpython\}|\{env_python\}|python[\d.]*)\s+(?:-\w+\s+)*?-m\s+unittest\b(.*)"
+)
+_PYTEST = re.compile(r"pytest|py\.test")
+_ADDOPTS_LOST = re.compile(r"^\s*PYTEST_ADDOPTS\s*=(?!.*\{env:PYTEST_ADDOPTS)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToxSuites:
+    """`drafts`: suites that run; `aside`: environments that are named only, with the reason;
+    `unittest`: what `python -m unittest` is given where it is all that tox would run."""
+
+    drafts: tuple[Draft, ...] = ()
+    aside: tuple[str, ...] = ()
+    unittest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Environments that differ in their Python only. `env` stands for all of them."""
+
+    factors: tuple[str, ...]
+    envs: tuple[ToxEnv, ...]
+
+    @property
+    def env(self) -> ToxEnv:
+        return self.envs[0]
+
+    @property
+    def name(self) -> str:
+        return "-".join(f for f in self.factors if f != "{py}") or "unit"
+
+
+def tox_suites(conf: ToxConf, folder: Folder, packages: tuple[str, ...]) -> ToxSuites:
+    """What becomes of the environments of `env_list`. Every suite gets `packages`."""
+    drafts: list[Draft] = []
+    aside: list[str] = []
+    unittest: str | None = None
+    for group in _groups(conf):
+        if why := _why_aside(group, folder):
+            aside.append(f"{', '.join(e.name for e in group.envs[:6])}: {why}")
+        elif len(drafts) == MAX_SUITES:
+            aside.append(f"{group.env.name}: more than {MAX_SUITES} suites are a long beginning")
+        else:
+            drafts.append(_draft(conf, group, packages))
+            if (arguments := _unittest_only(group.env)) is not None:
+                unittest = arguments
+    if len(drafts) != 1:
+        unittest = None
+    return ToxSuites(drafts=tuple(drafts), aside=tuple(aside), unittest=unittest)
+
+
+def _groups(conf: ToxConf) -> Iterator[_Group]:
+    groups: dict[tuple[str, ...], list[ToxEnv]] = {}
+    for env in conf.envs:
+        factors = env.name.split("-")
+        key = tuple("{py}" if _PYTHON.fullmatch(f) else f for f in factors)
+        groups.setdefault(key, []).append(env)
+    return (_Group(key, tuple(envs)) for key, envs in groups.items())
+
+
+def _why_aside(group: _Group, folder: Folder) -> str:
+    """Why a group is no suite of its own accord, or ''."""
+    return next(_reasons(group, folder), "")
+
+
+def _reasons(group: _Group, folder: Folder) -> Iterator[str]:
+    env = group.env
+    factors = [f for f in group.factors if f != "{py}"]
+    if any(_OTHER_PYTHON.fullmatch(f) for f in factors):
+        yield "wants a Python that distributions do not ship as theirs"
+    for word in (w for f in factors for w in re.split(r"[_.]", f) if w in _ASIDE.split()):
+        yield f"not about distributions, by its name ({word})"
+    if "{py}" not in group.factors and _VERSION.fullmatch(env.base_python.strip()):
+        yield f"wants {env.base_python} and no other"
+    if not any(_TESTS.search(c) for c in env.commands):
+        yield "runs no test tool that is known here"
+    if any("git+" in d for d in env.deps):
+        yield "installs from a git repository"
+    for name in _files(env):
+        if not folder.has(name):
+            yield f"names {name}, which is not here"
+
+
+def _files(env: ToxEnv) -> Iterator[str]:
+    """The requirement files that an environment names, from the product's root."""
+    for dep in env.deps:
+        if found := re.match(r"-[rc]\s*(.+)", dep):
+            name = re.sub(r"\{(toxinidir|tox_root)\}/?", "", found[1].strip())
+            if "{" not in name and "://" not in name:
+                yield name
+
+
+def _unittest_only(env: ToxEnv) -> str | None:
+    """What unittest is given where an environment runs it and nothing else, else None."""
+    if len(env.commands) != 1:
+        return None
+    found = _UNITTEST.search(env.commands[0])
+    words = re.sub(r"\{posargs:?|\}|(?:^|\s)-[vqbf]\b|--verbose", " ", found[1]) if found else "{"
+    return None if "{" in words else " ".join(words.split())
+
+
+def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
+    env = group.env
+    named = ", ".join(e.name for e in group.envs[:8])
+    about = [f"{conf.source}: {named}" + (", …" if len(group.envs) > 8 else "")]
+    reports = sum(bool(_PYTEST.search(c)) for c in env.commands)
+    junit = reports > 0 and not _ADDOPTS_LOST.search(env.set_env)
+    if not junit:
+        about.append("Its tests write no JUnit report: the answer knows the cell, not its cases.")
+    elif reports > 1:
+        about.append("It calls pytest more than once: the last call's cases are what is counted.")
+    return Draft(
+        name=group.name,
+        about=tuple(about),
+        packages=packages,
+        prepare="\n".join(
+            (
+                "python3 -m venv /opt/tox",
+                f"/opt/tox/bin/pip install -q {' '.join(map(shlex.quote, _tools(conf)))}",
+            )
+        ),
+        run=_run(conf, group, junit=junit),
+    )
+
+
+def _tools(conf: ToxConf) -> tuple[str, ...]:
+    """tox and what its configuration asks to have beside it."""
+    wanted = [r for r in conf.requires if requirement_name(r) not in ("tox", "")]
+    uv = any(env.runner.startswith("uv-") for env in conf.envs)
+    if uv and not any(requirement_name(r) == "tox-uv" for r in wanted):
+        wanted.append("tox-uv")
+    return ("tox", *dict.fromkeys(wanted))
+
+
+def _run(conf: ToxConf, group: _Group, *, junit: bool) -> str:
+    lines = []
+    name = group.env.name
+    versions = [m for e in group.envs for f in e.name.split("-") if (m := _VERSION.fullmatch(f))]
+    if versions and not any(e.name.split("-")[0] in ("py", "py3") for e in group.envs):
+        prefix, dot = versions[0][1] or "", versions[0][2]
+        wanted = f"{prefix}%d{dot}%d"
+        lines.append(
+            "# the environment of the distribution's own Python\n"
+            f"py=$(python3 -c 'import sys; print(\"{wanted}\" % sys.version_info[:2])')"
+        )
+        name = "-".join("$py" if f == "{py}" else f for f in group.factors)
+    elif "{py}" in group.factors:
+        name = "-".join("py" if f == "{py}" else f for f in group.factors)
+    if junit:
+        lines.append('export PYTEST_ADDOPTS="--junitxml=$DISTROMATRIX_JUNIT"')
+    sections = dict.fromkeys(s for e in group.envs for s in e.sections)
+    overrides = [f"{s}.pass_env=*" for s in (*sections, conf.package_section)]
+    lines.append(" ".join((f'/opt/tox/bin/tox run -e "{name}"', *(f"-x '{o}'" for o in overrides))))
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""Shell that turns what test tools print into JUnit XML, where they cannot write it.
+
+awk is in every base image; these few lines save a product a converter of its own.
+"""
+
+from __future__ import annotations
+
+_CONVERTED = r"""
+status=0
+{ COMMAND || echo $? > /tmp/status; } 2>&1 | tee /tmp/tests.log
+[ ! -e /tmp/status ] || status=$(cat /tmp/status)
+# what it printed, as JUnit XML
+awk 'function say(name, how) {
+  gsub(/&/, "\\&amp;", name); gsub(/</, "\\&lt;", name); gsub(/"/, "\\&quot;", name)
+  printf "<testcase name=\"%s\">%s</testcase>\n", name,
+    how ~ /FAIL/ ? "<failure/>" : how ~ /SKIP/ ? "<skipped/>" : ""
+}
+BEGIN { print "<testsuite>" }
+RULES
+END { print "</testsuite>" }' /tmp/tests.log > "$DISTROMATRIX_JUNIT"
+exit $status
+"""
+
+_GO = r"""
+$1 == "---" { say($3, $2) }
+/\[(build|setup) failed\]/ { say($2, "FAIL") }
+"""
+
+_CARGO = r"""
+/^test .* \.\.\. / {
+  name = $0; sub(/^test /, "", name); sub(/ \.\.\. .*/, "", name)
+  say(name, / \.\.\. ok/ ? "PASS" : / \.\.\. ignored/ ? "SKIP" : "FAIL")
+}
+"""
+
+_AUTOMAKE = r"""
+status=0
+make check VERBOSE=1 || status=$?
+# the results that automake leaves in .trs files, as JUnit XML
+{
+  echo '<testsuite>'
+  find . -name '*.trs' | sort | while read -r trs; do
+    echo "<testcase name='${trs#./}'>"
+    sed -n 's/^:test-result: SKIP.*/<skipped\/>/p
+      s/^:test-result: \(FAIL\|XPASS\|ERROR\).*/<failure\/>/p' "$trs"
+    echo '</testcase>'
+  done
+  echo '</testsuite>'
+} > "$DISTROMATRIX_JUNIT"
+exit $status
+"""
+
+_AUTOPKGTEST = r"""
+status=0
+autopkgtest --summary-file=/tmp/summary . -- null || status=$?
+# its summary, as JUnit XML
+awk 'BEGIN { print "<testsuite>" }
+$2 ~ /^(PASS|FAIL|SKIP|FLAKY)$/ {
+  printf "<testcase name=\"%s\">%s</testcase>\n", $1,
+    $2 == "FAIL" ? "<failure/>" : $2 == "PASS" ? "" : "<skipped/>"
+}
+END { print "</testsuite>" }' /tmp/summary > "$DISTROMATRIX_JUNIT"
+# 2: no test failed, some were skipped
+[ "$status" != 2 ] || status=0
+exit $status
+"""
+
+
+def go_test() -> str:
+    """`go test` with a case for each `--- PASS: NAME`."""
+    return _converted("go test -v ./...", _GO)
+
+
+def cargo_test() -> str:
+    """`cargo test` with a case for each `test NAME ... ok`."""
+    return _converted("cargo test --no-fail-fast", _CARGO)
+
+
+def automake_check() -> str:
+    """`make check` with a case for each `.trs` file of automake's parallel test harness.
+    https://www.gnu.org/software/automake/manual/html_node/Log-files-generation-and-test-results-recording.html"""
+    return _AUTOMAKE.strip()
+
+
+def autopkgtest() -> str:
+    """Debian's own runner on the cell itself, with a case for each line of its summary.
+    Exit codes as autopkgtest(1) says."""
+    return _AUTOPKGTEST.strip()
+
+
+def _converted(command: str, rules: str) -> str:
+    return _CONVERTED.strip().replace("COMMAND", command).replace("RULES", rules.strip())

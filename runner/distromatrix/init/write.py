@@ -1,0 +1,127 @@
+"""Findings as the text of a matrix file, made to be read and edited by people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from distromatrix.init.facts import Draft, Finding
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./+@=-]*( [A-Za-z0-9_./+@=-]+)*")
+_NAME = re.compile(r"[^a-z0-9._-]+")
+
+HEAD = """\
+# Written by `distromatrix init` from what is in this folder: read it, and change what you like.
+#   distromatrix plan      what would run, and why
+#   distromatrix run       run it"""
+NETWORK = """\
+# Cells install from package indexes as this machine does: with its CA certificates, its pip and
+# npm indexes and its proxies. It changes nothing where there are none of those."""
+NOTHING = """\
+# Nothing was found that says how this product is tested: put the command in place of these lines.
+# It runs in a fresh container of each distro, in a copy of this folder."""
+
+
+def matrix_text(
+    findings: Sequence[Finding],
+    distros: Sequence[str],
+    more: Sequence[str],
+    warnings: Sequence[str],
+) -> str:
+    """The whole file. `distros`: names or globs; `more`: others to suggest; `warnings`: what
+    could not be read."""
+    drafts = named_apart(d for finding in findings for d in finding.drafts)
+    lines = [HEAD]
+    lines += [f"# Not looked at: {warning}" for warning in warnings]
+    git = any(finding.git for finding in findings)
+    lines.append("")
+    if git:
+        lines.append("# .git comes along: the product's version comes out of it.")
+    lines.append("product: {path: ., git: true}" if git else "product: .")
+    lines.append(f"distros: [{', '.join(map(scalar, distros))}]")
+    if more:
+        lines.append(f"# also: {', '.join(more)}; `distromatrix distros` lists all")
+    lines.append("env: {LC_ALL: C.UTF-8}")
+    if not drafts or any(draft.network for _, draft in drafts):
+        lines += [NETWORK, "ca_bundle: host", "index: host"]
+    notes = [note for finding in findings for note in finding.notes]
+    lines += ["", *(f"# {note}" for note in notes), "suites:"]
+    lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
+    return "\n".join(lines) + "\n"
+
+
+def named_apart(drafts: Iterable[Draft]) -> tuple[tuple[str, Draft], ...]:
+    """Each draft with a name that is allowed, and no other's."""
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        base = _NAME.sub("-", draft.name.lower()).strip("-._")[:50] or "unit"
+        name, number = base, 2
+        while name in found:
+            name, number = f"{base}-{number}", number + 1
+        found[name] = draft
+    return tuple(found.items())
+
+
+def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        lines += [*([""] if lines else []), *part]
+    return lines
+
+
+def _suite(named: tuple[str, Draft]) -> Iterator[str]:
+    name, draft = named
+    yield from (f"  # {line}" for line in draft.about)
+    yield f"  {name}:"
+    for line in _fields(draft):
+        yield f"    {line}"
+
+
+def _fields(draft: Draft) -> Iterator[str]:
+    if draft.packages:
+        yield f"packages: [{', '.join(map(scalar, draft.packages))}]"
+    if draft.prepare and draft.files:
+        yield "prepare: # cached as an image; made again when these files change"
+        yield f"  files: [{', '.join(map(scalar, draft.files))}]"
+        yield from (f"  {line}" for line in _script("run", draft.prepare))
+    elif draft.prepare:
+        yield from _script("prepare", draft.prepare, note="cached as an image")
+    if draft.setup:
+        yield from _script("setup", draft.setup, note="in every cell, before the tests")
+    if draft.env:
+        yield f"env: {{{', '.join(_pairs(draft.env))}}}"
+    yield from _script("run", draft.run)
+    yield f"timeout: {draft.timeout}"
+
+
+def _pairs(values: Mapping[str, str]) -> Iterator[str]:
+    return (f"{key}: {scalar(value)}" for key, value in values.items())
+
+
+def _script(key: str, script: str, note: str = "") -> Iterator[str]:
+    comment = f" # {note}" if note else ""
+    lines = script.splitlines()
+    if len(lines) == 1 and _PLAIN.fullmatch(script):
+        yield f"{key}: {script}{comment}"
+        return
+    yield f"{key}: |{comment}"
+    yield from (f"  {line}".rstrip() for line in lines)
+
+
+def _nothing() -> list[str]:
+    return [
+        *(f"  {line}" for line in NOTHING.splitlines()),
+        "  unit:",
+        "    # packages: [python, compiler, make, git]",
+        "    run: |",
+        "      echo 'matrix/default.yaml does not say yet how this product is tested' >&2",
+        "      exit 1",
+        "    timeout: 30m",
+    ]
+
+
+def scalar(text: str) -> str:
+    """A value as YAML reads it back, in a flow sequence too."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "'" + text.replace("'", "''") + "'"
