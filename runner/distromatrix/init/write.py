@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from distromatrix.init.facts import Draft, Finding
 
@@ -32,7 +34,7 @@ def matrix_text(
     could not be read."""
     drafts = named_apart(d for finding in findings for d in finding.drafts)
     lines = [HEAD]
-    lines += [f"# Not looked at: {warning}" for warning in warnings]
+    lines += _comments(f"Not looked at: {warning}" for warning in warnings)
     git = any(finding.git for finding in findings)
     lines.append("")
     if git:
@@ -45,9 +47,27 @@ def matrix_text(
     if not drafts or any(draft.network for _, draft in drafts):
         lines += [NETWORK, "ca_bundle: host", "index: host"]
     notes = [note for finding in findings for note in finding.notes]
-    lines += ["", *(f"# {note}" for note in notes), "suites:"]
+    lines += ["", *_comments(notes)]
+    shared = _shared([draft for _, draft in drafts])
+    if shared:
+        lines += ["defaults: # of every suite", *(f"  {line}" for line in _fields(shared))]
+        drafts = tuple((name, _bare(draft)) for name, draft in drafts)
+    lines.append("suites:")
     lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
     return "\n".join(lines) + "\n"
+
+
+def _shared(drafts: Sequence[Draft]) -> Draft | None:
+    """What all suites have in common, where it is worth saying once."""
+    if len(drafts) < 2:
+        return None
+    common = [replace(d, name="", run="", about=(), setup="") for d in drafts]
+    return common[0] if common[0].prepare and all(c == common[0] for c in common) else None
+
+
+def _bare(draft: Draft) -> Draft:
+    """A draft without what all have in common."""
+    return replace(draft, packages=(), files=(), prepare="", env={}, timeout="")
 
 
 def named_apart(drafts: Iterable[Draft]) -> tuple[tuple[str, Draft], ...]:
@@ -62,6 +82,12 @@ def named_apart(drafts: Iterable[Draft]) -> tuple[tuple[str, Draft], ...]:
     return tuple(found.items())
 
 
+def _comments(texts: Iterable[str]) -> list[str]:
+    """Each text as comment lines; of one that takes several, the later ones are indented."""
+    wrapped = (textwrap.wrap(text, 94, subsequent_indent="  ") for text in texts)
+    return [f"# {line}" for lines in wrapped for line in lines]
+
+
 def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
     lines: list[str] = []
     for part in parts:
@@ -71,7 +97,7 @@ def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
 
 def _suite(named: tuple[str, Draft]) -> Iterator[str]:
     name, draft = named
-    yield from (f"  # {line}" for line in draft.about)
+    yield from (f"  {line}" for line in _comments(draft.about))
     yield f"  {name}:"
     for line in _fields(draft):
         yield f"    {line}"
@@ -90,8 +116,10 @@ def _fields(draft: Draft) -> Iterator[str]:
         yield from _script("setup", draft.setup, note="in every cell, before the tests")
     if draft.env:
         yield f"env: {{{', '.join(_pairs(draft.env))}}}"
-    yield from _script("run", draft.run)
-    yield f"timeout: {draft.timeout}"
+    if draft.run:
+        yield from _script("run", draft.run)
+    if draft.timeout:
+        yield f"timeout: {draft.timeout}"
 
 
 def _pairs(values: Mapping[str, str]) -> Iterator[str]:

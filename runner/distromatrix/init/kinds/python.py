@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import Folder
+from distromatrix.init.programs import wanted_packages
+from distromatrix.init.python.nox import nox_drafts
 from distromatrix.init.python.project import PythonProject, TestDeps
-from distromatrix.init.python.runner import Runner, find_runner
+from distromatrix.init.python.runner import Runner, find_runner, test_files
 from distromatrix.init.python.tox import ToxSuites, tox_suites
 from distromatrix.init.python.toxconf import read_tox
 
@@ -24,7 +26,7 @@ def look(folder: Folder) -> Finding | None:
     project = PythonProject(folder)
     tox = read_tox(folder)
     runner = find_runner(project)
-    if not (project.installable or tox or runner):
+    if not (project.installable or tox or runner or folder.has("noxfile.py")):
         return None
     base = _Base.of(project)
     suites = tox_suites(tox, folder, base.packages) if tox else ToxSuites()
@@ -34,6 +36,10 @@ def look(folder: Folder) -> Finding | None:
         finding = Finding(source=tox.source, what=what, drafts=drafts)
     elif runner:
         finding = _direct(project, base, _told(runner, suites.unittest))
+    elif drafts := nox_drafts(folder, base.packages):
+        what = f"nox: {', '.join(d.name for d in drafts)}"
+        drafts = tuple(replace(d, env=base.env) for d in drafts)
+        finding = Finding(source="noxfile.py", what=what, drafts=drafts)
     else:
         said = "a Python product, but no tests that pytest or unittest would find"
         finding = Finding(source=project.source or "tox.ini", what=said)
@@ -63,6 +69,8 @@ class _Base:
         elif project.versioned_by_git and not project.folder.has("PKG-INFO"):
             env["SETUPTOOLS_SCM_PRETEND_VERSION"] = "0.0.0"
             notes.append("its version comes out of git, which is not here: it will be 0.0.0")
+        called = wanted_packages(project.folder, test_files(project.folder))
+        packages += [name for name in called if name not in packages]
         if project.requires_python:
             notes.append(f"it is for Python {project.requires_python}; older distros cannot run it")
         return cls(tuple(packages), env, tuple(notes), git)

@@ -83,7 +83,7 @@ def find_runner(project: PythonProject) -> Runner | None:
     """What runs the product's tests, or None where there seem to be none."""
     folder = project.folder
     where, settings = _pytest_settings(folder)
-    tests = _test_files(folder)
+    tests = test_files(folder)
     imports = frozenset(_imports(folder, tests))
     deps = project.test_deps
     needed = (*deps.requirements, *(r for g in deps.groups for r in project.groups[g]))
@@ -134,7 +134,7 @@ def _plugins(settings: Mapping[str, Any]) -> Iterator[str]:
     yield from " ".join(texts(required)).split()
 
 
-def _test_files(folder: Folder) -> tuple[str, ...]:
+def test_files(folder: Folder) -> tuple[str, ...]:
     """Python files that a test tool would collect, those of tests folders first."""
     found = [
         path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distromatrix.init.facts import Draft
@@ -17,6 +17,7 @@ from distromatrix.init.python.project import requirement_name
 from distromatrix.init.python.toxconf import ToxConf, ToxEnv
 
 MAX_SUITES = 6
+NAMED = 12  # environments that a comment names before it stops
 _PYTHON = re.compile(r"(?:py|python|cpython)(?:3(?:\.?\d+)?)?|3\.\d+")
 _VERSION = re.compile(r"(py|python|cpython)?3(\.?)\d+")
 _OTHER_PYTHON = re.compile(
@@ -72,20 +73,26 @@ class _Group:
 def tox_suites(conf: ToxConf, folder: Folder, packages: tuple[str, ...]) -> ToxSuites:
     """What becomes of the environments of `env_list`. Every suite gets `packages`."""
     drafts: list[Draft] = []
-    aside: list[str] = []
+    aside: dict[str, list[str]] = {}
     unittest: str | None = None
     for group in _groups(conf):
         if why := _why_aside(group, folder):
-            aside.append(f"{', '.join(e.name for e in group.envs[:6])}: {why}")
+            aside.setdefault(why, []).extend(e.name for e in group.envs)
         elif len(drafts) == MAX_SUITES:
-            aside.append(f"{group.env.name}: more than {MAX_SUITES} suites are a long beginning")
+            aside.setdefault(f"{MAX_SUITES} are enough to begin with", []).append(group.name)
         else:
             drafts.append(_draft(conf, group, packages))
             if (arguments := _unittest_only(group.env)) is not None:
                 unittest = arguments
     if len(drafts) != 1:
         unittest = None
-    return ToxSuites(drafts=tuple(drafts), aside=tuple(aside), unittest=unittest)
+    return ToxSuites(
+        drafts=tuple(drafts), aside=tuple(_told(*a) for a in aside.items()), unittest=unittest
+    )
+
+
+def _told(why: str, names: Sequence[str]) -> str:
+    return f"{', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''} ({why})"
 
 
 def _groups(conf: ToxConf) -> Iterator[_Group]:
@@ -106,9 +113,9 @@ def _reasons(group: _Group, folder: Folder) -> Iterator[str]:
     env = group.env
     factors = [f for f in group.factors if f != "{py}"]
     if any(_OTHER_PYTHON.fullmatch(f) for f in factors):
-        yield "wants a Python that distributions do not ship as theirs"
-    for word in (w for f in factors for w in re.split(r"[_.]", f) if w in _ASIDE.split()):
-        yield f"not about distributions, by its name ({word})"
+        yield "for a Python that is no distribution's own"
+    if any(w in _ASIDE.split() for f in factors for w in re.split(r"[_.]", f)):
+        yield "by their names not about distributions"
     if "{py}" not in group.factors and _VERSION.fullmatch(env.base_python.strip()):
         yield f"wants {env.base_python} and no other"
     if not any(_TESTS.search(c) for c in env.commands):

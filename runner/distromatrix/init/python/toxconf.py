@@ -204,7 +204,9 @@ def _choices(text: str) -> Iterator[str]:
 
 def _of_toml(source: str, tox: Mapping[str, Any], prefix: str) -> ToxConf:
     listed = tox.get("env_list")
-    names = tuple(itertools.chain.from_iterable(map(_toml_names, listed or ())))[:MAX_ENVS]
+    names = tuple(
+        name for item in (listed if isinstance(listed, list) else ()) for name in _toml_names(item)
+    )[:MAX_ENVS]
     return ToxConf(
         source=source,
         envs=tuple(_toml_env(tox, name, prefix) for name in names or ("py",)),

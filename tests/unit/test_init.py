@@ -1,0 +1,195 @@
+"""What init writes for each kind of product, and that it always loads without a word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from loading import TODAY
+
+from distromatrix.init import Look, look
+from distromatrix.load import load_matrix
+from distromatrix.model import Matrix, Suite
+from made_products import PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
+
+SUITES = {
+    "make": ["check"],
+    "cmake": ["ctest"],
+    "meson": ["meson"],
+    "autotools": ["check"],
+    "go": ["go"],
+    "cargo": ["cargo"],
+    "node": ["npm"],
+    "debian": ["autopkgtest"],
+    "pytest": ["unit"],
+    "unittest": ["unit"],
+    "tox": ["first", "second"],
+    "nox": ["tests"],
+}
+
+
+def loaded(root: Path, found: Look | None = None) -> Matrix:
+    """The matrix that init would write there; it must load without fault or warning."""
+    text = (found or look(root)).text(["debian-12", "debian-13"], ["alpine-3.20"])
+    file = root / "matrix/default.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    assert max(map(len, text.splitlines())) <= 120
+    matrix = load_matrix(file, today=TODAY)
+    assert matrix.warnings == ()
+    return matrix
+
+
+def suite_of(tmp_path: Path, files: Files) -> Suite:
+    """The one suite of a product."""
+    (suite,) = loaded(make_product(tmp_path, files)).suites
+    return suite
+
+
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_each_kind_of_product_gets_suites_that_load(tmp_path: Path, kind: str) -> None:
+    root = make_product(tmp_path, PRODUCTS[kind])
+    found = look(root)
+    assert [name for name, _ in found.suites] == SUITES[kind]
+    assert found.warnings == ()
+    assert [s.name for s in loaded(root, found).suites] == SUITES[kind]
+
+
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_the_shell_that_is_written_is_valid(tmp_path: Path, kind: str) -> None:
+    for suite in loaded(make_product(tmp_path, PRODUCTS[kind])).suites:
+        for script in (suite.run, suite.setup, suite.prepare and suite.prepare.run):
+            if script:
+                subprocess.run(["sh", "-n", "-c", script], check=True)
+
+
+def test_a_product_of_several_kinds_gets_a_suite_of_each(tmp_path: Path) -> None:
+    files = {**PRODUCTS["cmake"], **PRODUCTS["node"], **PRODUCTS["make"]}
+    found = look(make_product(tmp_path, files))
+    assert [name for name, _ in found.suites] == ["npm", "ctest"]  # make only calls them
+
+
+def test_two_suites_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    files = {**PYTEST, "tox.ini": "[tox]\nenv_list = A b,a-B\n[testenv]\ncommands = pytest\n"}
+    matrix = loaded(make_product(tmp_path, files))
+    assert [s.name for s in matrix.suites] == ["ab", "a-b"]
+
+
+def test_a_folder_with_nothing_gets_a_file_that_fails_until_it_is_edited(tmp_path: Path) -> None:
+    found = look(tmp_path)
+    assert found.suites == ()
+    (suite,) = loaded(tmp_path, found).suites
+    done = subprocess.run(["sh", "-ec", suite.run], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "does not say yet how this product is tested" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"Makefile": "all:\n\ttrue\n"}, "a Makefile without a target check or test"),
+        ({"CMakeLists.txt": "project(x)\n"}, "neither enable_testing() nor include(CTest)"),
+        ({"meson.build": "project('x')\n"}, "Meson, but no test()"),
+        ({"go.mod": "module x\n"}, "a Go module without a _test.go file"),
+        ({"Cargo.toml": "", "src/lib.rs": ""}, "no #[test] was seen"),
+        (
+            {"package.json": '{"scripts": {"test": "echo no test specified && exit 1"}}'},
+            "no test script but the one npm init writes",
+        ),
+        ({"setup.py": "from setuptools import setup; setup()"}, "a Python product, but no tests"),
+    ],
+)
+def test_what_has_no_tests_is_said_and_gets_no_suite(
+    tmp_path: Path, files: Files, said: str
+) -> None:
+    found = look(make_product(tmp_path, files))
+    assert found.suites == ()
+    assert said in found.findings[0].what
+    loaded(tmp_path, found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pyproject.toml", "tox.ini", "setup.cfg", "package.json", "tox.toml", "pytest.ini"],
+)
+@pytest.mark.parametrize("content", [b"\xff\xfe[[[", b"[[[", b"{{{{", b"[a]\nb", b"a = = b\0"])
+def test_broken_files_are_a_warning_at_most(tmp_path: Path, name: str, content: bytes) -> None:
+    make_product(tmp_path, {"Makefile": "check:\n\ttrue\n"})
+    (tmp_path / name).write_bytes(content)
+    found = look(tmp_path)
+    assert all(line.startswith(name) and line.isprintable() for line in found.warnings)
+    loaded(tmp_path, found)
+
+
+def test_a_broken_file_is_named_with_what_is_wrong_and_the_others_count(tmp_path: Path) -> None:
+    files = {"pyproject.toml": "[project\n", "package.json": "{", **PRODUCTS["make"]}
+    found = look(make_product(tmp_path, files))
+    assert [name for name, _ in found.suites] == ["check"]
+    toml, json = sorted(found.warnings, reverse=True)
+    assert toml.startswith("pyproject.toml: not valid TOML, not looked at: ")
+    assert json.startswith("package.json: not valid JSON, not looked at: ")
+    assert "# Not looked at: pyproject.toml: " in found.text(["debian-12"])
+
+
+def test_values_of_the_wrong_type_are_as_good_as_none(tmp_path: Path) -> None:
+    wrong = "project = 1\ndependency-groups = []\ntool = {pytest = 1, tox = {env_list = 7}}\n"
+    files = {"pyproject.toml": wrong, "package.json": '{"scripts": ["test"]}'}
+    loaded(make_product(tmp_path, files))
+    make_product(tmp_path, {"package.json": "[1]", "pyproject.toml": "[tool.tox.env]\nx = 3\n"})
+    loaded(tmp_path)
+
+
+def test_nothing_of_the_product_is_run(tmp_path: Path) -> None:
+    trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
+    files = {**UNITTEST, "setup.py": trap, "conftest.py": trap, "noxfile.py": trap}
+    loaded(make_product(tmp_path, files))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_plain_file_inside_the_folder_is_not_read(tmp_path: Path) -> None:
+    root = make_product(tmp_path / "product", {"a": ""})
+    outside = make_product(tmp_path / "other", {"tox.ini": TOX["tox.ini"]})
+    (root / "tox.ini").symlink_to(outside / "tox.ini")
+    os.mkfifo(root / "Makefile")
+    (root / "package.json").symlink_to(root / "package.json")
+    (root / "pyproject.toml").mkdir()
+    assert look(root).suites == ()
+
+
+def test_a_file_too_big_for_a_configuration_is_not_read(tmp_path: Path) -> None:
+    make_product(tmp_path, {"tox.ini": TOX["tox.ini"] + "#" * (1 << 20)})
+    found = look(tmp_path)
+    assert found.warnings == ("tox.ini: larger than 1 MiB, not looked at",)
+
+
+def test_odd_names_and_texts_stay_what_they_are(tmp_path: Path) -> None:
+    files = {
+        "tests/requirements odd'.txt": "pytest\n",
+        "package.json": '{"scripts": {"test": "mocha"}}',
+        "tox.ini": "[tox]\nenv_list = Ünï--cöde: #x, {$}\n[testenv]\ncommands = pytest\n",
+        "conftest.py": "",
+    }
+    root = make_product(tmp_path / "a product: 'odd' #1 \x1b[1m", files)
+    matrix = loaded(root)
+    assert matrix.product.path == root.resolve()
+
+
+def test_git_comes_along_only_where_the_version_is_made_of_it(tmp_path: Path) -> None:
+    scm = '[build-system]\nrequires = ["setuptools", "setuptools_scm"]\n'
+    root = make_product(tmp_path, {**PYTEST, "pyproject.toml": scm})
+    assert not loaded(root).product.git
+    assert loaded(root).suites[0].env == {"SETUPTOOLS_SCM_PRETEND_VERSION": "0.0.0"}
+    (root / ".git").mkdir()
+    matrix = loaded(root)
+    assert matrix.product.git
+    assert "git" in matrix.suites[0].packages
+    make_product(root, PYTEST)
+    assert not loaded(root).product.git
+
+
+def test_a_released_source_knows_its_version(tmp_path: Path) -> None:
+    scm = '[build-system]\nrequires = ["hatchling", "hatch-vcs"]\n'
+    root = make_product(tmp_path, {**PYTEST, "pyproject.toml": scm, "PKG-INFO": "Version: 1\n"})
+    assert loaded(root).suites[0].env == {}
