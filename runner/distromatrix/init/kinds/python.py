@@ -31,7 +31,7 @@ def look(folder: Folder) -> Finding | None:
     base = _Base.of(project)
     suites = tox_suites(tox, folder, base.packages) if tox else ToxSuites()
     if suites.drafts and suites.unittest is None and tox:
-        drafts = tuple(replace(d, env=base.env) for d in suites.drafts)
+        drafts = tuple(replace(d, env={**d.env, **base.env}) for d in suites.drafts)
         what = f"tox: {', '.join(d.name for d in drafts)}"
         finding = Finding(source=tox.source, what=what, drafts=drafts)
     elif runner:

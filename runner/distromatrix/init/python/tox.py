@@ -20,6 +20,7 @@ MAX_SUITES = 6
 NAMED = 12  # environments that a comment names before it stops
 _PYTHON = re.compile(r"(?:py|python|cpython)(?:3(?:\.?\d+)?)?|3\.\d+")
 _VERSION = re.compile(r"(py|python|cpython)?3(\.?)\d+")
+_PINNED = re.compile(r"(?:py|python|cpython)?[23]\.?\d+\S*|pypy.*")
 _OTHER_PYTHON = re.compile(
     r"(?:pypy|jython|graalpy|rustpython).*|(?:py|python)?[23]\.?\d*t|(?:py|python)2\.?\d*"
 )
@@ -116,7 +117,7 @@ def _reasons(group: _Group, folder: Folder) -> Iterator[str]:
         yield "for a Python that is no distribution's own"
     if any(w in _ASIDE.split() for f in factors for w in re.split(r"[_.]", f)):
         yield "by their names not about distributions"
-    if "{py}" not in group.factors and _VERSION.fullmatch(env.base_python.strip()):
+    if "{py}" not in group.factors and _PINNED.fullmatch(env.base_python.strip()):
         yield f"wants {env.base_python} and no other"
     if not any(_TESTS.search(c) for c in env.commands):
         yield "runs no test tool that is known here"
@@ -165,6 +166,8 @@ def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
                 f"/opt/tox/bin/pip install -q {' '.join(map(shlex.quote, _tools(conf)))}",
             )
         ),
+        # uv would fetch a Python of its own, and the distribution's is what is to be tested.
+        env={"UV_PYTHON_DOWNLOADS": "never"} if _uses_uv(conf) else {},
         run=_run(conf, group, junit=junit),
     )
 
@@ -172,10 +175,14 @@ def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
 def _tools(conf: ToxConf) -> tuple[str, ...]:
     """tox and what its configuration asks to have beside it."""
     wanted = [r for r in conf.requires if requirement_name(r) not in ("tox", "")]
-    uv = any(env.runner.startswith("uv-") for env in conf.envs)
-    if uv and not any(requirement_name(r) == "tox-uv" for r in wanted):
+    if _uses_uv(conf) and "tox-uv" not in map(requirement_name, wanted):
         wanted.append("tox-uv")
     return ("tox", *dict.fromkeys(wanted))
+
+
+def _uses_uv(conf: ToxConf) -> bool:
+    named = any(requirement_name(r) == "tox-uv" for r in conf.requires)
+    return named or any(env.runner.startswith("uv-") for env in conf.envs)
 
 
 def _run(conf: ToxConf, group: _Group, *, junit: bool) -> str:
