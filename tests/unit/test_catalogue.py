@@ -120,7 +120,7 @@ def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:
 
 @pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
 def test_every_distro_that_ships_has_the_common_package_names(distro: Distro) -> None:
-    common = """python pip pytest compiler c++ make git bash curl ca-certificates"""
+    common = """python python-dev pip pytest compiler c++ make git bash curl ca-certificates"""
     assert set(common.split()) <= set(distro.packages)
     assert all(distro.packages.values())
 

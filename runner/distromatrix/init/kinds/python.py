@@ -31,7 +31,9 @@ def look(folder: Folder) -> Finding | None:
     base = _Base.of(project)
     suites = tox_suites(tox, folder, base.packages) if tox else ToxSuites()
     if suites.drafts and suites.unittest is None and tox:
-        drafts = tuple(replace(d, env={**d.env, **base.env}) for d in suites.drafts)
+        drafts = tuple(
+            replace(d, env={**d.env, **base.env}, setup=base.setup) for d in suites.drafts
+        )
         what = f"tox: {', '.join(d.name for d in drafts)}"
         finding = Finding(source=tox.source, what=what, drafts=drafts)
     elif runner:
@@ -55,12 +57,13 @@ class _Base:
     env: Mapping[str, str]
     notes: tuple[str, ...]
     git: bool
+    setup: str
 
     @classmethod
     def of(cls, project: PythonProject) -> _Base:
         packages, env, notes = ["python"], {}, []
         if project.compiled:
-            packages += ["compiler", "python3-dev"]
+            packages += ["compiler", "python-dev"]
         if project.rust:
             packages += ["cargo"]
         git = project.versioned_by_git and (project.folder.root / ".git").exists()
@@ -73,7 +76,14 @@ class _Base:
         packages += [name for name in called if name not in packages]
         if project.requires_python:
             notes.append(f"it is for Python {project.requires_python}; older distros cannot run it")
-        return cls(tuple(packages), env, tuple(notes), git)
+        setup = ""
+        if project.takes_any_folder:
+            setup = "rm -r matrix # setuptools would take it for a package of the product"
+            notes.append(
+                "setuptools looks for its packages by itself, and takes the new folder matrix/ for "
+                "one: name them in pyproject.toml ([tool.setuptools] packages = …)"
+            )
+        return cls(tuple(packages), env, tuple(notes), git, setup)
 
 
 def _told(runner: Runner, arguments: str | None) -> Runner:
@@ -111,7 +121,7 @@ def _direct(project: PythonProject, base: _Base, runner: Runner) -> Finding:
         packages=base.packages,
         files=files,
         prepare="\n".join(prepare),
-        setup="\n".join(_setup(project, deps, local=local)),
+        setup="\n".join(filter(None, (base.setup, *_setup(project, deps, local=local)))),
         env=base.env,
         run=f". {VENV}/bin/activate\n{_command(runner)}",
     )

@@ -111,6 +111,20 @@ class PythonProject:
         return any(not _SOURCE_TEST.search(path) for path in sources)
 
     @property
+    def takes_any_folder(self) -> bool:
+        """Whether setuptools is left to find the packages in a flat layout, where it takes each
+        folder for one. https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
+        if not (self.backend.startswith("setuptools") or (self.setup_py and not self.backend)):
+            return False
+        options = {*table(self.pyproject, "tool", "setuptools"), *self.setup_cfg.get("options", {})}
+        named = {"packages", "py-modules", "py_modules"} & options
+        return not (
+            named
+            or re.search(r"\b(packages|py_modules)\b", self.setup_py)
+            or self.folder.below("src")
+        )
+
+    @property
     def rust(self) -> bool:
         """Whether building it takes Rust."""
         return bool(_RUST.search(" ".join(self.build_requires)))
