@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,5 +85,5 @@ def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:
     if to_stdout:
         return
     click.echo(f"wrote {file}" + ("" if found.suites else ": put your test command there"))
-    where = "" if directory == Path() else f" -C {click.format_filename(directory)}"
+    where = "" if directory == Path() else f" -C {shlex.quote(click.format_filename(directory))}"
     click.echo(f"next: distromatrix plan{where}, distromatrix run{where}")

@@ -12,7 +12,7 @@ from distromatrix.model import Distro
 
 # Two releases of one distribution: quick to get, and old and new enough to differ.
 FIRST = ("debian-12", "debian-13")
-SUGGESTED = 8
+SUGGESTED = 16
 
 
 def chosen(wanted: str | None, distros: Sequence[Distro]) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def chosen(wanted: str | None, distros: Sequence[Distro]) -> tuple[str, ...]:
 
 
 def suggested(globs: Sequence[str], distros: Sequence[Distro], today: date) -> tuple[str, ...]:
-    """The newest living release of each distribution that is not chosen yet, at most eight."""
+    """The newest living release of each distribution that is not chosen yet, at most 16."""
     newest: dict[str, str] = {}
     for distro in distros:  # in the natural order of their names
         family, dash, release = distro.name.rpartition("-")

@@ -12,7 +12,7 @@ from distromatrix.init.folder import Folder
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """One suite to write. `about`: lines of comment above it. `files` belong to `prepare`.
-    `instead`: why it is written as a comment only ('': it is a suite that runs)."""
+    `user`: who runs it ('': an ordinary one)."""
 
     name: str
     run: str
@@ -23,8 +23,8 @@ class Draft:
     setup: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: str = "30m"
+    user: str = ""
     network: bool = True
-    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ HEAD = """\
 NETWORK = """\
 # Cells install from package indexes as this machine does: with its CA certificates, its pip and
 # npm indexes and its proxies. It changes nothing where there are none of those."""
+USER = "user: tester # not root, as at a developer's desk: what tests permissions fails as root"
 NOTHING = """\
 # Nothing was found that says how this product is tested: put the command in place of these lines.
 # It runs in a fresh container of each distro, in a copy of this folder."""
@@ -42,15 +43,15 @@ def matrix_text(
     lines.append("product: {path: ., git: true}" if git else "product: .")
     lines.append(f"distros: [{', '.join(map(scalar, distros))}]")
     if more:
-        lines.append(f"# also: {', '.join(more)}; `distromatrix distros` lists all")
+        lines += _comments([f"more: {', '.join(more)} (`distromatrix distros` lists all)"])
     lines.append("env: {LC_ALL: C.UTF-8}")
     if not drafts or any(draft.network for _, draft in drafts):
         lines += [NETWORK, "ca_bundle: host", "index: host"]
     notes = [note for finding in findings for note in finding.notes]
     lines += ["", *_comments(notes)]
     shared = _shared([draft for _, draft in drafts])
+    lines += ["defaults:", *_indented([USER, *(_fields(shared) if shared else ())])]
     if shared:
-        lines += ["defaults: # of every suite", *(f"  {line}" for line in _fields(shared))]
         drafts = tuple((name, _bare(draft)) for name, draft in drafts)
     lines.append("suites:")
     lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
@@ -88,6 +89,10 @@ def _comments(texts: Iterable[str]) -> list[str]:
     return [f"# {line}" for lines in wrapped for line in lines]
 
 
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+
+
 def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
     lines: list[str] = []
     for part in parts:
@@ -97,7 +102,7 @@ def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
 
 def _suite(named: tuple[str, Draft]) -> Iterator[str]:
     name, draft = named
-    yield from (f"  {line}" for line in _comments(draft.about))
+    yield from _indented(_comments(draft.about))
     yield f"  {name}:"
     for line in _fields(draft):
         yield f"    {line}"
@@ -109,7 +114,7 @@ def _fields(draft: Draft) -> Iterator[str]:
     if draft.prepare and draft.files:
         yield "prepare: # cached as an image; made again when these files change"
         yield f"  files: [{', '.join(map(scalar, draft.files))}]"
-        yield from (f"  {line}" for line in _script("run", draft.prepare))
+        yield from _indented(_script("run", draft.prepare))
     elif draft.prepare:
         yield from _script("prepare", draft.prepare, note="cached as an image")
     if draft.setup:
@@ -118,6 +123,8 @@ def _fields(draft: Draft) -> Iterator[str]:
         yield f"env: {{{', '.join(_pairs(draft.env))}}}"
     if draft.run:
         yield from _script("run", draft.run)
+    if draft.user:
+        yield f"user: {draft.user}"
     if draft.timeout:
         yield f"timeout: {draft.timeout}"
 
@@ -133,12 +140,12 @@ def _script(key: str, script: str, note: str = "") -> Iterator[str]:
         yield f"{key}: {script}{comment}"
         return
     yield f"{key}: |{comment}"
-    yield from (f"  {line}".rstrip() for line in lines)
+    yield from _indented(lines)
 
 
 def _nothing() -> list[str]:
     return [
-        *(f"  {line}" for line in NOTHING.splitlines()),
+        *_indented(NOTHING.splitlines()),
         "  unit:",
         "    # packages: [python, compiler, make, git]",
         "    run: |",

@@ -21,5 +21,6 @@ def look(folder: Folder) -> Finding | None:
         setup="apt-get update -q",
         run=reports.autopkgtest(),
         timeout="1h",
+        user="root",
     )
     return Finding(source="debian/tests/control", what="autopkgtest", drafts=(draft,))

@@ -110,6 +110,7 @@ def _direct(project: PythonProject, base: _Base, runner: Runner) -> Finding:
         f"python3 -m venv {VENV}",
         f"{_PIP} -U pip",
         " ".join(filter(None, (_PIP, groups, by_file, quoted))),
+        f"chmod -R a+rwX {VENV} # setup adds the product, as another user",
     ]
     files = (*(["pyproject.toml"] if groups else []), *([] if local else nested))
     about = [f"{runner.said}: {runner.tool}" if runner.tool not in runner.said else runner.said]
