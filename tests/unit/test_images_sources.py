@@ -167,7 +167,9 @@ def test_the_users_registry_takes_the_place_of_the_public_one(world: World) -> N
 def test_a_connection_that_breaks_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distromatrix.images.sources.Getter._pause", lambda self, seconds: None)
+    monkeypatch.setattr(
+        "distromatrix.images.registry.Registries._pause", lambda self, seconds: None
+    )
     pulling(world, unreachable("connection reset"), PullError("other", "EOF"), "id-1")
     assert world.images().base(distro(HUB)).used.id == "id-1"
     assert len(world.engine.images.pulls) == 3
@@ -176,7 +178,9 @@ def test_a_connection_that_breaks_is_tried_again(
 def test_a_registry_that_keeps_failing_is_told_with_how_often_it_was_tried(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distromatrix.images.sources.Getter._pause", lambda self, seconds: None)
+    monkeypatch.setattr(
+        "distromatrix.images.registry.Registries._pause", lambda self, seconds: None
+    )
     pulling(world, *[PullError("other", "status: 500")] * 3)
     with pytest.raises(ImageError, match=r"status: 500 \(tried 3 times\)"):
         world.images().base(distro(HUB))

@@ -32,13 +32,13 @@ def read(path: Path) -> Any:
     return yaml.load(path.read_text(), EditorsLoader)
 
 
-@pytest.mark.parametrize("name", ["matrix", "distro", "settings"])
+@pytest.mark.parametrize("name", ["matrix", "distro", "settings", "lock"])
 def test_the_committed_schema_is_what_the_types_say(name: str) -> None:
     regenerate = "run `python -m distromatrix.load.schema`"
     assert schema_file(name).read_text() == as_text(schemas()[name]), regenerate
 
 
-@pytest.mark.parametrize("name", ["matrix", "distro", "settings"])
+@pytest.mark.parametrize("name", ["matrix", "distro", "settings", "lock"])
 def test_a_schema_is_one(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schemas()[name])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.images_carry import export, import_images, say
+from distromatrix.cli.images_lock import lock
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     open_images,
@@ -26,7 +27,7 @@ from distromatrix.model import Selection
 
 @click.group(name="images")
 def command() -> None:
-    """List, build, carry and prune the images that cells run on.
+    """List, build, lock, carry and prune the images that cells run on.
 
     \b
     Examples:
@@ -34,12 +35,14 @@ def command() -> None:
       distromatrix images build 'debian-*'   before going offline
       distromatrix images build --force      get them anew now
       distromatrix images prune --older 7d
+      distromatrix images lock               runs use these very images from now on
       distromatrix images export images.tar  for a machine without network
     """
 
 
 command.add_command(export)
 command.add_command(import_images)
+command.add_command(lock)
 
 
 def _age(seconds: float) -> str:

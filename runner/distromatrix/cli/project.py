@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from distromatrix.errors import Fault, InputError
 from distromatrix.events import Event
 from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
     from distromatrix.images import Images
+    from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,26 +73,48 @@ def host_facts() -> HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A loaded matrix and the user's settings."""
+    """A loaded matrix, its lock where there is one, and the user's settings."""
 
     matrix: Matrix
     settings: Settings
+    lock: Lock | None = None
 
-    def plan(self, selection: Selection) -> Plan:
-        """The plan of what is selected."""
+    def plan(self, selection: Selection, *, locked: bool = True) -> Plan:
+        """The plan of what is selected, with the images of the lock (`locked`) or as
+        declared. Raises InputError where the lock does not match, NothingSelectedError."""
         from distromatrix.plan import make_plan
 
-        return make_plan(self.matrix, host_facts(), selection)
+        facts = host_facts()
+        plan = make_plan(self.matrix, facts, selection)
+        if self.lock is None or not locked:
+            return plan
+        from distromatrix.load.lock import honoured
+
+        known = (distro.name for distro in self.matrix.distros)
+        return honoured(plan, self.lock, facts.arch, known)
 
 
 def open_project(directory: Path, file: Path | None) -> Project:
     """Load everything that the user wrote. Raises InputError with all faults of it."""
-    from distromatrix.load import find_matrix, load_matrix
+    from distromatrix.load import find_matrix, load_matrix, project_root
+    from distromatrix.load.lock import read_lock
     from distromatrix.load.settings import load_settings
 
     settings = load_settings()
-    matrix = load_matrix(find_matrix(directory, file), today=host_facts().today)
-    return Project(matrix=matrix, settings=settings)
+    found = find_matrix(directory, file)
+    matrix, lock = None, None
+    faults: list[Fault] = []
+    try:
+        matrix = load_matrix(found, today=host_facts().today)
+    except InputError as error:
+        faults += error.faults
+    try:
+        lock = read_lock(project_root(found))
+    except InputError as error:
+        faults += error.faults
+    if matrix is None or faults:
+        raise InputError(*faults)
+    return Project(matrix=matrix, settings=settings, lock=lock)
 
 
 def find_root(directory: Path, file: Path | None) -> Path:

@@ -6,11 +6,13 @@ import json
 
 import click
 
+NAMES = ("matrix", "distro", "settings", "lock")
+
 
 @click.command(name="schema")
-@click.argument("name", type=click.Choice(["matrix", "distro", "settings"]), default="matrix")
+@click.argument("name", type=click.Choice(NAMES), default="matrix")
 def command(name: str) -> None:
-    """Print the JSON Schema of matrix files, distro files or the user's settings.
+    """Print the JSON Schema of matrix files, distro files, the user's settings or distros.lock.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ from distromatrix.engines.base import Image
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.bootstrap import OutOfReachError
 from distromatrix.images.shared import Surroundings
-from distromatrix.images.sources import Getter, as_declared, base_tag, digest_of
+from distromatrix.images.sources import as_declared, base_tag, digest_of
 from distromatrix.model import Archive, Distro, ImageSource, ImageUsed
 
 
@@ -30,7 +30,6 @@ class Bases:
 
     around: Surroundings
     known: dict[str, Base] = field(default_factory=dict)
-    unreachable: dict[str, str] = field(default_factory=dict)
 
     def get(self, distro: Distro, force: bool = False) -> Base:
         """The base image of a distro. `force`: anew in any case."""
@@ -95,7 +94,7 @@ class Bases:
             return _checked(distro, source, image, arch)
         raise ImageError(
             f"no image for {distro.name}: none of its sources is in reach\n"
-            + "\n".join(f"  {f}" for f in failures),
+            + "\n".join(f"  {f}" for f in (*failures, *_no_other(distro))),
             transient=True,
         )
 
@@ -114,18 +113,16 @@ class Bases:
 
     def _get(self, distro: Distro, source: ImageSource, old: Image | None) -> Image:
         around = self.around
-        getter = Getter(
-            store=around.engine.images,
-            settings=around.settings,
-            cache=around.cache,
-            cancelled=around.cancelled,
-            unreachable=self.unreachable,
-        )
         began = time.monotonic()
-        image = getter.get(distro, source, lambda text: around.say(distro.name, text))
+        image = around.getter.get(distro, source, lambda text: around.say(distro.name, text))
         around.say(distro.name, f"ready in {time.monotonic() - began:.0f} s (base image)")
         around.forget(old, image)
         return image
+
+
+def _no_other(distro: Distro) -> tuple[str, ...]:
+    again = f"`distromatrix images lock {distro.name}` locks it anew"
+    return (f"distros.lock allows no other image: {again}",) if distro.locked else ()
 
 
 def _fresh(source: ImageSource, image: Image) -> bool:
@@ -149,5 +146,8 @@ def _checked(distro: Distro, source: ImageSource, image: Image, arch: str) -> Ba
 def _for(distro: Distro, error: ImageError) -> ImageError:
     text = f"{distro.name}: {error}"
     if distro.locked and isinstance(error, PullError) and error.kind == "not-found":
-        text += "; distros.lock names it: `distromatrix images lock` takes what is there now"
+        text += (
+            "; distros.lock names this image, and it is gone: "
+            f"`distromatrix images lock {distro.name}` takes what is there now"
+        )
     return ImageError(text, log=error.log, transient=error.transient)

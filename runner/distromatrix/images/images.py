@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event as Flag
 
 from distromatrix.engines.base import Engine
 from distromatrix.events import Event
@@ -13,9 +14,12 @@ from distromatrix.images.hostnet import Handed
 from distromatrix.images.installing import package_source
 from distromatrix.images.layers import Layers, Prepared, ProductFiles, recipe_of
 from distromatrix.images.prepared import Recipe
+from distromatrix.images.registry import Registries
+from distromatrix.images.resolve import resolve
 from distromatrix.images.shared import Surroundings
 from distromatrix.images.shelf import ImageRow
-from distromatrix.images.sources import Settings
+from distromatrix.images.sources import Getter, Settings
+from distromatrix.load.lock import Entry
 from distromatrix.model import Cell, Distro
 
 
@@ -34,7 +38,21 @@ class Images:
         emit: Callable[[Event], None],
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        self._around = Surroundings(engine=engine, settings=settings, cache=cache, emit=emit)
+        cancelled = Flag()
+        self._around = Surroundings(
+            engine=engine,
+            settings=settings,
+            cache=cache,
+            emit=emit,
+            cancelled=cancelled,
+            getter=Getter(
+                store=engine.images,
+                settings=settings,
+                cache=cache,
+                cancelled=cancelled,
+                registries=Registries(store=engine.images, cancelled=cancelled),
+            ),
+        )
         self._bases = Bases(self._around)
         self._layers = Layers(self._around, dict(labels or {}))
 
@@ -76,6 +94,11 @@ class Images:
     ) -> Recipe:
         source = package_source(distro, base.used.source, self._around.settings)
         return recipe_of(source, cell, files, handed)
+
+    def resolve(self, distro: Distro, present: Entry | None = None) -> Entry:
+        """What its base image would be now, for the lock; nothing is pulled or built.
+        `present` is the lock's entry that there is."""
+        return resolve(self._around, distro, present)
 
     def tags_elsewhere(self, distro: Distro, base: Base) -> tuple[str, ...]:
         """The tags that a base image is looked for by on a machine whose user has other

@@ -10,6 +10,7 @@ from distromatrix.errors import ImageError
 from distromatrix.images.hostnet import Handed
 from distromatrix.images.images import Images
 from distromatrix.images.layers import ProductFiles, layer_inputs
+from distromatrix.load.lock import bootstrap_words
 from distromatrix.model import Archive, Bootstrap, Cell, Distro, ImageSource, Plan
 
 _SHOWN = 4  # cells named for one missing image
@@ -67,7 +68,8 @@ def _layer(cell: Cell) -> str:
 
 
 def _sources(distro: Distro) -> str:
-    return ", else ".join(map(source_words, distro.image))
+    locked = ", locked by distros.lock" if distro.locked else ""
+    return ", else ".join(map(source_words, distro.image)) + locked
 
 
 def source_words(source: ImageSource) -> str:
@@ -75,5 +77,5 @@ def source_words(source: ImageSource) -> str:
     if isinstance(source, Archive):
         return f"archive {source.file.rpartition('/')[2]}"
     if isinstance(source, Bootstrap):
-        return f"bootstrap {source.tool} {source.suite}".rstrip()
+        return f"bootstrap {bootstrap_words(source)}"
     return f"pull {source.ref}"

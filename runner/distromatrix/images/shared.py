@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
 from time import time
@@ -13,7 +13,7 @@ from distromatrix.engines.base import LABEL_KIND, Engine, Image
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.events import Event, ImageProgress, Warned
 from distromatrix.images.locking import locked
-from distromatrix.images.sources import Settings
+from distromatrix.images.sources import Getter, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,8 @@ class Surroundings:
     settings: Settings
     cache: Path
     emit: Callable[[Event], None]
-    cancelled: Flag = field(default_factory=Flag)
+    cancelled: Flag
+    getter: Getter
 
     def say(self, distro: str, text: str) -> None:
         """Tell how far a distro's image has come."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from distromatrix.engines.base import (
     LABEL_DISTRO,
@@ -18,20 +19,13 @@ from distromatrix.engines.base import (
     Image,
     ImageStore,
 )
-from distromatrix.errors import ImageError, PullError
+from distromatrix.errors import ImageError
 from distromatrix.images.bootstrap import OutOfReachError, bootstrap, declaration, remove
 from distromatrix.images.packages.apt import NO_VALID_UNTIL
+from distromatrix.images.registry import Registries
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
-_PULL_ATTEMPTS = 3
-_PULL_PATIENCE = 20.0  # seconds within which another attempt is begun
-# That a name does not resolve, or that there is no way out at all, is not mended by waiting.
-_NO_NETWORK = re.compile(
-    r"no such host|server misbehaving|name resolution|name or service|not resolve"
-    r"|network is unreachable|no route to host|lookup ",
-    re.IGNORECASE,
-)
 _GONE = re.compile(r"\b404\b|does not have a Release file|Not Found")
 
 
@@ -129,21 +123,19 @@ def advised(error: ImageError | OutOfReachError, advice: str) -> Exception:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Getter:
     """Gets images into an engine's store. `cache`: a folder for what is large and passing.
-    `unreachable` remembers registries for the life of the process, so that the second distro
-    does not wait for what the first one learned. All methods raise OutOfReachError or
-    ImageError."""
+    All methods raise OutOfReachError or ImageError."""
 
     store: ImageStore
     settings: Settings
     cache: Path
     cancelled: Event
-    unreachable: dict[str, str]
+    registries: Registries
 
     def get(self, distro: Distro, source: ImageSource, say: Callable[[str], None]) -> Image:
         """The image of one source, anew, whatever is in the store already."""
         tag = base_tag(distro, source, self.settings)
         if isinstance(source, Pull):
-            return self._pull(self.settings.reference(source.ref), tag, say)
+            return self.registries.pull(self.settings.reference(source.ref), tag, say)
         labels = {
             LABEL_KIND: "base",
             LABEL_DISTRO: distro.name,
@@ -160,46 +152,6 @@ class Getter:
         say(f"importing {source.file}")
         return self._archive(distro, source, tag, labels)
 
-    def _pull(self, ref: str, tag: str, say: Callable[[str], None]) -> Image:
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            stop_after_delay,
-            wait_random_exponential,
-        )
-
-        registry = ref.partition("/")[0]
-        if known := self.unreachable.get(registry):
-            raise OutOfReachError(f"cannot pull {ref}: not tried again, as {known}")
-        attempts = Retrying(
-            retry=retry_if_exception(_worth_retrying),
-            stop=stop_after_attempt(_PULL_ATTEMPTS) | stop_after_delay(_PULL_PATIENCE),
-            wait=wait_random_exponential(multiplier=0.5, max=5),
-            sleep=self._pause,
-            before_sleep=lambda _: say(f"pulling {ref}: trying again"),
-            reraise=True,
-        )
-        say(f"pulling {ref}")
-        try:
-            return attempts(self.store.pull, ref, tag, lambda text: say(f"pulling {ref}: {text}"))
-        except PullError as error:
-            times = attempts.statistics.get("attempt_number", 1)
-            tried = f" (tried {times} times)" if times > 1 else ""
-            if error.kind == "unreachable":
-                self.unreachable[registry] = str(error)
-                raise OutOfReachError(
-                    f"{error}{tried}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
-                ) from error
-            if error.kind == "rate-limit":
-                advice = "DISTROMATRIX_REGISTRY names a mirror"
-                raise PullError(error.kind, f"{error}: {advice}") from error
-            raise PullError(error.kind, f"{error}{tried}") from error
-
-    def _pause(self, seconds: float) -> None:
-        if self.cancelled.wait(seconds):
-            raise ImageError("cancelled")
-
     def _bootstrap(
         self, distro: Distro, source: Bootstrap, tag: str, labels: dict[str, str]
     ) -> Image:
@@ -215,6 +167,13 @@ class Getter:
             remove(folder)
 
     def _archive(self, distro: Distro, source: Archive, tag: str, labels: dict[str, str]) -> Image:
+        # One open file for both: what was checked is what is imported.
+        with self.archive(distro, source) as file:
+            return self.store.load_rootfs(file, tag, labels)
+
+    @contextmanager
+    def archive(self, distro: Distro, source: Archive) -> Iterator[BinaryIO]:
+        """The file of an archive, open and checked."""
         folders = (distro.file.parent, *self.settings.archives)
         path = next((f / source.file for f in folders if (f / source.file).is_file()), None)
         if path is None:
@@ -224,7 +183,6 @@ class Getter:
                 "set DISTROMATRIX_ARCHIVES to the folder that holds it"
             )
         try:
-            # One open file for both: what was checked is what is imported.
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != source.sha256.lower():
@@ -233,14 +191,6 @@ class Getter:
                         f"{distro.name} declares: the file is damaged or another one"
                     )
                 file.seek(0)
-                return self.store.load_rootfs(file, tag, labels)
+                yield file
         except OSError as error:
             raise ImageError(f"archive {path}: {error.strerror}") from error
-
-
-def _worth_retrying(error: BaseException) -> bool:
-    return (
-        isinstance(error, PullError)
-        and error.kind in ("unreachable", "other")
-        and _NO_NETWORK.search(str(error)) is None
-    )

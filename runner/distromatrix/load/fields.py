@@ -96,6 +96,11 @@ FileName = Annotated[
 Sha256 = Annotated[
     str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), _schema("[0-9a-f]{64}")
 ]
+Digest = Annotated[
+    str,
+    _matching("a digest such as `sha256:` and 64 hexadecimal digits", "sha256:[0-9a-f]{64}"),
+    _schema("sha256:[0-9a-f]{64}"),
+]
 ImageRef = Annotated[
     str,
     _matching(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from distromatrix.load import shapes
+from distromatrix.load import lock_shapes, shapes
+from distromatrix.load.lock_shapes import LockShape
 from distromatrix.load.shapes import DistroShape, MatrixShape, SettingsShape, Shape
 
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
@@ -21,11 +22,13 @@ _SHAPES: dict[str, type[Shape]] = {
     "matrix": MatrixShape,
     "distro": DistroShape,
     "settings": SettingsShape,
+    "lock": LockShape,
 }
+_MODULES = (shapes, lock_shapes)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The schemas of `matrix`, `distro` and `settings` files, by these names."""
+    """The schemas of `matrix`, `distro`, `settings` and `lock` files, by these names."""
     described = _descriptions()
     result = {}
     for name, shape in _SHAPES.items():
@@ -51,7 +54,8 @@ def _descriptions() -> dict[tuple[str, str], str]:
     """The text below each field of each shape, by class and field. Pydantic can read it too
     (`use_attribute_docstrings`), but does so at each import: 75 ms of every command."""
     found = {}
-    for cls in ast.parse(inspect.getsource(shapes)).body:
+    classes = (ast.parse(inspect.getsource(module)).body for module in _MODULES)
+    for cls in chain.from_iterable(classes):
         if not isinstance(cls, ast.ClassDef):
             continue
         for field, text in pairwise(cls.body):
@@ -61,7 +65,8 @@ def _descriptions() -> dict[tuple[str, str], str]:
 
 
 def _describe(schema: dict[str, Any], name: str, described: dict[tuple[str, str], str]) -> None:
-    owners = [cls.__name__ for cls in getattr(shapes, name).__mro__]
+    shape = next(found for module in _MODULES if (found := getattr(module, name, None)))
+    owners = [cls.__name__ for cls in shape.__mro__]
     for key, field in schema.get("properties", {}).items():
         texts = (described.get((owner, key)) for owner in owners)
         if text := next((text for text in texts if text), None):

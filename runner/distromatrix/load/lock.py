@@ -1,0 +1,199 @@
+"""`distros.lock` at a project's root: read, held against what the distros declare, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path, PurePath
+
+from distromatrix.errors import Fault, InputError
+from distromatrix.load.catalogue import Catalogue, natural
+from distromatrix.load.decode import decode
+from distromatrix.load.document import Document
+from distromatrix.load.lock_shapes import (
+    LockedArchiveShape,
+    LockedPullShape,
+    LockShape,
+    NotLockedShape,
+)
+from distromatrix.load.read import read_document
+from distromatrix.load.words import did_you_mean, quoted
+from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Plan, Pull
+
+LOCK = "distros.lock"
+_HEAD = """\
+# Written by `distromatrix images lock`; commit it. Runs use these very images until the next
+# `distromatrix images lock`, which takes what there is then and prints what that changes.
+format: 1
+distros:
+"""
+_NOT_LOCKED = "    # Cannot be locked: each build takes what its package mirror has then.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPull:
+    """A reference as declared, and the digest (`sha256:…`) that it had. `arch`: the digest is
+    of that machine's image alone; '' where it is of several."""
+
+    ref: str
+    digest: str
+    arch: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedArchive:
+    """A root filesystem tarball, by its sha256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLocked:
+    """A bootstrap, as `bootstrap_words` names it; the rest is for information, and absent
+    where there is no image."""
+
+    bootstrap: str
+    built: date | None = None
+    image: str = ""
+
+
+Entry = LockedPull | LockedArchive | NotLocked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A lock file that was read. `where` gives the place of an entry's key."""
+
+    entries: Mapping[str, Entry]
+    document: Document = field(compare=False, repr=False)
+
+    def fault(self, name: str, key: str, message: str, hint: str = "") -> Fault:
+        """A fault at a key of a distro's entry (at its name, without `key`)."""
+        steps = ["distros", name, *([key] if key else [])]
+        at = self.document.locate(steps, key=not key)
+        return Fault(self.document.file, *at, message, hint)
+
+
+def bootstrap_words(source: Bootstrap) -> str:
+    """A bootstrap as a lock names it."""
+    return f"{source.tool} {source.suite}".rstrip()
+
+
+# --- read -----------------------------------------------------------------------------------
+
+
+def read_lock(root: Path) -> Lock | None:
+    """The project's lock, or None where there is none. Raises InputError."""
+    path = root / LOCK
+    if not path.exists() and not path.is_symlink():
+        return None
+    document = read_document(path)
+    shape = decode(LockShape, document)
+    if shape is None:
+        raise InputError(*sorted(document.faults))
+    entries = {name: _entry(entry) for name, entry in shape.distros.items()}
+    return Lock(entries=entries, document=document)
+
+
+def _entry(shape: LockedPullShape | LockedArchiveShape | NotLockedShape) -> Entry:
+    if isinstance(shape, LockedPullShape):
+        return LockedPull(ref=shape.pull, digest=shape.digest, arch=shape.arch or "")
+    if isinstance(shape, LockedArchiveShape):
+        return LockedArchive(file=shape.archive, sha256=shape.sha256)
+    return NotLocked(bootstrap=shape.bootstrap, built=shape.built, image=shape.image or "")
+
+
+# --- honour ---------------------------------------------------------------------------------
+
+
+def honoured(plan: Plan, lock: Lock, arch: str, known: Iterable[str] = ()) -> Plan:
+    """The plan with the images that the lock names, for a host of that architecture. A distro
+    without an entry stays as it is, with a warning. `known` are names of distros that there
+    are, beside the plan's (more are looked up where these are not enough). Raises InputError
+    with every entry that does not match what its distro declares."""
+    running = {c.distro for c in plan.cells if c.engine is not None}
+    faults: list[Fault] = [*_strange(plan, lock, known)]
+    distros = {distro.name: distro for distro in plan.distros}
+    for name in running & set(lock.entries):
+        entry = lock.entries[name]
+        found = _locked(distros[name], entry, lock, arch)
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
+            fixed = not isinstance(entry, NotLocked)
+            distros[name] = replace(distros[name], image=(found,), locked=fixed)
+    if faults:
+        raise InputError(*sorted(faults))
+    absent = [d.name for d in plan.distros if d.name in running and d.name not in lock.entries]
+    warnings = plan.warnings
+    if absent:
+        line = f"{LOCK} has no entry for {', '.join(absent)}: run as declared"
+        warnings = (*warnings, f"{line}; `distromatrix images lock` adds one")
+    return replace(plan, distros=tuple(distros.values()), warnings=warnings)
+
+
+def _strange(plan: Plan, lock: Lock, known: Iterable[str]) -> Iterator[Fault]:
+    """Entries of no distro that there is."""
+    unknown = set(lock.entries) - {distro.name for distro in plan.distros} - set(known)
+    names = Catalogue.read(plan.root).names if unknown else ()
+    for name in unknown - set(names):
+        hint = did_you_mean(name, names) or "`distromatrix images lock` removes it"
+        yield lock.fault(name, "", f"no distro {quoted(name)}", hint)
+
+
+def _locked(distro: Distro, entry: Entry, lock: Lock, arch: str) -> ImageSource | Fault:
+    """What stands in the place of the distro's sources, or what is wrong with the entry."""
+    name = distro.name
+    again = f"`distromatrix images lock {name}` locks it anew"
+    if isinstance(entry, LockedPull):
+        for source in distro.image:
+            if isinstance(source, Pull) and source.ref == entry.ref:
+                if entry.arch not in ("", arch):
+                    text = f"{quoted(name)} is locked for {entry.arch}; this host is {arch}"
+                    return lock.fault(name, "arch", text, again)
+                return replace(source, ref=with_digest(entry.ref, entry.digest))
+        key, what = "pull", entry.ref
+    elif isinstance(entry, LockedArchive):
+        for source in distro.image:
+            if isinstance(source, Archive) and PurePath(source.file).name == entry.file:
+                if source.sha256 != entry.sha256:
+                    text = f"the distro's file declares another sha256: {source.sha256}"
+                    return lock.fault(name, "sha256", text, again)
+                return source
+        key, what = "archive", entry.file
+    else:
+        for source in distro.image:
+            if isinstance(source, Bootstrap) and bootstrap_words(source) == entry.bootstrap:
+                return source
+        key, what = "bootstrap", entry.bootstrap
+    text = f"the file of {quoted(name)} does not declare {quoted(what)} any more"
+    return lock.fault(name, key, text, again)
+
+
+def with_digest(ref: str, digest: str) -> str:
+    """A reference by digest in the place of its tag."""
+    folder, slash, last = ref.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}"
+
+
+# --- write ----------------------------------------------------------------------------------
+
+
+def as_text(entries: Mapping[str, Entry]) -> str:
+    """The file that holds these entries, in the natural order of their names."""
+    parts = [_HEAD]
+    for name in sorted(entries, key=natural):
+        entry = entries[name]
+        parts.append(f"  {name}:\n")
+        if isinstance(entry, LockedPull):
+            lines = {"pull": entry.ref, "digest": entry.digest, "arch": entry.arch}
+        elif isinstance(entry, LockedArchive):
+            lines = {"archive": entry.file, "sha256": entry.sha256}
+        else:
+            parts.append(_NOT_LOCKED)
+            built = entry.built.isoformat() if entry.built else ""
+            lines = {"bootstrap": entry.bootstrap, "built": built, "image": entry.image}
+        parts += [f"    {key}: {value}\n" for key, value in lines.items() if value]
+    return "".join(parts) if entries else _HEAD.replace("distros:\n", "distros: {}\n")
