@@ -25,7 +25,7 @@ from registry_world import (
 from distromatrix.engines.docker import DockerEngine
 from given import alpine_or_pulled
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("registry")]
+pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
