@@ -88,6 +88,13 @@ def test_a_layer_made_with_another_hosts_settings_serves_and_this_is_told(world:
     assert any("another host's settings" in text for text in world.said)
 
 
+def test_a_mirror_that_is_set_here_alone_asks_for_no_layer(world: World) -> None:
+    far = distro(HUB, repositories=("bookworm main",))
+    base = world.images().base(far)
+    world.settings.package_mirror = "http://mirror.example/debian"
+    assert cut_off(world).prepared(far, cell(), files, Handed()).image == base.image
+
+
 def test_a_layer_with_other_packages_does_not_serve(world: World) -> None:
     world.images().prepared(distro(HUB), GIT, files, Handed())
     other = cell(packages=("git", "make"))

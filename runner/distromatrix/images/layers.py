@@ -85,6 +85,8 @@ class Layers:
             own = wanted.own_key(base.image.id)
             same = (i for i in images.list() if i.labels.get(LABEL_OWN_KEY) == own)
             image = max(same, key=lambda i: i.created, default=None)
+        if image is None and wanted.bare:
+            image = base.image
         return self._of(image, cell, base) if image else None
 
     def cancel(self) -> None:
@@ -110,7 +112,7 @@ class Layers:
             raise ImageError(
                 f"{cell.id}: its prepared layer is not here, and --offline builds none"
             )
-        if stored.image.tag != _tag(wanted, base):
+        if stored.image.tag not in (_tag(wanted, base), base.image.tag):
             text = f"{distro.name}: {cell.id} runs on a layer made with another host's settings"
             self.around.emit(Warned(text=text))
         return stored.image

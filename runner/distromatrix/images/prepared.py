@@ -46,8 +46,12 @@ class Recipe:
     @property
     def empty(self) -> bool:
         """True when the base image is already all that is asked for."""
-        handed_over = self.ca or self.apt_conf or self.source.mirror
-        return not (self.packages or self.script or self.user or handed_over)
+        return self.bare and not self.source.mirror
+
+    @property
+    def bare(self) -> bool:
+        """True when nothing but the user's mirror would be set, from which nothing comes."""
+        return not (self.packages or self.script or self.user or self.ca or self.apt_conf)
 
     def key(self, base: str) -> str:
         """A name for the result on the base image of that id: equal for equal inputs."""
