@@ -116,3 +116,12 @@ def test_a_mirror_is_found_by_distro_and_else_by_distribution() -> None:
     assert settings.mirror(distros["debian-12"]) == "http://d"
     assert settings.mirror(distros["debian-sid"]) == "http://s"
     assert settings.mirror(distros["ubuntu-24.04"]) == ""
+
+
+def test_a_mirror_of_a_distribution_serves_its_releases_whatever_their_names() -> None:
+    distros = {distro.name: distro for distro in load_distros(None)}
+    settings = Settings(mirrors={"opensuse": "http://o", "opensuse-leap-15.6": "http://15"})
+    assert settings.mirror(distros["opensuse-leap-16.0"]) == "http://o"
+    assert settings.mirror(distros["opensuse-tumbleweed"]) == "http://o"
+    assert settings.mirror(distros["opensuse-leap-15.6"]) == "http://15"
+    assert Settings(mirrors={"void": "http://v"}).mirror(distros["void-musl"]) == "http://v"

@@ -49,9 +49,9 @@ class Settings:
         return ref
 
     def mirror(self, distro: Distro) -> str:
-        """The user's package mirror for a distro, or '': the one set for `debian-12`, else
-        the one set for `debian` (the name up to its last `-`). Of a distro past its end of
-        life, an archive of it counts before a mirror."""
+        """The user's package mirror for a distro, or '': the one set for `opensuse-leap-16.0`,
+        else for `opensuse-leap`, else for `opensuse`. Of a distro past its end of life, an
+        archive of it counts before a mirror."""
         return self._mirror(distro)[0]
 
     def archived(self, distro: Distro) -> bool:
@@ -75,10 +75,12 @@ class Settings:
         kinds = [(self.mirrors, False)]
         if self._past(distro):
             kinds.insert(0, (self.archive_mirrors, True))
-        for name in (distro.name, distro.name.rpartition("-")[0]):
+        name = distro.name
+        while name:
             for urls, archive in kinds:
                 if url := urls.get(name):
                     return url, archive
+            name = name.rpartition("-")[0]
         return "", False
 
 
