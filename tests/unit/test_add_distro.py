@@ -151,6 +151,10 @@ def test_a_matrix_whose_globs_have_it_already_is_not_to_be_edited(cli: Add, tmp_
     assert "name it under" not in out
     _, out, _ = cli("add-distro", "other-1", "--like", "debian-12")
     assert "name it under" in out
+    (tmp_path / "matrix/all.yaml").write_text(matrix.replace("debian-*", "'*'"))
+    _, out, _ = cli("add-distro", "other-2", "--like", "debian-12")
+    assert "name it under" not in out
+    assert "distromatrix run other-2 -m matrix/all.yaml\n" in out
 
 
 @pytest.mark.parametrize("ending", ["yaml", "yml"])

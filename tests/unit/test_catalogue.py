@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 from loading import SMALL, Project, place
 
 from distromatrix.errors import InputError
@@ -90,20 +91,19 @@ def test_a_bootstrap_has_what_its_tool_asks_for(distro: Distro) -> None:
         assert (" " in line) is (distro.package_manager == "apt"), line
 
 
-def test_like_brought_nobody_what_is_another_releases_own() -> None:
-    """Title, images, Vagrant box and repositories (distributions have mirrors of their own)."""
-    seen: dict[str, str] = {}
-    for distro in CATALOGUE:
-        distribution = distro.name.partition("-")[0]
-        own = [
-            distro.title,
-            *(source.ref for source in distro.image if isinstance(source, Pull)),
-            *(f"{distribution}: {repository}" for repository in distro.repositories),
-            *(str(box) for key, box in (distro.guest or {}).items() if key == "box"),
-        ]
-        for value in own:
-            assert value not in seen, f"{distro.name} has {value} of {seen[value]}"
-            seen[value] = distro.name
+def test_no_two_distros_have_the_same_title_or_image() -> None:
+    titles = [distro.title for distro in CATALOGUE]
+    pulls = [s.ref for distro in CATALOGUE for s in distro.image if isinstance(s, Pull)]
+    assert sorted(titles) == sorted(set(titles))
+    assert sorted(pulls) == sorted(set(pulls))
+
+
+@pytest.mark.parametrize("distro", CATALOGUE, ids=lambda d: d.name)
+def test_what_differs_from_release_to_release_is_not_taken_over(distro: Distro) -> None:
+    said = yaml.safe_load(distro.file.read_text("utf-8"))
+    assert {"title", "image", "repositories"} <= set(said)
+    a_variant = distro.like is not None and distro.name.startswith(f"{distro.like}-")
+    assert "box" not in (distro.guest or {}) or "guest" in said or a_variant
 
 
 def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -105,23 +106,29 @@ def _write(file: Path, text: str) -> None:
 
 
 def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:
-    project = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
     first = "what it says to change first" if like else "what stands blank, what is commented"
+    project = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
     click.echo(f"\nNext: edit it ({first}), then\n  distromatrix distros {given.name}{project}")
-    if not _in_matrix(directory, given.name):
-        matrix = file.parent.parent / "matrix" / "default.yaml"
-        click.echo(f"name it under `distros:` in {matrix}, then")
+    matrix = _matrix_with(directory, given.name)
+    if matrix is None:
+        default = file.parent.parent / "matrix" / "default.yaml"
+        click.echo(f"name it under `distros:` in {default}, then")
+    elif matrix.name != "default.yaml":
+        project += f" -m {shlex.quote(str(matrix))}"
     click.echo(f"  distromatrix images build {given.name}{project}")
     click.echo(f"  distromatrix run {given.name}{project}")
     click.echo(f"and when you have seen it run:  verified: {host_facts().today}")
 
 
-def _in_matrix(directory: Path, name: str) -> bool:
-    """Whether the project's matrix has it already, by a glob."""
-    from distromatrix.load import find_matrix, load_matrix
+def _matrix_with(directory: Path, name: str) -> Path | None:
+    """A matrix of the project, below `directory`, that has the distro already by a glob: the
+    default one before others."""
+    from distromatrix.load import load_matrix
 
-    try:
-        matrix = load_matrix(find_matrix(directory, None), today=host_facts().today)
-    except InputError:
-        return False
-    return any(distro.name == name for distro in matrix.distros)
+    found = sorted(directory.glob("matrix/*.yaml"), key=lambda f: (f.name != "default.yaml", f))
+    for file in found:
+        with suppress(InputError):
+            matrix = load_matrix(file, today=host_facts().today)
+            if any(distro.name == name for distro in matrix.distros):
+                return file.relative_to(directory)
+    return None
