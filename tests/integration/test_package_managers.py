@@ -106,6 +106,16 @@ def test_a_package_that_is_not_there_is_named_with_near_ones(
     assert (caught.value.phase, caught.value.transient) == ("packages", False)
 
 
+def test_dnf_takes_a_path_for_whichever_package_holds_it_also_when_it_is_there(
+    own: World, families: Families
+) -> None:
+    path = "/usr/bin/hello-distromatrix"
+    image = own.prepared(families.distro("dnf"), packages=(path,)).image
+    with own.machine(image.id) as machine:
+        assert told(machine, "hello-distromatrix") == "hello"
+        told(machine, MANAGERS["dnf"].install((path,)))
+
+
 @every_manager
 def test_packages_come_from_the_users_mirror_and_those_of_the_suite_too(
     families: Families, mirror: Served, manager: str

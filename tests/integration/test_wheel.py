@@ -74,6 +74,12 @@ def test_the_installed_program_plans_the_example(call) -> None:
     assert all(cell["engine"] == "docker" for cell in plan["cells"])
 
 
+def test_the_installed_program_begins_a_distros_file_from_its_catalogue(call) -> None:
+    call("add-distro", "brandnew-1", "--like", "fedora-43")
+    (listed,) = json.loads(call("distros", "brandnew-1", "--json"))
+    assert (listed["like"], listed["package_manager"]) == ("fedora-43", "dnf")
+
+
 def test_doctor_looks_without_a_traceback(environment: Path, tmp_path: Path) -> None:
     nowhere = os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     done = subprocess.run(

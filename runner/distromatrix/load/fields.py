@@ -111,7 +111,7 @@ ImageRef = Annotated[
 ]
 PackageName = Annotated[
     str,
-    # A path (`/usr/bin/curl`) is whichever package holds that file, for those of RPM.
+    # A path (`/usr/bin/curl`) is, to dnf, whichever package holds that file.
     _matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
     _schema(),
 ]
