@@ -43,7 +43,7 @@ def command(name: str, like: str | None, directory: Path, **said: str | None) ->
     \b
     Examples:
       distromatrix add-distro fedora-46 --like fedora-45
-      distromatrix add-distro debian-12-slim --like debian-12 --pull docker.io/library/debian:12-slim
+      distromatrix add-distro ours-1 --like debian-12 --pull quay.io/ours/debian:1
       distromatrix add-distro mine-1 --family other --package-manager none --libc musl
     """
     from distromatrix.load.template import Given, from_nothing, like_another
