@@ -3,6 +3,9 @@
 The executor emits these, the journal writes each as one JSON line, and every report is made
 from them alone; nothing else flows from the executor to a report. `time` is in seconds since
 the epoch (UTC).
+
+Where cells are run several times (`--repeat`), `repeat` says which run of the cell it is,
+counted from 1; it is 0 where there is only one.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ class RunStarted:
     jobs: int
     engine: str  # e.g. "docker 20.10.24 (API 1.41)"
     command: str = ""  # the command line that began it, for 'run that again'
+    repeat: int = 1  # how often each cell is run
+    seed: int | None = None  # what their order was shuffled by
     time: float = field(default_factory=time)
     type: Literal["run-started"] = "run-started"
 
@@ -45,6 +50,7 @@ class CellStarted:
 
     cell: str
     attempt: int = 1
+    repeat: int = 0
     time: float = field(default_factory=time)
     type: Literal["cell-started"] = "cell-started"
 
@@ -55,6 +61,7 @@ class CellPhase:
 
     cell: str
     phase: Phase
+    repeat: int = 0
     time: float = field(default_factory=time)
     type: Literal["cell-phase"] = "cell-phase"
 
@@ -66,6 +73,7 @@ class CellOutput:
 
     cell: str
     line: str
+    repeat: int = 0
     time: float = field(default_factory=time)
     type: Literal["cell-output"] = "cell-output"
 
@@ -80,8 +88,20 @@ class CellSilent:
     seconds: float
     line: str = ""
     command: str = ""
+    repeat: int = 0
     time: float = field(default_factory=time)
     type: Literal["cell-silent"] = "cell-silent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatFinished:
+    """One of several runs of a cell has come to its end; CellFinished follows the last one."""
+
+    result: CellResult
+    repeat: int
+    log: str = ""
+    time: float = field(default_factory=time)
+    type: Literal["repeat-finished"] = "repeat-finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +142,7 @@ Event = (
     | CellPhase
     | CellOutput
     | CellSilent
+    | RepeatFinished
     | CellFinished
     | Warned
     | RunFinished

@@ -228,6 +228,8 @@ class Selection:
     timeout: float | None = None  # instead of every suite's own
 
 
+SEEDS = 2**32  # what pytest-randomly, NumPy and Go's -shuffle all take
+
 # --- plan ----------------------------------------------------------------------------------
 
 
@@ -273,7 +275,8 @@ class Excluded:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The cells, each with the engine chosen for it and the reason; pure data that can be
-    stored and read back (`--resume`)."""
+    stored and read back (`--resume`). `repeat`: how often each is run; `seed`: they are begun
+    in an order shuffled by it, from 0 to SEEDS - 1."""
 
     matrix: Path
     root: Path
@@ -285,6 +288,8 @@ class Plan:
     ca_bundle: str = "none"
     index: HostOrNone = "none"
     warnings: tuple[str, ...] = ()
+    repeat: int = 1
+    seed: int | None = None
 
     def distro(self, name: str) -> Distro:
         """The distro of that name. Raises KeyError."""
@@ -347,10 +352,39 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellRun:
+    """One of several runs of a cell (`--repeat`), counted from 1."""
+
+    repeat: int
+    verdict: Verdict
+    phase: Phase | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    cases: CaseCounts | None = None
+    attempts: int = 1
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaky:
+    """A case that passed in some runs of a cell and failed in others, or where `case` is '' the
+    cell itself. `first`: the first run in which it failed, `message` why it did there."""
+
+    case: str
+    passed: int
+    failed: int
+    first: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
     """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
     `debug` those of its `debug` hook, already masked and made printable; `failing` the failed
-    cases (bounded); `warnings` what went wrong beside its verdict."""
+    cases (bounded); `warnings` what went wrong beside its verdict.
+
+    Of a cell that was run several times: `runs` are those, `seconds` and `cases` their sums,
+    `failing` the cases that passed in none of them, `flaky` those that did both."""
 
     id: str
     verdict: Verdict
@@ -367,6 +401,8 @@ class CellResult:
     attempts: int = 1
     kept: Kept | None = None
     unmet: bool = False
+    runs: tuple[CellRun, ...] = ()
+    flaky: tuple[Flaky, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,14 +71,19 @@ class World:
     def faults(self, **faults: Any) -> None:
         self.engine._state._faults = Faults(**faults)
 
-    def execute(self, *cells: Cell, **options: Any) -> RunResult:
+    def execute(
+        self, *cells: Cell, repeat: int = 1, seed: int | None = None, **options: Any
+    ) -> RunResult:
         plan = Plan(
             matrix=self.folder / "matrix/default.yaml",
             root=self.folder,
             product=Product(path=self.folder / "product"),
             cells=cells,
             distros=tuple(distro(name) for name in dict.fromkeys(c.distro for c in cells)),
+            repeat=repeat,
+            seed=seed,
         )
+        self.plan = plan
         with RunFolder.create(self.folder) as run:
             self.run = run.path
             job = Job(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def test_every_help_shows_examples(cli: Cli, command: list[str]) -> None:
         ("run --timeout 0", "expected a duration"),
         ("run --retries 99", "99 is not in the range"),
         ("run --keep sometimes", "'never', 'failed', 'always'"),
+        ("run --repeat 0", "0 is not in the range"),
+        ("run --shuffle 4294967296", "4294967296 is too big: at most 4294967295"),
+        ("run --resume latest --repeat 2", "--resume goes on with the stored plan"),
+        ("run --resume latest --shuffle 0", "--resume goes on with the stored plan"),
         ("run --resume latest --failed", "--resume goes on with the stored plan"),
         ("run --resume nothing", "nothing: no such run"),
         ("run --failed", "no run here yet"),
@@ -112,10 +117,10 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
         assert (folder / name).is_file(), name
     assert (folder / "cells/one/good/log.txt").read_text() == "fine\n"
     results = json.loads((folder / "results.json").read_text())
-    assert list(results) == ["run", "verdict", "plan", "cells"]
+    assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
     keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
-    keys += ["debug", "warnings"]
+    keys += ["debug", "warnings", "runs", "flaky"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 
@@ -288,3 +293,33 @@ def test_schemas_are_printed(cli: Cli, name: str) -> None:
     schema = json.loads(cli("schema", name).out)
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert schema["properties"]
+
+
+def test_runs_of_one_cell_are_counted_and_told(cli: Cli, project: Path) -> None:
+    matrix = "test $DISTROMATRIX_REPEAT != 2; echo seed $DISTROMATRIX_SEED"
+    (project / "matrix/default.yaml").write_text(
+        f"product: .\ndistros: [one]\nsuites:\n  odd: {{run: '{matrix}'}}\n"
+    )
+    said = cli("run", "--repeat", "3", "--shuffle", "a word", "--json")
+    assert said.code == 1
+    results = json.loads(said.out)
+    assert (results["repeat"], results["seed"]) == (3, zlib.crc32(b"a word"))
+    (cell,) = results["cells"]
+    assert [run["verdict"] for run in cell["runs"]] == ["passed", "failed", "passed"]
+    assert cell["flaky"] == [{"case": None, "passed": 2, "failed": 1}]
+    (folder,) = runs(project)
+    log = (folder / "cells/one/odd/repeat-1/log.txt").read_text()
+    assert log == f"seed {zlib.crc32(b'a word')}\n"
+    again = cli("report")
+    assert again.code == 1
+    assert "one/odd: passed 2, failed 1 of 3" in again.out
+    assert f"run --repeat 3 --shuffle {zlib.crc32(b'a word')} one/odd" in again.out
+
+
+def test_a_random_seed_is_told_so_that_it_can_be_given_again(cli: Cli, project: Path) -> None:
+    seeds = []
+    for _ in range(2):
+        said = cli("run", "*/good", "--shuffle", "random")
+        seeds += [line.split()[1] for line in said.out.splitlines() if line.startswith("seed ")]
+        assert f"shuffled by {seeds[-1]}" in said.out
+    assert len(set(seeds)) == 2

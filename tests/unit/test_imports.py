@@ -17,6 +17,7 @@ COMMON = {
     "errors",
     "events",
     "verdicts",
+    "repeats",
     "needs",
     "runs",
     "select",

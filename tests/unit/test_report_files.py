@@ -10,6 +10,7 @@ from report_samples import failed, make_plan, result
 
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import CellResult, ImageUsed, Plan, RunResult, Verdict
+from distromatrix.repeats import Runs, Tally
 from distromatrix.reports.files import results_json, write_junit, write_reports
 
 
@@ -60,6 +61,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "cases": {"passed": 8, "failed": 1, "skipped": 0},
             "debug": [],
             "warnings": [],
+            "runs": [],
+            "flaky": [],
         },
         {
             "id": "alpine-3.20/unit",
@@ -72,6 +75,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "cases": None,
             "debug": ["free: 9"],
             "warnings": ["restore ended with exit status 9"],
+            "runs": [],
+            "flaky": [],
         },
     ]
 
@@ -168,3 +173,62 @@ def test_debug_output_is_the_suites_system_out(tmp_path: Path) -> None:
     write_junit(tmp_path, *run(tmp_path, cell))
     (suite,) = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert suite._elem.findtext("system-out") == "free: <9>\nend"
+
+
+def repeated_cell(*verdicts: Verdict, wanted: int = 0) -> CellResult:
+    """A cell of several runs; those that failed did so in the case `x`."""
+    runs = Runs("debian-12/unit", wanted or len(verdicts))
+    for number, verdict in enumerate(verdicts, start=1):
+        reason, tail = f"{verdict} in {number}", (f"end of {number}",)
+        one = result("debian-12/unit", verdict, reason=reason, tail=tail, seconds=1.0)
+        runs.add(number, one)
+    tallies = {"x": Tally(passed=1, failed=1, first=2)} if Verdict.FAILED in verdicts else {}
+    return runs.joined(tallies, CellResult(id="debian-12/unit", verdict=Verdict.ERROR, reason="e"))
+
+
+def test_results_json_tells_of_each_run_and_of_what_is_flaky(tmp_path: Path) -> None:
+    cell = repeated_cell(Verdict.PASSED, Verdict.FAILED)
+    plan, outcome = run(tmp_path, cell)
+    got = results_json(replace(plan, repeat=2, seed=7), outcome)
+    assert (got["repeat"], got["seed"]) == (2, 7)
+    (one,) = got["cells"]
+    assert one["runs"][1] == {
+        "repeat": 2,
+        "verdict": "failed",
+        "phase": None,
+        "seconds": 1.0,
+        "reason": "failed in 2",
+        "cases": None,
+    }
+    assert one["flaky"] == [
+        {"case": None, "passed": 1, "failed": 1},
+        {"case": "x", "passed": 1, "failed": 1},
+    ]
+
+
+def test_each_run_of_a_cell_is_a_suite_with_the_cases_of_its_own_file(tmp_path: Path) -> None:
+    leave(tmp_path, "debian-12/unit/repeat-1", b'<testsuite><testcase name="x"/></testsuite>')
+    leave(
+        tmp_path,
+        "debian-12/unit/repeat-2",
+        b'<testsuite><testcase name="x"><failure message="m"/></testcase></testsuite>',
+    )
+    cell = repeated_cell(Verdict.PASSED, Verdict.FAILED, Verdict.FAILED)
+    plan, outcome = run(tmp_path, cell)
+    write_junit(tmp_path, replace(plan, repeat=3), outcome)
+    merged = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert {suite.name: [_case(case) for case in suite] for suite in merged} == {
+        "debian-12/unit/repeat-1": [("x",)],
+        "debian-12/unit/repeat-2": [("x", "Failure", "m")],
+        "debian-12/unit/repeat-3": [("debian-12/unit/repeat-3", "Failure", "failed: failed in 3")],
+    }
+    assert (merged.tests, merged.failures, merged.errors) == (3, 2, 0)
+
+
+def test_what_kept_a_cell_from_its_other_runs_is_in_the_report_too(tmp_path: Path) -> None:
+    cell = repeated_cell(Verdict.PASSED, wanted=3)
+    plan, outcome = run(tmp_path, cell)
+    write_junit(tmp_path, replace(plan, repeat=3), outcome)
+    merged = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert [suite.name for suite in merged] == ["debian-12/unit/repeat-1", "debian-12/unit"]
+    assert (merged.tests, merged.errors) == (2, 1)

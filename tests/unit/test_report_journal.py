@@ -16,6 +16,7 @@ from distromatrix.events import (
     CellFinished,
     CellOutput,
     CellSilent,
+    RepeatFinished,
     RunFinished,
     RunStarted,
     Warned,
@@ -25,13 +26,15 @@ from distromatrix.model import (
     Case,
     CaseCounts,
     CellResult,
+    CellRun,
+    Flaky,
     ImageUsed,
     Kept,
     Phase,
     RunResult,
     Verdict,
 )
-from distromatrix.reports.replay import finished, replay, warnings
+from distromatrix.reports.replay import finished, repeated, replay, warnings
 
 CELLS = ("debian-12/unit", "alpine-3.20/unit")
 START = RunStarted(run="r1", cells=CELLS, jobs=2, engine="fake", time=100.0)
@@ -66,6 +69,8 @@ RESULTS = st.builds(
     failing=st.lists(CASES, max_size=3).map(tuple),
     tail=st.lists(st.text(), max_size=3).map(tuple),
     kept=st.none() | st.builds(Kept),
+    runs=st.lists(st.builds(CellRun, seconds=SECONDS), max_size=2).map(tuple),
+    flaky=st.lists(st.builds(Flaky), max_size=2).map(tuple),
 )
 EVENTS = st.one_of(
     st.builds(RunStarted, time=SECONDS),
@@ -73,6 +78,7 @@ EVENTS = st.one_of(
     st.builds(events.CellStarted, time=SECONDS),
     st.builds(events.CellPhase, time=SECONDS),
     st.builds(CellFinished, result=RESULTS, log=st.text(), time=SECONDS),
+    st.builds(events.RepeatFinished, result=RESULTS, time=SECONDS),
     st.builds(Warned, time=SECONDS),
     st.builds(RunFinished, seconds=SECONDS, time=SECONDS),
 )
@@ -211,3 +217,52 @@ def test_nested_results_keep_their_types(tmp_path: Path) -> None:
     assert isinstance(got.phase, Phase)
     assert isinstance(got.cases, CaseCounts)
     assert isinstance(got.failing[0], Case)
+
+
+def repeat(number: int, one: CellResult) -> RepeatFinished:
+    return RepeatFinished(result=one, repeat=number)
+
+
+def test_a_killed_run_shows_the_runs_that_its_cells_had() -> None:
+    plan = replace(make_plan(*CELLS), repeat=3)
+    green = result("debian-12/unit")
+    first, second = replay(plan, [START, repeat(1, FULL), repeat(2, green)], Path("/runs/r1")).cells
+    assert [run.repeat for run in first.runs] == [1, 2]
+    assert first.verdict is Verdict.FAILED
+    assert "in 1 of 3 runs" in first.reason and "2 of 3 runs were made" in first.reason
+    assert (second.verdict, second.runs) == (Verdict.SKIPPED, ())
+
+
+def test_a_resumed_run_makes_the_runs_that_are_missing(tmp_path: Path) -> None:
+    runs = tuple(CellRun(repeat=n, verdict=Verdict.PASSED) for n in (1, 2))
+    whole, cut = result("a/whole", runs=runs), result("a/cut", runs=runs[:1])
+    with Journal(tmp_path / "j") as write:
+        for number in (1, 2):
+            write(repeat(number, result("a/whole")))
+        write(CellFinished(result=whole))
+        write(repeat(1, result("a/cut")))
+        write(CellFinished(result=cut))
+    assert finished(tmp_path / "j", 2) == (whole,)
+    assert [(n, r.id) for n, r in repeated(tmp_path / "j")] == [
+        (1, "a/whole"),
+        (2, "a/whole"),
+        (1, "a/cut"),
+    ]
+
+
+def test_a_journal_from_before_there_were_repeats_is_still_read(tmp_path: Path) -> None:
+    old = (
+        '{"run":"r1","cells":["debian-12/unit"],"jobs":2,"engine":"fake","command":"","time":1.0,'
+        '"type":"run-started"}\n'
+        '{"cell":"debian-12/unit","attempt":1,"time":2.0,"type":"cell-started"}\n'
+        '{"result":{"id":"debian-12/unit","verdict":"passed","phase":null,"engine":"fake",'
+        '"seconds":1.0,"reason":"","image":null,"cases":null,"failing":[],"tail":[],"attempts":1,'
+        '"kept":null,"unmet":false},"log":"","time":3.0,"type":"cell-finished"}\n'
+    )
+    (tmp_path / "j").write_text(old)
+    assert [e.type for e in journal.read(tmp_path / "j")] == [
+        "run-started",
+        "cell-started",
+        "cell-finished",
+    ]
+    assert [r.id for r in finished(tmp_path / "j")] == ["debian-12/unit"]

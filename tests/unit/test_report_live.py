@@ -16,6 +16,7 @@ from distromatrix.events import (
     CellStarted,
     Event,
     ImageProgress,
+    RepeatFinished,
     RunStarted,
     Warned,
 )
@@ -222,3 +223,45 @@ def test_the_board_of_silent_cells_is_not_higher_than_the_screen(screen: Console
     lines = drawn(board, screen)
     assert len(lines) <= 12
     assert "and 6 more" in "".join(lines)
+
+
+def repeated_run(*cells: str) -> RunStarted:
+    return RunStarted(run="r", cells=cells, jobs=2, engine="Fake 1", repeat=3, seed=42)
+
+
+def test_plain_lines_tell_each_run_of_a_repeated_cell_and_what_kept_it_from_the_others() -> None:
+    text = plain(
+        repeated_run("debian-11/unit", "debian-12/unit"),
+        RepeatFinished(result=result("debian-12/unit", seconds=1.0), repeat=2),
+        RepeatFinished(result=failed("debian-12/unit", seconds=1.0, tail=("x",)), repeat=1),
+        RepeatFinished(result=result("debian-12/unit", seconds=1.0), repeat=3),
+        CellFinished(result=failed("debian-12/unit", tail=("never shown again",))),
+        CellFinished(result=result("debian-11/unit", Verdict.ERROR, reason="no image")),
+    )
+    assert text.split("\n") == [
+        "2 cells x 3 runs, 2 at a time, on Fake 1, shuffled by 42",
+        "[1/6] ✓ passed   debian-12/unit 2/3   1.0 s",
+        "[2/6] ✗ failed   debian-12/unit 1/3   1.0 s  exit status 1",
+        "    │ x",
+        "[3/6] ✓ passed   debian-12/unit 3/3   1.0 s",
+        "[6/6] ! error    debian-11/unit       0.0 s  no image",
+        "",
+    ]
+
+
+def test_the_board_has_a_row_for_each_run_of_a_cell(screen: Console) -> None:
+    board = Board(screen)
+    board(repeated_run("debian-11/unit"))
+    for number in (1, 2):
+        board(CellStarted(cell="debian-11/unit", repeat=number))
+        board(CellPhase(cell="debian-11/unit", repeat=number, phase=Phase.RUN))
+        board(CellOutput(cell="debian-11/unit", repeat=number, line=f"line {number}"))
+    board(CellSilent(cell="debian-11/unit", repeat=2, seconds=70.0, line="line 2"))
+    text = "\n".join(drawn(board, screen))
+    assert re.search(r"debian-11/unit 1/3  run .* line 1", text)
+    assert re.search(r"debian-11/unit 2/3  run .* silent for 1 min 10 s", text)
+    board(RepeatFinished(result=result("debian-11/unit"), repeat=1))
+    text = "\n".join(drawn(board, screen))
+    assert "1/3" not in text
+    assert "1 of 3" in text
+    assert "✓ 1 passed  1 running  1 waiting" in text

@@ -1,12 +1,13 @@
 """The answer as a user reads it."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from report_samples import failed, make_plan, result
 from rich.console import Console
 
-from distromatrix.model import CellResult, Kept, Phase, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, CellRun, Flaky, Kept, Phase, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_again
 from distromatrix.reports.summary import print_summary
 from distromatrix.verdicts import run_verdict
@@ -158,3 +159,49 @@ def test_debug_output_stands_under_the_cell_that_failed() -> None:
 def test_what_went_wrong_beside_a_verdict_is_a_warning() -> None:
     cell = result("debian-11/unit", warnings=("restore ended with exit status 9",))
     assert "debian-11/unit: restore ended with exit status 9" in block(shown(cell), "warnings")
+
+
+def flaky_cell(cell: str, passed: int, failures: int, case: str = "t::race") -> CellResult:
+    runs = tuple(
+        CellRun(repeat=n, verdict=Verdict.FAILED if n > passed else Verdict.PASSED)
+        for n in range(1, passed + failures + 1)
+    )
+    one = Flaky(case=case, passed=passed, failed=failures, first=passed + 1, message="too late")
+    return failed(cell, tail=("the end",), runs=runs, flaky=(one,), reason="in some runs")
+
+
+def test_what_is_flaky_stands_apart_with_its_counts_and_how_to_run_it_again() -> None:
+    cells = (flaky_cell("debian-11/unit", 7, 3), flaky_cell("rocky-9/unit", 9, 1))
+    plan = make_plan(*(cell.id for cell in cells), root=Path.cwd())
+    text = shown(*cells, plan=replace(plan, repeat=10, seed=42))
+    said = block(text, "flaky")
+    assert said.count("t::race") == 1
+    assert said.count("too late") == 1
+    assert "debian-11/unit: passed 7, failed 3 of 10, first in repeat-8" in said
+    assert "rocky-9/unit: passed 9, failed 1 of 10, first in repeat-10" in said
+    assert "the end of debian-11/unit/repeat-8:" in said
+    assert "distromatrix run --repeat 10 --shuffle 42 debian-11/unit rocky-9/unit" in said
+    assert "fails everywhere" not in text and "fails only" not in text
+    assert "✗ failed 3/10" in text
+    assert "2 cells x 10 runs" in text
+    assert "seed    42" in text
+
+
+def test_a_suite_without_cases_is_flaky_as_a_whole() -> None:
+    said = block(shown(flaky_cell("debian-11/shell", 1, 1, case="")), "flaky")
+    assert "shell  (the suite as a whole)" in said
+
+
+def test_many_flaky_cases_are_cut_and_the_rest_is_counted() -> None:
+    many = tuple(Flaky(case=f"t{n:02}", passed=1, failed=1, first=1) for n in range(55))
+    said = block(shown(replace(flaky_cell("debian-11/unit", 1, 1), flaky=many)), "flaky")
+    assert "unit  t19\n" in said
+    assert "t20" not in said
+    assert "… and 35 more in results.json" in said
+
+
+def test_what_always_fails_is_told_beside_what_is_flaky() -> None:
+    mixed = replace(flaky_cell("debian-11/unit", 1, 1), failing=failed("x", "t::always").failing)
+    text = shown(mixed, flaky_cell("rocky-9/unit", 1, 1))
+    assert "t::always" in block(text, "fails only on debian-11")
+    assert "t::always" not in block(text, "flaky")

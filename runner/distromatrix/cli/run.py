@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from distromatrix.cli.project import (
     restricted,
     selection_options,
 )
-from distromatrix.cli.types import DURATION, JOBS
+from distromatrix.cli.types import DURATION, JOBS, SEED
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.events import Event
 from distromatrix.model import Plan, RunResult, Selection, Verdict
@@ -81,6 +82,20 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
     metavar="T",
     help="Say what runs in a cell that has printed nothing for so long.",
 )
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Run every cell N times; what both passed and failed is told as flaky.",
+)
+@click.option(
+    "--shuffle",
+    "seed",
+    type=SEED,
+    metavar="SEED",
+    help="Begin the cells in an order shuffled by a number, a text, or `random`; cells see it "
+    "in DISTROMATRIX_SEED.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
     selectors: tuple[str, ...],
@@ -97,6 +112,8 @@ def command(
     allow_unmet: bool,
     offline: bool | None,
     silent_after: float,
+    repeat: int | None,
+    seed: int | None,
     as_json: bool,
 ) -> int:
     """Test the product on the distributions of its matrix.
@@ -108,6 +125,7 @@ def command(
       distromatrix run '*/unit' --exclude debian-sid
       distromatrix run --failed --keep failed   again what failed, and keep it to look at
       distromatrix run --resume latest          go on after a crash
+      distromatrix run --repeat 10 --shuffle random   what passes only sometimes?
       distromatrix run --offline                with the images that are here, without network
     """
     from distromatrix.execute.job import Options
@@ -116,9 +134,10 @@ def command(
     from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
 
-    if resume and (selectors or exclude or failed or timeout):
+    if resume and (selectors or exclude or failed or timeout or repeat or seed is not None):
         raise click.UsageError(
-            "--resume goes on with the stored plan: no selector, --exclude, --failed, --timeout"
+            "--resume goes on with the stored plan: "
+            "no selector, --exclude, --failed, --timeout, --repeat, --shuffle"
         )
     settings = with_offline(load_settings(), offline)
     options = Options(
@@ -141,7 +160,7 @@ def command(
         else:
             project = open_project(directory, file)
             selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
-            plan = _planned(project, selection, failed)
+            plan = replace(_planned(project, selection, failed), repeat=repeat or 1, seed=seed)
             engine = stack.enter_context(opened_engine(settings))
             require_images(engine, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
@@ -167,10 +186,8 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
 def _resumed(
     stack: ExitStack, root: Path, name: str, options: Options
 ) -> tuple[RunFolder, Plan, Options]:
-    from dataclasses import replace
-
     from distromatrix.planfile import read_plan
-    from distromatrix.reports.replay import finished
+    from distromatrix.reports.replay import finished, repeated
     from distromatrix.runs import RunFolder, find_run
 
     path = find_run(root, name)
@@ -180,7 +197,9 @@ def _resumed(
             f"run {path.name} cannot go on: "
             + ("it came to its end" if folder.plan.exists() else "it had not begun")
         )
-    return folder, read_plan(folder.plan), replace(options, done=finished(folder.journal))
+    plan = read_plan(folder.plan)
+    done = finished(folder.journal, plan.repeat)
+    return folder, plan, replace(options, done=done, repeated=repeated(folder.journal))
 
 
 def _carry_out(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from distromatrix.model import SEEDS
+
 
 class Duration(click.ParamType[float]):
     """`90s`, `10m`, `1h30m`: seconds as a float."""
@@ -60,5 +62,30 @@ class Field(click.ParamType[str]):
         return str(value)
 
 
+class Seed(click.ParamType[int]):
+    """A whole number from 0 to SEEDS - 1, `random`, or any other text, which stands for one."""
+
+    name = "seed"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Raises click.BadParameter."""
+        import secrets
+        import zlib
+
+        text = str(value)
+        if not text:
+            self.fail("a seed is a number, some text, or `random`", param, ctx)
+        if text == "random":
+            return secrets.randbelow(SEEDS)
+        if not (text.isascii() and text.isdigit()):
+            return zlib.crc32(text.encode("utf-8", "surrogateescape"))
+        if len(text) > 12 or int(text) >= SEEDS:
+            self.fail(f"{text} is too big: at most {SEEDS - 1}", param, ctx)
+        return int(text)
+
+
 DURATION = Duration()
+SEED = Seed()
 JOBS = Jobs()

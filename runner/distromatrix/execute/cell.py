@@ -26,9 +26,10 @@ from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute.bring_back import bring_back
 from distromatrix.execute.hooks import Hooks
+from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
-from distromatrix.model import Case, CaseCounts, Cell, CellResult, Phase, Verdict
+from distromatrix.model import SEEDS, Case, CaseCounts, Cell, CellResult, Phase, Verdict
 from distromatrix.runs import disk_fault
 from distromatrix.verdicts import cell_verdict
 
@@ -51,6 +52,7 @@ class Surroundings:
     secrets: Mapping[str, str]  # pass_env; wins over a cell's own
     labels: Mapping[str, str]
     run: str
+    seed: int | None
     keep: str  # never | failed | always
     opened: Callable[[Machine], None]
     close: Callable[[Machine], None]
@@ -69,30 +71,35 @@ class _Tried:
 
 
 def run_cell(
-    cell: Cell, prepared: Prepared, stage: Stage, folder: Path, around: Surroundings, attempt: int
+    task: Task, prepared: Prepared, stage: Stage, folder: Path, around: Surroundings, attempt: int
 ) -> CellResult:
-    """Run one cell once. Infrastructure faults are raised (InfrastructureError), so that the
+    """Run a cell once. Infrastructure faults are raised (InfrastructureError), so that the
     caller can try again; everything else is in the result. Raises Cancelled."""
+    cell = task.cell
     tried = _Tried()
     began = time.monotonic()
 
     def show(line: str) -> None:
-        around.emit(CellOutput(cell=cell.id, line=line))
+        around.emit(CellOutput(cell=cell.id, repeat=task.repeat, line=line))
 
     try:
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
             around.slots.turn() as turn,
-            _machine(cell, prepared, stage, around, attempt) as opened,
+            _machine(task, prepared, stage, around, attempt) as opened,
             turn.hold(cell),
-            around.watch.over(opened, partial(_silent, cell, log, around)) as machine,
+            around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
             began = time.monotonic()
-            _test(cell, machine, log, tried, around)
-            _collect(cell, machine, folder, tried, around)
+            env = _environment(task, machine, around)
+            _test(task, machine, env, log, tried, around)
+            _collect(task, machine, folder, tried, around)
             result = _judge(cell, prepared, tried, log, attempt)
             if cell.debug or cell.restore:
-                result = _hooked(cell, machine, folder, log, tried, around, result)
+                hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
+                came = hooks.run(machine, env, log, around.masker)
+                left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
+                result = replace(result, debug=came.debug, warnings=(*came.warnings, *left))
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
@@ -104,11 +111,12 @@ def run_cell(
     return replace(result, seconds=seconds, engine=around.engine.name)
 
 
-def _silent(cell: Cell, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
+def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
     line = "".join(log.tail(1))
     around.emit(
         CellSilent(
-            cell=cell.id,
+            cell=task.cell.id,
+            repeat=task.repeat,
             seconds=round(seconds, 1),
             line="" if line.startswith(OURS) else line,
             command=printable(around.masker.mask(command)),
@@ -118,9 +126,10 @@ def _silent(cell: Cell, log: CellLog, around: Surroundings, seconds: float, comm
 
 @contextmanager
 def _machine(
-    cell: Cell, prepared: Prepared, stage: Stage, around: Surroundings, attempt: int
+    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, attempt: int
 ) -> Iterator[Machine]:
-    spec = machine_spec(cell, prepared, around.run, around.labels, attempt)
+    name = f"{task.cell.id}-r{task.repeat}" if task.repeat else task.cell.id
+    spec = machine_spec(task.cell, prepared, around.run, around.labels, f"{name}-{attempt}")
     machine = around.engine.open(spec, stage)
     try:
         around.opened(machine)
@@ -130,11 +139,11 @@ def _machine(
 
 
 def machine_spec(
-    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], attempt: int = 1
+    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], name: str = ""
 ) -> MachineSpec:
-    """What to open for a cell."""
+    """What to open for a cell; `name` is unique in its run, like the cell's id."""
     return MachineSpec(
-        name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{cell.id}-{attempt}"),
+        name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{name or cell.id}"),
         image=prepared.image.id,
         labels={**labels, LABEL_CELL: cell.id},
         user=prepared.user,
@@ -151,9 +160,13 @@ def environment(
     engine: str,
     handed: Mapping[str, str],
     secrets: Mapping[str, str],
+    repeat: int = 0,
+    seed: int | None = None,
 ) -> dict[str, str]:
     """The variables that the product's commands see: what the host hands over, then the
-    cell's own, then `pass_env`, then ours. `out` is its machine's."""
+    cell's own, then `pass_env`, then ours. `out` is its machine's. Each repetition has a seed
+    of its own: one more than the one before."""
+    number = max(1, repeat)
     return {
         **handed,
         **cell.env,
@@ -163,21 +176,38 @@ def environment(
         "DISTROMATRIX_ENGINE": engine,
         "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
         "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
+        "DISTROMATRIX_REPEAT": str(number),
+        **({} if seed is None else {"DISTROMATRIX_SEED": str((seed + number - 1) % SEEDS)}),
     }
 
 
-def _environment(cell: Cell, machine: Machine, around: Surroundings) -> dict[str, str]:
-    return environment(cell, machine.out, around.engine.name, around.environment, around.secrets)
+def _environment(task: Task, machine: Machine, around: Surroundings) -> dict[str, str]:
+    return environment(
+        task.cell,
+        machine.out,
+        around.engine.name,
+        around.environment,
+        around.secrets,
+        task.repeat,
+        around.seed,
+    )
 
 
-def _test(cell: Cell, machine: Machine, log: CellLog, tried: _Tried, around: Surroundings) -> None:
+def _test(
+    task: Task,
+    machine: Machine,
+    env: Mapping[str, str],
+    log: CellLog,
+    tried: _Tried,
+    around: Surroundings,
+) -> None:
     """`setup`, then `run`, within the suite's one timeout."""
+    cell = task.cell
     left = cell.timeout
-    env = _environment(cell, machine, around)
     steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
     for phase, script in steps:
         tried.phase = phase
-        around.emit(CellPhase(cell=cell.id, phase=phase))
+        around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
             log.note(f"--- {phase}")
         try:
@@ -210,27 +240,11 @@ def _blame_the_disk(machine: Machine, ended: Exit) -> None:
         )
 
 
-def _hooked(
-    cell: Cell,
-    machine: Machine,
-    folder: Path,
-    log: CellLog,
-    tried: _Tried,
-    around: Surroundings,
-    result: CellResult,
-) -> CellResult:
-    """The result, with what the hooks have to add to it."""
-    hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
-    came = hooks.run(machine, _environment(cell, machine, around), log, around.masker)
-    left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
-    return replace(result, debug=came.debug, warnings=(*came.warnings, *left))
-
-
 def _collect(
-    cell: Cell, machine: Machine, folder: Path, tried: _Tried, around: Surroundings
+    task: Task, machine: Machine, folder: Path, tried: _Tried, around: Surroundings
 ) -> None:
     """Bring back what the suite left, and read its cases. Nothing of it is trusted."""
-    around.emit(CellPhase(cell=cell.id, phase=Phase.COLLECT))
+    around.emit(CellPhase(cell=task.cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     junit = folder / "junit.xml"
     try:
         tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)

@@ -21,6 +21,7 @@ from distromatrix.errors import DistromatrixError, EngineUnavailableError, Infra
 from distromatrix.events import CellStarted
 from distromatrix.execute.cell import Surroundings, run_cell
 from distromatrix.execute.job import Job
+from distromatrix.execute.order import Order, Task, by_image
 from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.workers import Workers
 from distromatrix.images import Prepared
@@ -54,12 +55,13 @@ class Loop(Protocol):
         """Have `message` called in the loop."""
         ...
 
-    def finish(self, result: CellResult) -> None:
-        """A cell has its result."""
+    def finish(self, result: CellResult, repeat: int = 0) -> None:
+        """A cell has its result, or one of its runs has."""
         ...
 
-    def fault(self, cell: Cell, error: Exception, attempts: int) -> None:
-        """A cell could not be tested, or was not begun (`attempts` 0, or Cancelled)."""
+    def fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
+        """A cell, or one of its runs, could not be tested, or was not begun (`attempts` 0, or
+        Cancelled)."""
         ...
 
     def lost(self, why: str) -> None:
@@ -74,11 +76,22 @@ class Loop(Protocol):
 class Crew:
     """The workers of one execution, with the machines and the stage that they have open."""
 
-    def __init__(self, job: Job, state: State, slots: Slots, at_once: int, loop: Loop) -> None:
+    def __init__(
+        self,
+        job: Job,
+        state: State,
+        slots: Slots,
+        tasks: tuple[Task, ...],
+        at_once: int,
+        loop: Loop,
+    ) -> None:
         self._job = job
         self._state = state
         self._slots = slots
         self._loop = loop
+        self._tasks = tasks
+        self._order = Order(tasks, strict=job.plan.seed is not None)
+        self._prepared: dict[object, Prepared] = {}
         self._machines: set[Machine] = set()
         self._lock = Lock()
         self._stage: Stage | None = None
@@ -97,14 +110,16 @@ class Crew:
             secrets=job.secrets,
             labels=job.labels,
             run=job.folder.id,
+            seed=job.plan.seed,
             keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
         )
 
-    def begin(self, cells: tuple[Cell, ...]) -> None:
-        """Have these cells run, which share an image."""
-        self._image_workers.submit(partial(self._have_image, cells))
+    def begin(self) -> None:
+        """Have everything run."""
+        for image, cells in by_image(self._tasks).items():
+            self._image_workers.submit(partial(self._have_image, image, cells))
 
     def cancel_images(self) -> Thread:
         """Give up images that are being made."""
@@ -141,7 +156,7 @@ class Crew:
 
     # --- images and cells ------------------------------------------------------------------
 
-    def _have_image(self, cells: tuple[Cell, ...]) -> None:
+    def _have_image(self, image: object, cells: tuple[Cell, ...]) -> None:
         first = cells[0]
         distro = self._job.plan.distro(first.distro)
         attempts = 0
@@ -159,34 +174,40 @@ class Crew:
             begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
             for cell in cells:
                 self._report_fault(cell, error, begun)
-            return
-        for cell in cells:
-            self._cell_workers.submit(partial(self._have_result, cell, prepared))
+            begin = self._order.settle(image, there=False)
+        else:
+            self._prepared[image] = prepared
+            begin = self._order.settle(image, there=True)
+        for _ in range(begin):
+            self._cell_workers.submit(self._have_result)
 
-    def _have_result(self, cell: Cell, prepared: Prepared) -> None:
-        folder = self._job.folder.path / "cells" / cell.id
+    def _have_result(self) -> None:
+        """Run what comes next."""
+        task = self._order.take()
+        cell, prepared = task.cell, self._prepared[task.image]
+        folder = self._job.folder.path / "cells" / task.id
         attempts = 0
 
         def attempt(number: int) -> CellResult:
             nonlocal attempts
             attempts = number
             shutil.rmtree(folder, ignore_errors=True)
-            self._job.folder.cell(cell.id)
-            self._job.emit(CellStarted(cell=cell.id, attempt=number))
+            self._job.folder.cell(task.id)
+            self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
             stage = self._staged(prepared)
-            return run_cell(cell, prepared, stage, folder, self._around, number)
+            return run_cell(task, prepared, stage, folder, self._around, number)
 
         try:
             result = self._retried(attempt)
         except (Cancelled, DistromatrixError, OSError) as error:
-            self._report_fault(cell, error, attempts)
+            self._report_fault(cell, error, attempts, task.repeat)
             return
         if not self._state.interrupted:  # it may have ended because its machine was closed
-            self._loop.post(partial(self._loop.finish, result))
+            self._loop.post(partial(self._loop.finish, result, task.repeat))
 
-    def _report_fault(self, cell: Cell, error: Exception, attempts: int) -> None:
+    def _report_fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
         if not self._state.interrupted:
-            self._loop.post(partial(self._loop.fault, cell, error, attempts))
+            self._loop.post(partial(self._loop.fault, cell, error, attempts, repeat))
 
     def _retried(self, attempt: Callable[[int], T]) -> T:
         """Try again what an infrastructure fault ended, as often as `retries` says. Raises

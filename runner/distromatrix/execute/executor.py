@@ -14,15 +14,17 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from distromatrix.errors import EngineUnavailableError
-from distromatrix.events import CellFinished, RunFinished, RunStarted, Warned
-from distromatrix.execute.crew import Crew, State
+from distromatrix.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
+from distromatrix.execute.crew import Crew, State, behind
 from distromatrix.execute.faults import error_result
 from distromatrix.execute.interrupts import interrupts
 from distromatrix.execute.job import Job
+from distromatrix.execute.order import in_order
 from distromatrix.execute.pulse import Pulse
+from distromatrix.execute.repeats import Repeats
 from distromatrix.execute.slots import Cancelled, Slots
-from distromatrix.images import layer_inputs
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
+from distromatrix.repeats import run_id
 from distromatrix.verdicts import run_verdict
 
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
@@ -54,16 +56,18 @@ class Executor:
         facts = job.engine.facts()
         self._title = str(facts)
         self._slots = Slots(job.options.jobs, facts.cpus, facts.memory)
-        self._at_once = self._slots.most_of(self._todo())
-        self._crew = Crew(job, self._state, self._slots, self._at_once, self)
+        self._repeats = Repeats(job)
+        tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))
+        self._at_once = self._slots.most_of([task.cell for task in tasks])
+        self._crew = Crew(job, self._state, self._slots, tasks, self._at_once, self)
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
         began = time.monotonic()
         pulse = Pulse(self._job.engine.facts)
         try:
-            for group in _by_image(self._begin()):
-                self._crew.begin(group)
+            self._begin()
+            self._crew.begin()
             while self._state.open and not self._state.interrupted:
                 self._consume(pulse)
             self._drain()
@@ -92,10 +96,9 @@ class Executor:
         done = {r.id for r in self._options.done}
         return tuple(c for c in self._plan.cells if c.engine is not None and c.id not in done)
 
-    def _begin(self) -> tuple[Cell, ...]:
-        todo = self._todo()
+    def _begin(self) -> None:
         self._state.results = {r.id: r for r in self._options.done}
-        self._state.open = {c.id: c for c in todo}
+        self._state.open = {c.id: c for c in self._todo()}
         self._emit(
             RunStarted(
                 run=self._folder.id,
@@ -103,6 +106,8 @@ class Executor:
                 jobs=self._at_once,
                 engine=self._title,
                 command=self._options.command,
+                repeat=self._plan.repeat,
+                seed=self._plan.seed,
             )
         )
         for line in (
@@ -122,7 +127,9 @@ class Executor:
                         unmet=cell.unmet,
                     )
                 )
-        return todo
+        for cell_id in tuple(self._state.open):
+            if self._repeats.complete(cell_id):  # killed before it could say so
+                self._join(cell_id)
 
     def interrupt(self, signal: str) -> None:
         """End the run, with the results so far. Called by a signal's handler."""
@@ -137,7 +144,9 @@ class Executor:
         why = "interrupted before it ended" if state.interrupted else "not run"
         cells = tuple(
             state.results.get(c.id)
-            or CellResult(id=c.id, verdict=Verdict.SKIPPED, engine=c.engine, reason=why)
+            or self._joined(
+                c.id, CellResult(id=c.id, verdict=Verdict.SKIPPED, engine=c.engine, reason=why)
+            )
             for c in self._plan.cells
         )
         verdict, exit_code = run_verdict(cells, state.interrupted, self._options.allow_unmet)
@@ -183,18 +192,54 @@ class Executor:
                 gone = EngineUnavailableError(self._state.gone, transient=False)
                 self.finish(self._error(cell, gone, 0))
 
-    def fault(self, cell: Cell, error: Exception, attempts: int) -> None:
+    def fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
         """See Loop."""
         if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
-            self.finish(self._not_run(cell))
+            self.finish(self._not_run(cell), repeat)
         else:
-            self.finish(self._error(cell, error, attempts))
+            self.finish(self._error(cell, error, attempts, repeat), repeat)
 
-    def finish(self, result: CellResult) -> None:
+    def finish(self, result: CellResult, repeat: int = 0) -> None:
         """See Loop."""
-        if self._state.open.pop(result.id, None) is None:
+        if result.id not in self._state.open:
             return  # a worker that had been given up with its engine
-        self._record(result)
+        if not repeat:
+            self._join(result.id, result)
+            return
+        if result.verdict is Verdict.SKIPPED:
+            self._repeats.give_up(result, repeat)
+        else:
+            self._repeats.add(result, repeat)
+            log = self._log(run_id(result.id, repeat))
+            self._emit(RepeatFinished(result=result, repeat=repeat, log=log))
+            self._fail_fast(result)
+        if self._repeats.complete(result.id):
+            self._join(result.id)
+
+    def _join(self, cell_id: str, rest: CellResult | None = None) -> None:
+        """A cell has all its results: what do they say together? `rest` is that of a cell with
+        one run, or says why there are no more."""
+
+        def look() -> None:
+            try:
+                self.post(partial(self._close, self._joined(cell_id, rest)))
+            except BaseException as error:  # noqa: BLE001 - told to the loop
+                self.broke(error)
+
+        if self._repeats.needs_a_look(cell_id):
+            behind(look)  # at reports, for some seconds where they are big
+        else:
+            self._close(self._joined(cell_id, rest))
+
+    def _joined(self, cell_id: str, rest: CellResult | None) -> CellResult:
+        return self._repeats.joined(cell_id, rest, self._crew.masker.mask)
+
+    def _close(self, result: CellResult) -> None:
+        if self._state.open.pop(result.id, None) is not None:
+            self._record(result)
+            self._fail_fast(result)
+
+    def _fail_fast(self, result: CellResult) -> None:
         if self._options.fail_fast and result.verdict in BAD and not self._state.stopping:
             self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
             self._slots.cancel()  # those that wait; what is under test ends by itself
@@ -204,9 +249,11 @@ class Executor:
 
     def _record(self, result: CellResult) -> None:
         self._state.results[result.id] = result
-        log = self._folder.path / "cells" / result.id / "log.txt"
-        shown = str(log.relative_to(self._folder.path)) if log.exists() else ""
-        self._emit(CellFinished(result=result, log=shown))
+        self._emit(CellFinished(result=result, log=self._log(result.id)))
+
+    def _log(self, run: str) -> str:
+        log = self._folder.path / "cells" / run / "log.txt"
+        return str(log.relative_to(self._folder.path)) if log.exists() else ""
 
     def _not_run(self, cell: Cell) -> CellResult:
         return CellResult(
@@ -216,13 +263,6 @@ class Executor:
             reason=self._state.stopping,
         )
 
-    def _error(self, cell: Cell, error: Exception, attempts: int) -> CellResult:
-        return error_result(cell, error, attempts, self._folder, self._crew.masker)
-
-
-def _by_image(cells: tuple[Cell, ...]) -> tuple[tuple[Cell, ...], ...]:
-    """The cells grouped by the prepared image that they share, in the plan's order."""
-    groups: dict[object, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(layer_inputs(cell), []).append(cell)
-    return tuple(tuple(group) for group in groups.values())
+    def _error(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> CellResult:
+        run = run_id(cell.id, repeat)
+        return error_result(cell, error, attempts, self._folder, self._crew.masker, run)

@@ -16,18 +16,19 @@ TAIL_BYTES = 64 * 1024
 
 
 def error_result(
-    cell: Cell, error: Exception, attempts: int, folder: RunFolder, masker: Masker
+    cell: Cell, error: Exception, attempts: int, folder: RunFolder, masker: Masker, run: str = ""
 ) -> CellResult:
     """The result of a cell that `error` ended at its attempt `attempts` (0: before the first).
-    What a failed image build printed becomes the cell's log."""
-    log = folder.path / "cells" / cell.id / "log.txt"
+    What a failed image build printed becomes the cell's log. `run` is the id of the one run of
+    it that was ended (default: the cell's)."""
+    log = folder.path / "cells" / (run or cell.id) / "log.txt"
     if isinstance(error, ImageError):
         phase = Phase(error.phase)
         said = masker.mask(error.log)
         tail = printable(said).splitlines()
         if said:
             with suppress(OSError):  # the tail is in the journal in any case
-                folder.cell(cell.id)
+                folder.cell(run or cell.id)
                 log.write_text(said, encoding="utf-8", errors="replace")
     else:
         began = log.exists() and not isinstance(error, CannotStartError)

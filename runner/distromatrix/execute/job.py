@@ -26,6 +26,7 @@ class Options:
     silent_after: float = SILENT_AFTER  # seconds without output that are told of
     command: str = ""
     done: tuple[CellResult, ...] = ()  # of the run that is resumed
+    repeated: tuple[tuple[int, CellResult], ...] = ()  # runs of cells that are not all done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

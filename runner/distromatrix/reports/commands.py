@@ -16,6 +16,10 @@ def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> s
     """The command that runs just `cells` again, from the folder `cwd` (default: here)."""
     ids = tuple(cells)
     words = ids if len(ids) <= _MOST_SELECTORS else ("--failed",)
+    if plan.seed is not None:
+        words = ("--shuffle", str(plan.seed), *words)
+    if plan.repeat > 1:
+        words = ("--repeat", str(plan.repeat), *words)
     return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), *words))
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -17,6 +18,7 @@ from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import (
     Case,
+    CaseCounts,
     CaseStatus,
     CellResult,
     ImageUsed,
@@ -25,6 +27,7 @@ from distromatrix.model import (
     Verdict,
 )
 from distromatrix.planfile import plan_to_json
+from distromatrix.repeats import run_id
 
 _TAG: dict[CaseStatus, str] = {"failed": "failure", "error": "error", "skipped": "skipped"}
 _COUNTED: dict[CaseStatus, str] = {"failed": "failures", "error": "errors", "skipped": "skipped"}
@@ -41,6 +44,8 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     return {
         "run": result.run,
         "verdict": str(result.verdict),
+        "repeat": plan.repeat,
+        "seed": plan.seed,
         "plan": plan_to_json(plan),
         "cells": [_cell_json(cell) for cell in result.cells],
     }
@@ -52,7 +57,7 @@ def _image_json(image: ImageUsed) -> dict[str, Any]:
 
 
 def _cell_json(cell: CellResult) -> dict[str, Any]:
-    image, cases = cell.image, cell.cases
+    image = cell.image
     return {
         "id": cell.id,
         "verdict": str(cell.verdict),
@@ -61,14 +66,31 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "seconds": cell.seconds,
         "reason": cell.reason,
         "image": _image_json(image) if image else None,
-        "cases": (
-            {"passed": cases.passed, "failed": cases.failed, "skipped": cases.skipped}
-            if cases
-            else None
-        ),
+        "cases": _counts_json(cell.cases),
         "debug": list(cell.debug),
         "warnings": list(cell.warnings),
+        "runs": [
+            {
+                "repeat": run.repeat,
+                "verdict": str(run.verdict),
+                "phase": str(run.phase) if run.phase else None,
+                "seconds": run.seconds,
+                "reason": run.reason,
+                "cases": _counts_json(run.cases),
+            }
+            for run in cell.runs
+        ],
+        "flaky": [
+            {"case": one.case or None, "passed": one.passed, "failed": one.failed}
+            for one in cell.flaky
+        ],
     }
+
+
+def _counts_json(cases: CaseCounts | None) -> dict[str, int] | None:
+    if cases is None:
+        return None
+    return {"passed": cases.passed, "failed": cases.failed, "skipped": cases.skipped}
 
 
 def write_reports(
@@ -89,12 +111,13 @@ def write_junit(
     folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] | None = None
 ) -> None:
     """Write `junit.xml`, at once or not at all: a testsuite for each cell, with the cases of
-    the cell's own file, and a case called like the cell where they do not say it all."""
-    del plan  # every report takes the same; this one needs the results alone
+    the cell's own file, and a case called like the cell where they do not say it all. Of a cell
+    that was run several times each run is a testsuite."""
     total: Counter[str] = Counter()
     with _replacing(folder / "junit.xml") as file, tempfile.TemporaryFile(dir=folder) as body:
         for cell in result.cells:
-            total += _write_suite(body, folder, cell, mask or str)
+            for suite in _suites(cell, plan.repeat):
+                total += _write_suite(body, folder, suite, mask or str)
         name = quoteattr(f"distromatrix {result.run}")
         file.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
         file.write(f"<testsuites name={name}{_counts(total)}".encode())
@@ -102,6 +125,27 @@ def write_junit(
         body.seek(0)
         shutil.copyfileobj(body, file)
         file.write(b"</testsuites>\n")
+
+
+def _suites(cell: CellResult, repeat: int) -> Iterator[CellResult]:
+    """The cell itself, or what each of its runs would be as a cell of its own; and what kept it
+    from having them all."""
+    said = False  # its last lines are those of the first run that decided
+    for run in cell.runs:
+        speaks = run.verdict is cell.verdict and not said
+        said = said or speaks
+        yield replace(
+            cell,
+            id=run_id(cell.id, run.repeat),
+            verdict=run.verdict,
+            seconds=run.seconds,
+            reason=run.reason,
+            tail=cell.tail if speaks else (),
+            debug=cell.debug if speaks else (),
+        )
+    cut_off = len(cell.runs) < repeat and cell.verdict in (Verdict.ERROR, Verdict.SKIPPED)
+    if not cell.runs or cut_off:
+        yield replace(cell, seconds=0.0) if cell.runs else cell
 
 
 def _write_suite(

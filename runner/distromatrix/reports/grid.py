@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from distromatrix.model import CellResult, Plan, Verdict
+from distromatrix.model import CellResult, Plan
 from distromatrix.reports.grouping import column_of
 from distromatrix.reports.style import Look
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _GAP = 3  # columns between columns
 
@@ -22,10 +23,10 @@ def grid(plan: Plan, results: tuple[CellResult, ...], look: Look) -> RenderableT
     by_id = {result.id: result for result in results}
     rows = list(dict.fromkeys(cell.distro for cell in plan.cells if cell.id in by_id))
     columns = list(dict.fromkeys(column_of(cell) for cell in plan.cells if cell.id in by_id))
-    found = {(c.distro, column_of(c)): by_id[c.id].verdict for c in plan.cells if c.id in by_id}
+    found = {(c.distro, column_of(c)): by_id[c.id] for c in plan.cells if c.id in by_id}
     widths = {column: len(column) for column in columns}
-    for (_, column), verdict in found.items():
-        widths[column] = max(widths[column], len(verdict) + 2)
+    for (_, column), result in found.items():
+        widths[column] = max(widths[column], len(_shown(result, look)))
     width = max(map(len, rows), default=0) + sum(_GAP + w for w in widths.values())
     if width > look.width:
         return _list(plan, by_id, look)
@@ -33,7 +34,7 @@ def grid(plan: Plan, results: tuple[CellResult, ...], look: Look) -> RenderableT
 
 
 def _table(
-    rows: list[str], columns: list[str], found: dict[tuple[str, str], Verdict], look: Look
+    rows: list[str], columns: list[str], found: dict[tuple[str, str], CellResult], look: Look
 ) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
@@ -44,17 +45,27 @@ def _table(
         table.add_column(Text(column), no_wrap=True)
     for row in rows:
         cells = (found.get((row, column)) for column in columns)
-        table.add_row(Text(row), *(look.verdict(v) if v else Text() for v in cells))
+        table.add_row(Text(row), *(_shown(cell, look) if cell else Text() for cell in cells))
     return table
 
 
 def _list(plan: Plan, by_id: dict[str, CellResult], look: Look) -> RenderableType:
     from rich.text import Text
 
-    width = max(len(v) for v in Verdict) + 2
+    shown = {id: _shown(result, look) for id, result in by_id.items()}
+    width = max([len("x xpassed"), *map(len, shown.values())])
     lines = (
-        Text.assemble(look.verdict(by_id[cell.id].verdict, width), "  ", cell.id)
+        Text.assemble(shown[cell.id], " " * (width - len(shown[cell.id]) + 2), cell.id)
         for cell in plan.cells
         if cell.id in by_id
     )
     return Text("\n").join(lines)
+
+
+def _shown(result: CellResult, look: Look) -> Text:
+    """A verdict; `✗ failed 3/10` where only some of the runs of a repeated cell have it."""
+    shown = look.verdict(result.verdict)
+    alike = sum(run.verdict is result.verdict for run in result.runs)
+    if 0 < alike < len(result.runs):
+        shown.append(f" {alike}/{len(result.runs)}")
+    return shown

@@ -47,7 +47,8 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
 
     Compared are, suite by suite, the distros on which it ran to a verdict on the product;
     cells that are `error` or `skipped` tell nothing of it. What fails as expected counts for
-    where something fails, and is listed only along with what does not.
+    where something fails, and is listed only along with what does not. What is flaky fails only
+    sometimes: that is not of these.
     """
     cells = {cell.id: cell for cell in plan.cells}
     order = {distro: n for n, distro in enumerate(dict.fromkeys(c.distro for c in plan.cells))}
@@ -88,7 +89,7 @@ def _failures(
             continue
         for case in result.failing:
             found[case.name, True, ""].setdefault(distro, case)
-        if not result.failing:
+        if not result.failing and not result.flaky:
             found["", False, result.reason][distro] = None
     return found
 

@@ -22,12 +22,13 @@ from distromatrix.events import (
     CellStarted,
     Event,
     ImageProgress,
+    RepeatFinished,
     RunFinished,
     RunStarted,
     Warned,
 )
 from distromatrix.model import CellResult, Plan, Verdict
-from distromatrix.reports.style import Look, counted, duration, say, style
+from distromatrix.reports.style import Look, counted, duration, repeated, say, style
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -64,30 +65,50 @@ class _Progress:
     def __init__(self) -> None:
         self.began = monotonic()
         self.todo: frozenset[str] = frozenset()
-        self.done: Counter[Verdict] = Counter()
+        self.repeat = 1
+        self.done: Counter[Verdict] = Counter()  # runs of cells
+        self._runs: Counter[str] = Counter()  # cell -> runs that are done
 
     @property
     def finished(self) -> int:
         return self.done.total()
 
+    @property
+    def total(self) -> int:
+        return len(self.todo) * self.repeat
+
     def start(self, event: RunStarted) -> None:
         self.todo = frozenset(event.cells)
+        self.repeat = event.repeat
 
-    def finish(self, result: CellResult) -> None:
-        if result.id in self.todo:  # others were skipped before anything began
-            self.done[result.verdict] += 1
+    def finish_run(self, result: CellResult) -> None:
+        self._runs[result.id] += 1
+        self.done[result.verdict] += 1
+
+    def finish(self, result: CellResult) -> bool:
+        """Whether it was news: of a repeated cell only what keeps it from its other runs is."""
+        left = self.repeat - self._runs[result.id]
+        if result.id not in self.todo:  # skipped before anything began
+            return False
+        self.done[result.verdict] += left
+        return left > 0
+
+    def name(self, cell: str, repeat: int) -> str:
+        return f"{cell} {repeat}/{self.repeat}" if repeat else cell
 
 
 def _headline(event: RunStarted) -> str:
+    cells = f"{counted(len(event.cells), 'cell')}{repeated(event.repeat)}"
     at_once = f"{event.jobs} at a time" if event.jobs > 1 else "one at a time"
-    return f"{counted(len(event.cells), 'cell')}, {at_once}, on {event.engine}"
+    seed = f", shuffled by {event.seed}" if event.seed is not None else ""
+    return f"{cells}, {at_once}, on {event.engine}{seed}"
 
 
-def _result_line(result: CellResult, look: Look, width: int) -> tuple[Text | str, ...]:
+def _result_line(result: CellResult, name: str, look: Look, width: int) -> tuple[Text | str, ...]:
     tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
     return (
         look.verdict(result.verdict, len("x xpassed")),
-        f"  {result.id.ljust(width)}  {duration(result.seconds):>6}",
+        f"  {name.ljust(width)}  {duration(result.seconds):>6}",
         f"  {one_line(result.reason).rstrip(':')}{tried}".rstrip(),
     )
 
@@ -108,7 +129,7 @@ class Plain:
         self._progress = _Progress()
         self._width = 0
         self._images: dict[str, float] = {}
-        self._silent: dict[str, float] = {}  # cell -> seconds of silence last told of
+        self._silent: dict[tuple[str, int], float] = {}  # seconds of silence last told of
 
     def __enter__(self) -> Plain:
         return self
@@ -122,18 +143,23 @@ class Plain:
             match event:
                 case RunStarted():
                     self._progress.start(event)
-                    self._width = max(map(len, event.cells), default=0)
+                    last = event.repeat if event.repeat > 1 else 0
+                    names = (self._progress.name(cell, last) for cell in event.cells)
+                    self._width = max(map(len, names), default=0)
                     say(self._console, _headline(event))
                 case ImageProgress():
                     self._image(event)
                 case Warned():
                     say(self._console, ("warning: ", "yellow"), printable(event.text))
-                case CellOutput(cell=cell) | CellPhase(cell=cell):
-                    self._silent.pop(cell, None)
+                case CellOutput() | CellPhase():
+                    self._silent.pop((event.cell, event.repeat), None)
                 case CellSilent():
                     self._is_silent(event)
-                case CellFinished(result=result) if result.id in self._progress.todo:
-                    self._finished(event)
+                case RepeatFinished(result=result, repeat=repeat):
+                    self._progress.finish_run(result)
+                    self._finished(result, repeat)
+                case CellFinished(result=result) if self._progress.finish(result):
+                    self._finished(result)
                 case RunFinished(interrupted=signal) if signal:
                     say(self._console, (f"interrupted by {signal}", "yellow"))
                 case _:
@@ -148,21 +174,21 @@ class Plain:
 
     def _is_silent(self, event: CellSilent) -> None:
         """One line when a silence is told of, then each time that it has lasted twice as long."""
-        if event.seconds < 2 * self._silent.get(event.cell, 0.0):
+        key = (event.cell, event.repeat)
+        if event.seconds < 2 * self._silent.get(key, 0.0):
             return
-        self._silent[event.cell] = event.seconds
+        self._silent[key] = event.seconds
         said = f"; the last line: {one_line(event.line)}" if event.line else ""
         silent = _silence(event).removeprefix("silent ")
-        say(self._console, ("silent ", "yellow"), f"{event.cell} {silent}{said}")
+        say(self._console, ("silent ", "yellow"), f"{self._progress.name(*key)} {silent}{said}")
 
-    def _finished(self, event: CellFinished) -> None:
-        result = event.result
-        self._silent.pop(result.id, None)
-        self._progress.finish(result)
-        total = str(len(self._progress.todo))
+    def _finished(self, result: CellResult, repeat: int = 0) -> None:
+        self._silent.pop((result.id, repeat), None)
+        name = self._progress.name(result.id, repeat)
+        total = str(self._progress.total)
         place = f"[{self._progress.finished:>{len(total)}}/{total}] "
         parts: list[str | Text | tuple[str, str]] = [(place, "dim")]
-        parts += _result_line(result, self._look, self._width)
+        parts += _result_line(result, name, self._look, self._width)
         if result.verdict in BAD:
             bar = self._look.pick("│", "|")
             for line in result.tail[-_BLOCK:]:
@@ -200,7 +226,7 @@ class Board:
         self._progress.began = clock()
         self._headline = ""
         self._images: dict[str, _Row] = {}
-        self._cells: dict[str, _Row] = {}
+        self._cells: dict[tuple[str, int], _Row] = {}  # by cell and repetition
         self._live: AbstractContextManager[object] | None = None
 
     def __enter__(self) -> Board:
@@ -225,16 +251,14 @@ class Board:
     def __call__(self, event: Event) -> None:
         """Take in `event`; the screen shows it at its next refresh."""
         with self._lock:
-            self._take(event)
-        match event:
-            case Warned():
-                say(self._console, ("warning: ", "yellow"), printable(event.text))
-            case CellFinished(result=result) if result.verdict in BAD:
-                say(self._console, *_result_line(result, self._look, 0))
-            case _:
-                pass
+            bad = self._take(event)
+        if isinstance(event, Warned):
+            say(self._console, ("warning: ", "yellow"), printable(event.text))
+        if bad is not None and bad[0].verdict in BAD:
+            say(self._console, *_result_line(*bad, self._look, 0))
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event) -> tuple[CellResult, str] | None:
+        """Returns a result that is news, and what to call it."""
         match event:
             case RunStarted():
                 self._progress.start(event)
@@ -245,26 +269,37 @@ class Board:
                 else:
                     row = self._images.setdefault(distro, _Row(distro, "image", self._clock()))
                     row.line = one_line(text)
-            case CellStarted(cell=cell):
+            case CellStarted(cell=cell, repeat=repeat):
                 self._images.pop(cell.partition("/")[0], None)
-                self._cells[cell] = _Row(cell, _STARTING, self._clock())
-            case CellPhase(cell=cell, phase=phase) if cell in self._cells:
-                self._cells[cell].phase = str(phase)
-                self._cells[cell].silent = None
-            case CellOutput(cell=cell, line=line) if cell in self._cells:
-                self._cells[cell].line = one_line(line)
-                self._cells[cell].silent = None
-            case CellSilent(cell=cell) if cell in self._cells:
-                row = self._cells[cell]
-                row.silent, row.since = event, self._clock() - event.seconds
-                row.line = one_line(event.line)
+                name = self._progress.name(cell, repeat)
+                self._cells[cell, repeat] = _Row(name, _STARTING, self._clock())
+            case CellPhase() | CellOutput() | CellSilent():
+                if (event.cell, event.repeat) in self._cells:
+                    self._show(event, self._cells[event.cell, event.repeat])
+            case RepeatFinished(result=result, repeat=repeat):
+                self._cells.pop((result.id, repeat), None)
+                self._progress.finish_run(result)
+                return result, self._progress.name(result.id, repeat)
             case CellFinished(result=result):
-                self._cells.pop(result.id, None)
+                self._cells.pop((result.id, 0), None)
                 if result.verdict is Verdict.ERROR:
                     self._images.pop(result.id.partition("/")[0], None)
-                self._progress.finish(result)
+                if self._progress.finish(result):
+                    return result, result.id
             case _:
                 pass
+        return None
+
+    def _show(self, event: CellPhase | CellOutput | CellSilent, row: _Row) -> None:
+        row.silent = None
+        match event:
+            case CellPhase(phase=phase):
+                row.phase = str(phase)
+            case CellOutput(line=line):
+                row.line = one_line(line)
+            case CellSilent():
+                row.silent, row.since = event, self._clock() - event.seconds
+                row.line = one_line(event.line)
 
     def render(self) -> RenderableType:
         """The board as it is now."""
@@ -277,7 +312,7 @@ class Board:
             rows = [*self._images.values(), *self._cells.values()]
             cells = len(self._cells)
             starting = sum(row.phase == _STARTING for row in self._cells.values())
-            done, total = self._progress.finished, len(self._progress.todo)
+            done, total = self._progress.finished, self._progress.total
             counts = dict(self._progress.done)
         room = max(self._console.height - _RESERVED, 1)
         tally = [

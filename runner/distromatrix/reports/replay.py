@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from distromatrix import journal
-from distromatrix.events import CellFinished, Event, RunFinished, RunStarted, Warned
-from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.collect.tally import join
+from distromatrix.events import (
+    CellFinished,
+    Event,
+    RepeatFinished,
+    RunFinished,
+    RunStarted,
+    Warned,
+)
+from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
+from distromatrix.repeats import Runs
 from distromatrix.verdicts import run_verdict
 
 KILLED = "killed"
@@ -25,11 +34,22 @@ def read_run(folder: Path) -> RunResult:
     return replay(read_plan(folder / "plan.json"), _events(folder / "journal.jsonl"), folder)
 
 
-def finished(path: Path) -> tuple[CellResult, ...]:
-    """What a resumed run need not do again: the cells of a journal that have a verdict."""
+def finished(path: Path, repeat: int = 1) -> tuple[CellResult, ...]:
+    """What a resumed run need not do again: the cells of a journal that have a verdict, on all
+    of their `repeat` runs."""
     results = {e.result.id: e.result for e in _events(path) if isinstance(e, CellFinished)}
     # with an engine and still skipped: its turn had not come (--fail-fast)
-    return tuple(r for r in results.values() if not (r.verdict is Verdict.SKIPPED and r.engine))
+    return tuple(
+        r
+        for r in results.values()
+        if not (r.verdict is Verdict.SKIPPED and r.engine) and (not r.runs or len(r.runs) == repeat)
+    )
+
+
+def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:
+    """The single runs of repeated cells that a journal tells of, with their numbers."""
+    found = (e for e in _events(path) if isinstance(e, RepeatFinished))
+    return tuple({(e.result.id, e.repeat): (e.repeat, e.result) for e in found}.values())
 
 
 def warnings(folder: Path) -> tuple[str, ...]:
@@ -42,6 +62,7 @@ def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
     """The result that `events` tell of `plan`. The last verdict of a cell counts; the times of
     all starts of a run (`--resume`) add up."""
     results: dict[str, CellResult] = {}
+    runs = {c.id: Runs(c.id, plan.repeat) for c in plan.cells if plan.repeat > 1}
     end: RunFinished | None = None
     run, seconds, began, last = folder.name, 0.0, None, 0.0
     for event in events:
@@ -50,6 +71,9 @@ def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
             run, began, end = event.run, event.time, None
         elif isinstance(event, CellFinished):
             results[event.result.id] = event.result
+        elif isinstance(event, RepeatFinished) and event.result.id in runs:
+            results.pop(event.result.id, None)  # that it had before it was gone on with
+            runs[event.result.id].add(event.repeat, event.result)
         elif isinstance(event, RunFinished):
             end, began = event, None
             seconds += event.seconds
@@ -57,7 +81,12 @@ def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
     if began is not None:
         seconds += last - began
     interrupted = end.interrupted if end else KILLED
-    cells = tuple(results.get(c.id) or _not_run(c.id, c.engine, end is None) for c in plan.cells)
+
+    def of(cell: Cell) -> CellResult:
+        rest = _not_run(cell.id, cell.engine, end is None)
+        return join(runs[cell.id], folder, rest) if cell.id in runs else rest
+
+    cells = tuple(results.get(c.id) or of(c) for c in plan.cells)
     verdict, exit_code = run_verdict(cells, interrupted)
     return RunResult(
         run=run,

@@ -91,6 +91,11 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
+def repeated(times: int) -> str:
+    """` x 10 runs`, or nothing for one."""
+    return f" x {times} runs" if times > 1 else ""
+
+
 def tally(verdicts: Iterable[Verdict], look: Look) -> Text:
     """`✓ 12 passed  ✗ 1 failed`, what there is of each, the good first."""
     from rich.text import Text

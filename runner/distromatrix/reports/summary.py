@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, Flaky, Plan, RunResult, Verdict
+from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
+from distromatrix.reports.flaky import flaky_cases
 from distromatrix.reports.grid import grid
 from distromatrix.reports.grouping import Failure, Group, group_failures
-from distromatrix.reports.style import Look, counted, duration, say, style, tally
+from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +57,7 @@ class _Summary:
         self._expected()
         for group in group_failures(self._plan, self._result.cells):
             self._group(group)
+        self._flaky()
         self._unexpected()
         self._errors()
         self._kept()
@@ -105,6 +108,30 @@ class _Summary:
             self._line(f"    {message}", "red")
         return message
 
+    def _flaky(self) -> None:
+        cases = flaky_cases(self._plan, self._result.cells)
+        if not cases:
+            return
+        self._title(Verdict.FAILED, "flaky (both passed and failed in the same cell)")
+        said = ""
+        for one in cases[:MAX_CASES]:
+            name = one_line(one.case, 1000) or "(the suite as a whole)"
+            say(self._console, (f"  {one.column}  ", "dim"), name)
+            message = one_line(one.message, self._room - 4)
+            if message and message != said:
+                self._line(f"    {message}", "red")
+            said = message
+            for cell, counts in one.cells[:MAX_CELLS]:
+                self._line(f"    {cell.id}: {_counts(counts, len(cell.runs))}")
+            if len(one.cells) > MAX_CELLS:
+                self._line(f"    {self._dots} and on {len(one.cells) - MAX_CELLS:,} more", "dim")
+        if len(cases) > MAX_CASES:
+            more = f"{len(cases) - MAX_CASES:,} more in results.json"
+            self._line(f"{self._dots} and {more}", "dim")
+        ids = tuple(dict.fromkeys(cell.id for one in cases for cell, _ in one.cells))
+        self._end_of(ids)
+        self._again(ids)
+
     def _unexpected(self) -> None:
         cells = self._of(Verdict.XPASSED)
         if cells:
@@ -134,7 +161,12 @@ class _Summary:
         self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
 
     def _kept(self) -> None:
-        kept = [(cell.id, cell.kept) for cell in self._result.cells if cell.kept]
+        kept = [
+            (run_id(cell.id, run.repeat), run.kept)
+            for cell in self._result.cells
+            for run in cell.runs
+            if run.kept
+        ] or [(cell.id, cell.kept) for cell in self._result.cells if cell.kept]
         if kept:
             self._title(None, "kept machines")
             for cell, machine in kept:
@@ -158,9 +190,12 @@ class _Summary:
         say(
             self._console,
             (f"{result.verdict}", f"bold {style(result.verdict).removeprefix('bold ')}"),
-            f"  {counted(len(result.cells), 'cell')} in {duration(result.seconds)}: ",
+            f"  {counted(len(result.cells), 'cell')}{repeated(self._plan.repeat)}"
+            f" in {duration(result.seconds)}: ",
             tally((cell.verdict for cell in result.cells), self._look),
         )
+        if self._plan.seed is not None:
+            say(self._console, ("seed    ", "dim"), str(self._plan.seed))
         say(self._console, ("files   ", "dim"), shown_path(self._folder))
 
     # --- parts of parts --------------------------------------------------------------------
@@ -198,10 +233,10 @@ class _Summary:
         if cell is not None:
             self._ended.add(cell)
             if by_id[cell].tail:
-                self._block(f"the end of {cell}:", by_id[cell].tail)
+                self._block(f"the end of {told_by(by_id[cell])}:", by_id[cell].tail)
             if by_id[cell].debug:
-                self._block(f"debug output of {cell}:", by_id[cell].debug)
-        first = self._folder / "cells" / (cell or cells[0])
+                self._block(f"debug output of {told_by(by_id[cell])}:", by_id[cell].debug)
+        first = self._folder / "cells" / told_by(by_id[cell or cells[0]])
         if first.is_dir():
             say(self._console, ("  files   ", "dim"), shown_path(first))
 
@@ -214,3 +249,7 @@ class _Summary:
 
     def _again(self, cells: tuple[str, ...]) -> None:
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
+
+
+def _counts(flaky: Flaky, runs: int) -> str:
+    return f"passed {flaky.passed}, failed {flaky.failed} of {runs}, first in repeat-{flaky.first}"

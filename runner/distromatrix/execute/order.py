@@ -1,0 +1,93 @@
+"""What is begun when: the order of a plan, round by round where cells are repeated, or one
+shuffled by a seed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
+
+from distromatrix.images import layer_inputs
+from distromatrix.model import Cell
+from distromatrix.repeats import run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run of a cell; `repeat` counts from 1, and is 0 where the cell has only one.
+    `image` is equal for tasks that share a prepared image."""
+
+    cell: Cell
+    repeat: int
+    image: object
+
+    @property
+    def id(self) -> str:
+        """What stands for it: also its folder's path."""
+        return run_id(self.cell.id, self.repeat)
+
+
+def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task, ...]:
+    """All that is to be run. Each cell has its first run before any has its second, so that
+    what is there after a while is as complete as it can be. A seed shuffles each round; two
+    cells come in the same order whichever others are selected."""
+    tasks = tuple(
+        Task(cell, number, layer_inputs(cell))
+        for number in (range(1, repeat + 1) if repeat > 1 else (0,))
+        for cell in cells
+    )
+    if seed is None:
+        return tasks
+    return tuple(sorted(tasks, key=lambda task: (task.repeat, _place(task, seed))))
+
+
+def _place(task: Task, seed: int) -> bytes:
+    return sha256(f"{seed}/{task.id}".encode()).digest()
+
+
+def by_image(tasks: Iterable[Task]) -> dict[object, tuple[Cell, ...]]:
+    """The cells grouped by the prepared image that they share, in the tasks' order."""
+    groups: dict[object, dict[str, Cell]] = {}
+    for task in tasks:
+        groups.setdefault(task.image, {})[task.cell.id] = task.cell
+    return {image: tuple(cells.values()) for image, cells in groups.items()}
+
+
+class Order:
+    """Gives out the tasks whose images are there, the first of them first. `strict`: none
+    before those that stand before it, even if it has to wait for their images: so a seed
+    means the same whichever image is built sooner. For several threads."""
+
+    def __init__(self, tasks: Sequence[Task], *, strict: bool) -> None:
+        self._tasks = tasks
+        self._strict = strict
+        self._next = 0  # of those that wait for their turn, where strict
+        self._there: dict[object, bool] = {}  # image -> whether it could be had
+        self._ready: list[int] = []  # a heap
+        self._lock = Lock()
+
+    def settle(self, image: object, *, there: bool) -> int:
+        """An image is there, or will never be: then its tasks are dropped. Returns how many
+        more times `take` may be called."""
+        with self._lock:
+            self._there[image] = there
+            if self._strict:
+                new = list(self._turn())
+            else:
+                new = [n for n, t in enumerate(self._tasks) if t.image == image and there]
+            for number in new:
+                heapq.heappush(self._ready, number)
+            return len(new)
+
+    def _turn(self) -> Iterable[int]:
+        while self._next < len(self._tasks) and self._tasks[self._next].image in self._there:
+            if self._there[self._tasks[self._next].image]:
+                yield self._next
+            self._next += 1
+
+    def take(self) -> Task:
+        """The next one."""
+        with self._lock:
+            return self._tasks[heapq.heappop(self._ready)]

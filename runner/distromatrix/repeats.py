@@ -1,0 +1,180 @@
+"""Several runs of one cell (`--repeat`), and what they say together: pure functions of them.
+
+A run is numbered from 1; its folder lies below its cell's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from distromatrix.model import Case, CaseCounts, CellResult, CellRun, Flaky, Verdict
+
+MAX_FAILING = 200  # cases of a cell that are kept with their text
+# The verdict of a cell is the first of these that one of its runs has: a product that fails
+# sometimes is failing; a rule that expects a failure is not outlived while there is one.
+_ORDER = (
+    Verdict.FAILED,
+    Verdict.ERROR,
+    Verdict.SKIPPED,  # not all of its runs were made
+    Verdict.XFAILED,
+    Verdict.XPASSED,
+    Verdict.PASSED,
+)
+_RED = (Verdict.FAILED, Verdict.XFAILED)
+_GREEN = (Verdict.PASSED, Verdict.XPASSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """In how many runs a case passed and failed, neither where it was skipped or absent.
+    `first`: the first run in which it failed, `message` what was said of it there."""
+
+    passed: int
+    failed: int
+    first: int
+    message: str = ""
+
+
+def run_id(cell: str, repeat: int) -> str:
+    """What stands for one run of a cell: also its folder's path. `repeat` 0: the only one."""
+    return f"{cell}/repeat-{repeat}" if repeat else cell
+
+
+def told_by(result: CellResult) -> str:
+    """The id of the run that a cell's reason and last lines are of."""
+    first = next((run.repeat for run in result.runs if run.verdict is result.verdict), 0)
+    return run_id(result.id, first)
+
+
+class Runs:
+    """The runs of one cell so far. Memory is bounded by what fails differently, not by how
+    many runs there are."""
+
+    def __init__(self, cell: str, wanted: int) -> None:
+        self.cell = cell
+        self.wanted = wanted
+        self.left = set(range(1, wanted + 1))  # that have neither come nor been given up
+        self._runs: dict[int, CellRun] = {}
+        self._speakers: dict[Verdict, tuple[int, CellResult]] = {}
+        self._failing: dict[str, Case] = {}
+        self._warnings: dict[str, list[int]] = {}
+        self._rest: CellResult | None = None
+
+    @property
+    def reports(self) -> tuple[int, ...]:
+        """The runs with a JUnit file that could be used."""
+        return tuple(n for n, run in sorted(self._runs.items()) if run.cases is not None)
+
+    @property
+    def some_case_failed(self) -> bool:
+        """Whether it takes a look at the reports to tell what is flaky."""
+        return any(run.cases and run.cases.failed for run in self._runs.values())
+
+    def add(self, repeat: int, result: CellResult) -> None:
+        """One run has come to its end."""
+        self.left.discard(repeat)
+        self._runs[repeat] = CellRun(
+            repeat=repeat,
+            verdict=result.verdict,
+            phase=result.phase,
+            seconds=result.seconds,
+            reason=result.reason,
+            cases=result.cases,
+            attempts=result.attempts,
+            kept=result.kept,
+        )
+        speaker = self._speakers.get(result.verdict)
+        if speaker is None or repeat < speaker[0]:
+            self._speakers[result.verdict] = (repeat, result)
+        for case in result.failing:
+            if len(self._failing) < MAX_FAILING:
+                self._failing.setdefault(case.name, case)
+        for text in result.warnings:
+            self._warnings.setdefault(text, []).append(repeat)
+
+    def give_up(self, repeat: int, why: CellResult) -> None:
+        """One run will not be made."""
+        self.left.discard(repeat)
+        self._rest = why
+
+    def joined(self, tallies: Mapping[str, Tally], rest: CellResult | None = None) -> CellResult:
+        """The cell's result. `tallies` of every case that failed in some run; `rest` says why
+        runs are missing, where none was given up."""
+        rest = rest or self._rest
+        runs = tuple(run for _, run in sorted(self._runs.items()))
+        speakers = {verdict: result for verdict, (_, result) in self._speakers.items()}
+        if rest is not None:
+            speakers.setdefault(rest.verdict, rest)
+        verdict = next(v for v in _ORDER if v in speakers)
+        speaker = speakers[verdict]
+        return CellResult(
+            id=self.cell,
+            verdict=verdict,
+            phase=speaker.phase,
+            engine=speaker.engine,
+            seconds=round(sum(run.seconds for run in runs), 3),
+            reason=self._reason(verdict, speaker.reason, runs),
+            image=speaker.image,
+            cases=_sum(run.cases for run in runs),
+            failing=tuple(c for c in self._failing.values() if not _passed(tallies, c.name)),
+            tail=speaker.tail,
+            debug=speaker.debug,
+            warnings=tuple(f"{text} ({_where(n)})" for text, n in self._warnings.items()),
+            attempts=max((run.attempts for run in runs), default=speaker.attempts),
+            kept=next((run.kept for run in runs if run.kept), None),
+            runs=runs,
+            flaky=(*_flaky_cell(runs), *_flaky_cases(tallies)),
+        )
+
+    def _reason(self, verdict: Verdict, reason: str, runs: tuple[CellRun, ...]) -> str:
+        alike = sum(run.verdict is verdict for run in runs)
+        missing = self.wanted - len(runs)
+        if reason and alike:
+            often = "all" if alike == self.wanted else f"{alike} of"
+            reason = f"in {often} {self.wanted} runs: {reason}"
+        if missing and runs:
+            return f"{reason} ({len(runs)} of {self.wanted} runs were made)"
+        return reason
+
+
+def _passed(tallies: Mapping[str, Tally], case: str) -> bool:
+    return case in tallies and tallies[case].passed > 0
+
+
+def _where(runs: list[int]) -> str:
+    return f"in run {runs[0]}" if len(runs) == 1 else f"in {len(runs)} runs"
+
+
+def _sum(counts: Iterable[CaseCounts | None]) -> CaseCounts | None:
+    there = [c for c in counts if c is not None]
+    if not there:
+        return None
+    return CaseCounts(
+        passed=sum(c.passed for c in there),
+        failed=sum(c.failed for c in there),
+        skipped=sum(c.skipped for c in there),
+    )
+
+
+def _flaky_cases(tallies: Mapping[str, Tally]) -> tuple[Flaky, ...]:
+    """The cases that both passed and failed, those that fail most often first."""
+    found = (
+        Flaky(case=name, passed=t.passed, failed=t.failed, first=t.first, message=t.message)
+        for name, t in tallies.items()
+        if t.passed and t.failed
+    )
+    return tuple(sorted(found, key=lambda f: (-f.failed, f.case)))
+
+
+def _flaky_cell(runs: tuple[CellRun, ...]) -> tuple[Flaky, ...]:
+    """The cell itself, where it both passed and failed and no case says why."""
+    passed = sum(run.verdict in _GREEN for run in runs)
+    failed = [run for run in runs if run.verdict in _RED]
+    bare = [run for run in failed if run.cases is None or not run.cases.failed]
+    if not passed or not bare:
+        return ()
+    first = bare[0]
+    return (
+        Flaky(case="", passed=passed, failed=len(failed), first=first.repeat, message=first.reason),
+    )
