@@ -8,7 +8,8 @@
 They are made by the real tools (rpmbuild and createrepo_c, makepkg and repo-add, dpkg-deb and
 apt-ftparchive) in a machine of Debian 12, whose prepared layer stays for the next run; apk's
 format is written here, as no Debian package writes it. Everything is signed with keys made
-for the occasion (`key.asc` for rpm and deb, `KEY_NAME` for apk), except pacman's packages.
+for the occasion (`key.asc` for rpm and deb, `KEY_NAME` for apk), except pacman's packages:
+`signed="all"` signs them too, `signed="none"` nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import functools
 import io
 import platform
+import re
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -35,6 +37,7 @@ from distromatrix.model import Prepare
 __all__ = ["KEY_NAME", "REPOSITORIES", "Built", "Package", "program", "served", "workshop"]
 
 Kind = Literal["rpm", "pacman", "apk", "deb"]
+Signed = Literal["usual", "all", "none"]
 KINDS: tuple[Kind, ...] = ("rpm", "pacman", "apk", "deb")
 # Where packages lie below each mirror, as a distro's file would say it (`repositories:`).
 REPOSITORIES: Mapping[Kind, tuple[str, ...]] = {
@@ -47,7 +50,7 @@ REPOSITORIES: Mapping[Kind, tuple[str, ...]] = {
 TOOLS = (
     "rpm", "createrepo-c", "dnf", "zypper", "pacman-package-manager", "makepkg",
     "libarchive-tools", "zstd", "apt-utils", "gpg", "gpg-agent", "busybox-static",
-    "ca-certificates",
+    "ca-certificates", "uidmap",
 )  # fmt: skip
 ARCH = platform.machine()
 
@@ -55,12 +58,17 @@ ARCH = platform.machine()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A package to be made. `files`: path below the root -> content (of a program), or the
-    target of a symbolic link. `requires`: names of other packages."""
+    target of a symbolic link. `requires`: names of other packages, `recommends` weakly so.
+    `docs`: those of the files that are documentation; `capable`: that get a file capability
+    (both where the format knows such a thing: rpm)."""
 
     name: str
     version: str = "1.0"
     files: Mapping[str, bytes | str] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    recommends: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()
+    capable: tuple[str, ...] = ()
 
 
 def program(name: str, prints: str, *, requires: tuple[str, ...] = ()) -> Package:
@@ -96,6 +104,19 @@ class Workshop:
         files |= {f"bin/{name}": "busybox" for name in applets if name != "busybox"}
         return Package(name="distromatrix-shell", files=files)
 
+    def real(self, name: str, *programs: str) -> Package:
+        """Programs of the machine with the libraries that they are linked to."""
+        linked = told(self._machine, f"ldd {' '.join(programs)}; echo")
+        paths = {*programs, *re.findall(r"(/\S+\.so\S*) \(", linked)}
+        files: dict[str, bytes | str] = {}
+        for path in sorted(paths):
+            real = told(self._machine, f"readlink -f {path}")
+            with tarfile.open(fileobj=self._fetch(real)) as tar:
+                held = tar.extractfile(real.rpartition("/")[2])
+                assert held is not None
+                files[path.lstrip("/")] = held.read()
+        return Package(name=name, files=files)
+
     def build(
         self,
         folder: Path,
@@ -103,13 +124,14 @@ class Workshop:
         *,
         kinds: tuple[Kind, ...] = KINDS,
         valid_until: str = "",
+        signed: Signed = "usual",
     ) -> Built:
         """Repositories of these packages below `folder`. `valid_until` is for the apt one:
         a date as RFC 2822 writes it (`Thu, 01 Jan 2015 00:00:00 UTC`), '' for ever."""
         key = told(self._machine, _NEW_KEY)
         for package in packages:
             self._machine.put(_tree(package), "/")
-        scripts = {"rpm": _rpm(packages), "pacman": _pacman(packages)}
+        scripts = {"rpm": _rpm(packages, signed), "pacman": _pacman(packages, signed)}
         scripts["deb"] = _deb(packages, valid_until)
         for kind in kinds:
             if kind in scripts:
@@ -122,6 +144,7 @@ class Workshop:
             apk_key = apk_repository(
                 folder / "apk" / "main" / ARCH,
                 ((p.name, p.version, p.files, p.requires) for p in packages),
+                signed=signed != "none",
             )
         return Built(folder=folder, key=key.encode(), apk_key=apk_key)
 
@@ -206,7 +229,19 @@ def _tree(package: Package) -> bytes:
     return tar_of({f"packages/{package.name}/{p}": c for p, c in package.files.items()})
 
 
-def _rpm(packages: tuple[Package, ...]) -> str:
+def _rpm_row(package: Package, path: str) -> str:
+    doc = "%doc " if path in package.docs else ""
+    caps = "%caps(cap_net_raw=ep) " if path in package.capable else ""
+    return f"{doc}{caps}/{path}"
+
+
+def _rpm(packages: tuple[Package, ...], signed: Signed) -> str:
+    at = f"/made/rpm/os/{ARCH}"
+    sign = (
+        "rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name distromatrix-test' "
+        f"--addsign {at}/*.rpm\n"
+    )
+    sign_index = f"gpg --batch -q -u distromatrix-test --armor -b {at}/repodata/repomd.xml\n"
     return "".join(
         f"""\
 cat >/packages/{p.name}.spec <<'END'
@@ -219,12 +254,13 @@ Summary: a package of a test
 License: none
 AutoReqProv: no
 {"".join(f"Requires: {r}{chr(10)}" for r in p.requires)}
+{"".join(f"Recommends: {r}{chr(10)}" for r in p.recommends)}
 %description
 A package of a test.
 %install
 cp -a /packages/{p.name}/. %{{buildroot}}/
 %files
-{chr(10).join(f"/{path}" for path in p.files)}
+{chr(10).join(_rpm_row(p, path) for path in p.files)}
 END
 rpmbuild -bb --quiet --define '_topdir /made/build' --define '_rpmdir /made/rpm/os' \
 --target {ARCH} /packages/{p.name}.spec
@@ -232,15 +268,13 @@ rpmbuild -bb --quiet --define '_topdir /made/build' --define '_rpmdir /made/rpm/
         for p in packages
     ) + (
         "rm -rf /made/build\n"
-        "rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name distromatrix-test' "
-        f"--addsign /made/rpm/os/{ARCH}/*.rpm\n"
-        f"createrepo_c -q /made/rpm/os/{ARCH}\n"
-        "gpg --batch -q -u distromatrix-test --detach-sign --armor "
-        f"/made/rpm/os/{ARCH}/repodata/repomd.xml\n"
+        + (sign if signed != "none" else "")
+        + f"createrepo_c -q {at}\n"
+        + (sign_index if signed != "none" else "")
     )
 
 
-def _pacman(packages: tuple[Package, ...]) -> str:
+def _pacman(packages: tuple[Package, ...], signed: Signed) -> str:
     made = f"/made/pacman/core/os/{ARCH}"
     # makepkg refuses to be root.
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/tmp"
@@ -254,6 +288,7 @@ pkgrel=1
 pkgdesc='a package of a test'
 arch=(any)
 depends=({" ".join(p.requires)})
+optdepends=({" ".join(p.recommends)})
 options=(!strip !debug)
 package() {{ cp -a /packages/{p.name}/. "$pkgdir/"; }}
 END
@@ -262,10 +297,13 @@ chown nobody /made/pkg/{p.name}
 """
         for p in packages
     )
+    sign = f"for file in {made}/*.pkg.tar*; do gpg --batch -q -u distromatrix-test -b $file; done\n"
+    with_key = "-s -k distromatrix-test " if signed == "all" else ""
     return (
         f"mkdir -p /made/pkg/out {made}\nchown nobody /made/pkg/out\n{builds}"
         f"mv /made/pkg/out/* {made}/\n"
-        f"repo-add -q {made}/core.db.tar.gz {made}/*.pkg.tar*\n"
+        + (sign if signed == "all" else "")
+        + f"repo-add -q {with_key}{made}/core.db.tar.gz {made}/*.pkg.tar*[!g]\n"
     )
 
 

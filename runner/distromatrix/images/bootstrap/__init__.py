@@ -33,6 +33,7 @@ from distromatrix.model import Bootstrap, Distro
 __all__ = ["TOOLS", "OutOfReachError", "bootstrap", "declaration", "missing_programs", "remove"]
 
 TIMEOUT = 1800.0
+_SPACE_LEAST = 64 * 1024**2  # bytes; where a tool failed with no more, that is why
 
 TOOLS: Mapping[str, Tool] = {
     tool.name: tool for tool in (Mmdebstrap(), Dnf(), Zypper(), Pacman(), Apk())
@@ -98,7 +99,8 @@ def bootstrap(
             f"{what} did not end within {timeout / 60:.0f} min", log=text, transient=True
         )
     if status != 0:
-        raise _error(what, status, tool.failure(text), text)
+        failure = tool.failure(text)
+        raise _error(what, status, _perhaps_full(failure, folder), text)
     return job.target
 
 
@@ -140,6 +142,14 @@ def _write(files: Mapping[str, str | bytes], folder: Path) -> None:
         at = folder / path
         at.parent.mkdir(parents=True, exist_ok=True)
         at.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def _perhaps_full(failure: Failure, folder: Path) -> Failure:
+    """Tools tell of a full disk in many ways, dnf as of a mirror that does not answer."""
+    free = shutil.disk_usage(folder).free
+    if failure.kind in ("signature", "not-found", "expired") or free > _SPACE_LEAST:
+        return failure
+    return Failure(kind="full", text=f"{free >> 20} MiB free at {folder}: {failure.text}")
 
 
 def _error(what: str, status: int, failure: Failure, log: str) -> Exception:

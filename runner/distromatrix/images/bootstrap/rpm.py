@@ -17,8 +17,7 @@ if [ -x "$root/usr/bin/rpm" ]; then
     wanted=$(chroot "$root" /usr/bin/rpm --eval '%{{_dbpath}}')
     chroot "$root" /bin/sh -ec '[ "$1" -ef "$2" ] || {{
         mkdir -p "$2"; cp -a "$1/." "$2/"; rm -rf "$1"; }}' sh {_DATABASE} "$wanted"
-    chroot "$root" /usr/bin/rpm --rebuilddb ||
-        echo "distromatrix: the image's rpm cannot convert this host's database"
+    chroot "$root" /usr/bin/rpmdb --rebuilddb || :
     if [ -z "$(chroot "$root" /usr/bin/rpm -qa)" ]; then
         echo "distromatrix: the image's rpm cannot read the database that this host's rpm wrote" >&2
         exit 1
