@@ -6,19 +6,10 @@ import shlex
 
 from distromatrix.images.bootstrap.base import Failure, Job, Work, pattern, read_failure
 from distromatrix.images.bootstrap.tree import tree_work
+from distromatrix.images.packages import MANAGERS
 
-# As apk-tools 2.14 prints them.
-_FAILURES = (
-    pattern("signature", r"^(?:WARNING|ERROR): (.*(?:UNTRUSTED|BAD|untrusted) signature.*)$"),
-    pattern("not-found", r"^(?:WARNING|ERROR): (.* \S+: No such file or directory)$"),
-    pattern(
-        "unreachable",
-        r"^(?:WARNING|ERROR): ((?:fetching|updating and opening|opening|Ignoring) \S+: .*)$",
-    ),
-    pattern("not-found", r"^ +(\S+ \(no such package\)):"),
-    pattern("other", r"^ERROR: (.+)$"),
-    pattern("other", r"^(\d+ errors?;.*)$"),
-)
+# As apk-tools 2.14 prints it; the rest is read as in a cell.
+_FAILURES = (pattern("other", r"^(\d+ errors?;.*)$"),)
 
 
 class Apk:
@@ -65,4 +56,4 @@ class Apk:
 
     def failure(self, output: str) -> Failure:
         """See Tool."""
-        return read_failure(output, _FAILURES)
+        return read_failure(output, _FAILURES, MANAGERS["apk"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from distromatrix.images.packages import PackageFailure, PackageManager
 from distromatrix.model import Bootstrap
 
 # Options of ours in a bootstrap's `options`; all others are the tool's own.
@@ -106,7 +107,7 @@ class Tool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A line by which a failure is known; its first group is the text, or all of it."""
+    """A line by which a failure is known; its first group is the text."""
 
     kind: FailureKind
     regex: re.Pattern[str]
@@ -124,11 +125,29 @@ _COMMON = (
 )
 
 
-def read_failure(output: str, patterns: tuple[Pattern, ...]) -> Failure:
-    """The first pattern, in the order given, that is found anywhere; else the last line."""
-    for one in (*_COMMON, *patterns):
+def read_failure(
+    output: str, own: tuple[Pattern, ...], manager: PackageManager | None = None
+) -> Failure:
+    """What the first pattern (of `own`, in the order given) finds anywhere; else what the
+    package manager of that name reads in it; else the last line."""
+    for one in (*_COMMON, *own):
         if found := one.regex.search(output):
-            text = found.group(1) if one.regex.groups else found.group()
-            return Failure(kind=one.kind, text=" ".join(text.split()))
+            return Failure(kind=one.kind, text=" ".join(found.group(1).split()))
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return Failure(kind="other", text=lines[-1] if lines else "it printed nothing")
+    last = Failure(kind="other", text=lines[-1] if lines else "it printed nothing")
+    return _as_managed(manager.failure(output), last) if manager else last
+
+
+def _as_managed(read: PackageFailure, last: Failure) -> Failure:
+    """The first of these that was found; that a package is not found says nothing where an
+    index could not be had."""
+    names = ", ".join(repr(name) for name in read.not_found)
+    missing = f"package{'s' if len(read.not_found) > 1 else ''} {names} not found"
+    found: tuple[tuple[FailureKind, str], ...] = (
+        ("signature", read.untrusted),
+        ("not-found", read.gone),
+        ("unreachable", read.unreachable),
+        ("not-found", missing if names else ""),
+        ("other", read.error),
+    )
+    return next((Failure(kind=kind, text=text) for kind, text in found if text), last)

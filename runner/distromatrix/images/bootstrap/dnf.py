@@ -7,24 +7,18 @@ import shlex
 from distromatrix.images.bootstrap import rpm
 from distromatrix.images.bootstrap.base import Failure, Job, Work, pattern, read_failure
 from distromatrix.images.bootstrap.tree import tree_work
+from distromatrix.images.packages import MANAGERS
 
 _REPOS = "etc/yum.repos.d"
-# As dnf 4.14 and dnf 5.2 print them.
+# As dnf 4.14 and dnf5 print them; the rest is read as in a cell.
 _FAILURES = (
     pattern("full", r"^(?:Error: )?(.*needs \S+ more space.*|.*more space needed on.*)$"),
     pattern("not-found", r"(Status code: 4\d\d for .*)$"),
-    pattern(
-        "unreachable",
-        r"((?:Curl error \(\d+\)|Could ?n.t resolve host|Failed to connect|Connection timed out"
-        r"|Cannot download repomd|Status code: \d+|No more mirrors to try).*)",
-    ),
-    pattern("not-found", r"^(?:Error: )?(Unable to find a match: .*)$"),
-    pattern("not-found", r"^(No match for argument: .*)$"),
+    pattern("unreachable", r"(Curl error \(\d+\).*)$"),
+    pattern("unreachable", r"^.*(No more mirrors to try.*)$"),
     pattern(
         "signature", r"^ *((?:Package .* is not signed|Public key for .* is not installed).*)$"
     ),
-    pattern("signature", r"^(?:Error: )?(.*(?:OpenPGP check|GPG check|ignature verification).*)$"),
-    pattern("other", r"^Error: (.+)$"),
 )
 
 
@@ -77,4 +71,4 @@ class Dnf:
 
     def failure(self, output: str) -> Failure:
         """See Tool."""
-        return read_failure(output, _FAILURES)
+        return read_failure(output, _FAILURES, MANAGERS["dnf"])

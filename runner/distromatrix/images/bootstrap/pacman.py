@@ -7,24 +7,17 @@ from pathlib import Path
 
 from distromatrix.images.bootstrap.base import Failure, Job, Work, pattern, read_failure
 from distromatrix.images.bootstrap.tree import tree_work
+from distromatrix.images.packages import MANAGERS
 
 _KEYRINGS = ("/usr/share/pacman/keyrings", "/usr/share/keyrings")
 _DOCS = "usr/share/doc/* usr/share/man/* usr/share/info/* usr/share/gtk-doc/* usr/share/help/*"
-# As pacman 6 and 7 print them.
+# As pacman 6 and 7 print them; the rest is read as in a cell.
 _FAILURES = (
     pattern("full", r"^error: (.*not enough free disk space.*)$"),
-    pattern("not-found", r"^error: (target not found: .*)$"),
     pattern("signature", r"^error: (failed retrieving file '.*\.sig' .* error: 404)$"),
-    pattern("signature", r'^error: (.*: key ".*" is unknown)$'),
-    pattern(
-        "signature",
-        r"^error: (.*(?:signature|unknown trust|invalid or corrupted (?:package|database)).*)$",
-    ),
+    pattern("signature", r'^error: (.*key ".*" is unknown)$'),
     pattern("signature", r"^==> ERROR: (.*)$"),
-    pattern("not-found", r"^error: (failed retrieving file .* returned error: 4\d\d)$"),
-    pattern("unreachable", r"^error: (failed retrieving file .*)$"),
-    pattern("unreachable", r"^error: (failed to synchronize all databases.*)$"),
-    pattern("other", r"^error: (.+)$"),
+    pattern("not-found", r"^error: (failed retrieving file .* error: 4\d\d)$"),
 )
 
 
@@ -50,12 +43,15 @@ class Pacman:
             )
         )
         install = f'mkdir -p "$root/var/lib/pacman" "$folder/cache"\n{_keyring(job.keys)}{line}\n'
-        config = _config(job)
+        servers = _servers(job)
         return tree_work(
             job,
             install,
-            files={"pacman.conf": config},
-            image={"etc/pacman.conf": config},
+            files={"pacman.conf": _config(job, f"{job.folder}/mirrorlist"), "mirrorlist": servers},
+            image={
+                "etc/pacman.conf": _config(job, "/etc/pacman.d/mirrorlist"),
+                "etc/pacman.d/mirrorlist": servers,
+            },
             add=("etc/pacman.d/gnupg",) if job.keys else (),
             without=("var/lib/pacman/sync/*", "var/cache/pacman/pkg/*"),
             finish=_IMAGE_KEYRING if job.keys else "",
@@ -63,19 +59,27 @@ class Pacman:
 
     def failure(self, output: str) -> Failure:
         """See Tool."""
-        return read_failure(output, _FAILURES)
+        return read_failure(output, _FAILURES, MANAGERS["pacman"])
 
 
-def _config(job: Job) -> str:
+def _config(job: Job, mirrorlist: str) -> str:
     """A repository's name is the first segment of its path: Arch Linux has `core/os/x86_64`."""
     level = "Required DatabaseOptional" if job.keys else "Never"
     head = f"[options]\nArchitecture = {job.arch}\nSigLevel = {level}\nNoExtract = {_DOCS}\n"
+    return head + "".join(f"\n[{name}]\nInclude = {mirrorlist}\n" for name, _ in _parts(job))
+
+
+def _servers(job: Job) -> str:
+    """The mirrorlist: what is the same for all repositories, once."""
+    base = job.mirror.rstrip("/")
+    return "".join(dict.fromkeys(f"Server = {base}/$repo/{rest}\n" for _, rest in _parts(job)))
+
+
+def _parts(job: Job) -> tuple[tuple[str, str], ...]:
+    """Each repository's name, and the rest of its path."""
     base = job.mirror.rstrip("/") + "/"
-    sections = (
-        f"\n[{url.removeprefix(base).partition('/')[0]}]\nServer = {url}\n"
-        for url in job.repositories
-    )
-    return head + "".join(sections)
+    split = (url.removeprefix(base).partition("/") for url in job.repositories)
+    return tuple((name, rest) for name, _, rest in split)
 
 
 # The keyring goes into the image without the secret key that was made to sign it.

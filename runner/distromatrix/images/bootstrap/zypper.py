@@ -7,27 +7,17 @@ import shlex
 from distromatrix.images.bootstrap import rpm
 from distromatrix.images.bootstrap.base import Failure, Job, Work, pattern, read_failure
 from distromatrix.images.bootstrap.tree import tree_work
+from distromatrix.images.packages import MANAGERS
 
 _REPOS = "etc/zypp/repos.d"
 _CONFIG = (
     "[main]\nsolver.onlyRequires = true\nrpm.install.excludedocs = yes\n"
     "commit.downloadMode = DownloadInAdvance\n"
 )
-# As zypper 1.14 prints them.
+# As zypper 1.14 prints it; the rest is read as in a cell.
 _FAILURES = (
     pattern("full", r"^(.*(?:not enough|insufficient) (?:disk )?space.*)$"),
-    pattern("signature", r"(File '.*' from repository '.*' is (?:unsigned|signed with).*'?)[.]$"),
-    pattern("signature", r"^\W*(.*(?:ignature verification failed|is not signed).*)$"),
-    pattern("not-found", r"(\[distromatrix-\d+\|.*\] Repository type can't be determined)"),
-    pattern("not-found", r"^(File '.*' not found on medium .*)$"),
     pattern("unreachable", r"^Error message: (.*)$"),
-    pattern(
-        "unreachable",
-        r"^\W*((?:Timeout exceeded|Location .* is temporarily unaccessible"
-        r"|Download \(curl\) error|Valid metadata not found at specified URL).*)",
-    ),
-    pattern("not-found", r"^(No provider of .*|Package '.*' not found.*)$"),
-    pattern("other", r"^(?:Problem: |ERROR: |Error: )(.+)$"),
 )
 
 
@@ -79,4 +69,4 @@ class Zypper:
 
     def failure(self, output: str) -> Failure:
         """See Tool."""
-        return read_failure(output, _FAILURES)
+        return read_failure(output, _FAILURES, MANAGERS["zypper"])
