@@ -178,3 +178,10 @@ def automake_counts(output: str) -> dict[str, int]:
         "failed": sums.get("FAIL", 0) + sums.get("ERROR", 0),
         "skipped": sums.get("SKIP", 0),
     }
+
+
+def begun(root: Path) -> Project:
+    """A product's own folder, with the matrix that `distromatrix init` writes for it."""
+    command = [sys.executable, "-m", "distromatrix", "init", "-C", str(root)]
+    subprocess.run(command, check=True)
+    return Project(root=root)

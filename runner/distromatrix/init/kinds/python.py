@@ -3,6 +3,7 @@ environment of their own, for distributions forbid pip to touch their Python (PE
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -167,7 +168,7 @@ def _requirement_files(folder: Folder, files: tuple[str, ...]) -> tuple[tuple[st
         parent = name.rpartition("/")[0]
         for line in folder.text(name).splitlines():
             if other := re.match(r"\s*(?:-[rc]|--requirement|--constraint)[\s=]*(\S+)", line):
-                waiting.append(f"{parent}/{other[1]}" if parent else other[1])
+                waiting.append(posixpath.normpath(posixpath.join(parent, other[1])))
             elif re.match(r"\s*(?:(?:-e|--editable)[\s=]*)?(?:\.|/|file:)", line):
                 local = True
     return tuple(found), local

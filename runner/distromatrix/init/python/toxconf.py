@@ -6,7 +6,7 @@ from __future__ import annotations
 import configparser
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,7 @@ def _ini_env(ini: _Ini, name: str) -> ToxEnv:
     )
     return ToxEnv(
         name=name,
-        commands=_joined(ini.value(name, "commands")),
+        commands=ini.value(name, "commands"),
         deps=ini.value(name, "deps"),
         runner=" ".join(ini.value(name, "runner")),
         base_python=" ".join(ini.value(name, "base_python", "basepython")),
@@ -143,8 +143,9 @@ def _ini_env(ini: _Ini, name: str) -> ToxEnv:
 
 
 def _lines(text: str, factors: frozenset[str]) -> Iterator[str]:
-    """The lines that hold for an environment of those factors, without comments."""
-    for raw in text.splitlines():
+    """The lines that hold for an environment of those factors, without comments; one that a
+    backslash ends goes on in the next."""
+    for raw in re.sub(r"\\\n\s*", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
         if not line:
             continue
@@ -157,12 +158,6 @@ def _lines(text: str, factors: frozenset[str]) -> Iterator[str]:
 
 def _holds(group: str, factors: frozenset[str]) -> bool:
     return all((f[1:] not in factors) if f[:1] == "!" else (f in factors) for f in group.split("-"))
-
-
-def _joined(lines: Sequence[str]) -> tuple[str, ...]:
-    """Commands, with those that a backslash goes on in the next line put together."""
-    text = "\n".join(lines)
-    return tuple(c.strip() for c in re.sub(r"\\\n\s*", " ", text).splitlines() if c.strip())
 
 
 def expand(text: str) -> Iterator[str]:
