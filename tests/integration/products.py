@@ -98,14 +98,19 @@ def _outcome(cell: Mapping[str, Any]) -> Outcome:
 
 def project(root: Path, archive: Path, matrix: str) -> Project:
     """A project out of a released archive and a matrix; `root` is an empty or no folder."""
+    unpacked(root, archive)
+    (root / "matrix").mkdir()
+    (root / "matrix/default.yaml").write_text(matrix)
+    return Project(root=root)
+
+
+def unpacked(root: Path, archive: Path) -> Path:
+    """The folder `product/` in `root`, an empty or no folder, with what an archive holds."""
     root.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
         tar.extractall(root)
     (top,) = root.iterdir()
-    top.rename(root / "product")
-    (root / "matrix").mkdir()
-    (root / "matrix/default.yaml").write_text(matrix)
-    return Project(root=root)
+    return top.rename(root / "product")
 
 
 def sdist(requirement: str) -> Path:
