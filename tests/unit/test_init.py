@@ -7,9 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from loading import TODAY
 
 from distromatrix.init import Look, look
+from distromatrix.init.folder import Folder
 from distromatrix.load import load_matrix
 from distromatrix.model import Matrix, Suite
 from made_products import PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
@@ -193,3 +196,53 @@ def test_a_released_source_knows_its_version(tmp_path: Path) -> None:
     scm = '[build-system]\nrequires = ["hatchling", "hatch-vcs"]\n'
     root = make_product(tmp_path, {**PYTEST, "pyproject.toml": scm, "PKG-INFO": "Version: 1\n"})
     assert loaded(root).suites[0].env == {}
+
+
+_INNER = st.sampled_from(
+    [
+        *("dependencies", "env_list", "env_run_base", "env", "commands", "deps", "set_env"),
+        *("pass_env", "ini_options", "addopts", "envs", "group", "test", "dev", "requires"),
+    ]
+)
+_VALUES = st.recursive(
+    st.one_of(st.text(max_size=8), st.integers(), st.booleans(), st.sampled_from(["pytest", "-"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(_INNER, inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def _table(*names: str) -> st.SearchStrategy[dict[str, object]]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, _VALUES))
+
+
+_TOOLS = _table("tox", "pytest", "hatch", "poetry", "pdm", "uv", "setuptools")
+_PYPROJECT = st.fixed_dictionaries(
+    {"tool": _TOOLS},
+    optional={
+        "project": _table("dependencies", "optional-dependencies", "requires-python"),
+        "build-system": _table("requires", "build-backend"),
+        "dependency-groups": _VALUES,
+    },
+)
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@given(
+    pyproject=_PYPROJECT,
+    tox=_table("env_list", "env_run_base", "env", "requires"),
+    package=_table("scripts"),
+)
+def test_whatever_foreign_files_hold_what_is_written_loads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pyproject: dict[str, object],
+    tox: dict[str, object],
+    package: dict[str, object],
+) -> None:
+    parsed = {"pyproject.toml": pyproject, "tox.toml": tox, "package.json": package}
+    monkeypatch.setattr(Folder, "toml", lambda _, name: parsed.get(name, {}))
+    monkeypatch.setattr(Folder, "json", lambda _, name: parsed.get(name, {}))
+    make_product(tmp_path, {"tests/test_a.py": "import unittest\n", "package.json": "{}"})
+    loaded(tmp_path)
