@@ -33,10 +33,11 @@ def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task
     """All that is to be run. Each cell has its first run before any has its second, so that
     what is there after a while is as complete as it can be. A seed shuffles each round; two
     cells come in the same order whichever others are selected."""
+    images = [(cell, layer_inputs(cell)) for cell in cells]
     tasks = tuple(
-        Task(cell, number, layer_inputs(cell))
+        Task(cell, number, image)
         for number in (range(1, repeat + 1) if repeat > 1 else (0,))
-        for cell in cells
+        for cell, image in images
     )
     if seed is None:
         return tasks
@@ -66,6 +67,9 @@ class Order:
         self._next = 0  # of those that wait for their turn, where strict
         self._there: dict[object, bool] = {}  # image -> whether it could be had
         self._ready: list[int] = []  # a heap
+        self._of: dict[object, list[int]] = {}  # image -> its tasks
+        for number, task in enumerate(tasks):
+            self._of.setdefault(task.image, []).append(number)
         self._lock = Lock()
 
     def settle(self, image: object, *, there: bool) -> int:
@@ -73,10 +77,8 @@ class Order:
         more times `take` may be called."""
         with self._lock:
             self._there[image] = there
-            if self._strict:
-                new = list(self._turn())
-            else:
-                new = [n for n, t in enumerate(self._tasks) if t.image == image and there]
+            its = self._of[image] if there else []
+            new = list(self._turn()) if self._strict else its
             for number in new:
                 heapq.heappush(self._ready, number)
             return len(new)

@@ -122,7 +122,7 @@ class _Summary:
                 self._line(f"    {message}", "red")
             said = message
             for cell, counts in one.cells[:MAX_CELLS]:
-                self._line(f"    {cell.id}: {_counts(counts, len(cell.runs))}")
+                self._line(f"    {cell.id}: {self._counts(counts, len(cell.runs))}")
             if len(one.cells) > MAX_CELLS:
                 self._line(f"    {self._dots} and on {len(one.cells) - MAX_CELLS:,} more", "dim")
         if len(cases) > MAX_CASES:
@@ -131,6 +131,11 @@ class _Summary:
         ids = tuple(dict.fromkeys(cell.id for one in cases for cell, _ in one.cells))
         self._end_of(ids)
         self._again(ids)
+
+    def _counts(self, flaky: Flaky, runs: int) -> str:
+        missing = f" ({self._plan.repeat} were wanted)" if runs < self._plan.repeat else ""
+        counts = f"passed {flaky.passed}, failed {flaky.failed} of {runs}{missing}"
+        return f"{counts}, first in repeat-{flaky.first}"
 
     def _unexpected(self) -> None:
         cells = self._of(Verdict.XPASSED)
@@ -249,7 +254,3 @@ class _Summary:
 
     def _again(self, cells: tuple[str, ...]) -> None:
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
-
-
-def _counts(flaky: Flaky, runs: int) -> str:
-    return f"passed {flaky.passed}, failed {flaky.failed} of {runs}, first in repeat-{flaky.first}"
