@@ -105,3 +105,33 @@ def test_machines_are_opened_for_free_places_first_and_one_ahead_when_all_are_ta
         assert third.wait(5)
         leave.set()
         thread.join()
+
+
+def test_turns_are_served_in_the_order_in_which_tickets_were_drawn() -> None:
+    slots = Slots(4, cpus=4, memory=GIB)
+    slots.most_of([cell()] * 4)
+    first, second = slots.ticket(), slots.ticket()
+    served = []
+
+    def serve(ticket: object, name: str) -> None:
+        with slots.turn(ticket):
+            served.append(name)
+
+    late = Thread(target=serve, args=(second, "second"))
+    late.start()
+    late.join(0.1)
+    assert served == []  # there is room for it, but it is not its turn
+    serve(first, "first")
+    late.join(20)
+    assert served == ["first", "second"]
+
+
+def test_a_ticket_that_is_dropped_holds_up_nobody() -> None:
+    slots = Slots(1, cpus=1, memory=GIB)
+    dropped, next_one = slots.ticket(), slots.ticket()
+    slots.drop(dropped)
+    slots.drop(dropped)
+    with slots.turn(next_one):
+        pass
+    with slots.turn(next_one):  # tried again
+        pass

@@ -71,10 +71,17 @@ class _Tried:
 
 
 def run_cell(
-    task: Task, prepared: Prepared, stage: Stage, folder: Path, around: Surroundings, attempt: int
+    task: Task,
+    prepared: Prepared,
+    stage: Stage,
+    folder: Path,
+    around: Surroundings,
+    attempt: int,
+    ticket: object,
 ) -> CellResult:
-    """Run a cell once. Infrastructure faults are raised (InfrastructureError), so that the
-    caller can try again; everything else is in the result. Raises Cancelled."""
+    """Run a cell once, when its `ticket` (Slots.ticket) is served. Infrastructure faults are
+    raised (InfrastructureError), so that the caller can try again; everything else is in the
+    result. Raises Cancelled."""
     cell = task.cell
     tried = _Tried()
     began = time.monotonic()
@@ -85,7 +92,7 @@ def run_cell(
     try:
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
-            around.slots.turn() as turn,
+            around.slots.turn(ticket) as turn,
             _machine(task, prepared, stage, around, attempt) as opened,
             turn.hold(cell),
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,

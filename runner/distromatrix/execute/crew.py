@@ -92,6 +92,7 @@ class Crew:
         self._tasks = tasks
         self._order = Order(tasks, strict=job.plan.seed is not None)
         self._prepared: dict[object, Prepared] = {}
+        self._taking = Lock()
         self._machines: set[Machine] = set()
         self._lock = Lock()
         self._stage: Stage | None = None
@@ -183,7 +184,14 @@ class Crew:
 
     def _have_result(self) -> None:
         """Run what comes next."""
-        task = self._order.take()
+        with self._taking:  # who takes it first is served first
+            task, ticket = self._order.take(), self._slots.ticket()
+        try:
+            self._run(task, ticket)
+        finally:
+            self._slots.drop(ticket)
+
+    def _run(self, task: Task, ticket: object) -> None:
         cell, prepared = task.cell, self._prepared[task.image]
         folder = self._job.folder.path / "cells" / task.id
         attempts = 0
@@ -195,7 +203,7 @@ class Crew:
             self._job.folder.cell(task.id)
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
             stage = self._staged(prepared)
-            return run_cell(task, prepared, stage, folder, self._around, number)
+            return run_cell(task, prepared, stage, folder, self._around, number, ticket)
 
         try:
             result = self._retried(attempt)

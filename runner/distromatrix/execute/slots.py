@@ -42,6 +42,7 @@ class Slots:
         self._memory = memory * MEMORY_SHARE
         self._taken: list[Cell] = []
         self._queue: deque[object] = deque()
+        self._turns: deque[object] = deque()  # tickets, in the order in which they were drawn
         self._changed = Condition()  # its lock is reentrant
         self._cancelled = False
         self._most = 1
@@ -54,13 +55,36 @@ class Slots:
         self._most = max(1, min(most, len(cells)))
         return self._most
 
-    @contextmanager
-    def turn(self) -> Iterator[Turn]:
-        """Wait until it is worth opening a machine: one for each place that is free, and
-        `ahead` more while all are taken; more would only slow each other down. Raises
-        Cancelled."""
+    def ticket(self) -> object:
+        """A ticket for `turn`: those that were drawn before come before. `drop` it."""
+        ticket = object()
         with self._changed:
-            self._changed.wait_for(lambda: self._cancelled or self._opening < self._wanted())
+            self._turns.append(ticket)
+        return ticket
+
+    def drop(self, ticket: object) -> None:
+        """Let those behind a ticket go on. It may have been served long ago."""
+        with self._changed:
+            if ticket in self._turns:
+                self._turns.remove(ticket)
+                self._changed.notify_all()
+
+    @contextmanager
+    def turn(self, ticket: object | None = None) -> Iterator[Turn]:
+        """Wait until it is worth opening a machine: one for each place that is free, and
+        `ahead` more while all are taken; more would only slow each other down. A ticket that
+        was served before goes to the end. Raises Cancelled."""
+        ticket = ticket or object()
+        with self._changed:
+            if ticket not in self._turns:
+                self._turns.append(ticket)
+            self._changed.wait_for(
+                lambda: (
+                    self._cancelled or (self._turns[0] is ticket and self._opening < self._wanted())
+                )
+            )
+            self._turns.remove(ticket)
+            self._changed.notify_all()
             if self._cancelled:
                 raise Cancelled
             self._opening += 1
