@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -190,6 +192,19 @@ def test_a_locked_image_is_itself_where_it_was_carried_to(pulling: Pulling) -> N
     ran = pulling.project.call("run", "--offline")
     assert ran.code == 0, ran.said
     assert pulling.cell()["image"]["locked"] is True
+
+
+def test_a_carried_image_that_is_pulled_anew_is_as_young_as_that(
+    pulling: Pulling, registry: Registry
+) -> None:
+    ref = f"{registry.open}/{pulling.name}:1"
+    tag = f"distromatrix/test-carried:{pulling.project.distro}"
+    pulling.publish(pulling.versions[0])
+    images = DockerEngine().images
+    old = replace(images.pull(ref, tag, lambda _: None), created=time.time() - 9e6)
+    images.load(io.BytesIO(b"".join(images.save((tag,)))), (old,))
+    assert abs(images.find(tag).created - old.created) < 2  # type: ignore[union-attr]
+    assert time.time() - images.pull(ref, tag, lambda _: None).created < 300
 
 
 # --- credentials -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from cli_world import MATRIX, Cli
 
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.images.carry import CONTENT, MANIFEST
+from distromatrix.images.whole import whole_file
 
 Elsewhere = Callable[[], FakeEngine]
 
@@ -190,6 +191,22 @@ def test_an_export_that_fails_leaves_the_former_file_as_it_was(
     assert "No space left on device" in said.err
     assert exported.read_bytes() == before
     assert [p.name for p in exported.parent.iterdir() if "images" in p.name] == ["images.tar"]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_file_has_no_name_before_it_is_whole_where_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool
+) -> None:
+    if not nameless:
+        monkeypatch.setattr("distromatrix.images.whole._nameless", lambda folder: None)
+    target, part = tmp_path / "x", tmp_path / "x.part"
+    part.write_bytes(b"of one that was killed")
+    with whole_file(target) as out:
+        out.write(b"some")
+        out.flush()
+        assert part.exists() is not nameless
+        assert not target.exists()
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"some")]
 
 
 @pytest.mark.parametrize(

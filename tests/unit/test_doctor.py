@@ -255,6 +255,23 @@ def test_the_users_registry_is_asked_in_the_place_of_docker_hub() -> None:
     assert asked == ["mirror.example.org"]
 
 
+def test_offline_no_registry_is_asked_and_nothing_needs_to_be_built() -> None:
+    def ask(host: str) -> str:
+        raise AssertionError(host)
+
+    checks = doctor.examine(
+        Settings(offline=True),
+        {},
+        host=DEBIAN,
+        distros=(distro(Pull(ref="docker.io/library/debian:12")),),
+        open_engine=lambda _: FakeEngine(FACTS),
+        ask_registry=ask,
+    )
+    found = {check.name: check for check in checks}
+    assert found["image registry"].found == "not asked: offline is set"
+    assert not [check for check in checks if check.status == "missing"]
+
+
 @pytest.mark.parametrize(("away", "status"), [("quay.io", "warning"), ("docker.io", "missing")])
 def test_bootstrapping_is_indispensable_only_where_its_registry_is_out_of_reach(
     monkeypatch: pytest.MonkeyPatch, away: str, status: str

@@ -128,16 +128,11 @@ def _words(entry: Entry | None) -> str:
 
 
 def _write(path: Path, entries: Mapping[str, Entry]) -> None:
+    from distromatrix.images.whole import whole_file
     from distromatrix.load.lock import as_text
-    from distromatrix.runs import give_to_caller
 
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(as_text(entries), encoding="utf-8")
-        give_to_caller(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as out:
+        out.write(as_text(entries).encode())
 
 
 def _counted(changes: list[str]) -> str:

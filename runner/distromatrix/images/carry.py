@@ -2,7 +2,7 @@
 
 The file is a tar of two members: what the engine saves, gzipped, and after it a manifest that
 says of each image its tag, id, age and architecture, and of the whole its sha256. It is
-written beside its place and moved there when it is whole.
+there when it is whole, and not before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from distromatrix import __version__
 from distromatrix.engines.base import Engine, Image
 from distromatrix.errors import InputError
-from distromatrix.runs import give_to_caller
+from distromatrix.images.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,34 +65,27 @@ def export(engine: Engine, images: Iterable[Carried], target: Path, progress: Pr
     """Write those images to the file `target`, wholly or not at all. Raises
     InfrastructureError, OSError."""
     wanted = tuple({one.image.tag: one for one in images}.values())
-    part = target.with_name(f"{target.name}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(bytes(_BLOCK))  # the header of what follows, as soon as its size is known
-            stream = engine.images.save(tuple(one.image.tag for one in wanted))
-            digest = _compressed(stream, out, progress)
-            size = out.tell() - _BLOCK
-            _pad(out)
-            manifest = Manifest(
-                format=FORMAT,
-                distromatrix=__version__,
-                engine=str(engine.facts()),
-                written=round(time.time(), 3),
-                sha256=digest,
-                bytes=size,
-                images=wanted,
-            )
-            text = json.dumps(asdict(manifest), indent=1).encode()
-            out.write(_header(MANIFEST, len(text)) + text)
-            _pad(out)
-            out.write(bytes(2 * _BLOCK))
-            out.seek(0)
-            out.write(_header(CONTENT, size))
-        give_to_caller(part)
-        part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with whole_file(target) as out:
+        out.write(bytes(_BLOCK))  # the header of what follows, as soon as its size is known
+        stream = engine.images.save(tuple(one.image.tag for one in wanted))
+        digest = _compressed(stream, out, progress)
+        size = out.tell() - _BLOCK
+        _pad(out)
+        manifest = Manifest(
+            format=FORMAT,
+            distromatrix=__version__,
+            engine=str(engine.facts()),
+            written=round(time.time(), 3),
+            sha256=digest,
+            bytes=size,
+            images=wanted,
+        )
+        text = json.dumps(asdict(manifest), indent=1).encode()
+        out.write(_header(MANIFEST, len(text)) + text)
+        _pad(out)
+        out.write(bytes(2 * _BLOCK))
+        out.seek(0)
+        out.write(_header(CONTENT, size))
     return manifest
 
 
