@@ -299,6 +299,27 @@ def test_only_what_mmdebstrap_builds_asks_for_it() -> None:
     assert tool_checks((made,), (made,), (), DEBIAN)[0].name == "tar"
 
 
+def test_another_familys_tool_is_recommended_for_distros_with_a_mirror_and_never_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    suse = replace(distro(Bootstrap(tool="zypper", packages=("bash",))), name="opensuse-leap-16.0")
+    arch = replace(distro(Bootstrap(tool="pacman", packages=("base",))), name="archlinux")
+    checks = doctor.examine(
+        Settings(mirrors={"opensuse-leap": "http://mirror.example/opensuse"}),
+        {},
+        host=DEBIAN,
+        distros=(suse, arch),
+        open_engine=lambda _: FakeEngine(FACTS),
+        ask_registry=lambda host: "",
+    )
+    (check,) = (check for check in checks if check.name == "bootstrap tools")
+    assert (check.status, check.install) == ("warning", None)
+    assert check.found == "no zypper, no rpm"
+    assert check.why.endswith(": opensuse-leap-16.0")
+    assert check.mend == ("apt-get install zypper", "apt-get install rpm")
+
+
 def test_of_many_distros_that_are_built_a_few_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     one = distro(Bootstrap(tool="mmdebstrap", suite="bookworm"))

@@ -29,7 +29,7 @@ COMMON = {
 # What each part may use besides COMMON and itself.
 ALLOWED = {
     "cli": {"init", "load", "plan", "execute", "images", "engines", "reports", "doctor", "collect"},
-    "doctor": {"load", "engines"},
+    "doctor": {"load", "engines", "images"},
     "reports": {"collect"},
     "execute": {"images", "engines", "collect", "load"},
     "images": {"engines", "load", "collect"},

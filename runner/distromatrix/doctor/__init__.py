@@ -13,7 +13,7 @@ from distromatrix.doctor.host import Host, look_at_host
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.reach import ask_registries, registry_check, registry_host
 from distromatrix.doctor.render import render
-from distromatrix.doctor.tools import tool_checks
+from distromatrix.doctor.tools import other_bootstraps, tool_checks
 from distromatrix.engines import open_engine as open_real_engine
 from distromatrix.engines.base import Engine
 from distromatrix.load import load_distros
@@ -52,4 +52,5 @@ def examine(
         *engine_checks(settings.engine, open_engine, environ, host),
         registry,
         *tool_checks(distros, away, settings.archives, host),
+        *other_bootstraps(d for d in away if settings.mirror(d)),
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
+from distromatrix.images.bootstrap import missing_programs
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 
 PYTHON = (3, 11)
@@ -37,6 +38,40 @@ def tool_checks(
     )
 
 
+def other_bootstraps(mirrored: Iterable[Distro]) -> tuple[Check, ...]:
+    """The tools that build what mmdebstrap does not. `mirrored`: the distros whose registry is
+    out of reach and whose packages come from a mirror of the user's. Recommended only: who
+    tests on Debian needs none of them."""
+    remedies: dict[str, str] = {}
+    wanting: dict[str, None] = {}
+    tools: dict[str, None] = {}
+    for distro in mirrored:
+        for source in distro.image:
+            if isinstance(source, Bootstrap) and source.tool != "mmdebstrap":
+                tools[source.tool] = None
+                if missing := missing_programs(source):
+                    remedies |= missing
+                    wanting[distro.name] = None
+    if not tools:
+        return ()
+    if not remedies:
+        return (Check(name="bootstrap tools", status="ok", found=", ".join(tools)),)
+    return (
+        Check(
+            name="bootstrap tools",
+            status="warning",
+            found=f"no {', no '.join(remedies)}",
+            why=f"from your mirrors, these are built with it: {_few(tuple(wanting))}",
+            mend=tuple(dict.fromkeys(remedies.values())),
+        ),
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
 def _by_mmdebstrap(source: ImageSource) -> bool:
     return isinstance(source, Bootstrap) and source.tool == "mmdebstrap"
 
@@ -51,8 +86,7 @@ def _bootstrap(built: list[str], host: Host) -> Check:
     lacking = [name for name, there in wanted.items() if not there]
     if not lacking:
         return Check(name="image tools", status="ok", found="mmdebstrap and its keyring")
-    more = f" and {len(built) - _SHOWN} more" if len(built) > _SHOWN else ""
-    why = f"without a registry distros are built with it: {', '.join(built[:_SHOWN])}{more}"
+    why = f"without a registry distros are built with it: {_few(built)}"
     return Check(
         name="image tools",
         status="missing" if built else "warning",
