@@ -137,7 +137,7 @@ class Watch:
         began = time.monotonic()
         command = watched.running()  # may take some seconds; nobody waits for it meanwhile
         with self._lock, suppress(InfrastructureError):
-            if watched in self._all and watched.busy and watched.silent >= watched.due:
+            if watched.busy and watched.silent >= watched.due:
                 seconds = watched.silent + time.monotonic() - began
                 watched.due = watched.silent + AGAIN
                 watched.tell(seconds, command)
