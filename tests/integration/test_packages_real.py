@@ -83,6 +83,15 @@ def test_apt_names_the_package_that_does_not_exist(world: World) -> None:
     assert (caught.value.phase, caught.value.transient) == ("packages", False)
 
 
+def test_apt_offers_what_debian_has_nearly_and_its_common_name(world: World) -> None:
+    with pytest.raises(ImageError) as caught:
+        world.prepared(catalogued("debian-12"), packages=("python3-pytset", "py3-pytest"))
+    near, common = str(caught.value).split("; near: ")[1].split("; the common name ")
+    assert near.startswith("python3-pytest")
+    assert "(for python3-pytset)" in near
+    assert common == "`pytest` stands for python3-pytest here"
+
+
 def test_apt_tells_a_mirror_out_of_reach(world: World) -> None:
     base = world.images.base(catalogued("debian-12")).image
     output = bytearray()

@@ -1,5 +1,7 @@
 """The user's own settings: the file, and the environment over it."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from distromatrix.load import Settings, load_distros, load_settings
 FULL = """\
 registry: mirror.example:5000/hub
 mirrors: {debian: http://mirror.example/debian, debian-sid: http://sid.example/}
+archive_mirrors: {debian: http://archive.example/debian}
 engine: docker
 jobs: 3
 archives: [roots, /srv/roots]
@@ -29,6 +32,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             "debian": "http://mirror.example/debian",
             "debian-sid": "http://sid.example/",
         },
+        archive_mirrors={"debian": "http://archive.example/debian"},
         engine="docker",
         jobs=3,
         archives=(tmp_path / "roots", Path("/srv/roots")),
@@ -125,3 +129,42 @@ def test_a_mirror_of_a_distribution_serves_its_releases_whatever_their_names() -
     assert settings.mirror(distros["opensuse-tumbleweed"]) == "http://o"
     assert settings.mirror(distros["opensuse-leap-15.6"]) == "http://15"
     assert Settings(mirrors={"void": "http://v"}).mirror(distros["void-musl"]) == "http://v"
+
+
+ARCHIVES = Settings(
+    mirrors={"debian": "http://d", "alpine-3.20": "http://a"},
+    archive_mirrors={"debian": "http://old", "alpine": "http://olda", "debian-12": "http://o12"},
+    today=date(2026, 9, 1),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "today", "mirror", "archived"),
+    [
+        ("debian-11", date(2026, 9, 1), "http://old", True),  # its last day was 2026-08-31
+        ("debian-11", date(2026, 8, 31), "http://d", False),
+        ("debian-11", None, "http://d", False),
+        ("debian-12", date(2026, 9, 1), "http://d", False),
+        ("debian-12", date(2030, 1, 1), "http://o12", True),
+        ("debian-sid", date(2030, 1, 1), "http://d", False),  # without an end
+        ("alpine-3.20", date(2026, 9, 1), "http://a", False),  # set for that very release
+        ("ubuntu-24.04", date(2040, 1, 1), "", False),
+    ],
+)
+def test_past_its_end_of_life_a_release_comes_from_the_archive(
+    name: str, today: date | None, mirror: str, archived: bool
+) -> None:
+    distro = next(d for d in load_distros(None) if d.name == name)
+    settings = replace(ARCHIVES, today=today)
+    assert (settings.mirror(distro), settings.archived(distro)) == (mirror, archived)
+
+
+def test_what_to_set_is_told_of_a_release_past_its_end_without_an_archive() -> None:
+    distros = {distro.name: distro for distro in load_distros(None)}
+    nothing = Settings(today=date(2026, 9, 1))
+    assert nothing.archive_advice(distros["debian-11"]) == (
+        "debian-11 is past its end of life (2026-08-31): set `archive_mirrors: {debian: URL}` "
+        "in config.yaml to where its distribution keeps old releases"
+    )
+    assert nothing.archive_advice(distros["debian-12"]) == ""
+    assert ARCHIVES.archive_advice(distros["debian-11"]) == ""

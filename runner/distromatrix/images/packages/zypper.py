@@ -15,9 +15,9 @@ _GONE = re.compile(
     r"|File '/\S*repomd\.xml' not found on medium .*)",
     re.MULTILINE,
 )
-_UNREACHABLE = re.compile(
-    r"^(?:Error message: (.*)|.*(?:Download \(curl\) error for|Timeout exceeded when accessing).*)",
-    re.MULTILINE,
+_UNREACHABLE = re.compile(r"^Error message: (.*)", re.MULTILINE)
+_DOWNLOAD = re.compile(
+    r"((?:Download \(curl\) error for|Timeout exceeded when accessing).*)", re.MULTILINE
 )
 _UNTRUSTED = re.compile(
     r"(Signature verification failed .*|File '[^']+' from repository .* is unsigned"
@@ -58,8 +58,7 @@ class Zypper:
     def failure(self, output: str) -> PackageFailure:
         """See PackageManager."""
         gone, untrusted = first(_GONE, output), first(_UNTRUSTED, output)
-        found = _UNREACHABLE.search(output)
-        unreachable = " ".join((found.group(1) or found.group(0)).split()) if found else ""
+        unreachable = first(_UNREACHABLE, output) or first(_DOWNLOAD, output)
         return PackageFailure(
             not_found=unique(_NOT_FOUND.findall(output)),
             unreachable="" if gone or untrusted else unreachable,
