@@ -159,12 +159,14 @@ def workshop(world: World) -> Iterator[Workshop]:
         yield Workshop(machine)
 
 
-def tools_image(world: World) -> str:
-    """The id of Debian 12 with `TOOLS`."""
-    debian = catalogued("debian-12")
+def tools_image(world: World, release: str = "debian-12") -> str:
+    """The id of a Debian release with `TOOLS`; of one after 13, with dnf 5 in the place of 4."""
+    debian = catalogued(release)
+    newer = release in ("debian-testing", "debian-sid")
+    packages = tuple("dnf5" if newer and tool == "dnf" else tool for tool in TOOLS)
     # What Debian's makepkg looks for and its package manager would make at its first use.
     prepare = Prepare(run="mkdir -p /var/lib/pacman/sync /var/lib/pacman/local")
-    wanted = cell(debian, packages=TOOLS, prepare=prepare)
+    wanted = cell(debian, packages=packages, prepare=prepare)
     return world.images.prepared(debian, wanted, lambda globs: (), Handed()).image.id
 
 

@@ -56,12 +56,13 @@ printf '%s' KEY >/etc/apk/keys/{KEY_NAME}
 @dataclass
 class Families:
     """A distro for each package manager, made when it is first asked for, whose image has
-    what `server` serves as its own repository."""
+    what `server` serves as its own repository. The tools are those of the Debian `release`."""
 
     world: World
     built: Built
     server: Served
     alpine: str  # the tag of an Alpine image
+    release: str = "debian-12"
     made: dict[str, Distro] = field(default_factory=dict)
 
     def distro(self, manager: str) -> Distro:
@@ -96,8 +97,8 @@ class Families:
         if manager == "apk":
             return self.alpine
         if manager == "apt":
-            return self.world.images.base(catalogued("debian-12")).image.id
-        return tools_image(self.world)
+            return self.world.images.base(catalogued(self.release)).image.id
+        return tools_image(self.world, self.release)
 
     def clean(self) -> None:
         """Remove the distros' images; what is built on them must be gone."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from uuid import uuid4
 
 import pytest
-from images_world import World, told
+from images_world import World, catalogued, told
 from local_repositories import program, served, workshop
 from package_worlds import Families
 
@@ -113,3 +114,45 @@ def test_nothing_of_it_is_told_while_a_release_is_supported(
     error = failing(families, replace(old, eol=TODAY))
     assert "has expired" in str(error)
     assert "end of life" not in str(error)
+
+
+# --- bootstraps ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_debian() -> Distro:
+    """Debian 12 as if it were past its end of life, under a name of this test's own."""
+    debian = catalogued("debian-12")
+    bootstraps = tuple(source for source in debian.image if source.kind == "bootstrap")
+    return replace(debian, name=f"old{uuid4().hex[:8]}-12", eol=EOL, image=bootstraps)
+
+
+def test_what_to_set_is_told_where_no_bootstrap_can_be_had(
+    families: Families, old_debian: Distro
+) -> None:
+    distribution = old_debian.name.removesuffix("-12")
+    settings = Settings(mirrors={distribution: families.server("nothing")}, today=TODAY)
+    with pytest.raises(ImageError) as caught:
+        World(families.world.engine, settings).images.base(old_debian)
+    assert "does not have a Release file" in str(caught.value)
+    assert f"set `archive_mirrors: {{{distribution}: URL}}` in config.yaml" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_an_image_bootstrapped_from_an_archive_takes_expired_release_files(
+    families: Families, old_debian: Distro
+) -> None:
+    ours = families.world
+    with ours.machine(ours.images.base(catalogued("debian-12")).image.id) as machine:
+        mirror = told(machine, "cat /etc/apt/sources.list | tr ' ' '\\n' | grep -m 1 '^http'")
+    archive = {old_debian.name.removesuffix("-12"): mirror}
+    world = World(ours.engine, Settings(archive_mirrors=archive, today=TODAY))
+    base = world.images.base(old_debian)
+    try:
+        with world.machine(base.image.id) as machine:
+            assert told(machine, "apt-config dump Acquire::Check-Valid-Until") == (
+                'Acquire::Check-Valid-Until "false";'
+            )
+            assert mirror in told(machine, "cat /etc/apt/sources.list")
+    finally:
+        world.engine.images.remove(base.image.tag)

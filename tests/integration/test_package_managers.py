@@ -1,5 +1,6 @@
 """Every package manager for real, against local repositories: what is there, what is not, a
-mirror of the user's, and one that is down."""
+mirror of the user's, and one that is down. In Debian 12 that is dnf 4 and pacman 6, in its
+testing release (slow) dnf 5, pacman 7 and an apt that checks signatures by other means."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ PACKAGES = (
 # What must be empty afterwards.
 LISTS = {
     "apt": "/var/lib/apt/lists",
-    "dnf": "/var/cache/dnf",
+    "dnf": "/var/cache/dnf /var/cache/libdnf5",
     "zypper": "/var/cache/zypp/raw /var/cache/zypp/solv /var/cache/zypp/packages",
     "pacman": "/var/lib/pacman/sync /var/cache/pacman/pkg",
     "apk": "/var/cache/apk",
@@ -51,12 +52,16 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str]:
         return tools.build(tmp_path_factory.mktemp("repositories"), PACKAGES), tools.gateway
 
 
-@pytest.fixture(scope="module")
-def families(repositories: tuple[Built, str], docker_alpine: str) -> Iterator[Families]:
+@pytest.fixture(
+    scope="module", params=["debian-12", pytest.param("debian-testing", marks=pytest.mark.slow)]
+)
+def families(
+    repositories: tuple[Built, str], docker_alpine: str, request: pytest.FixtureRequest
+) -> Iterator[Families]:
     built, gateway = repositories
     world = World(open_engine("docker"), load_settings())
     with served(built, gateway) as server:
-        families = Families(world, built, server, docker_alpine)
+        families = Families(world, built, server, docker_alpine, request.param)
         yield families
     families.clean()
 
