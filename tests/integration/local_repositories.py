@@ -53,6 +53,7 @@ TOOLS = (
     "ca-certificates", "uidmap",
 )  # fmt: skip
 ARCH = platform.machine()
+SIGNER = "distromatrix-test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +81,11 @@ def program(name: str, prints: str, *, requires: tuple[str, ...] = ()) -> Packag
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """Repositories in `folder`, one subfolder a kind; `key` is the public key (ASCII) that
-    rpm and deb are signed with, `apk_key` apk's."""
+    rpm and deb are signed with, `apk_key` apk's; `stranger` one that signed nothing."""
 
     folder: Path
     key: bytes
+    stranger: bytes
     apk_key: bytes
 
 
@@ -128,7 +130,7 @@ class Workshop:
     ) -> Built:
         """Repositories of these packages below `folder`. `valid_until` is for the apt one:
         a date as RFC 2822 writes it (`Thu, 01 Jan 2015 00:00:00 UTC`), '' for ever."""
-        key = told(self._machine, _NEW_KEY)
+        key, stranger = (told(self._machine, _NEW_KEY.format(name=n)) for n in (SIGNER, "stranger"))
         for package in packages:
             self._machine.put(_tree(package), "/")
         scripts = {"rpm": _rpm(packages, signed), "pacman": _pacman(packages, signed)}
@@ -146,7 +148,7 @@ class Workshop:
                 ((p.name, p.version, p.files, p.requires) for p in packages),
                 signed=signed != "none",
             )
-        return Built(folder=folder, key=key.encode(), apk_key=apk_key)
+        return Built(folder=folder, key=key.encode(), stranger=stranger.encode(), apk_key=apk_key)
 
     def _fetch(self, path: str) -> io.BytesIO:
         return io.BytesIO(b"".join(self._machine.get(path)))
@@ -221,9 +223,9 @@ def gateway(machine: Machine) -> str:
 
 _NEW_KEY = """\
 export GNUPGHOME=/root/.gnupg; mkdir -p -m 700 $GNUPGHOME
-gpg --batch -q --list-secret-keys distromatrix-test >/dev/null 2>&1 ||
-gpg --batch -q --passphrase '' --quick-gen-key distromatrix-test rsa2048 sign never
-gpg --batch --armor --export distromatrix-test
+gpg --batch -q --list-secret-keys {name} >/dev/null 2>&1 ||
+gpg --batch -q --passphrase '' --quick-gen-key {name} rsa2048 sign never
+gpg --batch --armor --export {name}
 """
 
 

@@ -27,16 +27,19 @@ rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
 mkdir -p /etc/apt/keyrings; printf '%s' KEY >/etc/apt/keyrings/own.asc
 echo 'deb [signed-by=/etc/apt/keyrings/own.asc] URL stable main' >/etc/apt/sources.list
 """,
+    # A plugin of Debian's dnf5 makes a repository of what was downloaded, and fails at it.
     "dnf": """\
 mkdir -p /etc/yum.repos.d /etc/pki/rpm-gpg
 printf '%s' KEY >/etc/pki/rpm-gpg/own.asc
 printf '[own]\\nname=own\\nbaseurl=URL/os/$basearch\\nenabled=1\\ngpgcheck=1\\n' \
 >/etc/yum.repos.d/own.repo
 echo 'gpgkey=file:///etc/pki/rpm-gpg/own.asc' >>/etc/yum.repos.d/own.repo
+rm -f /etc/dnf/libdnf5-plugins/local.conf
 """,
-    # Debian's rpm has its database in /root, libzypp has it in the usual place.
+    # Debian's rpm has its database in /root, libzypp has it in the usual place. Its system
+    # check asks for packages that only a distribution of RPMs has.
     "zypper": """\
-mkdir -p /etc/zypp/repos.d
+mkdir -p /etc/zypp/repos.d; rm -rf /etc/zypp/systemCheck /etc/zypp/systemCheck.d
 printf '%s' KEY >/tmp/own.asc; rpm --dbpath /var/lib/rpm --import /tmp/own.asc; rm /tmp/own.asc
 printf '[own]\\nname=own\\nbaseurl=URL/os/$basearch\\nenabled=1\\n' >/etc/zypp/repos.d/own.repo
 """,
@@ -65,13 +68,16 @@ class Families:
     release: str = "debian-12"
     made: dict[str, Distro] = field(default_factory=dict)
 
-    def distro(self, manager: str) -> Distro:
-        """The distro of that package manager; its name ends with `-1`."""
-        if manager not in self.made:
-            self.made[manager] = self._new(manager)
-        return self.made[manager]
+    def distro(self, manager: str, *, trusting: bool = True) -> Distro:
+        """The distro of that package manager; its name ends with `-1`. `trusting`: it knows
+        the key that signed the repository; else another one."""
+        name = manager if trusting else f"{manager} of strangers"
+        if name not in self.made:
+            key = self.built.apk_key if manager == "apk" else self.built.key
+            self.made[name] = self._new(manager, key if trusting else self.built.stranger)
+        return self.made[name]
 
-    def _new(self, manager: str) -> Distro:
+    def _new(self, manager: str, key: bytes) -> Distro:
         kind = READS[manager]
         # It is never pulled: its image is in the store under the tag of what is declared.
         source = Pull(ref=f"registry.invalid/{uuid4().hex}:1")
@@ -85,8 +91,8 @@ class Families:
             packages={"greeting": ("hello-distromatrix",), "git": ("git-distromatrix",)},
             repositories=REPOSITORIES[kind],
         )
-        key = (self.built.apk_key if kind == "apk" else self.built.key).decode()
-        script = _OWN[manager].replace("URL", self.server(kind)).replace("KEY", shlex.quote(key))
+        trusted = shlex.quote(key.decode())
+        script = _OWN[manager].replace("URL", self.server(kind)).replace("KEY", trusted)
         with self.world.machine(self._image(manager)) as machine:
             told(machine, script)
             tag = base_tag(distro, source, Settings())

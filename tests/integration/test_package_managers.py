@@ -5,7 +5,6 @@ testing release (slow) dnf 5, pacman 7 and an apt that checks signatures by othe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from images_world import World, told
@@ -154,9 +153,7 @@ def test_a_mirror_that_is_down_is_told_as_such(families: Families, manager: str)
 
 
 @every_manager
-def test_a_mirror_without_the_release_is_told_as_such(
-    families: Families, manager: str, tmp_path: Path
-) -> None:
+def test_a_mirror_without_the_release_is_told_as_such(families: Families, manager: str) -> None:
     distro = families.distro(manager)
     settings = Settings(mirrors={distro.name: families.server("nothing")})
     world = World(families.world.engine, settings)
@@ -165,3 +162,17 @@ def test_a_mirror_without_the_release_is_told_as_such(
     said = str(caught.value)
     assert said.startswith(f"the package mirror does not have test-{manager}-1 ({manager}): ")
     assert not caught.value.transient
+
+
+@pytest.mark.parametrize("manager", [m for m in READS if m != "pacman"])  # its are not signed
+def test_packages_of_a_stranger_are_not_installed(
+    own: World, families: Families, mirror: Served, manager: str
+) -> None:
+    distro = families.distro(manager, trusting=False)
+    settings = Settings(mirrors={distro.name: mirror(READS[manager])})
+    for world in (own, World(families.world.engine, settings)):
+        with pytest.raises(ImageError) as caught:
+            world.prepared(distro, packages=("hello-distromatrix",))
+        said = str(caught.value)
+        assert f"the package mirror of test-{manager}-1 ({manager}) is not trusted: " in said
+        assert not caught.value.transient

@@ -177,6 +177,11 @@ def test_what_nobody_trusted_has_signed_is_told(manager, output: str, says: str)
         (DNF, "Failed to resolve the transaction:\nProblem: conflicting requests\n", "Problem: c"),
         (DNF, "error: Could not depsolve transaction; 1 problem detected\n", "Could not depsolve"),
         (ZYPPER, "Problem: nothing provides 'b' needed by a\n Solution 1:", "nothing provides"),
+        (
+            ZYPPER,
+            "Problem: 1: Detailed information: \n- nothing provides the requested 'b'\n",
+            "nothing provides the requested 'b'",
+        ),
         (PACMAN, "error: failed to commit transaction (conflicting files)\n", "failed to commit"),
         (XBPS, "Transaction aborted due to unresolved shlibs.\n", "Transaction aborted due to"),
     ],

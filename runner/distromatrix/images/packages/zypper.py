@@ -24,7 +24,9 @@ _UNTRUSTED = re.compile(
     r"|File '[^']+' .*signed with (?:an )?unknown key.*)"
 )
 _ERROR = re.compile(
-    r"^(?:Error: |Problem: |\d+ Problem: )(.*)|^(Problem occurred .*)", re.MULTILINE
+    r"^(?:Error|(?:\d+ )?Problem): (?:\d+: )?(?:Detailed information:\s*- )?(.*)"
+    r"|^(Problem occurred .*)",
+    re.MULTILINE,
 )
 
 # zypper(8), EXIT CODES: 100 to 102 only inform, 103 wants to be run again as it has updated
