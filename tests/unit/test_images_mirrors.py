@@ -121,6 +121,14 @@ GONE = "E: The repository 'http://m x Release' does not have a Release file."
         (ImageError(f"mmdebstrap failed: {GONE}"), f"mmdebstrap failed: {GONE}; advice"),
         (ImageError("failed", log="Status code: 404 for http://m"), "failed; advice"),
         (OutOfReachError("Status code: 404 for http://m"), "Status code: 404 for http://m; advice"),
+        (
+            ImageError("zypper: File '/repodata/repomd.xml' not found on medium 'http://m'"),
+            "zypper: File '/repodata/repomd.xml' not found on medium 'http://m'; advice",
+        ),
+        (
+            ImageError("mmdebstrap x: the mirror's Release file has expired (http://m)"),
+            "mmdebstrap x: the mirror's Release file has expired (http://m); advice",
+        ),
         (OutOfReachError("Could not resolve m"), "Could not resolve m"),
         (ImageError("mmdebstrap: cancelled"), "mmdebstrap: cancelled"),
     ],

@@ -28,6 +28,10 @@ def test_another_distributions_name_is_answered_with_the_common_one() -> None:
     )
 
 
+def test_what_a_common_name_stood_for_is_not_answered_with_that_name() -> None:
+    assert tuple(hint(("py3-pytest",), (), COMMON)) == ()
+
+
 def test_what_is_like_nothing_is_told_without_a_hint() -> None:
     assert tuple(hint(("nosuch-distromatrix",), AVAILABLE, COMMON)) == ()
 

@@ -37,6 +37,9 @@ def command() -> None:
       distromatrix images prune --older 7d
       distromatrix images lock               runs use these very images from now on
       distromatrix images export images.tar  for a machine without network
+
+    The registry, package mirrors (`mirrors`) and archives of releases past their end of life
+    (`archive_mirrors`) are yours to set in config.yaml: `distromatrix schema settings`.
     """
 
 

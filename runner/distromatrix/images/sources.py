@@ -26,7 +26,11 @@ from distromatrix.images.registry import Registries
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
-_GONE = re.compile(r"\b404\b|does not have a Release file|Not Found")
+# What bootstrap tools say where a mirror answers, and has the release no more or no longer fresh.
+_GONE = re.compile(
+    r"\b404\b|does not have a Release file|Release file has expired|Not Found"
+    r"|type can't be determined|not found on medium|No such file or directory"
+)
 
 
 class Settings(Protocol):

@@ -32,4 +32,5 @@ def _common(name: str, common: Mapping[str, tuple[str, ...]]) -> list[str]:
     """The common name that another distribution's native one may have come from: its last
     word (`pytest` of `python3-pytest`), or one that it is nearly."""
     last = name.rpartition("-")[2]
-    return [last] if last in common else get_close_matches(name, common, 1, _CUTOFF)
+    words = [last] if last in common else get_close_matches(name, common, 1, _CUTOFF)
+    return [word for word in words if name not in common[word]]
