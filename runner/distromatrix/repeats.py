@@ -67,9 +67,10 @@ class Runs:
         return tuple(n for n, run in sorted(self._runs.items()) if run.cases is not None)
 
     @property
-    def some_case_failed(self) -> bool:
-        """Whether it takes a look at the reports to tell what is flaky."""
-        return any(run.cases and run.cases.failed for run in self._runs.values())
+    def red(self) -> frozenset[int]:
+        """Those of them in which a case failed: where there is one, it takes a look at the
+        reports to tell what is flaky."""
+        return frozenset(n for n, run in self._runs.items() if run.cases and run.cases.failed)
 
     def add(self, repeat: int, result: CellResult) -> None:
         """One run has come to its end."""

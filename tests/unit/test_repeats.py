@@ -174,7 +174,7 @@ def test_reports_are_looked_at_only_where_a_case_failed(tmp_path: Path) -> None:
     runs = Runs(ID, 2)
     runs.add(1, result(ID, cases=CaseCounts(passed=1)))
     runs.add(2, result(ID, F, reason="exit status 1", cases=CaseCounts(passed=1)))
-    assert not runs.some_case_failed
+    assert not runs.red
     leave(tmp_path, 1, a="p")
     leave(tmp_path, 2, a="f")
     runs.add(2, failed(ID, "a"))

@@ -6,7 +6,7 @@ are read twice, first for who failed, then for who of these passed elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from distromatrix.collect.junit import CollectError, parse_cases
@@ -18,13 +18,18 @@ MAX_TRACKED = 10_000  # cases that failed
 _FAILED = ("failed", "error")
 
 
-def tally(reports: Mapping[int, Path], mask: Callable[[str], str] = str) -> dict[str, Tally]:
-    """For each case that failed in one of the reports (by the number of the run): in how many
-    it passed and failed. Where one name stands for several cases of a report, it failed if one
+def tally(
+    reports: Mapping[int, Path],
+    mask: Callable[[str], str] = str,
+    red: Container[int] | None = None,
+) -> dict[str, Tally]:
+    """For each case that failed in one of the reports (by the number of the run; `red`: only in
+    these did one fail): in how many it passed and failed. Where one name stands for several cases of a report, it failed if one
     of them did. A report that cannot be read says nothing. Never raises."""
     failed: dict[str, dict[int, str]] = {}  # case -> run -> its message
     for number, path in sorted(reports.items()):
-        for name, message in _failing(path, mask).items():
+        suspect = red is None or number in red
+        for name, message in _failing(path, mask).items() if suspect else ():
             if name in failed or len(failed) < MAX_TRACKED:
                 failed.setdefault(name, {})[number] = message
     passed = dict.fromkeys(failed, 0)
@@ -77,4 +82,4 @@ def join(
     `rest` says why runs are missing."""
     cells = folder / "cells"
     reports = {n: cells / run_id(runs.cell, n) / "junit.xml" for n in runs.reports}
-    return runs.joined(tally(reports, mask) if runs.some_case_failed else {}, rest)
+    return runs.joined(tally(reports, mask, runs.red) if runs.red else {}, rest)

@@ -50,7 +50,7 @@ class Repeats:
 
     def needs_a_look(self, cell: str) -> bool:
         """Whether `joined` will have to read reports."""
-        return cell in self._runs and self._runs[cell].some_case_failed
+        return cell in self._runs and bool(self._runs[cell].red)
 
     def joined(self, cell: str, rest: CellResult | None, mask: Callable[[str], str]) -> CellResult:
         """What the runs of a cell say together, with `rest` for those that are missing; that
