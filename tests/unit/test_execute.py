@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from executing import World, by_id, cell, later
 
-from distromatrix.engines.base import EngineFacts
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.errors import EngineUnavailableError, ImageError, InfrastructureError
 from distromatrix.events import CellFinished, CellPhase, CellStarted, Event
@@ -135,10 +134,9 @@ class FrozenEngine(FakeEngine):
         super().__init__(state)
         self.frozen = threading.Event()
 
-    def facts(self) -> EngineFacts:
+    def ping(self) -> None:
         if self.frozen.is_set():
             time.sleep(3600)
-        return super().facts()
 
 
 def test_an_engine_that_falls_silent_is_given_up(

@@ -279,6 +279,10 @@ class Engine(Protocol):
         """What it is. Raises EngineUnavailableError with what to do about it."""
         ...
 
+    def ping(self) -> None:
+        """Nothing, if it answers. Raises EngineUnavailableError."""
+        ...
+
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> Stage:
         """Put the product's snapshot (a tar file whose members lie below `product/`) where
         machines can copy it from. `image` is any image with `sh`, for helpers."""

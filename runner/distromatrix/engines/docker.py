@@ -1,4 +1,4 @@
-"""Docker, and every engine that speaks its API."""
+"""Docker, and every engine that speaks its API, Podman among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from distromatrix.engines import docker_sweep
 from distromatrix.engines.base import EngineFacts, Leftover, MachineSpec, Stage
-from distromatrix.engines.docker_api import Api
+from distromatrix.engines.docker_api import DOCKER, Access, Api
+from distromatrix.engines.docker_dialect import MACHINES, own_limits
 from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import Limits, create_body
@@ -20,36 +21,54 @@ from distromatrix.errors import InputError
 
 
 class DockerEngine:
-    """See Engine. `staging` forces a stage's strategy; so does `$DISTROMATRIX_STAGING`."""
+    """See Engine. `staging` forces a stage's strategy; so does `$DISTROMATRIX_STAGING`.
+    `access`: how to get at it, `name`: its word."""
 
-    name = "docker"
-
-    def __init__(self, *, staging: Strategy | None = None) -> None:
-        self._api = Api()
+    def __init__(
+        self,
+        *,
+        staging: Strategy | None = None,
+        access: Access = DOCKER,
+    ) -> None:
+        self.name = access.command
+        self._api = Api(access)
         self._staging = staging or _staging()
         self._lock = threading.Lock()
         self._limits: Limits | None = None
+        self._answer: dict[str, Any] | None = None
         self.images = DockerImages(self._api)
 
     def facts(self) -> EngineFacts:
         """See Engine."""
+        self.ping()
         with self._api.calling("ask the engine what it is") as client:
-            info, version = client.info(), client.version()
-        parts = " ".join(str(part.get("Name")) for part in version.get("Components") or ())
+            info, version = self._info(), self._api.dialect.version or client.version()["Version"]
+            api_version = client.api_version
         return EngineFacts(
             name=self.name,
-            product="Podman" if "Podman" in parts else "Docker",
-            version=version["Version"],
-            api_version=version["ApiVersion"],
+            product=self._api.dialect.product,
+            version=version,
+            api_version=api_version,
             cpus=info["NCPU"],
             memory=info["MemTotal"],
-            arch=info["Architecture"],
+            arch=MACHINES.get(info["Architecture"], info["Architecture"]),
             storage_driver=info["Driver"],
             cgroup_version=str(info.get("CgroupVersion") or "1"),
             rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
             local=self._api.url.startswith("unix:") and info["Name"] == platform.node(),
             data_root=info.get("DockerRootDir") or "",
         )
+
+    def ping(self) -> None:
+        """See Engine."""
+        self._api.ping()
+
+    def _info(self) -> dict[str, Any]:
+        """What does not change while we look; for Podman it is a second's work."""
+        if self._answer is None:
+            with self._api.calling("ask the engine what it is") as client:
+                self._answer = client.info()
+        return self._answer
 
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> DockerStage:
         """See Engine."""
@@ -83,10 +102,15 @@ class DockerEngine:
     def _known_limits(self) -> Limits:
         with self._lock:
             if self._limits is None:
-                with self._api.calling("ask the engine what it is") as client:
-                    info: dict[str, Any] = client.info()
+                info = self._info()
                 security = " ".join(info.get("SecurityOptions") or ())
-                self._limits = Limits(cpus=info["NCPU"], apparmor="apparmor" in security)
+                told = self._api.dialect.raises_limits and self._api.url.startswith("unix:")
+                self._limits = Limits(
+                    cpus=info["NCPU"],
+                    apparmor="apparmor" in security,
+                    dialect=self._api.dialect,
+                    resources=own_limits() if told else (),
+                )
             return self._limits
 
 

@@ -6,8 +6,10 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import sleep
 from typing import Any
 
 import requests
@@ -19,6 +21,7 @@ from docker.utils import kwargs_from_env, parse_host
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_auth import check_config
+from distromatrix.engines.docker_dialect import Dialect, dialect_of
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 # Pulls, imports and commits are silent for as long as they unpack or write.
@@ -26,18 +29,23 @@ LONG_TIMEOUT = 1800.0
 # What must not hold up an interrupted run.
 SHORT_TIMEOUT = 10.0
 
+_REMOVALS = 20  # attempts to remove a container
+# Of the API, where an engine does not say which is its newest.
+_OLDEST = "1.40"
 _DOCTOR = "`distromatrix doctor` says more"
 
 
 class _Client(APIClient):
     """APIClient, whose attach_socket() alone would wait for ever for a silent engine."""
 
+    _version: str
+
     def post(self, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self.timeout)
         return super().post(url, *args, **kwargs)
 
 
-def _address() -> dict[str, Any]:
+def docker_address() -> dict[str, Any]:
     """Where the engine is, as the docker command finds it: DOCKER_HOST and its TLS variables,
     else DOCKER_CONTEXT, else the context in use. (docker-py knows this by itself from 7.2.)"""
     found: dict[str, Any] = dict(kwargs_from_env())
@@ -54,14 +62,39 @@ def _address() -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How an engine is got at.
+
+    `address` gives docker-py's `base_url` and `tls`, and may start the engine; `command` is
+    its own client; `absent` and `refused` say what helps where its socket is not there or not
+    for this user.
+    """
+
+    address: Callable[[], dict[str, Any]]
+    command: str
+    absent: str
+    refused: str
+
+
+DOCKER = Access(
+    address=docker_address,
+    command="docker",
+    absent="install or start Docker",
+    refused="join its group with `sudo usermod -aG docker $USER` and log in again, or use sudo",
+)
+
+
 class Api:
     """Clients of one engine, made when first needed, one for each timeout. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access = DOCKER) -> None:
+        self.access = access
         self._lock = threading.Lock()
         self._clients: dict[float, _Client] = {}
         self._address: dict[str, Any] | None = None
         self._version: str | None = None
+        self._dialect: Dialect | None = None
         self.url = os.environ.get("DOCKER_HOST") or "the default socket"
 
     @contextmanager
@@ -83,25 +116,43 @@ class Api:
             DockerException,
             OSError,
         ) as error:
-            raise _unavailable(doing, self.url, timeout, error) from error
+            raise self._unavailable(doing, timeout, error) from error
+
+    @property
+    def dialect(self) -> Dialect:
+        """Its product's own ways. Raises EngineUnavailableError."""
+        if self._dialect is None:
+            self.ping()
+        assert self._dialect is not None  # noqa: S101  # every client has learnt it
+        return self._dialect
+
+    def ping(self, timeout: float = API_TIMEOUT) -> None:
+        """Raises EngineUnavailableError unless it answers."""
+        with self.calling("reach the engine", timeout) as client:
+            client.ping()
 
     def _client(self, timeout: float) -> _Client:
         with self._lock:
             if timeout not in self._clients:
                 if self._address is None:
                     check_config()
-                    self._address = _address()
+                    self._address = self.access.address()
                     self.url = parse_host(self._address.get("base_url")).replace(
                         "http+unix", "unix"
                     )
                 client = _Client(
-                    version=self._version or "auto",
+                    version=self._version or _OLDEST,
                     timeout=int(timeout),
                     max_pool_size=64,
                     use_ssh_client=self.url.startswith("ssh:"),
                     **self._address,
                 )
-                self._version = client.api_version
+                if self._version is None:
+                    # Not by /version, for which Podman starts several processes.
+                    headers = client.get(f"{client.base_url}/_ping", timeout=timeout).headers
+                    self._version = headers.get("Api-Version", _OLDEST)
+                    self._dialect = dialect_of(headers)
+                    client._version = self._version
                 self._clients[timeout] = client
             return self._clients[timeout]
 
@@ -112,10 +163,50 @@ class Api:
                 client.close()
             self._clients.clear()
 
+    def _unavailable(
+        self, doing: str, timeout: float, error: BaseException
+    ) -> EngineUnavailableError:
+        chain, url = tuple(_chain(error)), self.url
+        numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
+        if numbers & {errno.EACCES, errno.EPERM}:
+            text = f"no rights on the engine's socket {url}: {self.access.refused}"
+        elif errno.ENOENT in numbers:
+            text = f"there is no engine's socket {url}: {self.access.absent}"
+        elif errno.ECONNREFUSED in numbers:
+            text = f"no engine answers at {url}: start it"
+        elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):
+            text = f"the engine at {url} did not answer within {timeout:.0f} s"
+        elif any(isinstance(e, socket.gaierror) for e in chain):
+            text = f"the engine's host in {url} cannot be found"
+        elif errno.ENOSPC in numbers:
+            text = "this host's disk is full"
+        else:
+            text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
+        return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
+
 
 def message_of(error: APIError) -> str:
     """What the engine itself said, in one line."""
     return " ".join(str(error.explanation or error).split())
+
+
+def has_ended(error: APIError) -> bool:
+    """Whether it says that a container is gone (404) or does not run (409; Podman has 500)."""
+    status = error.response.status_code if error.response is not None else 0
+    return status in (404, 409) or "container state improper" in str(error)
+
+
+def remove_container(client: Any, container: str) -> None:
+    """Remove it by force with its anonymous volumes. Raises APIError."""
+    for patience in reversed(range(_REMOVALS)):
+        try:
+            client.remove_container(container, v=True, force=True)
+            return
+        except APIError as error:
+            # Podman trips over one that ends by itself in the same moment.
+            if "container state improper" not in str(error) or not patience:
+                raise
+            sleep(0.1)
 
 
 def _refused(doing: str, error: APIError) -> InfrastructureError:
@@ -133,31 +224,6 @@ def disk_full(doing: str, text: str) -> InfrastructureError:
         "`distromatrix images prune` and `distromatrix clean` make room",
         transient=False,
     )
-
-
-def _unavailable(
-    doing: str, url: str, timeout: float, error: BaseException
-) -> EngineUnavailableError:
-    chain = tuple(_chain(error))
-    numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
-    if numbers & {errno.EACCES, errno.EPERM}:
-        text = (
-            f"no rights on the engine's socket {url}: join its group with "
-            "`sudo usermod -aG docker $USER` and log in again, or use sudo"
-        )
-    elif errno.ENOENT in numbers:
-        text = f"there is no engine's socket {url}: install or start Docker"
-    elif errno.ECONNREFUSED in numbers:
-        text = f"no engine answers at {url}: start it"
-    elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):
-        text = f"the engine at {url} did not answer within {timeout:.0f} s"
-    elif any(isinstance(e, socket.gaierror) for e in chain):
-        text = f"the engine's host in {url} cannot be found"
-    elif errno.ENOSPC in numbers:
-        text = "this host's disk is full"
-    else:
-        text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
-    return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

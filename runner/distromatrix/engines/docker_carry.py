@@ -20,6 +20,7 @@ from docker.errors import NotFound
 
 from distromatrix.engines.base import Image
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full
+from distromatrix.engines.docker_dialect import Dialect, take_name
 from distromatrix.errors import InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
@@ -46,7 +47,8 @@ class Orphans:
     but they keeps it, they go too."""
 
     client: Any
-    tag: str
+    name: str
+    dialect: Dialect
     marks: tuple[str, ...] = ()
 
     def remove(self) -> None:
@@ -55,39 +57,41 @@ class Orphans:
             with contextlib.suppress(NotFound):
                 if self.client.inspect_image(mark)["Id"] == self._present():
                     return
-                self.client.remove_image(mark)
+                take_name(self.client, mark, self.dialect)
 
     def _present(self) -> str:
         try:
-            return str(self.client.inspect_image(self.tag)["Id"])
+            return str(self.client.inspect_image(self.name)["Id"])
         except NotFound:
             return ""
 
 
-def orphans_of(client: Any, tag: str) -> Orphans:
+def orphans_of(client: Any, tag: str, dialect: Dialect) -> Orphans:
     """What will be to remove when that tag (or id) has moved to another image or gone."""
+    own = dialect.name(tag)
     try:
-        found = client.inspect_image(tag)
+        found = client.inspect_image(own)
     except NotFound:
-        return Orphans(client, tag)
-    names = [name for name in found.get("RepoTags") or () if name != tag]
+        return Orphans(client, own, dialect)
+    names = [name for name in found.get("RepoTags") or () if name != own]
     marks = tuple(names) if all(is_mark(name) for name in names) else ()
-    return Orphans(client, tag, marks)
+    return Orphans(client, own, dialect, marks)
 
 
 def unmark(api: Api, id: str) -> None:
     """Take away what was said of where an image came from: it was pulled here now."""
     with api.calling("tag an image") as client:
-        for tag in client.inspect_image(id).get("RepoTags") or ():
-            if is_mark(tag):
-                client.remove_image(tag)
+        for name in client.inspect_image(api.dialect.name(id)).get("RepoTags") or ():
+            if is_mark(name):
+                take_name(client, name, api.dialect)
 
 
 def save(api: Api, tags: tuple[str, ...]) -> Iterator[bytes]:
     """See ImageStore.save."""
     with api.calling("save images", LONG_TIMEOUT) as client:
+        names = [api.dialect.name(tag) for tag in tags]
         url = f"{client.base_url}/v{client.api_version}/images/get"
-        answer = client.get(url, params={"names": tags}, stream=True, timeout=LONG_TIMEOUT)
+        answer = client.get(url, params={"names": names}, stream=True, timeout=LONG_TIMEOUT)
         client._raise_for_status(answer)
         yield from answer.iter_content(_CHUNK)
 
@@ -109,7 +113,7 @@ def tags_in(tar: BinaryIO) -> tuple[str, ...]:
 def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
     """See ImageStore.load."""
     with api.calling("load images", LONG_TIMEOUT) as client:
-        orphans = [orphans_of(client, image.tag) for image in images]
+        orphans = [orphans_of(client, image.tag, api.dialect) for image in images]
         chunks = iter(lambda: tar.read(_CHUNK), b"")
         for event in client.load_image(chunks) or ():
             if failed := event.get("error"):
@@ -117,23 +121,38 @@ def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
                     raise disk_full("load images", str(failed))
                 raise InfrastructureError(f"cannot load images: {failed}", transient=False)
         for image in images:
-            _mark(client, image)
+            _rename(client, image.tag, api.dialect)
+            mark(api, image)
         for orphan in orphans:
             orphan.remove()
 
 
-def _mark(client: Any, image: Image) -> None:
-    """Note on a loaded image what `image` says of it."""
-    try:
-        found = client.inspect_image(image.tag)
-    except NotFound:
-        raise InfrastructureError(
-            f"cannot load images: {image.tag} was not among them", transient=False
-        ) from None
-    for tag in filter(is_mark, found.get("RepoTags") or ()):
+def _rename(client: Any, tag: str, dialect: Dialect) -> None:
+    """Give a loaded image this engine's name for it, where another engine has saved it."""
+    own = dialect.name(tag)
+    # As Podman saves it; as Podman loads what Docker saves.
+    for other in (f"localhost/{tag}", f"docker.io/{tag}"):
         with contextlib.suppress(NotFound):
-            client.remove_image(tag)
-    name = f"distromatrix/carried-{found['Id'].rpartition(':')[2][:16]}"
-    for digest in image.digests or ("",):
-        said = f"{image.created:.0f}" + digest.replace("sha256:", "-")
-        client.tag(found["Id"], name, said)
+            names = client.inspect_image(other).get("RepoTags") or ()
+            if other != own and other in names:
+                repository, _, version = own.rpartition(":")
+                client.tag(other, repository, version)
+                take_name(client, other, dialect)
+
+
+def mark(api: Api, image: Image) -> None:
+    """Note on an image that is there what `image` says of it. Raises InfrastructureError."""
+    with api.calling("tag an image") as client:
+        try:
+            found = client.inspect_image(api.dialect.name(image.tag))
+        except NotFound:
+            raise InfrastructureError(
+                f"cannot load images: {image.tag} was not among them", transient=False
+            ) from None
+        for name in filter(is_mark, found.get("RepoTags") or ()):
+            with contextlib.suppress(NotFound):
+                take_name(client, name, api.dialect)
+        name = api.dialect.name(f"distromatrix/carried-{found['Id'].rpartition(':')[2][:16]}")
+        for digest in image.digests or ("",):
+            said = f"{image.created:.0f}" + digest.replace("sha256:", "-")
+            client.tag(found["Id"], name, said)

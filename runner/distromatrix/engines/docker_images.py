@@ -6,7 +6,9 @@ import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from time import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from docker.errors import APIError, NotFound
@@ -15,13 +17,13 @@ from distromatrix.engines import docker_carry
 from distromatrix.engines.base import Image, Machine, Resolved
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, message_of
 from distromatrix.engines.docker_auth import credentials
+from distromatrix.engines.docker_dialect import DOCKER, MACHINES, OURS, Dialect, take_name
 from distromatrix.engines.pull_failures import pull_error
 from distromatrix.errors import InfrastructureError, PullError
 
 if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
 
-OURS = "distromatrix/"
 # What engines say that cannot look into a registry without pulling.
 _NO_LOOKUP = ("page not found", "is not supported")
 
@@ -36,10 +38,10 @@ class DockerImages:
         """See ImageStore."""
         with self._api.calling(f"look at the image {tag}") as client:
             try:
-                found = client.inspect_image(tag)
+                found = client.inspect_image(self._api.dialect.name(tag))
             except NotFound:
                 return None
-        return _image(found, tag)
+        return _image(found, tag, self._api.dialect)
 
     def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
         """See ImageStore. Raises PullError, EngineUnavailableError."""
@@ -61,6 +63,8 @@ class DockerImages:
             raise pull_error(ref, failed)
         self._tag(ref, tag)
         docker_carry.unmark(self._api, tag)
+        if not self._api.dialect.remembers_pulls:
+            docker_carry.mark(self._api, replace(self._found(tag), created=time(), digests=()))
         return self._found(tag)
 
     def resolve(self, ref: str) -> Resolved:
@@ -80,7 +84,7 @@ class DockerImages:
             or "index" in (found["Descriptor"]["mediaType"])
         )
         (arch,) = machines if len(machines) == 1 and not several else ("",)
-        return Resolved(digest=found["Descriptor"]["digest"], arch=_MACHINES.get(arch, arch))
+        return Resolved(digest=found["Descriptor"]["digest"], arch=MACHINES.get(arch, arch))
 
     def _resolve_by_pull(self, ref: str) -> Resolved:
         """For engines that cannot look into a registry: of what they pull, they know it."""
@@ -105,20 +109,22 @@ class DockerImages:
                 yield f"{layer}{event['status']} {event.get('progress', '')}".strip()
 
     def _tag(self, ref: str, tag: str) -> None:
-        name, _, version = tag.rpartition(":")
+        dialect = self._api.dialect
+        name, _, version = dialect.name(tag).rpartition(":")
         with self._api.calling(f"tag {ref}") as client:
-            orphans = docker_carry.orphans_of(client, tag)
-            client.tag(ref, name or tag, version if name else None)
+            orphans = docker_carry.orphans_of(client, tag, dialect)
+            client.tag(dialect.name(ref), name, version)
             orphans.remove()
 
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore. Raises InfrastructureError."""
-        name, _, version = tag.rpartition(":")
-        changes = [*_label_changes(labels), 'CMD ["/bin/sh"]']
+        dialect = self._api.dialect
+        changes = [*_label_changes(labels, dialect), 'CMD ["/bin/sh"]']
         with self._api.calling(f"import {tag}", LONG_TIMEOUT) as client:
             # A generator: for an open file docker-py would announce chunks and send none.
             chunks = iter(lambda: tar.read(1 << 20), b"")
-            said = client.import_image(src=chunks, repository=name, tag=version, changes=changes)
+            # Podman takes no notice of `tag`, but both of one in `repository`.
+            said = client.import_image(src=chunks, repository=dialect.name(tag), changes=changes)
         # The engine answers 200 before it has read anything, and tells of an error after.
         for line in said.splitlines():
             with contextlib.suppress(ValueError):
@@ -129,7 +135,8 @@ class DockerImages:
     def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore; `machine` is one of the same engine. Raises InfrastructureError."""
         container = cast("DockerMachine", machine).container
-        name, _, version = tag.rpartition(":")
+        dialect = self._api.dialect
+        name, _, version = dialect.name(tag).rpartition(":")
         with self._api.calling(f"commit {tag}", LONG_TIMEOUT) as client:
             config = client.inspect_container(container)["Config"]
             base = client.inspect_image(config["Image"])["Config"] or {}
@@ -142,7 +149,7 @@ class DockerImages:
                 tag=version,
                 changes="\n".join(
                     [
-                        *_label_changes({**emptied, **labels}),
+                        *_label_changes({**emptied, **labels}, dialect),
                         f"CMD {json.dumps(base.get('Cmd') or ['/bin/sh'])}",
                         f"USER {base.get('User') or '0'}",
                     ]
@@ -154,21 +161,16 @@ class DockerImages:
         """See ImageStore."""
         with self._api.calling("list images") as client:
             rows = client.images()
-        tags = sorted(t for row in rows for t in row["RepoTags"] or () if _is_ours(t))
+        names = (self._api.dialect.tag(n) for row in rows for n in row["RepoTags"] or ())
+        tags = sorted({name for name in names if _is_ours(name)})
         return tuple(image for tag in tags if (image := self.find(tag)))
 
     def remove(self, tag: str) -> None:
         """See ImageStore. Raises InfrastructureError."""
         calling = self._api.calling(f"remove the image {tag}")
         with calling as client, contextlib.suppress(NotFound):
-            orphans = docker_carry.orphans_of(client, tag)
-            try:
-                client.remove_image(tag)
-            except APIError as error:
-                if error.response is None or error.response.status_code != 409:
-                    raise
-                # A container still stands on it: the tag alone goes.
-                client.remove_image(tag, force=True)
+            orphans = docker_carry.orphans_of(client, tag, self._api.dialect)
+            take_name(client, self._api.dialect.name(tag), self._api.dialect)
             orphans.remove()
 
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
@@ -200,24 +202,22 @@ class DockerImages:
         return InfrastructureError(f"cannot {doing}: {text}", transient=False)
 
 
-def _label_changes(labels: Mapping[str, str]) -> tuple[str, ...]:
-    """LABEL instructions of a Dockerfile, in which \\, " and $ have a meaning."""
+def _label_changes(labels: Mapping[str, str], dialect: Dialect) -> tuple[str, ...]:
+    """LABEL instructions; in a Dockerfile \\, " and $ have a meaning."""
 
     def word(text: str) -> str:
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-        return '"' + escaped.replace("\n", " ") + '"'
+        if dialect.dockerfile:
+            text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        return '"' + text.replace("\n", " ") + '"'
 
     return tuple(f"LABEL {word(key)}={word(value)}" for key, value in labels.items())
 
 
-# Go's names for architectures, which image configurations use, and uname(1)'s.
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "arm": "armv7l"}
-
-
-def _image(found: Mapping[str, Any], tag: str) -> Image:
+def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Image:
     names = found.get("RepoTags") or ()
-    if tag not in names:
-        tag = next((name for name in names if _is_ours(name)), tag)
+    ours = [name for name in map(dialect.tag, names) if _is_ours(name)]
+    if tag not in ours and tag not in names:
+        tag = next(iter(ours), tag)
     carried, digests = docker_carry.carried(found)
     known = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
     # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
@@ -230,7 +230,7 @@ def _image(found: Mapping[str, Any], tag: str) -> Image:
         labels=(found.get("Config") or {}).get("Labels") or {},
         created=_timestamp(made) if carried is None else carried,
         size=int(found.get("Size") or 0),
-        arch=_MACHINES.get(architecture, architecture),
+        arch=MACHINES.get(architecture, architecture),
         digests=tuple(dict.fromkeys((*known, *digests))),
     )
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import monotonic
 from typing import IO, Any
 
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
-from distromatrix.engines.docker_api import LONG_TIMEOUT, SHORT_TIMEOUT, Api, message_of
+from distromatrix.engines.docker_api import (
+    LONG_TIMEOUT,
+    SHORT_TIMEOUT,
+    Api,
+    has_ended,
+    message_of,
+    remove_container,
+)
+from distromatrix.engines.docker_archive import has_path, without_padding
 from distromatrix.engines.docker_spec import MOUNT
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.hung import Process, describe
@@ -34,7 +44,6 @@ _OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memo
     while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done <$f
   fi
 done"""
-_PS = "-eo pid,ppid,etime,args"
 
 
 class DockerMachine:
@@ -56,6 +65,7 @@ class DockerMachine:
         self._stopped = ""
         self._closed = False
         self._oom_kills = 0
+        self._body: dict[str, Any] = {}
 
     @classmethod
     def create(
@@ -76,7 +86,8 @@ class DockerMachine:
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
         machine = cls(api, spec, created["Id"], after_close)
-        machine._staged = bool(body["HostConfig"]["Mounts"])
+        machine._staged = any(body["HostConfig"].get(key) for key in ("Mounts", "Binds"))
+        machine._body = body
         return machine
 
     @classmethod
@@ -157,6 +168,9 @@ class DockerMachine:
         missing = False
         with self._api.calling(f"put files into {self._name}", LONG_TIMEOUT) as client:
             try:
+                if self._api.dialect.makes_folders:
+                    has_path(client, self.container, path)
+                    tar = without_padding(tar)
                 client.put_archive(self.container, path, tar)
             except NotFound:
                 missing = True
@@ -165,6 +179,8 @@ class DockerMachine:
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        if self._stopped and "Binds" in self._body["HostConfig"] and path.startswith(MOUNT + "/"):
+            return self._get_by_another(path)
         stream: Iterator[bytes] | None = None
         calling = self._api.calling(f"get files from {self._name}")
         with calling as client, contextlib.suppress(NotFound):
@@ -172,6 +188,19 @@ class DockerMachine:
         if stream is None:
             raise FileNotFoundError(f"{self._name}:{path}")
         return self._translated(stream)
+
+    def _get_by_another(self, path: str) -> Iterable[bytes]:
+        """With the same view, where that is gone from a container that has ended."""
+        spec = replace(self._spec, name=f"{self._spec.name}-reader", network=False)
+        host = {**self._body["HostConfig"], "NetworkMode": "none"}
+        body = {**self._body, "HostConfig": host}
+        reader = DockerMachine.start(self._api, spec, body)
+        try:
+            stream = reader.get(path)
+        except BaseException:
+            reader.close()
+            raise
+        return _closing(reader, stream)
 
     def _translated(self, stream: Iterator[bytes]) -> Iterator[bytes]:
         while True:
@@ -216,10 +245,11 @@ class DockerMachine:
             self._name = name
             self._end(kept=True)
         where = f"-w {self.product} " if self.product else ""
+        command = self._api.access.command
         return Kept(
             name=name,
-            enter=f"docker exec -it {where}{name} /bin/sh",
-            remove=f"docker rm -f -v {name}",
+            enter=f"{command} exec -it {where}{name} /bin/sh",
+            remove=f"{command} rm -f -v {name}",
             out=self.out,
         )
 
@@ -232,7 +262,7 @@ class DockerMachine:
             self._stream.shutdown()
         calling = self._api.calling("remove a container", API_TIMEOUT / 2)
         with contextlib.suppress(Exception), calling as client:
-            client.remove_container(self.container, v=True, force=True)
+            remove_container(client, self.container)
         self._end(kept=False)
 
     def _end(self, *, kept: bool) -> None:
@@ -248,9 +278,10 @@ class DockerMachine:
         """Start it, and hear its shell answer. Raises CannotStartError, InfrastructureError."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with self._api.calling(f"start {self._name}") as client:
-            self._stream = AttachStream(client.attach_socket(self.container, params))
-            self._shell = Shell(self._stream)
             try:
+                # Podman's runtime begins here, Docker's at the start.
+                self._stream = AttachStream(client.attach_socket(self.container, params))
+                self._shell = Shell(self._stream)
                 client.start(self.container)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
@@ -275,21 +306,24 @@ class DockerMachine:
             try:
                 client.kill(self.container)
             except APIError as error:
-                # 404 and 409: gone or not running, which is what was wanted.
-                if error.response is None or error.response.status_code not in (404, 409):
+                # Gone or not running, which is what was wanted.
+                if not has_ended(error):
                     raise
 
     def _end_hung(self, output: OnOutput | None) -> str:
         hung = self._running()
         self._stopped = "was stopped by a timeout"
-        self._kill()
-        self._shell.drain(2.0, output)
+        # At once: Podman waits for its end, and its end may wait for us to read.
+        with ThreadPoolExecutor(1) as pool:
+            killing = pool.submit(self._kill)
+            self._shell.drain(2.0, output)
+            killing.result()
         return hung
 
     def _running(self) -> str:
         with contextlib.suppress(InfrastructureError, ValueError):
             with self._api.calling(f"list what runs in {self._name}", SHORT_TIMEOUT) as client:
-                top = client.top(self.container, ps_args=_PS)
+                top = client.top(self.container, ps_args=self._api.dialect.ps)
             rows = (row for row in top["Processes"] or ())
             return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
         return ""
@@ -326,6 +360,13 @@ class DockerMachine:
         if status == 137:
             return MachineGoneError(f"{self._name} was killed from outside")
         return MachineGoneError(f"{self._name} ended with status {status}")
+
+
+def _closing(machine: DockerMachine, stream: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from stream
+    finally:
+        machine.close()
 
 
 def cannot_start(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.docker_dialect import DOCKER, Dialect
 from distromatrix.engines.shell import LOOP
 from distromatrix.errors import CannotStartError
 
@@ -25,19 +26,24 @@ _READONLY_WITHOUT_NET = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """A volume made with the container and removed with it (being anonymous): `options` are
-    those of Docker's `local` driver."""
+    """A private view: an overlay of these folders on the engine's host, whose `lower` lies in
+    the volume `stage`."""
 
-    options: Mapping[str, str]
+    lower: str
+    upper: str
+    work: str
     stage: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What of the engine's facts bounds a container."""
+    """What of the engine's facts shapes a container."""
 
     cpus: int
     apparmor: bool
+    dialect: Dialect = DOCKER
+    # Name, soft and hard value, as setrlimit(2) takes them; none: the engine's own.
+    resources: tuple[tuple[str, int, int], ...] = ()
 
 
 def create_body(
@@ -52,12 +58,12 @@ def create_body(
         "Image": spec.image,
         # [""] takes away the image's own entrypoint.
         "Entrypoint": [""],
-        "Cmd": ["/bin/sh", "-c", LOOP],
+        "Cmd": ["/bin/sh", "-c", _loop(limits.dialect)],
         "User": "0" if spec.user == "root" else spec.user,
         "WorkingDir": "/",
         "Hostname": spec.hostname,
         "Labels": labels,
-        "Healthcheck": {"Test": ["NONE"]},
+        **({"Healthcheck": dict(check)} if (check := limits.dialect.healthcheck) else {}),
         "OpenStdin": True,
         "StdinOnce": False,
         "AttachStdin": True,
@@ -71,21 +77,35 @@ def create_body(
             "NetworkMode": "bridge" if spec.network else "none",
             # Output is ours to keep: no second copy of it on the engine's disk.
             "LogConfig": {"Type": "none"},
-            "Mounts": _mounts(mount, labels),
+            **_mounts(mount, labels, limits.dialect),
+            "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in limits.resources],
             **_privileges(spec.privileges, apparmor=limits.apparmor),
         },
     }
 
 
-def _mounts(mount: Overlay | str | None, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+def _loop(dialect: Dialect) -> str:
+    added = " ".join(dialect.adds_variables)
+    return f"unset {added}\n{LOOP}" if added else LOOP
+
+
+def _mounts(
+    mount: Overlay | str | None, labels: Mapping[str, str], dialect: Dialect
+) -> dict[str, Any]:
     if mount is None:
-        return []
+        return {"Mounts": []}
     common = {"Type": "volume", "Target": MOUNT}
     if isinstance(mount, str):
-        return [{**common, "Source": mount}]
-    driver = {"Name": "local", "Options": dict(mount.options)}
+        return {"Mounts": [{**common, "Source": mount}]}
+    upper, work = f"upperdir={mount.upper}", f"workdir={mount.work}"
+    if dialect.binds_overlays:
+        return {"Binds": [f"{mount.lower}:{MOUNT}:O,{upper},{work}"]}
+    # Being anonymous, it is removed with its container.
+    layers = f"lowerdir={mount.lower},{upper},{work}"
+    driver_options = {"type": "overlay", "device": "overlay", "o": layers}
+    driver = {"Name": "local", "Options": driver_options}
     options = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
-    return [{**common, "VolumeOptions": options}]
+    return {"Mounts": [{**common, "VolumeOptions": options}]}
 
 
 def _privileges(asked: tuple[str, ...], *, apparmor: bool) -> dict[str, Any]:

@@ -172,9 +172,13 @@ class OverlayVolume:
                 self._helper.put(_folders(ROOT, self._more_views()), MOUNT)
             own = f"cells/{(cell := self._cells)}"
         root = f"{self._mountpoint}/{own}"
-        layers = f"lowerdir={self._mountpoint}/{base},upperdir={root}/upper,workdir={root}/work"
-        options = {"type": "overlay", "device": "overlay", "o": layers}
-        return Overlay(options=options, stage=self._name), cell
+        overlay = Overlay(
+            lower=f"{self._mountpoint}/{base}",
+            upper=f"{root}/upper",
+            work=f"{root}/work",
+            stage=self._name,
+        )
+        return overlay, cell
 
     def _more_views(self) -> tuple[str, ...]:
         """Names of the folders for the next cells, many at once: a put costs a round trip."""

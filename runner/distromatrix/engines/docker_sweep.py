@@ -9,7 +9,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Leftover
-from distromatrix.engines.docker_api import Api
+from distromatrix.engines.docker_api import Api, remove_container
 from distromatrix.engines.docker_machine import KEPT
 from distromatrix.engines.docker_spec import LABEL_MACHINE, LABEL_STAGE
 
@@ -50,7 +50,7 @@ def remove(api: Api, leftover: Leftover) -> None:
             return
         try:
             if leftover.kind == "container":
-                client.remove_container(leftover.name, v=True, force=True)
+                remove_container(client, leftover.name)
             else:
                 client.remove_volume(leftover.name, force=True)
         except APIError as error:

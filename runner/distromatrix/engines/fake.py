@@ -64,6 +64,10 @@ class FakeEngine:
         if self._state.faults.unavailable:
             raise EngineUnavailableError("the fake engine is told to be unavailable")
 
+    def ping(self) -> None:
+        """See Engine."""
+        self._answer()
+
     def facts(self) -> EngineFacts:
         """See Engine."""
         self._answer()

@@ -240,7 +240,7 @@ class Crew:
         until = time.monotonic() + BACK_WITHIN
         while not self._state.gone and not self._state.stopping:
             try:
-                self._job.engine.facts()
+                self._job.engine.ping()
                 return
             except InfrastructureError:
                 if time.monotonic() > until:

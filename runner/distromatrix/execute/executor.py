@@ -64,7 +64,7 @@ class Executor:
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
         began = time.monotonic()
-        pulse = Pulse(self._job.engine.facts)
+        pulse = Pulse(self._job.engine.ping)
         try:
             self._begin()
             self._crew.begin()
