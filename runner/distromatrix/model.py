@@ -210,13 +210,14 @@ class Matrix:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """What the plan must know of this host; plain data, gathered before. `today` decides
-    which rules have lapsed."""
+    which rules have lapsed; `engine` is the user's engine of containers."""
 
     arch: str
     cpus: int
     memory: int
     today: date
     kernel: str = ""
+    engine: str = "docker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The needs a suite can have, which engine meets which of them, and why not where it does not.
 
-One table. A new engine adds its word to `ENGINES` and its answers to the table.
+One table. Engines of containers all meet the same needs, and which one is used is the user's
+choice (`CONTAINERS`); a guest engine adds its answers to the table.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from dataclasses import dataclass
 
 from distromatrix.model import Need
 
-ENGINES = ("docker",)  # in order of cost; the first that meets every need is chosen
+CONTAINERS = ("docker", "podman")  # the first where the user chooses none
 
 PRIVILEGES = {
     "mount": "mount and unmount file systems",
     "sysctl": "write to net.* under /proc/sys",
     "init": "run an init system as process 1",
 }
-_NOT_YET = frozenset({"init"})  # a container could; the docker engine here does not do it yet
+_NOT_YET = frozenset({"init"})  # a container could; no engine here does it yet
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 
 
@@ -50,8 +51,11 @@ class Choice:
     reason: str
 
 
-def choose_engine(needs: Sequence[Need], privileges: Sequence[str]) -> Choice:
-    """The cheapest engine that meets all of `needs` with what `privileges` allow."""
+def choose_engine(
+    needs: Sequence[Need], privileges: Sequence[str], container: str = CONTAINERS[0]
+) -> Choice:
+    """The cheapest engine that meets all of `needs` with what `privileges` allow; `container`
+    is the user's engine of containers."""
     refusals = [why for need in needs if (why := _container_refuses(need, privileges))]
     if not refusals:
         late = [name for name in privileges if name in _NOT_YET]
@@ -60,8 +64,8 @@ def choose_engine(needs: Sequence[Need], privileges: Sequence[str]) -> Choice:
         return Choice(engine=None, reason="; ".join(refusals))
     if needs:
         names = ", ".join(str(need) for need in needs)
-        return Choice(engine=ENGINES[0], reason=f"needs {names}, which `privileges:` allows")
-    return Choice(engine=ENGINES[0], reason="needs nothing that a container cannot give")
+        return Choice(engine=container, reason=f"needs {names}, which `privileges:` allows")
+    return Choice(engine=container, reason="needs nothing that a container cannot give")
 
 
 def _container_refuses(need: Need, privileges: Sequence[str]) -> str:

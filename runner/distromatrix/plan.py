@@ -41,7 +41,7 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
         for variant in pairs[suite.name]
     ]
     left_out = select(ids, selection)
-    cells = tuple(_cells(matrix, rules, pairs, left_out, selection))
+    cells = tuple(_cells(matrix, rules, pairs, left_out, selection, facts.engine))
     used = {cell.distro for cell in cells}
     running = {cell.distro for cell in cells if cell.engine is not None}
     idle = {eol_warning(d, facts.today) for d in matrix.distros if d.name not in running}
@@ -93,8 +93,9 @@ def _cells(
     pairs: Mapping[str, Sequence[Variant | None]],
     left_out: Mapping[str, str],
     selection: Selection,
+    engine: str,
 ) -> Iterator[Cell]:
-    choices = {s.name: choose_engine(s.needs, s.privileges) for s in matrix.suites}
+    choices = {s.name: choose_engine(s.needs, s.privileges, engine) for s in matrix.suites}
     for distro in matrix.distros:
         of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
         for suite in matrix.suites:

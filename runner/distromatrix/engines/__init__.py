@@ -9,7 +9,7 @@ from distromatrix.errors import InputError
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
 
-ENGINES = ("docker", "fake")
+ENGINES = ("docker", "podman", "fake")
 
 
 def open_engine(name: str) -> Engine:
@@ -21,8 +21,13 @@ def open_engine(name: str) -> Engine:
         from distromatrix.engines.docker import DockerEngine
 
         return DockerEngine()
+    if name == "podman":
+        from distromatrix.engines.docker import DockerEngine
+        from distromatrix.engines.docker_api import PODMAN
+
+        return DockerEngine(access=PODMAN)
     if name == "fake":
         from distromatrix.engines.fake import FakeEngine
 
         return FakeEngine()
-    raise InputError(f"no engine '{name}': there is {' and '.join(ENGINES)}")
+    raise InputError(f"no engine '{name}': there is {', '.join(ENGINES)}")

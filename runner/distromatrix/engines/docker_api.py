@@ -19,6 +19,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env, parse_host
 
+from distromatrix.engines import podman
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_auth import check_config
 from distromatrix.engines.docker_dialect import Dialect, dialect_of
@@ -82,6 +83,9 @@ DOCKER = Access(
     command="docker",
     absent="install or start Docker",
     refused="join its group with `sudo usermod -aG docker $USER` and log in again, or use sudo",
+)
+PODMAN = Access(
+    address=podman.address, command="podman", absent=podman.ABSENT, refused=podman.REFUSED
 )
 
 

@@ -126,7 +126,7 @@ def _privileges(asked: tuple[str, ...], *, apparmor: bool) -> dict[str, Any]:
             )
         else:
             raise CannotStartError(
-                f"the docker engine cannot give the privilege '{one}': "
+                f"containers cannot be given the privilege '{one}': "
                 "it knows mount, sysctl and device paths below /dev/"
             )
     return given

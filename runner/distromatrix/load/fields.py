@@ -335,7 +335,7 @@ Jobs = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
 ]
 EngineName = Annotated[
-    str, _one_of(needs.ENGINES, "engine"), WithJsonSchema({"enum": list(needs.ENGINES)})
+    str, _one_of(needs.CONTAINERS, "engine"), WithJsonSchema({"enum": list(needs.CONTAINERS)})
 ]
 Registry = Annotated[
     str,

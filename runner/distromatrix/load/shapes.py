@@ -404,7 +404,7 @@ class SettingsShape(Shape):
     archive_mirrors: dict[Name, MirrorUrl] = {}
     """The same for releases past their end of life: where distributions keep old ones."""
     engine: EngineName | None = None
-    """The engine to use (default docker)."""
+    """The engine of containers: docker (the default) or podman."""
     jobs: Jobs | None = None
     """Cells at a time: a number, or `auto`."""
     archives: tuple[Text, ...] = ()

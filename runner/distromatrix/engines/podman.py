@@ -1,0 +1,168 @@
+"""Podman: where its Docker-API socket is, and its service, started when nothing answers there.
+
+Its service is a process like any other, the caller's own, and holds nothing: containers live
+on without it. By systemd it is started through its socket and ends by itself; where no
+systemd is, we start it, in a session of its own, and it ends when it has been idle for IDLE.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_log_path
+
+from distromatrix.errors import EngineUnavailableError
+
+IDLE = 600  # seconds
+PATIENCE = 30.0  # seconds until a started service must answer; its first start makes its store
+_LAST_LINES = 5
+_PING = b"GET /_ping HTTP/1.0\r\nHost: podman\r\n\r\n"
+
+ABSENT = "install Podman"
+REFUSED = "it belongs to another user"
+
+
+def address() -> dict[str, Any]:
+    """Where it is, for docker-py: what CONTAINER_HOST says, as Podman's own client does; else
+    this user's own, which is started if it does not answer. Raises EngineUnavailableError."""
+    if given := os.environ.get("CONTAINER_HOST"):
+        return {"base_url": given}
+    path = socket_path(os.environ)
+    if not answers(path):
+        start(path)
+    return {"base_url": f"unix://{path}"}
+
+
+def socket_path(environ: Mapping[str, str]) -> Path:
+    """Root's socket is the system's, a user's lies in the user's runtime folder. Without a
+    login session there is none: then in a folder of ours, readable by this user alone.
+    Touches nothing."""
+    if os.geteuid() == 0:
+        return Path("/run/podman/podman.sock")
+    runtime = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
+    if _is_ours(runtime):
+        return runtime / "podman/podman.sock"
+    return Path(tempfile.gettempdir()) / f"distromatrix-{os.geteuid()}/podman.sock"
+
+
+def log_file() -> Path:
+    """Where the service that we start writes what it says."""
+    return user_log_path("distromatrix") / "podman.log"
+
+
+def answers(path: Path, timeout: float = 5.0) -> bool:
+    """Whether an engine answers on that Unix socket; never waits longer than `timeout`
+    seconds a step."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(_PING)
+            return b" 200 " in connection.recv(64)
+        except OSError:
+            return False
+
+
+def commands(path: Path) -> tuple[tuple[str, ...], ...]:
+    """The commands that start the service, the next where one does not."""
+    by_hand = ("podman", "system", "service", f"--time={IDLE}", f"unix://{path}")
+    if not Path("/run/systemd/system").is_dir():  # sd_booted(3)
+        return (by_hand,)
+    user = () if os.geteuid() == 0 else ("--user",)
+    return (("systemctl", *user, "start", "podman.socket"), by_hand)
+
+
+def start(path: Path) -> None:
+    """Start the service, one process at a time, and wait until it answers.
+
+    Raises EngineUnavailableError with its last words.
+    """
+    if shutil.which("podman") is None:
+        raise EngineUnavailableError(f"there is no podman here: {ABSENT}")
+    _make_folder(path.parent)
+    with FileLock(path.with_name("distromatrix.lock")):
+        if answers(path):
+            return
+        said = ""
+        for command in commands(path):
+            said = _systemd(command) if command[0] == "systemctl" else _spawn(command)
+            if not said and _wait(path):
+                return
+    text = " ".join((said or _last_words()).split())
+    raise EngineUnavailableError(
+        f"Podman's service does not answer at {path} after "
+        f"`{shlex.join(command)}`: {text or 'it said nothing'} (its log is {log_file()})"
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return found.st_uid == os.geteuid() and folder.is_dir() and not folder.is_symlink()
+
+
+def _make_folder(folder: Path) -> None:
+    """In a place that all may write to somebody else could have made it before."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"cannot make {folder} for Podman's socket: {error.strerror}"
+        ) from error
+    if not _is_ours(folder):
+        raise EngineUnavailableError(f"{folder}, for Podman's socket, belongs to another user")
+
+
+def _systemd(command: tuple[str, ...]) -> str:
+    """Run it; what it said if it failed."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr or f"exit status {done.returncode}"
+
+
+def _spawn(command: tuple[str, ...]) -> str:
+    log = log_file()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+        )
+    return ""
+
+
+def _wait(path: Path) -> bool:
+    deadline = monotonic() + PATIENCE
+    while not answers(path):
+        if monotonic() > deadline:
+            return False
+        sleep(0.05)
+    return True
+
+
+def _last_words() -> str:
+    try:
+        lines = log_file().read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_LAST_LINES:])
