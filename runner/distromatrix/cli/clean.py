@@ -6,13 +6,20 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.project import find_root, opened_engine, project_options
+from distromatrix.cli.project import (
+    engine_option,
+    find_root,
+    opened_engine,
+    project_options,
+    settings_here,
+)
 
 KEEP_RUNS = 20
 
 
 @click.command(name="clean")
 @project_options
+@engine_option
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option(
     "--all", "everything", is_flag=True,
@@ -28,11 +35,10 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
       distromatrix clean --all
     """
     from distromatrix.execute.sweep import find_dead, sweep
-    from distromatrix.load.settings import load_settings
     from distromatrix.runs import all_runs, is_alive, remove_folder
 
     said = "would remove" if dry_run else "removed"
-    with opened_engine(load_settings()) as engine:
+    with opened_engine(settings_here()) as engine:
         find = find_dead if dry_run else sweep
         for left in find(engine, kept_too=everything):
             click.echo(f"{said} {left.kind} {left.name} (run {left.run})")

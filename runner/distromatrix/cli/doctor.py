@@ -6,10 +6,12 @@ import os
 
 import click
 
+from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.errors import EXIT_INFRASTRUCTURE
 
 
 @click.command(name="doctor")
+@engine_option
 @click.option("--fix", is_flag=True, help="Mend what is missing (Debian and Ubuntu).")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 def command(fix: bool, yes: bool) -> int:
@@ -22,13 +24,13 @@ def command(fix: bool, yes: bool) -> int:
     Examples:
       distromatrix doctor
       distromatrix doctor --fix --yes
+      distromatrix doctor --engine podman --fix
     """
     from rich.console import Console
 
     from distromatrix import doctor
-    from distromatrix.load.settings import load_settings
 
-    settings = load_settings()
+    settings = settings_here()
     console = Console(highlight=False)
     checks = doctor.examine(settings, os.environ)
     doctor.render(console, checks)

@@ -15,11 +15,13 @@ from distromatrix.cli.images_carry import export, import_images, say
 from distromatrix.cli.images_lock import lock
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
+    engine_option,
     open_images,
     open_project,
     opened_engine,
     project_options,
     selection_options,
+    settings_here,
 )
 from distromatrix.cli.types import DURATION
 from distromatrix.model import Selection
@@ -56,12 +58,11 @@ def _age(seconds: float) -> str:
 
 
 @command.command(name="list")
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 def list_images(as_json: bool) -> None:
     """Show base images and prepared layers, with their age and size."""
-    from distromatrix.load.settings import load_settings
-
-    settings = load_settings()
+    settings = settings_here()
     with opened_engine(settings) as engine:
         rows = open_images(engine, settings, {}, say).list()
     if as_json:
@@ -79,6 +80,7 @@ def list_images(as_json: bool) -> None:
 @command.command(name="build")
 @selection_options
 @project_options
+@engine_option
 @click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
 @offline_option
 def build(
@@ -125,6 +127,7 @@ def build(
 
 
 @command.command(name="prune")
+@engine_option
 @click.option(
     "--older", type=DURATION, default="30d", show_default=True, metavar="T",
     help="What was made longer ago goes (`12h`, `7d`).",
@@ -132,9 +135,7 @@ def build(
 @click.option("--all", "everything", is_flag=True, help="All of them, whatever their age.")
 def prune(older: float, everything: bool) -> None:
     """Remove base images and prepared layers that are older than T."""
-    from distromatrix.load.settings import load_settings
-
-    settings = load_settings()
+    settings = settings_here()
     with opened_engine(settings) as engine:
         gone = open_images(engine, settings, {}, say).prune(older_than=0.0 if everything else older)
     for row in gone:

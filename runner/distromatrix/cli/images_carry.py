@@ -15,11 +15,13 @@ import click
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     Project,
+    engine_option,
     open_images,
     open_project,
     opened_engine,
     project_options,
     selection_options,
+    settings_here,
 )
 from distromatrix.events import Event, ImageProgress, Warned
 from distromatrix.model import Plan, Selection
@@ -43,6 +45,7 @@ def say(event: Event) -> None:
 @click.argument("target", metavar="FILE", type=_FILE)
 @selection_options
 @project_options
+@engine_option
 @offline_option
 def export(
     target: Path,
@@ -124,9 +127,8 @@ def import_images(source: Path) -> None:
       distromatrix run --offline
     """
     from distromatrix.images.carry import import_
-    from distromatrix.load.settings import load_settings
 
-    with opened_engine(load_settings()) as engine:
+    with opened_engine(settings_here()) as engine:
         manifest, fresh = import_(engine, source, _progress("checked"))
     _report(source, manifest, fresh)
 

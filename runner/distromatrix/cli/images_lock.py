@@ -12,6 +12,7 @@ import click
 from distromatrix.cli.images_carry import say
 from distromatrix.cli.project import (
     Project,
+    engine_option,
     open_images,
     open_project,
     opened_engine,
@@ -30,6 +31,7 @@ _AT_ONCE = 4  # registries do not like more
 @click.command(name="lock")
 @selection_options
 @project_options
+@engine_option
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the lock would change.")
 def lock(
     selectors: tuple[str, ...],

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.project import open_project, project_options, selection_options
+from distromatrix.cli.project import engine_option, open_project, project_options, selection_options
 from distromatrix.model import Plan, Selection
 
 
 @click.command(name="plan")
 @selection_options
 @project_options
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 def command(
     selectors: tuple[str, ...],

@@ -17,12 +17,15 @@ import click
 from distromatrix.errors import Fault, InputError
 from distromatrix.events import Event
 from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
+from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
     from distromatrix.images import Images
     from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
+
+_ENGINE = "distromatrix.engine"  # in click.Context.meta
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,9 +63,42 @@ def selection_options(command: Command) -> Command:
     return click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")(command)
 
 
-def host_facts() -> HostFacts:
-    """What a plan must know of this host."""
+def engine_option(command: Command) -> Command:
+    """--engine NAME, for every command that opens an engine or plans for one: `settings_here`
+    tells it."""
+    return click.option(
+        "--engine",
+        type=click.Choice(CONTAINERS),
+        default=None,
+        expose_value=False,
+        callback=_note_engine,
+        help="What opens containers (default: docker, or `engine:` of your settings, or "
+        "$DISTROMATRIX_ENGINE).",
+    )(command)
+
+
+def _note_engine(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    ctx.meta[_ENGINE] = value
+
+
+def asked_engine() -> str | None:
+    """What --engine says to the command that runs."""
+    asked: str | None = click.get_current_context().meta.get(_ENGINE)
+    return asked
+
+
+def settings_here() -> Settings:
+    """The user's settings, with the engine that this command was told. Raises InputError."""
+    from distromatrix.load.settings import load_settings
+
+    settings = load_settings()
+    return replace(settings, engine=asked_engine() or settings.engine)
+
+
+def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
+    """What a plan must know of this host, and of the user's engine."""
     return HostFacts(
+        engine=engine,
         arch=platform.machine(),
         cpus=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -84,7 +120,7 @@ class Project:
         declared. Raises InputError where the lock does not match, NothingSelectedError."""
         from distromatrix.plan import make_plan
 
-        facts = host_facts()
+        facts = host_facts(self.settings.engine)
         plan = make_plan(self.matrix, facts, selection)
         if self.lock is None or not locked:
             return plan
@@ -98,9 +134,8 @@ def open_project(directory: Path, file: Path | None) -> Project:
     """Load everything that the user wrote. Raises InputError with all faults of it."""
     from distromatrix.load import find_matrix, load_matrix, project_root
     from distromatrix.load.lock import read_lock
-    from distromatrix.load.settings import load_settings
 
-    settings = load_settings()
+    settings = settings_here()
     found = find_matrix(directory, file)
     matrix, lock = None, None
     faults: list[Fault] = []

@@ -18,6 +18,8 @@ import click
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     Project,
+    asked_engine,
+    engine_option,
     find_root,
     handed_secrets,
     open_images,
@@ -26,6 +28,7 @@ from distromatrix.cli.project import (
     project_options,
     restricted,
     selection_options,
+    settings_here,
 )
 from distromatrix.cli.types import DURATION, JOBS, SEED
 from distromatrix.errors import InputError, NothingSelectedError
@@ -50,6 +53,7 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 )
 @selection_options
 @project_options
+@engine_option
 @click.option("-j", "--jobs", type=JOBS, default=None, metavar="N|auto", help="Cells at once.")
 @click.option("--fail-fast", is_flag=True, help="Begin no more cells after the first bad one.")
 @click.option(
@@ -131,15 +135,15 @@ def command(
     from distromatrix.execute.job import Options
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep_before
-    from distromatrix.load.settings import load_settings
     from distromatrix.runs import RunFolder
 
-    if resume and (selectors or exclude or failed or timeout or repeat or seed is not None):
+    fresh = (selectors, exclude, failed, timeout, repeat, asked_engine())
+    if resume and (any(fresh) or seed is not None):
         raise click.UsageError(
             "--resume goes on with the stored plan: "
-            "no selector, --exclude, --failed, --timeout, --repeat, --shuffle"
+            "no selector, --exclude, --failed, --timeout, --repeat, --shuffle, --engine"
         )
-    settings = with_offline(load_settings(), offline)
+    settings = with_offline(settings_here(), offline)
     options = Options(
         jobs=(settings.jobs if jobs is None else jobs) or None,
         fail_fast=fail_fast,
@@ -152,6 +156,8 @@ def command(
     with ExitStack() as stack:
         if resume:
             folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
+            planned = (cell.engine for cell in plan.cells if cell.engine)
+            settings = replace(settings, engine=next(planned, settings.engine))
             engine = stack.enter_context(opened_engine(settings))
             sweep_before(engine, folder)
             done = frozenset(r.id for r in options.done)

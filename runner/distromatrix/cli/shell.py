@@ -15,6 +15,7 @@ import click
 from distromatrix.cli.offline import offline_option, require_images, with_offline
 from distromatrix.cli.project import (
     Project,
+    engine_option,
     handed_secrets,
     open_images,
     open_project,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.command(name="shell")
 @click.argument("cell")
 @project_options
+@engine_option
 @click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
 @offline_option
 def command(
