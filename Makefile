@@ -30,7 +30,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo test test-all lint engine clean
+.PHONY: help demo test test-all lint engine podman clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -38,17 +38,20 @@ help:
 demo: engine
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
 
-test: engine
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)wheel)
+test: engine podman
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel)
 
-test-all: engine
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)wheel$(,)slow)
+test-all: engine podman
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel$(,)slow)
 
 lint: $(STAMP)
 	@$(BIN)/tox run -e lint
 
 engine: $(STAMP)
 	@$(BIN)/distromatrix doctor --fix --yes
+
+podman: $(STAMP)
+	@$(BIN)/distromatrix doctor --engine podman --fix --yes
 
 $(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }

@@ -7,20 +7,31 @@ from collections.abc import Iterator
 
 import pytest
 
-from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines import open_engine
 from distromatrix.errors import InfrastructureError
 from given import alpine_or_pulled, no_engine, unobtainable
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("engine") and (reason := no_engine()):
+    name = "podman" if item.get_closest_marker("podman") else "docker"
+    if item.get_closest_marker("engine") and (reason := no_engine(name)):
         unobtainable(reason)
 
 
 @pytest.fixture(scope="session")
 def docker_alpine() -> Iterator[str]:
     """The tag of an Alpine image in the Docker engine, this session's own."""
-    engine = DockerEngine()
+    yield from _alpine("docker")
+
+
+@pytest.fixture(scope="session")
+def podman_alpine() -> Iterator[str]:
+    """The same in Podman."""
+    yield from _alpine("podman")
+
+
+def _alpine(name: str) -> Iterator[str]:
+    engine = open_engine(name)
     tag = f"distromatrix/test-alpine:{secrets.token_hex(6)}"
     try:
         with alpine_or_pulled().open("rb") as tar:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from distromatrix.engines import open_engine
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.errors import InfrastructureError
 
@@ -24,10 +25,10 @@ def unobtainable(reason: str) -> NoReturn:
 
 
 @functools.cache
-def no_engine() -> str:
-    """Why no engine answers, or ''."""
-    engine = DockerEngine()
+def no_engine(name: str = "docker") -> str:
+    """Why that engine does not answer, or ''."""
     try:
+        engine = open_engine(name)
         engine.facts()
     except InfrastructureError as error:
         return str(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from distromatrix.engines import open_engine
 from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
@@ -23,6 +24,7 @@ from distromatrix.engines.base import (
     Stage,
 )
 from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines.docker_api import DOCKER, PODMAN
 from distromatrix.engines.fake import FakeEngine
 
 
@@ -107,16 +109,29 @@ def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         bench = request.getfixturevalue("fake_bench")
     else:
-        engine = DockerEngine(staging=request.param.removeprefix("docker-") or None)
-        image = request.getfixturevalue("docker_alpine")
-        bench = Bench(engine, image, request.getfixturevalue("snapshot"), DockerEngine)
+        name, _, staging = request.param.partition("-")
+        access = {"docker": DOCKER, "podman": PODMAN}[name]
+        engine = DockerEngine(staging=staging or None, access=access)
+        image = request.getfixturevalue(f"{name}_alpine")
+        snapshot = request.getfixturevalue("snapshot")
+        bench = Bench(engine, image, snapshot, lambda: open_engine(name))
     yield bench
     bench.clean()
     assert bench.leftovers() == ()
     bench.engine.close()
 
 
-@pytest.fixture(params=["fake", pytest.param("docker-", marks=pytest.mark.engine)])
+IN_DOCKER = pytest.mark.engine
+IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("docker", marks=IN_DOCKER),
+        pytest.param("podman", marks=IN_PODMAN),
+    ]
+)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine."""
     yield from _bench(request)
@@ -125,8 +140,10 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 @pytest.fixture(
     params=[
         "fake",
-        pytest.param("docker-overlay", marks=pytest.mark.engine),
-        pytest.param("docker-archive", marks=pytest.mark.engine),
+        pytest.param("docker-overlay", marks=IN_DOCKER),
+        pytest.param("docker-archive", marks=IN_DOCKER),
+        pytest.param("podman-overlay", marks=IN_PODMAN),
+        pytest.param("podman-archive", marks=IN_PODMAN),
     ]
 )
 def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:

@@ -9,15 +9,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from distromatrix.doctor import podman
 from distromatrix.doctor.host import DOCKER_SOCKET, Host
 from distromatrix.doctor.model import Check, Status
+from distromatrix.doctor.podman import podman_checks
 from distromatrix.engines.base import Engine, EngineFacts
+from distromatrix.engines.podman import socket_path
 from distromatrix.errors import EngineUnavailableError
 
 GIB = 1024**3
 # An image of each distribution of the catalogue takes some 150 MB, its prepared layer the same.
 DISK_ENOUGH = 10 * GIB
 DISK_LEAST = 2 * GIB
+# How each product is told to stack layers instead of copying them.
+_OVERLAY = {
+    "Docker": """echo '{"storage-driver": "overlay2"}' >/etc/docker/daemon.json  # and restart""",
+    "Podman": "podman system reset  # and then again, now with overlays: all images go",
+}
 _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 
 
@@ -26,19 +34,25 @@ def engine_checks(
 ) -> tuple[Check, ...]:
     """The engine, rights on its socket, storage driver, cgroup version, disk space."""
     engine = open_engine(name)
+    own = podman_checks(host, cgroup=_host_cgroup()) if name == "podman" else ()
     try:
         facts = engine.facts()
     except EngineUnavailableError as error:
-        return (_absent(str(error), environ, host), _cgroup(_host_cgroup(), host), _disk(""))
+        text = str(error).partition("\n")[0]
+        if name == "podman":
+            return (podman.absent(text, environ, host), *own, _cgroup(_host_cgroup(), host))
+        return (_absent(text, environ, host), _cgroup(_host_cgroup(), host), _disk(""))
     finally:
         engine.close()
     checks = [Check(name="container engine", status="ok", found=str(facts))]
     if facts.local and name == "docker":
         checks.append(_rights(environ, host))
+    if facts.local and name == "podman":
+        checks += [podman.rights(facts, environ), *own]
     checks.append(_storage(facts))
     checks.append(_cgroup(facts.cgroup_version, host))
     if facts.local:
-        checks.append(_disk(facts.data_root))
+        checks.append(_disk(facts.data_root, facts.name))
     return tuple(checks)
 
 
@@ -68,14 +82,15 @@ def _absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
     missing = Check(
         name="container engine", status="missing", found="", why="nothing can run without one"
     )
-    reason = reason.partition("\n")[0]
     if given := environ.get("DOCKER_HOST"):
         found = f"nothing answers at DOCKER_HOST={given}: {reason}"
         return replace(missing, found=found, mend=("unset DOCKER_HOST",))
     for path in podman_sockets(environ):
         if _answers(path):
             found = f"Podman answers at {path}, which is not where Docker's socket is"
-            return replace(missing, found=found, mend=(f"export DOCKER_HOST=unix://{path}",))
+            own = path == socket_path(environ)
+            use = "DISTROMATRIX_ENGINE=podman" if own else f"DOCKER_HOST=unix://{path}"
+            return replace(missing, found=found, mend=(f"export {use}",))
     try:
         ping(DOCKER_SOCKET)
     except PermissionError:
@@ -137,7 +152,7 @@ def _storage(facts: EngineFacts) -> Check:
         status="warning",
         found="vfs",
         why="every container copies its whole image: slow, and much disk",
-        mend=("""echo '{"storage-driver": "overlay2"}' >/etc/docker/daemon.json  # and restart""",),
+        mend=(_OVERLAY[facts.product],) if facts.product in _OVERLAY else (),
     )
 
 
@@ -163,7 +178,7 @@ def _cgroup(version: str, host: Host) -> Check:
     )
 
 
-def _disk(data_root: str) -> Check:
+def _disk(data_root: str, command: str = "docker") -> Check:
     """Space where the engine keeps its images; where the folder is to be, if it is not yet."""
     folder = Path(data_root or "/var/lib/docker")
     while not os.access(folder, os.F_OK) and folder != folder.parent:
@@ -175,5 +190,5 @@ def _disk(data_root: str) -> Check:
         status=status,
         found=f"{free / GIB:.1f} GiB free at {folder}",
         why="" if status == "ok" else f"images take some {DISK_ENOUGH // GIB} GiB",
-        mend=() if status == "ok" else ("distromatrix images prune", "docker system prune"),
+        mend=() if status == "ok" else ("distromatrix images prune", f"{command} system prune"),
     )

@@ -27,7 +27,7 @@ def fix(
     """
     host = host or look_at_host()
     checks = tuple(check for check in checks if check.status != "ok")
-    wanted = tuple(c for c in checks if c.install or c.start or c.let_in)
+    wanted = tuple(c for c in checks if c.install or c.commands or c.start or c.let_in)
     if not wanted:
         return False
     commands = _commands(wanted, host)
@@ -38,6 +38,8 @@ def fix(
     if not ask("Do this?"):
         return False
     _install(wanted, host, run, say)
+    for command in _own_commands(wanted):
+        must(command, run, say)
     if any(check.start for check in wanted):
         start(host.start(), run, say)
     if any(check.let_in for check in wanted):
@@ -56,7 +58,11 @@ def _commands(wanted: tuple[Check, ...], host: Host) -> tuple[str, ...]:
         install = tuple(host.as_root(line) for line in lines if line)
     start = host.start()[:1] if any(check.start for check in wanted) else ()
     let_in = host.let_in() if any(check.let_in for check in wanted) else ()
-    return (*install, *start, *let_in)
+    return (*install, *_own_commands(wanted), *start, *let_in)
+
+
+def _own_commands(wanted: tuple[Check, ...]) -> tuple[str, ...]:
+    return tuple(command for check in wanted for command in check.commands)
 
 
 def _packages(wanted: tuple[Check, ...], host: Host) -> tuple[str, ...]:

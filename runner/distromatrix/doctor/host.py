@@ -47,6 +47,7 @@ class Host:
     sudo: bool
     init: str
     dockerd: bool
+    podman: bool = False
     in_docker_group: bool = False
 
     def as_root(self, command: str) -> str:
@@ -98,6 +99,7 @@ def look_at_host(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
         sudo=shutil.which("sudo", path=path) is not None,
         init=_init(root),
         dockerd=shutil.which("dockerd", path=path) is not None,
+        podman=shutil.which("podman", path=path) is not None,
         in_docker_group=user in _members(root / "etc/group", "docker"),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warning", "missing"]
-Thing = Literal["engine", "bootstrap", "tar", "git", "ps"]
+Thing = Literal["engine", "podman", "bootstrap", "tar", "git", "ps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Check:
 
     `found` says what is there, `why` what it is for or what goes wrong without it, `mend` are
     the exact commands that mend it, one a line. What `fix` can do about it: install
-    `install`, start the engine (`start`), let the user in (`let_in`).
+    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`).
     """
 
     name: str
@@ -24,5 +24,6 @@ class Check:
     why: str = ""
     mend: tuple[str, ...] = ()
     install: Thing | None = None
+    commands: tuple[str, ...] = ()
     start: bool = False
     let_in: bool = False
