@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines import open_engine
 from distromatrix.errors import InfrastructureError
 from given import alpine_or_pulled
 
@@ -34,6 +34,7 @@ class Project:
     archives: Path
     distro: str = field(default_factory=lambda: f"box-{secrets.token_hex(4)}")
     environ: dict[str, str] = field(default_factory=dict)
+    engine: str = "docker"
     before: tuple[str, ...] = ()  # what stands before each command, such as nsenter
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ class Project:
             **inherited,
             "PYTHONPATH": str(RUNNER),
             "DISTROMATRIX_ARCHIVES": str(self.archives),
+            "DISTROMATRIX_ENGINE": self.engine,
             **self.environ,
         }
 
@@ -125,7 +127,7 @@ class Project:
 
     def left(self) -> list[str]:
         """Names of what carries this project's labels on the engine."""
-        engine = DockerEngine()
+        engine = open_engine(self.engine)
         try:
             ours = str(self.root / ".distromatrix")
             return [one.name for one in engine.leftovers() if one.folder.startswith(ours)]
@@ -134,7 +136,7 @@ class Project:
 
     def clean(self) -> None:
         """Everything of this project goes from the engine."""
-        engine = DockerEngine()
+        engine = open_engine(self.engine)
         for _ in range(3):  # a volume in use goes after its machine
             for one in engine.leftovers():
                 if one.folder.startswith(str(self.root)):

@@ -80,7 +80,7 @@ def test_all_of_the_example_says_on_podman_what_it_says_on_docker(example: Path)
 
 @pytest.fixture
 def project(project: Project) -> Project:
-    project.environ["DISTROMATRIX_ENGINE"] = "podman"
+    project.engine = "podman"
     project.suites({"quick": "echo done", "long": "sleep 600"})
     return project
 
@@ -96,7 +96,7 @@ def test_a_signal_leaves_nothing(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     result = ended(process)
     assert result.code == 130, result.said
-    assert _left(project.root) == []
+    assert project.left() == []
     assert project.results()["quick"]["engine"] == "podman"
 
 
@@ -105,9 +105,9 @@ def test_what_a_killed_run_left_is_swept(project: Project) -> None:
     until(lambda: _under_test(project))
     process.kill()
     ended(process)
-    assert _left(project.root) != []
+    assert project.left() != []
     assert "removed container" in project.call("clean").out
-    assert _left(project.root) == []
+    assert project.left() == []
 
 
 def test_a_killed_run_goes_on_with_the_engine_it_was_planned_for(project: Project) -> None:
@@ -115,25 +115,24 @@ def test_a_killed_run_goes_on_with_the_engine_it_was_planned_for(project: Projec
     until(lambda: _under_test(project))
     process.kill()
     ended(process)
-    del project.environ["DISTROMATRIX_ENGINE"]
-    project.suites({"quick": "echo done", "long": "sleep 600"})
+    project.environ["DISTROMATRIX_ENGINE"] = "docker"
     assert project.call("run", "--resume", "latest", "--engine", "docker").code == 2
     resumed = project.start("run", "--resume", "latest")
     until(lambda: project.journal().count('"phase":"run"') >= 3)
     resumed.send_signal(signal.SIGINT)
     assert ended(resumed).code == 130
     assert project.results()["quick"]["engine"] == "podman"
-    assert _left(project.root) == []
+    assert project.left() == []
 
 
 def test_a_kept_machine_is_entered_and_removed_by_podman(project: Project) -> None:
     project.suites({"bad": "echo state >/file; exit 1"})
     assert project.call("run", "--keep", "failed").code == 1
-    (name,) = _left(project.root)
+    (name,) = (one for one in project.left() if "kept" in one)
     shown = project.call("shell", f"{project.distro}/bad", input="cat /file; pwd\n")
     assert shown.out == "state\n/distromatrix/product\n", shown.said
     removed = shown.err.partition("to remove it: ")[2].splitlines()[0]
     assert name in removed
     subprocess.run(shlex.split(removed), check=True, capture_output=True)
     project.call("clean")
-    assert _left(project.root) == []
+    assert project.left() == []

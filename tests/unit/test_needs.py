@@ -3,7 +3,7 @@
 import pytest
 
 from distromatrix.model import Need
-from distromatrix.needs import ENGINES, NEEDS, choose_engine
+from distromatrix.needs import CONTAINERS, NEEDS, choose_engine
 
 
 def needs(*names: str) -> tuple[Need, ...]:
@@ -56,5 +56,11 @@ def test_every_reason_is_told() -> None:
 def test_every_need_of_the_table_has_an_answer() -> None:
     for name in NEEDS:
         choice = choose_engine(needs(name), ())
-        assert choice.engine in (None, *ENGINES)
+        assert choice.engine in (None, *CONTAINERS)
         assert choice.reason
+
+
+def test_the_users_engine_of_containers_is_the_one_that_is_chosen() -> None:
+    assert choose_engine((), (), "podman").engine == "podman"
+    assert choose_engine(needs("mount"), ("mount",), "podman").engine == "podman"
+    assert choose_engine(needs("reboot"), (), "podman").engine is None

@@ -14,6 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 from docker.errors import NotFound
@@ -25,6 +26,7 @@ from distromatrix.errors import InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
 _MOST = 16 << 20  # bytes of a manifest
 
 
@@ -115,6 +117,8 @@ def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
     with api.calling("load images", LONG_TIMEOUT) as client:
         orphans = [orphans_of(client, image.tag, api.dialect) for image in images]
         chunks = iter(lambda: tar.read(_CHUNK), b"")
+        if not api.dialect.loads_gzip:
+            chunks = _unpacked(chunks)
         for event in client.load_image(chunks) or ():
             if failed := event.get("error"):
                 if "no space left on device" in str(failed).lower():
@@ -125,6 +129,21 @@ def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
             mark(api, image)
         for orphan in orphans:
             orphan.remove()
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What was packed with gzip, else as it is. Raises InfrastructureError."""
+    first = next(chunks, b"")
+    if not first.startswith(_GZIP):
+        yield first
+        yield from chunks
+        return
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        for chunk in chain((first,), chunks):
+            yield unpacker.decompress(chunk)
+    except zlib.error as error:
+        raise InfrastructureError(f"cannot load images: {error}", transient=False) from error
 
 
 def _rename(client: Any, tag: str, dialect: Dialect) -> None:

@@ -29,6 +29,8 @@ class Dialect:
     dockerfile: bool = True
     # An image's metadata say when it was last tagged.
     remembers_pulls: bool = True
+    # Images can be loaded from a stream packed with gzip.
+    loads_gzip: bool = True
     # Who removes an image by force removes the containers that stand on it.
     force_takes_containers: bool = False
     # Containers get higher limits of open files and processes than the engine itself has,
@@ -36,6 +38,8 @@ class Dialect:
     raises_limits: bool = False
     # Environment variables beside those of the image.
     adds_variables: tuple[str, ...] = ()
+    # Who lets go of a container's stdin ends it: a kept machine must go on without.
+    closes_stdin: bool = False
     # A container's overlay is the option `O` of a bind mount, not a volume of the local driver;
     # once the container has ended, nothing can be got from it.
     binds_overlays: bool = False
@@ -71,9 +75,11 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             local="localhost/",
             dockerfile=False,
             remembers_pulls=False,
+            loads_gzip=False,
             force_takes_containers=True,
             raises_limits=True,
             adds_variables=("container", "TERM"),
+            closes_stdin=True,
             binds_overlays=True,
             makes_folders=True,
             # Its own word for none makes it look for systemd's timers whenever one ends.

@@ -86,7 +86,8 @@ def create_body(
 
 def _loop(dialect: Dialect) -> str:
     added = " ".join(dialect.adds_variables)
-    return f"unset {added}\n{LOOP}" if added else LOOP
+    loop = f"unset {added}\n{LOOP}" if added else LOOP
+    return f"{loop}\nwhile sleep 86400; do :; done" if dialect.closes_stdin else loop
 
 
 def _mounts(
