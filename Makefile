@@ -1,5 +1,5 @@
 # make demo      the example's matrix on six real distributions
-# make test      lint, unit, engine and wheel tests (about ten minutes from nothing)
+# make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too
 # make lint      ruff and mypy only
 # make clean     removes what the commands above made in this checkout

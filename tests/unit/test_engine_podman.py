@@ -43,7 +43,6 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("STARTED", str(tmp_path / "started"))
     monkeypatch.setattr(podman, "log_file", lambda: tmp_path / "log/podman.log")
-    monkeypatch.setattr(podman, "PATIENCE", 5.0)
     monkeypatch.setattr(podman, "commands", lambda path: (_by_hand(path),))
     return tmp_path / "started"
 
@@ -70,7 +69,7 @@ def test_a_service_that_does_not_come_up_is_answered_with_its_last_words(
     started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKEN", "Error: no such storage driver")
-    monkeypatch.setattr(podman, "PATIENCE", 0.5)
+    monkeypatch.setattr(podman, "PATIENCE", 600.0)  # it is not waited for what has ended
     with pytest.raises(EngineUnavailableError, match="no such storage driver"):
         podman.start(tmp_path / "podman.sock")
 

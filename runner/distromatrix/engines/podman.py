@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -95,8 +95,11 @@ def start(path: Path) -> None:
             return
         said = ""
         for command in commands(path):
-            said = _systemd(command) if command[0] == "systemctl" else _spawn(command)
-            if not said and _wait(path):
+            if command[0] == "systemctl":
+                said, ended = _systemd(command), lambda: False
+            else:
+                said, ended = "", _spawn(command)
+            if not said and _wait(path, ended):
                 return
     text = " ".join((said or _last_words()).split())
     raise EngineUnavailableError(
@@ -136,11 +139,12 @@ def _systemd(command: tuple[str, ...]) -> str:
     return "" if done.returncode == 0 else done.stderr or f"exit status {done.returncode}"
 
 
-def _spawn(command: tuple[str, ...]) -> str:
+def _spawn(command: tuple[str, ...]) -> Callable[[], bool]:
+    """Start it; what is given back tells whether it has ended."""
     log = log_file()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -148,13 +152,13 @@ def _spawn(command: tuple[str, ...]) -> str:
             start_new_session=True,
             cwd="/",
         )
-    return ""
+    return lambda: process.poll() is not None
 
 
-def _wait(path: Path) -> bool:
+def _wait(path: Path, ended: Callable[[], bool]) -> bool:
     deadline = monotonic() + PATIENCE
     while not answers(path):
-        if monotonic() > deadline:
+        if ended() or monotonic() > deadline:
             return False
         sleep(0.05)
     return True
