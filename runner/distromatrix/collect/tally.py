@@ -24,8 +24,9 @@ def tally(
     red: Container[int] | None = None,
 ) -> dict[str, Tally]:
     """For each case that failed in one of the reports (by the number of the run; `red`: only in
-    these did one fail): in how many it passed and failed. Where one name stands for several cases of a report, it failed if one
-    of them did. A report that cannot be read says nothing. Never raises."""
+    these did one fail): in how many it passed and failed. Where one name stands for several
+    cases of a report, it failed if one of them did. A report that cannot be read
+    says nothing. Never raises."""
     failed: dict[str, dict[int, str]] = {}  # case -> run -> its message
     for number, path in sorted(reports.items()):
         suspect = red is None or number in red
