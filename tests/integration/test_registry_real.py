@@ -263,6 +263,7 @@ def test_a_helper_that_is_not_there_is_named(pulling: Pulling, tmp_path: Path) -
     environ = helper(tmp_path / "h", secret)
     (tmp_path / "h/docker-credential-distromatrix-test").unlink()
     reason = pulling.refused(DISTROMATRIX_REGISTRY=secret, **environ)
+    assert "UserWarning" not in pulling.run().said
     assert f"Docker's credential helper for {secret} failed" in reason
     assert "docker-credential-distromatrix-test not installed" in reason
 

@@ -65,6 +65,25 @@ def test_a_denial_that_may_be_an_absence_says_both() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("no basic auth credentials", "has none for it: `docker login r.example:5000`"),
+        ("unauthorized: authentication required", "does not take the credentials"),
+        ("toomanyrequests: You have reached your limit", "limits how often one may pull"),
+        ("manifest unknown: manifest unknown", "check the name and the tag"),
+        ("no matching manifest for linux/amd64 in the manifest list", "other architectures only"),
+    ],
+)
+def test_each_refusal_of_a_registry_says_what_to_do(message: str, words: str) -> None:
+    assert words in str(pull_error("r.example:5000/x:1", message))
+
+
+def test_a_reference_without_a_registry_is_docker_hubs() -> None:
+    said = str(pull_error("library/x:1", "unauthorized"))
+    assert "`docker login docker.io`" in said
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("standard_init_linux.go:228: exec user process caused: exec format error", "architecture"),

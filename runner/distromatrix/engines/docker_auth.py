@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
 from distromatrix.errors import InputError, PullError
+
+# A helper that is not installed is told as an error, in our words.
+warnings.filterwarnings("ignore", module=r"docker\.credentials")
 
 
 def registry_of(ref: str) -> str:

@@ -72,5 +72,6 @@ def pull_error(ref: str, message: str) -> PullError:
         advice = _NO_CREDENTIALS
     elif "no matching manifest" in low:
         advice = _OTHER_MACHINES
-    registry = ref.partition("/")[0]
+    first, slash, _ = ref.partition("/")
+    registry = first if slash and (set(first) & set(".:") or first == "localhost") else "docker.io"
     return PullError(kind, f"cannot pull {ref}: {advice.format(registry=registry)} ({message})")
