@@ -40,6 +40,7 @@ from given import ROOT, alpine_or_pulled, unobtainable
 
 TOOLS: dict[str, Kind] = {"dnf": "rpm", "zypper": "rpm", "pacman": "pacman", "apk": "apk"}
 HOME = "/opt/distromatrix"
+PYTHON = f"env PYTHONPATH={HOME}/runner:{HOME}/site python3"
 KEYS = "/opt/keys"
 KINDS: tuple[Kind, ...] = ("rpm", "pacman", "apk")
 # Alpine's own apk runs beside Debian's C library with the loader it brings along.
@@ -130,8 +131,7 @@ class Bootstrapper:
 def command(*jobs: dict[str, Any], prefix: str = "") -> str:
     """The script that runs the driver."""
     given = json.dumps(jobs).replace("'", "'\\''")
-    python = f"env PYTHONPATH={HOME}/runner python3 {HOME}/bootstrap_driver.py"
-    return f"{prefix} {python} '{given}'"
+    return f"{prefix} {PYTHON} {HOME}/bootstrap_driver.py '{given}'"
 
 
 def keys_of(tool: str) -> str:
@@ -145,6 +145,7 @@ def bootstrapper(world: World, folder: Path) -> Iterator[Bootstrapper]:
     made = Bootstrapper(world, machine, Workshop(machine), folder)
     try:
         machine.put(_source(), "/")
+        machine.put(_dependencies(folder / "site"), "/")
         made.told(_PREPARE)
         yield made
     finally:
@@ -218,7 +219,7 @@ def _open(world: World) -> Machine:
     return DockerMachine.start(engine._api, spec, body)
 
 
-def dependencies(folder: Path) -> bytes:
+def _dependencies(folder: Path) -> bytes:
     """What this package stands on, for Debian 12's Python, as a tar for the machine."""
     wanted = [r for r in requires("distromatrix") or () if "extra ==" not in r]
     arch = platform.machine()

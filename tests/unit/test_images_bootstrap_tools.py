@@ -168,7 +168,7 @@ def try_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
     """Bootstrap where all tools are no-ops that leave an empty tar."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("dnf", "zypper", "rpm", "pacman", "pacman-key", "apk"):
+    for name in ("dnf", "zypper", "rpm", "pacman", "pacman-key", "gpg", "apk"):
         (folder / name).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin:/usr/sbin:/sbin")
     monkeypatch.setattr("distromatrix.images.bootstrap.as_root", lambda: ())

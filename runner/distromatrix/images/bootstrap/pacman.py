@@ -27,7 +27,9 @@ class Pacman:
     name = "pacman"
     programs = (
         ("pacman", "apt-get install pacman-package-manager"),
-        ("pacman-key", "apt-get install pacman-package-manager"),
+        # Where it is of pacman 7, Debian has a part of pacman-key in makepkg.
+        ("pacman-key", "apt-get install pacman-package-manager makepkg gpg"),
+        ("gpg", "apt-get install gpg"),
     )
     builds_tree = True
     key_folders = _KEYRINGS
@@ -42,7 +44,10 @@ class Pacman:
                 *("--noconfirm", "--noprogressbar", *job.options, "-Sy", *job.source.packages),
             )
         )
-        install = f'mkdir -p "$root/var/lib/pacman" "$folder/cache"\n{_keyring(job.keys)}{line}\n'
+        install = (
+            'mkdir -p "$root/var/lib/pacman" "$folder/cache" "$folder/gnupg"\n'
+            f'chmod 700 "$folder/gnupg"\n{_keyring(job.keys)}{line}\n'
+        )
         servers = _servers(job)
         return tree_work(
             job,
@@ -99,7 +104,6 @@ def _keyring(keys: tuple[Path, ...]) -> str:
         return ""
     lines = [
         "trap 'gpgconf --homedir \"$folder/gnupg\" --kill all || :' EXIT",
-        'mkdir -m 700 "$folder/gnupg"',
         'keyring() { pacman-key --config "$folder/pacman.conf" --gpgdir "$folder/gnupg" "$@"; }',
         "keyring --init",
     ]

@@ -63,7 +63,7 @@ class Zypper:
                 "repos/distromatrix.repo": rpm.repo_file(job, keys, suse=True),
             },
             image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
-            without=("var/cache/zypp", "var/log/zypp*", "run/zypp.pid"),
+            without=("var/cache/zypp", "var/log/zypp*", "run/zypp*"),
             finish=rpm.disable(_REPOS) + rpm.FINISH,
         )
 
