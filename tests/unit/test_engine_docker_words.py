@@ -117,6 +117,19 @@ def test_what_hung_is_the_longest_running_command_at_the_bottom() -> None:
     assert len(said) < 300
 
 
+def test_podmans_words_for_times_and_ended_processes_are_understood() -> None:
+    said = describe(
+        [
+            Process(1, 0, "2h0m10s", "/bin/sh -c LOOP"),
+            Process(2, 1, "422.148593ms", "new"),
+            Process(3, 1, "5m1.25s", "older"),
+            Process(4, 1, "1h2m3.5s", "oldest"),
+            Process(5, 1, "6m0s", "[sleep]"),
+        ]
+    )
+    assert said == "oldest (for 01:02:03), older (for 05:01), new (for 00:00)"
+
+
 def test_a_script_that_hangs_by_itself_is_named() -> None:
     rows = [Process(10, 1, "01:00", "/bin/sh -c LOOP"), Process(11, 10, "00:59", "/bin/sh -e -c a")]
     assert describe(rows) == "a (for 00:59)"

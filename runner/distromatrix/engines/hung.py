@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,17 @@ from dataclasses import dataclass
 _SCRIPT = "/bin/sh -e -c "
 _MOST = 3
 _WIDTH = 160
+# A process that has ended and that nobody has asked how, as ps and as Podman's top show it;
+# in brackets are else only threads of the kernel, of which a machine shows none.
+_ENDED = re.compile(r"\[[^]]*\](?: <defunct>)?")
+# How Podman's top writes a time: Go's time.Duration, `1h2m3.5s` or `422.1ms`.
+_GO_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s|[\d.]+[mµn]s)")
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of a process list; `elapsed` in the words of ps (`[[dd-]hh:]mm:ss`)."""
+    """One line of a process list; `elapsed` in the words of ps (`[[dd-]hh:]mm:ss`) or of Go
+    (`2m3.5s`)."""
 
     pid: int
     parent: int
@@ -26,14 +33,22 @@ def describe(processes: Sequence[Process]) -> str:
     other first, of these the longest running first. '' when there is none but LOOP's shell."""
     pids = {p.pid for p in processes}
     parents = {p.parent for p in processes}
-    below = [p for p in processes if p.parent in pids and not p.command.endswith("<defunct>")]
+    below = [p for p in processes if p.parent in pids and not _ENDED.fullmatch(p.command)]
     named = [p for p in below if not p.command.startswith(_SCRIPT)] or below
     named.sort(key=lambda p: (p.pid in parents, -_seconds(p.elapsed), p.pid))
-    return ", ".join(f"{_short(p.command)} (for {p.elapsed})" for p in named[:_MOST])
+    return ", ".join(f"{_short(p.command)} (for {_clock(p.elapsed)})" for p in named[:_MOST])
+
+
+def _clock(elapsed: str) -> str:
+    """The time in the words of ps, whoever said it."""
+    if found := _GO_DURATION.fullmatch(elapsed):
+        hours, minutes, seconds = (int(float(part or 0)) for part in found.groups())
+        return f"{hours:02}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
+    return elapsed
 
 
 def _seconds(elapsed: str) -> int:
-    days, _, clock = elapsed.rpartition("-")
+    days, _, clock = _clock(elapsed).rpartition("-")
     seconds = 0
     for part in clock.split(":"):
         seconds = seconds * 60 + (int(part) if part.isdigit() else 0)
