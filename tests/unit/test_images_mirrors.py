@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 from images_fakes import World, cell, distro
 
+from distromatrix.cli.project import open_images
 from distromatrix.engines.base import Exit
 from distromatrix.errors import ImageError, MachineGoneError
 from distromatrix.images import Handed, Prepared
 from distromatrix.images.bootstrap import OutOfReachError
 from distromatrix.images.sources import advised, base_tag, from_archive
+from distromatrix.load.settings import Settings
 from distromatrix.model import Bootstrap, Cell, Pull
 
 HUB = Pull(ref="docker.io/library/debian:12")
@@ -112,13 +115,25 @@ def test_a_bootstrap_from_an_archive_takes_expired_release_files(world: World) -
     assert from_archive(DEBIAN, dnf, settings) == dnf  # type: ignore[arg-type]
 
 
+def test_the_commands_know_which_day_it_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    old = replace(DEBIAN, image=(BOOTSTRAP,), eol=date(2020, 1, 1))
+    settings = Settings(archive_mirrors={"debian": MIRROR})
+    tag = base_tag(old, BOOTSTRAP, replace(settings, today=date(2020, 1, 2)))
+    world.engine.images.add(tag, "from the archive")
+    images = open_images(world.engine, settings, {}, world.events.append)  # type: ignore[arg-type]
+    assert images.base(old).image.id == "from the archive"
+
+
 GONE = "E: The repository 'http://m x Release' does not have a Release file."
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ImageError(f"mmdebstrap failed: {GONE}"), f"mmdebstrap failed: {GONE}; advice"),
+        (ImageError(f"mmdebstrap failed: {GONE}"), f"mmdebstrap failed: {GONE[:-1]}; advice"),
         (ImageError("failed", log="Status code: 404 for http://m"), "failed; advice"),
         (OutOfReachError("Status code: 404 for http://m"), "Status code: 404 for http://m; advice"),
         (

@@ -120,7 +120,7 @@ def advised(error: ImageError | OutOfReachError, advice: str) -> Exception:
     log = error.log if isinstance(error, ImageError) else ""
     if not advice or not _GONE.search(f"{error}\n{log}"):
         return error
-    text = f"{error}; {advice}"
+    text = f"{str(error).rstrip('.')}; {advice}"
     return ImageError(text, log=log) if isinstance(error, ImageError) else OutOfReachError(text)
 
 
