@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from breaking_world import Ended, Project
+from breaking_world import Ended, Project, until
 from registry_world import (
     Registry,
     alpine_with,
@@ -205,6 +208,48 @@ def test_a_carried_image_that_is_pulled_anew_is_as_young_as_that(
     images.load(io.BytesIO(b"".join(images.save((tag,)))), (old,))
     assert abs(images.find(tag).created - old.created) < 2  # type: ignore[union-attr]
     assert time.time() - images.pull(ref, tag, lambda _: None).created < 300
+
+
+@pytest.fixture
+def trusting_podman(pulling: Pulling) -> Iterator[None]:
+    """Podman's service, told that this registry is one without TLS (Docker knows that of
+    localhost); the project's commands use it."""
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        conf, sock = Path(name) / "registries.conf", Path(name) / "s"
+        conf.write_text(f'[[registry]]\nlocation = "{pulling.registry.open}"\ninsecure = true\n')
+        environ = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(conf)}
+        command = ["podman", "system", "service", "--time=0", f"unix://{sock}"]
+        service = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+        try:
+            until(sock.exists, 30)
+            pulling.project.engine = "podman"
+            pulling.project.environ["CONTAINER_HOST"] = f"unix://{sock}"
+            yield
+        finally:
+            ref = f"{pulling.registry.open}/{pulling.name}"
+            ours = f"localhost/distromatrix/base:{pulling.project.distro}"
+            listed = subprocess.run(
+                ["podman", "images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
+                capture_output=True, text=True, check=True,
+            ).stdout.splitlines()  # fmt: skip
+            ids = {x.split()[1] for x in listed if x.startswith((ref, ours))}
+            if ids:
+                subprocess.run(["podman", "rmi", "-f", *ids], check=True, capture_output=True)
+            service.terminate()
+            service.wait(30)
+
+
+@pytest.mark.podman
+def test_podman_locks_by_pulling_and_holds_to_it(pulling: Pulling, trusting_podman: None) -> None:
+    first = pulling.publish(pulling.versions[0])
+    locked = pulling.project.call("images", "lock")
+    assert locked.code == 0, locked.said
+    assert f"pull docker.io/{pulling.name}:1 {first} " in locked.out
+    pulling.publish(pulling.versions[1])
+    assert pulling.version() == "one"
+    assert pulling.cell()["engine"] == "podman"
+    assert pulling.cell()["image"]["locked"] is True
+    assert pulling.project.call("images", "lock", "--check").code == 1
 
 
 # --- credentials -----------------------------------------------------------------------------

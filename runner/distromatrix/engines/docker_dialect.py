@@ -29,6 +29,8 @@ class Dialect:
     dockerfile: bool = True
     # An image's metadata say when it was last tagged.
     remembers_pulls: bool = True
+    # It can say what a registry has under a reference without pulling it.
+    looks_up: bool = True
     # Images can be loaded from a stream packed with gzip.
     loads_gzip: bool = True
     # Who removes an image by force removes the containers that stand on it.
@@ -75,6 +77,7 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             local="localhost/",
             dockerfile=False,
             remembers_pulls=False,
+            looks_up=False,
             loads_gzip=False,
             force_takes_containers=True,
             raises_limits=True,

@@ -24,9 +24,6 @@ from distromatrix.errors import InfrastructureError, PullError
 if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
 
-# What engines say that cannot look into a registry without pulling.
-_NO_LOOKUP = ("page not found", "is not supported")
-
 
 class DockerImages:
     """See ImageStore."""
@@ -69,15 +66,14 @@ class DockerImages:
 
     def resolve(self, ref: str) -> Resolved:
         """See ImageStore. Raises PullError, EngineUnavailableError."""
+        if not self._api.dialect.looks_up:
+            return self._resolve_by_pull(ref)
         with self._api.calling(f"look up {ref}", LONG_TIMEOUT) as client:
             login = credentials(client, ref)
             try:
                 found = client.inspect_distribution(ref, login)
             except APIError as error:
-                text = message_of(error)
-                if not any(words in text.lower() for words in _NO_LOOKUP):
-                    raise pull_error(ref, text) from error
-                return self._resolve_by_pull(ref)
+                raise pull_error(ref, message_of(error)) from error
         machines = {str(p.get("architecture")) for p in found.get("Platforms") or ()}
         several = (
             "list" in found["Descriptor"]["mediaType"]
