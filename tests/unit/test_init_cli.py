@@ -84,7 +84,9 @@ def test_what_is_there_is_never_overwritten(init: Init) -> None:
 def test_a_dangling_link_is_something_there(init: Init, tmp_path: Path) -> None:
     FILE.parent.mkdir()
     FILE.symlink_to(tmp_path / "elsewhere")
-    assert init().code == 2
+    said = init()
+    assert (said.code, said.out) == (2, "")
+    assert "is there already" in said.err
     assert not (tmp_path / "elsewhere").exists()
 
 
