@@ -53,7 +53,7 @@ def test_it_says_what_it_found_where_it_wrote_and_what_comes_next(init: Init) ->
     assert said == Said(
         0,
         "pyproject.toml: pytest → suite unit\n"
-        "pyproject.toml: it is for Python >=3.9; older distros cannot run it\n"
+        "pyproject.toml: for Python >=3.9: where a distro has an older one, skip it by a rule\n"
         "wrote matrix/default.yaml\n"
         "next: distromatrix plan, distromatrix run\n",
         "",

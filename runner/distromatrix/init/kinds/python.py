@@ -76,7 +76,8 @@ class _Base:
         called = wanted_packages(project.folder, test_files(project.folder))
         packages += [name for name in called if name not in packages]
         if project.requires_python:
-            notes.append(f"it is for Python {project.requires_python}; older distros cannot run it")
+            said = f"for Python {project.requires_python}"
+            notes.append(f"{said}: where a distro has an older one, skip it by a rule")
         setup = ""
         if project.takes_any_folder:
             setup = "rm -r matrix # setuptools would take it for a package of the product"
