@@ -179,6 +179,14 @@ def test_odd_names_and_texts_stay_what_they_are(tmp_path: Path) -> None:
     assert matrix.product.path == root.resolve()
 
 
+def test_control_characters_and_odd_line_ends_are_shown(tmp_path: Path) -> None:
+    said = 'x = "\\u2028- a"\n[project]\ndependencies = ["a\\u001b[1m", "b\\u0085- c: ["]\n'
+    files = {**PYTEST, "pyproject.toml": said, "tox.ini": "[tox]\nenv_list = doc\x85s: [\n"}
+    matrix = loaded(make_product(tmp_path, files))
+    assert matrix.suites[0].prepare is not None
+    assert r"'a\x1b[1m'" in matrix.suites[0].prepare.run
+
+
 def test_git_comes_along_only_where_the_version_is_made_of_it(tmp_path: Path) -> None:
     scm = '[build-system]\nrequires = ["setuptools", "setuptools_scm"]\n'
     root = make_product(tmp_path, {**PYTEST, "pyproject.toml": scm})

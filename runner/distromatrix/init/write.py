@@ -55,7 +55,13 @@ def matrix_text(
         drafts = tuple((name, _bare(draft)) for name, draft in drafts)
     lines.append("suites:")
     lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
-    return "\n".join(lines) + "\n"
+    return _visible("\n".join(lines) + "\n")
+
+
+def _visible(text: str) -> str:
+    """The text with what YAML forbids, or takes for a line's end, made visible. It can only
+    come out of foreign files, where it means nothing that a suite could need."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def _shared(drafts: Sequence[Draft]) -> Draft | None:
