@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -139,18 +140,25 @@ class DockerImages:
             # The container's labels would come along, and with them its run: whatever is
             # started from this image would be swept as that run's.
             emptied = {key: "" for key in config["Labels"] or {} if key.startswith("distromatrix.")}
-            client.commit(
+            changes = [
+                *_label_changes({**emptied, **labels}, dialect),
+                f"CMD {json.dumps(base.get('Cmd') or ['/bin/sh'])}",
+                f"USER {base.get('User') or '0'}",
+            ]
+            commit = partial(
+                client.commit,
                 container,
                 repository=name,
                 tag=version,
-                changes="\n".join(
-                    [
-                        *_label_changes({**emptied, **labels}, dialect),
-                        f"CMD {json.dumps(base.get('Cmd') or ['/bin/sh'])}",
-                        f"USER {base.get('User') or '0'}",
-                    ]
-                ),
+                changes="\n".join(changes),
             )
+            try:
+                commit()
+            except APIError as error:
+                # A rootless engine has no cgroup v1 to freeze a container with.
+                if "can not pause" not in str(error):
+                    raise
+                commit(pause=False)
         return self._found(tag)
 
     def list(self) -> tuple[Image, ...]:

@@ -292,6 +292,7 @@ class DockerMachine:
         except TimeoutError as error:
             raise InfrastructureError(f"the shell of {self._name} did not answer") from error
         except (ShellEndedError, OSError) as error:
+            self._shell.drain(2.0, None)  # who cannot write may still have something to read
             said = self._stream.errors.decode(errors="replace").strip()
             gone = self._gone()
             if said:
