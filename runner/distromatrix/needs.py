@@ -19,6 +19,10 @@ PRIVILEGES = {
     "init": "run an init system as process 1",
 }
 _NOT_YET = frozenset({"init"})  # a container could; no engine here does it yet
+# What one engine of containers cannot give, and why.
+_NOT_BY = {
+    ("podman", "sysctl"): "would make all of /proc/sys writable, the kernel's own settings too",
+}
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 
 
@@ -60,6 +64,11 @@ def choose_engine(
     if not refusals:
         late = [name for name in privileges if name in _NOT_YET]
         refusals = [f"asks for the privilege {n}, which no engine here gives yet" for n in late]
+        refusals += [
+            f"asks for the privilege {name}, with which {container} {_NOT_BY[container, name]}"
+            for name in privileges
+            if (container, name) in _NOT_BY
+        ]
     if refusals:
         return Choice(engine=None, reason="; ".join(refusals))
     if needs:

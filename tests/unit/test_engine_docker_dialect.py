@@ -16,7 +16,7 @@ from distromatrix.engines.docker_carry import _unpacked
 from distromatrix.engines.docker_dialect import DOCKER, dialect_of, own_limits
 from distromatrix.engines.docker_images import _image, _label_changes
 from distromatrix.engines.docker_spec import Limits, Overlay, create_body
-from distromatrix.errors import InfrastructureError
+from distromatrix.errors import CannotStartError, InfrastructureError
 
 PODMAN = dialect_of({"Libpod-Api-Version": "4.3.1"})
 VIEW = Overlay(lower="/v/base", upper="/v/1/upper", work="/v/1/work", stage="s")
@@ -62,6 +62,12 @@ def test_podmans_machines_know_no_more_variables_and_outlive_their_stdin() -> No
     assert "sleep" not in _body(DOCKER)["Cmd"][-1]
     assert "Healthcheck" not in _body(PODMAN)
     assert _body(DOCKER)["Healthcheck"] == {"Test": ["NONE"]}
+
+
+def test_podman_is_not_asked_to_open_all_of_proc_sys() -> None:
+    spec = MachineSpec(name="distromatrix-x", image="i", privileges=("sysctl",))
+    with pytest.raises(CannotStartError, match="Podman cannot give the privilege 'sysctl'"):
+        create_body(spec, Limits(cpus=2, apparmor=False, dialect=PODMAN))
 
 
 def test_limits_are_told_only_where_they_must_be(monkeypatch: pytest.MonkeyPatch) -> None:

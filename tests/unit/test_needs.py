@@ -64,3 +64,10 @@ def test_the_users_engine_of_containers_is_the_one_that_is_chosen() -> None:
     assert choose_engine((), (), "podman").engine == "podman"
     assert choose_engine(needs("mount"), ("mount",), "podman").engine == "podman"
     assert choose_engine(needs("reboot"), (), "podman").engine is None
+
+
+def test_what_podman_cannot_bound_it_is_not_asked_for() -> None:
+    assert choose_engine(needs("sysctl"), ("sysctl",)).engine == "docker"
+    refused = choose_engine(needs("sysctl"), ("sysctl",), "podman")
+    assert refused.engine is None
+    assert "podman would make all of /proc/sys writable" in refused.reason

@@ -50,7 +50,7 @@ def engine_checks(
     if facts.local and name == "podman":
         checks += [podman.rights(facts, environ), *own]
     checks.append(_storage(facts))
-    checks.append(_cgroup(facts.cgroup_version, host))
+    checks.append(_cgroup(facts.cgroup_version, host, rootless=facts.rootless))
     if facts.local:
         checks.append(_disk(facts.data_root, facts.name))
     return tuple(checks)
@@ -160,7 +160,7 @@ def _host_cgroup() -> str:
     return "2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1"
 
 
-def _cgroup(version: str, host: Host) -> Check:
+def _cgroup(version: str, host: Host, *, rootless: bool = False) -> Check:
     if version == "2":
         return Check(name="cgroup version", status="ok", found="2")
     arguments = "systemd.unified_cgroup_hierarchy=1"
@@ -172,7 +172,9 @@ def _cgroup(version: str, host: Host) -> Check:
         name="cgroup version",
         status="warning",
         found=version or "unknown",
-        why="systemd 256 and newer will not boot in a container (suites that need init); "
+        why="a rootless engine bounds neither memory nor processes nor cpus with it"
+        if rootless
+        else "systemd 256 and newer will not boot in a container (suites that need init); "
         "all else works",
         mend=tuple(map(host.as_root, commands)) if host.init == "systemd" else (),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -68,7 +69,7 @@ def podman_checks(
     """What Podman stands on here; `cgroup` is the host's version."""
     checks = [_runtime(host, cgroup, root, home or Path.home(), which)]
     if not host.root:
-        checks += [_user_ids(host, root, which), _network(host, which)]
+        checks += [_user_ids(host, root, which), _network(host, root, which)]
     return tuple(checks)
 
 
@@ -145,8 +146,19 @@ def _user_ids(host: Host, root: Path, which: Callable[[str], str | None]) -> Che
     )
 
 
-def _network(host: Host, which: Callable[[str], str | None]) -> Check:
+def _network(host: Host, root: Path, which: Callable[[str], str | None]) -> Check:
     name = "rootless network"
+    tun = root / "dev/net/tun"
+    if tun.exists() and not os.access(tun, os.R_OK | os.W_OK):
+        command = host.as_root("chmod 666 /dev/net/tun")
+        return Check(
+            name=name,
+            status="missing",
+            found=f"{host.user} may not open /dev/net/tun, which all may where udev makes it",
+            why="without it a rootless container has no network",
+            mend=(command,),
+            commands=(command,),
+        )
     if there := [tool for tool in _NETWORKS if which(tool)]:
         return Check(name=name, status="ok", found=", ".join(there))
     return Check(

@@ -45,8 +45,8 @@ def carried(found: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """The marks of the image that has a tag now. When the tag has gone from it, and nothing
-    but they keeps it, they go too."""
+    """The marks of the image that has a tag now. When the tag has gone from it, and it has no
+    other of ours, they go too."""
 
     client: Any
     name: str
@@ -75,7 +75,7 @@ def orphans_of(client: Any, tag: str, dialect: Dialect) -> Orphans:
         found = client.inspect_image(own)
     except NotFound:
         return Orphans(client, own, dialect)
-    names = [name for name in found.get("RepoTags") or () if name != own]
+    names = [name for name in found.get("RepoTags") or () if name != own and dialect.tag(name)]
     marks = tuple(names) if all(is_mark(name) for name in names) else ()
     return Orphans(client, own, dialect, marks)
 

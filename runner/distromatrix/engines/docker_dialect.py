@@ -48,6 +48,10 @@ class Dialect:
     # Files can be put where no folder is, which then is made; and an archive must end where its
     # end is marked.
     makes_folders: bool = False
+    # A container's state says whether it was killed for its memory.
+    tells_oom: bool = True
+    # Of /proc/sys a container may be given a part to write to.
+    parts_proc_sys: bool = True
     # What a container says that is to have no health check.
     healthcheck: Mapping[str, Any] = field(default_factory=lambda: {"Test": ["NONE"]})
     # What to ask `top` for process id, parent's id, elapsed time and command line with.
@@ -85,6 +89,9 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             closes_stdin=True,
             binds_overlays=True,
             makes_folders=True,
+            tells_oom=False,
+            # Its API passes over ReadonlyPaths; `unmask=/proc/sys` gives the host's own settings.
+            parts_proc_sys=False,
             # Its own word for none makes it look for systemd's timers whenever one ends.
             healthcheck={},
             # Else it runs the `ps` that is in the container, if there is one.

@@ -359,7 +359,8 @@ class DockerMachine:
             limit = self._spec.memory // 1024**2
             return MachineGoneError(f"{self._name} ran out of its {limit} MiB of memory", oom=True)
         if status == 137:
-            return MachineGoneError(f"{self._name} was killed from outside")
+            doubt = "" if self._api.dialect.tells_oom else ", or for its memory"
+            return MachineGoneError(f"{self._name} was killed from outside{doubt}")
         return MachineGoneError(f"{self._name} ended with status {status}")
 
 

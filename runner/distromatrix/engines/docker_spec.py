@@ -79,7 +79,7 @@ def create_body(
             "LogConfig": {"Type": "none"},
             **_mounts(mount, labels, limits.dialect),
             "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in limits.resources],
-            **_privileges(spec.privileges, apparmor=limits.apparmor),
+            **_privileges(spec.privileges, limits),
         },
     }
 
@@ -109,16 +109,16 @@ def _mounts(
     return {"Mounts": [{**common, "VolumeOptions": options}]}
 
 
-def _privileges(asked: tuple[str, ...], *, apparmor: bool) -> dict[str, Any]:
+def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """Exactly what was asked for, on top of nothing."""
     security = ["no-new-privileges"]
     given: dict[str, Any] = {"SecurityOpt": security, "CapAdd": [], "Devices": []}
     for one in asked:
         if one == "mount":
             given["CapAdd"].append("SYS_ADMIN")
-            if apparmor:
+            if limits.apparmor:
                 security.append("apparmor=unconfined")
-        elif one == "sysctl":
+        elif one == "sysctl" and limits.dialect.parts_proc_sys:
             given["CapAdd"].append("NET_ADMIN")
             given["ReadonlyPaths"] = _READONLY_WITHOUT_NET
         elif one.startswith("/dev/"):
@@ -126,8 +126,9 @@ def _privileges(asked: tuple[str, ...], *, apparmor: bool) -> dict[str, Any]:
                 {"PathOnHost": one, "PathInContainer": one, "CgroupPermissions": "rwm"}
             )
         else:
+            known = "mount, sysctl" if limits.dialect.parts_proc_sys else "mount"
             raise CannotStartError(
-                f"containers cannot be given the privilege '{one}': "
-                "it knows mount, sysctl and device paths below /dev/"
+                f"{limits.dialect.product} cannot give the privilege '{one}' to a container: "
+                f"it knows {known} and device paths below /dev/"
             )
     return given
