@@ -62,9 +62,10 @@ def test_without_any_source_in_reach_each_failure_is_told(world: World, alpine: 
     with pytest.raises(ImageError) as caught:
         nowhere.images.base(replace(alpine, file=Path("/nowhere/x.yaml")))
     lines = str(caught.value).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 1 + len(alpine.image)
     assert "registry.invalid" in lines[1]
     assert "DISTROMATRIX_ARCHIVES" in lines[2]
+    assert "no package mirror" in lines[3]
 
 
 def test_a_user_that_does_not_exist_is_made_and_owns_its_home(world: World, alpine: Distro) -> None:
