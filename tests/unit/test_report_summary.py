@@ -170,6 +170,13 @@ def flaky_cell(cell: str, passed: int, failures: int, case: str = "t::race") -> 
     return failed(cell, tail=("the end",), runs=runs, flaky=(one,), reason="in some runs")
 
 
+def test_what_ran_on_podman_is_run_again_on_podman(tmp_path: Path) -> None:
+    plan = make_plan("debian-11/unit", root=tmp_path)
+    on_podman = replace(plan, cells=tuple(replace(c, engine="podman") for c in plan.cells))
+    command = run_again(on_podman, ["debian-11/unit"], cwd=tmp_path)
+    assert command == "distromatrix run --engine podman debian-11/unit"
+
+
 def test_what_is_flaky_stands_apart_with_its_counts_and_how_to_run_it_again() -> None:
     cells = (flaky_cell("debian-11/unit", 7, 3), flaky_cell("rocky-9/unit", 9, 1))
     plan = make_plan(*(cell.id for cell in cells), root=Path.cwd())

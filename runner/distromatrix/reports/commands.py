@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from distromatrix.model import Plan
+from distromatrix.needs import CONTAINERS
 
 _MOST_SELECTORS = 8
 
@@ -29,13 +30,16 @@ def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
 
 
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
-    """`-C` and `-m`, where they are needed to find this plan's matrix again."""
+    """`-C`, `-m` and `--engine`, where they are needed to do the same with this plan's matrix."""
     cwd = cwd or Path.cwd()
     options: tuple[str, ...] = ()
     if plan.root.absolute() != cwd:
         options += ("-C", shown_path(plan.root, cwd))
     if plan.matrix != plan.root / "matrix" / "default.yaml":
         options += ("-m", os.path.relpath(plan.matrix, plan.root))
+    engines = {cell.engine for cell in plan.cells} & set(CONTAINERS[1:])
+    for engine in engines:  # a plan has one kind of container
+        options += ("--engine", str(engine))
     return options
 
 
