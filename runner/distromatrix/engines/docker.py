@@ -54,7 +54,9 @@ class DockerEngine:
             arch=MACHINES.get(info["Architecture"], info["Architecture"]),
             storage_driver=info["Driver"],
             cgroup_version=str(info.get("CgroupVersion") or "1"),
-            rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+            # Podman says it in a field of its own, Docker among what secures it.
+            rootless=bool(info.get("Rootless"))
+            or any("rootless" in option for option in info.get("SecurityOptions") or ()),
             local=self._api.url.startswith("unix:") and info["Name"] == platform.node(),
             data_root=info.get("DockerRootDir") or "",
         )

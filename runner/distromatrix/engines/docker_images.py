@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from docker.errors import APIError, NotFound
@@ -24,6 +24,8 @@ from distromatrix.errors import InfrastructureError, PullError
 
 if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
+
+_LISTINGS = 20  # attempts to list images
 
 
 class DockerImages:
@@ -164,7 +166,7 @@ class DockerImages:
     def list(self) -> tuple[Image, ...]:
         """See ImageStore."""
         with self._api.calling("list images") as client:
-            rows = client.images()
+            rows = _rows(client)
         names = (self._api.dialect.tag(n) for row in rows for n in row["RepoTags"] or ())
         tags = sorted({name for name in names if _is_ours(name)})
         return tuple(image for tag in tags if (image := self.find(tag)))
@@ -204,6 +206,19 @@ class DockerImages:
         if "no space left on device" in text.lower():
             return disk_full(doing, text)
         return InfrastructureError(f"cannot {doing}: {text}", transient=False)
+
+
+def _rows(client: Any) -> list[dict[str, Any]]:
+    """What the engine lists. Podman trips over an image that goes while it does."""
+    for attempt in range(_LISTINGS):
+        try:
+            rows: list[dict[str, Any]] = client.images()
+            return rows
+        except APIError as error:
+            if "image not known" not in str(error) or attempt == _LISTINGS - 1:
+                raise
+            sleep(0.1)
+    raise AssertionError("unreachable")
 
 
 def _label_changes(labels: Mapping[str, str], dialect: Dialect) -> tuple[str, ...]:
