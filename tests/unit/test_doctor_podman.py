@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from distromatrix.doctor import engine as engine_looks
 from distromatrix.doctor import podman as looks
 from distromatrix.doctor.command import Ended
 from distromatrix.doctor.engine import engine_checks
@@ -91,6 +92,16 @@ def test_a_podman_that_does_not_start_is_shown_with_its_words() -> None:
     assert "podman system service" in check.mend[0]
 
 
+def test_a_podman_that_must_be_told_something_first_is_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needed = Check(name="container runtime", status="missing", found="", commands=("x",))
+    monkeypatch.setattr(engine_looks, "podman_checks", lambda *_, **__: (needed,))
+    checks = engine(FACTS, ROOT)
+    assert "container engine" not in checks
+    assert checks["container runtime"].commands == ("x",)
+
+
 def test_a_far_podman_that_does_not_answer_is_named() -> None:
     check = engine(None, ROOT, CONTAINER_HOST="ssh://far/p.sock")["container engine"]
     assert "CONTAINER_HOST=ssh://far/p.sock" in check.found
@@ -119,8 +130,9 @@ def test_where_nothing_is_needed_nothing_is_written(
 def test_crun_on_cgroup_v1_is_told_apart_by_a_file_of_ours_that_says_why(tmp_path: Path) -> None:
     check = stands(ROOT, tmp_path, "crun")["container runtime"]
     assert (check.status, check.install) == ("missing", "podman")
-    (command,) = check.commands
+    command, stop = check.commands
     assert command in check.mend
+    assert "pkill -xf 'podman system service" in shlex.split(stop)[-1]  # the next reads the file
     target = "/etc/containers/containers.conf.d/50-distromatrix.conf"
     assert target in command
     here = command.replace("/etc/containers", f"{tmp_path}/etc/containers")
@@ -133,7 +145,7 @@ def test_crun_on_cgroup_v1_is_told_apart_by_a_file_of_ours_that_says_why(tmp_pat
 
 def test_with_systemd_the_cgroup_manager_stays(tmp_path: Path) -> None:
     host = replace(ADA, init="systemd")
-    (command,) = stands(host, tmp_path, "crun", "runc")["container runtime"].commands
+    command, _ = stands(host, tmp_path, "crun", "runc")["container runtime"].commands
     assert "cgroup_manager" not in command
     assert "/home/ada/.config/containers/containers.conf.d/" in command
     assert "sudo" not in command

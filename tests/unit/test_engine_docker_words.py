@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from distromatrix.engines.docker_machine import cannot_start
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.hung import Process, describe
 from distromatrix.engines.pull_failures import classify, pull_error
+from distromatrix.engines.start_failures import cannot_start
 
 # Messages as Docker 20.10 to 28 print them.
 PULLS = [
@@ -92,6 +92,7 @@ def test_a_reference_without_a_registry_is_docker_hubs() -> None:
             "no /bin/sh",
         ),
         ("exec /bin/sh: no such file or directory", "no /bin/sh"),
+        ("crun: cgroups in hybrid mode not supported: OCI runtime error", "doctor --engine podman"),
         ("driver failed programming external connectivity", ""),
     ],
 )

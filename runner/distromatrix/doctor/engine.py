@@ -35,6 +35,9 @@ def engine_checks(
     """The engine, rights on its socket, storage driver, cgroup version, disk space."""
     engine = open_engine(name)
     own = podman_checks(host, cgroup=_host_cgroup()) if name == "podman" else ()
+    if host.podman and any(check.commands for check in own):
+        # It would start with what is to be mended first.
+        return (*own, _cgroup(_host_cgroup(), host))
     try:
         facts = engine.facts()
     except EngineUnavailableError as error:

@@ -86,7 +86,7 @@ def _runtime(
         commands: tuple[str, ...] = ()
     else:
         found = "crun, which starts no container where cgroup v1 is in use"
-        commands = (_write(_settings(host), file),)
+        commands = (_write(_settings(host), file), _stop())
     return Check(
         name=name,
         status="missing" if host.podman else "warning",
@@ -102,7 +102,7 @@ def _settings(host: Host) -> str:
     """The drop-in: no more than this host needs."""
     lines = [
         "# Written by `distromatrix doctor --fix`: this host uses cgroup v1, on which crun starts",
-        "# no container. Remove this file to have your Podman's own choice again.",
+        "# no container. Without this file Podman chooses for itself again.",
         "[engine]",
         'runtime = "runc"',
     ]
@@ -115,6 +115,13 @@ def _write(text: str, file: Path) -> str:
     """A command line that makes the file; its text is in it, to be seen beforehand."""
     script = f"mkdir -p {file.parent} && printf %s {shlex.quote(text)} >{file}"
     return f"sh -c {shlex.quote(script)}"
+
+
+def _stop() -> str:
+    """A command line that ends the service that we start, if it runs: it has read its settings
+    already, and the next one reads them anew."""
+    service = shlex.join(podman.commands(podman.socket_path(os.environ))[-1])
+    return f"sh -c {shlex.quote(f'pkill -xf {shlex.quote(service)} || :')}"
 
 
 def _user_ids(host: Host, root: Path, which: Callable[[str], str | None]) -> Check:

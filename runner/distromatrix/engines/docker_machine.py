@@ -26,6 +26,7 @@ from distromatrix.engines.docker_spec import MOUNT
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.hung import Process, describe
 from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.engines.start_failures import cannot_start
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -369,19 +370,3 @@ def _closing(machine: DockerMachine, stream: Iterable[bytes]) -> Iterator[bytes]
         yield from stream
     finally:
         machine.close()
-
-
-def cannot_start(text: str) -> str:
-    """In our words, why an image cannot start, from what runc said; '' if it is not that."""
-    low = text.lower()
-    if "exec format error" in low:
-        return "it is made for another architecture than the engine's"
-    if "/bin/sh" in low and ("no such file" in low or "not found" in low):
-        return "the image has no /bin/sh (or not the loader that it needs)"
-    if "/bin/sh" in low and "permission denied" in low:
-        return "the image's /bin/sh cannot be executed"
-    if "unable to find user" in low or "no matching entries in passwd" in low:
-        return "the image does not know the user"
-    if "error gathering device information" in low:
-        return f"the engine's host has no such device: {text.rpartition('device ')[2]}"
-    return ""
