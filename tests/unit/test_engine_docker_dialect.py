@@ -82,10 +82,17 @@ def test_limits_are_told_only_where_they_must_be(monkeypatch: pytest.MonkeyPatch
     assert all(0 < soft <= hard for soft, hard in limits.values())
 
 
+def test_podman_5_reads_a_dockerfile_where_it_commits() -> None:
+    newer = dialect_of({"Libpod-Api-Version": "5.4.2"})
+    assert (newer.imports_dockerfile, newer.commits_dockerfile) == (False, True)
+    assert (PODMAN.imports_dockerfile, PODMAN.commits_dockerfile) == (False, False)
+    assert (DOCKER.imports_dockerfile, DOCKER.commits_dockerfile) == (True, True)
+
+
 def test_a_label_is_quoted_as_its_reader_reads_it() -> None:
     odd = {"k": 'a "b" \\ $c\nd'}
-    assert _label_changes(odd, DOCKER) == ('LABEL "k"="a \\"b\\" \\\\ \\$c d"',)
-    assert _label_changes(odd, PODMAN) == ('LABEL "k"="a "b" \\ $c d"',)
+    assert _label_changes(odd, True) == ('LABEL "k"="a \\"b\\" \\\\ \\$c d"',)
+    assert _label_changes(odd, False) == ('LABEL "k"="a "b" \\ $c d"',)
 
 
 def _tar(format: int) -> bytes:

@@ -24,9 +24,11 @@ class Dialect:
     version: str = ""
     # What its names of images from no registry begin with.
     local: str = ""
-    # Changes to an image are read as a Dockerfile's instructions; else a label's value is what
-    # stands between its first and its last quotation mark.
-    dockerfile: bool = True
+    # Changes to an image that is imported, and to one that is committed, are read as a
+    # Dockerfile's instructions; else a label's value is what stands between its first and its
+    # last quotation mark.
+    imports_dockerfile: bool = True
+    commits_dockerfile: bool = True
     # An image's metadata say when it was last tagged.
     remembers_pulls: bool = True
     # It can say what a registry has under a reference without pulling it.
@@ -52,6 +54,8 @@ class Dialect:
     tells_oom: bool = True
     # Of /proc/sys a container may be given a part to write to.
     parts_proc_sys: bool = True
+    # Who removes a container by force asks it to end first, and waits ten seconds for it.
+    asks_before_force: bool = False
     # What a container says that is to have no health check.
     healthcheck: Mapping[str, Any] = field(default_factory=lambda: {"Test": ["NONE"]})
     # What to ask `top` for process id, parent's id, elapsed time and command line with.
@@ -79,7 +83,8 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             # Without it Podman's Docker API takes `docker.io/` for meant (containers.conf,
             # compat_api_enforce_docker_hub).
             local="localhost/",
-            dockerfile=False,
+            imports_dockerfile=False,
+            commits_dockerfile=int(version.partition(".")[0]) >= 5,
             remembers_pulls=False,
             looks_up=False,
             loads_gzip=False,
@@ -92,6 +97,7 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             tells_oom=False,
             # Its API passes over ReadonlyPaths; `unmask=/proc/sys` gives the host's own settings.
             parts_proc_sys=False,
+            asks_before_force=True,
             # Its own word for none makes it look for systemd's timers whenever one ends.
             healthcheck={},
             # Else it runs the `ps` that is in the container, if there is one.

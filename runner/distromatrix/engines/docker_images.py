@@ -118,7 +118,7 @@ class DockerImages:
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore. Raises InfrastructureError."""
         dialect = self._api.dialect
-        changes = [*_label_changes(labels, dialect), 'CMD ["/bin/sh"]']
+        changes = [*_label_changes(labels, dialect.imports_dockerfile), 'CMD ["/bin/sh"]']
         with self._api.calling(f"import {tag}", LONG_TIMEOUT) as client:
             # A generator: for an open file docker-py would announce chunks and send none.
             chunks = iter(lambda: tar.read(1 << 20), b"")
@@ -143,7 +143,7 @@ class DockerImages:
             # started from this image would be swept as that run's.
             emptied = {key: "" for key in config["Labels"] or {} if key.startswith("distromatrix.")}
             changes = [
-                *_label_changes({**emptied, **labels}, dialect),
+                *_label_changes({**emptied, **labels}, dialect.commits_dockerfile),
                 f"CMD {json.dumps(base.get('Cmd') or ['/bin/sh'])}",
                 f"USER {base.get('User') or '0'}",
             ]
@@ -221,11 +221,11 @@ def _rows(client: Any) -> list[dict[str, Any]]:
     raise AssertionError("unreachable")
 
 
-def _label_changes(labels: Mapping[str, str], dialect: Dialect) -> tuple[str, ...]:
+def _label_changes(labels: Mapping[str, str], dockerfile: bool) -> tuple[str, ...]:
     """LABEL instructions; in a Dockerfile \\, " and $ have a meaning."""
 
     def word(text: str) -> str:
-        if dialect.dockerfile:
+        if dockerfile:
             text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
         return '"' + text.replace("\n", " ") + '"'
 

@@ -64,6 +64,7 @@ def create_body(
         "Hostname": spec.hostname,
         "Labels": labels,
         **({"Healthcheck": dict(check)} if (check := limits.dialect.healthcheck) else {}),
+        **({"StopSignal": "SIGKILL"} if limits.dialect.asks_before_force else {}),
         "OpenStdin": True,
         "StdinOnce": False,
         "AttachStdin": True,
