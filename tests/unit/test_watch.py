@@ -32,16 +32,18 @@ def silences(world: World) -> list[CellSilent]:
     return [e for e in world.events if isinstance(e, CellSilent)]
 
 
-def named(world: World, command: str) -> list[CellSilent]:
-    return [e for e in silences(world) if command in e.command]
+def named(world: World, command: str, line: str = "") -> list[CellSilent]:
+    return [e for e in silences(world) if command in e.command and line in e.line]
 
 
-def until_heard(world: World, folder: Path, times: int = 1, naming: str = "") -> str:
-    """A script's wait for so many words about its silence that name such a command: how soon
-    it gets to its silence is the machine's business."""
+def until_heard(
+    world: World, folder: Path, times: int = 1, naming: str = "", line: str = ""
+) -> str:
+    """A script's wait for so many words about its silence that name such a command and last
+    line: how soon it gets to its silence is the machine's business."""
 
     def on_event(event: Event, _: Executor) -> None:
-        if isinstance(event, CellSilent) and len(named(world, naming)) >= times:
+        if isinstance(event, CellSilent) and len(named(world, naming, line)) >= times:
             (folder / "heard").touch()
 
     world.on_event = on_event
@@ -51,10 +53,10 @@ def until_heard(world: World, folder: Path, times: int = 1, naming: str = "") ->
 def test_a_silent_cell_is_told_of_with_its_last_line_and_what_runs(
     world: World, tmp_path: Path
 ) -> None:
-    wait = until_heard(world, tmp_path, times=2, naming="sleep 4714")
+    wait = until_heard(world, tmp_path, times=2, naming="sleep 4714", line="so far")
     script = f"printf 'first\\nso far'; sleep $((4700 + 14)) & {wait}; kill $!"
     world.execute(cell("a/s", script, timeout=60.0), silent_after=0.1)
-    first, second = named(world, "sleep 4714")[:2]
+    first, second = named(world, "sleep 4714", "so far")[:2]
     assert (first.cell, first.line) == ("a/s", "so far")
     assert second.seconds >= first.seconds >= 0.1
 
