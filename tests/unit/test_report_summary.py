@@ -8,7 +8,7 @@ from report_samples import failed, make_plan, result
 from rich.console import Console
 
 from distromatrix.model import CellResult, CellRun, Flaky, Kept, Phase, Plan, RunResult, Verdict
-from distromatrix.reports.commands import run_again
+from distromatrix.reports.commands import resume, run_again
 from distromatrix.reports.summary import print_summary
 from distromatrix.verdicts import run_verdict
 
@@ -175,6 +175,8 @@ def test_what_ran_on_podman_is_run_again_on_podman(tmp_path: Path) -> None:
     on_podman = replace(plan, cells=tuple(replace(c, engine="podman") for c in plan.cells))
     command = run_again(on_podman, ["debian-11/unit"], cwd=tmp_path)
     assert command == "distromatrix run --engine podman debian-11/unit"
+    # A resumed run keeps to its plan, and refuses the option.
+    assert resume(on_podman, "r1", cwd=tmp_path) == "distromatrix run --resume r1"
 
 
 def test_what_is_flaky_stands_apart_with_its_counts_and_how_to_run_it_again() -> None:

@@ -17,6 +17,9 @@ def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> s
     """The command that runs just `cells` again, from the folder `cwd` (default: here)."""
     ids = tuple(cells)
     words = ids if len(ids) <= _MOST_SELECTORS else ("--failed",)
+    chosen = {cell.engine for cell in plan.cells} & set(CONTAINERS[1:])
+    for engine in chosen:  # a plan has one kind of container
+        words = ("--engine", str(engine), *words)
     if plan.seed is not None:
         words = ("--shuffle", str(plan.seed), *words)
     if plan.repeat > 1:
@@ -25,21 +28,18 @@ def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> s
 
 
 def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
-    """The command that goes on with a run that was cut off."""
+    """The command that goes on with a run that was cut off, on the engine of its plan."""
     return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), "--resume", run))
 
 
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
-    """`-C`, `-m` and `--engine`, where they are needed to do the same with this plan's matrix."""
+    """`-C` and `-m`, where they are needed to find this plan's matrix again."""
     cwd = cwd or Path.cwd()
     options: tuple[str, ...] = ()
     if plan.root.absolute() != cwd:
         options += ("-C", shown_path(plan.root, cwd))
     if plan.matrix != plan.root / "matrix" / "default.yaml":
         options += ("-m", os.path.relpath(plan.matrix, plan.root))
-    engines = {cell.engine for cell in plan.cells} & set(CONTAINERS[1:])
-    for engine in engines:  # a plan has one kind of container
-        options += ("--engine", str(engine))
     return options
 
 
