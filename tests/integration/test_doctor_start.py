@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from distromatrix.doctor.command import run_command
-from distromatrix.doctor.engine import ping
 from distromatrix.doctor.host import dockerd_by_hand
 from distromatrix.doctor.start import start_engine
+from distromatrix.engines.ping import ping
 from distromatrix.errors import InfrastructureError
 
 pytestmark = [

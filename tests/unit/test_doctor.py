@@ -132,7 +132,7 @@ def test_a_docker_host_that_does_not_answer_is_the_users_to_change() -> None:
 def test_podmans_socket_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "podman.sock"
     monkeypatch.setattr(engine_looks, "podman_sockets", lambda _: (path,))
-    monkeypatch.setattr(engine_looks, "ping", lambda asked: asked == path)
+    monkeypatch.setattr(engine_looks, "answers", lambda asked: asked == path)
     check = examine(None)["container engine"]
     assert check.mend == (f"export DOCKER_HOST=unix://{path}",)
 
@@ -144,6 +144,7 @@ def test_lacking_rights_are_told_from_a_missing_engine(
     def refuse(_: Path) -> bool:
         raise PermissionError
 
+    monkeypatch.setattr(engine_looks, "podman_sockets", lambda _: ())
     monkeypatch.setattr(engine_looks, "ping", refuse)
     checks = examine(None, replace(DEBIAN, in_docker_group=member))
     assert "container engine" not in checks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from distromatrix.doctor.host import DOCKER_SOCKET, Host
 from distromatrix.doctor.model import Check, Status
 from distromatrix.doctor.podman import podman_checks
 from distromatrix.engines.base import Engine, EngineFacts
+from distromatrix.engines.ping import answers, ping
 from distromatrix.engines.podman import socket_path
 from distromatrix.errors import EngineUnavailableError
 
@@ -26,7 +26,6 @@ _OVERLAY = {
     "Docker": """echo '{"storage-driver": "overlay2"}' >/etc/docker/daemon.json  # and restart""",
     "Podman": "podman system reset  # and then again, now with overlays: all images go",
 }
-_PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 
 
 def engine_checks(
@@ -59,21 +58,6 @@ def engine_checks(
     return tuple(checks)
 
 
-def ping(path: Path, timeout: float = 5.0) -> bool:
-    """Whether an engine answers on that Unix socket. Raises PermissionError when it may be
-    there but we have no rights; never waits longer than `timeout` seconds a step."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(_PING)
-            return b" 200 " in connection.recv(64)
-        except PermissionError:
-            raise
-        except OSError:
-            return False
-
-
 def podman_sockets(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Where Podman's Docker-API socket may be: the user's own, then the system's."""
     own = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
@@ -89,7 +73,7 @@ def _absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
         found = f"nothing answers at DOCKER_HOST={given}: {reason}"
         return replace(missing, found=found, mend=("unset DOCKER_HOST",))
     for path in podman_sockets(environ):
-        if _answers(path):
+        if answers(path):
             found = f"Podman answers at {path}, which is not where Docker's socket is"
             own = path == socket_path(environ)
             use = "DISTROMATRIX_ENGINE=podman" if own else f"DOCKER_HOST=unix://{path}"
@@ -132,13 +116,6 @@ def _no_rights(host: Host) -> Check:
         mend=host.let_in(),
         let_in=True,
     )
-
-
-def _answers(path: Path) -> bool:
-    try:
-        return ping(path)
-    except PermissionError:
-        return False
 
 
 def _rights(environ: Mapping[str, str], host: Host) -> Check:

@@ -12,7 +12,6 @@ import platform
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,12 +22,12 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_log_path
 
+from distromatrix.engines.ping import answers
 from distromatrix.errors import EngineUnavailableError
 
 IDLE = 600  # seconds
 PATIENCE = 30.0  # seconds until a started service must answer; its first start makes its store
 _LAST_LINES = 5
-_PING = b"GET /_ping HTTP/1.0\r\nHost: podman\r\n\r\n"
 
 ABSENT = "install Podman"
 REFUSED = "it belongs to another user"
@@ -60,19 +59,6 @@ def socket_path(environ: Mapping[str, str]) -> Path:
 def log_file() -> Path:
     """Where the service that we start writes what it says."""
     return user_log_path("distromatrix") / "podman.log"
-
-
-def answers(path: Path, timeout: float = 5.0) -> bool:
-    """Whether an engine answers on that Unix socket; never waits longer than `timeout`
-    seconds a step."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(_PING)
-            return b" 200 " in connection.recv(64)
-        except OSError:
-            return False
 
 
 def commands(path: Path) -> tuple[tuple[str, ...], ...]:
