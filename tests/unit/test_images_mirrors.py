@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from images_fakes import World, cell, distro
 
-from distromatrix.cli.project import open_images
 from distromatrix.engines.base import Exit
 from distromatrix.errors import ImageError, MachineGoneError
 from distromatrix.images import Handed, Prepared
@@ -19,6 +18,7 @@ from distromatrix.images.bootstrap import OutOfReachError
 from distromatrix.images.sources import advised, base_tag, from_archive
 from distromatrix.load.settings import Settings
 from distromatrix.model import Bootstrap, Cell, Pull
+from distromatrix.project import open_images
 
 HUB = Pull(ref="docker.io/library/debian:12")
 BOOTSTRAP = Bootstrap(tool="mmdebstrap", suite="bookworm")

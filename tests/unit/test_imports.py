@@ -28,7 +28,21 @@ COMMON = {
 }
 # What each part may use besides COMMON and itself.
 ALLOWED = {
-    "cli": {"init", "load", "plan", "execute", "images", "engines", "reports", "doctor", "collect"},
+    "cli": {
+        "init",
+        "load",
+        "plan",
+        "execute",
+        "images",
+        "engines",
+        "reports",
+        "doctor",
+        "collect",
+        "project",
+    },
+    "pytest_plugin": {"testing"},
+    "testing": {"project", "load", "plan", "execute", "images", "engines", "reports", "collect"},
+    "project": {"load", "plan", "execute", "images", "engines"},
     "doctor": {"load", "engines", "images"},
     "reports": {"collect"},
     "execute": {"images", "engines", "collect", "load"},

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from distromatrix.cli.project import all_distros, host_facts
 from distromatrix.cli.types import Field
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import Distro, Family, Libc, PackageManagerName
+from distromatrix.project import all_distros, host_facts
 
 if TYPE_CHECKING:
     from distromatrix.load.template import Given

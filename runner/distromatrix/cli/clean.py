@@ -6,13 +6,8 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.project import (
-    engine_option,
-    find_root,
-    opened_engine,
-    project_options,
-    settings_here,
-)
+from distromatrix.cli.project import engine_option, project_options, settings_here
+from distromatrix.project import find_root, opened_engine
 
 KEEP_RUNS = 20
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.project import all_distros, host_facts
 from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Distro
+from distromatrix.project import all_distros, host_facts
 
 
 @click.command(name="distros")

@@ -13,18 +13,17 @@ import click
 
 from distromatrix.cli.images_carry import export, import_images, say
 from distromatrix.cli.images_lock import lock
-from distromatrix.cli.offline import offline_option, require_images, with_offline
+from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import (
     engine_option,
-    open_images,
     open_project,
-    opened_engine,
     project_options,
     selection_options,
     settings_here,
 )
 from distromatrix.cli.types import DURATION
 from distromatrix.model import Selection
+from distromatrix.project import open_images, opened_engine, require_images
 
 
 @click.group(name="images")

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.offline import offline_option, require_images, with_offline
+from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import (
-    Project,
     engine_option,
-    open_images,
     open_project,
-    opened_engine,
     project_options,
     selection_options,
     settings_here,
 )
 from distromatrix.events import Event, ImageProgress, Warned
 from distromatrix.model import Plan, Selection
+from distromatrix.project import Project, open_images, opened_engine, require_images
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine

@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images_carry import say
-from distromatrix.cli.project import (
-    Project,
-    engine_option,
-    open_images,
-    open_project,
-    opened_engine,
-    project_options,
-    selection_options,
-)
+from distromatrix.cli.project import engine_option, open_project, project_options, selection_options
 from distromatrix.errors import EXIT_FAILED, EXIT_OK, ImageError, InputError
 from distromatrix.model import Distro, Selection
+from distromatrix.project import Project, open_images, opened_engine
 
 if TYPE_CHECKING:
     from distromatrix.load.lock import Entry

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.project import all_distros, host_facts
 from distromatrix.errors import InputError
+from distromatrix.project import all_distros, host_facts
 
 if TYPE_CHECKING:
     from distromatrix.init import Look

@@ -1,28 +1,18 @@
-"""What the commands share: the options that say which project, and how to get from there to
-a plan, an engine and images."""
+"""What the commands share: the options that say which project, and with which engine."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from distromatrix.errors import Fault, InputError
-from distromatrix.events import Event
-from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.needs import CONTAINERS
+from distromatrix.project import Project, load_project
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Engine
-    from distromatrix.images import Images
-    from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
 
 _ENGINE = "distromatrix.engine"  # in click.Context.meta
@@ -95,136 +85,6 @@ def settings_here() -> Settings:
     return replace(settings, engine=asked_engine() or settings.engine)
 
 
-def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
-    """What a plan must know of this host, and of the user's engine."""
-    return HostFacts(
-        engine=engine,
-        arch=platform.machine(),
-        cpus=os.cpu_count() or 1,
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        today=date.today(),
-        kernel=platform.release(),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
-    """A loaded matrix, its lock where there is one, and the user's settings."""
-
-    matrix: Matrix
-    settings: Settings
-    lock: Lock | None = None
-
-    def plan(self, selection: Selection, *, locked: bool = True) -> Plan:
-        """The plan of what is selected, with the images of the lock (`locked`) or as
-        declared. Raises InputError where the lock does not match, NothingSelectedError."""
-        from distromatrix.plan import make_plan
-
-        facts = host_facts(self.settings.engine)
-        plan = make_plan(self.matrix, facts, selection)
-        if self.lock is None or not locked:
-            return plan
-        from distromatrix.load.lock import honoured
-
-        known = (distro.name for distro in self.matrix.distros)
-        return honoured(plan, self.lock, facts.arch, known)
-
-
 def open_project(directory: Path, file: Path | None) -> Project:
-    """Load everything that the user wrote. Raises InputError with all faults of it."""
-    from distromatrix.load import find_matrix, load_matrix, project_root
-    from distromatrix.load.lock import read_lock
-
-    settings = settings_here()
-    found = find_matrix(directory, file)
-    matrix, lock = None, None
-    faults: list[Fault] = []
-    try:
-        matrix = load_matrix(found, today=host_facts().today)
-    except InputError as error:
-        faults += error.faults
-    try:
-        lock = read_lock(project_root(found))
-    except InputError as error:
-        faults += error.faults
-    if matrix is None or faults:
-        raise InputError(*faults)
-    return Project(matrix=matrix, settings=settings, lock=lock)
-
-
-def find_root(directory: Path, file: Path | None) -> Path:
-    """The project's root, without reading its matrix (for `report`, `clean`)."""
-    from distromatrix.load import project_root
-
-    return project_root(directory / (file or Path("matrix", "default.yaml")))
-
-
-def cache_folder() -> Path:
-    """Where locks and downloads live, outside the tree."""
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("distromatrix")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
-    """The `pass_env` variables that are set here."""
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
-
-
-@contextmanager
-def opened_engine(settings: Settings) -> Iterator[Engine]:
-    """The engine that the settings name, closed afterwards.
-
-    Raises EngineUnavailableError with `doctor`'s advice when it does not answer.
-    """
-    from distromatrix.engines import open_engine
-    from distromatrix.errors import EngineUnavailableError
-
-    try:
-        # For tests: the fake engine keeps its state in the folder that this names.
-        engine = open_engine("fake" if os.environ.get("DISTROMATRIX_FAKE") else settings.engine)
-        engine.facts()
-    except EngineUnavailableError as error:
-        text = str(error)
-        if "distromatrix doctor" not in text:
-            text += "; `distromatrix doctor` says more"
-        raise EngineUnavailableError(f"{text}, `doctor --fix` may mend it") from error
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def open_images(
-    engine: Engine,
-    settings: Settings,
-    labels: Mapping[str, str],
-    emit: Callable[[Event], None],
-) -> Images:
-    """The images of an engine, as the settings say today."""
-    from distromatrix.images import Images
-
-    settings = replace(settings, today=host_facts().today)
-    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
-
-
-def restricted(plan: Plan, ids: set[str], why: str) -> Plan:
-    """The plan with only those cells; the others are excluded with `why`."""
-    from distromatrix.model import Excluded
-
-    left_out = tuple(Excluded(id=c.id, reason=why) for c in plan.cells if c.id not in ids)
-    return replace(
-        plan,
-        cells=tuple(c for c in plan.cells if c.id in ids),
-        excluded=(*plan.excluded, *left_out),
-    )
-
-
-def all_distros(directory: Path) -> tuple[Distro, ...]:
-    """The catalogue, with the project's own distros where there is a project."""
-    from distromatrix.load import load_distros
-
-    own = directory.resolve()
-    return load_distros(own if (own / "distros").is_dir() else None)
+    """The project, with the settings of this command. Raises InputError with all faults."""
+    return load_project(directory, file, settings_here())

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.project import find_root, project_options
+from distromatrix.cli.project import project_options
+from distromatrix.project import find_root
 
 
 @click.command(name="report")

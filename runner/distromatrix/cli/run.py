@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.offline import offline_option, require_images, with_offline
+from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import (
-    Project,
     asked_engine,
     engine_option,
-    find_root,
-    handed_secrets,
-    open_images,
     open_project,
-    opened_engine,
     project_options,
-    restricted,
     selection_options,
     settings_here,
 )
@@ -34,6 +28,15 @@ from distromatrix.cli.types import DURATION, JOBS, SEED
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.events import Event
 from distromatrix.model import Plan, RunResult, Selection, Verdict
+from distromatrix.project import (
+    Project,
+    find_root,
+    handed_secrets,
+    open_images,
+    opened_engine,
+    require_images,
+    restricted,
+)
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine

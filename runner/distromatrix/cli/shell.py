@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.offline import offline_option, require_images, with_offline
-from distromatrix.cli.project import (
-    Project,
-    engine_option,
-    handed_secrets,
-    open_images,
-    open_project,
-    opened_engine,
-    project_options,
-)
+from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.project import engine_option, open_project, project_options
 from distromatrix.errors import EngineUnavailableError, InputError
 from distromatrix.model import Cell, Kept, Plan, Selection
+from distromatrix.project import Project, handed_secrets, open_images, opened_engine, require_images
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine

@@ -89,6 +89,19 @@ class Exit:
         return self.status is None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a machine is that somebody has open: enough for another process to run commands in
+    it (`Engine.join`). `id` is the engine's own; `user` is `root` or `UID:GID`."""
+
+    name: str
+    id: str
+    user: str = "root"
+    product: str = ""
+    out: str = ""
+    memory: int = 2 * 1024**3
+
+
 class Machine(Protocol):
     """One opened container or guest. It needs POSIX sh and nothing else of ours."""
 

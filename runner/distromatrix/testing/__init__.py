@@ -1,0 +1,6 @@
+"""The matrix inside pytest: cells as tests, machines for tests, shared by all workers.
+
+pytest_plugin ─> collect ──> items ─────┐
+                 fixtures ─> machines ──┼─> Bench ─ one process makes and ends everything:
+                 hosts (testinfra) ─────┘           the one that pytest was started in
+"""
