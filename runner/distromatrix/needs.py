@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from distromatrix.model import Need
+if TYPE_CHECKING:  # pytest's plugin reads the table in every session: it costs no import
+    from distromatrix.model import Need
 
 CONTAINERS = ("docker", "podman")  # the first where the user chooses none
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_world import DISTRO, MATRIX, Cli, Said
+from pytest_world import World
 
 from distromatrix.cli import main
 
@@ -46,3 +47,20 @@ def cli(
 
     yield call
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def world(
+    pytester: pytest.Pytester,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """A product in which pytest is started, on a fake engine of its own."""
+    made = World(pytester)
+    away = tmp_path_factory.mktemp("xdg")
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(away / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(made.fake))
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    return made

@@ -1,0 +1,123 @@
+"""pytest's plugin: options, marks and hooks. All else is imported when a session asks for it.
+
+A session that uses nothing of this pays for what is in this file, and no more: what follows
+below `distromatrix.testing` comes in where a matrix file is collected, or a test asks for a
+machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_FILE = "matrix/default.yaml"
+FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
+LIBCS = ("glibc", "musl")
+_OPTION = "--distromatrix"
+_FILE = (".yaml", ".yml")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options and the setting that say which matrix is collected."""
+    group = parser.getgroup("distromatrix", "distromatrix: the matrix of distributions")
+    group.addoption(
+        _OPTION,
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="collect every cell of a matrix file as a test: MATRIX_FILE::DISTRO/SUITE (default: "
+        f"that of the setting `distromatrix`, else {DEFAULT_FILE}, here or below the rootdir)",
+    )
+    group.addoption(
+        f"{_OPTION}-cases",
+        action="store_true",
+        help="report each case of a cell as a subtest too (pytest 9 or newer)",
+    )
+    group.addoption(
+        f"{_OPTION}-keep",
+        choices=("never", "failed"),
+        default="never",
+        help="which cells' machines stay after the session, to be entered (default: never)",
+    )
+    group.addoption(
+        f"{_OPTION}-allow-unmet",
+        action="store_true",
+        help="skip cells whose needs nothing here meets, instead of failing them",
+    )
+    parser.addini(
+        "distromatrix",
+        "a matrix file, relative to the rootdir, whose cells are collected as tests where it lies "
+        "within the arguments",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """`pytest --distromatrix tests/` names no matrix file: give `tests/` back."""
+    known = early_config.known_args_namespace
+    for at, (word, following) in enumerate(pairwise(args)):
+        if word == _OPTION and not following.startswith("-") and not following.endswith(_FILE):
+            args[at] = f"{_OPTION}="
+            if known.distromatrix == following:
+                known.distromatrix = ""
+                known.file_or_dir.append(following)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks and, where there is a matrix, what collects it."""
+    for line in _marks():
+        config.addinivalue_line("markers", line)
+    file = _matrix_file(config)
+    if config.getoption("distromatrix_cases") and not hasattr(pytest, "SubtestReport"):
+        raise pytest.UsageError(
+            f"{_OPTION}-cases: cases are reported as subtests, which came with pytest 9; "
+            f"this is pytest {pytest.__version__}"
+        )
+    if file is not None:
+        from distromatrix.testing.session import MatrixSession
+
+        config.pluginmanager.register(MatrixSession(config, file), "distromatrix-matrix")
+
+
+def _matrix_file(config: pytest.Config) -> Path | None:
+    """The matrix file of this session: the option's, relative to the working directory as all
+    arguments are; else the setting's; else, where the option names none, the usual one here or
+    below the rootdir."""
+    asked: str | None = config.getoption("distromatrix")
+    said: str = config.getini("distromatrix").strip()
+    if "\n" in said:
+        raise pytest.UsageError("the setting `distromatrix` names one matrix file, not several")
+    here = config.invocation_params.dir
+    if asked:
+        return here / asked
+    if said:
+        return config.rootpath / said
+    if asked is None:
+        return None
+    usual = here / DEFAULT_FILE
+    return usual if usual.is_file() else config.rootpath / DEFAULT_FILE
+
+
+def _marks() -> Iterator[str]:
+    from distromatrix.needs import NEEDS
+
+    for name in FAMILIES:
+        yield f"{name}: (distromatrix) a cell on a distribution of the family {name}"
+    for name in LIBCS:
+        yield f"{name}: (distromatrix) a cell on a distribution whose C library is {name}"
+    for name, need in NEEDS.items():
+        yield f"{name}: (distromatrix) a cell that needs {name} ({need.description})"
+    yield (
+        "needs(*names): (distromatrix) the test needs what not every machine has: "
+        + ", ".join(NEEDS)
+    )
+    yield (
+        "distros(*globs, family=…, libc=…): (distromatrix) the distributions that a test with "
+        "the fixtures `distro`, `machine` or `fresh_machine` runs on"
+    )

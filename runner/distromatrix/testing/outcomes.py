@@ -1,0 +1,153 @@
+"""From a cell's verdict to pytest's outcome, and the text of what went wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from distromatrix.collect.text import one_line, printable
+from distromatrix.model import Case, CellResult, Verdict
+from distromatrix.repeats import told_by
+from distromatrix.reports.commands import shown_path
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr
+
+    from distromatrix.testing.bench import CellReport
+    from distromatrix.testing.collect import CellItem
+    from distromatrix.testing.sheet import Entry
+
+MAX_CASES = 20  # of a cell, that are shown
+MAX_TEXT = 60  # lines of a case's own text
+MAX_ALL = 400  # lines of all cases' texts together
+TAIL = 12  # lines of the cell's log
+MAX_REASON = 12  # lines
+
+
+class CellProblem(Exception):  # noqa: N818 - no error of the program
+    """A cell did not pass: `str()` is the text for people, its first line says why."""
+
+
+class CellFailed(CellProblem):
+    """The product's failure."""
+
+
+class CellError(CellProblem):
+    """The infrastructure's."""
+
+
+def raise_error(item: CellItem, report: CellReport) -> None:
+    """Raise CellError where it is one."""
+    if report.result.verdict is Verdict.ERROR:
+        raise CellError("\n".join(_text(item, report)))
+
+
+def judge(item: CellItem, report: CellReport) -> None:
+    """Raise what makes pytest say of the item what the verdict says of the cell."""
+    result = report.result
+    reason = one_line(result.reason, 1000)
+    strictly = not item.config.getoption("runxfail")
+    if result.verdict is Verdict.SKIPPED:
+        raise pytest.skip.Exception(reason)
+    if result.verdict is Verdict.XFAILED and strictly:
+        raise pytest.xfail.Exception(reason)
+    if result.verdict is Verdict.XPASSED and strictly:
+        raise CellFailed("\n".join(_text(item, report, "[XPASS(strict)] ")))
+    if result.verdict in (Verdict.FAILED, Verdict.XFAILED):
+        raise CellFailed("\n".join(_text(item, report)))
+
+
+def unmet(entry: Entry) -> str:
+    """What is said of a cell whose needs nothing here meets."""
+    without = " and ".join(f"not {mark}" for mark in entry.marks[2:])
+    return (
+        f"{entry.skip}\n\nA test that did not run is no success: leave it out with -m "
+        f"{shlex.quote(without)}, or accept it with --distromatrix-allow-unmet."
+    )
+
+
+def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
+    """The text alone, no traceback of ours, in any style; its first line is the message that
+    short summaries and JUnit XML show."""
+    text = str(excinfo.value)
+    shown = excinfo.getrepr(style="value")
+    if shown.reprcrash is not None:
+        path, line, _ = item.reportinfo()
+        shown.reprcrash.path = str(path)
+        shown.reprcrash.lineno = line + 1
+        shown.reprcrash.message = text.partition("\n")[0]
+    return shown
+
+
+def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]:
+    result = report.result
+    yield from _reason(result, before)
+    yield from _cases(result)
+    yield from _block(f"the end of {told_by(result)}:", result.tail)
+    yield from _block(f"debug output of {told_by(result)}:", result.debug)
+    yield ""
+    yield from (f"warning {one_line(text, 1000)}" for text in result.warnings)
+    if result.kept:
+        yield f"enter   {result.kept.enter}"
+        yield f"remove  {result.kept.remove}"
+    if report.folder.is_dir():
+        yield f"files   {shown_path(report.folder)}"
+    yield f"again   {report.again}"
+    yield f"        {pytest_again(item)}"
+
+
+def _reason(result: CellResult, before: str) -> Iterator[str]:
+    """The reason; of an error with where it happened and how often it was tried."""
+    first, *more = printable(result.reason or "no reason given").split("\n")[:MAX_REASON]
+    if result.verdict is Verdict.ERROR and result.phase:
+        before += f"{result.phase}: "
+    tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
+    yield f"{before}{first}{tried}"
+    yield from more
+
+
+def _cases(result: CellResult) -> Iterator[str]:
+    room = MAX_ALL
+    for case in result.failing[:MAX_CASES]:
+        yield ""
+        yield one_line(case.name, 1000)
+        lines = case_lines(case)
+        if len(lines) > room:
+            lines = [one_line(case.message, 300) or lines[-1]]
+        room -= len(lines)
+        yield from (f"    {line}".rstrip() for line in lines)
+    failed = max(result.cases.failed if result.cases else 0, len(result.failing))
+    if failed > MAX_CASES:
+        yield ""
+        yield f"and {failed - MAX_CASES:,} more in junit.xml"
+
+
+def case_lines(case: Case) -> list[str]:
+    """A failed case's own words: its message, where its text does not hold it; and its text,
+    of which the middle is left out where it is long."""
+    lines = printable(case.text).strip("\n").expandtabs(4).split("\n") if case.text.strip() else []
+    message = printable(case.message).strip()
+    if message and message.partition("\n")[0] not in case.text:
+        lines = [*message.split("\n"), *lines]
+    if len(lines) > MAX_TEXT:
+        first, last = MAX_TEXT // 3, MAX_TEXT - MAX_TEXT // 3
+        lines = [*lines[:first], f"… {len(lines) - MAX_TEXT:,} lines …", *lines[-last:]]
+    return lines
+
+
+def _block(title: str, lines: tuple[str, ...]) -> Iterator[str]:
+    if lines:
+        yield ""
+        yield title
+        yield from (f"| {printable(line).expandtabs(4)}" for line in lines[-TAIL:])
+
+
+def pytest_again(item: CellItem) -> str:
+    """The command that runs the item again from here."""
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    words = [f"--distromatrix={path}"] if item.config.getoption("distromatrix") is not None else []
+    return shlex.join(["pytest", *words, f"{path}::{item.entry.id}"])

@@ -1,0 +1,71 @@
+"""A product with a matrix and a test of its own, and pytest in it, on the fake engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+# pytester forgets the modules that a run inside this process imports; what is made of C does not
+# bear to be imported again.
+import distromatrix.execute.executor
+import distromatrix.load.matrix  # noqa: F401
+
+DISTRO = """\
+title: A distro
+family: FAMILY
+package_manager: none
+libc: LIBC
+eol: 2999-01-01
+image: [{pull: docker.io/library/NAME:1}]
+"""
+MATRIX = """\
+product: .
+distros: [one-1.0, two]
+suites:
+  good: {run: echo fine}
+  bad: {run: 'echo broken; test $DISTROMATRIX_DISTRO = one-1.0'}
+"""
+IDS = ["one-1.0/good", "one-1.0/bad", "two/good", "two/bad"]
+FILE = "matrix/default.yaml"
+
+
+class World:
+    """The product's folder, which is the working directory."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.root = pytester.path
+        self.fake = self.root.parent / f"{self.root.name}-fake"
+        for folder in ("matrix", "distros", "tests"):
+            (self.root / folder).mkdir()
+        self.distro("one-1.0", "other", "glibc")
+        self.distro("two", "alpine", "musl")
+        self.matrix(MATRIX)
+        (self.root / "tests/test_own.py").write_text("def test_own(): pass\n")
+
+    def distro(self, name: str, family: str, libc: str) -> None:
+        text = DISTRO.replace("NAME", name).replace("FAMILY", family).replace("LIBC", libc)
+        (self.root / f"distros/{name}.yaml").write_text(text)
+
+    def matrix(self, text: str, file: str = FILE) -> None:
+        (self.root / file).write_text(text)
+
+    def ini(self, *lines: str) -> None:
+        text = "\n".join(("[pytest]", f"distromatrix = {FILE}", *lines, ""))
+        (self.root / "pytest.ini").write_text(text)
+
+    def collected(self, *args: str) -> list[str]:
+        """The ids that `pytest --collect-only -q ARGS` prints."""
+        done = self.pytester.runpytest("--collect-only", "-q", *args)
+        assert not done.stderr.str()
+        return [line for line in done.outlines if "::" in line]
+
+    def runs(self) -> list[Path]:
+        folder = self.root / ".distromatrix/runs"
+        return [p for p in folder.glob("*") if not p.is_symlink()]
+
+
+def of(*cells: str) -> list[str]:
+    """The node ids of cells."""
+    return [f"{FILE}::{cell}" for cell in cells]
