@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import pytest
 
 from distromatrix.engines.base import Exit, Machine
-from distromatrix.errors import InputError, MachineGoneError
+from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 
 from .conftest import Bench, said, tar_of, untar
 
@@ -126,15 +126,22 @@ def test_the_working_directory_is_the_one_asked_for(machine: Machine) -> None:
     assert machine.run(":", cwd="/nowhere").status != 0
 
 
-def test_a_timeout_kills_all_and_says_what_hung(machine: Machine) -> None:
+def test_a_timeout_kills_the_command_and_says_what_hung(machine: Machine) -> None:
     done, out = said(machine, "echo kept >file; echo before; sleep 4711; echo after", timeout=1)
     assert done.timed_out
     assert done.seconds >= 1
     assert "sleep 4711" in done.hung
     assert out == b"before\n"
     assert untar(machine.get("/file")) == {"file": b"kept\n"}
-    with pytest.raises(MachineGoneError):
-        machine.run(":")
+    assert said(machine, "echo on")[1] == b"on\n"  # the machine goes on
+    assert machine.running() == ""
+
+
+def test_a_timeout_kills_what_is_hard_to_kill(machine: Machine) -> None:
+    script = """trap '' TERM INT HUP
+    (trap '' TERM; setsid sh -c 'sleep 4715; :') & sleep 4716 & (sleep 4717 &) ; wait; sleep 4718"""
+    assert machine.run(script, timeout=1).timed_out
+    assert machine.running() == ""
 
 
 def test_a_timeout_holds_while_output_flows(machine: Machine) -> None:
@@ -185,3 +192,140 @@ def test_asking_what_runs_never_raises(bench: Bench) -> None:
     assert machine.running() == ""
     machine.close()
     assert machine.running() == ""
+
+
+def heard(machine: Machine, script: str, **how: object) -> tuple[int | None, bytes, bytes]:
+    """Run it; its status, and what it printed on stdout and on stderr."""
+    out: list[bytes] = []
+    err: list[bytes] = []
+    done = machine.run(script, output=out.append, errors=err.append, **how)  # type: ignore[arg-type]
+    return done.status, b"".join(out), b"".join(err)
+
+
+def test_stderr_comes_apart_where_that_is_asked_for(machine: Machine) -> None:
+    script = r"printf 'a\000\377'; printf 'b\r\n\001' >&2; printf c; exit 3"
+    assert heard(machine, script) == (3, b"a\0\377c", b"b\r\n\001")
+    assert heard(machine, ":") == (0, b"", b"")
+    assert said(machine, "echo 1; echo 2 >&2")[1] == b"1\n2\n"
+    assert heard(machine, "exec >&- 2>&-; exit 4") == (4, b"", b"")
+
+
+def test_much_on_both_outputs_arrives_whole(machine: Machine) -> None:
+    script = """exec 3>&2; dd if=/dev/zero bs=1000000 count=20 2>/dev/null >&3 &
+    dd if=/dev/zero bs=1000000 count=15 2>/dev/null; wait"""
+    status, out, err = heard(machine, script)
+    assert (status, len(out), len(err)) == (0, 15_000_000, 20_000_000)
+    status, out, err = heard(machine, "head -c 9000000 /dev/zero >&2")
+    assert (status, len(out), len(err)) == (0, 0, 9_000_000)
+
+
+def test_a_script_that_is_not_strict_goes_on_after_a_failure(machine: Machine) -> None:
+    assert heard(machine, "false; echo on", strict=False)[:2] == (0, b"on\n")
+    assert heard(machine, "false; echo on") == (1, b"", b"")
+
+
+def test_late_words_of_an_earlier_command_are_not_the_next_ones(machine: Machine) -> None:
+    heard(machine, "(sleep 0.3; echo late; echo late >&2) & :")
+    sleep(0.8)
+    assert heard(machine, "echo mine; echo mine >&2") == (0, b"mine\n", b"mine\n")
+
+
+def test_commands_have_a_session_of_their_own(machine: Machine) -> None:
+    script = "IFS=' ' read -r line </proc/$$/stat; set -- ${line##*) }; echo $$ $3 $4"
+    out = said(machine, script)[1].split()
+    assert len(set(out)) == 1
+    machine.run("kill -TERM 0")
+    assert machine.run("kill -TERM 0").status == 143
+    assert machine.run(":").status == 0
+
+
+def test_commands_run_at_the_same_time(machine: Machine) -> None:
+    results: list[tuple[Exit, bytes]] = []
+    first = "while ! [ -e two ]; do sleep 0.02; done; echo first"
+    thread = threading.Thread(target=lambda: results.append(said(machine, first, cwd=here)))
+    here = said(machine, "pwd")[1].decode().strip() or "/"
+    thread.start()
+    machine.run(">two", cwd=here)
+    thread.join(20)
+    assert [(done.status, out) for done, out in results] == [(0, b"first\n")]
+
+
+def test_outputs_of_commands_at_the_same_time_do_not_mix(machine: Machine) -> None:
+    wrong: list[object] = []
+
+    def many(who: int) -> None:
+        for number in range(25):
+            text = f"{who}-{number}".encode()
+            script = f"echo {who}-{number}; echo e{who}-{number} >&2; exit {number}"
+            got = heard(machine, script)
+            if got != (number, text + b"\n", b"e" + text + b"\n"):
+                wrong.append(got)
+
+    threads = [threading.Thread(target=many, args=(who,)) for who in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+
+
+def test_a_timeout_leaves_other_commands_alone(machine: Machine) -> None:
+    results: list[tuple[Exit, bytes]] = []
+    thread = threading.Thread(target=lambda: results.append(said(machine, "sleep 3; echo done")))
+    thread.start()
+    sleep(0.3)
+    assert machine.run("sleep 4719", timeout=0.5).timed_out
+    thread.join(20)
+    assert [(done.status, out) for done, out in results] == [(0, b"done\n")]
+
+
+def test_another_process_can_join(bench: Bench) -> None:
+    machine = bench.open()
+    machine.run("echo theirs >file")
+    guest = bench.again().join(machine.address)
+    assert said(guest, "cat file", cwd="/")[1] == b"theirs\n"
+    assert heard(guest, "echo 1; echo 2 >&2; exit 5") == (5, b"1\n", b"2\n")
+    assert guest.run("sleep 4720", timeout=0.5).timed_out
+    guest.put(tar_of({"put": b"x"}), "/")
+    assert untar(guest.get("/put")) == {"put": b"x"}
+    with pytest.raises(InfrastructureError):
+        guest.keep()
+    guest.close()
+    until(lambda: machine.running() == "")
+    assert said(machine, "cat put", cwd="/")[1] == b"x"
+    machine.close()
+
+
+def test_a_shell_that_was_killed_is_replaced(bench: Bench) -> None:
+    machine = bench.open()
+    guest = bench.again().join(machine.address)
+    with pytest.raises(InfrastructureError, match="killed"):
+        guest.run("kill -9 $PPID")
+    assert said(guest, "echo next")[1] == b"next\n"
+    assert machine.run(":").status == 0
+    guest.close()
+    machine.close()
+
+
+def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
+    machine = bench.open()
+    guest, address = bench.again().join(machine.address), machine.address
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            guest.run("sleep 4721")
+        except MachineGoneError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until(lambda: "sleep 4721" in guest.running())
+    machine.close()
+    thread.join(20)
+    assert len(caught) == 1
+    with pytest.raises(MachineGoneError):
+        guest.run(":")
+    guest.close()
+    with pytest.raises(MachineGoneError):
+        bench.again().join(address)

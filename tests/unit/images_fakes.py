@@ -74,7 +74,7 @@ class FakeMachine:
     closed: bool = False
     killed: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, script, *, env=None, cwd="/", timeout=None, output=None) -> Exit:
+    def run(self, script, *, env=None, cwd="/", timeout=None, output=None, **_) -> Exit:
         self.ran.append((script, dict(env or {}), cwd))
         status, text = self.reply(script)
         if output and text:

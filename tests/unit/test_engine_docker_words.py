@@ -146,7 +146,7 @@ def test_frames_are_taken_apart_wherever_they_are_cut(size: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         stream = AttachStream(ours)
-        got = b""
+        got: list[tuple[int, bytes]] = []
         for at in range(0, len(wire), size):
             theirs.sendall(wire[at : at + size])
             try:
@@ -156,4 +156,6 @@ def test_frames_are_taken_apart_wherever_they_are_cut(size: int) -> None:
         theirs.close()
         while more := stream.receive(1):
             got += more
-        assert (got, stream.errors) == (b"out\0" + b"x" * 300, b"error")
+        out = b"".join(data for kind, data in got if kind == 1)
+        err = b"".join(data for kind, data in got if kind == 2)
+        assert (out, err) == (b"out\0" + b"x" * 300, b"error")

@@ -20,15 +20,20 @@ class Cut:
 
     def __init__(self, inner: PipeStream) -> None:
         self._inner = inner
-        self._rest = b""
+        self._rest: list[tuple[int, bytes]] = []
 
     def send(self, data: bytes) -> None:
         self._inner.send(data)
 
-    def receive(self, timeout: float | None) -> bytes:
-        self._rest = self._rest or self._inner.receive(timeout)
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        if not self._rest:
+            pieces = self._inner.receive(timeout)
+            self._rest = [(kind, bytes([b])) for kind, data in pieces for b in data]
         one, self._rest = self._rest[:1], self._rest[1:]
         return one
+
+    def close(self) -> None:
+        self._inner.close()
 
     def shutdown(self) -> None:
         self._inner.shutdown()
@@ -37,7 +42,9 @@ class Cut:
 @pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell[0])], ids=lambda s: s[0])
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     pipe = subprocess.PIPE
-    with subprocess.Popen([*request.param, "-c", LOOP], stdin=pipe, stdout=pipe) as started:
+    with subprocess.Popen(
+        [*request.param, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe
+    ) as started:
         yield started
         started.kill()
 

@@ -109,7 +109,7 @@ def test_a_hook_that_hangs_is_ended_and_said_and_what_came_before_stands(
     monkeypatch.setattr(hooks, "HOOK_TIMEOUT", 0.5)
     world.secrets = {"TOKEN": "47161718"}
     leave = "touch $DISTROMATRIX_ARTIFACTS/debug"
-    hanging = cell("a/s", "exit 3", debug=f"echo so far; {leave}; sleep $TOKEN", restore="true")
+    hanging = cell("a/s", "exit 3", debug=f"echo so far; {leave}; sleep $TOKEN", restore="exit 9")
     result = world.execute(hanging, retries=3).cells[0]
     assert (result.verdict, result.reason, result.attempts) == (
         Verdict.FAILED,
@@ -118,7 +118,7 @@ def test_a_hook_that_hangs_is_ended_and_said_and_what_came_before_stands(
     )
     assert result.debug == ("so far",)
     assert "debug did not end within 0.5 s, running: sleep ***" in result.warnings[0]
-    assert result.warnings[1] == "restore did not run: the time of debug had ended its machine"
+    assert result.warnings[1] == "restore ended with exit status 9"  # the machine had gone on
     assert (world.run / "cells/a/s/artifacts/debug").exists()
     assert world.left() == []
 
@@ -139,17 +139,24 @@ def test_a_machine_that_goes_away_under_a_hook_takes_no_verdict_with_it(
     assert "debug was cut off: its machine is gone" in result.warnings[0]
 
 
-@pytest.mark.parametrize("kind", ["timeout", "oom"])
-def test_no_hook_runs_in_a_machine_that_is_ended_and_that_is_said(world: World, kind: str) -> None:
-    if kind == "oom":
-        world.faults(oom={"a/*": 0})
-    hung = cell("a/s", "sleep 77", timeout=0.5, debug="echo no", restore="echo no")
+def test_no_hook_runs_in_a_machine_that_is_ended_and_that_is_said(world: World) -> None:
+    world.faults(oom={"a/*": 0})
+    hung = cell("a/s", "sleep 77", debug="echo no", restore="echo no")
     result = world.execute(hung).cells[0]
     assert result.verdict is Verdict.FAILED
     assert [w.split(":")[0] for w in result.warnings] == [
         "debug did not run",
         "restore did not run",
     ]
+
+
+def test_hooks_run_after_a_timeout_in_the_machine_as_the_suite_left_it(world: World) -> None:
+    hung = cell("a/s", "echo so >far; sleep 77", timeout=0.5, debug="cat far", restore="exit 9")
+    result = world.execute(hung).cells[0]
+    assert result.verdict is Verdict.FAILED
+    assert "sleep 77" in result.reason
+    assert result.debug == ("so",)
+    assert result.warnings == ("restore ended with exit status 9",)
 
 
 def test_debug_output_is_bounded_and_masked(world: World) -> None:

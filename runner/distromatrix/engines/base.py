@@ -75,13 +75,15 @@ class MachineSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """How a command ended. `status` is that of the shell (128+n for a signal), or None when
-    it was stopped by its timeout; then `hung` names the commands that were running. `oom`:
-    it failed and meanwhile the machine's memory limit killed a process in it."""
+    it was stopped by its timeout; then `hung` names the commands that were running, and
+    `ended`: its machine had to be killed with it. `oom`: it failed and meanwhile the machine's
+    memory limit killed a process in it."""
 
     status: int | None
     seconds: float
     hung: str = ""
     oom: bool = False
+    ended: bool = False
 
     @property
     def timed_out(self) -> bool:
@@ -111,6 +113,11 @@ class Machine(Protocol):
         ...
 
     @property
+    def address(self) -> Address:
+        """Where other processes find it (`Engine.join`) as long as it is open here."""
+        ...
+
+    @property
     def product(self) -> str:
         """Path in the machine of the private writable copy of the product ('' if none)."""
         ...
@@ -129,13 +136,18 @@ class Machine(Protocol):
         cwd: str = "/",
         timeout: float | None = None,
         output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
     ) -> Exit:
-        """Run `script` under `sh -e`, stdin /dev/null, as the machine's user.
+        """Run `script` under `sh -e` (`sh` where not `strict`), stdin /dev/null, as the
+        machine's user, in a session of its own.
 
-        `output` gets stdout and stderr, merged in the order they were written, as they come,
-        from one thread. After a timeout the whole machine has been killed (`get` still
-        works). Raises MachineGoneError (with `oom`) when the machine ends meanwhile.
-        One command at a time.
+        `errors` gets stderr and `output` stdout, as they come, from one thread; without
+        `errors`, `output` gets both, merged in the order they were written. Several threads
+        may run commands at the same time. After a timeout the command has been killed with
+        all that descends from it; if that cannot be done, the whole machine (`get` still
+        works). Raises MachineGoneError (with `oom`) when the machine ends meanwhile,
+        InfrastructureError when the command's own shell does.
         """
         ...
 
@@ -304,6 +316,12 @@ class Engine(Protocol):
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """Open a machine, with a private copy of the staged product, owned by its user.
         Raises CannotStartError when that image cannot start, whatever one tries."""
+        ...
+
+    def join(self, address: Address) -> Machine:
+        """A machine that another process has open, to run commands in it. Its `close` lets go
+        and removes nothing, its `keep` raises; `kill` ends it for all. Raises
+        MachineGoneError."""
         ...
 
     def leftovers(self) -> tuple[Leftover, ...]:

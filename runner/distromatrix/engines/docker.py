@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from distromatrix.engines import docker_sweep
-from distromatrix.engines.base import EngineFacts, Leftover, MachineSpec, Stage
+from distromatrix.engines.base import Address, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.docker_api import DOCKER, Access, Api
 from distromatrix.engines.docker_dialect import MACHINES, own_limits
 from distromatrix.engines.docker_images import DockerImages
@@ -88,6 +88,10 @@ class DockerEngine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
         return DockerMachine.start(self._api, spec, create_body(spec, self._known_limits()))
+
+    def join(self, address: Address) -> DockerMachine:
+        """See Engine."""
+        return DockerMachine.join(self._api, address)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine."""

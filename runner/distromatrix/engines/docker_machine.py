@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Thread
 from time import monotonic
 from typing import IO, Any
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
+from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.docker_api import (
     LONG_TIMEOUT,
     SHORT_TIMEOUT,
@@ -22,15 +21,18 @@ from distromatrix.engines.docker_api import (
     remove_container,
 )
 from distromatrix.engines.docker_archive import has_path, without_padding
+from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import MOUNT
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.hung import Process, describe
 from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.engines.shells import Shells
 from distromatrix.engines.start_failures import cannot_start
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
     InfrastructureError,
+    InputError,
     MachineGoneError,
 )
 from distromatrix.model import Kept
@@ -47,8 +49,12 @@ _OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memo
 done"""
 
 
+# Seconds that killed processes have to end; then the machine is killed.
+DIES_WITHIN = 10.0
+
+
 class DockerMachine:
-    """One container. Made by `start`, which takes the body of its creation."""
+    """One container. Made by `start`, which takes the body of its creation, or by `join`."""
 
     def __init__(
         self, api: Api, spec: MachineSpec, container: str, after_close: Callable[[bool], None]
@@ -60,9 +66,9 @@ class DockerMachine:
         self._after_close = after_close
         self._name = spec.name
         self._staged = False
-        self._stream: AttachStream
-        self._shell: Shell
-        self._busy = threading.Lock()
+        self._main: Shell | None = None  # the container's main process
+        self._shells = Shells(self._open_shell)
+        self._owned = True
         self._stopped = ""
         self._closed = False
         self._oom_kills = 0
@@ -116,6 +122,33 @@ class DockerMachine:
             raise
         return machine
 
+    @classmethod
+    def join(cls, api: Api, address: Address) -> DockerMachine:
+        """One that somebody else has open. Raises MachineGoneError, InfrastructureError."""
+        spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
+        machine = cls(api, spec, address.id, lambda _kept: None)
+        machine._staged = bool(address.product)
+        machine._owned = False
+        try:
+            machine._shells.give_back(machine._shells.take())
+        except InfrastructureError as error:
+            if isinstance(error, EngineUnavailableError):
+                raise
+            raise machine._gone() from error
+        return machine
+
+    @property
+    def address(self) -> Address:
+        """See Machine."""
+        return Address(
+            name=self._name,
+            id=self.container,
+            user=self._spec.user,
+            product=self.product,
+            out=self.out,
+            memory=self._spec.memory,
+        )
+
     @property
     def name(self) -> str:
         """Its container's name."""
@@ -139,22 +172,43 @@ class DockerMachine:
         cwd: str = "/",
         timeout: float | None = None,
         output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
     ) -> Exit:
-        """See Machine. Raises MachineGoneError, EngineUnavailableError."""
-        with self._busy:
-            if self._stopped:
-                raise MachineGoneError(f"{self._name} {self._stopped}")
-            started = monotonic()
-            deadline = None if timeout is None else started + timeout
-            try:
-                status = self._shell.run(script, env=env, cwd=cwd, deadline=deadline, output=output)
-                oom = status != 0 and self._oom_killed()
-            except TimeoutError:
-                hung = self._end_hung(output)
-                return Exit(status=None, seconds=monotonic() - started, hung=hung)
-            except (ShellEndedError, OSError) as error:
-                raise self._gone() from error
-            return Exit(status=status, seconds=monotonic() - started, oom=oom)
+        """See Machine. Raises MachineGoneError, InfrastructureError."""
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        started = monotonic()
+        deadline = None if timeout is None else started + timeout
+        shell = self._shells.take()
+        try:
+            status = shell.run(
+                script,
+                env=env,
+                cwd=cwd,
+                deadline=deadline,
+                output=output,
+                errors=errors,
+                strict=strict,
+            )
+            # Asking costs a command: a status that says nothing of a kill is not doubted for
+            # those who run many.
+            asked = status != 0 and (self._owned or status == 137)
+            oom = asked and self._oom_killed(shell)
+        except TimeoutError:
+            hung = self._end_hung(shell)
+            seconds = monotonic() - started
+            return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
+        except (ShellEndedError, OSError) as error:
+            raise self._lost(shell) from error
+        except InputError:  # nothing was sent
+            self._shells.give_back(shell)
+            raise
+        except BaseException:  # a caller's callback, Ctrl-C: the command may still run
+            self._drop(shell)
+            raise
+        self._shells.give_back(shell)
+        return Exit(status=status, seconds=monotonic() - started, oom=oom)
 
     def running(self) -> str:
         """See Machine."""
@@ -180,7 +234,8 @@ class DockerMachine:
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
-        if self._stopped and "Binds" in self._body["HostConfig"] and path.startswith(MOUNT + "/"):
+        host = self._body.get("HostConfig", {})
+        if self._stopped and "Binds" in host and path.startswith(MOUNT + "/"):
             return self._get_by_another(path)
         stream: Iterator[bytes] | None = None
         calling = self._api.calling(f"get files from {self._name}")
@@ -213,7 +268,7 @@ class DockerMachine:
 
     def disk_free(self) -> int | None:
         """See Machine; None too while a command runs."""
-        if self._stopped or self._busy.locked():
+        if self._stopped or self._shells.busy:
             return None
         lines: list[bytes] = []
         where = MOUNT if self._staged else "/"
@@ -230,13 +285,15 @@ class DockerMachine:
     def kill(self) -> None:
         """See Machine."""
         self._stopped = self._stopped or "was stopped"
-        # First the socket: a waiting run() must end even if the engine is silent.
-        self._stream.shutdown()
+        # First the sockets: a waiting run() must end even if the engine is silent.
+        self._shells.shutdown()
         with contextlib.suppress(Exception):
             self._kill()
 
     def keep(self) -> Kept:
-        """See Machine. Raises InfrastructureError."""
+        """See Machine. Raises InfrastructureError, also where it was only joined."""
+        if not self._owned:
+            raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
         name = KEPT + self._spec.name.removeprefix("distromatrix-")
         if not self._closed:
             with self._api.calling(f"keep {self._name}") as client:
@@ -259,8 +316,10 @@ class DockerMachine:
         if self._closed:
             return
         self._stopped = self._stopped or "was closed"
-        with contextlib.suppress(Exception):
-            self._stream.shutdown()
+        self._shells.shutdown()
+        if not self._owned:
+            self._end(kept=False)
+            return
         calling = self._api.calling("remove a container", API_TIMEOUT / 2)
         with contextlib.suppress(Exception), calling as client:
             remove_container(client, self.container)
@@ -269,8 +328,7 @@ class DockerMachine:
     def _end(self, *, kept: bool) -> None:
         self._closed = True
         self._stopped = self._stopped or "was kept"
-        with contextlib.suppress(Exception):
-            self._stream.close()
+        self._shells.close()
         self._after_close(kept)
 
     # --- starting ---
@@ -281,25 +339,31 @@ class DockerMachine:
         with self._api.calling(f"start {self._name}") as client:
             try:
                 # Podman's runtime begins here, Docker's at the start.
-                self._stream = AttachStream(client.attach_socket(self.container, params))
-                self._shell = Shell(self._stream)
+                stream = AttachStream(client.attach_socket(self.container, params))
+                shell = self._main = Shell(stream)
+                self._shells = Shells(self._open_shell, shell)
                 client.start(self.container)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
                     raise CannotStartError(f"{self._spec.image}: {reason}") from error
                 raise
         try:
-            self._shell.run(":", deadline=monotonic() + API_TIMEOUT)
+            shell.run(":", deadline=monotonic() + API_TIMEOUT)
         except TimeoutError as error:
             raise InfrastructureError(f"the shell of {self._name} did not answer") from error
         except (ShellEndedError, OSError) as error:
-            self._shell.drain(2.0, None)  # who cannot write may still have something to read
-            said = self._stream.errors.decode(errors="replace").strip()
+            shell.drain(2.0)  # who cannot write may still have something to read
+            said = shell.said.decode(errors="replace").strip()
             gone = self._gone()
             if said:
                 reason = cannot_start(said) or f"its /bin/sh ended at once: {said}"
                 raise CannotStartError(f"{self._spec.image}: {reason}") from error
             raise gone from error
+
+    def _open_shell(self) -> Shell:
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        return open_shell(self._api, self._name, self.container, self._spec.user)
 
     # --- ending ---
 
@@ -312,15 +376,52 @@ class DockerMachine:
                 if not has_ended(error):
                     raise
 
-    def _end_hung(self, output: OnOutput | None) -> str:
+    def _end_hung(self, shell: Shell) -> str:
+        """End the command that a shell runs; what does not end takes the machine with it."""
         hung = self._running()
-        self._stopped = "was stopped by a timeout"
-        # At once: Podman waits for its end, and its end may wait for us to read.
-        with ThreadPoolExecutor(1) as pool:
-            killing = pool.submit(self._kill)
-            self._shell.drain(2.0, output)
-            killing.result()
+        try:
+            if shell.process is None:
+                raise TimeoutError
+            end_process(self._api, self._name, self.container, shell.process)
+            shell.wait(monotonic() + DIES_WITHIN)
+        except (InfrastructureError, TimeoutError, ShellEndedError, OSError):
+            self._stopped = self._stopped or "was stopped by a timeout"
+            # At once: Podman waits for its end, and its end may wait for us to read.
+            killing = Thread(target=self._kill_quietly, daemon=True)
+            killing.start()
+            shell.drain(2.0)
+            killing.join(SHORT_TIMEOUT)
+        else:
+            self._shells.give_back(shell)
         return hung
+
+    def _kill_quietly(self) -> None:
+        with contextlib.suppress(Exception):
+            self._kill()
+
+    def _drop(self, shell: Shell) -> None:
+        """Use a shell no more: its command ends with it, as far as it can be had."""
+        if shell is self._main:
+            self.kill()  # the machine's main process cannot be replaced
+            return
+        if shell.process is not None:
+            with contextlib.suppress(Exception):
+                end_process(self._api, self._name, self.container, shell.process)
+        self._shells.drop(shell)
+
+    def _lost(self, shell: Shell) -> InfrastructureError:
+        """A shell ended under a command: with its machine, or alone."""
+        self._shells.drop(shell)
+        if shell is not self._main and not self._stopped:
+            with contextlib.suppress(InfrastructureError):
+                # That another can be opened is the proof that the machine lives.
+                self._open_shell().stream.close()
+                return InfrastructureError(
+                    f"the shell that ran a command in {self._name} was killed, perhaps by "
+                    "that command: how it ended is not known",
+                    transient=False,
+                )
+        return self._gone()
 
     def _running(self) -> str:
         with contextlib.suppress(InfrastructureError, ValueError):
@@ -330,10 +431,10 @@ class DockerMachine:
             return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
         return ""
 
-    def _oom_killed(self) -> bool:
+    def _oom_killed(self, shell: Shell) -> bool:
         """Whether the kernel has killed for memory in it since this was last asked."""
         lines: list[bytes] = []
-        self._shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+        shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
         before, self._oom_kills = (
             self._oom_kills,
             sum(int(word) for word in b"".join(lines).split() if word.isdigit()),

@@ -58,7 +58,7 @@ def create_body(
         "Image": spec.image,
         # [""] takes away the image's own entrypoint.
         "Entrypoint": [""],
-        "Cmd": ["/bin/sh", "-c", _loop(limits.dialect)],
+        "Cmd": ["/bin/sh", "-c", main_loop(limits.dialect)],
         "User": "0" if spec.user == "root" else spec.user,
         "WorkingDir": "/",
         "Hostname": spec.hostname,
@@ -85,9 +85,15 @@ def create_body(
     }
 
 
-def _loop(dialect: Dialect) -> str:
+def shell_loop(dialect: Dialect) -> str:
+    """What a shell in a container runs."""
     added = " ".join(dialect.adds_variables)
-    loop = f"unset {added}\n{LOOP}" if added else LOOP
+    return f"unset {added}\n{LOOP}" if added else LOOP
+
+
+def main_loop(dialect: Dialect) -> str:
+    """What its main process runs."""
+    loop = shell_loop(dialect)
     return f"{loop}\nwhile sleep 86400; do :; done" if dialect.closes_stdin else loop
 
 

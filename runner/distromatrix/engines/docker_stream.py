@@ -1,4 +1,4 @@
-"""The attached standard streams of a container, as a shell's Stream."""
+"""The attached standard streams of a container or of an exec, as a shell's Stream."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from typing import Any
 from distromatrix.engines.base import API_TIMEOUT
 
 _HEADER = 8
-_STDOUT = 1
-_MOST_ERRORS = 4096
 
 
 class AttachStream:
     """Takes apart the frames of Docker's attach protocol (8 bytes of header: the stream, three
-    zeros, the size as a big-endian 32-bit number; see ContainerAttach in the Engine API).
-
-    stdout is what `receive` gives; the first bytes of stderr, which a starting container uses
-    to say why it cannot, are kept in `errors`.
-    """
+    zeros, the size as a big-endian 32-bit number; see ContainerAttach in the Engine API)."""
 
     def __init__(self, attached: Any) -> None:
         # docker-py gives a SocketIO around a unix socket, and sockets or channels otherwise.
@@ -29,16 +23,15 @@ class AttachStream:
         self._header = b""
         self._left = 0
         self._kind = 0
-        self.errors = b""
 
     def send(self, data: bytes) -> None:
-        """Write to the container's stdin. Raises OSError."""
+        """See Stream."""
         self._socket.settimeout(API_TIMEOUT)
         self._socket.sendall(data)
 
-    def receive(self, timeout: float | None) -> bytes:
-        """The next bytes of stdout, b'' at the end. Raises TimeoutError. An interrupted
-        connection is an end too: only an inspection can tell why."""
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream. An interrupted connection is an end too: only an inspection can tell
+        why."""
         while True:
             self._socket.settimeout(timeout)
             try:
@@ -46,25 +39,25 @@ class AttachStream:
             except TimeoutError:
                 raise
             except (OSError, ValueError):
-                return b""
+                return []
             if not data:
-                return b""
-            if out := self._demultiplex(data):
-                return out
+                return []
+            if pieces := self._demultiplex(data):
+                return pieces
 
     def shutdown(self) -> None:
-        """Wake whoever waits in `receive`."""
+        """See Stream."""
         with contextlib.suppress(Exception):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """See Stream."""
         for one in (self._attached, self._socket):
             with contextlib.suppress(Exception):
                 one.close()
 
-    def _demultiplex(self, data: bytes) -> bytes:
-        out: list[bytes] = []
+    def _demultiplex(self, data: bytes) -> list[tuple[int, bytes]]:
+        pieces: list[tuple[int, bytes]] = []
         at = 0
         while at < len(data):
             if not self._left:
@@ -79,8 +72,5 @@ class AttachStream:
             part = data[at : at + self._left]
             at += len(part)
             self._left -= len(part)
-            if self._kind == _STDOUT:
-                out.append(part)
-            elif len(self.errors) < _MOST_ERRORS:
-                self.errors += part
-        return b"".join(out)
+            pieces.append((self._kind, part))
+        return pieces

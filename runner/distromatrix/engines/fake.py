@@ -20,6 +20,7 @@ from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
+    Address,
     EngineFacts,
     Leftover,
     MachineSpec,
@@ -117,6 +118,11 @@ class FakeEngine:
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise
+
+    def join(self, address: Address) -> FakeMachine:
+        """See Engine."""
+        self._answer()
+        return FakeMachine.join(self._state, address)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine."""

@@ -1,4 +1,4 @@
-"""A machine of the fake engine: a folder, and a shell of this host in a process group."""
+"""A machine of the fake engine: a folder, and shells of this host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import os
 import select
 import shutil
-import signal
 import subprocess
 import tarfile
 import threading
@@ -16,83 +15,131 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from distromatrix.engines.base import Exit, MachineSpec, OnOutput
+from distromatrix.engines.base import Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.fake_state import State, read_json, write_json
 from distromatrix.engines.hung import Process, describe
-from distromatrix.engines.shell import LOOP, Shell, ShellEndedError
-from distromatrix.errors import MachineGoneError
+from distromatrix.engines.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
+from distromatrix.engines.shells import KILL, Shells
+from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 from distromatrix.model import Kept
 
 
 class PipeStream:
-    """A local process's stdin and stdout as a shell's Stream."""
+    """A local process's standard streams as a shell's Stream."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin and process.stdout  # noqa: S101  # both are pipes
-        self._stdin, self._stdout = process.stdin, process.stdout
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101  # all are pipes
+        self.process = process
+        self._stdin = process.stdin
+        self._kinds = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
+        self._poll = select.poll()
+        for number in self._kinds:
+            self._poll.register(number, select.POLLIN)
 
     def send(self, data: bytes) -> None:
-        """Write all of it. Raises OSError."""
+        """See Stream."""
         self._stdin.write(data)
         self._stdin.flush()
 
-    def receive(self, timeout: float | None) -> bytes:
-        """The next bytes, b'' at the end. Raises TimeoutError."""
-        poll = select.poll()
-        poll.register(self._stdout, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream; the end of either is the end."""
+        ready = self._poll.poll(None if timeout is None else timeout * 1000)
+        if not ready:
             raise TimeoutError
-        return os.read(self._stdout.fileno(), 1 << 16)
+        pieces = [(self._kinds[number], os.read(number, 1 << 16)) for number, _ in ready]
+        return [piece for piece in pieces if piece[1]]
 
     def shutdown(self) -> None:
-        """The processes' end is this stream's end: nothing to do."""
+        """The processes' end is this stream's end."""
+        end_tree(self.process)
 
     def close(self) -> None:
-        """Close both pipes."""
-        for pipe in (self._stdin, self._stdout):
+        """See Stream."""
+        end_tree(self.process)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
-                pipe.close()
+                if pipe:
+                    pipe.close()
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child of ours with all that descends from it; it is waited for by others."""
+    if process.returncode is None:  # so its number cannot be somebody else's
+        end_process(process.pid)
+
+
+def end_process(pid: int) -> None:
+    """Kill a process of this host with all that descends from it."""
+    subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", str(pid)], check=False)
 
 
 class FakeMachine:
     """The folder `root` is the machine's `/` for `cwd`, `put` and `get`; the commands
     themselves see this host's files. The user and the limits are not enforced."""
 
-    def __init__(self, state: State, spec: MachineSpec, root: Path, *, staged: bool) -> None:
+    def __init__(
+        self, state: State, spec: MachineSpec, root: Path, *, staged: bool, owned: bool = True
+    ) -> None:
         self._state = state
         self._spec = spec
         self._name = spec.name
         self.root = root
         self._staged = staged
-        self._busy = threading.Lock()
+        self._owned = owned
         self._stopped = ""
         self._closed = False
         faults = state.faults
-        self._goes = state.strikes("gone", faults.gone, spec)
-        self._oom = state.strikes("oom", faults.oom, spec)
-        self._start()
+        self._goes = owned and state.strikes("gone", faults.gone, spec)
+        self._oom = owned and state.strikes("oom", faults.oom, spec)
+        self._shells = Shells(self._open_shell)
+        self._main: Shell | None = None
+        if owned:
+            (state.machines / f"{self._name}.shells").mkdir()
+            self._main = self._open_shell()
+            self._shells = Shells(self._open_shell, self._main)
+            self._record(self._name)
 
-    def _start(self) -> None:
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.root)}
-        self._process = subprocess.Popen(
+    @classmethod
+    def join(cls, state: State, address: Address) -> FakeMachine:
+        """One that somebody else has open. Raises MachineGoneError."""
+        spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
+        machine = cls(state, spec, Path(address.id), staged=bool(address.product), owned=False)
+        machine._shells.give_back(machine._shells.take())
+        return machine
+
+    @property
+    def address(self) -> Address:
+        """See Machine."""
+        return Address(
+            name=self._name,
+            id=str(self.root),
+            user=self._spec.user,
+            product=self.product,
+            out=self.out,
+            memory=self._spec.memory,
+        )
+
+    def _open_shell(self) -> Shell:
+        shells = self._state.machines / f"{self._spec.name}.shells"
+        if self._stopped or not shells.is_dir():
+            raise MachineGoneError(f"{self._name} {self._stopped or 'is gone'}")
+        process = subprocess.Popen(
             ["/bin/sh", "-c", LOOP],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             cwd=self.root,
-            env=environment,
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.root)},
             start_new_session=True,
         )
-        self._stream = PipeStream(self._process)
-        self._shell = Shell(self._stream)
-        self._record(self._name)
+        (shells / str(process.pid)).touch()
+        shell = Shell(PipeStream(process))
+        shell.run(":", deadline=monotonic() + 30)
+        return shell
 
     def _record(self, name: str) -> None:
-        record = {
-            "labels": dict(self._spec.labels),
-            "pid": self._process.pid,
-            "root": str(self.root),
-        }
+        record = {"labels": dict(self._spec.labels), "root": str(self.root)}
         write_json(self._state.machines / f"{name}.json", record)
 
     @property
@@ -122,28 +169,51 @@ class FakeMachine:
         cwd: str = "/",
         timeout: float | None = None,
         output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
     ) -> Exit:
-        """See Machine. Raises MachineGoneError."""
-        with self._busy:
-            if self._stopped:
-                raise MachineGoneError(f"{self._name} {self._stopped}")
-            started = monotonic()
-            deadline = None if timeout is None else started + timeout
-            if self._goes or self._oom:
-                threading.Timer(0.05, self._end).start()
-            try:
-                status = self._shell.run(
-                    script, env=env, cwd=str(self._host(cwd)), deadline=deadline, output=output
-                )
-            except TimeoutError:
-                hung = describe(_processes(self._process.pid))
-                self._stopped = "was stopped by a timeout"
-                self._end()
-                self._shell.drain(1.0, output)
-                return Exit(status=None, seconds=monotonic() - started, hung=hung)
-            except (ShellEndedError, OSError) as error:
-                raise self._gone() from error
-            return Exit(status=status, seconds=monotonic() - started)
+        """See Machine. Raises MachineGoneError, InfrastructureError."""
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        started = monotonic()
+        deadline = None if timeout is None else started + timeout
+        shell = self._shells.take()
+        if self._goes or self._oom:
+            threading.Timer(0.05, self._end).start()
+        try:
+            status = shell.run(
+                script,
+                env=env,
+                cwd=str(self._host(cwd)),
+                deadline=deadline,
+                output=output,
+                errors=errors,
+                strict=strict,
+            )
+        except TimeoutError:
+            hung = describe(self._processes())
+            assert shell.process is not None  # noqa: S101  # what hangs has begun
+            end_process(shell.process)
+            shell.wait(monotonic() + 30)
+            self._shells.give_back(shell)
+            return Exit(status=None, seconds=monotonic() - started, hung=hung)
+        except (ShellEndedError, OSError) as error:
+            raise self._lost(shell) from error
+        except InputError:  # nothing was sent
+            self._shells.give_back(shell)
+            raise
+        except BaseException:
+            self._shells.drop(shell)
+            raise
+        self._shells.give_back(shell)
+        return Exit(status=status, seconds=monotonic() - started)
+
+    def _lost(self, shell: Shell) -> InfrastructureError:
+        self._shells.drop(shell)
+        there = (self._state.machines / f"{self._name}.json").exists()
+        if shell is self._main or self._stopped or not there:
+            return self._gone()
+        return InfrastructureError(f"the shell of {self._name} was killed", transient=False)
 
     def _gone(self) -> MachineGoneError:
         if not self._stopped:
@@ -152,7 +222,11 @@ class FakeMachine:
 
     def running(self) -> str:
         """See Machine."""
-        return "" if self._stopped else describe(_processes(self._process.pid))
+        return "" if self._stopped else describe(self._processes())
+
+    def _processes(self) -> list[Process]:
+        shells = self._state.machines / f"{self._spec.name}.shells"
+        return _below({int(file.name) for file in shells.glob("*")})
 
     def put(self, tar: bytes | IO[bytes], path: str) -> None:
         """See Machine. Raises FileNotFoundError."""
@@ -181,13 +255,14 @@ class FakeMachine:
         self._end()
 
     def _end(self) -> None:
-        # The shell is not waited for before this, so its number cannot be somebody else's.
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """Kill what runs in it, whoever began it."""
+        if self._main is not None:
+            _end_shells(self._state.machines / f"{self._spec.name}.shells")
 
     def keep(self) -> Kept:
         """See Machine."""
+        if not self._owned:
+            raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
         name = "distromatrix-kept-" + self._spec.name.removeprefix("distromatrix-")
         if not self._closed:
             self._end()
@@ -207,17 +282,19 @@ class FakeMachine:
         if self._closed:
             return
         self._stopped = self._stopped or "was closed"
+        if self._owned:
+            (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
         self._end()
         self._finish()
-        shutil.rmtree(self.root, ignore_errors=True)
-        (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
+        if self._owned:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def _finish(self) -> None:
         self._closed = True
         self._stopped = self._stopped or "was kept"
-        self._process.wait()
-        if not self._busy.locked():
-            self._stream.close()
+        self._shells.close()
+        if self._owned:
+            shutil.rmtree(self._state.machines / f"{self._spec.name}.shells", ignore_errors=True)
 
 
 def extract(tar: IO[bytes], target: Path) -> None:
@@ -232,22 +309,29 @@ def end_recorded(file: Path) -> None:
     record = read_json(file)
     if record is None:
         return
-    pid = int(record["pid"])
-    with contextlib.suppress(OSError):
-        # A number may have been given to somebody else meanwhile: LOOP is our mark.
-        if LOOP.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.killpg(pid, signal.SIGKILL)
+    _end_shells(file.with_suffix(".shells"))
     shutil.rmtree(record["root"], ignore_errors=True)
     file.unlink(missing_ok=True)
 
 
-def _processes(group: int) -> list[Process]:
+def _end_shells(folder: Path) -> None:
+    """Kill the shells whose numbers are the names of the folder's files."""
+    for file in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            # A number may have been given to somebody else meanwhile: LOOP is our mark.
+            if LOOP.encode() in Path(f"/proc/{file.name}/cmdline").read_bytes():
+                end_process(int(file.name))
+
+
+def _below(tops: set[int]) -> list[Process]:
+    """Those processes, and all that descend from them."""
     said = subprocess.run(
-        ["ps", "-eo", "pgid,pid,ppid,etime,args"], capture_output=True, text=True, check=False
+        ["ps", "-eo", "pid,ppid,etime,args"], capture_output=True, text=True, check=False
     ).stdout
-    rows = (line.split(None, 4) for line in said.splitlines()[1:])
-    return [
-        Process(int(row[1]), int(row[2]), row[3], row[4])
-        for row in rows
-        if len(row) == 5 and int(row[0]) == group
-    ]
+    rows = (line.split(None, 3) for line in said.splitlines()[1:])
+    every = [Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows if len(r) == 4]
+    found, size = set(tops), -1
+    while size != len(found):
+        size = len(found)
+        found |= {p.pid for p in every if p.parent in found}
+    return [p for p in every if p.pid in found]

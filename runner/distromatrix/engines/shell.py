@@ -1,9 +1,9 @@
-"""One shell kept open in a machine: a command costs a round trip, not a new process from
-outside.
+"""Shells kept open in a machine: a command costs a round trip, not a new process from outside.
 
-The machine's main process is LOOP, a POSIX `sh` that reads one command per line and evals it.
-Every command line ends by printing a marker nobody can guess and the command's status; what
-comes before the marker is the command's output, byte by byte.
+A shell is LOOP, a POSIX `sh` that reads one command per line and evals it. A line prints, on
+stdout and on stderr, a marker that nobody can guess, before the command and after it, there
+with its status. What stands between them is the command's, byte by byte; anything else comes
+from processes that earlier commands left behind, and is dropped.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from distromatrix.engines.base import OnOutput
 from distromatrix.errors import InputError
 
-# The variables are not exported, so nothing of them reaches a command's environment.
-LOOP = "_dm_n='\n'\nwhile IFS= read -r _dm_l; do eval \"$_dm_l\"; done"
+# The variables are not exported, so nothing of them reaches a command's environment. _dm_s:
+# what gives a command a session of its own, where the machine has it (util-linux and busybox do).
+LOOP = """_dm_n='
+'
+_dm_s=$(command -v setsid)
+while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
 
 # Linux takes no argument longer than 128 KiB (MAX_ARG_STRLEN of execve(2)); a character has at
 # most 4 bytes.
 _CHUNK = 30_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+STDOUT, STDERR = 1, 2
 
 
 class ShellEndedError(Exception):
@@ -31,18 +37,23 @@ class ShellEndedError(Exception):
 
 
 class Stream(Protocol):
-    """The two ends of a shell: what goes into its stdin and what comes from its stdout."""
+    """The ends of a shell: what goes into its stdin, what comes from its stdout and stderr."""
 
     def send(self, data: bytes) -> None:
         """Write all of it. Raises OSError."""
         ...
 
-    def receive(self, timeout: float | None) -> bytes:
-        """What comes next, b'' at the end. Raises TimeoutError after `timeout` seconds."""
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """What comes next, in order, each with STDOUT or STDERR; nothing at the end. Raises
+        TimeoutError after `timeout` seconds."""
         ...
 
     def shutdown(self) -> None:
-        """End it, so that a `receive` in another thread returns b''. Never raises."""
+        """End it, so that a `receive` in another thread returns nothing. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. Never raises."""
         ...
 
 
@@ -53,19 +64,30 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''").replace("\n", "'\"$_dm_n\"'") + "'"
 
 
-def _interpreter(script: str) -> str:
-    """The call of `sh -e` for a script of any length that the system's 2 MiB for all
-    arguments allow: a long one goes in pieces, put together inside."""
+def _interpreter(script: str, *, strict: bool) -> str:
+    """The call of sh for a script of any length that the system's 2 MiB for all arguments
+    allow: a long one goes in pieces, put together inside."""
+    sh = "/bin/sh -e -c" if strict else "/bin/sh -c"
     if len(script) <= _CHUNK:
-        return f"/bin/sh -e -c {quote(script)}"
+        return f"{sh} {quote(script)}"
     pieces = [script[i : i + _CHUNK] for i in range(0, len(script), _CHUNK)]
     joined = "".join(f"${{{i}}}" for i in range(1, len(pieces) + 1))
     inner = f'_dm_s="{joined}"; shift $#; eval "unset _dm_s; $_dm_s"'
-    return f"/bin/sh -e -c {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
+    return f"{sh} {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
 
 
-def command_line(script: str, env: Mapping[str, str], cwd: str, marker: str) -> bytes:
-    """The one line that makes LOOP run `script` and print `marker` and the status.
+def command_line(
+    script: str,
+    env: Mapping[str, str],
+    cwd: str,
+    marker: str,
+    *,
+    apart: bool = False,
+    strict: bool = True,
+) -> bytes:
+    """The one line that makes LOOP run `script`, with the marker and the command's process id
+    before it, and the marker and the status after it. `apart`: stderr is not merged into
+    stdout; `strict`: by `sh -e`.
 
     Raises InputError for a variable name that sh cannot export.
     """
@@ -73,11 +95,17 @@ def command_line(script: str, env: Mapping[str, str], cwd: str, marker: str) -> 
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' cannot be the name of an environment variable")
     exports = "".join(f"export {name}={quote(value)}; " for name, value in env.items())
+    # The process that /proc/self is becomes the command: it leads its session.
+    begin = f"IFS=' ' read -r _dm_p _dm_l </proc/self/stat; echo {marker} $_dm_p; "
+    if apart:
+        begin += f"echo {marker} >&2; "
     # The kernel's out-of-memory killer shall find the command before it finds this shell.
     adjust = "echo 200 2>/dev/null >/proc/self/oom_score_adj; "
-    body = f"{adjust}cd {quote(cwd)} || exit; unset OLDPWD; {exports}exec {_interpreter(script)}"
-    line = f"( {body} ) </dev/null 2>&1; printf '%s %s\\n' {marker} \"$?\"\n"
-    return line.encode("utf-8", "surrogateescape")
+    call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
+    body = f"{begin}{adjust}cd {quote(cwd)} || exit; unset OLDPWD; {exports}{call}"
+    merged = "" if apart else " 2>&1"
+    after = f"echo {marker} $?; echo {marker} >&2" if apart else f"echo {marker} $?"
+    return f"( {body} ) </dev/null{merged}; {after}\n".encode("utf-8", "surrogateescape")
 
 
 def _held_back(data: bytes, marker: bytes) -> int:
@@ -88,12 +116,49 @@ def _held_back(data: bytes, marker: bytes) -> int:
     return 0
 
 
+@dataclass(slots=True)
+class _Channel:
+    """One of the two outputs while a command runs: handed on between its two markers."""
+
+    marker: bytes
+    output: OnOutput | None
+    data: bytes = b""
+    words: list[list[bytes]] = field(default_factory=list)  # what stood behind each marker
+
+    @property
+    def ended(self) -> bool:
+        return len(self.words) == 2
+
+    def feed(self, data: bytes) -> None:
+        self.data += data
+        while not self.ended and (at := self.data.find(self.marker)) >= 0:
+            self._emit(at)
+            line, newline, rest = self.data.partition(b"\n")
+            if not newline:
+                return
+            self.words.append(line.split()[1:])
+            self.data = rest
+        if not self.ended:
+            self._emit(len(self.data) - _held_back(self.data, self.marker))
+
+    def flush(self) -> None:
+        """The shell has ended: what was held back is the command's."""
+        if not self.data.startswith(self.marker):
+            self._emit(len(self.data))
+
+    def _emit(self, size: int) -> None:
+        if size and self.output is not None and len(self.words) == 1:
+            self.output(self.data[:size])
+        self.data = self.data[size:]
+
+
 class Shell:
     """Runs commands, one at a time, through a stream whose other end is LOOP."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._data = b""
+        self.stream = stream
+        self._channels: tuple[_Channel, ...] = ()
+        self.said = b""  # the beginning of what it said on stderr outside of commands
 
     def run(
         self,
@@ -103,43 +168,59 @@ class Shell:
         cwd: str = "/",
         deadline: float | None = None,
         output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
     ) -> int:
-        """The status of `script`; `deadline` is on time.monotonic()'s clock.
+        """The status of `script`; `deadline` is on time.monotonic()'s clock. With `errors`,
+        stderr goes there, else to `output`.
 
-        Raises TimeoutError past the deadline, ShellEndedError, OSError.
+        Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError, OSError.
         """
-        marker = secrets.token_hex(16).encode()
-        self._stream.send(command_line(script, env or {}, cwd, marker.decode()))
-        while (at := self._data.find(marker)) < 0:
-            self._emit(len(self._data) - _held_back(self._data, marker), output)
-            self._more(deadline, output)
-        self._emit(at, output)
-        while b"\n" not in self._data:
-            self._more(deadline, None)
-        line, _, self._data = self._data.partition(b"\n")
-        return int(line.split()[1])
+        marker = secrets.token_hex(16)
+        apart = errors is not None
+        line = command_line(script, env or {}, cwd, marker, apart=apart, strict=strict)
+        channels = [_Channel(marker.encode(), output)]
+        if apart:
+            channels.append(_Channel(marker.encode(), errors))
+        self._channels = tuple(channels)
+        self.stream.send(line)
+        return self.wait(deadline)
 
-    def drain(self, seconds: float, output: OnOutput | None) -> None:
+    def wait(self, deadline: float | None) -> int:
+        """The status of the command that runs. Raises as `run` does."""
+        while not all(channel.ended for channel in self._channels):
+            self._more(deadline)
+        return int(self._channels[0].words[1][0])
+
+    @property
+    def process(self) -> int | None:
+        """The process id, as the machine's processes see it, of the command that runs; None
+        where that is not known (yet)."""
+        words = self._channels[0].words if self._channels else []
+        return int(words[0][0]) if words and words[0] else None
+
+    def drain(self, seconds: float) -> None:
         """Hand on what a dying shell still printed, for at most `seconds`. Never raises."""
         deadline = monotonic() + seconds
         try:
             while True:
-                self._more(deadline, output)
-                self._emit(len(self._data), output)
+                self._more(deadline)
         except (ShellEndedError, TimeoutError, OSError):
             return
 
-    def _more(self, deadline: float | None, output: OnOutput | None) -> None:
+    def _more(self, deadline: float | None) -> None:
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
-        data = self._stream.receive(left)
-        if not data:
-            self._emit(len(self._data), output)
+        pieces = self.stream.receive(left)
+        if not pieces:
+            for channel in self._channels:
+                channel.flush()
             raise ShellEndedError
-        self._data += data
-
-    def _emit(self, size: int, output: OnOutput | None) -> None:
-        if size and output is not None:
-            output(self._data[:size])
-        self._data = self._data[size:]
+        for kind, data in pieces:
+            if kind == STDOUT:
+                self._channels[0].feed(data)
+            elif len(self._channels) == 2:
+                self._channels[1].feed(data)
+            elif len(self.said) < 4096:
+                self.said += data

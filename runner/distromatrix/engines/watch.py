@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock, Thread
 from typing import BinaryIO
 
-from distromatrix.engines.base import Exit, Machine, OnOutput
+from distromatrix.engines.base import Address, Exit, Machine, OnOutput
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Kept
 
@@ -38,18 +38,31 @@ class Watched:
         cwd: str = "/",
         timeout: float | None = None,
         output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
     ) -> Exit:
         """See Machine.run."""
 
-        def heard(data: bytes) -> None:
-            self._heard()
-            if output is not None:
-                output(data)
+        def heard(handed: OnOutput | None) -> OnOutput:
+            def hear(data: bytes) -> None:
+                self._heard()
+                if handed is not None:
+                    handed(data)
+
+            return hear
 
         self._heard()
         self.busy = True
         try:
-            return self._machine.run(script, env=env, cwd=cwd, timeout=timeout, output=heard)
+            return self._machine.run(
+                script,
+                env=env,
+                cwd=cwd,
+                timeout=timeout,
+                output=heard(output),
+                errors=heard(errors) if errors is not None else None,
+                strict=strict,
+            )
         finally:
             self.busy = False
 
@@ -61,6 +74,10 @@ class Watched:
     @property
     def name(self) -> str:  # noqa: D102
         return self._machine.name
+
+    @property
+    def address(self) -> Address:  # noqa: D102
+        return self._machine.address
 
     @property
     def product(self) -> str:  # noqa: D102

@@ -229,7 +229,8 @@ def _test(
         left = max(0.1, left - tried.exit.seconds)
         if tried.exit.timed_out:
             tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))
-            tried.dead = "the timeout had ended its machine"
+            if tried.exit.ended:
+                tried.dead = "the timeout had ended its machine"
             log.note(f"--- timed out after {cell.timeout:g} s; it ran: {tried.exit.hung}")
         if tried.exit.status != 0:
             _blame_the_disk(machine, tried.exit)

@@ -68,7 +68,8 @@ class Hooks:
                 self._warn(name, f"was cut off: {self._dead}", log)
                 continue
             if done.timed_out:
-                self._dead = f"the time of {name} had ended its machine"
+                if done.ended:
+                    self._dead = f"the time of {name} had ended its machine"
                 hung = f", running: {masker.mask(done.hung)}" if done.hung else ""
                 self._warn(name, f"did not end within {HOOK_TIMEOUT:g} s{hung}", log)
             elif done.status:

@@ -1,0 +1,41 @@
+"""More shells in a container, and the end of a command there: by exec."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from distromatrix.engines.base import API_TIMEOUT
+from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api
+from distromatrix.engines.docker_spec import shell_loop
+from distromatrix.engines.docker_stream import AttachStream
+from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.engines.shells import KILL
+from distromatrix.errors import InfrastructureError
+
+
+def open_shell(api: Api, name: str, container: str, user: str) -> Shell:
+    """A shell of its own in a running container; it ends when its stream is closed, also by
+    the end of this process. Raises InfrastructureError."""
+    command = ["/bin/sh", "-c", shell_loop(api.dialect)]
+    with api.calling(f"open a shell in {name}") as client:
+        made = client.exec_create(
+            container, command, stdin=True, user="0" if user == "root" else user, workdir="/"
+        )
+        shell = Shell(AttachStream(client.exec_start(made["Id"], socket=True)))
+    try:
+        shell.run(":", deadline=monotonic() + API_TIMEOUT)
+    except (ShellEndedError, TimeoutError, OSError) as error:
+        shell.stream.close()
+        said = shell.said.decode(errors="replace").strip()
+        raise InfrastructureError(
+            f"a shell in {name} did not answer: {said}".rstrip(": ")
+        ) from error
+    return shell
+
+
+def end_process(api: Api, name: str, container: str, process: int) -> None:
+    """Kill a process, by its id in the container, with all that descends from it. Raises
+    InfrastructureError."""
+    with api.calling(f"end a command in {name}", SHORT_TIMEOUT) as client:
+        command = ["/bin/sh", "-c", KILL, "/bin/sh", str(process)]
+        client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
