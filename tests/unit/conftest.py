@@ -61,6 +61,9 @@ def world(
     for name in ("CACHE", "CONFIG"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(away / name))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(made.fake))
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "CI"):
+    # Other plugins cost a second in each of these sessions.
+    others = ("hypothesispytest", "pytest11.testinfra", "platformdirs")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in others))
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "CI"):
         monkeypatch.delenv(name, raising=False)
     return made

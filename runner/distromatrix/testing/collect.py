@@ -67,6 +67,10 @@ class CellItem(pytest.Item):
         if self.entry.unmet:
             raise outcomes.CellFailed(outcomes.unmet(self.entry))
         assert self.report is not None  # noqa: S101 - else setup has ended the test
+        if self.config.getoption("distromatrix_cases"):
+            from distromatrix.testing.subtests import report_cases
+
+            report_cases(self, self.report)
         outcomes.judge(self, self.report)
 
     def repr_failure(

@@ -72,21 +72,30 @@ def unmet(entry: Entry) -> str:
 
 def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
     """The text alone, no traceback of ours, in any style; its first line is the message that
-    short summaries and JUnit XML show."""
-    text = str(excinfo.value)
+    short summaries, `--tb=line` and JUnit XML show."""
+    path, line, _ = item.reportinfo()
     shown = excinfo.getrepr(style="value")
     if shown.reprcrash is not None:
-        path, line, _ = item.reportinfo()
         shown.reprcrash.path = str(path)
         shown.reprcrash.lineno = line + 1
-        shown.reprcrash.message = text.partition("\n")[0]
+        shown.reprcrash.message = str(excinfo.value).partition("\n")[0]
+        if item.config.getoption("tbstyle") == "line":
+            shown.reprtraceback.reprentries = []
     return shown
+
+
+def shown_text(item: CellItem, text: str) -> TerminalRepr:
+    """The same of a text that was not raised."""
+    try:
+        raise CellFailed(text)
+    except CellFailed:
+        return shown(item, pytest.ExceptionInfo.from_current())
 
 
 def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]:
     result = report.result
     yield from _reason(result, before)
-    yield from _cases(result)
+    yield from _cases(result, texts=not item.config.getoption("distromatrix_cases"))
     yield from _block(f"the end of {told_by(result)}:", result.tail)
     yield from _block(f"debug output of {told_by(result)}:", result.debug)
     yield ""
@@ -110,12 +119,16 @@ def _reason(result: CellResult, before: str) -> Iterator[str]:
     yield from more
 
 
-def _cases(result: CellResult) -> Iterator[str]:
+def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
+    """The failing cases with their own words; or without, where subtests have told them."""
     room = MAX_ALL
-    for case in result.failing[:MAX_CASES]:
+    if result.failing and not texts:
         yield ""
+    for case in result.failing[:MAX_CASES]:
+        if texts:
+            yield ""
         yield one_line(case.name, 1000)
-        lines = case_lines(case)
+        lines = case_lines(case) if texts else []
         if len(lines) > room:
             lines = [one_line(case.message, 300) or lines[-1]]
         room -= len(lines)

@@ -97,6 +97,7 @@ class MatrixSession:
         if not hasattr(self._config, "workerinput") and (self._always or self._within()):
             _ = self.sheet
 
+    @pytest.hookimpl(tryfirst=True)  # which is shown last
     def pytest_report_header(self) -> list[str]:
         """How many cells, and what its loading warns of."""
         if self._sheet is None:

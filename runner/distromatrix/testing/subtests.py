@@ -1,0 +1,67 @@
+"""Each case of a cell as a subtest of its item (pytest 9 or newer)."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from distromatrix.collect.junit import CollectError, JUnitReport, read_cases
+from distromatrix.model import Case, Verdict
+from distromatrix.testing.outcomes import case_lines, shown_text
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr
+
+    from distromatrix.testing.bench import CellReport
+    from distromatrix.testing.collect import CellItem
+
+
+def report_cases(item: CellItem, report: CellReport) -> None:
+    """Report the cases that the cell's own JUnit file names, as `read_cases` bounds them: they
+    come before the item's own outcome, as those of pytest's fixture `subtests` do."""
+    said: JUnitReport | None = None
+    with suppress(CollectError, FileNotFoundError):  # the cell's verdict says so, where it matters
+        said = read_cases(report.folder / "junit.xml")
+    if said is None:
+        return
+    capture = item.config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        for case in said.cases:
+            item.ihook.pytest_runtest_logreport(report=_subtest(item, case, report))
+    more = said.counts.total - len(said.cases)
+    if more > 0:
+        text = f"{item.entry.id}: {more:,} of {said.counts.total:,} cases are not told as subtests"
+        item.warn(pytest.PytestWarning(text))
+
+
+def _subtest(item: CellItem, case: Case, report: CellReport) -> pytest.SubtestReport:
+    # The class is pytest's public one; what it says of its subtest has no public name.
+    from _pytest.subtests import SubtestContext
+
+    failed = case.status in ("failed", "error")
+    expected = failed and report.result.verdict is Verdict.XFAILED
+    outcome: Literal["passed", "failed", "skipped"] = "passed"
+    longrepr: tuple[str, int, str] | TerminalRepr | None = None
+    if expected and not item.config.getoption("runxfail"):
+        outcome = "skipped"
+    elif failed:
+        text = "\n".join(case_lines(case)) or case.status
+        outcome, longrepr = "failed", shown_text(item, text)
+    elif case.status == "skipped":
+        path, line, _ = item.reportinfo()
+        outcome, longrepr = "skipped", (str(path), line + 1, f"Skipped: {case.message}")
+    subtest = pytest.SubtestReport(
+        nodeid=item.nodeid,
+        location=item.location,
+        keywords=dict.fromkeys(item.keywords, 1),
+        outcome=outcome,
+        longrepr=longrepr,
+        when="call",
+        duration=case.seconds,
+    )
+    subtest.context = SubtestContext(msg=case.name, kwargs={})
+    if outcome == "skipped" and failed:
+        subtest.wasxfail = report.result.reason
+    return subtest
