@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ DEFAULT_FILE = "matrix/default.yaml"
 FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
 LIBCS = ("glibc", "musl")
 _OPTION = "--distromatrix"
+_MACHINES = frozenset({"machine", "fresh_machine"})  # fixtures
 _FILE = (".yaml", ".yml")
 
 
@@ -83,6 +84,56 @@ def pytest_configure(config: pytest.Config) -> None:
         from distromatrix.testing.session import MatrixSession
 
         config.pluginmanager.register(MatrixSession(config, file), "distromatrix-matrix")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where it finds who makes machines and runs cells."""
+    from distromatrix.testing.owner import Owner, keeper
+
+    owner = keeper(node.config)
+    assert isinstance(owner, Owner)  # noqa: S101 - workers have no workers
+    owner.let_in(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread cells, and tests with machines, by how long they take."""
+    from distromatrix.testing.owner import Owner, keeper
+    from distromatrix.testing.scheduling import make_scheduler
+
+    owner = keeper(config)
+    assert isinstance(owner, Owner)  # noqa: S101 - as above
+    return make_scheduler(config, log, _matrix_file(config), lambda: owner.wants_machines)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a worker: tell what it collected, before pytest-xdist does."""
+    if hasattr(session.config, "workerinput"):
+        _tell(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Where there are no workers: the same, once it is sure that tests will run."""
+    config = session.config
+    broken = session.testsfailed and not config.getoption("continue_on_collection_errors")
+    if not broken and not hasattr(config, "workerinput") and not config.getoption("collectonly"):
+        _tell(session)
+
+
+def _tell(session: pytest.Session) -> None:
+    """Tell who makes machines and runs cells what was collected, if it is for them."""
+    cells = tuple(cell for item in session.items if (cell := getattr(item, "runs_cell", "")))
+    if session.config.getoption("setuponly", False):
+        cells = ()  # it shows fixtures, and runs none
+    names = (getattr(item, "fixturenames", ()) for item in session.items)
+    machines = any(not _MACHINES.isdisjoint(fixtures) for fixtures in names)
+    if cells or machines:
+        from distromatrix.testing.owner import tell
+
+        tell(session, cells, machines=machines)
 
 
 def _matrix_file(config: pytest.Config) -> Path | None:

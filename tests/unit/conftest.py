@@ -61,6 +61,7 @@ def world(
     for name in ("CACHE", "CONFIG"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(away / name))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(made.fake))
+    monkeypatch.setenv("COLUMNS", "150")
     # Other plugins cost a second in each of these sessions.
     others = ("hypothesispytest", "pytest11.testinfra", "platformdirs")
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in others))

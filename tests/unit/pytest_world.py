@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ class World:
     def ini(self, *lines: str) -> None:
         text = "\n".join(("[pytest]", f"distromatrix = {FILE}", *lines, ""))
         (self.root / "pytest.ini").write_text(text)
+
+    def fault(self, **faults: object) -> None:
+        """The fake engine's faults from now on."""
+        self.fake.mkdir(exist_ok=True)
+        (self.fake / "faults.json").write_text(json.dumps(faults))
+
+    def left(self) -> list[str]:
+        """What is on the engine that should not be there any more."""
+        return [p.name for kind in ("machines", "stages") for p in (self.fake / kind).glob("*")]
 
     def collected(self, *args: str) -> list[str]:
         """The ids that `pytest --collect-only -q ARGS` prints."""

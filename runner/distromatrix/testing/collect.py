@@ -44,6 +44,11 @@ class CellItem(pytest.Item):
             self.add_marker(mark)
 
     @property
+    def runs_cell(self) -> str:
+        """The cell that it will ask for, '' if it will not."""
+        return "" if self.entry.skip else self.entry.id
+
+    @property
     def matrix(self) -> MatrixSession:
         """What holds this session's matrix."""
         parent = self.parent

@@ -79,7 +79,7 @@ def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> Termi
         shown.reprcrash.path = str(path)
         shown.reprcrash.lineno = line + 1
         shown.reprcrash.message = str(excinfo.value).partition("\n")[0]
-        if item.config.getoption("tbstyle") == "line":
+        if item.config.getoption("tbstyle", "auto") == "line":
             shown.reprtraceback.reprentries = []
     return shown
 

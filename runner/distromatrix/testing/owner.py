@@ -1,20 +1,266 @@
-"""Who has the bench: the process that pytest was started in; workers have its address."""
+"""Who has the bench. The process that pytest was started in owns it: it makes the bench when
+the first test asks, serves it to workers of pytest-xdist, and ends it. Workers have its address.
+
+What costs something is imported when the first test asks.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from pathlib import Path
+from threading import RLock, current_thread, main_thread
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from distromatrix.errors import InfrastructureError
-from distromatrix.testing.bench import Bench
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Address
+    from distromatrix.errors import DistromatrixError
+    from distromatrix.testing.bench import Bench, CellReport, Want
+    from distromatrix.testing.direct import DirectBench
+    from distromatrix.testing.door import Door
+    from distromatrix.testing.remote import Server
+
+_NAME = "distromatrix-owner"
+_DOOR = "distromatrix_door"  # in workerinput
 
 
 def bench_of(config: pytest.Config) -> Bench:
-    """This process's way to what makes machines and runs cells."""
-    raise InfrastructureError("cells cannot be run inside pytest yet", transient=config is None)
+    """This process's way to what makes machines and runs cells; the same each time. Raises
+    DistromatrixError."""
+    return keeper(config).bench
 
 
 def test_name(item: pytest.Item) -> str:
     """What stands for a test at the bench: `WORKER NODEID`."""
-    return f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {item.nodeid}"
+    return f"{_worker()} {item.nodeid}"
+
+
+def keeper(config: pytest.Config) -> Owner | Worker:
+    """What has the bench in this process, made by the first who asks."""
+    found: Owner | Worker | None = config.pluginmanager.get_plugin(_NAME)
+    if found is None:
+        found = Worker(config) if hasattr(config, "workerinput") else Owner(config)
+        config.pluginmanager.register(found, _NAME)
+    return found
+
+
+def tell(session: pytest.Session, cells: tuple[str, ...], *, machines: bool) -> None:
+    """Tell the bench what this process has collected. Where that is not to be had the session
+    ends: once, and not for each test."""
+    from distromatrix.errors import DistromatrixError
+
+    try:
+        keeper(session.config).expect(cells, machines=machines)
+    except DistromatrixError as error:
+        if not hasattr(session.config, "workerinput"):  # of a worker's session the owner knows
+            stop(session.config, error)
+
+
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+class Worker:
+    """In a worker of pytest-xdist: the way to the owner's bench."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from distromatrix.errors import InfrastructureError
+        from distromatrix.testing.door import knock
+        from distromatrix.testing.remote import RemoteBench
+
+        try:
+            handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
+            self.bench = RemoteBench(knock(handed[_DOOR]))
+        except (OSError, KeyError) as error:
+            raise InfrastructureError(
+                f"the process that pytest was started in does not answer: {error}"
+            ) from error
+
+    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
+        """See Bench."""
+        self.bench.expect(cells, machines=machines)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Give back what a test held."""
+        self.bench.done(f"{_worker()} {nodeid}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Let go; the owner ends what is left."""
+        self.bench.close()
+
+
+class Owner:
+    """In the process that pytest was started in."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.wants_machines = False  # what tests that were collected say
+        self._config = config
+        self._lock = RLock()
+        self._direct: DirectBench | None = None
+        self._server: Server | None = None
+        self._door: Door | None = None
+        self._refused: DistromatrixError | None = None
+        self._lines: tuple[str, ...] = ()  # for the end of pytest's summary
+        self._terminated = False
+        # A kill ends what there is, as Ctrl-C does; whoever has an answer of their own keeps it.
+        default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        self._catching = default and current_thread() is main_thread()
+        if self._catching:
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    @property
+    def bench(self) -> DirectBench:
+        """The bench, made by the first who asks. Raises DistromatrixError."""
+        with self._lock:
+            if self._direct is None:
+                self._direct = _made(self._config)
+            return self._direct
+
+    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
+        """See Bench. What is raised to a worker ends the session here."""
+        from distromatrix.errors import DistromatrixError
+
+        self.wants_machines |= machines
+        try:
+            self.bench.expect(cells, machines=machines)
+        except DistromatrixError as error:
+            self._refused = error
+            raise
+
+    # --- workers ---------------------------------------------------------------------------
+
+    def let_in(self, node: Any) -> None:
+        """Tell a worker that begins where to knock."""
+        from distromatrix.testing.door import Door
+
+        if self._door is None:
+            self._door = Door(self._serve)
+        node.workerinput[_DOOR] = self._door.address
+
+    def _serve(self, folder: Path) -> str:
+        from distromatrix.testing.remote import Server
+
+        with self._lock:
+            if self._server is None:
+                self._server = Server(_Served(self), folder)
+            return self._server.address
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker has ended, or died: what it held for tests is free."""
+        if self._direct is not None:
+            self._direct.worker_gone(node.gateway.id)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """That worker has told what it collected. Where what it needs is not there, the session
+        ends: once, and not for each test."""
+        if self._refused is not None:
+            stop(self._config, self._refused)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Give back what a test held, where tests run in this process."""
+        if self._direct is not None and self._door is None:
+            self._direct.done(f"main {nodeid}")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """End it at once: workers that wait for an answer would keep the session up."""
+        self._end()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End all that there is: workers have ended before."""
+        if self._terminated:
+            session.exitstatus = 128 + signal.SIGTERM
+        self._end()
+
+    def pytest_unconfigure(self) -> None:
+        """The same where no session has come to its end."""
+        self._end()
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Where the results of cells are, and how to see them as a grid."""
+        if self._lines and self._config.get_verbosity() >= 0:
+            terminalreporter.section("distromatrix", bold=True)
+            for line in self._lines:
+                terminalreporter.write_line(line)
+
+    def _end(self) -> None:
+        with self._lock:
+            direct, self._direct = self._direct, None
+            server, self._server = self._server, None
+            door, self._door = self._door, None
+        try:
+            if server is not None:
+                server.close()
+            if direct is not None:
+                direct.end()
+                self._lines = _summary(direct)
+        finally:
+            if door is not None:
+                door.close()
+            if self._catching:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._catching = False
+
+    def _terminate(self, number: int, _frame: FrameType | None) -> None:
+        if self._direct is None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self._terminated = True
+        raise KeyboardInterrupt
+
+
+class _Served:
+    """The bench as workers have it: what it refuses is noted in passing."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
+        self._owner.expect(cells, machines=machines)
+
+    def run_cell(self, cell: str, test: str) -> CellReport:
+        return self._owner.bench.run_cell(cell, test)
+
+    def machine(self, want: Want, test: str) -> Address:
+        return self._owner.bench.machine(want, test)
+
+    def fresh(self, want: Want, test: str) -> Address:
+        return self._owner.bench.fresh(want, test)
+
+    def done(self, test: str) -> None:
+        self._owner.bench.done(test)
+
+
+def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
+    """End the session with that error as its one answer."""
+    from distromatrix.errors import InputError
+
+    text = str(error)
+    if config.pluginmanager.get_plugin("terminalreporter") is None:
+        sys.stderr.write(f"{text}\n")
+    wrong = isinstance(error, InputError)
+    pytest.exit(text, pytest.ExitCode.USAGE_ERROR if wrong else error.exit_code)
+
+
+def _summary(direct: DirectBench) -> tuple[str, ...]:
+    """Where the results are, and how to see them as a grid."""
+    from distromatrix.reports.commands import shown_path
+
+    if direct.folder is None:
+        return ()
+    return (f"files   {shown_path(direct.folder)}", "grid    distromatrix report")
+
+
+def _made(config: pytest.Config) -> DirectBench:
+    from distromatrix.testing.direct import DirectBench
+
+    return DirectBench(config)

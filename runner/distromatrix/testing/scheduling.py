@@ -1,17 +1,19 @@
-"""Which scheduler pytest-xdist uses: its own, or ours where the session has something of ours."""
+"""Which scheduler pytest-xdist uses: its own, or ours where the session has something of ours.
+Every session with workers comes here: what ours takes is imported when it is chosen."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from distromatrix.testing.durations import Durations, known, record
-from distromatrix.testing.spread import Node, Spread
+if TYPE_CHECKING:
+    from distromatrix.testing.durations import Durations
+    from distromatrix.testing.spread import Node
 
 
 class Scheduling(Protocol):
@@ -145,6 +147,8 @@ class DistromatrixScheduling:
             collected, self._collected = self._collected, None
             durations = self._choose(next(iter(collected.values()), ()))
             if durations is not None:
+                from distromatrix.testing.spread import Spread
+
                 spread = Spread(self._config, self._log, durations, self._cells_at_once())
                 for node in self._used.nodes:
                     spread.add_node(node)
@@ -168,6 +172,8 @@ def make_scheduler(
     def choose(collection: Sequence[str]) -> Durations | None:
         if not (matrix and any(node.startswith(cells) for node in collection)) and not machines():
             return None
+        from distromatrix.testing.durations import known, record
+
         record(config)
         return known(config, matrix, _root(file))
 
