@@ -26,7 +26,7 @@ class MatrixFile(pytest.File):
 
     def collect(self) -> Iterator[CellItem]:
         """All its cells, in the order of the plan."""
-        for entry in self.matrix.sheet.entries:
+        for entry in self.matrix.sheet().entries:
             item: CellItem = CellItem.from_parent(self, name=entry.id, entry=entry)
             yield item
 
@@ -96,6 +96,8 @@ class CellItem(pytest.Item):
         those of waiting for its turn; and of a skip, where it was declared."""
         if call.excinfo and isinstance(call.excinfo.value, outcomes.CellProblem):
             said.longrepr = outcomes.shown(self, call.excinfo)  # pytest asks us in the call alone
+        if hasattr(said, "wasxfail") and said.when == "call" and self.report is not None:
+            said.longrepr = outcomes.expected(self, self.report)
         if isinstance(said.longrepr, tuple):
             path, line, _ = self.reportinfo()
             said.longrepr = (str(path), line + 1, said.longrepr[2])

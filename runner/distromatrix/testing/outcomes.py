@@ -54,11 +54,16 @@ def judge(item: CellItem, report: CellReport) -> None:
     if result.verdict is Verdict.SKIPPED:
         raise pytest.skip.Exception(reason)
     if result.verdict is Verdict.XFAILED and strictly:
-        raise pytest.xfail.Exception(reason)
+        raise pytest.xfail.Exception(reason, pytrace=False)
     if result.verdict is Verdict.XPASSED and strictly:
         raise CellFailed("\n".join(_text(item, report, "[XPASS(strict)] ")))
     if result.verdict in (Verdict.FAILED, Verdict.XFAILED):
         raise CellFailed("\n".join(_text(item, report)))
+
+
+def expected(item: CellItem, report: CellReport) -> TerminalRepr:
+    """The failure of a cell that was expected to fail, for `--xfail-tb`."""
+    return shown_text(item, "\n".join(_text(item, report)))
 
 
 def unmet(entry: Entry) -> str:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 
@@ -20,9 +20,44 @@ if TYPE_CHECKING:
     from distromatrix.engines.base import Address
     from distromatrix.errors import DistromatrixError
     from distromatrix.testing.bench import Bench, CellReport, Want
-    from distromatrix.testing.direct import DirectBench
     from distromatrix.testing.door import Door
-    from distromatrix.testing.remote import Server
+
+    class OwnBench(Bench, Protocol):
+        """The bench in the process that owns it."""
+
+        @property
+        def folder(self) -> Path | None:
+            """The run's folder, once there is one."""
+            ...
+
+        def worker_gone(self, worker: str) -> None:
+            """That worker (`gw0`) has ended or died: what it held is free. Never raises."""
+            ...
+
+        def end(self) -> None:
+            """End everything within seconds, whatever runs, and write the results. From any
+            thread; whoever waits for a cell or a machine is told. Never raises."""
+            ...
+
+    class FarBench(Bench, Protocol):
+        """The way to it, in a worker."""
+
+        def close(self) -> None:
+            """Let go."""
+            ...
+
+    class Server(Protocol):
+        """What serves a bench to workers."""
+
+        @property
+        def address(self) -> str:
+            """Where."""
+            ...
+
+        def close(self) -> None:
+            """Serve no more: workers that wait are told so."""
+            ...
+
 
 _NAME = "distromatrix-owner"
 _DOOR = "distromatrix_door"  # in workerinput
@@ -31,7 +66,7 @@ _DOOR = "distromatrix_door"  # in workerinput
 def bench_of(config: pytest.Config) -> Bench:
     """This process's way to what makes machines and runs cells; the same each time. Raises
     DistromatrixError."""
-    return keeper(config).bench
+    return keeper(config).made()
 
 
 def test_name(item: pytest.Item) -> str:
@@ -74,24 +109,28 @@ class Worker:
 
         try:
             handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
-            self.bench = RemoteBench(knock(handed[_DOOR]))
+            self._bench: FarBench = RemoteBench(knock(handed[_DOOR]))
         except (OSError, KeyError) as error:
             raise InfrastructureError(
                 f"the process that pytest was started in does not answer: {error}"
             ) from error
 
+    def made(self) -> Bench:
+        """The bench."""
+        return self._bench
+
     def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
         """See Bench."""
-        self.bench.expect(cells, machines=machines)
+        self._bench.expect(cells, machines=machines)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held."""
-        self.bench.done(f"{_worker()} {nodeid}")
+        self._bench.done(f"{_worker()} {nodeid}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Let go; the owner ends what is left."""
-        self.bench.close()
+        self._bench.close()
 
 
 class Owner:
@@ -101,7 +140,7 @@ class Owner:
         self.wants_machines = False  # what tests that were collected say
         self._config = config
         self._lock = RLock()
-        self._direct: DirectBench | None = None
+        self._direct: OwnBench | None = None
         self._server: Server | None = None
         self._door: Door | None = None
         self._refused: DistromatrixError | None = None
@@ -113,8 +152,9 @@ class Owner:
         if self._catching:
             signal.signal(signal.SIGTERM, self._terminate)
 
-    @property
-    def bench(self) -> DirectBench:
+    # No properties here: some versions of pytest look at every attribute of a plugin.
+
+    def made(self) -> OwnBench:
         """The bench, made by the first who asks. Raises DistromatrixError."""
         with self._lock:
             if self._direct is None:
@@ -127,7 +167,7 @@ class Owner:
 
         self.wants_machines |= machines
         try:
-            self.bench.expect(cells, machines=machines)
+            self.made().expect(cells, machines=machines)
         except DistromatrixError as error:
             self._refused = error
             raise
@@ -228,16 +268,16 @@ class _Served:
         self._owner.expect(cells, machines=machines)
 
     def run_cell(self, cell: str, test: str) -> CellReport:
-        return self._owner.bench.run_cell(cell, test)
+        return self._owner.made().run_cell(cell, test)
 
     def machine(self, want: Want, test: str) -> Address:
-        return self._owner.bench.machine(want, test)
+        return self._owner.made().machine(want, test)
 
     def fresh(self, want: Want, test: str) -> Address:
-        return self._owner.bench.fresh(want, test)
+        return self._owner.made().fresh(want, test)
 
     def done(self, test: str) -> None:
-        self._owner.bench.done(test)
+        self._owner.made().done(test)
 
 
 def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
@@ -251,7 +291,7 @@ def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
     pytest.exit(text, pytest.ExitCode.USAGE_ERROR if wrong else error.exit_code)
 
 
-def _summary(direct: DirectBench) -> tuple[str, ...]:
+def _summary(direct: OwnBench) -> tuple[str, ...]:
     """Where the results are, and how to see them as a grid."""
     from distromatrix.reports.commands import shown_path
 
@@ -260,7 +300,12 @@ def _summary(direct: DirectBench) -> tuple[str, ...]:
     return (f"files   {shown_path(direct.folder)}", "grid    distromatrix report")
 
 
-def _made(config: pytest.Config) -> DirectBench:
-    from distromatrix.testing.direct import DirectBench
+def _made(config: pytest.Config) -> OwnBench:
+    from distromatrix.errors import InfrastructureError
 
-    return DirectBench(config)
+    try:
+        from distromatrix.testing.direct import DirectBench
+    except ModuleNotFoundError:
+        raise InfrastructureError("cells cannot be run inside pytest yet") from None
+    made: OwnBench = DirectBench(config)
+    return made

@@ -35,12 +35,11 @@ class MatrixSession:
             from distromatrix.testing.sheet import Sheet
 
             self._sheet = Sheet.of_plain(handed)
-        if self._always and not self._named():
-            config.args.append(str(self.file))
 
     # --- the matrix ------------------------------------------------------------------------
 
-    @property
+    # No properties here: some versions of pytest look at every attribute of a plugin.
+
     def sheet(self) -> Sheet:
         """Its cells, read now if need be. Raises UsageError with every fault of the input."""
         if self._sheet is None:
@@ -73,10 +72,6 @@ class MatrixSession:
             for arg in self._config.args
         ]
 
-    def _named(self) -> bool:
-        """Whether an argument names the file itself, or cells of it."""
-        return self.file in self._paths()
-
     def _within(self) -> bool:
         """Whether it lies within the arguments, and nothing on the way to it is ignored."""
         ignored = self._config.hook.pytest_ignore_collect
@@ -93,9 +88,13 @@ class MatrixSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Read the matrix before workers start: its faults are told once."""
-        if not hasattr(self._config, "workerinput") and (self._always or self._within()):
-            _ = self.sheet
+        """See that it is collected, and read it before workers start: its faults are told
+        once."""
+        within = self._within()
+        if self._always and not within:
+            self._config.args.append(str(self.file))
+        if (self._always or within) and not hasattr(self._config, "workerinput"):
+            self.sheet()
 
     @pytest.hookimpl(tryfirst=True)  # which is shown last
     def pytest_report_header(self) -> list[str]:
