@@ -16,11 +16,13 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from distromatrix.testing.bench import Bench
+
 DEFAULT_FILE = "matrix/default.yaml"
 FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
 LIBCS = ("glibc", "musl")
 _OPTION = "--distromatrix"
-_MACHINES = frozenset({"machine", "fresh_machine"})  # fixtures
+_BENCH = "_distromatrix_bench"  # the fixture that all fixtures with machines ask for
 _FILE = (".yaml", ".yml")
 
 
@@ -86,6 +88,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(MatrixSession(config, file), "distromatrix-matrix")
 
 
+@pytest.fixture(scope="session", name=_BENCH)
+def bench(pytestconfig: pytest.Config) -> Bench:
+    """What makes machines. Only tests whose fixtures ask for this want any: names such as
+    `machine` are others', too."""
+    from distromatrix.testing.owner import bench_of
+
+    return bench_of(pytestconfig)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist where it finds who makes machines and runs cells."""
@@ -128,8 +139,7 @@ def _tell(session: pytest.Session) -> None:
     cells = tuple(cell for item in session.items if (cell := getattr(item, "runs_cell", "")))
     if session.config.getoption("setuponly", False):
         cells = ()  # it shows fixtures, and runs none
-    names = (getattr(item, "fixturenames", ()) for item in session.items)
-    machines = any(not _MACHINES.isdisjoint(fixtures) for fixtures in names)
+    machines = any(_BENCH in getattr(item, "fixturenames", ()) for item in session.items)
     if cells or machines:
         from distromatrix.testing.owner import tell
 

@@ -173,6 +173,16 @@ def test_a_session_that_uses_nothing_of_it_imports_nothing_heavy(
     assert "heavy: \n" in done.stdout.replace("heavy:\n", "heavy: \n")
 
 
+def test_others_fixtures_of_the_same_name_want_no_machine(world: World) -> None:
+    (world.root / "tests/test_own.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\ndef machine(): return 1\n"
+        "def test_own(machine): assert machine == 1\n"
+    )
+    world.pytester.runpytest("tests").assert_outcomes(passed=1)
+    assert not world.fake.exists()
+
+
 def test_the_installed_plugin_is_found_by_its_entry_point(world: World) -> None:
     done = world.pytester.runpytest("--help")
     done.stdout.fnmatch_lines(["*--distromatrix=[[]FILE]*"])
