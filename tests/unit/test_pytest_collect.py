@@ -45,6 +45,8 @@ def test_distro_suite_and_variant_are_keywords_and_no_marks(world: World) -> Non
     assert world.collected("--distromatrix", "-k", "two and good") == of("two/good/py311")
     assert world.collected("--distromatrix", "-k", "py311 and not two") == of("one-1.0/good/py311")
     assert world.collected("--distromatrix", "-m", "two or good or py311") == []
+    items, _ = world.pytester.inline_genitems("--distromatrix", *of("two/good/py311"))
+    assert items[0].extra_keyword_matches == {"two", "good", "py311"}
 
 
 def test_family_libc_and_needs_are_marks(world: World) -> None:
@@ -139,6 +141,17 @@ def test_two_matrices_in_the_setting_are_a_usage_error(world: World) -> None:
     done = world.pytester.runpytest()
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["ERROR: the setting `distromatrix` names one matrix file*"])
+
+
+def test_workers_collect_what_was_read_when_the_session_began(world: World) -> None:
+    world.ini()
+    world.matrix(MATRIX + "rules: [{suite: '*', skip: not today}]\n")
+    (world.root / "conftest.py").write_text(
+        "import pathlib\n"
+        f"def pytest_configure_node(node): pathlib.Path({FILE!r}).write_text('distros: [tow]')\n"
+    )
+    done = world.pytester.runpytest("-n", "2")
+    done.assert_outcomes(passed=1, skipped=4)
 
 
 def test_marks_are_registered_with_a_line_each(world: World) -> None:
