@@ -98,10 +98,12 @@ def test_the_option_takes_a_file_and_nothing_else(world: World) -> None:
 
 
 def test_options_of_a_given_back_folder_are_known(world: World) -> None:
-    (world.root / "tests/conftest.py").write_text(
+    (world.root / "tests").rename(world.root / "checks")
+    (world.root / "checks/conftest.py").write_text(
         "def pytest_addoption(parser): parser.addoption('--of-conftest', action='store_true')\n"
     )
-    assert world.collected("--distromatrix", "tests", "--of-conftest") == [OWN, *of(*IDS)]
+    own = "checks/test_own.py::test_own"
+    assert world.collected("--distromatrix", "checks", "--of-conftest") == [own, *of(*IDS)]
 
 
 def test_the_options_file_takes_the_settings_place(world: World) -> None:
