@@ -170,15 +170,42 @@ def test_without_a_replacement_the_others_do_the_rest() -> None:
 
 
 def test_a_worker_that_died_unnoticed_is_no_error() -> None:
-    world = session([1.0] * 12, 3)
+    """Its pipe is broken before pytest-xdist knows: what is sent into it is not lost."""
+    world = session([1.0] * 60, 3)
+    victim = world.workers[2]
+    refused: list[Sequence[int]] = []
 
-    def break_pipe() -> None:
-        world.workers[2].dead = True  # the channel is broken, `shutting_down` not yet set
-        world.at(0.4, lambda: world.kill(world.workers[2]))
+    def send(indices: Sequence[int]) -> None:
+        refused.append(indices)
+        raise OSError("cannot send (already closed?)")
 
-    world.at(0.9, break_pipe)
+    victim.send_runtest_some = send  # type: ignore[method-assign]
+    world.at(0.4, lambda: world.kill(victim))
     world.run()
-    assert len(world.completed) + len(world.crashed) == 12
+    assert refused
+    assert len(world.completed) == 59
+    assert world.crashed == [name_of(refused[0][0])]  # as pytest-xdist must suppose
+
+
+def test_a_worker_that_dies_when_it_is_asked_to_give_back_is_not_waited_for() -> None:
+    seconds = [0.01] * 200
+    seconds[3] = 60.0
+    world = session(seconds, 2, make=spread([0.01] * 200))
+    stuck = world.workers[0]
+    stuck.send_steal = lambda indices: world.kill(stuck)  # type: ignore[method-assign]
+    world.run()
+    assert world.crashed == [name_of(3)]
+    assert sorted({*world.completed, 3}) == list(range(200))
+
+
+def test_while_there_are_many_long_items_short_ones_are_not_torn_apart() -> None:
+    """One behind each cell would have its fixtures made anew each time."""
+    seconds = [10.0] * 60 + [0.05] * 100
+    world = session(seconds, 2, cells=60)
+    world.run()
+    for worker in world.workers:
+        last = max(at for at, item in enumerate(worker.ran) if item < 60)
+        assert sum(item >= 60 for item in worker.ran[:last]) < 5
 
 
 def test_a_worker_that_comes_late_gets_work() -> None:
