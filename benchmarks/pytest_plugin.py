@@ -1,0 +1,86 @@
+"""What pytest's plugin costs a session that does not use it.
+
+    python benchmarks/pytest_plugin.py [--times 15]
+
+An empty session, and one of 2,000 trivial tests, in one process and over two workers: each with
+the plugin as it is installed, and without it (`-p no:distromatrix`), in turn. Printed are the
+medians, in seconds, and the median of the differences of the pairs, with its quartiles. The
+third of each, `again`, is a second measurement without the plugin: the differences of that are
+what this machine's noise looks like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median, quantiles
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("n", range(2000))
+def test_trivial(n):
+    pass
+"""
+NONE = 5  # pytest's exit code where it collected nothing
+WITHOUT = ("-p", "no:distromatrix")
+KINDS: dict[str, tuple[str, ...]] = {"with": (), "without": WITHOUT, "again": WITHOUT}
+SESSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "an empty session": ("empty", ()),
+    "2,000 trivial tests": ("tests", ()),
+    "2,000 trivial tests, -n 2": ("tests", ("-n2",)),
+}
+
+
+def session(folder: Path, *args: str) -> float:
+    """Seconds that one session takes."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
+    command = [sys.executable, "-m", "pytest", "-q", *args]
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    took = time.perf_counter() - began
+    if done.returncode not in (0, NONE):
+        sys.exit(done.stdout + done.stderr)
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--times", type=int, default=15)
+    times = parser.parse_args().times
+    with tempfile.TemporaryDirectory() as place:
+        for name, text in (("empty", ""), ("tests", TESTS)):
+            folder = Path(place, name)
+            folder.mkdir()
+            (folder / "pytest.ini").write_text("[pytest]\n")
+            (folder / "test_it.py").write_text(text)
+        for title, (name, args) in SESSIONS.items():
+            took: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for number in range(times + 1):
+                for kind in random.sample(list(KINDS), len(KINDS)):
+                    seconds = session(Path(place, name), *args, *KINDS[kind])
+                    if number:  # the first warms the caches
+                        took[kind].append(seconds)
+            print(title)
+            for kind, seconds in took.items():
+                differences = [
+                    1000 * (one - other)
+                    for one, other in zip(seconds, took["without"], strict=True)
+                ]
+                line = f"  {kind:8} {median(seconds):6.3f} s"
+                if kind != "without":
+                    low, middle, high = quantiles(differences, n=4)
+                    line += f"  {middle:+6.1f} ms ({low:+.1f} to {high:+.1f})"
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
