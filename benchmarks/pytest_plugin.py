@@ -4,9 +4,10 @@
 
 An empty session, and one of 2,000 trivial tests, in one process and over two workers: each with
 the plugin as it is installed, and without it (`-p no:distromatrix`), in turn. Printed are the
-medians, in seconds, and the median of the differences of the pairs, with its quartiles. The
-third of each, `again`, is a second measurement without the plugin: the differences of that are
-what this machine's noise looks like.
+medians of wall time and of processor time (all processes of a session, which other work on the
+machine disturbs less), and of the latter the median of the differences of the pairs, with its
+quartiles. The third of each, `again`, is a second measurement without the plugin: the differences
+of that are what this machine's noise looks like.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,18 +40,24 @@ SESSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def session(folder: Path, *args: str) -> float:
-    """Seconds that one session takes."""
+def session(folder: Path, *args: str) -> tuple[float, float]:
+    """Seconds that one session takes, and seconds of processors."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
     command = [sys.executable, "-m", "pytest", "-q", *args]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), processors()
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    took = time.perf_counter() - began
+    took = time.perf_counter() - began, processors() - used
     if done.returncode not in (0, NONE):
         sys.exit(done.stdout + done.stderr)
     return took
+
+
+def processors() -> float:
+    """What all processes have used that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -63,23 +71,26 @@ def main() -> None:
             (folder / "pytest.ini").write_text("[pytest]\n")
             (folder / "test_it.py").write_text(text)
         for title, (name, args) in SESSIONS.items():
-            took: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            took: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
             for number in range(times + 1):
                 for kind in random.sample(list(KINDS), len(KINDS)):
                     seconds = session(Path(place, name), *args, *KINDS[kind])
                     if number:  # the first warms the caches
                         took[kind].append(seconds)
             print(title)
-            for kind, seconds in took.items():
-                differences = [
-                    1000 * (one - other)
-                    for one, other in zip(seconds, took["without"], strict=True)
-                ]
-                line = f"  {kind:8} {median(seconds):6.3f} s"
+            for kind, pairs in took.items():
+                wall, used = (median(column) for column in zip(*pairs, strict=True))
+                line = f"  {kind:8} {wall:6.3f} s, of processors {used:6.3f} s"
                 if kind != "without":
-                    low, middle, high = quantiles(differences, n=4)
-                    line += f"  {middle:+6.1f} ms ({low:+.1f} to {high:+.1f})"
+                    line += "  " + differences(pairs, took["without"])
                 print(line, flush=True)
+
+
+def differences(ones: list[tuple[float, float]], others: list[tuple[float, float]]) -> str:
+    """The median of what the one uses more of processors, and the quartiles."""
+    more = [1000 * (one - other) for (_, one), (_, other) in zip(ones, others, strict=True)]
+    low, middle, high = quantiles(more, n=4)
+    return f"{middle:+6.1f} ms ({low:+.1f} to {high:+.1f})"
 
 
 if __name__ == "__main__":
