@@ -3,6 +3,7 @@ is made of is imported when the first worker knocks, and in most sessions none d
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -11,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+_PREFIX = "distromatrix-"
+_LONGEST = 108 - 48  # bytes; the rest is for our folder's name and that of a socket in it
 KNOCK_TIMEOUT = 60.0  # seconds that a worker waits for an answer
 
 
@@ -20,11 +23,13 @@ class Door:
 
     def __init__(self, answer: Callable[[Path], str]) -> None:
         self._answer = answer
-        self.folder = Path(tempfile.mkdtemp(prefix="distromatrix-"))
+        self.folder = _short_folder()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.address = str(self.folder / "door")
-        self._socket.bind(self.address)
+        unopened = f"{self.address}-"
+        self._socket.bind(unopened)
         self._socket.listen(64)
+        Path(unopened).rename(self.address)  # so who finds one that refuses finds a dead one's
         Thread(target=self._serve, daemon=True, name="distromatrix-door").start()
 
     def _serve(self) -> None:
@@ -42,6 +47,31 @@ class Door:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what doors of processes that were killed have left beside that folder."""
+    for door in folder.parent.glob(f"{_PREFIX}*/door"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+            one.settimeout(1.0)
+            try:
+                one.connect(str(door))
+            except ConnectionRefusedError:
+                shutil.rmtree(door.parent, ignore_errors=True)
+
+
+def _short_folder() -> Path:
+    """A folder of our own among temporary ones, whose path is short enough for sockets in it:
+    sockaddr_un(7) has room for 108 bytes, and $TMPDIR may be longer. Raises OSError."""
+    refused: OSError | None = None
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp's are ours
+        if len(os.fsencode(parent)) > _LONGEST:
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError as error:
+            refused = error
+    raise refused or FileNotFoundError("no temporary folder has a path that is short enough")
 
 
 def knock(door: str) -> str:

@@ -88,11 +88,20 @@ def tell(session: pytest.Session, cells: tuple[str, ...], *, machines: bool) -> 
     ends: once, and not for each test."""
     from distromatrix.errors import DistromatrixError
 
+    if not hasattr(session.config, "workerinput"):
+        _measure(session.config)
     try:
         keeper(session.config).expect(cells, machines=machines)
     except DistromatrixError as error:
         if not hasattr(session.config, "workerinput"):  # of a worker's session the owner knows
             stop(session.config, error)
+
+
+def _measure(config: pytest.Config) -> None:
+    """Keep for later sessions how long everything takes in this one."""
+    from distromatrix.testing.durations import record
+
+    record(config)
 
 
 def _worker() -> str:
@@ -110,7 +119,12 @@ class Worker:
         try:
             handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
             self._bench: FarBench = RemoteBench(knock(handed[_DOOR]))
-        except (OSError, KeyError) as error:
+        except KeyError:
+            raise InfrastructureError(
+                "workers find no way to the process that pytest was started in: it could make no "
+                "socket in a temporary folder"
+            ) from None
+        except OSError as error:
             raise InfrastructureError(
                 f"the process that pytest was started in does not answer: {error}"
             ) from error
@@ -179,14 +193,19 @@ class Owner:
         from distromatrix.testing.door import Door
 
         if self._door is None:
-            self._door = Door(self._serve)
+            try:
+                self._door = Door(self._serve)
+            except OSError:  # most sessions need none; in another, a worker says that it lacks it
+                return
         node.workerinput[_DOOR] = self._door.address
 
     def _serve(self, folder: Path) -> str:
+        from distromatrix.testing.door import sweep
         from distromatrix.testing.remote import Server
 
         with self._lock:
             if self._server is None:
+                sweep(folder)
                 self._server = Server(_Served(self), folder)
             return self._server.address
 
@@ -202,6 +221,8 @@ class Owner:
         ends: once, and not for each test."""
         if self._refused is not None:
             stop(self._config, self._refused)
+        if self._direct is not None:
+            _measure(self._config)
 
     # --- the end ---------------------------------------------------------------------------
 
