@@ -20,6 +20,19 @@ class DistromatrixError(Exception):
 
     exit_code: ClassVar[int] = EXIT_INPUT
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Whole, whatever its constructor asks for: tests' workers are told of errors.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(
+    kind: type[DistromatrixError], args: tuple[object, ...], state: dict[str, object]
+) -> DistromatrixError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
@@ -61,6 +74,18 @@ class InfrastructureError(DistromatrixError):
     def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class CellSkippedError(DistromatrixError):
+    """What was asked for is of a cell that does not run here: a rule skips it, or nothing meets
+    its needs. `str()` of it is the reason."""
+
+
+class SetupFailedError(DistromatrixError):
+    """A suite's `setup` failed in a machine that tests asked for: the product's failure, and
+    none of the infrastructure."""
+
+    exit_code = EXIT_FAILED
 
 
 class EngineUnavailableError(InfrastructureError):

@@ -24,6 +24,7 @@ from distromatrix.errors import InfrastructureError, InputError
 STATE = ".distromatrix"
 LATEST = "latest"
 SHELLS = "shells"  # kind of the folders of `shell`
+SESSIONS = "sessions"  # kind of those of pytest's sessions that have machines open
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -178,6 +179,19 @@ def all_runs(root: Path) -> Iterator[Path]:
     parent = root / STATE / "runs"
     with suppress(OSError):
         yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.is_symlink())
+
+
+def remove_dead(root: Path, kind: str) -> tuple[Path, ...]:
+    """Remove the folders of that kind whose process is dead; returns them. Never raises."""
+    dead: list[Path] = []
+    with suppress(OSError):
+        there = [p for p in (root / STATE / kind).iterdir() if p.is_dir()]
+        # A new one is made first, and locked then.
+        old = [p for p in there if time.time() - p.stat().st_mtime > 60 or (p / "lock").exists()]
+        dead = [p for p in old if not is_alive(p)]
+        for path in dead:
+            remove_folder(path)
+    return tuple(dead)
 
 
 def find_run(root: Path, name: str | None) -> Path:

@@ -30,7 +30,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
       distromatrix clean --all
     """
     from distromatrix.execute.sweep import find_dead, sweep
-    from distromatrix.runs import all_runs, is_alive, remove_folder
+    from distromatrix.runs import SESSIONS, all_runs, is_alive, remove_dead, remove_folder
 
     said = "would remove" if dry_run else "removed"
     with opened_engine(settings_here()) as engine:
@@ -42,7 +42,10 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
                 click.echo(f"{said} image {image.tag}")
                 if not dry_run:
                     engine.images.remove(image.tag)
-    runs = [r for r in all_runs(find_root(directory, file)) if not is_alive(r)]
+    root = find_root(directory, file)
+    if not dry_run:
+        remove_dead(root, SESSIONS)
+    runs = [r for r in all_runs(root) if not is_alive(r)]
     for run in runs if everything else runs[:-KEEP_RUNS]:
         click.echo(f"{said} folder {run}")
         if not dry_run:

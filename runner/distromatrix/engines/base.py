@@ -102,6 +102,8 @@ class Address:
     product: str = ""
     out: str = ""
     memory: int = 2 * 1024**3
+    # Variables that every command in it is to see; a command's own win.
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Machine(Protocol):

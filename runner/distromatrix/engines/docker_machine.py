@@ -69,6 +69,7 @@ class DockerMachine:
         self._main: Shell | None = None  # the container's main process
         self._shells = Shells(self._open_shell)
         self._owned = True
+        self._env: Mapping[str, str] = {}
         self._stopped = ""
         self._closed = False
         self._oom_kills = 0
@@ -129,6 +130,7 @@ class DockerMachine:
         machine = cls(api, spec, address.id, lambda _kept: None)
         machine._staged = bool(address.product)
         machine._owned = False
+        machine._env = address.env
         try:
             machine._shells.give_back(machine._shells.take())
         except InfrastructureError as error:
@@ -184,7 +186,7 @@ class DockerMachine:
         try:
             status = shell.run(
                 script,
-                env=env,
+                env={**self._env, **(env or {})},
                 cwd=cwd,
                 deadline=deadline,
                 output=output,

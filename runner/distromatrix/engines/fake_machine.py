@@ -87,6 +87,7 @@ class FakeMachine:
         self.root = root
         self._staged = staged
         self._owned = owned
+        self._env: Mapping[str, str] = {}
         self._stopped = ""
         self._closed = False
         faults = state.faults
@@ -105,6 +106,7 @@ class FakeMachine:
         """One that somebody else has open. Raises MachineGoneError."""
         spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
         machine = cls(state, spec, Path(address.id), staged=bool(address.product), owned=False)
+        machine._env = address.env
         machine._shells.give_back(machine._shells.take())
         return machine
 
@@ -183,7 +185,7 @@ class FakeMachine:
         try:
             status = shell.run(
                 script,
-                env=env,
+                env={**self._env, **(env or {})},
                 cwd=str(self._host(cwd)),
                 deadline=deadline,
                 output=output,
@@ -309,7 +311,9 @@ def end_recorded(file: Path) -> None:
     record = read_json(file)
     if record is None:
         return
-    _end_shells(file.with_suffix(".shells"))
+    shells = file.with_suffix(".shells")
+    _end_shells(shells)
+    shutil.rmtree(shells, ignore_errors=True)
     shutil.rmtree(record["root"], ignore_errors=True)
     file.unlink(missing_ok=True)
 

@@ -84,13 +84,15 @@ class Crew:
         tasks: tuple[Task, ...],
         at_once: int,
         loop: Loop,
+        *,
+        asked: bool = False,
     ) -> None:
         self._job = job
         self._state = state
         self._slots = slots
         self._loop = loop
         self._tasks = tasks
-        self._order = Order(tasks, strict=job.plan.seed is not None)
+        self._order = Order(tasks, strict=job.plan.seed is not None, asked=asked)
         self._prepared: dict[object, Prepared] = {}
         self._taking = Lock()
         self._machines: set[Machine] = set()
@@ -121,6 +123,14 @@ class Crew:
         """Have everything run."""
         for image, cells in by_image(self._tasks).items():
             self._image_workers.submit(partial(self._have_image, image, cells))
+
+    def ask(self, cell: str) -> None:
+        """A cell is wanted now, where only those are begun."""
+        self._begin_so_many(self._order.ask(cell))
+
+    def _begin_so_many(self, count: int) -> None:
+        for _ in range(count):
+            self._cell_workers.submit(self._have_result)
 
     def cancel_images(self) -> Thread:
         """Give up images that are being made."""
@@ -179,8 +189,7 @@ class Crew:
         else:
             self._prepared[image] = prepared
             begin = self._order.settle(image, there=True)
-        for _ in range(begin):
-            self._cell_workers.submit(self._have_result)
+        self._begin_so_many(begin)
 
     def _have_result(self) -> None:
         """Run what comes next."""

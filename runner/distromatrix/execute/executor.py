@@ -45,9 +45,10 @@ def execute(job: Job) -> RunResult:
 
 
 class Executor:
-    """One execution: the loop. Made and used by `execute` alone."""
+    """One execution: the loop. With `slots`, its cells share the places with whoever else has
+    these, and a cell is begun when it is asked for (`ask`), and none before."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, slots: Slots | None = None) -> None:
         self._job = job
         self._plan, self._emit, self._options = job.plan, job.emit, job.options
         self._folder = job.folder
@@ -55,11 +56,13 @@ class Executor:
         self._state = State()
         facts = job.engine.facts()
         self._title = str(facts)
-        self._slots = Slots(job.options.jobs, facts.cpus, facts.memory)
+        self._slots = slots or Slots(job.options.jobs, facts.cpus, facts.memory)
         self._repeats = Repeats(job)
         tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))
         self._at_once = self._slots.most_of([task.cell for task in tasks])
-        self._crew = Crew(job, self._state, self._slots, tasks, self._at_once, self)
+        asked = slots is not None
+        self._crew = Crew(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
+        self._asked: set[str] = set()
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -130,6 +133,22 @@ class Executor:
         for cell_id in tuple(self._state.open):
             if self._repeats.complete(cell_id):  # killed before it could say so
                 self._join(cell_id)
+
+    def ask(self, cell: str) -> None:
+        """Have a cell begun; the event CellFinished says when it is done."""
+        self._asked.add(cell)
+        self._crew.ask(cell)
+
+    def leave_out(self, why: str) -> None:
+        """No more will be asked for: what was not has been skipped, and `why`."""
+
+        def skip() -> None:
+            self._state.stopping = self._state.stopping or why
+            for cell in tuple(self._state.open.values()):
+                if cell.id not in self._asked:
+                    self.finish(self._not_run(cell))
+
+        self.post(skip)
 
     def interrupt(self, signal: str) -> None:
         """End the run, with the results so far. Called by a signal's handler."""

@@ -59,11 +59,14 @@ def by_image(tasks: Iterable[Task]) -> dict[object, tuple[Cell, ...]]:
 class Order:
     """Gives out the tasks whose images are there, the first of them first. `strict`: none
     before those that stand before it, even if it has to wait for their images: so a seed
-    means the same whichever image is built sooner. For several threads."""
+    means the same whichever image is built sooner. `asked`: none that was not asked for. For
+    several threads."""
 
-    def __init__(self, tasks: Sequence[Task], *, strict: bool) -> None:
+    def __init__(self, tasks: Sequence[Task], *, strict: bool, asked: bool = False) -> None:
         self._tasks = tasks
         self._strict = strict
+        self._asked: set[str] | None = set() if asked else None
+        self._unasked: list[int] = []
         self._next = 0  # of those that wait for their turn, where strict
         self._there: dict[object, bool] = {}  # image -> whether it could be had
         self._ready: list[int] = []  # a heap
@@ -79,9 +82,24 @@ class Order:
             self._there[image] = there
             its = self._of[image] if there else []
             new = list(self._turn()) if self._strict else its
-            for number in new:
-                heapq.heappush(self._ready, number)
-            return len(new)
+            return self._push(new)
+
+    def ask(self, cell: str) -> int:
+        """A cell is wanted now. Returns what `settle` does."""
+        with self._lock:
+            if self._asked is None:
+                return 0
+            self._asked.add(cell)
+            waiting, self._unasked = self._unasked, []
+            return self._push(waiting)
+
+    def _push(self, numbers: Sequence[int]) -> int:
+        """Those that may be taken now; the others wait until they are asked for."""
+        may = [n for n in numbers if self._asked is None or self._tasks[n].cell.id in self._asked]
+        self._unasked += [n for n in numbers if n not in may]
+        for number in may:
+            heapq.heappush(self._ready, number)
+        return len(may)
 
     def _turn(self) -> Iterable[int]:
         while self._next < len(self._tasks) and self._tasks[self._next].image in self._there:

@@ -7,10 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Condition
-
-from distromatrix.model import Cell
+from typing import Protocol
 
 MEMORY_SHARE = 0.9  # of the engine's memory may be promised to cells
+
+
+class Load(Protocol):
+    """What takes a place: a cell, or a test with its machines."""
+
+    @property
+    def cpus(self) -> float:
+        """How many it needs."""
+        ...
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it needs."""
+        ...
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the run is ending
@@ -24,7 +37,7 @@ class Turn:
     slots: Slots
     waits: bool = True
 
-    def hold(self, cell: Cell) -> AbstractContextManager[None]:
+    def hold(self, cell: Load) -> AbstractContextManager[None]:
         """See Slots.hold."""
         return self.slots.hold(cell, self)
 
@@ -40,7 +53,7 @@ class Slots:
         self._jobs = jobs
         self._cpus = cpus
         self._memory = memory * MEMORY_SHARE
-        self._taken: list[Cell] = []
+        self._taken: list[Load] = []
         self._queue: deque[object] = deque()
         self._turns: deque[object] = deque()  # tickets, in the order in which they were drawn
         self._changed = Condition()  # its lock is reentrant
@@ -48,7 +61,7 @@ class Slots:
         self._most = 1
         self._opening = 0  # machines that are opened, or being opened, for cells without a place
 
-    def most_of(self, cells: Sequence[Cell]) -> int:
+    def most_of(self, cells: Sequence[Load]) -> int:
         """The most of these cells that can be under test at once; at least 1."""
         least = min((c.cpus for c in cells), default=1.0)
         most = self._jobs or int(self._cpus / max(least, 0.01))
@@ -110,7 +123,7 @@ class Slots:
         return max(self.ahead, self._most - len(self._taken))
 
     @contextmanager
-    def hold(self, cell: Cell, turn: Turn | None = None) -> Iterator[None]:
+    def hold(self, cell: Load, turn: Turn | None = None) -> Iterator[None]:
         """Wait for a place, hold it, give it back. Raises Cancelled."""
         ticket = object()
         with self._changed:
@@ -139,7 +152,7 @@ class Slots:
             self._cancelled = True
             self._changed.notify_all()
 
-    def _fits(self, cell: Cell) -> bool:
+    def _fits(self, cell: Load) -> bool:
         if not self._taken:
             return True
         if sum(c.memory for c in self._taken) + cell.memory > self._memory:

@@ -1,0 +1,202 @@
+"""Machines for tests that ask for them: one that all share, or a fresh one for each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TypeVar
+
+from distromatrix.collect.log import LastLines, Masker
+from distromatrix.engines.base import Address, Engine, Machine, Stage
+from distromatrix.errors import DistromatrixError, InfrastructureError, SetupFailedError
+from distromatrix.execute.cell import environment, machine_spec
+from distromatrix.execute.snapshot import Snapshot
+from distromatrix.execute.workers import Workers
+from distromatrix.images import Handed, Images, Prepared, layer_inputs
+from distromatrix.model import Cell, Distro
+
+T = TypeVar("T")
+
+SETUP_LINES = 40
+CLOSE_WITHIN = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all machines of a session share. `snapshot` takes the product's, when it is first
+    needed; `run` and `labels` stand on all that is made on the engine."""
+
+    engine: Engine
+    images: Images
+    handed: Handed
+    secrets: Mapping[str, str]
+    run: str
+    labels: Mapping[str, str]
+    snapshot: Callable[[], Snapshot]
+
+
+class Machines:
+    """Makes machines and ends them. Thread-safe. What could not be made once is not tried
+    again: the failure is remembered, and raised for all who ask for the same.
+
+    A shared machine that has died is not made anew: tests that come later would run in
+    another state than those before, and nobody would know. They fail, and say why.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._masker = Masker((*around.secrets.values(), *around.handed.secrets))
+        self._shared: dict[str, Future[Machine]] = {}
+        self._prepared: dict[Hashable, Future[Prepared]] = {}
+        self._fresh: dict[str, Machine] = {}
+        self._lock = Lock()
+        self._stage: Future[Stage] | None = None
+        self._ended = False
+        self._closers = Workers(2, "close", lambda _: None)
+
+    def shared(self, key: str, distro: Distro, cell: Cell) -> Address:
+        """The one machine of that key, made by the first who asks: of the cell's image, with
+        the product where the cell has a suite. Raises DistromatrixError."""
+        with self._lock:
+            self._check()
+            future = self._shared.get(key)
+            first = future is None
+            if future is None:
+                future = self._shared[key] = Future()
+        if first:
+            _settle(future, lambda: self._open(distro, cell))
+        return self._address(future.result(), cell)
+
+    def fresh(self, distro: Distro, cell: Cell) -> Address:
+        """A new machine, until it is given back. Raises DistromatrixError."""
+        with self._lock:
+            self._check()
+        machine = self._open(distro, cell)
+        with self._lock:
+            self._fresh[machine.name] = machine
+            ended = self._ended
+        if ended:
+            machine.close()
+            raise InfrastructureError("the session has ended", transient=False)
+        return self._address(machine, cell)
+
+    def give_back(self, name: str) -> None:
+        """End a fresh machine, in the background. Never raises."""
+        with self._lock:
+            machine = self._fresh.pop(name, None)
+        if machine is not None:
+            self._closers.submit(machine.close)
+
+    def end(self) -> None:
+        """End all of them. May be called twice; never raises."""
+        with self._lock:
+            already, self._ended = self._ended, True
+            machines = list(self._fresh.values())
+            self._fresh.clear()
+            futures = list(self._shared.values())
+            stage = self._stage
+        if already:
+            return
+        self._around.images.cancel()
+        machines += [f.result() for f in futures if f.done() and f.exception() is None]
+        threads = [Thread(target=machine.close, daemon=True) for machine in machines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(CLOSE_WITHIN)
+        self._closers.drain(CLOSE_WITHIN)
+        self._closers.end()
+        if stage is not None and stage.done() and stage.exception() is None:
+            with suppress(DistromatrixError):
+                stage.result().close()
+
+    def _check(self) -> None:
+        if self._ended:
+            raise InfrastructureError("the session has ended", transient=False)
+
+    def _open(self, distro: Distro, cell: Cell) -> Machine:
+        around = self._around
+        prepared = self._prepare(distro, cell)
+        stage = self._staged(prepared) if cell.suite else None
+        name = f"{cell.id}-{secrets.token_hex(3)}"
+        spec = machine_spec(cell, prepared, around.run, around.labels, name)
+        machine = around.engine.open(spec, stage)
+        try:
+            self._set_up(machine, cell)
+        except BaseException:
+            machine.close()
+            raise
+        with self._lock:
+            ended = self._ended
+        if ended:  # whoever ended all did not see this one
+            machine.close()
+            self._check()
+        return machine
+
+    def _prepare(self, distro: Distro, cell: Cell) -> Prepared:
+        key = (distro.name, layer_inputs(cell))
+        with self._lock:
+            future = self._prepared.get(key)
+            first = future is None
+            if future is None:
+                future = self._prepared[key] = Future()
+        if first:
+            around = self._around
+
+            def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
+                return around.snapshot().matching(globs)
+
+            _settle(future, lambda: around.images.prepared(distro, cell, files, around.handed))
+        return future.result()
+
+    def _staged(self, prepared: Prepared) -> Stage:
+        with self._lock:
+            future, first = self._stage, self._stage is None
+            if future is None:
+                future = self._stage = Future()
+        if first:
+            around = self._around
+
+            def stage() -> Stage:
+                path: Path = around.snapshot().path
+                return around.engine.stage(path, image=prepared.image.id, labels=around.labels)
+
+            _settle(future, stage)
+        return future.result()
+
+    def _set_up(self, machine: Machine, cell: Cell) -> None:
+        for script in cell.setup:
+            lines = LastLines(self._masker)
+            done = machine.run(
+                script,
+                env=self._environment(machine, cell),
+                cwd=machine.product,
+                timeout=cell.timeout,
+                output=lines.write,
+            )
+            if done.status != 0:
+                how = "did not end in time" if done.timed_out else f"exit status {done.status}"
+                said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))
+                raise SetupFailedError(f"the setup of {cell.id} failed: {how}{said}")
+
+    def _environment(self, machine: Machine, cell: Cell) -> dict[str, str]:
+        around = self._around
+        if cell.suite:
+            name = around.engine.name
+            return environment(cell, machine.out, name, around.handed.env, around.secrets)
+        return {**around.handed.env, **cell.env}
+
+    def _address(self, machine: Machine, cell: Cell) -> Address:
+        return replace(machine.address, env=self._environment(machine, cell))
+
+
+def _settle(future: Future[T], make: Callable[[], T]) -> None:
+    try:
+        future.set_result(make())
+    except BaseException as error:  # noqa: BLE001 - remembered for all who ask
+        future.set_exception(error)

@@ -1,0 +1,384 @@
+"""The bench in the process that pytest was started in: what makes and ends everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock, RLock, Thread
+from typing import TYPE_CHECKING
+
+from distromatrix.errors import (
+    CellSkippedError,
+    DistromatrixError,
+    InfrastructureError,
+    InputError,
+)
+from distromatrix.events import Event, ImageProgress
+from distromatrix.model import Cell, Distro, Plan, RunResult
+from distromatrix.testing.bench import CellReport, Want
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Address, Engine
+    from distromatrix.execute.machines import Machines
+    from distromatrix.execute.ondemand import CellsOnDemand
+    from distromatrix.execute.slots import Slots
+    from distromatrix.execute.snapshot import Snapshot
+    from distromatrix.load.settings import Settings
+    from distromatrix.runs import RunFolder
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one test has: its place, and its fresh machines."""
+
+    place: ExitStack = field(default_factory=ExitStack)
+    fresh: list[str] = field(default_factory=list)
+
+
+class DirectBench:
+    """See Bench. `plan` is that of all cells of the session's matrix, or one without cells
+    where there is no matrix; `distros` are all that a name may stand for; `progress` is told
+    what is done about images. The engine is opened by the first `expect`.
+
+    Besides Bench: `worker_gone`, `interrupt`, `end`.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        settings: Settings,
+        distros: Callable[[], tuple[Distro, ...]],
+        command: str = "pytest",
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder: Path | None = None  # of the run, once cells were expected
+        self._plan = plan
+        self._settings = settings
+        self._distros = distros
+        self._command = command
+        self._progress = progress
+        self._beginning = RLock()
+        self._closing = ExitStack()
+        self._engine: Engine | None = None
+        self._refused: DistromatrixError | None = None
+        self._slots: Slots | None = None
+        self._run: _Run | None = None
+        self._machines: Machines | None = None
+        self._held: dict[str, _Held] = {}
+        self._gone: set[str] = set()  # workers
+        self._lock = Lock()
+        self._result: RunResult | None = None
+        self._interrupted = False
+        self._ended = False
+
+    # --- Bench -----------------------------------------------------------------------------
+
+    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
+        """See Bench."""
+        wanted = {cell.id for cell in self._plan.cells if cell.engine is not None} & set(cells)
+        if not wanted and not machines:
+            return
+        with self._beginning:
+            if self._refused is not None:
+                raise self._refused
+            try:
+                engine = self._opened()
+                if wanted and self._run is None:
+                    self._run = self._begun(engine, cells)
+            except DistromatrixError as error:
+                self._refused = error
+                raise
+
+    def run_cell(self, cell: str, test: str) -> CellReport:
+        """See Bench. Raises InputError for a cell that was not expected."""
+        from distromatrix.reports.commands import run_again
+
+        with self._beginning:
+            self._check()
+            if self._run is None:
+                self.expect((cell,), machines=False)
+            run = self._run
+        if run is None or cell not in run.ids:
+            raise InputError(f"{cell}: no cell of this session")
+        self._check(test)
+        result = run.cells.run(cell)
+        folder = run.folder.path / "cells" / cell
+        return CellReport(result=result, folder=folder, again=run_again(self._plan, [cell]))
+
+    def machine(self, want: Want, test: str) -> Address:
+        """See Bench. Raises CellSkippedError, SetupFailedError."""
+        distro, cell = self._wanted(want)
+        machines = self._had_machines()
+        self._place(cell, test)
+        return machines.shared(str(want), distro, cell)
+
+    def fresh(self, want: Want, test: str) -> Address:
+        """See Bench. Raises CellSkippedError, SetupFailedError."""
+        distro, cell = self._wanted(want)
+        machines = self._had_machines()
+        held = self._place(cell, test)
+        address = machines.fresh(distro, cell)
+        with self._lock:
+            mine = self._held.get(test) is held
+            held.fresh.append(address.name)
+        if not mine:  # its worker died meanwhile
+            machines.give_back(address.name)
+        return address
+
+    def done(self, test: str) -> None:
+        """See Bench."""
+        with self._lock:
+            held = self._held.pop(test, None)
+        if held is not None:
+            held.place.close()
+            for name in held.fresh:
+                if self._machines is not None:
+                    self._machines.give_back(name)
+
+    # --- for whoever owns it ---------------------------------------------------------------
+
+    def worker_gone(self, worker: str) -> None:
+        """A worker has ended, however: what its tests held is given back. Never raises."""
+        with self._lock:
+            self._gone.add(worker)
+            tests = [test for test in self._held if test.partition(" ")[0] == worker]
+        for test in tests:
+            self.done(test)
+
+    def interrupt(self) -> None:
+        """End what runs; who waits is told. Returns at once; never raises."""
+        self._interrupted = True
+        if self._slots is not None:
+            self._slots.cancel()
+        if self._run is not None:
+            self._run.cells.interrupt()
+
+    def end(self) -> RunResult | None:
+        """End everything within seconds, and write the run's reports, where cells ran. May be
+        called twice; never raises but for a report that cannot be written."""
+        with self._beginning:
+            if self._ended:
+                return self._result
+            self._ended = True
+        machines = self._machines
+        ending = Thread(target=machines.end if machines else lambda: None, daemon=True)
+        ending.start()
+        try:
+            if self._run is not None:
+                self._result = self._run.end(interrupted=self._interrupted)
+        finally:
+            ending.join(30.0)
+            with suppress(DistromatrixError, OSError):
+                self._closing.close()
+        return self._result
+
+    # --- beginning -------------------------------------------------------------------------
+
+    def _check(self, test: str = "") -> None:
+        gone = test.partition(" ")[0] in self._gone
+        if self._ended or self._interrupted or gone:
+            raise InfrastructureError("the session has ended", transient=False)
+
+    def _opened(self) -> Engine:
+        self._check()
+        if self._engine is None:
+            from distromatrix.execute.slots import Slots
+            from distromatrix.execute.sweep import sweep
+            from distromatrix.project import opened_engine
+
+            engine = self._closing.enter_context(opened_engine(self._settings))
+            facts = engine.facts()
+            self._slots = Slots(None, facts.cpus, facts.memory)
+            self._engine = engine
+            _quietly(lambda: sweep(engine))
+        return self._engine
+
+    def _begun(self, engine: Engine, cells: tuple[str, ...]) -> _Run:
+        from distromatrix.project import require_images, restricted
+        from distromatrix.runs import RunFolder
+
+        plan = restricted(self._plan, set(cells), "not selected in this session of pytest")
+        require_images(engine, self._settings, plan)
+        assert self._slots is not None  # noqa: S101  # made with the engine
+        folder = self._closing.enter_context(RunFolder.create(plan.root))
+        self.folder = folder.path
+        run = _Run(plan, engine, self._settings, folder, self._slots, self._command, self._note)
+        self._closing.callback(run.close)
+        return run
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, ImageProgress):
+            self._progress(f"{event.distro}: {event.text}")
+
+    def _had_machines(self) -> Machines:
+        with self._beginning:
+            if self._refused is not None:
+                raise self._refused
+            engine = self._opened()
+            if self._machines is None:
+                self._machines = self._made(engine)
+            return self._machines
+
+    def _made(self, engine: Engine) -> Machines:
+        from distromatrix.execute.machines import Machines, Surroundings
+        from distromatrix.execute.snapshot import take
+        from distromatrix.execute.sweep import labels_of
+        from distromatrix.images import handed_over
+        from distromatrix.project import handed_secrets, open_images
+        from distromatrix.runs import SESSIONS, RunFolder, remove_dead, remove_folder
+
+        plan = self._plan
+        remove_dead(plan.root, SESSIONS)
+        folder = self._closing.enter_context(RunFolder.create(plan.root, kind=SESSIONS))
+        self._closing.callback(remove_folder, folder.path)
+        labels = labels_of(folder)
+        taken: list[Snapshot] = []
+        taking = Lock()
+
+        def snapshot() -> Snapshot:
+            with taking:
+                if not taken:
+                    taken.append(take(plan.product, folder.snapshot))
+                return taken[0]
+
+        around = Surroundings(
+            engine=engine,
+            images=open_images(engine, self._settings, labels, self._note),
+            handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+            secrets=handed_secrets(plan.pass_env),
+            run=folder.id,
+            labels=labels,
+            snapshot=snapshot,
+        )
+        return Machines(around)
+
+    # --- machines --------------------------------------------------------------------------
+
+    def _wanted(self, want: Want) -> tuple[Distro, Cell]:
+        """What the machine is of. Raises InputError, CellSkippedError."""
+        if want.suite:
+            for cell in self._plan.cells:
+                if cell.id == str(want):
+                    if cell.engine is None:
+                        raise CellSkippedError(cell.reason)
+                    return self._plan.distro(want.distro), cell
+            raise InputError(f"{want}: the matrix has no such cell")
+        for distro in (*self._plan.distros, *self._distros()):
+            if distro.name == want.distro:
+                name = self._settings.engine
+                cell = Cell(
+                    id=distro.name, distro=distro.name, suite="", engine=name, reason="", run=":"
+                )
+                return distro, cell
+        raise InputError(f"{want.distro}: no such distro")
+
+    def _place(self, cell: Cell, test: str) -> _Held:
+        """The place of a test, waited for where it has none yet."""
+        from distromatrix.execute.slots import Cancelled
+
+        with self._lock:
+            held = self._held.get(test)
+        if held is not None:
+            return held
+        self._check(test)
+        assert self._slots is not None  # noqa: S101  # made with the engine
+        held = _Held()
+        try:
+            held.place.enter_context(self._slots.hold(cell))
+        except Cancelled:
+            raise InfrastructureError("the session has ended", transient=False) from None
+        with self._lock:
+            late = test.partition(" ")[0] in self._gone
+            other = None if late else self._held.setdefault(test, held)
+        if other is not held:  # two threads of one test asked at once, or its worker died
+            held.place.close()
+        if other is None:
+            raise InfrastructureError("the test's worker has died", transient=False)
+        return other
+
+
+class _Run:
+    """The run of the cells: its folder, its journal, its reports."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        settings: Settings,
+        folder: RunFolder,
+        slots: Slots,
+        command: str,
+        note: Callable[[Event], None],
+    ) -> None:
+        from distromatrix.execute.job import Job, Options
+        from distromatrix.execute.ondemand import CellsOnDemand
+        from distromatrix.execute.snapshot import take
+        from distromatrix.execute.sweep import labels_of
+        from distromatrix.images import handed_over
+        from distromatrix.journal import Journal
+        from distromatrix.planfile import store_plan
+        from distromatrix.project import handed_secrets, open_images
+        from distromatrix.runs import remove_folder
+
+        self.folder = folder
+        self.ids = {cell.id for cell in plan.cells}
+        self._plan = plan
+        labels = labels_of(folder)
+        try:
+            snapshot = take(plan.product, folder.snapshot)
+            store_plan(plan, folder.plan)
+        except BaseException:
+            remove_folder(folder.path)
+            raise
+        self._journal = Journal(folder.journal)
+
+        def emit(event: Event) -> None:
+            self._journal(event)
+            note(event)
+
+        self.cells: CellsOnDemand = CellsOnDemand(
+            Job(
+                plan=plan,
+                engine=engine,
+                images=open_images(engine, settings, labels, emit),
+                handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+                snapshot=snapshot,
+                folder=folder,
+                labels=labels,
+                secrets=handed_secrets(plan.pass_env),
+                emit=emit,
+                options=Options(command=command),
+            ),
+            slots,
+        )
+
+    def end(self, *, interrupted: bool) -> RunResult | None:
+        """End it, and write what is made of its journal."""
+        from distromatrix.reports.files import write_reports
+        from distromatrix.runs import give_all_to_caller
+
+        if interrupted:
+            self.cells.interrupt()
+        result = self.cells.end("pytest ended before it asked for this cell")
+        if result is not None:
+            write_reports(self.folder.path, self._plan, result)
+            give_all_to_caller(self.folder.path)
+        return result
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    """The sweep of dead runs must never harm a session: what it cannot remove, the next will."""
+
+    def run() -> None:
+        with suppress(DistromatrixError, OSError):
+            work()
+
+    Thread(target=run, daemon=True).start()
