@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from distromatrix.testing import DEFAULT_FILE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from distromatrix.testing.bench import Bench
 
-DEFAULT_FILE = "matrix/default.yaml"
 FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
 LIBCS = ("glibc", "musl")
 _OPTION = "--distromatrix"

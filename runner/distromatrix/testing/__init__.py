@@ -4,3 +4,5 @@ pytest_plugin ─> collect ──> items ─────┐
                  fixtures ─> machines ──┼─> Bench ─ one process makes and ends everything:
                  hosts (testinfra) ─────┘           the one that pytest was started in
 """
+
+DEFAULT_FILE = "matrix/default.yaml"  # the matrix of a project, from its root

@@ -22,6 +22,7 @@ from distromatrix.testing.bench import CellReport, Want
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Address, Engine
+    from distromatrix.execute.job import Options
     from distromatrix.execute.machines import Machines
     from distromatrix.execute.ondemand import CellsOnDemand
     from distromatrix.execute.slots import Slots
@@ -53,13 +54,16 @@ class DirectBench:
         settings: Settings,
         distros: Callable[[], tuple[Distro, ...]],
         command: str = "pytest",
+        keep: str = "never",
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
+        from distromatrix.execute.job import Options
+
         self.folder: Path | None = None  # of the run, once cells were expected
         self._plan = plan
         self._settings = settings
         self._distros = distros
-        self._command = command
+        self._options = Options(command=command, keep=keep)
         self._progress = progress
         self._beginning = RLock()
         self._closing = ExitStack()
@@ -206,7 +210,7 @@ class DirectBench:
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
-        run = _Run(plan, engine, self._settings, folder, self._slots, self._command, self._note)
+        run = _Run(plan, engine, self._settings, folder, self._slots, self._options, self._note)
         self._closing.callback(run.close)
         return run
 
@@ -311,10 +315,10 @@ class _Run:
         settings: Settings,
         folder: RunFolder,
         slots: Slots,
-        command: str,
+        options: Options,
         note: Callable[[Event], None],
     ) -> None:
-        from distromatrix.execute.job import Job, Options
+        from distromatrix.execute.job import Job
         from distromatrix.execute.ondemand import CellsOnDemand
         from distromatrix.execute.snapshot import take
         from distromatrix.execute.sweep import labels_of
@@ -351,7 +355,7 @@ class _Run:
                 labels=labels,
                 secrets=handed_secrets(plan.pass_env),
                 emit=emit,
-                options=Options(command=command),
+                options=options,
             ),
             slots,
         )

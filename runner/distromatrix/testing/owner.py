@@ -7,12 +7,13 @@ What costs something is imported when the first test asks.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,44 +21,9 @@ if TYPE_CHECKING:
     from distromatrix.engines.base import Address
     from distromatrix.errors import DistromatrixError
     from distromatrix.testing.bench import Bench, CellReport, Want
+    from distromatrix.testing.direct import DirectBench
     from distromatrix.testing.door import Door
-
-    class OwnBench(Bench, Protocol):
-        """The bench in the process that owns it."""
-
-        @property
-        def folder(self) -> Path | None:
-            """The run's folder, once there is one."""
-            ...
-
-        def worker_gone(self, worker: str) -> None:
-            """That worker (`gw0`) has ended or died: what it held is free. Never raises."""
-            ...
-
-        def end(self) -> None:
-            """End everything within seconds, whatever runs, and write the results. From any
-            thread; whoever waits for a cell or a machine is told. Never raises."""
-            ...
-
-    class FarBench(Bench, Protocol):
-        """The way to it, in a worker."""
-
-        def close(self) -> None:
-            """Let go."""
-            ...
-
-    class Server(Protocol):
-        """What serves a bench to workers."""
-
-        @property
-        def address(self) -> str:
-            """Where."""
-            ...
-
-        def close(self) -> None:
-            """Serve no more: workers that wait are told so."""
-            ...
-
+    from distromatrix.testing.remote import RemoteBench, Server
 
 _NAME = "distromatrix-owner"
 _DOOR = "distromatrix_door"  # in workerinput
@@ -118,7 +84,7 @@ class Worker:
 
         try:
             handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
-            self._bench: FarBench = RemoteBench(knock(handed[_DOOR]))
+            self._bench: RemoteBench = RemoteBench(knock(handed[_DOOR]))
         except KeyError:
             raise InfrastructureError(
                 "workers find no way to the process that pytest was started in: it could make no "
@@ -154,7 +120,7 @@ class Owner:
         self.wants_machines = False  # what tests that were collected say
         self._config = config
         self._lock = RLock()
-        self._direct: OwnBench | None = None
+        self._direct: DirectBench | None = None
         self._server: Server | None = None
         self._door: Door | None = None
         self._refused: DistromatrixError | None = None
@@ -168,7 +134,7 @@ class Owner:
 
     # No properties here: some versions of pytest look at every attribute of a plugin.
 
-    def made(self) -> OwnBench:
+    def made(self) -> DirectBench:
         """The bench, made by the first who asks. Raises DistromatrixError."""
         with self._lock:
             if self._direct is None:
@@ -312,7 +278,7 @@ def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
     pytest.exit(text, pytest.ExitCode.USAGE_ERROR if wrong else error.exit_code)
 
 
-def _summary(direct: OwnBench) -> tuple[str, ...]:
+def _summary(direct: DirectBench) -> tuple[str, ...]:
     """Where the results are, and how to see them as a grid."""
     from distromatrix.reports.commands import shown_path
 
@@ -321,12 +287,30 @@ def _summary(direct: OwnBench) -> tuple[str, ...]:
     return (f"files   {shown_path(direct.folder)}", "grid    distromatrix report")
 
 
-def _made(config: pytest.Config) -> OwnBench:
-    from distromatrix.errors import InfrastructureError
+def _made(config: pytest.Config) -> DirectBench:
+    """For the session's matrix; else the usual one below the rootdir, where it is; else for
+    machines alone. Raises DistromatrixError."""
+    from distromatrix.load.settings import load_settings
+    from distromatrix.model import Plan, Product
+    from distromatrix.project import all_distros
+    from distromatrix.testing import DEFAULT_FILE
+    from distromatrix.testing.direct import DirectBench
+    from distromatrix.testing.sheet import read_matrix
 
-    try:
-        from distromatrix.testing.direct import DirectBench
-    except ModuleNotFoundError:
-        raise InfrastructureError("cells cannot be run inside pytest yet") from None
-    made: OwnBench = DirectBench(config)
-    return made
+    matrix = config.pluginmanager.get_plugin("distromatrix-matrix")
+    usual = config.rootpath / DEFAULT_FILE
+    read = None
+    if matrix is not None:
+        matrix.sheet()
+        read = matrix.read
+    elif usual.is_file():
+        read = read_matrix(usual)
+    root = config.rootpath
+    nothing = Plan(matrix=usual, root=root, product=Product(path=root), cells=())
+    return DirectBench(
+        plan=read.plan if read else nothing,
+        settings=read.project.settings if read else load_settings(),
+        distros=lambda: all_distros(read.plan.root if read else root),
+        command=shlex.join(("pytest", *map(str, config.invocation_params.args))),
+        keep=config.getoption("distromatrix_keep"),
+    )
