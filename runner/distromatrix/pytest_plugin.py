@@ -136,8 +136,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 def _tell(session: pytest.Session) -> None:
-    """Tell who makes machines and runs cells what was collected, if it is for them."""
-    cells = tuple(cell for item in session.items if (cell := getattr(item, "runs_cell", "")))
+    """Tell who makes machines and runs cells what was collected, if it is for them: cells that
+    will not run, too, for the results."""
+    cells = tuple(cell for item in session.items if (cell := getattr(item, "cell_id", "")))
     if session.config.getoption("setuponly", False):
         cells = ()  # it shows fixtures, and runs none
     machines = any(_BENCH in getattr(item, "fixturenames", ()) for item in session.items)

@@ -44,9 +44,9 @@ class CellItem(pytest.Item):
             self.add_marker(mark)
 
     @property
-    def runs_cell(self) -> str:
-        """The cell that it will ask for, '' if it will not."""
-        return "" if self.entry.skip else self.entry.id
+    def cell_id(self) -> str:
+        """Its cell."""
+        return self.entry.id
 
     @property
     def matrix(self) -> MatrixSession:

@@ -125,6 +125,7 @@ class Owner:
         self._door: Door | None = None
         self._refused: DistromatrixError | None = None
         self._lines: tuple[str, ...] = ()  # for the end of pytest's summary
+        self._ended = False
         self._terminated = False
         # A kill ends what there is, as Ctrl-C does; whoever has an answer of their own keeps it.
         default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -137,6 +138,10 @@ class Owner:
     def made(self) -> DirectBench:
         """The bench, made by the first who asks. Raises DistromatrixError."""
         with self._lock:
+            if self._ended:
+                from distromatrix.errors import InfrastructureError
+
+                raise InfrastructureError("the session has ended", transient=False)
             if self._direct is None:
                 self._direct = _made(self._config)
             return self._direct
@@ -199,6 +204,8 @@ class Owner:
 
     def pytest_keyboard_interrupt(self) -> None:
         """End it at once: workers that wait for an answer would keep the session up."""
+        if self._direct is not None:
+            self._direct.interrupt()
         self._end()
 
     @pytest.hookimpl(trylast=True)
@@ -221,6 +228,7 @@ class Owner:
 
     def _end(self) -> None:
         with self._lock:
+            self._ended = True
             direct, self._direct = self._direct, None
             server, self._server = self._server, None
             door, self._door = self._door, None
@@ -284,7 +292,12 @@ def _summary(direct: DirectBench) -> tuple[str, ...]:
 
     if direct.folder is None:
         return ()
-    return (f"files   {shown_path(direct.folder)}", "grid    distromatrix report")
+    root = direct.folder.parent.parent.parent
+    where = () if root == Path.cwd() else ("-C", shown_path(root))
+    return (
+        f"files   {shown_path(direct.folder)}",
+        f"grid    {shlex.join(('distromatrix', 'report', *where, direct.folder.name))}",
+    )
 
 
 def _made(config: pytest.Config) -> DirectBench:
