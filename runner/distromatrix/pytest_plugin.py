@@ -7,6 +7,7 @@ machine.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
 LIBCS = ("glibc", "musl")
 _OPTION = "--distromatrix"
+_TESTINFRA = "testinfra.host"
 _BENCH = "_distromatrix_bench"  # the fixture that all fixtures with machines ask for
 _FILE = (".yaml", ".yml")
 
@@ -74,9 +76,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks and, where there is a matrix, what collects it."""
+    """Register the marks, the fixtures and, where there is a matrix, what collects it."""
+    from distromatrix.testing import fixtures, sessions
+
     for line in _marks():
         config.addinivalue_line("markers", line)
+    sessions.begin(config)
+    config.pluginmanager.register(fixtures, "distromatrix-fixtures")
+    if _TESTINFRA in sys.modules:
+        from distromatrix.testing import register
+
+        register.install()
+        register.forget()
     file = _matrix_file(config)
     if config.getoption("distromatrix_cases") and not hasattr(pytest, "SubtestReport"):
         raise pytest.UsageError(
@@ -87,6 +98,28 @@ def pytest_configure(config: pytest.Config) -> None:
         from distromatrix.testing.session import MatrixSession
 
         config.pluginmanager.register(MatrixSession(config, file), "distromatrix-matrix")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Another session in this process finds nothing of this one."""
+    from distromatrix.testing import sessions
+
+    sessions.end(config)
+    if _TESTINFRA in sys.modules:
+        from distromatrix.testing import register
+
+        register.forget()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look at `--hosts` before workers do: what is wrong with them is told once."""
+    config = session.config
+    ours = _OPTION.strip("-") in str(config.getoption("hosts", ""))
+    if ours and not hasattr(config, "workerinput"):
+        from distromatrix.testing.choosing import check_hosts
+
+        check_hosts(config)
 
 
 @pytest.fixture(scope="session", name=_BENCH)
@@ -142,6 +175,8 @@ def _tell(session: pytest.Session) -> None:
     if session.config.getoption("setuponly", False):
         cells = ()  # it shows fixtures, and runs none
     machines = any(_BENCH in getattr(item, "fixturenames", ()) for item in session.items)
+    tests = session.config.pluginmanager.get_plugin("distromatrix-machines")
+    machines |= tests is not None and tests.wanted_by(session.items)
     if cells or machines:
         from distromatrix.testing.owner import tell
 
@@ -181,6 +216,7 @@ def _marks() -> Iterator[str]:
         + ", ".join(NEEDS)
     )
     yield (
-        "distros(*globs, family=…, libc=…): (distromatrix) the distributions that a test with "
-        "the fixtures `distro`, `machine` or `fresh_machine` runs on"
+        "distros(*globs, family=…, libc=…, package_manager=…, suite=…): (distromatrix) the "
+        "distributions that a test with the fixtures `distro`, `machine` or `fresh_machine` runs "
+        "on: all that a name, a glob or a criterion stands for, prepared as the suite says"
     )

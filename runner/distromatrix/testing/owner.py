@@ -303,27 +303,14 @@ def _summary(direct: DirectBench) -> tuple[str, ...]:
 def _made(config: pytest.Config) -> DirectBench:
     """For the session's matrix; else the usual one below the rootdir, where it is; else for
     machines alone. Raises DistromatrixError."""
-    from distromatrix.load.settings import load_settings
-    from distromatrix.model import Plan, Product
-    from distromatrix.project import all_distros
-    from distromatrix.testing import DEFAULT_FILE
     from distromatrix.testing.direct import DirectBench
-    from distromatrix.testing.sheet import read_matrix
+    from distromatrix.testing.scope import scope_of
 
-    matrix = config.pluginmanager.get_plugin("distromatrix-matrix")
-    usual = config.rootpath / DEFAULT_FILE
-    read = None
-    if matrix is not None:
-        matrix.sheet()
-        read = matrix.read
-    elif usual.is_file():
-        read = read_matrix(usual)
-    root = config.rootpath
-    nothing = Plan(matrix=usual, root=root, product=Product(path=root), cells=())
+    scope = scope_of(config)
     return DirectBench(
-        plan=read.plan if read else nothing,
-        settings=read.project.settings if read else load_settings(),
-        distros=lambda: all_distros(read.plan.root if read else root),
+        plan=scope.plan,
+        settings=scope.settings,
+        distros=scope.catalogue,
         command=shlex.join(("pytest", *map(str, config.invocation_params.args))),
         keep=config.getoption("distromatrix_keep"),
     )

@@ -1,0 +1,88 @@
+"""The fixtures with which tests of pytest use machines: `distro`, `machine`, `fresh_machine`.
+
+What they need is imported when a test asks for one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from distromatrix.model import Distro
+    from distromatrix.testing.bench import Bench, Want
+    from distromatrix.testing.machine import TestMachine
+
+# As in machine_tests, which is not imported here.
+_WANT, _HOST, _SHARED = "_distromatrix_want", "_testinfra_host", "_distromatrix_shared"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+    """Say on which distros a test runs."""
+    if _WANT in metafunc.fixturenames or _HOST in metafunc.fixturenames:
+        from distromatrix.testing.choosing import choosing
+
+        return (yield from choosing(metafunc))
+    return (yield)
+
+
+@pytest.fixture(scope="module", name=_WANT)
+def want(request: pytest.FixtureRequest) -> Want:
+    """Which machine the test is for."""
+    asked: Want = request.param
+    return asked
+
+
+@pytest.fixture(scope="module")
+def distro(_distromatrix_want: Want, pytestconfig: pytest.Config) -> Distro:
+    """The distribution that the test runs on: its `name` (debian-12), `family`, `libc`,
+    `package_manager`, `eol`, …
+
+    A test that asks for `distro`, `machine` or `fresh_machine` runs once on each distribution
+    of the session's matrix, or of the catalogue where there is no matrix; on some of them with
+    `@pytest.mark.distros("debian-*", "alpine-3.20", family="rhel", libc="musl",
+    package_manager="apt", suite="unit")`: on all that a name, a glob or a criterion stands for.
+    """
+    from distromatrix.testing.machine_tests import machine_tests
+
+    return machine_tests(pytestconfig).scope().distro(_distromatrix_want.distro)
+
+
+@pytest.fixture(scope="module", name=_SHARED)
+def shared(_distromatrix_bench: Bench) -> None:
+    """Asked for by what uses the machine that all tests share."""
+
+
+@pytest.fixture(scope="module")
+def machine(
+    _distromatrix_want: Want, _distromatrix_shared: None, pytestconfig: pytest.Config
+) -> TestMachine:
+    """A machine of the test's distribution, shared by all tests that want the same: leave it
+    as you found it (`fresh_machine` is for what changes it).
+
+    `machine.run(script, env=, cwd=, timeout=, check=False)` gives `.status`, `.stdout`,
+    `.stderr` (and `…_bytes`), `.seconds`, `.timed_out`; `machine.put(text or bytes or Path,
+    path)`, `machine.get(path)`; `machine.host` is testinfra's host of it; `machine.product`
+    where the product is, in a machine that `@pytest.mark.distros(suite="unit")` has prepared.
+    """
+    from distromatrix.testing.machine import TestMachine
+    from distromatrix.testing.machine_tests import machine_tests
+
+    joined = machine_tests(pytestconfig).joined
+    return TestMachine(_distromatrix_want, lambda: joined.shared(_distromatrix_want))
+
+
+@pytest.fixture
+def fresh_machine(
+    _distromatrix_want: Want, _distromatrix_bench: Bench, pytestconfig: pytest.Config
+) -> Iterator[TestMachine]:
+    """A machine as `machine` is, from the same image, for this test alone."""
+    from distromatrix.testing.machine import TestMachine
+    from distromatrix.testing.machine_tests import machine_tests
+
+    joined = machine_tests(pytestconfig).joined.fresh(_distromatrix_want)
+    yield TestMachine(_distromatrix_want, lambda: joined)
+    joined.close()

@@ -1,0 +1,199 @@
+"""testinfra on every distribution: hosts such as `distromatrix://debian-*?suite=unit`.
+
+Inside pytest they are there as soon as testinfra is. Anywhere else `import
+distromatrix.testing.hosts` makes them known; their machines end with the process, and where
+that is killed the next run, or `distromatrix clean`, sweeps them.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.host import Host
+
+from distromatrix.errors import InputError
+from distromatrix.testing import DEFAULT_FILE, sessions
+from distromatrix.testing.bench import Want
+from distromatrix.testing.joined import JoinedMachines
+from distromatrix.testing.register import SCHEME, install
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Machine
+    from distromatrix.testing.scope import Scope
+
+_KNOWN = ("suite", "sudo", "sudo_user")
+
+
+class DistromatrixBackend(BaseBackend):
+    """testinfra's way into a machine. `machine`: which one, if not the shared one of its name
+    and suite."""
+
+    NAME = SCHEME
+
+    def __init__(
+        self,
+        name: str,
+        *args: Any,
+        suite: str = "",
+        machine: Callable[[], Machine] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.want = Want(distro=name, suite=suite)
+        self._machine = machine
+        if machine is None:
+            _check(self.want)
+
+    def get_pytest_id(self) -> str:
+        """`debian-12`, or `debian-12/unit`."""
+        return str(self.want)
+
+    @classmethod
+    def get_hosts(cls, host: str, suite: str = "", **_others: Any) -> list[str]:
+        """The distros that a name or a glob stands for. Raises InputError."""
+        if not host:
+            raise InputError(f"{SCHEME}:// needs a distro's name, or a glob such as debian-*")
+        found = _around().wants(host, suite)
+        return [want.distro for want in found]
+
+    def run(self, command: str, *args: str, **_others: Any) -> CommandResult:
+        """See testinfra: by `/bin/sh -c`, as in its other backends. Raises DistromatrixError
+        where the machine is not to be had, or has died."""
+        __tracebackhide__ = True
+        script = self.encode(self.get_command(command, *args))
+        machine = self._machine() if self._machine else _around().joined().shared(self.want)
+        out: list[bytes] = []
+        err: list[bytes] = []
+        done = machine.run(
+            script.decode("utf-8", "surrogateescape"),  # what the machine will encode so, too
+            output=out.append,
+            errors=err.append,
+            strict=False,
+        )
+        assert done.status is not None  # noqa: S101  # without a timeout it has one
+        return self.result(done.status, script, b"".join(out), b"".join(err))
+
+
+def host_in(want: Want, machine: Callable[[], Machine]) -> Host:
+    """testinfra's host in that very machine."""
+    backend = DistromatrixBackend(want.distro, suite=want.suite, machine=machine)
+    host = Host(backend)
+    backend.set_host(host)
+    return host
+
+
+def _check(want: Want) -> None:
+    if "*" in want.distro:
+        raise InputError(f"{want.distro} can stand for several hosts: testinfra.get_hosts has them")
+    scope = _around().scope()
+    scope.distro(want.distro)
+    if want.suite:
+        scope.check(want, named=False)
+
+
+# --- host specifications -------------------------------------------------------------------
+
+
+def parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """A host, and what testinfra's backends are made with. Raises InputError."""
+    url = urlsplit(spec)
+    host = url.netloc
+    if url.path not in ("", "/") or url.fragment:
+        raise InputError(f"{spec}: {SCHEME}://NAME, and parameters behind a `?`, are all there is")
+    found: dict[str, Any] = {"connection": SCHEME}
+    for key, value in parse_qsl(url.query, keep_blank_values=True):
+        if key not in _KNOWN:
+            from distromatrix.load.words import did_you_mean, listing, quoted
+
+            hint = did_you_mean(key, _KNOWN) or f"there are {listing(_KNOWN)}"
+            raise InputError(f"{spec}: no parameter {quoted(key)} ({hint})")
+        if key in found:
+            raise InputError(f"{spec}: {key} is there twice")
+        if key != "sudo":
+            found[key] = value
+        elif value.lower() == "true":
+            found[key] = True
+    if not host:
+        raise InputError(f"{spec}: a distro's name, or a glob such as debian-*, is missing")
+    return host, found
+
+
+# --- where the machines come from ----------------------------------------------------------
+
+
+class _Session:
+    """A session of pytest."""
+
+    def __init__(self, config: Any) -> None:
+        from distromatrix.testing.machine_tests import machine_tests
+
+        self._tests = machine_tests(config)
+
+    def scope(self) -> Scope:
+        return self._tests.scope()
+
+    def joined(self) -> JoinedMachines:
+        return self._tests.joined
+
+    def wants(self, glob: str, suite: str) -> tuple[Want, ...]:
+        """None, where the matrix itself is faulty: that is told once, when all is collected."""
+        try:
+            return self.scope().wants([glob], suite)
+        except InputError:
+            if self._tests.fault() is None:
+                raise
+            return ()
+
+
+class _Script:
+    """A process without pytest: it has a bench of its own, until it ends."""
+
+    def __init__(self) -> None:
+        self._scope: Scope | None = None
+        self._joined: JoinedMachines | None = None
+        self._lock = RLock()
+
+    def scope(self) -> Scope:
+        from distromatrix.testing.scope import load_scope
+
+        with self._lock:
+            if self._scope is None:
+                file = Path.cwd() / DEFAULT_FILE
+                self._scope = load_scope(file if file.is_file() else None, Path.cwd())
+            return self._scope
+
+    def wants(self, glob: str, suite: str) -> tuple[Want, ...]:
+        return self.scope().wants([glob], suite)
+
+    def joined(self) -> JoinedMachines:
+        from distromatrix.testing.direct import DirectBench
+
+        with self._lock:
+            if self._joined is None:
+                scope = self.scope()
+                bench = DirectBench(
+                    plan=scope.plan, settings=scope.settings, distros=scope.catalogue
+                )
+                self._joined = JoinedMachines(
+                    lambda: bench, lambda: scope.settings, lambda: "main script"
+                )
+                atexit.register(bench.end)
+                atexit.register(self._joined.close)
+            return self._joined
+
+
+_script = _Script()
+
+
+def _around() -> _Session | _Script:
+    config = sessions.current()
+    return _script if config is None else _Session(config)
+
+
+install()

@@ -1,0 +1,95 @@
+"""Machines that the bench has open, as this process runs commands in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from distromatrix.errors import InputError
+from distromatrix.testing.bench import Bench, Want
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Address, Engine, Machine
+    from distromatrix.load.settings import Settings
+
+
+class JoinedMachines:
+    """Joins each machine once, for all tests of this process. `test` tells which one asks.
+    Thread-safe."""
+
+    def __init__(
+        self,
+        bench: Callable[[], Bench],
+        settings: Callable[[], Settings],
+        test: Callable[[], str],
+    ) -> None:
+        self._bench = bench
+        self._settings = settings
+        self._test = test
+        self._holder = ""  # the test that has a place at the bench
+        self._held: dict[Want, Machine] = {}
+        self._joined: dict[str, Machine] = {}
+        self._engine: Engine | None = None
+        self._closing = ExitStack()
+        self._lock = Lock()
+        self._joining = Lock()
+
+    def shared(self, want: Want, test: str = "") -> Machine:
+        """The machine that all tests share which want the same. The test that asks (`test`, or
+        the one that runs) has a place from now on. Raises DistromatrixError."""
+        test = test or self._test()
+        with self._lock:
+            if test != self._holder:
+                self._holder, self._held = test, {}
+            machine = self._held.get(want)
+        if machine is None:
+            machine = self._join(self._bench().machine(want, test))
+            with self._lock:
+                if test == self._holder:
+                    self._held[want] = machine
+        return machine
+
+    def fresh(self, want: Want) -> Machine:
+        """A machine for the test that asks alone; `close` lets go of it, and the bench ends it
+        with the test. Raises DistromatrixError."""
+        address = self._bench().fresh(want, self._test())
+        with self._joining:
+            return self._opened().join(address)
+
+    def close(self) -> None:
+        """Let go of all. Never raises."""
+        with self._joining:
+            machines, self._joined = tuple(self._joined.values()), {}
+            self._held, self._holder = {}, ""
+            self._engine = None
+            for machine in machines:
+                machine.close()
+            self._closing.close()
+
+    def _join(self, address: Address) -> Machine:
+        with self._joining:
+            machine = self._joined.get(address.name)
+            if machine is None:
+                machine = self._joined[address.name] = self._opened().join(address)
+            return machine
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            from distromatrix.project import opened_engine
+
+            self._engine = self._closing.enter_context(opened_engine(self._settings()))
+        return self._engine
+
+
+def running_test() -> str:
+    """The test that runs now, as pytest tells it, in the bench's words. Raises InputError."""
+    node, _, phase = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")
+    if not phase:
+        raise InputError(
+            "no test runs yet: commands in machines belong into tests and fixtures, "
+            "not into the body of a module"
+        )
+    return f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {node}"

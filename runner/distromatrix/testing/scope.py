@@ -1,0 +1,158 @@
+"""Which distros, and which suites, tests may ask for: what names and globs stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distromatrix.errors import InputError
+from distromatrix.load.catalogue import natural
+from distromatrix.load.words import did_you_mean, listing, quoted
+from distromatrix.model import Cell, Distro, Plan, Product
+from distromatrix.testing import DEFAULT_FILE
+from distromatrix.testing.bench import Want
+
+if TYPE_CHECKING:
+    import pytest
+
+    from distromatrix.load.settings import Settings
+    from distromatrix.project import Project
+    from distromatrix.testing.session import MatrixSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """A session's distros and suites. `plan` has every cell of its matrix, or none where it has
+    no matrix. Globs range over `distros`; a name may also be one of `catalogue()`. Touches no
+    engine."""
+
+    plan: Plan
+    distros: tuple[Distro, ...]
+    catalogue: Callable[[], tuple[Distro, ...]]
+    settings: Settings
+
+    @cached_property
+    def _by_name(self) -> dict[str, Distro]:
+        return {distro.name: distro for distro in self.distros}
+
+    @cached_property
+    def _others(self) -> dict[str, Distro]:
+        return {distro.name: distro for distro in self.catalogue()}
+
+    @cached_property
+    def _cells(self) -> dict[str, Cell]:
+        return {cell.id: cell for cell in self.plan.cells}
+
+    @property
+    def _where(self) -> str:
+        return "the matrix" if self._by_name and self.plan.cells else "the catalogue"
+
+    def distro(self, name: str) -> Distro:
+        """The distro of that name. Raises InputError."""
+        found = self._by_name.get(name) or self._others.get(name)
+        if found is None:
+            hint = did_you_mean(name, self._others) or "`distromatrix distros` lists all"
+            raise InputError(f"no distro {quoted(name)} ({hint})")
+        return found
+
+    def matching(self, glob: str) -> tuple[Distro, ...]:
+        """The distro of that name, or those that a glob stands for, of which `*` alone is
+        special. Raises InputError where there are none."""
+        if "*" not in glob:
+            return (self.distro(glob),)
+        # Brackets and question marks belong to URLs, and no name has any.
+        found = () if set(glob) & set("?[]!") else _glob(glob, self.distros)
+        if not found:
+            raise InputError(f"no distro of {self._where} matches {quoted(glob)}{self._near(glob)}")
+        return found
+
+    def _near(self, glob: str) -> str:
+        if elsewhere := _glob(glob, self._others.values()):
+            names = listing(distro.name for distro in elsewhere[:3])
+            return f" (the catalogue has {names}: say their names, or put them into the matrix)"
+        words = {name.rstrip("0123456789.-") for name in self._by_name}
+        hint = did_you_mean(glob.replace("*", "").rstrip("-"), sorted(words | set(self._by_name)))
+        return f" ({hint or '`distromatrix distros` lists all'})"
+
+    def wants(
+        self, globs: Iterable[str], suite: str = "", more: Iterable[Distro] = ()
+    ) -> tuple[Want, ...]:
+        """The machines that names and globs stand for, and those of `more`, each once and
+        sorted, with a suite or without.
+
+        Where the suite is skipped on a distro that was not named, the test will be skipped
+        there with the reason, and no hole is silent. Raises InputError where a glob stands for
+        none, for a suite that does not exist, and for a name whose suite is skipped.
+        """
+        chosen = [(d, "*" not in glob) for glob in globs for d in self.matching(glob)]
+        chosen += [(distro, False) for distro in more]
+        found = {distro.name: Want(distro=distro.name, suite=suite) for distro, _ in chosen}
+        if suite:
+            for distro, named in chosen:
+                self.check(found[distro.name], named=named)
+        return tuple(found[name] for name in sorted(found, key=natural))
+
+    def check(self, want: Want, *, named: bool) -> None:
+        """See that the suite is there, and where its distro was `named`, that it is not
+        skipped. Raises InputError."""
+        cell = self._cells.get(str(want))
+        if cell is None:
+            raise InputError(f"{self._no_suite(want)}")
+        if named and cell.engine is None:
+            raise InputError(f"{want} is skipped: {cell.reason}")
+
+    def _no_suite(self, want: Want) -> str:
+        if not self.plan.cells:
+            return f"there is no suite {quoted(want.suite)}: this session has no matrix"
+        suites = {cell.id.partition("/")[2] for cell in self.plan.cells}
+        if want.suite in suites:
+            return f"{want}: the matrix has suites for its own distros, and not for {want.distro}"
+        if several := sorted(s for s in suites if s.startswith(f"{want.suite}/")):
+            return f"the suite {quoted(want.suite)} has variants: say {listing(several)}"
+        hint = did_you_mean(want.suite, sorted(suites)) or f"there are {listing(sorted(suites))}"
+        return f"no suite {quoted(want.suite)} ({hint})"
+
+
+def _glob(glob: str, distros: Iterable[Distro]) -> tuple[Distro, ...]:
+    return tuple(distro for distro in distros if fnmatchcase(distro.name, glob))
+
+
+def load_scope(file: Path | None, directory: Path) -> Scope:
+    """That of a matrix file, or of the catalogue where there is none, together with the distros
+    that `directory` has. Raises InputError with all faults."""
+    from distromatrix.load.settings import load_settings
+    from distromatrix.project import all_distros, load_project
+
+    settings = load_settings()
+    if file is None:
+        everything = all_distros(directory)
+        plan = Plan(matrix=Path(), root=directory, product=Product(path=directory), cells=())
+        return Scope(plan=plan, distros=everything, catalogue=lambda: everything, settings=settings)
+    return _of_project(load_project(file.parent, Path(file.name), settings))
+
+
+def _of_project(project: Project) -> Scope:
+    from distromatrix.model import Selection
+    from distromatrix.project import all_distros
+
+    return Scope(
+        plan=project.plan(Selection()),
+        distros=project.matrix.distros,
+        catalogue=lambda: all_distros(project.matrix.root),
+        settings=project.settings,
+    )
+
+
+def scope_of(config: pytest.Config) -> Scope:
+    """That of a session: of the matrix that it collects, else of the usual file below the
+    rootdir, else of the catalogue. Raises InputError with all faults."""
+    session: MatrixSession | None = config.pluginmanager.get_plugin("distromatrix-matrix")
+    if session is not None and session.read is not None:
+        return _of_project(session.read.project)
+    usual = config.rootpath / DEFAULT_FILE
+    file = session.file if session is not None else usual if usual.is_file() else None
+    return load_scope(file, config.rootpath)

@@ -1,0 +1,26 @@
+"""Which session of pytest this process is in: pytester begins one inside another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+_open: list[pytest.Config] = []
+
+
+def begin(config: pytest.Config) -> None:
+    """From now on it is that one."""
+    _open.append(config)
+
+
+def end(config: pytest.Config) -> None:
+    """No longer."""
+    if config in _open:
+        _open.remove(config)
+
+
+def current() -> pytest.Config | None:
+    """The session that this process is in; None where it is no pytest."""
+    return _open[-1] if _open else None
