@@ -318,6 +318,15 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaseNeeds:
+    """A case that was skipped because it needs more than its machine has. `test` is its id as
+    pytest takes it on its command line in the product's root; `needs` as the test says them."""
+
+    test: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseCounts:
     """How many cases a cell reported, by outcome (`failed` includes JUnit's errors)."""
 
@@ -396,6 +405,7 @@ class CellResult:
     image: ImageUsed | None = None
     cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
+    needing: tuple[CaseNeeds, ...] = ()  # cases that did not run here; `unmet` is set, too
     tail: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

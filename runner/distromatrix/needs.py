@@ -62,7 +62,7 @@ def choose_engine(
 ) -> Choice:
     """The cheapest engine that meets all of `needs` with what `privileges` allow; `container`
     is the user's engine of containers."""
-    refusals = [why for need in needs if (why := _container_refuses(need, privileges))]
+    refusals = [why for need in needs if (why := refusal(need, privileges))]
     if not refusals:
         late = [name for name in privileges if name in _NOT_YET]
         refusals = [f"asks for the privilege {n}, which no engine here gives yet" for n in late]
@@ -79,7 +79,8 @@ def choose_engine(
     return Choice(engine=container, reason="needs nothing that a container cannot give")
 
 
-def _container_refuses(need: Need, privileges: Sequence[str]) -> str:
+def refusal(need: Need, privileges: Sequence[str]) -> str:
+    """Why a container with these privileges does not meet a need, '' where it does."""
     privilege = NEEDS[need.name].privilege
     if privilege is None:
         return f"needs {need}, which a container cannot give; no guest engine is available yet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
-from distromatrix.model import CaseCounts, CellResult, Phase, Verdict
+from distromatrix.model import CaseCounts, CaseNeeds, CellResult, Phase, Verdict
 
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
@@ -34,6 +34,15 @@ def run_verdict(
     if verdicts == {Verdict.SKIPPED}:
         return Verdict.SKIPPED, EXIT_OK
     return Verdict.PASSED, EXIT_OK
+
+
+def said_of_needs(cases: tuple[CaseNeeds, ...]) -> str:
+    """One line: `2 cases need kernel-modules: not run here`."""
+    names = sorted({need.partition(" ")[0] for case in cases for need in case.needs})
+    many = len(cases) != 1
+    return f"{len(cases):,} case{'s' if many else ''} need{'' if many else 's'} " + (
+        f"{', '.join(names)}: not run here"
+    )
 
 
 def cell_verdict(

@@ -24,14 +24,15 @@ from distromatrix.engines.base import (
 from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
+from distromatrix.execute import case_needs
 from distromatrix.execute.bring_back import bring_back
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
-from distromatrix.model import SEEDS, Case, CaseCounts, Cell, CellResult, Phase, Verdict
+from distromatrix.model import SEEDS, Case, CaseCounts, CaseNeeds, Cell, CellResult, Phase, Verdict
 from distromatrix.runs import disk_fault
-from distromatrix.verdicts import cell_verdict
+from distromatrix.verdicts import cell_verdict, said_of_needs
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 TAIL_LINES = 40
@@ -56,6 +57,7 @@ class Surroundings:
     keep: str  # never | failed | always
     opened: Callable[[Machine], None]
     close: Callable[[Machine], None]
+    case_needs: bool = False  # the product's cases say what they need
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class _Tried:
     counts: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
+    needing: tuple[CaseNeeds, ...] = ()
+    warnings: tuple[str, ...] = ()
     dead: str = ""  # why its machine runs no more commands
 
 
@@ -99,6 +103,9 @@ def run_cell(
         ):
             began = time.monotonic()
             env = _environment(task, machine, around)
+            if around.case_needs:
+                case_needs.put_in(machine, cell)
+                env = case_needs.environment(env, machine.out)
             _test(task, machine, env, log, tried, around)
             _collect(task, machine, folder, tried, around)
             result = _judge(cell, prepared, tried, log, attempt)
@@ -106,7 +113,8 @@ def run_cell(
                 hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
                 came = hooks.run(machine, env, log, around.masker)
                 left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
-                result = replace(result, debug=came.debug, warnings=(*came.warnings, *left))
+                warnings = (*result.warnings, *came.warnings, *left)
+                result = replace(result, debug=came.debug, warnings=warnings)
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
@@ -262,6 +270,9 @@ def _collect(
             tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
     except CollectError as fault:
         tried.collect_fault = str(fault)
+    if around.case_needs:
+        tried.needing, wrong = case_needs.bring_record(machine, folder)
+        tried.warnings = (wrong,) if wrong else ()
 
 
 def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
@@ -280,6 +291,11 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         collect_fault=tried.collect_fault,
         expect_fail=cell.expect_fail,
     )
+    tail, warnings = log.tail(TAIL_LINES), tried.warnings
+    if verdict is Verdict.FAILED and case_needs.broken(tail):
+        warnings = (*warnings, case_needs.BROKEN_HINT)
+    if tried.needing and not reason:
+        reason = said_of_needs(tried.needing)
     return CellResult(
         id=cell.id,
         verdict=verdict,
@@ -289,7 +305,10 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         image=prepared.used,
         cases=tried.counts,
         failing=tried.failing,
-        tail=log.tail(TAIL_LINES),
+        needing=tried.needing,
+        unmet=bool(tried.needing),
+        tail=tail,
+        warnings=warnings,
         attempts=attempt,
     )
 

@@ -19,6 +19,7 @@ from distromatrix.engines.base import Machine, Stage
 from distromatrix.engines.watch import Watch
 from distromatrix.errors import DistromatrixError, EngineUnavailableError, InfrastructureError
 from distromatrix.events import CellStarted
+from distromatrix.execute.case_needs import uses_mark
 from distromatrix.execute.cell import Surroundings, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.order import Order, Task, by_image
@@ -117,6 +118,7 @@ class Crew:
             keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
+            case_needs=any(t.cell.engine for t in tasks) and uses_mark(job.snapshot.path),
         )
 
     def begin(self) -> None:

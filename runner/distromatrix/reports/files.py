@@ -69,6 +69,7 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "cases": _counts_json(cell.cases),
         "debug": list(cell.debug),
         "warnings": list(cell.warnings),
+        "needing": [{"test": one.test, "needs": list(one.needs)} for one in cell.needing],
         "runs": [
             {
                 "repeat": run.repeat,

@@ -15,6 +15,7 @@ from distromatrix.reports.flaky import flaky_cases
 from distromatrix.reports.grid import grid
 from distromatrix.reports.grouping import Failure, Group, group_failures
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
+from distromatrix.verdicts import said_of_needs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +69,10 @@ class _Summary:
         cells = self._of(Verdict.SKIPPED)
         self._reasons(Verdict.SKIPPED, "skipped", cells)
         accepted = self._result.verdict in (Verdict.PASSED, Verdict.SKIPPED)
-        if not accepted and any(cell.unmet for cell in cells):
+        needing = tuple(cell for cell in self._result.cells if cell.needing)
+        for cell in needing:
+            self._line(f"{cell.id}: {said_of_needs(cell.needing)}")
+        if not accepted and any(cell.unmet for cell in (*cells, *needing)):
             self._line("a need that nothing here meets fails the run; --allow-unmet accepts it")
 
     def _expected(self) -> None:

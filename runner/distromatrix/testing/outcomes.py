@@ -59,6 +59,8 @@ def judge(item: CellItem, report: CellReport) -> None:
         raise CellFailed("\n".join(_text(item, report, "[XPASS(strict)] ")))
     if result.verdict in (Verdict.FAILED, Verdict.XFAILED):
         raise CellFailed("\n".join(_text(item, report)))
+    if result.unmet and not item.matrix.allow_unmet:
+        raise CellFailed("\n".join(_needing(result)))
 
 
 def expected(item: CellItem, report: CellReport) -> TerminalRepr:
@@ -73,6 +75,15 @@ def unmet(entry: Entry) -> str:
         f"{entry.skip}\n\nA test that did not run is no success: leave it out with -m "
         f"{shlex.quote(without)}, or accept it with --distromatrix-allow-unmet."
     )
+
+
+def _needing(result: CellResult) -> Iterator[str]:
+    yield result.reason
+    yield ""
+    for one in result.needing[:MAX_CASES]:
+        yield f"{one.test}: needs {', '.join(one.needs)}"
+    yield ""
+    yield "A test that did not run is no success: accept it with --distromatrix-allow-unmet."
 
 
 def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:

@@ -1,0 +1,154 @@
+"""Cases that say what they need: `@pytest.mark.needs("kernel-modules")` in a product's tests.
+
+Where a product uses the mark, a file that knows it is put beside the product in the machine, and
+pytest is told to load it, also inside tox. It skips what this machine cannot serve, and writes
+down which tests that were. A product that does not use the mark sees nothing of this.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from distromatrix.collect.artifacts import extract
+from distromatrix.collect.errors import CollectError
+from distromatrix.collect.text import one_line, printable
+from distromatrix.engines.base import Machine
+from distromatrix.model import CaseNeeds, Cell, Need
+from distromatrix.needs import NEEDS, refusal
+
+PLUGIN = "distromatrix_needs"
+MARK = b"mark.needs"
+FOLDER = "inside"  # beside the product
+WRITTEN = "written"  # a folder in it for the machine's user
+RECORD = "needs.jsonl"
+MAX_BYTES = 4 * 1024**2
+MAX_CASES = 10_000
+_MAX_NODE = 2000
+_MAX_FILE = 2 * 1024**2
+
+_BROKEN = f'Error importing plugin "{PLUGIN}"'
+BROKEN_HINT = (
+    f"the suite's pytest did not find {PLUGIN}.py, which knows the mark `needs`: the suite sets "
+    "PYTHONPATH itself, or runs `python -I`; let it keep $PYTHONPATH: PYTHONPATH=src:$PYTHONPATH"
+)
+
+
+def uses_mark(snapshot: Path) -> bool:
+    """Whether a Python file of the product (a snapshot's tar) uses the mark."""
+    with tarfile.open(snapshot) as tar:
+        for member in tar:
+            if member.isfile() and member.name.endswith(".py") and member.size <= _MAX_FILE:
+                content = tar.extractfile(member)
+                if content is not None and MARK in content.read():
+                    return True
+    return False
+
+
+def put_in(machine: Machine, cell: Cell) -> None:
+    """Put the file and what it must know into a machine. Raises InfrastructureError."""
+    top = _top(machine.out)
+    facts = {
+        "known": {name: need.versioned for name, need in NEEDS.items()},
+        "refused": dict(_refused(cell)),
+        "record": f"{top}/{FOLDER}/{WRITTEN}/{RECORD}",
+        "product": machine.product,
+    }
+    plugin = files("distromatrix.execute").joinpath(f"inside/{PLUGIN}.py").read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        user = machine.address.user
+        owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
+        for name, (uid, gid) in ((FOLDER, (0, 0)), (f"{FOLDER}/{WRITTEN}", owner)):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o755, uid, gid
+            tar.addfile(folder)
+        for name, content in (
+            (f"{PLUGIN}.py", plugin),
+            (f"{PLUGIN}.json", json.dumps(facts).encode()),
+        ):
+            info = tarfile.TarInfo(f"{FOLDER}/{name}")
+            info.mode, info.size = 0o644, len(content)
+            tar.addfile(info, io.BytesIO(content))
+    machine.put(buffer.getvalue(), top)
+
+
+def _top(out: str) -> str:
+    return out.rpartition("/")[0]
+
+
+def _refused(cell: Cell) -> Iterator[tuple[str, str]]:
+    for name in NEEDS:
+        if why := refusal(Need(name=name), cell.privileges):
+            yield name, why
+
+
+def environment(env: Mapping[str, str], out: str) -> dict[str, str]:
+    """A cell's variables, with those that have its pytest load the file; what the user says for
+    them comes first. tox hands on nothing that it is not told to, neither version 4
+    (https://tox.wiki/en/latest/config.html, overriding) nor 3 (TOX_TESTENV_PASSENV)."""
+    folder = f"{_top(out)}/{FOLDER}"
+    handed = "PYTEST_ADDOPTS,PYTHONPATH"
+    joined = (
+        ("PYTEST_ADDOPTS", " ", f"-p {PLUGIN}"),
+        ("PYTHONPATH", ":", folder),
+        ("TOX_OVERRIDE", ";", f"testenv.pass_env+={handed}"),
+        ("TOX_TESTENV_PASSENV", " ", handed.replace(",", " ")),
+    )
+    added = {
+        name: f"{said}{between}{ours}" if (said := env.get(name)) else ours
+        for name, between, ours in joined
+    }
+    return {**env, **added}
+
+
+def bring_record(machine: Machine, folder: Path) -> tuple[tuple[CaseNeeds, ...], str]:
+    """The tests that were skipped for a need, as the machine has them written down, and what
+    was wrong with that. Nothing of it is trusted. Raises InfrastructureError."""
+    try:
+        with suppress(FileNotFoundError):
+            written = machine.get(f"{_top(machine.out)}/{FOLDER}/{WRITTEN}")
+            extract(written, folder, strip=WRITTEN, only=(RECORD,), limit_bytes=2 * MAX_BYTES)
+    except CollectError as error:
+        return (), f"{RECORD}: {error}"
+    return read_record(folder / RECORD)
+
+
+def read_record(path: Path) -> tuple[tuple[CaseNeeds, ...], str]:
+    """What such a file says, and what is wrong with it."""
+    if not path.is_file():
+        return (), ""
+    if path.stat().st_size > MAX_BYTES:
+        return (), f"{RECORD} is too big: it was not read"
+    found: dict[str, CaseNeeds] = {}
+    wrong = 0
+    for line in path.read_bytes().splitlines():
+        case = _case(line)
+        if case is None or len(found) >= MAX_CASES:
+            wrong += 1
+        else:
+            found[case.test] = case
+    fault = f"{RECORD}: {wrong} lines were not understood" if wrong else ""
+    return tuple(found.values()), fault
+
+
+def _case(line: bytes) -> CaseNeeds | None:
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        said: Any = json.loads(line)
+        test, needs = said["test"], said["needs"]
+        named = all(isinstance(n, str) and n.partition(" ")[0] in NEEDS for n in needs)
+        plain = isinstance(test, str) and test == printable(test) and "\n" not in test
+        if plain and named and needs and 0 < len(test) <= _MAX_NODE:
+            return CaseNeeds(test=test, needs=tuple(map(one_line, needs)))
+    return None
+
+
+def broken(tail: tuple[str, ...]) -> bool:
+    """Whether the last lines of a log say that pytest did not find the file."""
+    return any(_BROKEN in line for line in tail)

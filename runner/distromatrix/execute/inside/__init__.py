@@ -1,0 +1,1 @@
+"""What is put into machines, as it is: files that depend on nothing of ours."""
