@@ -183,15 +183,20 @@ def all_runs(root: Path) -> Iterator[Path]:
 
 def remove_dead(root: Path, kind: str) -> tuple[Path, ...]:
     """Remove the folders of that kind whose process is dead; returns them. Never raises."""
-    dead: list[Path] = []
+    dead = dead_folders(root, kind)
+    for path in dead:
+        remove_folder(path)
+    return dead
+
+
+def dead_folders(root: Path, kind: str) -> tuple[Path, ...]:
+    """The folders of that kind whose process is dead. Never raises."""
     with suppress(OSError):
         there = [p for p in (root / STATE / kind).iterdir() if p.is_dir()]
         # A new one is made first, and locked then.
         old = [p for p in there if time.time() - p.stat().st_mtime > 60 or (p / "lock").exists()]
-        dead = [p for p in old if not is_alive(p)]
-        for path in dead:
-            remove_folder(path)
-    return tuple(dead)
+        return tuple(p for p in old if not is_alive(p))
+    return ()
 
 
 def find_run(root: Path, name: str | None) -> Path:

@@ -30,7 +30,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
       distromatrix clean --all
     """
     from distromatrix.execute.sweep import find_dead, sweep
-    from distromatrix.runs import SESSIONS, all_runs, is_alive, remove_dead, remove_folder
+    from distromatrix.runs import SESSIONS, all_runs, dead_folders, is_alive, remove_folder
 
     said = "would remove" if dry_run else "removed"
     with opened_engine(settings_here()) as engine:
@@ -43,10 +43,9 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
                 if not dry_run:
                     engine.images.remove(image.tag)
     root = find_root(directory, file)
-    if not dry_run:
-        remove_dead(root, SESSIONS)
     runs = [r for r in all_runs(root) if not is_alive(r)]
-    for run in runs if everything else runs[:-KEEP_RUNS]:
+    runs = runs if everything else runs[:-KEEP_RUNS]
+    for run in (*dead_folders(root, SESSIONS), *runs):
         click.echo(f"{said} folder {run}")
         if not dry_run:
             remove_folder(run)
