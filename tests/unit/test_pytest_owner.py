@@ -122,6 +122,27 @@ def test_a_signal_ends_cells_and_leaves_nothing(
     assert (run / "results.json").exists()
 
 
+def test_a_socket_that_somebody_removed_keeps_nothing_from_ending(world: World) -> None:
+    world.ini()
+    (world.root / "conftest.py").write_text(
+        "import shutil, pathlib, pytest\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_configure_node(node):\n"
+        "    global door\n"
+        "    door = node.config.pluginmanager.get_plugin('distromatrix-owner')._door\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_sessionfinish():\n"
+        "    if 'door' in globals(): shutil.rmtree(door.folder)\n"
+    )
+    done = world.pytester.runpytest_subprocess("-n", "1", timeout=120)
+    done.assert_outcomes(passed=4, failed=1)
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert not done.stderr.str()
+    assert not world.left()
+    (run,) = world.runs()
+    assert (run / "results.json").exists()
+
+
 def test_a_worker_that_is_killed_takes_nothing_with_it(world: World) -> None:
     world.ini()
     here = world.root.parent / f"{world.root.name}-begun"

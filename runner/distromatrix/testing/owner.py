@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
 from types import FrameType
@@ -232,18 +233,21 @@ class Owner:
             direct, self._direct = self._direct, None
             server, self._server = self._server, None
             door, self._door = self._door, None
-        try:
+        # Whatever goes wrong in one of these, the others are done: the bench above all.
+        with ExitStack() as ending:
+            if self._catching:
+                self._catching = False
+                ending.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+            if door is not None:
+                ending.callback(door.close)
+            if direct is not None:
+                ending.callback(self._end_bench, direct)
             if server is not None:
                 server.close()
-            if direct is not None:
-                direct.end()
-                self._lines = _summary(direct)
-        finally:
-            if door is not None:
-                door.close()
-            if self._catching:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                self._catching = False
+
+    def _end_bench(self, direct: DirectBench) -> None:
+        direct.end()
+        self._lines = _summary(direct)
 
     def _terminate(self, number: int, _frame: FrameType | None) -> None:
         if self._direct is None:

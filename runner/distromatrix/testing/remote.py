@@ -4,6 +4,7 @@ of pytest-xdist. Only who can read the folder of the socket can speak to it."""
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ class Server:
         """Accept no more. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._listener.close()
+            with suppress(FileNotFoundError):  # its socket's file, where somebody swept too well
+                self._listener.close()
 
     def _accept(self) -> None:
         while not self._closed:
