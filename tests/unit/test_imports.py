@@ -39,6 +39,7 @@ ALLOWED = {
         "doctor",
         "collect",
         "project",
+        "testing",
     },
     "pytest_plugin": {"testing"},
     "testing": {"project", "load", "plan", "execute", "images", "engines", "reports", "collect"},

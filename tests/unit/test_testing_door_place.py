@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.testing import door
-from distromatrix.testing.door import Door, knock, sweep
+from distromatrix.testing.door import Door, knock, sweep_doors
 
 pytest_plugins = ["pytester"]
 
@@ -79,7 +79,7 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(
         other.mkdir()
         mine = Door(lambda _: "here")
         try:
-            sweep(mine.folder)
+            sweep_doors()
             assert not dead.exists()
             assert other.exists()
             assert knock(living.address) == "there"

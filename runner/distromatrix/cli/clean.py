@@ -31,6 +31,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     """
     from distromatrix.execute.sweep import find_dead, sweep
     from distromatrix.runs import SESSIONS, all_runs, dead_folders, is_alive, remove_folder
+    from distromatrix.testing.door import dead_doors
 
     said = "would remove" if dry_run else "removed"
     with opened_engine(settings_here()) as engine:
@@ -45,7 +46,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     root = find_root(directory, file)
     runs = [r for r in all_runs(root) if not is_alive(r)]
     runs = runs if everything else runs[:-KEEP_RUNS]
-    for run in (*dead_folders(root, SESSIONS), *runs):
+    for run in (*dead_folders(root, SESSIONS), *dead_doors(), *runs):
         click.echo(f"{said} folder {run}")
         if not dry_run:
             remove_folder(run)

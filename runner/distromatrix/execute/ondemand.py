@@ -28,7 +28,7 @@ class CellsOnDemand:
         self._results: dict[str, Future[CellResult]] = {c.id: Future() for c in job.plan.cells}
         self._ended: Future[RunResult] = Future()
         self._lock = Lock()
-        self._under_way: set[str] = set()
+        self._asked: set[str] = set()
         self._executor = Executor(replace(job, emit=self._passing_on(job.emit)), slots)
         Thread(target=self._run, name="run", daemon=True).start()
 
@@ -37,25 +37,22 @@ class CellsOnDemand:
         that is not in the plan, and InfrastructureError if the run itself broke off."""
         result = self._results[cell]
         with self._lock:
-            self._under_way.add(cell)
+            self._asked.add(cell)
         self._executor.ask(cell)
-        try:
-            return result.result()
-        finally:
-            with self._lock:
-                self._under_way.discard(cell)
+        return result.result()
 
     def interrupt(self, signal: str = "SIGINT") -> None:
         """End all machines; who waits for a cell gets InfrastructureError. Returns at once."""
         self._executor.interrupt(signal)
 
     def end(self, why: str) -> RunResult | None:
-        """End the run: cells that were not asked for are skipped, and `why`. Who still waits
-        for a cell has died: that one is broken off. None where the run itself broke."""
+        """End the run: cells that were not asked for are skipped, and `why`. Who asked for one
+        that still runs has died, or was interrupted: that one is broken off. None where the run
+        itself broke."""
         self._executor.leave_out(why)
         with self._lock:
-            waited_for = bool(self._under_way)
-        if waited_for:
+            under_way = any(not self._results[cell].done() for cell in self._asked)
+        if under_way:
             self.interrupt()
         with suppress(InfrastructureError, TimeoutError):
             return self._ended.result(END_WITHIN)

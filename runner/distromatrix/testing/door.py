@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -49,22 +49,33 @@ class Door:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what doors of processes that were killed have left beside that folder."""
-    for door in folder.parent.glob(f"{_PREFIX}*/door"):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-            one.settimeout(1.0)
-            try:
-                one.connect(str(door))
-            except ConnectionRefusedError:
-                shutil.rmtree(door.parent, ignore_errors=True)
+def dead_doors() -> Iterator[Path]:
+    """Folders of doors whose process was killed: no one listens there any more."""
+    for parent in dict.fromkeys(_places()):
+        for door in Path(parent).glob(f"{_PREFIX}*/door"):
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+                one.settimeout(1.0)
+                try:
+                    one.connect(str(door))
+                except ConnectionRefusedError:
+                    yield door.parent
+
+
+def sweep_doors() -> None:
+    """Remove them."""
+    for folder in dead_doors():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _places() -> tuple[str, ...]:
+    return tempfile.gettempdir(), "/tmp", "/var/tmp"  # noqa: S108 - our folders are mkdtemp's
 
 
 def _short_folder() -> Path:
     """A folder of our own among temporary ones, whose path is short enough for sockets in it:
     sockaddr_un(7) has room for 108 bytes, and $TMPDIR may be longer. Raises OSError."""
     refused: OSError | None = None
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp's are ours
+    for parent in _places():
         if len(os.fsencode(parent)) > _LONGEST:
             continue
         try:

@@ -172,12 +172,12 @@ class Owner:
         node.workerinput[_DOOR] = self._door.address
 
     def _serve(self, folder: Path) -> str:
-        from distromatrix.testing.door import sweep
+        from distromatrix.testing.door import sweep_doors
         from distromatrix.testing.remote import Server
 
         with self._lock:
             if self._server is None:
-                sweep(folder)
+                sweep_doors()
                 self._server = Server(_Served(self), folder)
             return self._server.address
 
