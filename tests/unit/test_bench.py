@@ -155,6 +155,15 @@ def test_cells_run_when_they_are_asked_for_and_the_run_is_as_any_other(world: Wo
     assert bench.end() is result
 
 
+def test_machines_are_to_be_had_after_the_last_cell_has_ended(world: World) -> None:
+    bench = world.bench()
+    bench.expect(("one/bad",), machines=True)
+    bench.run_cell("one/bad", "gw0 a")
+    sleep(0.3)  # the run comes to its end
+    assert bench.machine(Want(distro="one"), "gw0 b").name
+    bench.end()
+
+
 def test_a_cell_can_be_asked_for_through_the_socket(bench: Bench) -> None:
     bench.expect(("one/bad",), machines=False)
     assert bench.run_cell("one/bad", "gw0 a").result.reason == "exit status 3"

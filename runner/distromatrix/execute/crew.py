@@ -96,6 +96,7 @@ class Crew:
         self._order = Order(tasks, strict=job.plan.seed is not None, asked=asked)
         self._prepared: dict[object, Prepared] = {}
         self._taking = Lock()
+        self._asked = asked
         self._machines: set[Machine] = set()
         self._lock = Lock()
         self._stage: Stage | None = None
@@ -143,7 +144,8 @@ class Crew:
         state = self._state
         hurry = bool(state.interrupted or state.open or state.gone)
         until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
-        self._slots.cancel()
+        if not self._asked:  # else others have places there, too, and go on
+            self._slots.cancel()
         closing = [self.cancel_images()]
         if hurry:
             with self._lock:
