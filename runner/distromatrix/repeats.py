@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from distromatrix.model import Case, CaseCounts, CellResult, CellRun, Flaky, Verdict
+from distromatrix.model import Case, CaseCounts, CaseNeeds, CellResult, CellRun, Flaky, Verdict
 
 MAX_FAILING = 200  # cases of a cell that are kept with their text
 # The verdict of a cell is the first of these that one of its runs has: a product that fails
@@ -59,6 +59,8 @@ class Runs:
         self._speakers: dict[Verdict, tuple[int, CellResult]] = {}
         self._failing: dict[str, Case] = {}
         self._warnings: dict[str, list[int]] = {}
+        self._needing: dict[str, CaseNeeds] = {}
+        self._unmet = False
         self._rest: CellResult | None = None
 
     @property
@@ -93,6 +95,8 @@ class Runs:
                 self._failing.setdefault(case.name, case)
         for text in result.warnings:
             self._warnings.setdefault(text, []).append(repeat)
+        self._needing |= {one.test: one for one in result.needing}
+        self._unmet |= result.unmet
 
     def give_up(self, repeat: int, why: CellResult) -> None:
         """One run will not be made."""
@@ -126,6 +130,8 @@ class Runs:
             kept=next((run.kept for run in runs if run.kept), None),
             runs=runs,
             flaky=(*_flaky_cell(runs), *_flaky_cases(tallies)),
+            needing=tuple(self._needing.values()),
+            unmet=self._unmet or speaker.unmet,
         )
 
     def _reason(self, verdict: Verdict, reason: str, runs: tuple[CellRun, ...]) -> str:

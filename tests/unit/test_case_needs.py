@@ -159,8 +159,52 @@ def test_nothing_of_the_record_is_trusted(
     assert fault in wrong if fault else not wrong
 
 
-def test_a_record_that_was_tampered_with_is_a_warning(world: World) -> None:
-    write = 'echo rubbish >"${PYTHONPATH##*:}/written/needs.jsonl"'
-    result = world.execute(cell("a/s", write)).cells[0]
-    assert result.verdict is Verdict.PASSED
-    assert result.warnings == ("needs.jsonl: 1 lines were not understood",)
+WRITTEN = '"${PYTHONPATH##*:}/written/needs.jsonl"'
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (f"rm -f {WRITTEN}", "is gone"),
+        (f"echo rubbish >{WRITTEN}", "1 lines were not understood"),
+        (f"head -c 5000000 /dev/zero >{WRITTEN}", "too big"),
+        (f"rm -f {WRITTEN}; ln -s /etc/passwd {WRITTEN}", "is gone"),
+    ],
+)
+def test_a_record_that_was_lost_is_no_success(world: World, after: str, said: str) -> None:
+    result = world.execute(cell("a/s", f"{PYTEST} && {after}"))
+    assert (result.cells[0].verdict, result.exit_code) == (Verdict.PASSED, 1)
+    assert said in result.cells[0].warnings[0]
+    assert world.execute(cell("a/s", f"{PYTEST} && {after}"), allow_unmet=True).exit_code == 0
+
+
+def test_a_case_that_cannot_be_written_down_fails(world: World) -> None:
+    world.execute(cell("a/s", f"rm {WRITTEN}; mkdir {WRITTEN}; {PYTEST} -k modules"))
+    assert "needs: cannot be written down" in log(world, "a/s")
+
+
+def test_repeated_cells_tell_of_all_that_did_not_run(world: World) -> None:
+    result = world.execute(cell("a/s", PYTEST), repeat=2)
+    assert len(result.cells[0].needing) == 4
+    assert result.exit_code == 1
+
+
+def test_another_mark_whose_name_begins_alike_changes_nothing(world: World) -> None:
+    text = "import pytest\n@pytest.mark.needs_network\ndef test_it(): pass\n"
+    (world.folder / "product/test_it.py").write_text(text)
+    (world.folder / "product/pytest.ini").write_text("[pytest]\nmarkers = needs_network\n")
+    assert world.execute(cell("a/s", f"PYTHONPATH=src {PYTEST}")).exit_code == 0
+
+
+def test_a_product_with_a_mark_of_that_name_of_its_own_can_say_so(world: World) -> None:
+    text = "import pytest\n@pytest.mark.needs('ffmpeg')\ndef test_it(): pass\n"
+    (world.folder / "product/test_it.py").write_text(text)
+    (world.folder / "product/pytest.ini").write_text("[pytest]\nmarkers = needs(program): ours\n")
+    assert world.execute(cell("a/s", PYTEST)).exit_code == 1
+    own = cell("a/s", PYTEST, env={"DISTROMATRIX_CASE_NEEDS": "off"})
+    assert world.execute(own).exit_code == 0
+
+
+def test_a_file_that_was_not_found_is_no_failure_that_was_expected(world: World) -> None:
+    result = world.execute(cell("a/s", f"PYTHONPATH=src {PYTEST}", expect_fail="known")).cells[0]
+    assert result.verdict is Verdict.FAILED

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from loading import TODAY
 
@@ -237,6 +237,11 @@ _PYPROJECT = st.fixed_dictionaries(
 
 
 @settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@example(  # characters that take more room once they are made visible
+    pyproject={"tool": {}},
+    tox={"env_list": ["0000", "000000\x08\U00018d09", "00\x1f\U00018d09\U00018d09\t"]},
+    package={},
+)
 @given(
     pyproject=_PYPROJECT,
     tox=_table("env_list", "env_run_base", "env", "requires"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,9 +25,12 @@ from distromatrix.model import CaseNeeds, Cell, Need
 from distromatrix.needs import NEEDS, refusal
 
 PLUGIN = "distromatrix_needs"
-MARK = b"mark.needs"
+MARK = re.compile(rb"\bmark\.needs\b")
+# A product for whose mark `needs` means something else says `off` in its matrix's env.
+SWITCH = "DISTROMATRIX_CASE_NEEDS"
 FOLDER = "inside"  # beside the product
 WRITTEN = "written"  # a folder in it for the machine's user
+_WRITTEN = f"{FOLDER}/{WRITTEN}"
 RECORD = "needs.jsonl"
 MAX_BYTES = 4 * 1024**2
 MAX_CASES = 10_000
@@ -46,7 +50,7 @@ def uses_mark(snapshot: Path) -> bool:
         for member in tar:
             if member.isfile() and member.name.endswith(".py") and member.size <= _MAX_FILE:
                 content = tar.extractfile(member)
-                if content is not None and MARK in content.read():
+                if content is not None and MARK.search(content.read()):
                     return True
     return False
 
@@ -65,10 +69,15 @@ def put_in(machine: Machine, cell: Cell) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         user = machine.address.user
         owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
-        for name, (uid, gid) in ((FOLDER, (0, 0)), (f"{FOLDER}/{WRITTEN}", owner)):
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, 0o755, uid, gid
-            tar.addfile(folder)
+        folder = tarfile.TarInfo(FOLDER)
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        # Whoever the suite becomes may write; and a record that is not there was removed.
+        written, record = tarfile.TarInfo(_WRITTEN), tarfile.TarInfo(f"{_WRITTEN}/{RECORD}")
+        written.type, written.mode, record.mode = tarfile.DIRTYPE, 0o755, 0o666
+        for one in (written, record):
+            one.uid, one.gid = owner
+            tar.addfile(one)
         for name, content in (
             (f"{PLUGIN}.py", plugin),
             (f"{PLUGIN}.json", json.dumps(facts).encode()),
@@ -122,8 +131,8 @@ def bring_record(machine: Machine, folder: Path) -> tuple[tuple[CaseNeeds, ...],
 
 def read_record(path: Path) -> tuple[tuple[CaseNeeds, ...], str]:
     """What such a file says, and what is wrong with it."""
-    if not path.is_file():
-        return (), ""
+    if path.is_symlink() or not path.is_file():
+        return (), f"{RECORD}, which cases that need more are written to, is gone"
     if path.stat().st_size > MAX_BYTES:
         return (), f"{RECORD} is too big: it was not read"
     found: dict[str, CaseNeeds] = {}
@@ -136,6 +145,11 @@ def read_record(path: Path) -> tuple[tuple[CaseNeeds, ...], str]:
             found[case.test] = case
     fault = f"{RECORD}: {wrong} lines were not understood" if wrong else ""
     return tuple(found.values()), fault
+
+
+def wanted(cell: Cell) -> bool:
+    """Whether the mark is to mean what it means to us in a cell."""
+    return cell.env.get(SWITCH) != "off"
 
 
 def _case(line: bytes) -> CaseNeeds | None:

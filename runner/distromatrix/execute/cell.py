@@ -70,7 +70,7 @@ class _Tried:
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
     needing: tuple[CaseNeeds, ...] = ()
-    warnings: tuple[str, ...] = ()
+    lost: str = ""  # what is wrong with the record of `needing`
     dead: str = ""  # why its machine runs no more commands
 
 
@@ -103,7 +103,7 @@ def run_cell(
         ):
             began = time.monotonic()
             env = _environment(task, machine, around)
-            if around.case_needs:
+            if around.case_needs and case_needs.wanted(cell):
                 case_needs.put_in(machine, cell)
                 env = case_needs.environment(env, machine.out)
             _test(task, machine, env, log, tried, around)
@@ -270,9 +270,8 @@ def _collect(
             tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
     except CollectError as fault:
         tried.collect_fault = str(fault)
-    if around.case_needs:
-        tried.needing, wrong = case_needs.bring_record(machine, folder)
-        tried.warnings = (wrong,) if wrong else ()
+    if around.case_needs and case_needs.wanted(task.cell):
+        tried.needing, tried.lost = case_needs.bring_record(machine, folder)
 
 
 def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
@@ -291,11 +290,12 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         collect_fault=tried.collect_fault,
         expect_fail=cell.expect_fail,
     )
-    tail, warnings = log.tail(TAIL_LINES), tried.warnings
-    if verdict is Verdict.FAILED and case_needs.broken(tail):
-        warnings = (*warnings, case_needs.BROKEN_HINT)
-    if tried.needing and not reason:
-        reason = said_of_needs(tried.needing)
+    tail, warnings = log.tail(TAIL_LINES), (tried.lost,) if tried.lost else ()
+    if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
+        # No failure that the user expects: our own file is what was not found.
+        verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
+    if not reason:
+        reason = said_of_needs(tried.needing) if tried.needing else tried.lost
     return CellResult(
         id=cell.id,
         verdict=verdict,
@@ -306,7 +306,7 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         cases=tried.counts,
         failing=tried.failing,
         needing=tried.needing,
-        unmet=bool(tried.needing),
+        unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
         tail=tail,
         warnings=warnings,
         attempts=attempt,

@@ -91,7 +91,7 @@ def named_apart(drafts: Iterable[Draft]) -> tuple[tuple[str, Draft], ...]:
 
 def _comments(texts: Iterable[str]) -> list[str]:
     """Each text as comment lines; of one that takes several, the later ones are indented."""
-    wrapped = (textwrap.wrap(text, 94, subsequent_indent="  ") for text in texts)
+    wrapped = (textwrap.wrap(_visible(text), 94, subsequent_indent="  ") for text in texts)
     return [f"# {line}" for lines in wrapped for line in lines]
 
 

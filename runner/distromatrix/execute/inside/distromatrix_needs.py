@@ -56,7 +56,10 @@ class _Needs:
         needs = self.of(item)
         unmet = [need for need in needs if need.partition(" ")[0] in self.refused]
         if unmet:
-            self.write(item, needs)
+            try:
+                self.write(item, needs)
+            except OSError as error:
+                pytest.fail("needs: cannot be written down: %s" % error, pytrace=False)
             why = "; ".join(self.refused[need.partition(" ")[0]] for need in unmet)
             pytest.skip("needs: %s" % why.replace("needs ", "", 1))
 
