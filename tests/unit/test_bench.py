@@ -202,6 +202,27 @@ def test_a_cell_whose_worker_died_is_broken_off_at_the_end(world: World) -> None
     assert not thread.is_alive()
 
 
+def test_a_cell_that_no_one_waits_for_any_more_is_broken_off_at_the_end(world: World) -> None:
+    """Who waited for it in the main thread was interrupted there."""
+    bench = world.bench()
+    bench.expect(("one/slow",), machines=False)
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, leave)
+    try:
+        signal.alarm(2)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run_cell("one/slow", "main a")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    began = monotonic()
+    bench.end()
+    assert monotonic() - began < 20
+
+
 def until(what: object) -> None:
     deadline = monotonic() + 20
     while not what():  # type: ignore[operator]

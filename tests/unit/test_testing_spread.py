@@ -86,6 +86,14 @@ def test_many_short_items_do_not_cost_a_message_each() -> None:
         assert world.messages < 60
 
 
+@pytest.mark.parametrize(("items", "workers"), [(3, 3), (8, 8), (9, 8), (12, 4)])
+def test_few_items_that_were_never_measured_go_to_all_workers(items: int, workers: int) -> None:
+    """They may take much longer than was supposed."""
+    seconds = [20.0] * items
+    world = session(seconds, workers, make=spread([], measured=False))
+    assert world.run() < 20 * -(-items // workers) + 1
+
+
 def test_short_items_keep_their_neighbours() -> None:
     """pytest has ordered them so that fixtures are made once."""
     world = session([0.01] * 1000, 4)

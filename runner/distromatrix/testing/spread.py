@@ -236,9 +236,10 @@ class Spread:
             if outlasts:
                 return []
         seconds = min(max(self._work.of(pool.short) / up / 2, QUEUE_LEAST), QUEUE_MOST)
+        most = -(-len(pool.short) // (2 * up))  # who knows how long they will take in truth
         return (
             pool.take_long(cells=cells)
-            or pool.take_short(seconds, self._most or len(self._work.seconds))
+            or pool.take_short(seconds, min(most, self._most or most))
             or pool.take_long(cells=True)
         )
 
