@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from breaking_world import Project
+from pytest_sessions import Sessions
 
 from given import alpine_or_pulled
 
@@ -17,3 +18,13 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path / "p", alpine_or_pulled().parent)
     yield made
     made.clean()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    """A product on Alpine in which pytest is started; nothing of its sessions may be left."""
+    made = Sessions(tmp_path / "p", alpine_or_pulled().parent)
+    yield made
+    remains = made.remains()
+    made.clean()
+    assert remains == []
