@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
@@ -102,12 +102,12 @@ def _check(want: Want) -> None:
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
     """A host, and what testinfra's backends are made with. Raises InputError."""
-    url = urlsplit(spec)
-    host = url.netloc
-    if url.path not in ("", "/") or url.fragment:
+    # urlsplit stumbles over brackets, which are to be told as any other name is.
+    host, _, query = spec.removeprefix(f"{SCHEME}://").partition("?")
+    if set(host) & set("/#@:"):
         raise InputError(f"{spec}: {SCHEME}://NAME, and parameters behind a `?`, are all there is")
     found: dict[str, Any] = {"connection": SCHEME}
-    for key, value in parse_qsl(url.query, keep_blank_values=True):
+    for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _KNOWN:
             from distromatrix.load.words import did_you_mean, listing, quoted
 
@@ -117,6 +117,8 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
             raise InputError(f"{spec}: {key} is there twice")
         if key != "sudo":
             found[key] = value
+        elif value.lower() not in ("true", "false"):
+            raise InputError(f"{spec}: sudo is true or false")
         elif value.lower() == "true":
             found[key] = True
     if not host:
