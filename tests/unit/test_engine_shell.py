@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -43,10 +44,15 @@ class Cut:
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [*request.param, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe
+        [*request.param, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()
     ) as started:
         yield started
         started.kill()
+
+
+def _environment() -> dict[str, str]:
+    """As in a machine, where no shell has begun these."""
+    return {name: value for name, value in os.environ.items() if name != "SHLVL"}
 
 
 def _said(shell: Shell, script: str) -> tuple[int, bytes]:
@@ -86,3 +92,33 @@ def test_nothing_of_the_loop_shows_in_a_commands_variables(
     shell = Shell(PipeStream(process))
     for script in ("set", "set\n" + "#" * 40_000):
         assert b"_dm_" not in _said(shell, script)[1]
+
+
+def test_what_the_shell_says_of_a_command_is_none_of_its_words(
+    process: subprocess.Popen[bytes],
+) -> None:
+    shell = Shell(PipeStream(process))
+    out: list[bytes] = []
+    err: list[bytes] = []
+    script = "echo last >&2; kill -9 $$"
+    assert shell.run(script, output=out.append, errors=err.append) == 137
+    assert (out, b"".join(err)) == ([], b"last\n")
+    assert _said(shell, script) == (137, b"last\n")
+
+
+def test_a_shell_counts_itself_as_if_nobody_had_called_it(
+    process: subprocess.Popen[bytes],
+) -> None:
+    alone = subprocess.run(
+        ["/bin/sh", "-c", "echo $SHLVL"], capture_output=True, check=True, env=_environment()
+    )
+    assert _said(Shell(PipeStream(process)), "echo $SHLVL") == (0, alone.stdout)
+
+
+def test_a_command_has_its_three_files_and_no_more(process: subprocess.Popen[bytes]) -> None:
+    shell = Shell(PipeStream(process))
+    out: list[bytes] = []
+    script = "for fd in 0 1 2 3 4 5 9 10 11 12; do [ ! -e /proc/$$/fd/$fd ] || echo $fd; done"
+    shell.run(script, output=out.append, errors=out.append)
+    assert b"".join(out).split() == [b"0", b"1", b"2"]
+    assert _said(shell, script)[1].split() == [b"0", b"1", b"2"]

@@ -20,9 +20,13 @@ from distromatrix.errors import InputError
 
 # The variables are not exported, so nothing of them reaches a command's environment. _dm_s:
 # what gives a command a session of its own, where the machine has it (util-linux and busybox do).
+# An interpreter that counts itself in SHLVL begins at 1, as it does where nobody calls it. 3 is
+# stderr for commands: what the shell itself says (`Killed`) is none of theirs.
 LOOP = """_dm_n='
 '
 _dm_s=$(command -v setsid)
+[ "$SHLVL" != 1 ] || unset SHLVL
+exec 3>&2 2>/dev/null
 while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
 
 # Linux takes no argument longer than 128 KiB (MAX_ARG_STRLEN of execve(2)); a character has at
@@ -96,16 +100,16 @@ def command_line(
             raise InputError(f"'{name}' cannot be the name of an environment variable")
     exports = "".join(f"export {name}={quote(value)}; " for name, value in env.items())
     # The process that /proc/self is becomes the command: it leads its session.
-    begin = f"IFS=' ' read -r _dm_p _dm_l </proc/self/stat; echo {marker} $_dm_p; "
+    begin = "exec 2>&3 3>&-; " if apart else "exec 2>&1 3>&-; "
+    begin += f"IFS=' ' read -r _dm_p _dm_l </proc/self/stat; echo {marker} $_dm_p; "
     if apart:
         begin += f"echo {marker} >&2; "
     # The kernel's out-of-memory killer shall find the command before it finds this shell.
     adjust = "echo 200 2>/dev/null >/proc/self/oom_score_adj; "
     call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
     body = f"{begin}{adjust}cd {quote(cwd)} || exit; unset OLDPWD; {exports}{call}"
-    merged = "" if apart else " 2>&1"
-    after = f"echo {marker} $?; echo {marker} >&2" if apart else f"echo {marker} $?"
-    return f"( {body} ) </dev/null{merged}; {after}\n".encode("utf-8", "surrogateescape")
+    after = f"echo {marker} $?; echo {marker} >&3" if apart else f"echo {marker} $?"
+    return f"( {body} ) </dev/null; {after}\n".encode("utf-8", "surrogateescape")
 
 
 def _held_back(data: bytes, marker: bytes) -> int:
