@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -62,13 +63,11 @@ def compare(tmp_path: Path, *distros: str, tools: str = "", start: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    count = len(distros) * (len(testinfra_calls.CALLS) + 3) + 1
+    count = len(distros) * (len(testinfra_calls.CALLS) + 4) + 1
     assert re.search(rf"\b{count} passed in ", done.stdout), done.stdout[-500:]
 
 
 def clean_environment() -> dict[str, str]:
-    import os
-
     return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
 
 
