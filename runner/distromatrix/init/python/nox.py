@@ -21,7 +21,8 @@ def nox_drafts(folder: Folder, packages: tuple[str, ...]) -> tuple[Draft, ...]:
     junit = "pytest" in code
     drafts = []
     for session in _sessions(code):
-        lines = ['export PYTEST_ADDOPTS="--junitxml=$DISTROMATRIX_JUNIT"'] if junit else []
+        addopts = 'export PYTEST_ADDOPTS="${PYTEST_ADDOPTS-} --junitxml=$DISTROMATRIX_JUNIT"'
+        lines = [addopts] if junit else []
         lines.append(f'/opt/nox/bin/nox -s {session} --force-python "$({version})"')
         drafts.append(
             Draft(

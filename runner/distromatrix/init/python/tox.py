@@ -200,7 +200,7 @@ def _run(conf: ToxConf, group: _Group, *, junit: bool) -> str:
     elif "{py}" in group.factors:
         name = "-".join("py" if f == "{py}" else f for f in group.factors)
     if junit:
-        lines.append('export PYTEST_ADDOPTS="--junitxml=$DISTROMATRIX_JUNIT"')
+        lines.append('export PYTEST_ADDOPTS="${PYTEST_ADDOPTS-} --junitxml=$DISTROMATRIX_JUNIT"')
     sections = dict.fromkeys(s for e in group.envs for s in e.sections)
     overrides = [f"{s}.pass_env=*" for s in (*sections, conf.package_section)]
     lines.append(" ".join((f'/opt/tox/bin/tox run -e "{name}"', *(f"-x '{o}'" for o in overrides))))
