@@ -4,10 +4,10 @@
 
 An empty session, and one of 2,000 trivial tests, in one process and over two workers: each with
 the plugin as it is installed, and without it (`-p no:distromatrix`), in turn. Printed are the
-medians of wall time and of processor time (all processes of a session, which other work on the
-machine disturbs less), and of the latter the median of the differences of the pairs, with its
-quartiles. The third of each, `again`, is a second measurement without the plugin: the differences
-of that are what this machine's noise looks like.
+medians of wall time and of processor time (of all processes of a session), and of the latter the
+least, which other work on the machine disturbs least, and the median of the differences of the
+pairs, with its quartiles. The third of each, `again`, is a second measurement without the plugin:
+its differences are what this machine's noise looks like.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def main() -> None:
                         took[kind].append(seconds)
             print(title)
             for kind, pairs in took.items():
-                wall, used = (median(column) for column in zip(*pairs, strict=True))
-                line = f"  {kind:8} {wall:6.3f} s, of processors {used:6.3f} s"
+                wall, used = zip(*pairs, strict=True)
+                line = f"  {kind:8} {median(wall):6.3f} s, of processors {median(used):6.3f} s"
+                line += f" (least {min(used):6.3f} s)"
                 if kind != "without":
                     line += "  " + differences(pairs, took["without"])
                 print(line, flush=True)

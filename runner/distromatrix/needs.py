@@ -7,10 +7,11 @@ choice (`CONTAINERS`); a guest engine adds its answers to the table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # pytest's plugin reads the table in every session: it costs no import
+# pytest's plugin reads the table in every session: it costs no import, and no dataclass, of which
+# one takes a millisecond to make.
+if TYPE_CHECKING:
     from distromatrix.model import Need
 
 CONTAINERS = ("docker", "podman")  # the first where the user chooses none
@@ -28,8 +29,7 @@ _NOT_BY = {
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownNeed:
+class KnownNeed(NamedTuple):
     """A need. `privilege`: what lets a container meet it (a prefix, where it is a device);
     None: a container never can. `versioned`: takes a constraint such as `>=6.1`."""
 
@@ -49,8 +49,7 @@ NEEDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """The engine for a cell and why; `engine` None: nothing here meets its needs."""
 
     engine: str | None
