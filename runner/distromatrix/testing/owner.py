@@ -196,6 +196,15 @@ class Owner:
         if self._direct is not None:
             _measure(self._config)
 
+    def check_going_on(self) -> None:
+        """Whether cells may be begun. A session that stops (`-x`, `--maxfail`) waits for what
+        its workers have been handed, and that may be long. Raises CellSkippedError."""
+        from distromatrix.errors import CellSkippedError
+
+        dsession = self._config.pluginmanager.get_plugin("dsession")
+        if why := getattr(dsession, "shouldstop", False):
+            raise CellSkippedError(f"not begun: {why}")
+
     # --- the end ---------------------------------------------------------------------------
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -267,6 +276,7 @@ class _Served:
         self._owner.expect(cells, machines=machines)
 
     def run_cell(self, cell: str, test: str) -> CellReport:
+        self._owner.check_going_on()
         return self._owner.made().run_cell(cell, test)
 
     def machine(self, want: Want, test: str) -> Address:

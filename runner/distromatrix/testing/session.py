@@ -54,14 +54,17 @@ class MatrixSession:
         return self._sheet
 
     def run(self, item: CellItem) -> CellReport:
-        """Run the cell of an item, and wait for what comes out of it. Raises CellError."""
+        """Run the cell of an item, and wait for what comes out of it. Raises CellError; skips
+        it where the session stops."""
         from distromatrix.collect.text import printable
-        from distromatrix.errors import DistromatrixError
+        from distromatrix.errors import CellSkippedError, DistromatrixError
         from distromatrix.testing.outcomes import CellError
         from distromatrix.testing.owner import bench_of, test_name
 
         try:
             return bench_of(self._config).run_cell(item.entry.id, test_name(item))
+        except CellSkippedError as error:
+            raise pytest.skip.Exception(str(error)) from None
         except DistromatrixError as error:
             raise CellError(printable(str(error))) from None
 
