@@ -180,8 +180,9 @@ class FakeMachine:
         started = monotonic()
         deadline = None if timeout is None else started + timeout
         shell = self._shells.take()
-        if self._goes or self._oom:
-            threading.Timer(0.05, self._end).start()
+        end = threading.Timer(0.05, self._end) if self._goes or self._oom else None
+        if end:
+            end.start()
         try:
             status = shell.run(
                 script,
@@ -192,6 +193,9 @@ class FakeMachine:
                 errors=errors,
                 strict=strict,
             )
+            if end:  # a fault strikes also what is faster than it
+                end.join()
+                raise ShellEndedError
         except TimeoutError:
             hung = describe(self._processes())
             assert shell.process is not None  # noqa: S101  # what hangs has begun
