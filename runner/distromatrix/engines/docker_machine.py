@@ -13,18 +13,16 @@ from docker.errors import APIError, NotFound
 
 from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.docker_api import (
-    LONG_TIMEOUT,
     SHORT_TIMEOUT,
     Api,
-    has_ended,
     message_of,
     remove_container,
 )
-from distromatrix.engines.docker_archive import has_path, without_padding
+from distromatrix.engines.docker_files import get_files, put_files, until_read
 from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import MOUNT
+from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
-from distromatrix.engines.hung import Process, describe
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import Shells
 from distromatrix.engines.start_failures import cannot_start
@@ -39,15 +37,6 @@ from distromatrix.model import Kept
 
 # Prefix of the names that say: this one stays on purpose.
 KEPT = "distromatrix-kept-"
-
-# cgroup v2's and v1's count of processes killed for memory (Documentation/admin-guide/
-# cgroup-v2.rst and cgroup-v1/memory.rst of the kernel); builtins only.
-_OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-  if [ -r $f ]; then
-    while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done <$f
-  fi
-done"""
-
 
 # Seconds that killed processes have to end; then the machine is killed.
 DIES_WITHIN = 10.0
@@ -217,35 +206,19 @@ class DockerMachine:
         if self._stopped:
             return ""
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            return self._running()
+            return what_runs(self._api, self._name, self.container)
         return ""
 
     def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
-        missing = False
-        with self._api.calling(f"put files into {self._name}", LONG_TIMEOUT) as client:
-            try:
-                if self._api.dialect.makes_folders:
-                    has_path(client, self.container, path)
-                    tar = without_padding(tar)
-                client.put_archive(self.container, path, tar)
-            except NotFound:
-                missing = True
-        if missing:
-            raise FileNotFoundError(f"{self._name}:{path}")
+        put_files(self._api, self._name, self.container, tar, path)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
         host = self._body.get("HostConfig", {})
         if self._stopped and "Binds" in host and path.startswith(MOUNT + "/"):
             return self._get_by_another(path)
-        stream: Iterator[bytes] | None = None
-        calling = self._api.calling(f"get files from {self._name}")
-        with calling as client, contextlib.suppress(NotFound):
-            stream, _ = client.get_archive(self.container, path, encode_stream=False)
-        if stream is None:
-            raise FileNotFoundError(f"{self._name}:{path}")
-        return self._translated(stream)
+        return get_files(self._api, self._name, self.container, path)
 
     def _get_by_another(self, path: str) -> Iterable[bytes]:
         """With the same view, where that is gone from a container that has ended."""
@@ -258,15 +231,7 @@ class DockerMachine:
         except BaseException:
             reader.close()
             raise
-        return _closing(reader, stream)
-
-    def _translated(self, stream: Iterator[bytes]) -> Iterator[bytes]:
-        while True:
-            with self._api.calling(f"get files from {self._name}"):
-                data = next(stream, None)
-            if data is None:
-                return
-            yield data
+        return until_read(stream, reader.close)
 
     def disk_free(self) -> int | None:
         """See Machine; None too while a command runs."""
@@ -290,7 +255,7 @@ class DockerMachine:
         # First the sockets: a waiting run() must end even if the engine is silent.
         self._shells.shutdown()
         with contextlib.suppress(Exception):
-            self._kill()
+            kill_container(self._api, self._name, self.container)
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
@@ -369,18 +334,9 @@ class DockerMachine:
 
     # --- ending ---
 
-    def _kill(self) -> None:
-        with self._api.calling(f"kill {self._name}", SHORT_TIMEOUT) as client:
-            try:
-                client.kill(self.container)
-            except APIError as error:
-                # Gone or not running, which is what was wanted.
-                if not has_ended(error):
-                    raise
-
     def _end_hung(self, shell: Shell) -> str:
         """End the command that a shell runs; what does not end takes the machine with it."""
-        hung = self._running()
+        hung = what_runs(self._api, self._name, self.container)
         try:
             if shell.process is None:
                 raise TimeoutError
@@ -399,7 +355,7 @@ class DockerMachine:
 
     def _kill_quietly(self) -> None:
         with contextlib.suppress(Exception):
-            self._kill()
+            kill_container(self._api, self._name, self.container)
 
     def _drop(self, shell: Shell) -> None:
         """Use a shell no more: its command ends with it, as far as it can be had."""
@@ -425,22 +381,9 @@ class DockerMachine:
                 )
         return self._gone()
 
-    def _running(self) -> str:
-        with contextlib.suppress(InfrastructureError, ValueError):
-            with self._api.calling(f"list what runs in {self._name}", SHORT_TIMEOUT) as client:
-                top = client.top(self.container, ps_args=self._api.dialect.ps)
-            rows = (row for row in top["Processes"] or ())
-            return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
-        return ""
-
     def _oom_killed(self, shell: Shell) -> bool:
         """Whether the kernel has killed for memory in it since this was last asked."""
-        lines: list[bytes] = []
-        shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
-        before, self._oom_kills = (
-            self._oom_kills,
-            sum(int(word) for word in b"".join(lines).split() if word.isdigit()),
-        )
+        before, self._oom_kills = self._oom_kills, oom_kills(shell)
         return self._oom_kills > before
 
     def _gone(self) -> MachineGoneError:
@@ -448,28 +391,4 @@ class DockerMachine:
         if self._stopped:
             return MachineGoneError(f"{self._name} {self._stopped}")
         self._stopped = "is gone"
-        try:
-            with self._api.calling(f"look at {self._name}", SHORT_TIMEOUT) as client:
-                client.wait(self.container, timeout=SHORT_TIMEOUT)
-                state = client.inspect_container(self.container)["State"]
-        except EngineUnavailableError as error:
-            return MachineGoneError(f"{self._name} is gone with its engine: {error}")
-        except InfrastructureError as error:
-            return MachineGoneError(f"{self._name} was removed from outside: {error}")
-        return self._ended(int(state["ExitCode"]), oom=bool(state["OOMKilled"]))
-
-    def _ended(self, status: int, *, oom: bool) -> MachineGoneError:
-        if oom:
-            limit = self._spec.memory // 1024**2
-            return MachineGoneError(f"{self._name} ran out of its {limit} MiB of memory", oom=True)
-        if status == 137:
-            doubt = "" if self._api.dialect.tells_oom else ", or for its memory"
-            return MachineGoneError(f"{self._name} was killed from outside{doubt}")
-        return MachineGoneError(f"{self._name} ended with status {status}")
-
-
-def _closing(machine: DockerMachine, stream: Iterable[bytes]) -> Iterator[bytes]:
-    try:
-        yield from stream
-    finally:
-        machine.close()
+        return why_gone(self._api, self._name, self.container, self._spec.memory)

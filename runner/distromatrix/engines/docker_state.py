@@ -1,0 +1,71 @@
+"""What a container is doing, why it has ended, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+from time import monotonic
+
+from docker.errors import APIError
+
+from distromatrix.engines.base import API_TIMEOUT
+from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended
+from distromatrix.engines.hung import Process, describe
+from distromatrix.engines.shell import Shell
+from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
+
+# cgroup v2's and v1's count of processes killed for memory (Documentation/admin-guide/
+# cgroup-v2.rst and cgroup-v1/memory.rst of the kernel); builtins only.
+_OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+  if [ -r $f ]; then
+    while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done <$f
+  fi
+done"""
+
+
+def what_runs(api: Api, name: str, container: str) -> str:
+    """The commands that run in it, for a human; '' where that cannot be known."""
+    with contextlib.suppress(InfrastructureError, ValueError):
+        with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
+            top = client.top(container, ps_args=api.dialect.ps)
+        rows = (row for row in top["Processes"] or ())
+        return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
+    return ""
+
+
+def oom_kills(shell: Shell) -> int:
+    """How many processes the kernel has killed for memory in its container, ever. Raises as
+    `Shell.run` does."""
+    lines: list[bytes] = []
+    shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+    return sum(int(word) for word in b"".join(lines).split() if word.isdigit())
+
+
+def kill_container(api: Api, name: str, container: str) -> None:
+    """End all its processes. Raises InfrastructureError."""
+    with api.calling(f"kill {name}", SHORT_TIMEOUT) as client:
+        try:
+            client.kill(container)
+        except APIError as error:
+            # Gone or not running, which is what was wanted.
+            if not has_ended(error):
+                raise
+
+
+def why_gone(api: Api, name: str, container: str, memory: int) -> MachineGoneError:
+    """Why it ended under our hands; `memory` is its limit in bytes."""
+    try:
+        with api.calling(f"look at {name}", SHORT_TIMEOUT) as client:
+            client.wait(container, timeout=SHORT_TIMEOUT)
+            state = client.inspect_container(container)["State"]
+    except EngineUnavailableError as error:
+        return MachineGoneError(f"{name} is gone with its engine: {error}")
+    except InfrastructureError as error:
+        return MachineGoneError(f"{name} was removed from outside: {error}")
+    if state["OOMKilled"]:
+        limit = memory // 1024**2
+        return MachineGoneError(f"{name} ran out of its {limit} MiB of memory", oom=True)
+    status = int(state["ExitCode"])
+    if status == 137:
+        doubt = "" if api.dialect.tells_oom else ", or for its memory"
+        return MachineGoneError(f"{name} was killed from outside{doubt}")
+    return MachineGoneError(f"{name} ended with status {status}")
