@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # How a script itself is called, which says less than what it called.
 _SCRIPT = "/bin/sh -e -c "
+# In the calls of LOOP and READER, and in no script's.
+_OURS = "read -r _dm_l"
 _MOST = 3
 _WIDTH = 160
 # A process that has ended and that nobody has asked how, as ps and as Podman's top show it;
@@ -30,10 +32,15 @@ class Process:
 
 def describe(processes: Sequence[Process]) -> str:
     """The commands that were running, at most three and shortened: those that wait for no
-    other first, of these the longest running first. '' when there is none but LOOP's shell."""
+    other first, of these the longest running first. '' when there is none but LOOP's shell and
+    what waits there."""
     pids = {p.pid for p in processes}
     parents = {p.parent for p in processes}
-    below = [p for p in processes if p.parent in pids and not _ENDED.fullmatch(p.command)]
+    below = [
+        p
+        for p in processes
+        if p.parent in pids and _OURS not in p.command and not _ENDED.fullmatch(p.command)
+    ]
     named = [p for p in below if not p.command.startswith(_SCRIPT)] or below
     named.sort(key=lambda p: (p.pid in parents, -_seconds(p.elapsed), p.pid))
     return ", ".join(f"{_short(p.command)} (for {_clock(p.elapsed)})" for p in named[:_MOST])

@@ -8,6 +8,7 @@ from processes that earlier commands left behind, and is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,16 +16,31 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
+from distromatrix.engines.ahead import READER, is_alike
 from distromatrix.engines.base import OnOutput
 from distromatrix.errors import InputError
 
-# The variables are not exported, so nothing of them reaches a command's environment. _dm_s:
-# what gives a command a session of its own, where the machine has it (util-linux and busybox do).
+# Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
+# command a session of its own, where the machine has it (util-linux and busybox do). _dm_b begins
+# a command: it says the id of the process that becomes it, and lets the kernel's out-of-memory
+# killer find that before this shell. _dm_w has the next command's shell wait for it. A shell
+# reads byte by byte: what each line would repeat is here.
 # An interpreter that counts itself in SHLVL begins at 1, as it does where nobody calls it. 3 is
 # stderr for commands: what the shell itself says (`Killed`) is none of theirs.
-LOOP = """_dm_n='
+LOOP = f"""_dm_n='
 '
 _dm_s=$(command -v setsid)
+_dm_r='{READER}'
+_dm_b() {{
+cd -P /proc/self || {{ echo $_dm_m b; return; }}
+echo $_dm_m b ${{PWD##*/}}
+echo 200 >oom_score_adj
+}} 2>/dev/null
+_dm_w() {{
+(exec $_dm_s /bin/sh -c "$_dm_r") 2>&3 3>&-
+echo $1 e $?
+echo $1 >&3
+}}
 [ "$SHLVL" != 1 ] || unset SHLVL
 exec 3>&2 2>/dev/null
 while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
@@ -34,10 +50,16 @@ while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
 _CHUNK = 30_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 STDOUT, STDERR = 1, 2
+# How often a command is sent where what waited for it was killed.
+_TRIES = 3
 
 
 class ShellEndedError(Exception):
     """The shell's output ended before the command did."""
+
+
+class _ReaderLostError(ShellEndedError):
+    """Somebody killed the process that waited for the command: it did not begin."""
 
 
 class Stream(Protocol):
@@ -80,6 +102,15 @@ def _interpreter(script: str, *, strict: bool) -> str:
     return f"{sh} {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
 
 
+def _line_ahead(script: str, exports: str, cwd: str, marker: str, apart: bool, exact: str) -> str:
+    """The line for READER (see there)."""
+    what = f"_dm_x={quote(exact)}" if exact else f"_dm_l={quote(script)}"
+    stderr = "1" if apart else ""
+    line = f"_dm_m={marker} _dm_a={stderr} _dm_d={quote(cwd)} _dm_e={quote(exports)} {what}\n"
+    newline = "_dm_n=$(printf '\\n_');_dm_n=${_dm_n%_};" if "$_dm_n" in line else ""
+    return newline + line
+
+
 def command_line(
     script: str,
     env: Mapping[str, str],
@@ -88,28 +119,31 @@ def command_line(
     *,
     apart: bool = False,
     strict: bool = True,
+    ahead: bool = False,
 ) -> bytes:
     """The one line that makes LOOP run `script`, with the marker and the command's process id
     before it, and the marker and the status after it. `apart`: stderr is not merged into
-    stdout; `strict`: by `sh -e`.
+    stdout; `strict`: by `sh -e`; `ahead`: for a READER that waits.
 
     Raises InputError for a variable name that sh cannot export.
     """
     for name in env:
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' cannot be the name of an environment variable")
-    exports = "".join(f"export {name}={quote(value)}; " for name, value in env.items())
-    # The process that /proc/self is becomes the command: it leads its session.
-    begin = "exec 2>&3 3>&-; " if apart else "exec 2>&1 3>&-; "
-    begin += f"IFS=' ' read -r _dm_p _dm_l </proc/self/stat; echo {marker} $_dm_p; "
-    if apart:
-        begin += f"echo {marker} >&2; "
-    # The kernel's out-of-memory killer shall find the command before it finds this shell.
-    adjust = "echo 200 2>/dev/null >/proc/self/oom_score_adj; "
-    call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
-    body = f"{begin}{adjust}cd {quote(cwd)} || exit; unset OLDPWD; {exports}{call}"
-    after = f"echo {marker} $?; echo {marker} >&3" if apart else f"echo {marker} $?"
-    return f"( {body} ) </dev/null; {after}\n".encode("utf-8", "surrogateescape")
+    exports = "".join(f"export {name}={quote(value)};" for name, value in env.items())
+    if ahead:
+        exact = strict or not is_alike(script, env)
+        call = _interpreter(script, strict=strict) if exact else ""
+        line = _line_ahead(script, exports, cwd, marker, apart, call)
+    else:
+        begin = "echo $_dm_m >&2;" if apart else ""
+        call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
+        # In a subshell: its process becomes the command, and leads its session.
+        body = f"_dm_b;{begin}cd {quote(cwd)}||exit;unset OLDPWD;{exports}{call}"
+        stderr = "2>&3" if apart else "2>&1"
+        after = ";echo $_dm_m >&3" if apart else ""
+        line = f"_dm_m={marker};({body})</dev/null {stderr} 3>&-;echo $_dm_m e $?{after}\n"
+    return line.encode("utf-8", "surrogateescape")
 
 
 def _held_back(data: bytes, marker: bytes) -> int:
@@ -131,7 +165,12 @@ class _Channel:
 
     @property
     def ended(self) -> bool:
-        return len(self.words) == 2
+        return len(self.words) == 2 or self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended before it began."""
+        return bool(self.words) and self.words[0][:1] == [b"e"]
 
     def feed(self, data: bytes) -> None:
         self.data += data
@@ -162,6 +201,7 @@ class Shell:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self._channels: tuple[_Channel, ...] = ()
+        self._ahead = ""  # the marker of a READER that waits, if one does
         self.said = b""  # the beginning of what it said on stderr outside of commands
 
     def run(
@@ -180,28 +220,53 @@ class Shell:
 
         Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError, OSError.
         """
-        marker = secrets.token_hex(16)
-        apart = errors is not None
-        line = command_line(script, env or {}, cwd, marker, apart=apart, strict=strict)
+        sent = (script, env or {}, cwd, deadline, output, errors)
+        for _ in range(_TRIES):
+            with contextlib.suppress(_ReaderLostError):
+                return self._try(*sent, strict=strict)
+        raise ShellEndedError
+
+    def _try(
+        self,
+        script: str,
+        env: Mapping[str, str],
+        cwd: str,
+        deadline: float | None,
+        output: OnOutput | None,
+        errors: OnOutput | None,
+        *,
+        strict: bool,
+    ) -> int:
+        marker = self._ahead or secrets.token_hex(12)
+        apart, ahead = errors is not None, bool(self._ahead)
+        line = command_line(script, env, cwd, marker, apart=apart, strict=strict, ahead=ahead)
+        self._ahead = ""
         channels = [_Channel(marker.encode(), output)]
         if apart:
             channels.append(_Channel(marker.encode(), errors))
         self._channels = tuple(channels)
+        if not strict:  # who says so runs many
+            self._ahead = secrets.token_hex(12)
+            line += f"_dm_w {self._ahead}\n".encode()
         self.stream.send(line)
         return self.wait(deadline)
 
     def wait(self, deadline: float | None) -> int:
         """The status of the command that runs. Raises as `run` does."""
-        while not all(channel.ended for channel in self._channels):
+        out = self._channels[0]
+        while not out.lost and not all(channel.ended for channel in self._channels):
             self._more(deadline)
-        return int(self._channels[0].words[1][0])
+        if out.lost:
+            raise _ReaderLostError
+        return int(out.words[1][1])
 
     @property
     def process(self) -> int | None:
         """The process id, as the machine's processes see it, of the command that runs; None
         where that is not known (yet)."""
         words = self._channels[0].words if self._channels else []
-        return int(words[0][0]) if words and words[0] else None
+        begun = words[0] if words else []
+        return int(begun[1]) if begun[:1] == [b"b"] and len(begun) == 2 else None
 
     def drain(self, seconds: float) -> None:
         """Hand on what a dying shell still printed, for at most `seconds`. Never raises."""
