@@ -37,8 +37,12 @@ _STEPS = (
 # On one line, the script's own, so that messages tell its number.
 READER = "; ".join(_STEPS)
 # What is another thing in a function or in eval: lines (aliases, what runs before a fault),
-# comments, what could end the function, here-documents, `local`, and the shell's own call.
-_OTHERWISE = re.compile(r"[\n#]|(?:^|[\s;&|()])[{}]|<<|\\$|\b(?:local|return|alias|cmdline)\b")
+# comments, what could end the function, here-documents, `local`, traces (bash marks eval's); and
+# the shell's own call, and SHLVL, which bash counts down for a last command.
+_OTHERWISE = re.compile(
+    r"\n|(?:^|[\s;&|()])[{}#]|<<|\\$|\bset\s+[-+]"
+    r"|\b(?:local|return|alias|cmdline|xtrace|env|printenv|environ|SHLVL)\b"
+)
 # What a new shell takes from its environment in another way than by an assignment.
 _SPECIAL = re.compile(
     r"_.*|IFS|ENV|PWD|OLDPWD|PPID|U?E?UID|LINENO|OPT.*|PS\d|POSIXLY_CORRECT|SHELLOPTS|FUNC.*"
