@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -329,3 +330,93 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
     guest.close()
     with pytest.raises(MachineGoneError):
         bench.again().join(address)
+
+
+@pytest.mark.parametrize("status", [137, 255])
+def test_high_statuses_are_as_the_command_chose_them(machine: Machine, status: int) -> None:
+    for strict in (True, False, False):
+        done = machine.run(f"exit {status}", strict=strict)
+        assert (done.status, done.timed_out, done.oom) == (status, False, False)
+
+
+def test_a_command_may_close_its_input(machine: Machine) -> None:
+    for strict in (True, False, False):
+        assert heard(machine, "exec 0<&-; echo on", strict=strict) == (0, b"on\n", b"")
+    assert heard(machine, "exec 0<&-; read -r x || echo none")[1] == b"none\n"
+
+
+FOLLOWING = [
+    *(":", "nosuch", "echo hi; nosuch; exit 3", "false; exit", "kill -9 $$", "trap", "cat; echo e"),
+    *("exec 0<&-", "cd /nowhere", "echo $LINENO", "echo '", "foo(", "if", "echo a; }; echo b; {"),
+    *("echo }", "return 3; echo no", "exec >&- 2>&-; exit 4", "echo ${x?unset}", "/nosuch/x"),
+    *("x=1; export x; sh -c 'echo $x$0'", ". /nosuch", "eval nosuch", "( exit 3 )", "exec nosuch"),
+    *("kill -TERM 0", "shift 5; echo z", "export nosuch-x=1", "echo $0 $# $-", "echo a # b"),
+    *("echo a\necho 'b\n'", "printf 'a\\000\\377'; echo x >&2; exit 255", "echo $(( 1/0 ))"),
+    *("alias x='echo 1'\nx 2", "echo $PWD ${OLDPWD-none}", "awk 'BEGIN { print 1 }'"),
+]
+
+
+def test_commands_that_follow_each_other_are_as_those_of_a_new_sh(machine: Machine) -> None:
+    machine.run(":", strict=False)
+    for script in FOLLOWING:
+        alone = heard(machine, f"exec /bin/sh -c {shlex.quote(script)}")
+        machine.run(":", strict=False)  # the next one's shell waits for it
+        assert heard(machine, script, strict=False) == alone, script
+    for script in ("env", "echo $SHLVL"):
+        assert heard(machine, script, strict=False) == heard(machine, script), script
+    assert machine.running() == ""
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_long_scripts_run_as_they_are(machine: Machine, strict: bool) -> None:
+    machine.run(":", strict=False)
+    for size in (1, 3_900, 29_999, 30_001, 300_000):
+        text = ("ü'\n\"\\$" * size)[:size]
+        script = f"cat <<'A\"END'\n{text}\nA\"END\nexit 9"
+        assert heard(machine, script, strict=strict) == (9, f"{text}\n".encode(), b"")
+
+
+def test_several_commands_time_out_at_once(machine: Machine) -> None:
+    machine.run(":", strict=False)
+    done: list[Exit] = []
+    script = "sleep 4722 & (sleep 4723 &) ; sleep 4724"
+
+    def run(number: int) -> None:
+        done.append(machine.run(script, timeout=1, strict=bool(number % 2)))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [(one.timed_out, one.ended) for one in done] == [(True, False)] * 5
+    assert machine.running() == ""
+    assert said(machine, "echo on")[1] == b"on\n"
+
+
+def test_after_a_timeout_the_machine_is_as_usable_as_before(machine: Machine) -> None:
+    for strict in (True, False, False):
+        assert machine.run("echo 1 >kept; sleep 4725", timeout=1, strict=strict).timed_out
+        assert (machine.disk_free() or 0) > 0
+        assert untar(machine.get("/kept")) == {"kept": b"1\n"}
+        assert machine.run("rm kept").status == 0
+
+
+def test_eight_threads_run_a_hundred_commands_each(machine: Machine) -> None:
+    wrong: list[object] = []
+
+    def many(who: int) -> None:
+        for number in range(100):
+            words = f"{who}-{number}".encode()
+            script = f"echo {who}-{number}; echo {who}-{number} >&2; exit {number}"
+            got = heard(machine, script, strict=False)
+            if got != (number, words + b"\n", words + b"\n"):
+                wrong.append(got)
+
+    threads = [threading.Thread(target=many, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []

@@ -65,13 +65,14 @@ class PipeStream:
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill a child of ours with all that descends from it; it is waited for by others."""
-    if process.returncode is None:  # so its number cannot be somebody else's
+    if process.poll() is None:  # so its number cannot be somebody else's
         end_process(process.pid)
 
 
-def end_process(pid: int) -> None:
-    """Kill a process of this host with all that descends from it."""
-    subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", str(pid)], check=False)
+def end_process(*pids: int) -> None:
+    """Kill processes of this host with all that descends from them."""
+    if pids:
+        subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", *map(str, pids)], check=False)
 
 
 class FakeMachine:
@@ -324,11 +325,13 @@ def end_recorded(file: Path) -> None:
 
 def _end_shells(folder: Path) -> None:
     """Kill the shells whose numbers are the names of the folder's files."""
+    shells = []
     for file in folder.glob("*"):
         with contextlib.suppress(OSError):
             # A number may have been given to somebody else meanwhile: LOOP is our mark.
             if LOOP.encode() in Path(f"/proc/{file.name}/cmdline").read_bytes():
-                end_process(int(file.name))
+                shells.append(int(file.name))
+    end_process(*shells)
 
 
 def _below(tops: set[int]) -> list[Process]:

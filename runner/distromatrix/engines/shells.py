@@ -9,10 +9,10 @@ from distromatrix.engines.shell import Shell
 
 MOST = 16  # commands at once; more wait
 
-# Ends a process of a machine with all that descends from it or belongs to a session that one
-# of these leads. $1: its id. They are stopped first, so that none can multiply meanwhile.
+# Ends processes of a machine with all that descends from them or belongs to a session that one
+# of these leads. $@: their ids. They are stopped first, so that none can multiply meanwhile.
 # /proc/PID/stat: `id (name) state parent group session …` (proc(5)).
-KILL = r"""first=$1 found= before=-
+KILL = r"""first=$* found= before=-
 while [ "$found" != "$before" ]; do
   before=$found found=" $first " grew=1
   while [ "$grew" ]; do
