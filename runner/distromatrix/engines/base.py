@@ -142,14 +142,21 @@ class Machine(Protocol):
         strict: bool = True,
     ) -> Exit:
         """Run `script` under `sh -e` (`sh` where not `strict`), stdin /dev/null, as the
-        machine's user, in a session of its own.
+        machine's user, in a session of its own, with `env` added to the machine's variables.
 
         `errors` gets stderr and `output` stdout, as they come, from one thread; without
-        `errors`, `output` gets both, merged in the order they were written. Several threads
-        may run commands at the same time. After a timeout the command has been killed with
-        all that descends from it; if that cannot be done, the whole machine (`get` still
-        works). Raises MachineGoneError (with `oom`) when the machine ends meanwhile,
-        InfrastructureError when the command's own shell does.
+        `errors`, `output` gets both, merged in the order they were written. `timeout` is in
+        seconds. Several threads may run commands at the same time (16 run; more wait). After a
+        timeout the command has been killed with all that descends from it; if that cannot be
+        done, the whole machine (`Exit.ended`; `get` still works).
+
+        Commands that are not strict are taken for many: when one has ended, the next one's
+        shell is started, and runs what does there the same as in a new `sh -c`. Strict ones
+        are each a new `sh -e -c`.
+
+        Raises MachineGoneError (with `oom`) when the machine ends meanwhile, InfrastructureError
+        when the command's own shell does, InputError for a NUL or a variable that cannot be
+        exported.
         """
         ...
 
