@@ -17,7 +17,7 @@ from distromatrix.errors import (
     SetupFailedError,
 )
 from distromatrix.testing.joined import JoinedMachines, running_test
-from distromatrix.testing.owner import bench_of, test_name
+from distromatrix.testing.owner import Worker, bench_of, keeper, test_name
 
 if TYPE_CHECKING:
     from distromatrix.testing.bench import Want
@@ -99,6 +99,12 @@ class MachineTests:
         if not self._config.getoption("setuponly", False):
             for want in wants_of(item):  # PYTEST_CURRENT_TEST is not set yet
                 self.joined.shared(want, test_name(item))
+
+    def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> None:
+        """In a worker: tell whether the next test takes over this one's place."""
+        worker = keeper(self._config)
+        if isinstance(worker, Worker):
+            worker.next_too(nextitem is not None and bool(wants_of(nextitem)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

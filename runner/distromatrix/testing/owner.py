@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distromatrix.testing.bench import Bench, CellReport, Want
     from distromatrix.testing.direct import DirectBench
     from distromatrix.testing.door import Door
-    from distromatrix.testing.remote import RemoteBench, Server
+    from distromatrix.testing.remote import Server
 
 _NAME = "distromatrix-owner"
 _DOOR = "distromatrix_door"  # in workerinput
@@ -81,11 +81,12 @@ class Worker:
     def __init__(self, config: pytest.Config) -> None:
         from distromatrix.errors import InfrastructureError
         from distromatrix.testing.door import knock
+        from distromatrix.testing.lease import Lease
         from distromatrix.testing.remote import RemoteBench
 
         try:
             handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
-            self._bench: RemoteBench = RemoteBench(knock(handed[_DOOR]))
+            self._bench = Lease(RemoteBench(knock(handed[_DOOR])))
         except KeyError:
             raise InfrastructureError(
                 "workers find no way to the process that pytest was started in: it could make no "
@@ -103,6 +104,10 @@ class Worker:
     def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
         """See Bench."""
         self._bench.expect(cells, machines=machines)
+
+    def next_too(self, wanted: bool) -> None:
+        """See Lease."""
+        self._bench.next_too(wanted)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held."""
