@@ -52,7 +52,8 @@ class AttachStream:
 
     def close(self) -> None:
         """See Stream."""
-        for one in (self._attached, self._socket):
+        # The response of HTTP first: collected after its socket, it complains of that.
+        for one in (getattr(self._attached, "_response", None), self._attached, self._socket):
             with contextlib.suppress(Exception):
                 one.close()
 
