@@ -55,7 +55,8 @@ class AttachStream:
         # The response of HTTP first: collected after its socket, it complains of that.
         for one in (getattr(self._attached, "_response", None), self._attached, self._socket):
             with contextlib.suppress(Exception):
-                one.close()
+                if one is not None:
+                    one.close()
 
     def _demultiplex(self, data: bytes) -> list[tuple[int, bytes]]:
         pieces: list[tuple[int, bytes]] = []
