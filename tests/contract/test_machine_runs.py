@@ -420,3 +420,10 @@ def test_eight_threads_run_a_hundred_commands_each(machine: Machine) -> None:
         thread.join(120)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
+
+
+def test_a_script_that_is_busy_itself_is_named(machine: Machine) -> None:
+    for strict in (True, False, False):
+        done = machine.run("while :; do :; done", timeout=1, strict=strict)
+        assert (done.timed_out, done.ended) == (True, False)
+        assert "while :; do :; done" in done.hung

@@ -198,6 +198,15 @@ def test_a_kept_machine_is_told_with_how_to_enter_and_remove_it(world: World) ->
     assert world.left() == [bad.kept.name]
 
 
+def test_a_machine_whose_suite_timed_out_is_kept_with_its_artifacts(world: World) -> None:
+    script = "echo 1 >$DISTROMATRIX_ARTIFACTS/half; sleep 4732"
+    result = world.execute(cell("a/s", script, timeout=1.0), keep="failed").cells[0]
+    assert result.verdict is Verdict.FAILED and "timed out after 1 s" in result.reason
+    assert (world.run / "cells/a/s/artifacts/half").read_text() == "1\n"
+    assert result.kept is not None
+    assert world.left() == [result.kept.name]
+
+
 def test_passed_variables_are_masked_in_everything_that_is_told(world: World) -> None:
     world.secrets = {"TOKEN": "hunter22"}
     case = '<testcase name=\\"$TOKEN\\"><failure message=\\"$TOKEN\\"/></testcase>'

@@ -3,6 +3,7 @@
 Most of a command's time is two new programs, setsid and sh. Where many commands follow each
 other, LOOP starts both for the next one as soon as one has ended: READER waits for its line, and
 evals it. What eval would do in another way than `sh -c` goes by a new `sh -c`.
+One thing is left: a new sh becomes its last command, and READER has it for a child.
 """
 
 from __future__ import annotations

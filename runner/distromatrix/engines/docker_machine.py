@@ -23,6 +23,7 @@ from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import MOUNT
 from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
+from distromatrix.engines.hung import itself
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import Shells
 from distromatrix.engines.start_failures import cannot_start
@@ -189,6 +190,7 @@ class DockerMachine:
         except TimeoutError:
             hung = self._end_hung(shell)
             seconds = monotonic() - started
+            hung = hung or itself(script, seconds)
             return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
         except (ShellEndedError, OSError) as error:
             raise self._lost(shell) from error

@@ -17,7 +17,7 @@ from typing import IO
 
 from distromatrix.engines.base import Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.fake_state import State, read_json, write_json
-from distromatrix.engines.hung import Process, describe
+from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.engines.shells import KILL, Shells
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
@@ -203,7 +203,8 @@ class FakeMachine:
             end_process(shell.process)
             shell.wait(monotonic() + 30)
             self._shells.give_back(shell)
-            return Exit(status=None, seconds=monotonic() - started, hung=hung)
+            seconds = monotonic() - started
+            return Exit(status=None, seconds=seconds, hung=hung or itself(script, seconds))
         except (ShellEndedError, OSError) as error:
             raise self._lost(shell) from error
         except InputError:  # nothing was sent

@@ -46,6 +46,12 @@ def describe(processes: Sequence[Process]) -> str:
     return ", ".join(f"{_short(p.command)} (for {_clock(p.elapsed)})" for p in named[:_MOST])
 
 
+def itself(script: str, seconds: float) -> str:
+    """The same for a script whose own shell is busy, where the process list does not name it."""
+    whole = int(seconds)
+    return f"{_short(script)} (for {whole // 60:02}:{whole % 60:02})"
+
+
 def _clock(elapsed: str) -> str:
     """The time in the words of ps, whoever said it."""
     if found := _GO_DURATION.fullmatch(elapsed):
