@@ -23,10 +23,13 @@ Opener = Callable[..., Machine]
 SHELLS = """count=0; for one in /proc/[0-9]*; do
   grep -q 'read -r _dm_[l]' $one/cmdline 2>/dev/null && count=$((count+1))
 done; echo $count"""
-KILL_WAITING = """count=0; for one in /proc/[0-9]*; do
-  tr '\\0' '\\n' <$one/cmdline 2>/dev/null | grep -q '^IFS= read' || continue
-  kill -9 ${one#/proc/}; count=$((count+1))
-done; echo $count"""
+# Waits until something waits for a command, which it begins to when one has been answered.
+KILL_WAITING = """until [ "$killed" ]; do
+  for one in /proc/[0-9]*; do
+    tr '\\0' '\\n' <$one/cmdline 2>/dev/null | grep -q '^IFS= read' || continue
+    kill -9 ${one#/proc/}; killed=$killed.
+  done
+done; echo $killed"""
 GUEST = """
 import sys, threading
 from distromatrix.engines import open_engine
@@ -77,6 +80,13 @@ def shells(machine: Machine) -> int:
     return int(heard(machine, SHELLS)[1])
 
 
+def until(what: Callable[[], bool]) -> None:
+    deadline = monotonic() + 30
+    while not what():
+        assert monotonic() < deadline, "it did not happen"
+        sleep(0.05)
+
+
 def test_a_killed_guest_leaves_no_shell(opener: Opener, request: pytest.FixtureRequest) -> None:
     machine = opener()
     alone = shells(machine)
@@ -87,12 +97,9 @@ def test_a_killed_guest_leaves_no_shell(opener: Opener, request: pytest.FixtureR
     ) as guest:
         assert guest.stdout
         assert guest.stdout.readline() == b"idle\n"
-        assert shells(machine) == alone + 4  # three, and what waits in one of them
+        until(lambda: shells(machine) == alone + 4)  # three, and what waits in one of them
         guest.kill()
-    deadline = monotonic() + 30
-    while shells(machine) != alone:
-        assert monotonic() < deadline, heard(machine, "ps")
-        sleep(0.1)
+    until(lambda: shells(machine) == alone)
     machine.close()
 
 
@@ -112,7 +119,7 @@ def test_a_command_is_not_lost_with_what_waited_for_it(
     guest = open_engine(request.node.callspec.params["opener"]).join(machine.address)
     for _ in range(3):
         assert heard(guest, "echo before", strict=False)[1] == b"before\n"
-        assert heard(machine, KILL_WAITING) == (0, b"1\n", b"")
+        assert heard(machine, KILL_WAITING, timeout=30) == (0, b".\n", b"")
         assert heard(guest, "echo after; echo it >&2", strict=False) == (0, b"after\n", b"it\n")
     guest.close()
     machine.close()
