@@ -139,7 +139,10 @@ def test_billion_laughs_are_refused_before_they_grow(project: Project) -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_deep_nesting_is_refused(project: Project, opening: str) -> None:
-    assert "nested deeper" in project.fault("env: \n " + opening * 5000).message
+    assert "nested deeper" in project.fault("env: \n " + opening * 500).message
+    # PyYAML has a bound of its own from 6.0.4 on, and may come to it first.
+    fault = project.fault("env: \n " + opening * 5000)
+    assert "nested deeper" in fault.message or "maximum nesting depth" in fault.message
 
 
 def test_deep_nesting_through_aliases_is_refused(project: Project) -> None:
