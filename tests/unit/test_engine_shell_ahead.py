@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,3 +215,62 @@ def test_what_waits_ends_with_the_shells_input(opened: Opened) -> None:
     opened.process.stdin.close()
     assert opened.process.wait(20) == 0
     assert not Path(f"/proc/{waiting}").exists()
+
+
+class AtOnce:
+    """A stream that answers the first command, and says in the same breath that the process which
+    waits for the second has been killed."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[int, bytes]] = []
+        self._commands = 0
+
+    def send(self, data: bytes) -> None:
+        said = re.findall(r"_dm_m=(\w+)[\s\S]*_dm_w (\w+)\n", data.decode())
+        [(marker, following)] = said
+        self._commands += 1
+        if self._commands != 2:  # that one finds nobody
+            text = f"{marker} b 1\nhere\n{marker} e 0\n"
+            text += f"{following} e 137\n" if self._commands == 1 else ""
+            self._said.append((1, text.encode()))
+
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        assert self._said, "it would wait for ever"
+        return [self._said.pop(0)]
+
+    def shutdown(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_that_what_waited_was_killed_may_be_told_before_the_next_command() -> None:
+    shell = Shell(AtOnce())
+    out: list[bytes] = []
+    assert shell.run("echo here", output=out.append, strict=False) == 0
+    assert shell.run("echo here", output=out.append, strict=False) == 0
+    assert b"".join(out) == b"here\nhere\n"
+
+
+@pytest.mark.parametrize("sh", ["dash", "bash"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_commands_go_on_where_one_has_removed_setsid(tmp_path: Path, sh: str, strict: bool) -> None:
+    """As one may in a fresh machine: in Alpine it lies in /usr/bin, and sh does not."""
+    setsid = tmp_path / "setsid"
+    setsid.symlink_to(shutil.which("setsid") or "/usr/bin/setsid")
+    environment = {**ENVIRONMENT, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sh, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+    ) as process:
+        shell = Shell(PipeStream(process))
+        for script in ("echo here", f"rm {setsid}; echo here", "echo here", "echo here"):
+            out: list[bytes] = []
+            status = shell.run(
+                script,
+                output=out.append,
+                errors=out.append,
+                deadline=monotonic() + 20,
+                strict=strict,
+            )
+            assert (status, b"".join(out)) == (0, b"here\n")
+        process.kill()

@@ -21,7 +21,8 @@ from distromatrix.engines.base import OnOutput
 from distromatrix.errors import InputError
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
-# command a session of its own, where the machine has it (util-linux and busybox do). _dm_b begins
+# command a session of its own, where the machine has it (util-linux and busybox do), and as long
+# as no command has removed it. _dm_b begins
 # a command: it says the id of the process that becomes it, and lets the kernel's out-of-memory
 # killer find that before this shell. _dm_w has the next command's shell wait for it. A shell
 # reads byte by byte: what each line would repeat is here.
@@ -32,11 +33,13 @@ LOOP = f"""_dm_n='
 _dm_s=$(command -v setsid)
 _dm_r='{READER}'
 _dm_b() {{
+[ -x "$_dm_s" ] || _dm_s=
 cd -P /proc/self || {{ echo $_dm_m b; return; }}
 echo $_dm_m b ${{PWD##*/}}
 echo 200 >oom_score_adj
 }} 2>/dev/null
 _dm_w() {{
+[ -x "$_dm_s" ] || _dm_s=
 (exec $_dm_s /bin/sh -c "$_dm_r") 2>&3 3>&-
 echo $1 e $?
 echo $1 >&3
@@ -241,10 +244,14 @@ class Shell:
         apart, ahead = errors is not None, bool(self._ahead)
         line = command_line(script, env, cwd, marker, apart=apart, strict=strict, ahead=ahead)
         self._ahead = ""
-        channels = [_Channel(marker.encode(), output)]
+        # What has come already may tell that who waits for this command has been killed.
+        unread = [channel.data for channel in self._channels] + [b"", b""]
+        channels = [_Channel(marker.encode(), output, unread[0])]
         if apart:
-            channels.append(_Channel(marker.encode(), errors))
+            channels.append(_Channel(marker.encode(), errors, unread[1]))
         self._channels = tuple(channels)
+        for channel in channels:
+            channel.feed(b"")
         if not strict:  # who says so runs many
             self._ahead = secrets.token_hex(12)
             line += f"_dm_w {self._ahead}\n".encode()
