@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING
@@ -271,14 +272,24 @@ class DirectBench:
                         raise CellSkippedError(cell.reason)
                     return self._plan.distro(want.distro), cell
             raise InputError(f"{want}: the matrix has no such cell")
-        for distro in (*self._plan.distros, *self._distros()):
-            if distro.name == want.distro:
-                name = self._settings.engine
-                cell = Cell(
-                    id=distro.name, distro=distro.name, suite="", engine=name, reason="", run=":"
-                )
-                return distro, cell
-        raise InputError(f"{want.distro}: no such distro")
+        distro = self._distro(want.distro)
+        engine = self._settings.engine
+        return distro, Cell(
+            id=distro.name, distro=distro.name, suite="", engine=engine, reason="", run=":"
+        )
+
+    def _distro(self, name: str) -> Distro:
+        """That of the matrix, else the catalogue's, which is read when it is first needed:
+        tests ask each time they use a machine. Raises InputError."""
+        with suppress(KeyError):
+            return self._plan.distro(name)
+        if name not in self._catalogue:
+            raise InputError(f"{name}: no such distro")
+        return self._catalogue[name]
+
+    @cached_property
+    def _catalogue(self) -> dict[str, Distro]:
+        return {distro.name: distro for distro in self._distros()}
 
     def _place(self, cell: Cell, test: str) -> _Held:
         """The place of a test, waited for where it has none yet."""
