@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.resources import files
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ BROKEN_HINT = (
 
 def uses_mark(snapshot: Path) -> bool:
     """Whether a Python file of the product (a snapshot's tar) uses the mark."""
+    with snapshot.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as everything:
+        if not MARK.search(everything):  # in most products: no file is looked at by itself
+            return False
     with tarfile.open(snapshot) as tar:
         for member in tar:
             if member.isfile() and member.name.endswith(".py") and member.size <= _MAX_FILE:

@@ -119,7 +119,7 @@ class Crew:
             keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
-            case_needs=any(t.cell.engine for t in tasks) and uses_mark(job.snapshot.path),
+            case_needs=bool(tasks) and uses_mark(job.snapshot.path),
         )
 
     def begin(self) -> None:
