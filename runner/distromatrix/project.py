@@ -19,10 +19,12 @@ from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
+    from distromatrix.execute.job import Job, Options
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.images import Images
     from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
+    from distromatrix.runs import RunFolder
 
 
 def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
@@ -188,3 +190,48 @@ def require_images(
         files = snapshot.matching if snapshot else lambda _: ()
         if text := missing(images, plan, cells, files, handed):
             raise InfrastructureError(text)
+
+
+def begun(plan: Plan, folder: RunFolder) -> Snapshot:
+    """The product's snapshot, taken and stored with the plan: from here on the run can be
+    resumed. Where that fails, the folder goes."""
+    from distromatrix.execute.snapshot import take
+    from distromatrix.planfile import store_plan
+    from distromatrix.runs import remove_folder
+
+    try:
+        snapshot = take(plan.product, folder.snapshot)
+        store_plan(plan, folder.plan)
+    except BaseException:
+        remove_folder(folder.path)
+        raise
+    return snapshot
+
+
+def job_of(
+    plan: Plan,
+    engine: Engine,
+    settings: Settings,
+    folder: RunFolder,
+    snapshot: Snapshot,
+    emit: Callable[[Event], None],
+    options: Options,
+) -> Job:
+    """A plan with all that it takes to carry it out here and now."""
+    from distromatrix.execute.job import Job
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images import handed_over
+
+    labels = labels_of(folder)
+    return Job(
+        plan=plan,
+        engine=engine,
+        images=open_images(engine, settings, labels, emit),
+        handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+        snapshot=snapshot,
+        folder=folder,
+        labels=labels,
+        secrets=handed_secrets(plan.pass_env),
+        emit=emit,
+        options=options,
+    )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -30,9 +27,9 @@ from distromatrix.events import Event
 from distromatrix.model import Plan, RunResult, Selection, Verdict
 from distromatrix.project import (
     Project,
+    begun,
     find_root,
-    handed_secrets,
-    open_images,
+    job_of,
     opened_engine,
     require_images,
     restricted,
@@ -41,7 +38,6 @@ from distromatrix.project import (
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
     from distromatrix.execute.job import Options
-    from distromatrix.execute.snapshot import Snapshot
     from distromatrix.load.settings import Settings
     from distromatrix.runs import RunFolder
 
@@ -223,9 +219,9 @@ def _carry_out(
     from rich.console import Console
 
     from distromatrix.execute.executor import execute
-    from distromatrix.execute.job import Job
-    from distromatrix.execute.sweep import labels_of, sweep
-    from distromatrix.images import handed_over
+    from distromatrix.execute.snapshot import Snapshot
+    from distromatrix.execute.sweep import sweep
+    from distromatrix.execute.workers import behind
     from distromatrix.journal import Journal
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.live import live_report
@@ -233,30 +229,16 @@ def _carry_out(
     from distromatrix.runs import give_all_to_caller
 
     console = Console(stderr=as_json, highlight=False)
-    snapshot = _begun(plan, folder)
-    sweeping = Thread(target=_quietly, args=(lambda: sweep(engine),), daemon=True)
-    sweeping.start()
-    labels = labels_of(folder)
+    resumed = folder.plan.exists()
+    snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder)
+    sweeping = behind(lambda: sweep(engine))  # what it cannot remove now, the next one will
     with Journal(folder.journal) as journal, live_report(console, plan) as live:
 
         def emit(event: Event) -> None:
             journal(event)
             live(event)
 
-        result = execute(
-            Job(
-                plan=plan,
-                engine=engine,
-                images=open_images(engine, settings, labels, emit),
-                handed=handed_over(plan.ca_bundle, plan.index, os.environ),
-                snapshot=snapshot,
-                folder=folder,
-                labels=labels,
-                secrets=handed_secrets(plan.pass_env),
-                emit=emit,
-                options=options,
-            )
-        )
+        result = execute(job_of(plan, engine, settings, folder, snapshot, emit, options))
     if not result.interrupted:
         sweeping.join(SWEEP_WITHIN)
     write_reports(folder.path, plan, result)
@@ -265,30 +247,3 @@ def _carry_out(
     if as_json:
         click.echo(json.dumps(results_json(plan, result), indent=2))
     return result
-
-
-def _begun(plan: Plan, folder: RunFolder) -> Snapshot:
-    """The snapshot, taken and stored with the plan: from here on the run can be resumed."""
-    from distromatrix.execute.snapshot import Snapshot, take
-    from distromatrix.planfile import store_plan
-    from distromatrix.runs import remove_folder
-
-    if folder.plan.exists():
-        return Snapshot(path=folder.snapshot)
-    try:
-        snapshot = take(plan.product, folder.snapshot)
-        store_plan(plan, folder.plan)
-    except BaseException:
-        remove_folder(folder.path)
-        raise
-    return snapshot
-
-
-def _quietly(work: Callable[[], object]) -> None:
-    """The sweep must never harm the run: what it cannot remove now, the next one will."""
-    from contextlib import suppress
-
-    from distromatrix.errors import DistromatrixError
-
-    with suppress(DistromatrixError, OSError):
-        work()

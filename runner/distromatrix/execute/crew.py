@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock, Thread
@@ -24,7 +23,7 @@ from distromatrix.execute.cell import Surroundings, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.order import Order, Task, by_image
 from distromatrix.execute.slots import Cancelled, Slots
-from distromatrix.execute.workers import Workers
+from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult
 
@@ -290,15 +289,3 @@ class Crew:
                 self._machines.discard(machine)
 
         self._closers.submit(close)
-
-
-def behind(work: Callable[[], object]) -> Thread:
-    """Do it in a thread of its own, for which the end of the process does not wait."""
-
-    def quietly() -> None:
-        with suppress(DistromatrixError, OSError):
-            work()
-
-    thread = Thread(target=quietly, daemon=True)
-    thread.start()
-    return thread

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
-from distromatrix.execute.crew import Crew, State, behind
+from distromatrix.execute.crew import Crew, State
 from distromatrix.execute.faults import error_result
 from distromatrix.execute.interrupts import interrupts
 from distromatrix.execute.job import Job
@@ -23,6 +23,7 @@ from distromatrix.execute.order import in_order
 from distromatrix.execute.pulse import Pulse
 from distromatrix.execute.repeats import Repeats
 from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.execute.workers import behind
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.repeats import run_id
 from distromatrix.verdicts import run_verdict

@@ -7,8 +7,11 @@ for a dead engine would keep an interrupted run from ending.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Condition, Thread
+
+from distromatrix.errors import DistromatrixError
 
 Work = Callable[[], None]
 
@@ -53,3 +56,15 @@ class Workers:
                 with self._changed:
                     self._open -= 1
                     self._changed.notify_all()
+
+
+def behind(work: Callable[[], object]) -> Thread:
+    """Do it in a thread of its own, for which the end of the process does not wait."""
+
+    def quietly() -> None:
+        with suppress(DistromatrixError, OSError):
+            work()
+
+    thread = Thread(target=quietly, daemon=True)
+    thread.start()
+    return thread

@@ -193,13 +193,14 @@ class DirectBench:
         if self._engine is None:
             from distromatrix.execute.slots import Slots
             from distromatrix.execute.sweep import sweep
+            from distromatrix.execute.workers import behind
             from distromatrix.project import opened_engine
 
             engine = self._closing.enter_context(opened_engine(self._settings))
             facts = engine.facts()
             self._slots = Slots(None, facts.cpus, facts.memory)
             self._engine = engine
-            _quietly(lambda: sweep(engine))
+            behind(lambda: sweep(engine))  # what it cannot remove now, the next one will
         return self._engine
 
     def _begun(self, engine: Engine, cells: tuple[str, ...]) -> _Run:
@@ -329,47 +330,22 @@ class _Run:
         options: Options,
         note: Callable[[Event], None],
     ) -> None:
-        from distromatrix.execute.job import Job
         from distromatrix.execute.ondemand import CellsOnDemand
-        from distromatrix.execute.snapshot import take
-        from distromatrix.execute.sweep import labels_of
-        from distromatrix.images import handed_over
         from distromatrix.journal import Journal
-        from distromatrix.planfile import store_plan
-        from distromatrix.project import handed_secrets, open_images
-        from distromatrix.runs import remove_folder
+        from distromatrix.project import begun, job_of
 
         self.folder = folder
         self.ids = {cell.id for cell in plan.cells}
         self._plan = plan
-        labels = labels_of(folder)
-        try:
-            snapshot = take(plan.product, folder.snapshot)
-            store_plan(plan, folder.plan)
-        except BaseException:
-            remove_folder(folder.path)
-            raise
+        snapshot = begun(plan, folder)
         self._journal = Journal(folder.journal)
 
         def emit(event: Event) -> None:
             self._journal(event)
             note(event)
 
-        self.cells: CellsOnDemand = CellsOnDemand(
-            Job(
-                plan=plan,
-                engine=engine,
-                images=open_images(engine, settings, labels, emit),
-                handed=handed_over(plan.ca_bundle, plan.index, os.environ),
-                snapshot=snapshot,
-                folder=folder,
-                labels=labels,
-                secrets=handed_secrets(plan.pass_env),
-                emit=emit,
-                options=options,
-            ),
-            slots,
-        )
+        job = job_of(plan, engine, settings, folder, snapshot, emit, options)
+        self.cells: CellsOnDemand = CellsOnDemand(job, slots)
 
     def end(self, *, interrupted: bool) -> RunResult | None:
         """End it, and write what is made of its journal."""
@@ -387,13 +363,3 @@ class _Run:
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
-
-
-def _quietly(work: Callable[[], object]) -> None:
-    """The sweep of dead runs must never harm a session: what it cannot remove, the next will."""
-
-    def run() -> None:
-        with suppress(DistromatrixError, OSError):
-            work()
-
-    Thread(target=run, daemon=True).start()
