@@ -36,6 +36,8 @@ def cli(
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
     monkeypatch.setenv("COLUMNS", "100")
+    # Not those of sessions that other tests kill at the same time: `clean` would tell of them.
+    monkeypatch.setattr("distromatrix.testing.door._places", lambda: (str(tmp_path),))
     before = signal.getsignal(signal.SIGTERM)
 
     def call(*args: str) -> Said:
