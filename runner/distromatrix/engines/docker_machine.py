@@ -256,8 +256,7 @@ class DockerMachine:
         self._stopped = self._stopped or "was stopped"
         # First the sockets: a waiting run() must end even if the engine is silent.
         self._shells.shutdown()
-        with contextlib.suppress(Exception):
-            kill_container(self._api, self._name, self.container)
+        self._kill_quietly()
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError, also where it was only joined."""

@@ -21,11 +21,10 @@ from distromatrix.engines.base import OnOutput
 from distromatrix.errors import InputError
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
-# command a session of its own, where the machine has it (util-linux and busybox do), and as long
-# as no command has removed it. _dm_b begins
-# a command: it says the id of the process that becomes it, and lets the kernel's out-of-memory
-# killer find that before this shell. _dm_w has the next command's shell wait for it. A shell
-# reads byte by byte: what each line would repeat is here.
+# command a session of its own, where the machine has it (util-linux and busybox do) and no
+# command has removed it. _dm_b begins a command: it says the id of the process that becomes it,
+# and lets the kernel's out-of-memory killer find that before this shell. _dm_w has the next
+# command's shell wait for it. A shell reads byte by byte: what each line would repeat is here.
 # An interpreter that counts itself in SHLVL begins at 1, as it does where nobody calls it. 3 is
 # stderr for commands: what the shell itself says (`Killed`) is none of theirs.
 LOOP = f"""_dm_n='

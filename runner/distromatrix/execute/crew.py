@@ -130,6 +130,10 @@ class Crew:
         """A cell is wanted now, where only those are begun."""
         self._begin_so_many(self._order.ask(cell))
 
+    def was_asked(self, cell: str) -> bool:
+        """Whether it is: always, where all are begun."""
+        return self._order.was_asked(cell)
+
     def _begin_so_many(self, count: int) -> None:
         for _ in range(count):
             self._cell_workers.submit(self._have_result)

@@ -63,7 +63,6 @@ class Executor:
         self._at_once = self._slots.most_of([task.cell for task in tasks])
         asked = slots is not None
         self._crew = Crew(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
-        self._asked: set[str] = set()
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -137,7 +136,6 @@ class Executor:
 
     def ask(self, cell: str) -> None:
         """Have a cell begun; the event CellFinished says when it is done."""
-        self._asked.add(cell)
         self._crew.ask(cell)
 
     def leave_out(self, why: str) -> None:
@@ -146,7 +144,7 @@ class Executor:
         def skip() -> None:
             self._state.stopping = self._state.stopping or why
             for cell in tuple(self._state.open.values()):
-                if cell.id not in self._asked:
+                if not self._crew.was_asked(cell.id):
                     self.finish(self._not_run(cell))
 
         self.post(skip)

@@ -8,18 +8,19 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock, Thread
-from typing import TypeVar
+from threading import Lock
+from typing import Generic, TypeVar
 
 from distromatrix.collect.log import LastLines, Masker
 from distromatrix.engines.base import Address, Engine, Machine, Stage
 from distromatrix.errors import DistromatrixError, InfrastructureError, SetupFailedError
 from distromatrix.execute.cell import environment, machine_spec
 from distromatrix.execute.snapshot import Snapshot
-from distromatrix.execute.workers import Workers
+from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Handed, Images, Prepared, layer_inputs
 from distromatrix.model import Cell, Distro
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 SETUP_LINES = 40
@@ -40,6 +41,33 @@ class Surroundings:
     snapshot: Callable[[], Snapshot]
 
 
+class _Once(Generic[K, T]):
+    """What is made once for each key, by the first who asks; the others wait. A failure is
+    remembered, and raised for all. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._futures: dict[K, Future[T]] = {}
+        self._lock = Lock()
+
+    def get(self, key: K, make: Callable[[], T]) -> T:
+        """That of the key. Raises what `make` has raised."""
+        with self._lock:
+            first = key not in self._futures
+            future = self._futures.setdefault(key, Future())
+        if first:
+            try:
+                future.set_result(make())
+            except BaseException as error:  # noqa: BLE001 - raised below, and for all who ask
+                future.set_exception(error)
+        return future.result()
+
+    def made(self) -> list[T]:
+        """All that are there by now."""
+        with self._lock:
+            futures = list(self._futures.values())
+        return [f.result() for f in futures if f.done() and f.exception() is None]
+
+
 class Machines:
     """Makes machines and ends them. Thread-safe. What could not be made once is not tried
     again: the failure is remembered, and raised for all who ask for the same.
@@ -51,31 +79,24 @@ class Machines:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._masker = Masker((*around.secrets.values(), *around.handed.secrets))
-        self._shared: dict[str, Future[Machine]] = {}
-        self._prepared: dict[Hashable, Future[Prepared]] = {}
+        self._shared: _Once[str, Machine] = _Once()
+        self._prepared: _Once[Hashable, Prepared] = _Once()
+        self._stage: _Once[str, Stage] = _Once()
         self._fresh: dict[str, Machine] = {}
         self._lock = Lock()
-        self._stage: Future[Stage] | None = None
         self._ended = False
         self._closers = Workers(2, "close", lambda _: None)
 
     def shared(self, key: str, distro: Distro, cell: Cell) -> Address:
         """The one machine of that key, made by the first who asks: of the cell's image, with
         the product where the cell has a suite. Raises DistromatrixError."""
-        with self._lock:
-            self._check()
-            future = self._shared.get(key)
-            first = future is None
-            if future is None:
-                future = self._shared[key] = Future()
-        if first:
-            _settle(future, lambda: self._open(distro, cell))
-        return self._address(future.result(), cell)
+        self._check()
+        machine = self._shared.get(key, lambda: self._open(distro, cell))
+        return self._address(machine, cell)
 
     def fresh(self, distro: Distro, cell: Cell) -> Address:
         """A new machine, until it is given back. Raises DistromatrixError."""
-        with self._lock:
-            self._check()
+        self._check()
         machine = self._open(distro, cell)
         with self._lock:
             self._fresh[machine.name] = machine
@@ -98,22 +119,17 @@ class Machines:
             already, self._ended = self._ended, True
             machines = list(self._fresh.values())
             self._fresh.clear()
-            futures = list(self._shared.values())
-            stage = self._stage
         if already:
             return
         self._around.images.cancel()
-        machines += [f.result() for f in futures if f.done() and f.exception() is None]
-        threads = [Thread(target=machine.close, daemon=True) for machine in machines]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+        machines += self._shared.made()
+        for thread in [behind(machine.close) for machine in machines]:
             thread.join(CLOSE_WITHIN)
         self._closers.drain(CLOSE_WITHIN)
         self._closers.end()
-        if stage is not None and stage.done() and stage.exception() is None:
+        for stage in self._stage.made():
             with suppress(DistromatrixError):
-                stage.result().close()
+                stage.close()
 
     def _check(self) -> None:
         if self._ended:
@@ -139,35 +155,24 @@ class Machines:
         return machine
 
     def _prepare(self, distro: Distro, cell: Cell) -> Prepared:
-        key = (distro.name, layer_inputs(cell))
-        with self._lock:
-            future = self._prepared.get(key)
-            first = future is None
-            if future is None:
-                future = self._prepared[key] = Future()
-        if first:
-            around = self._around
+        around = self._around
 
-            def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
-                return around.snapshot().matching(globs)
+        def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
+            return around.snapshot().matching(globs)
 
-            _settle(future, lambda: around.images.prepared(distro, cell, files, around.handed))
-        return future.result()
+        return self._prepared.get(
+            (distro.name, layer_inputs(cell)),
+            lambda: around.images.prepared(distro, cell, files, around.handed),
+        )
 
     def _staged(self, prepared: Prepared) -> Stage:
-        with self._lock:
-            future, first = self._stage, self._stage is None
-            if future is None:
-                future = self._stage = Future()
-        if first:
-            around = self._around
+        around = self._around
 
-            def stage() -> Stage:
-                path: Path = around.snapshot().path
-                return around.engine.stage(path, image=prepared.image.id, labels=around.labels)
+        def stage() -> Stage:
+            path: Path = around.snapshot().path
+            return around.engine.stage(path, image=prepared.image.id, labels=around.labels)
 
-            _settle(future, stage)
-        return future.result()
+        return self._stage.get("", stage)
 
     def _set_up(self, machine: Machine, cell: Cell) -> None:
         for script in cell.setup:
@@ -193,10 +198,3 @@ class Machines:
 
     def _address(self, machine: Machine, cell: Cell) -> Address:
         return replace(machine.address, env=self._environment(machine, cell))
-
-
-def _settle(future: Future[T], make: Callable[[], T]) -> None:
-    try:
-        future.set_result(make())
-    except BaseException as error:  # noqa: BLE001 - remembered for all who ask
-        future.set_exception(error)

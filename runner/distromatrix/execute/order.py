@@ -84,6 +84,11 @@ class Order:
             new = list(self._turn()) if self._strict else its
             return self._push(new)
 
+    def was_asked(self, cell: str) -> bool:
+        """Whether a cell has been asked for."""
+        with self._lock:
+            return self._asked is None or cell in self._asked
+
     def ask(self, cell: str) -> int:
         """A cell is wanted now. Returns what `settle` does."""
         with self._lock:
