@@ -27,6 +27,15 @@ suites:
   good: {run: echo fine}
   bad: {run: 'echo broken; test $DISTROMATRIX_DISTRO = one-1.0'}
 """
+MACHINES = """\
+product: .
+distros: [one-1.0, two, three]
+suites:
+  good: {run: 'true', setup: echo made >here, env: {FROM_SUITE: yes}}
+  unfit: {run: 'true', setup: 'echo oh no; exit 4'}
+rules:
+  - {distro: two, suite: good, skip: no musl yet}
+"""
 IDS = ["one-1.0/good", "one-1.0/bad", "two/good", "two/bad"]
 FILE = "matrix/default.yaml"
 
@@ -51,6 +60,16 @@ class World:
 
     def matrix(self, text: str, file: str = FILE) -> None:
         (self.root / file).write_text(text)
+
+    def for_machines(self) -> None:
+        """Let it be a product whose own tests have machines; it has none yet."""
+        self.distro("three", "debian", "glibc")
+        self.distro("apart", "rhel", "glibc")
+        self.matrix(MACHINES)
+        (self.root / "tests/test_own.py").unlink()
+
+    def test(self, text: str, name: str) -> None:
+        (self.root / f"tests/{name}.py").write_text(text)
 
     def ini(self, *lines: str) -> None:
         text = "\n".join(("[pytest]", f"distromatrix = {FILE}", *lines, ""))

@@ -7,8 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from pytest_world import World
-from test_pytest_machines import MATRIX
+from pytest_world import MACHINES, World
 
 pytest_plugins = ["pytester"]
 
@@ -17,15 +16,12 @@ pytest_plugins = ["pytester"]
 def made(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     others = "-p no:hypothesispytest -p no:platformdirs"  # with testinfra, that is
     monkeypatch.setenv("PYTEST_ADDOPTS", others)
-    world.distro("three", "debian", "glibc")
-    world.distro("apart", "rhel", "glibc")
-    world.matrix(MATRIX)
-    (world.root / "tests/test_own.py").unlink()
+    world.for_machines()
     return world
 
 
 def write(world: World, text: str, name: str = "test_a") -> None:
-    (world.root / f"tests/{name}.py").write_text("import pytest, testinfra\n" + text)
+    world.test("import pytest, testinfra\n" + text, name)
 
 
 HOST = "def test_it(host): assert host.run('echo hi').stdout == 'hi\\n'\n"
@@ -269,13 +265,13 @@ def test_a_machine_that_dies_makes_errors_and_no_failures(made: World) -> None:
 def test_a_session_knows_nothing_of_the_one_before(made: World) -> None:
     write(made, f"testinfra_hosts = ['distromatrix://*']\n{HOST}")
     made.pytester.runpytest("-q").assert_outcomes(passed=3)
-    made.matrix(MATRIX.replace("one-1.0, ", "").replace("two: ", ""))
+    made.matrix(MACHINES.replace("one-1.0, ", "").replace("two: ", ""))
     made.pytester.runpytest("-q").assert_outcomes(passed=2)
     made.pytester.runpytest("-q").assert_outcomes(passed=2)
 
 
 def test_a_matrix_with_faults_is_told_once(made: World) -> None:
-    made.matrix(MATRIX.replace("suites:", "suits:"))
+    made.matrix(MACHINES.replace("suites:", "suits:"))
     for name in ("test_a", "test_b"):
         write(made, f"testinfra_hosts = ['distromatrix://*']\n{HOST}", name)
     for arguments in ((), ("-n2",), ("--hosts=distromatrix://two",)):

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from pytest_world import World
+from pytest_world import MACHINES, World
 
 pytest_plugins = ["pytester"]
-
-MATRIX = """\
-product: .
-distros: [one-1.0, two, three]
-suites:
-  good: {run: 'true', setup: echo made >here, env: {FROM_SUITE: yes}}
-  unfit: {run: 'true', setup: 'echo oh no; exit 4'}
-rules:
-  - {distro: two, suite: good, skip: no musl yet}
-"""
 
 
 @pytest.fixture
 def made(world: World) -> World:
-    world.distro("three", "debian", "glibc")
-    world.distro("apart", "rhel", "glibc")
-    world.matrix(MATRIX)
-    (world.root / "tests/test_own.py").unlink()
+    world.for_machines()
     return world
 
 
 def write(world: World, text: str, name: str = "test_a") -> None:
-    (world.root / f"tests/{name}.py").write_text("import pytest\n" + text)
+    world.test("import pytest\n" + text, name)
 
 
 def test_a_test_runs_on_every_distro_of_the_matrix(made: World) -> None:
@@ -251,7 +238,7 @@ def test_a_machine_that_dies_makes_errors_of_its_tests_and_of_no_others(made: Wo
 
 
 def test_a_matrix_with_faults_is_told_once(made: World) -> None:
-    made.matrix(MATRIX.replace("suites:", "suits:"))
+    made.matrix(MACHINES.replace("suites:", "suits:"))
     for name in ("test_a", "test_b"):
         write(made, "def test_it(machine): pass", name)
     done = made.pytester.runpytest("-q")

@@ -5,4 +5,5 @@ pytest_plugin ─> collect ──> items ─────┐
                  hosts (testinfra) ─────┘           the one that pytest was started in
 """
 
+SCHEME = "distromatrix"  # of testinfra's hosts that are ours
 DEFAULT_FILE = "matrix/default.yaml"  # the matrix of a project, from its root

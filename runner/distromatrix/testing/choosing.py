@@ -13,12 +13,13 @@ import pytest
 
 from distromatrix.errors import DistromatrixError, InputError
 from distromatrix.model import Distro, Family, Libc, PackageManagerName
-from distromatrix.testing.machine_tests import HOST, MARK, WANT, MachineTests, machine_tests
+from distromatrix.testing import SCHEME
+from distromatrix.testing.fixtures import HOST, WANT
+from distromatrix.testing.machine_tests import MARK, MachineTests, machine_tests
 
 if TYPE_CHECKING:
     from distromatrix.testing.bench import Want
 
-SCHEME = "distromatrix"
 _CRITERIA: dict[str, tuple[str, ...]] = {
     "family": get_args(Family),
     "libc": get_args(Libc),

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from distromatrix.testing.bench import Bench, Want
     from distromatrix.testing.machine import TestMachine
 
-# As in machine_tests, which is not imported here.
-_WANT, _HOST, _SHARED = "_distromatrix_want", "_testinfra_host", "_distromatrix_shared"
+WANT = "_distromatrix_want"  # whose parameter says what a test's machine is
+SHARED = "_distromatrix_shared"  # that all ask for which use the shared machine
+HOST = "_testinfra_host"  # testinfra's own
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
     """Say on which distros a test runs."""
-    if _WANT in metafunc.fixturenames or _HOST in metafunc.fixturenames:
+    if WANT in metafunc.fixturenames or HOST in metafunc.fixturenames:
         from distromatrix.testing.choosing import choosing
 
         return (yield from choosing(metafunc))
     return (yield)
 
 
-@pytest.fixture(scope="module", name=_WANT)
+@pytest.fixture(scope="module", name=WANT)
 def want(request: pytest.FixtureRequest) -> Want:
     """Which machine the test is for."""
     asked: Want = request.param
@@ -51,7 +52,7 @@ def distro(_distromatrix_want: Want, pytestconfig: pytest.Config) -> Distro:
     return machine_tests(pytestconfig).scope().distro(_distromatrix_want.distro)
 
 
-@pytest.fixture(scope="module", name=_SHARED)
+@pytest.fixture(scope="module", name=SHARED)
 def shared(_distromatrix_bench: Bench) -> None:
     """Asked for by what uses the machine that all tests share."""
 

@@ -18,10 +18,10 @@ from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 from distromatrix.errors import InputError
-from distromatrix.testing import DEFAULT_FILE, sessions
+from distromatrix.testing import DEFAULT_FILE, SCHEME, sessions
 from distromatrix.testing.bench import Want
 from distromatrix.testing.joined import JoinedMachines
-from distromatrix.testing.register import SCHEME, install
+from distromatrix.testing.register import install
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Machine

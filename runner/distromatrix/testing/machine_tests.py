@@ -16,6 +16,8 @@ from distromatrix.errors import (
     MachineGoneError,
     SetupFailedError,
 )
+from distromatrix.testing import SCHEME
+from distromatrix.testing.fixtures import HOST, SHARED, WANT
 from distromatrix.testing.joined import JoinedMachines, running_test
 from distromatrix.testing.owner import Worker, bench_of, keeper, test_name
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from distromatrix.testing.bench import Want
     from distromatrix.testing.scope import Scope
 
-WANT = "_distromatrix_want"  # the fixture whose parameter says what a test's machine is
-SHARED = "_distromatrix_shared"  # the fixture that all ask for which use the shared machine
-HOST = "_testinfra_host"  # testinfra's own
 MARK = "distros"
 _NAME = "distromatrix-machines"
 
@@ -45,7 +44,7 @@ def wants_of(item: pytest.Item) -> tuple[Want, ...]:
     names = getattr(item, "fixturenames", ())
     wants = [params[WANT]] if WANT in params and SHARED in names else []
     backend: Any = getattr(params.get(HOST), "backend", None)
-    if backend is not None and backend.NAME == "distromatrix" and backend.want not in wants:
+    if backend is not None and backend.NAME == SCHEME and backend.want not in wants:
         wants.append(backend.want)
     return tuple(wants)
 
@@ -133,13 +132,16 @@ def _judge(
         report.outcome = "skipped"
         report.longrepr = (str(path), at, f"Skipped: {error}")
         return
-    ours_to_tell = isinstance(error, (InfrastructureError, SetupFailedError))
-    if not ours_to_tell and report.when == "call":
-        return  # a test's own mistake: it is shown where it stands
+    in_call = report.when == "call"
+    infrastructure = isinstance(error, InfrastructureError)
     products = isinstance(error, SetupFailedError)
-    products |= isinstance(error, MachineGoneError) and error.oom and report.when == "call"
-    if products or ours_to_tell:
-        report.when = "call" if products else "setup" if report.when == "call" else report.when
+    products |= isinstance(error, MachineGoneError) and error.oom and in_call
+    if in_call and not (infrastructure or products):
+        return  # a test's own mistake: it is shown where it stands
+    if products:
+        report.when = "call"
+    elif in_call:
+        report.when = "setup"
     from distromatrix.collect.text import printable
 
     shown = excinfo.getrepr(style="value")

@@ -8,7 +8,8 @@ from typing import Any
 import testinfra.backend
 from testinfra.host import Host
 
-SCHEME = "distromatrix"
+from distromatrix.testing import SCHEME
+
 _HOSTS = "distromatrix.testing.hosts"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distromatrix.errors import InputError
 from distromatrix.load.catalogue import natural
 from distromatrix.load.words import did_you_mean, listing, quoted
-from distromatrix.model import Cell, Distro, Plan, Product
+from distromatrix.model import Cell, Distro, Plan, Product, Selection
 from distromatrix.testing import DEFAULT_FILE
 from distromatrix.testing.bench import Want
 
@@ -132,15 +132,15 @@ def load_scope(file: Path | None, directory: Path) -> Scope:
         everything = all_distros(directory)
         plan = Plan(matrix=Path(), root=directory, product=Product(path=directory), cells=())
         return Scope(plan=plan, distros=everything, catalogue=lambda: everything, settings=settings)
-    return _of_project(load_project(file.parent, Path(file.name), settings))
+    project = load_project(file.parent, Path(file.name), settings)
+    return _of_project(project, project.plan(Selection()))
 
 
-def _of_project(project: Project) -> Scope:
-    from distromatrix.model import Selection
+def _of_project(project: Project, plan: Plan) -> Scope:
     from distromatrix.project import all_distros
 
     return Scope(
-        plan=project.plan(Selection()),
+        plan=plan,
         distros=project.matrix.distros,
         catalogue=lambda: all_distros(project.matrix.root),
         settings=project.settings,
@@ -152,7 +152,7 @@ def scope_of(config: pytest.Config) -> Scope:
     rootdir, else of the catalogue. Raises InputError with all faults."""
     session: MatrixSession | None = config.pluginmanager.get_plugin("distromatrix-matrix")
     if session is not None and session.read is not None:
-        return _of_project(session.read.project)
+        return _of_project(session.read.project, session.read.plan)
     usual = config.rootpath / DEFAULT_FILE
     file = session.file if session is not None else usual if usual.is_file() else None
     return load_scope(file, config.rootpath)
