@@ -82,6 +82,21 @@ ImageSource = Pull | Bootstrap | Archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """Where a distro's guests come from. `kernel`: the package of its kernel, put on top of the
+    container's root filesystem ('' where we cannot make a guest of it); `system`: the packages
+    that make a whole system of that. `box` and `version`: a Vagrant box by name. `vagrantfile`:
+    the user's own, absolute, and the `machine` in it."""
+
+    kernel: str = ""
+    system: tuple[str, ...] = ()
+    box: str = ""
+    version: str = ""
+    vagrantfile: Path | None = None
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Distro:
     """One release of one Linux distribution, as its YAML file says (`like:` resolved).
 
@@ -99,7 +114,7 @@ class Distro:
     eol: date | None = None
     verified: date | None = None
     like: str | None = None
-    guest: Mapping[str, object] | None = None
+    guest: Guest | None = None
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repositories: tuple[str, ...] = ()
     locked: bool = False

@@ -103,7 +103,7 @@ def test_what_differs_from_release_to_release_is_not_taken_over(distro: Distro) 
     said = yaml.safe_load(distro.file.read_text("utf-8"))
     assert {"title", "image", "repositories"} <= set(said)
     a_variant = distro.like is not None and distro.name.startswith(f"{distro.like}-")
-    assert "box" not in (distro.guest or {}) or "guest" in said or a_variant
+    assert not (distro.guest and distro.guest.box) or "guest" in said or a_variant
 
 
 def test_debian_can_be_bootstrapped_and_alpine_unpacked() -> None:
@@ -207,7 +207,11 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
         ("image: [{bootstrap: {tool: debstrap, suite: x}}]", "expected `mmdebstrap`", ""),
         ("image: [{archive: {file: ../x, sha256: a}}]", "without folders", ""),
         ("image: [{archive: {file: x, sha256: a}}]", "64 hexadecimal digits", ""),
-        ("guest: {}", "exactly one of `box`", ""),
+        ("guest: {}", "at least one of `bootstrap`", ""),
+        ("guest: {box: a, vagrantfile: b}", "one of `box` and `vagrantfile`", ""),
+        ("guest: {box: a, machine: b}", "`machine` belongs to `vagrantfile`", ""),
+        ("guest: {vagrantfile: a, version: b}", "`version` belongs to `box`", ""),
+        ("guest: {bootstrap: {system: [a]}}", "`kernel` is missing", ""),
         ("packages: {python: python3}", "expected a list", "write [python3]"),
         ("packages: {python: [a b]}", "expected a package name", ""),
         ("packages: {python: [-y]}", "expected a package name", ""),

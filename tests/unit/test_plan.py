@@ -13,6 +13,7 @@ from distromatrix.model import (
     Bootstrap,
     Cell,
     Distro,
+    Guest,
     HostFacts,
     Matrix,
     Need,
@@ -286,7 +287,7 @@ def test_a_stored_plan_comes_back_whole(tmp_path: Path) -> None:
         Archive(file="r.tar.gz", sha256="0" * 64),
     )
     rich = replace(
-        distro("d", eol=date(2027, 1, 1), packages={"a": ("b",)}, guest={"box": "x"}),
+        distro("d", eol=date(2027, 1, 1), packages={"a": ("b",)}, guest=Guest(box="x")),
         image=images,
     )
     suite = Suite(

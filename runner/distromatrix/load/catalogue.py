@@ -13,9 +13,15 @@ from distromatrix.load.decode import decode
 from distromatrix.load.document import Document
 from distromatrix.load.fields import NAME
 from distromatrix.load.read import read_document
-from distromatrix.load.shapes import ArchiveShape, BootstrapShape, DistroShape, PullShape
+from distromatrix.load.shapes import (
+    ArchiveShape,
+    BootstrapShape,
+    DistroShape,
+    GuestShape,
+    PullShape,
+)
 from distromatrix.load.words import did_you_mean, quoted
-from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
+from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
 
 # Not taken over by `like:`: an end of life is another release's, and `verified` speaks of one
 # very file (so a project's own version of a built-in distro keeps only the former).
@@ -120,7 +126,7 @@ def _resolve(entry: _Entry, layers: list[dict[str, _Entry]]) -> Distro | None:
             elif key == "image":
                 value = tuple(_source(source, ancestor.folder) for source in value)
             elif key == "guest":
-                value = value.model_dump(exclude_unset=True)
+                value = _guest(value, ancestor.folder)
             values[key] = value
     missing = [key for key in _REQUIRED if key not in values]
     for key in missing:
@@ -133,6 +139,18 @@ def _resolve(entry: _Entry, layers: list[dict[str, _Entry]]) -> Distro | None:
         verified=entry.shape.verified,
         file=entry.document.path.absolute(),
         **values,
+    )
+
+
+def _guest(shape: GuestShape, folder: Path) -> Guest:
+    made = shape.bootstrap
+    return Guest(
+        kernel=made.kernel if made else "",
+        system=made.system if made else (),
+        box=shape.box or "",
+        version=shape.version or "",
+        vagrantfile=folder / shape.vagrantfile if shape.vagrantfile else None,
+        machine=shape.machine or "",
     )
 
 

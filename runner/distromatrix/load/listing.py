@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from distromatrix.model import Archive, Distro, ImageSource, Pull
+from distromatrix.model import Archive, Distro, Guest, ImageSource, Pull
 
 
 def distros_json(distros: Iterable[Distro]) -> list[dict[str, Any]]:
@@ -26,10 +26,23 @@ def _distro(distro: Distro) -> dict[str, Any]:
         "eol": distro.eol.isoformat() if distro.eol else None,
         "verified": distro.verified.isoformat() if distro.verified else None,
         "image": [_source(s) for s in distro.image],
-        "guest": dict(distro.guest) if distro.guest else None,
+        "guest": guest_json(distro.guest) if distro.guest else None,
         "packages": {name: list(native) for name, native in distro.packages.items()},
         "repositories": list(distro.repositories),
     }
+
+
+def guest_json(guest: Guest) -> dict[str, Any]:
+    """As its file's key `guest` has it."""
+    made = {"kernel": guest.kernel, "system": list(guest.system)} if guest.kernel else None
+    values = {
+        "bootstrap": made,
+        "box": guest.box,
+        "version": guest.version,
+        "vagrantfile": str(guest.vagrantfile) if guest.vagrantfile else "",
+        "machine": guest.machine,
+    }
+    return {key: value for key, value in values.items() if value}
 
 
 def _source(source: ImageSource) -> dict[str, Any]:

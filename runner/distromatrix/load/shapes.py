@@ -170,27 +170,39 @@ SourceShape = Annotated[
 ]
 
 
-class GuestKernel(Shape):
-    """What a guest boots."""
+class GuestBootstrapShape(Shape):
+    """A guest made here, of the same root filesystem as the container."""
 
     kernel: PackageName
-    """The kernel's package."""
+    """The package of the distribution's kernel."""
+    system: tuple[PackageName, ...] = ()
+    """Packages that make it a whole system (an init system, an SSH server, sudo), for Vagrant."""
 
 
 class GuestShape(Shape):
-    """A guest with a kernel of its own; reserved for guest engines."""
+    """Where a guest, which has a kernel of its own, comes from."""
 
+    bootstrap: GuestBootstrapShape | None = None
+    """Made here, like the container's image, with a kernel."""
     box: Text | None = None
     """A Vagrant box, by name."""
+    version: Text | None = None
+    """The box's version; absent: the newest."""
     vagrantfile: Text | None = None
-    """A Vagrantfile, by path."""
-    bootstrap: GuestKernel | None = None
-    """Built like the container's image, with a kernel."""
+    """Your own Vagrantfile instead, by path from this file's folder; it is used as it is."""
+    machine: Text | None = None
+    """The machine of that Vagrantfile; absent: its only one."""
 
     @model_validator(mode="after")
-    def _one(self) -> GuestShape:
-        if len(self.model_fields_set) != 1:
-            raise wrong("expected exactly one of `box`, `vagrantfile` and `bootstrap`")
+    def _fits(self) -> GuestShape:
+        given = self.model_fields_set
+        if not given & {"bootstrap", "box", "vagrantfile"}:
+            raise wrong("expected at least one of `bootstrap`, `box` and `vagrantfile`")
+        if {"box", "vagrantfile"} <= given:
+            raise wrong("expected one of `box` and `vagrantfile`, not both")
+        for key, of in (("version", "box"), ("machine", "vagrantfile")):
+            if key in given and of not in given:
+                raise wrong(f"`{key}` belongs to `{of}`, which is not there")
         return self
 
 
@@ -216,7 +228,7 @@ class DistroShape(Shape):
     image: Annotated[tuple[SourceShape, ...], MinLen(1)] | None = None
     """Where the image comes from, in order of preference."""
     guest: GuestShape | None = None
-    """Where a guest comes from; reserved for guest engines."""
+    """Where a guest comes from, for what needs a kernel of its own."""
     packages: dict[PackageName, tuple[PackageName, ...]] = {}
     """Common package names and the native ones they stand for."""
     repositories: tuple[Repository, ...] = ()

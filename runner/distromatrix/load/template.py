@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import yaml
 
+from distromatrix.load.listing import guest_json
 from distromatrix.model import (
     Archive,
     Bootstrap,
@@ -62,7 +63,7 @@ def like_another(given: Given, other: Distro, head: str = "") -> str:
         *(_pair(key, value) for key, value in own.items()),
         "",
         f"# Taken over from {other.name}. Take the `# ` away where it differs.",
-        *(_commented({"guest": dict(other.guest)}) if other.guest else ()),
+        *(_commented({"guest": guest_json(other.guest)}) if other.guest else ()),
         *_commented({"arch": list(other.arch)}),
         *(
             f"# {key}: {getattr(other, key)} # {' | '.join(choices)}"
@@ -95,6 +96,7 @@ def from_nothing(given: Given, head: str = "") -> str:
         "# like: debian-12 # start from that distro's values, override what differs",
         "# arch: [x86_64, aarch64]",
         "# guest:",
+        "#   bootstrap: {kernel: linux-image-cloud-amd64, system: [systemd-sysv, openssh-server]}",
         "#   box: debian/bookworm64 # a Vagrant box by name",
         "# packages: # common names and the native ones that they stand for",
         *(f"#   {common}: [{common}]" for common in _COMMON),
