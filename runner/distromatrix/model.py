@@ -225,7 +225,9 @@ class Matrix:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """What the plan must know of this host; plain data, gathered before. `today` decides
-    which rules have lapsed; `engine` is the user's engine of containers."""
+    which rules have lapsed; `engine` is the user's engine of containers, `kernel` the version
+    of the kernel that its containers share; `guests`: the engines of guests, each with why it
+    cannot be used here ('' where it can)."""
 
     arch: str
     cpus: int
@@ -233,6 +235,7 @@ class HostFacts:
     today: date
     kernel: str = ""
     engine: str = "docker"
+    guests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +295,7 @@ class Excluded:
 class Plan:
     """The cells, each with the engine chosen for it and the reason; pure data that can be
     stored and read back (`--resume`). `repeat`: how often each is run; `seed`: they are begun
-    in an order shuffled by it, from 0 to SEEDS - 1."""
+    in an order shuffled by it, from 0 to SEEDS - 1. `guests`: as in HostFacts."""
 
     matrix: Path
     root: Path
@@ -306,6 +309,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     repeat: int = 1
     seed: int | None = None
+    guests: Mapping[str, str] = field(default_factory=dict)
 
     def distro(self, name: str) -> Distro:
         """The distro of that name. Raises KeyError."""

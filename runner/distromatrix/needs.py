@@ -1,27 +1,31 @@
 """The needs a suite can have, which engine meets which of them, and why not where it does not.
 
 One table. Engines of containers all meet the same needs, and which one is used is the user's
-choice (`CONTAINERS`); a guest engine adds its answers to the table.
+choice (`CONTAINERS`); engines of guests (`GUESTS`) come after them, by what they cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 # pytest's plugin reads the table in every session: it costs no import, and no dataclass, of which
 # one takes a millisecond to make.
 if TYPE_CHECKING:
-    from distromatrix.model import Need
+    from distromatrix.model import Guest, HostFacts, Need
 
 CONTAINERS = ("docker", "podman")  # the first where the user chooses none
+GUESTS = ("qemu", "vagrant")  # the cheapest first
 
 PRIVILEGES = {
     "mount": "mount and unmount file systems",
     "sysctl": "write to net.* under /proc/sys",
     "init": "run an init system as process 1",
 }
-_NOT_YET = frozenset({"init"})  # a container could; no engine here does it yet
+# A container could: its systemd would have to fit the host's cgroups (version 258 does not boot
+# on cgroup v1, 256 not by default). A guest gives it without such conditions.
+_NOT_YET = frozenset({"init"})
 # What one engine of containers cannot give, and why.
 _NOT_BY = {
     ("podman", "sysctl"): "would make all of /proc/sys writable, the kernel's own settings too",
@@ -31,19 +35,32 @@ DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's
 
 class KnownNeed(NamedTuple):
     """A need. `privilege`: what lets a container meet it (a prefix, where it is a device);
-    None: a container never can. `versioned`: takes a constraint such as `>=6.1`."""
+    None: a container never can. `guests`: the engines whose guests have it; `lacking`: why the
+    others have not. `versioned`: takes a constraint such as `>=6.1`, on the kernel's version."""
 
     description: str
     privilege: str | None = None
+    guests: tuple[str, ...] = GUESTS
+    lacking: str = ""
     versioned: bool = False
 
 
 NEEDS = {
     "mount": KnownNeed(description="mounts file systems", privilege="mount"),
     "sysctl": KnownNeed(description="writes net.* under /proc/sys", privilege="sysctl"),
-    "init": KnownNeed(description="an init system as process 1", privilege="init"),
-    "gpu": KnownNeed(description="a GPU", privilege="/dev/dri"),
+    "init": KnownNeed(
+        description="an init system as process 1",
+        privilege="init",
+        guests=("vagrant",),
+        lacking="its guests boot without an init system",
+    ),
+    "gpu": KnownNeed(
+        description="a GPU", privilege="/dev/dri", guests=(), lacking="guests have no GPU"
+    ),
     "kernel-modules": KnownNeed(description="loads kernel modules"),
+    "kernel": KnownNeed(
+        description="a kernel of that version, the host's where it is", versioned=True
+    ),
     "own-kernel": KnownNeed(description="the distro's own kernel", versioned=True),
     "reboot": KnownNeed(description="restarts the machine"),
 }
@@ -57,38 +74,124 @@ class Choice(NamedTuple):
 
 
 def choose_engine(
-    needs: Sequence[Need], privileges: Sequence[str], container: str = CONTAINERS[0]
+    needs: Sequence[Need], privileges: Sequence[str], host: HostFacts, guest: Guest | None
 ) -> Choice:
-    """The cheapest engine that meets all of `needs` with what `privileges` allow; `container`
-    is the user's engine of containers."""
-    refusals = [why for need in needs if (why := refusal(need, privileges))]
+    """The cheapest engine that meets all of `needs`: the user's containers with what
+    `privileges` allow, else the guests of a distro (`guest`) that can be had here."""
+    container = host.engine
+    refusals = [why for need in needs if (why := refusal(need, privileges, host.kernel))]
     if not refusals:
-        late = [name for name in privileges if name in _NOT_YET]
-        refusals = [f"asks for the privilege {n}, which no engine here gives yet" for n in late]
-        refusals += [
-            f"asks for the privilege {name}, with which {container} {_NOT_BY[container, name]}"
-            for name in privileges
-            if (container, name) in _NOT_BY
-        ]
-    if refusals:
-        return Choice(engine=None, reason="; ".join(refusals))
-    if needs:
-        names = ", ".join(str(need) for need in needs)
-        return Choice(engine=container, reason=f"needs {names}, which `privileges:` allows")
-    return Choice(engine=container, reason="needs nothing that a container cannot give")
+        refusals = list(_withheld(privileges, container))
+    if not refusals:
+        return Choice(container, _met(needs, host.kernel))
+    found = choose_guest(needs, host.guests, guest)
+    return Choice(found.engine, "; ".join(filter(None, (*refusals, found.reason))))
 
 
-def refusal(need: Need, privileges: Sequence[str]) -> str:
-    """Why a container with these privileges does not meet a need, '' where it does."""
+def choose_guest(needs: Sequence[Need], here: Mapping[str, str], guest: Guest | None) -> Choice:
+    """The cheapest engine of guests that meets all of `needs`; `here`: those of this host, each
+    with why it cannot be used ('' where it can). `reason`: why not the cheaper ones."""
+    against: dict[str, str] = {}
+    for engine in GUESTS:
+        why = guest_refusal(engine, needs, here, guest)
+        if not why:
+            said = (f"not {name}: {text}" for name, text in against.items())
+            return Choice(engine, "; ".join(said))
+        against[engine] = why
+    if len(set(against.values())) == 1:
+        return Choice(None, f"no guest: {against[GUESTS[0]]}")
+    return Choice(None, "; ".join(f"no {name}: {text}" for name, text in against.items()))
+
+
+def guest_refusal(
+    engine: str, needs: Sequence[Need], here: Mapping[str, str], guest: Guest | None
+) -> str:
+    """Why guests of an engine do not meet all of `needs` here, '' where they do. Of a version
+    nothing is known before the guest is there."""
+    for need in needs:
+        known = NEEDS[need.name]
+        if engine not in known.guests:
+            return known.lacking
+    if guest is None:
+        return "its distro has no `guest:`"
+    made = bool(guest.kernel)
+    if engine == "qemu" and not made:
+        return "its distro's `guest:` has no `bootstrap: {kernel: …}`"
+    whole = (made and guest.system) or guest.box or guest.vagrantfile
+    if engine == "vagrant" and not whole:
+        return "its distro's `guest:` has no `system:`, no `box:` and no `vagrantfile:`"
+    return here.get(engine, "is not to be had here")
+
+
+def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:
+    """Why a container with these privileges does not meet a need, '' where it does. `kernel`:
+    the version of the host's."""
+    if need.name == "kernel":
+        if version_meets(need.version, kernel):
+            return ""
+        return f"needs {need}, and the kernel of containers here is {kernel or 'not known'}"
     privilege = NEEDS[need.name].privilege
     if privilege is None:
-        return f"needs {need}, which a container cannot give; no guest engine is available yet"
+        return f"needs {need}, which a container cannot give"
     if privilege in _NOT_YET:
-        return f"needs {need}, which no engine here gives yet"
+        return f"needs {need}, which no engine of containers here gives"
     if any(_grants(given, privilege) for given in privileges):
         return ""
     example = f"{privilege}/…" if privilege.startswith(DEVICE_PREFIX) else privilege
     return f"needs {need}, which a container may give only with `privileges: [{example}]`"
+
+
+def meetable(needs: Sequence[str]) -> bool:
+    """Whether some engine could meet all of these at once, with every privilege and version."""
+    container = all(
+        NEEDS[name].privilege not in (None, *_NOT_YET) or name == "kernel" for name in needs
+    )
+    return container or any(all(g in NEEDS[name].guests for name in needs) for g in GUESTS)
+
+
+def version_meets(constraint: str, version: str) -> bool:
+    """Whether a version such as `6.1.0-18-amd64` meets a constraint such as `>=5.10,<7`. Only
+    as many numbers count as the constraint has: 6.1.5 is `==6.1`, and not `>6.1`. '' as a
+    constraint is always met, '' as a version meets no other."""
+    if not constraint:
+        return True
+    found = re.match(r"\d+(\.\d+)*", version)
+    if found is None:
+        return False
+    has = tuple(map(int, found[0].split(".")))
+    return all(_holds(part, has) for part in constraint.split(","))
+
+
+def _holds(part: str, has: tuple[int, ...]) -> bool:
+    operator = part.rstrip("0123456789.")
+    wanted = tuple(map(int, part[len(operator) :].split(".")))
+    cut = (has + (0,) * len(wanted))[: len(wanted)]
+    return {
+        ">=": cut >= wanted,
+        "<=": cut <= wanted,
+        ">": cut > wanted,
+        "<": cut < wanted,
+    }.get(operator, cut == wanted)
+
+
+def _withheld(privileges: Sequence[str], container: str) -> Iterator[str]:
+    """Privileges that the engine of containers does not give."""
+    for name in privileges:
+        if name in _NOT_YET:
+            yield f"asks for the privilege {name}, which no engine of containers here gives"
+        elif (container, name) in _NOT_BY:
+            why = _NOT_BY[container, name]
+            yield f"asks for the privilege {name}, with which {container} {why}"
+
+
+def _met(needs: Sequence[Need], kernel: str) -> str:
+    """Why a container serves."""
+    allowed = ", ".join(str(need) for need in needs if need.name != "kernel")
+    of_host = ", ".join(str(need) for need in needs if need.name == "kernel")
+    said = [f"needs {allowed}, which `privileges:` allows"] if allowed else []
+    if of_host:
+        said.append(f"needs {of_host}, and the kernel of containers here is {kernel}")
+    return "; ".join(said) or "needs nothing that a container cannot give"
 
 
 def _grants(given: str, wanted: str) -> bool:

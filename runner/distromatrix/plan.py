@@ -41,7 +41,7 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
         for variant in pairs[suite.name]
     ]
     left_out = select(ids, selection)
-    cells = tuple(_cells(matrix, rules, pairs, left_out, selection, facts.engine))
+    cells = tuple(_cells(matrix, rules, pairs, left_out, selection, facts))
     used = {cell.distro for cell in cells}
     running = {cell.distro for cell in cells if cell.engine is not None}
     idle = {eol_warning(d, facts.today) for d in matrix.distros if d.name not in running}
@@ -56,6 +56,7 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
         ca_bundle=matrix.ca_bundle,
         index=matrix.index,
         warnings=tuple(line for line in matrix.warnings if line not in idle),
+        guests=facts.guests,
     )
 
 
@@ -93,14 +94,14 @@ def _cells(
     pairs: Mapping[str, Sequence[Variant | None]],
     left_out: Mapping[str, str],
     selection: Selection,
-    engine: str,
+    facts: HostFacts,
 ) -> Iterator[Cell]:
-    choices = {s.name: choose_engine(s.needs, s.privileges, engine) for s in matrix.suites}
     for distro in matrix.distros:
         of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
         for suite in matrix.suites:
             matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
-            part = _Part(distro, suite, matching, choices[suite.name])
+            choice = choose_engine(suite.needs, suite.privileges, facts, distro.guest)
+            part = _Part(distro, suite, matching, choice)
             for variant in pairs[suite.name]:
                 if cell_id(distro.name, suite.name, variant) not in left_out:
                     yield _cell(part, variant, matrix.env, selection.timeout)

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 
 def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
-    """What a plan must know of this host, and of the user's engine."""
+    """What a plan must know of this host, and of the user's engine. Asks no engine."""
+    from distromatrix.engines.guests import guests_here
+
     return HostFacts(
         engine=engine,
+        guests=guests_here(platform.machine()),
         arch=platform.machine(),
         cpus=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

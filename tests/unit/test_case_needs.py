@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -81,6 +82,21 @@ def test_what_a_privilege_gives_is_run(world: World) -> None:
     assert "1 passed" in log(world, "a/s")
 
 
+@pytest.mark.parametrize(("version", "runs"), [(">=2.6,<999", True), (">=999", False), ("", True)])
+def test_a_version_is_held_against_the_kernel_that_is_there(
+    world: World, version: str, runs: bool
+) -> None:
+    text = f'import pytest\n@pytest.mark.needs("kernel {version}")\ndef test_it(): pass\n'
+    (world.folder / "product/test_it.py").write_text(text)
+    result = world.execute(cell("a/s", PYTEST)).cells[0]
+    assert result.verdict is Verdict.PASSED
+    assert (result.needing == ()) is runs
+    if not runs:
+        assert f"needs: kernel >=999, and the kernel here is {os.uname().release}" in log(
+            world, "a/s"
+        )
+
+
 def test_ids_are_from_the_products_root_wherever_pytest_has_its_own(world: World) -> None:
     deep = world.folder / "product/sub"
     deep.mkdir()
@@ -101,8 +117,12 @@ def test_workers_of_xdist_write_whole_lines(world: World) -> None:
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ('"kernel-moduls"', "there is no 'kernel-moduls'; known: gpu, init, kernel-modules"),
+        (
+            '"kernel-moduls"',
+            "there is no 'kernel-moduls'; known: gpu, init, kernel, kernel-modules",
+        ),
         ('"reboot >=1"', "'reboot' takes no version"),
+        ('"kernel new"', "'new' is no version such as '>=6.1'"),
         ("", 'write @pytest.mark.needs("NAME", ...)'),
     ],
 )

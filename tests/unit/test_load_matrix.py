@@ -179,6 +179,7 @@ def test_a_slip_is_told_where_it_is(
         ("packages: [--no-gpg]", "expected a package name", ""),
         ("needs: [kernel-module]", "no need `kernel-module`", "did you mean `kernel-modules`?"),
         ("needs: [{mount: '1'}]", "takes no version", ""),
+        ("needs: [gpu, own-kernel: '>=6']", "no engine can meet `gpu`, `own-kernel` at once", ""),
         ("needs: [{own-kernel: new}]", "expected a version", ""),
         ("privileges: [mont]", "no privilege `mont`", "did you mean `mount`?"),
         ("privileges: [/dev/../etc]", "no privilege", ""),

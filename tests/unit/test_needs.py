@@ -1,73 +1,213 @@
 """Which engine meets which need, and what is said where none does."""
 
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
 import pytest
 
-from distromatrix.model import Need
-from distromatrix.needs import CONTAINERS, NEEDS, choose_engine
+from distromatrix.engines import guests as looking
+from distromatrix.model import Guest, HostFacts, Need
+from distromatrix.needs import (
+    CONTAINERS,
+    GUESTS,
+    NEEDS,
+    choose_engine,
+    choose_guest,
+    meetable,
+    version_meets,
+)
+from distromatrix.project import host_facts
+
+HOST = HostFacts(arch="x86_64", cpus=2, memory=1 << 33, today=date(2026, 1, 1), kernel="6.18.5")
+WITH_GUESTS = replace(HOST, guests={"qemu": "", "vagrant": ""})
+PODMAN = replace(HOST, engine="podman")
+DIRECT = Guest(kernel="linux-image-cloud-amd64")
+WHOLE = replace(DIRECT, system=("systemd-sysv",))
 
 
 def needs(*names: str) -> tuple[Need, ...]:
     return tuple(Need(name=name) for name in names)
 
 
+def version(constraint: str, name: str = "own-kernel") -> tuple[Need, ...]:
+    return (Need(name=name, version=constraint),)
+
+
 def test_without_needs_a_container_serves() -> None:
-    assert choose_engine((), ()).engine == "docker"
+    assert choose_engine((), (), WITH_GUESTS, WHOLE).engine == "docker"
 
 
 @pytest.mark.parametrize("name", ["kernel-modules", "own-kernel", "reboot"])
-def test_what_takes_a_kernel_of_its_own_no_privilege_can_give(name: str) -> None:
-    choice = choose_engine(needs(name), ("mount", "sysctl", "/dev/kvm"))
-    assert choice.engine is None
-    assert f"needs {name}, which a container cannot give" in choice.reason
+def test_what_takes_a_kernel_of_its_own_goes_to_the_cheapest_guest(name: str) -> None:
+    choice = choose_engine(needs(name), ("mount", "sysctl", "/dev/kvm"), WITH_GUESTS, WHOLE)
+    assert choice.engine == "qemu"
+    assert choice.reason == f"needs {name}, which a container cannot give"
 
 
 @pytest.mark.parametrize("name", ["mount", "sysctl"])
 def test_a_privilege_is_never_given_in_silence(name: str) -> None:
-    refused = choose_engine(needs(name), ())
+    refused = choose_engine(needs(name), (), HOST, None)
     assert refused.engine is None
     assert f"`privileges: [{name}]`" in refused.reason
-    granted = choose_engine(needs(name), (name,))
+    granted = choose_engine(needs(name), (name,), WITH_GUESTS, WHOLE)
     assert granted.engine == "docker"
     assert name in granted.reason
 
 
-def test_an_init_system_is_not_promised_before_an_engine_gives_it() -> None:
-    for choice in (
-        choose_engine(needs("init"), ()),
-        choose_engine(needs("init"), ("init",)),
-        choose_engine((), ("init",)),
-    ):
-        assert choice.engine is None
-        assert "init, which no engine here gives yet" in choice.reason
+@pytest.mark.parametrize("name", ["mount", "sysctl"])
+def test_what_no_privilege_allows_a_guest_gives(name: str) -> None:
+    assert choose_engine(needs(name), (), WITH_GUESTS, WHOLE).engine == "qemu"
+
+
+@pytest.mark.parametrize("privileges", [(), ("init",)])
+def test_an_init_system_is_in_whole_guests_only(privileges: tuple[str, ...]) -> None:
+    choice = choose_engine(needs("init"), privileges, WITH_GUESTS, WHOLE)
+    assert choice.engine == "vagrant"
+    assert "init, which no engine of containers here gives" in choice.reason
+    assert "not qemu: its guests boot without an init system" in choice.reason
+    assert choose_engine(needs("init"), privileges, HOST, None).engine is None
+
+
+def test_all_needs_of_a_suite_are_met_by_one_engine() -> None:
+    assert choose_engine(needs("reboot", "init"), (), WITH_GUESTS, WHOLE).engine == "vagrant"
+    both = choose_engine(needs("mount", "reboot"), ("mount",), WITH_GUESTS, WHOLE)
+    assert both.engine == "qemu"
+
+
+@pytest.mark.parametrize(
+    ("guest", "engine", "said"),
+    [
+        (None, None, "no guest: its distro has no `guest:`"),
+        (Guest(box="debian/bookworm64"), "vagrant", "not qemu: its distro's `guest:` has no"),
+        (Guest(vagrantfile=Path("/p/Vagrantfile")), "vagrant", "not qemu: "),
+        (DIRECT, "qemu", "a container cannot give"),
+    ],
+)
+def test_a_guest_is_made_of_what_the_distro_says(
+    guest: Guest | None, engine: str | None, said: str
+) -> None:
+    choice = choose_engine(needs("kernel-modules"), (), WITH_GUESTS, guest)
+    assert choice.engine == engine
+    assert said in choice.reason
+
+
+def test_a_distro_without_a_whole_system_has_no_vagrant_guest() -> None:
+    choice = choose_engine(needs("init"), (), WITH_GUESTS, DIRECT)
+    assert choice.engine is None
+    assert "no vagrant: its distro's `guest:` has no `system:`" in choice.reason
+
+
+def test_a_guest_engine_that_is_not_here_is_told_with_what_to_do() -> None:
+    missing = replace(HOST, guests={"qemu": "QEMU is not installed; …", "vagrant": ""})
+    choice = choose_engine(needs("reboot"), (), missing, WHOLE)
+    assert choice.engine == "vagrant"
+    assert choice.reason.endswith("; not qemu: QEMU is not installed; …")
+    none = replace(HOST, guests={"qemu": "no QEMU", "vagrant": "no Vagrant"})
+    choice = choose_engine(needs("reboot"), (), none, WHOLE)
+    assert choice.engine is None
+    assert choice.reason == (
+        "needs reboot, which a container cannot give; no qemu: no QEMU; no vagrant: no Vagrant"
+    )
 
 
 def test_a_gpu_is_met_by_its_device_only() -> None:
-    assert choose_engine(needs("gpu"), ("/dev/fuse", "mount")).engine is None
-    assert choose_engine(needs("gpu"), ("/dev/dri/renderD128",)).engine == "docker"
-    assert choose_engine(needs("gpu"), ("/dev/nvidia0",)).engine == "docker"
+    assert choose_engine(needs("gpu"), ("/dev/fuse", "mount"), WITH_GUESTS, WHOLE).engine is None
+    assert choose_engine(needs("gpu"), ("/dev/dri/renderD128",), HOST, None).engine == "docker"
+    assert choose_engine(needs("gpu"), ("/dev/nvidia0",), HOST, None).engine == "docker"
 
 
 def test_every_reason_is_told() -> None:
-    reason = choose_engine((Need(name="own-kernel", version=">=6.1"), *needs("mount")), ()).reason
+    wanted = (*version(">=6.1"), *needs("mount"))
+    reason = choose_engine(wanted, (), HOST, None).reason
     assert "own-kernel >=6.1" in reason
     assert "needs mount" in reason
 
 
 def test_every_need_of_the_table_has_an_answer() -> None:
     for name in NEEDS:
-        choice = choose_engine(needs(name), ())
-        assert choice.engine in (None, *CONTAINERS)
-        assert choice.reason
+        for host in (HOST, WITH_GUESTS):
+            choice = choose_engine(needs(name), (), host, WHOLE)
+            assert choice.engine in (None, *CONTAINERS, *GUESTS)
+            assert choice.reason
 
 
 def test_the_users_engine_of_containers_is_the_one_that_is_chosen() -> None:
-    assert choose_engine((), (), "podman").engine == "podman"
-    assert choose_engine(needs("mount"), ("mount",), "podman").engine == "podman"
-    assert choose_engine(needs("reboot"), (), "podman").engine is None
+    assert choose_engine((), (), PODMAN, None).engine == "podman"
+    assert choose_engine(needs("mount"), ("mount",), PODMAN, None).engine == "podman"
+    assert choose_engine(needs("reboot"), (), PODMAN, None).engine is None
 
 
 def test_what_podman_cannot_bound_it_is_not_asked_for() -> None:
-    assert choose_engine(needs("sysctl"), ("sysctl",)).engine == "docker"
-    refused = choose_engine(needs("sysctl"), ("sysctl",), "podman")
+    assert choose_engine(needs("sysctl"), ("sysctl",), HOST, None).engine == "docker"
+    refused = choose_engine(needs("sysctl"), ("sysctl",), PODMAN, None)
     assert refused.engine is None
     assert "podman would make all of /proc/sys writable" in refused.reason
+    guests = replace(PODMAN, guests=WITH_GUESTS.guests)
+    assert choose_engine(needs("sysctl"), ("sysctl",), guests, WHOLE).engine == "qemu"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "engine"), [(">=5.10", "docker"), (">=5.10,<7", "docker"), (">=6.19", "qemu")]
+)
+def test_a_version_of_the_kernel_may_be_the_hosts(constraint: str, engine: str) -> None:
+    choice = choose_engine(version(constraint, "kernel"), (), WITH_GUESTS, WHOLE)
+    assert choice.engine == engine
+    assert "the kernel of containers here is 6.18.5" in choice.reason
+
+
+def test_a_kernel_of_its_own_is_never_the_hosts_whatever_its_version() -> None:
+    choice = choose_engine(version(">=5"), (), HOST, None)
+    assert choice.engine is None
+    assert "needs own-kernel >=5, which a container cannot give" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("constraint", "has", "met"),
+    [
+        ("", "", True),
+        (">=6.1", "", False),
+        (">=6.1", "generic", False),
+        (">=6.1", "6.1.0-18-cloud-amd64", True),
+        (">=6.1", "6.0.99", False),
+        (">=6.10", "6.9", False),
+        (">=6.1.4", "6.1", False),
+        (">6.1", "6.1.5", False),
+        (">6.1.4", "6.1.5", True),
+        ("<=6.1", "6.1.5", True),
+        ("<6.1", "6.1.5", False),
+        ("6.1", "6.1.5", True),
+        ("==6.1.4", "6.1.5", False),
+        (">=5.10,<6", "5.15.0", True),
+        (">=5.10,<6", "6.1", False),
+    ],
+)
+def test_versions_are_numbers_and_not_texts(constraint: str, has: str, met: bool) -> None:
+    assert version_meets(constraint, has) is met
+
+
+def test_what_no_machine_has_at_once_is_known_without_one() -> None:
+    assert meetable(())
+    assert meetable(("mount", "gpu", "kernel"))
+    assert meetable(("init", "reboot", "kernel-modules"))
+    assert not meetable(("gpu", "kernel-modules"))
+
+
+def test_this_host_is_looked_at_for_guests_and_no_engine_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DISTROMATRIX_FAKE", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("nothing",)) for n in GUESTS})
+    monkeypatch.setattr(looking, "find_spec", lambda _: True)
+    facts = host_facts()
+    assert set(facts.guests) == set(GUESTS)
+    for why in facts.guests.values():
+        assert "is not installed; `distromatrix doctor --fix` installs it" in why
+    monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("/bin/sh",)) for n in GUESTS})
+    assert host_facts().guests == {"qemu": "", "vagrant": ""}
+
+
+def test_guests_of_an_engine_are_chosen_for_cases_too() -> None:
+    found = choose_guest(needs("mount"), WITH_GUESTS.guests, WHOLE)
+    assert (found.engine, found.reason) == ("qemu", "")

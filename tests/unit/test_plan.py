@@ -203,8 +203,21 @@ def test_a_need_that_no_engine_meets_skips_the_cell_as_unmet() -> None:
     cell = cells(suites=(suite,))["debian-12/unit"]
     assert (cell.engine, cell.verdict, cell.unmet) == (None, Verdict.SKIPPED, True)
     assert cell.reason == (
-        "needs kernel-modules, which a container cannot give; no guest engine is available yet"
+        "needs kernel-modules, which a container cannot give; no guest: its distro has no `guest:`"
     )
+
+
+def test_a_guest_serves_where_the_distro_and_the_host_have_one() -> None:
+    suite = Suite(name="unit", run="true", needs=(Need(name="kernel-modules"),))
+    distros = (distro("a", guest=Guest(kernel="linux-image")), distro("b"))
+    here = replace(FACTS, guests={"qemu": "", "vagrant": "no Vagrant"})
+    plan = make_plan(matrix(suites=(suite,), distros=distros), here, Selection())
+    assert [(cell.id, cell.engine, cell.unmet) for cell in plan.cells] == [
+        ("a/unit", "qemu", False),
+        ("b/unit", None, True),
+    ]
+    assert plan.cells[0].reason == "needs kernel-modules, which a container cannot give"
+    assert plan.guests == here.guests
 
 
 def test_a_skip_rule_comes_before_an_unmet_need() -> None:

@@ -56,7 +56,7 @@ from distromatrix.load.fields import (
     wrong,
 )
 from distromatrix.model import BootstrapTool, Family, HostOrNone, Libc, PackageManagerName
-from distromatrix.needs import NEEDS
+from distromatrix.needs import NEEDS, meetable
 
 
 class Shape(BaseModel):
@@ -273,6 +273,16 @@ NeedShape = Annotated[
 ]
 
 
+def _some_engine(value: tuple[str | dict[str, str], ...]) -> tuple[str | dict[str, str], ...]:
+    names = [name for one in value for name in ([one] if isinstance(one, str) else one)]
+    if not meetable(names):
+        raise wrong(
+            f"no engine can meet {', '.join(f'`{name}`' for name in names)} at once",
+            "make suites of their own of what takes different machines",
+        )
+    return value
+
+
 class SuiteOptions(Shape):
     """What a suite needs, all of it optional."""
 
@@ -298,7 +308,7 @@ class SuiteOptions(Shape):
     """Environment variables."""
     reads: tuple[RelativeGlob, ...] = ()
     """What a change must touch to matter to this suite (default: everything)."""
-    needs: tuple[NeedShape, ...] = ()
+    needs: Annotated[tuple[NeedShape, ...], AfterValidator(_some_engine)] = ()
     """Capabilities that not every machine has."""
     privileges: tuple[Privilege, ...] = ()
     """What a container may be given for this suite."""

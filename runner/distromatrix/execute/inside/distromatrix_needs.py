@@ -7,10 +7,34 @@ down which tests need more, is in `distromatrix_needs.json` beside it.
 
 import json
 import os
+import re
 
 import pytest
 
 _FACTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "distromatrix_needs.json")
+
+
+_PART = re.compile(r"(>=|<=|==|>|<)?(\d+(\.\d+)*)$")
+
+
+def _meets(constraint, version):
+    """Whether the kernel's version, such as `6.1.0-18-amd64`, meets a constraint. Only as many
+    numbers count as the constraint has."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    has = [int(number) for number in found.group().split(".")] if found else [0]
+    for part in constraint.split(","):
+        operator, wanted = _PART.match(part).group(1, 2)
+        wanted = [int(number) for number in wanted.split(".")]
+        cut = (has + [0] * len(wanted))[: len(wanted)]
+        holds = {
+            ">=": cut >= wanted,
+            "<=": cut <= wanted,
+            ">": cut > wanted,
+            "<": cut < wanted,
+        }
+        if not holds.get(operator, cut == wanted):
+            return False
+    return True
 
 
 class _Needs:
@@ -36,7 +60,17 @@ class _Needs:
                 pytest.fail("needs: there is no '%s'; known: %s" % (name, known), pytrace=False)
             if version and not self.known[name]:
                 pytest.fail("needs: '%s' takes no version" % name, pytrace=False)
+            if version and not all(map(_PART.match, version.split(","))):
+                pytest.fail("needs: '%s' is no version such as '>=6.1'" % version, pytrace=False)
         return sorted(set(said), key=said.index)
+
+    def refusal(self, need):
+        """Why this machine does not meet a need, '' where it does."""
+        name, _, version = need.partition(" ")
+        release = os.uname()[2]
+        if name not in self.refused and version and not _meets(version, release):
+            return "needs %s, and the kernel here is %s" % (need, release)
+        return self.refused.get(name, "")
 
     def write(self, item, needs):
         """A line for the run, whole: workers of pytest-xdist write, too."""
@@ -54,14 +88,13 @@ class _Needs:
     def pytest_runtest_setup(self, item):
         """Before any fixture: skip what needs more than this machine has."""
         needs = self.of(item)
-        unmet = [need for need in needs if need.partition(" ")[0] in self.refused]
+        unmet = [why for why in map(self.refusal, needs) if why]
         if unmet:
             try:
                 self.write(item, needs)
             except OSError as error:
                 pytest.fail("needs: cannot be written down: %s" % error, pytrace=False)
-            why = "; ".join(self.refused[need.partition(" ")[0]] for need in unmet)
-            pytest.skip("needs: %s" % why.replace("needs ", "", 1))
+            pytest.skip("needs: %s" % "; ".join(unmet).replace("needs ", "", 1))
 
 
 def pytest_configure(config):
