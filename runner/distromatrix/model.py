@@ -18,6 +18,7 @@ PackageManagerName = Literal["apt", "dnf", "zypper", "pacman", "apk", "xbps", "n
 Libc = Literal["glibc", "musl"]
 BootstrapTool = Literal["mmdebstrap", "dnf", "zypper", "pacman", "apk"]
 HostOrNone = Literal["host", "none"]
+AccelWanted = Literal["auto", "kvm", "tcg"]
 
 
 class Verdict(StrEnum):

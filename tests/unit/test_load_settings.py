@@ -16,6 +16,7 @@ archive_mirrors: {debian: http://archive.example/debian}
 engine: docker
 jobs: 3
 archives: [roots, /srv/roots]
+accel: tcg
 """
 
 
@@ -36,6 +37,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         engine="docker",
         jobs=3,
         archives=(tmp_path / "roots", Path("/srv/roots")),
+        accel="tcg",
     )
 
 
@@ -46,8 +48,10 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
             "DISTROMATRIX_REGISTRY": "other.example",
             "DISTROMATRIX_JOBS": "auto",
             "DISTROMATRIX_ARCHIVES": f"{tmp_path}/a:{tmp_path}/b",
+            "DISTROMATRIX_ACCEL": "kvm",
         },
     )
+    assert settings.accel == "kvm"
     assert settings.registry == "other.example"
     assert settings.jobs is None
     assert settings.archives == (tmp_path / "a", tmp_path / "b")
@@ -168,3 +172,10 @@ def test_what_to_set_is_told_of_a_release_past_its_end_without_an_archive() -> N
     )
     assert nothing.archive_advice(distros["debian-12"]) == ""
     assert ARCHIVES.archive_advice(distros["debian-11"]) == ""
+
+
+def test_an_unknown_acceleration_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no accel `hvf` .expected `auto`"):
+        load_settings(write(tmp_path, "accel: hvf\n"), {})
+    with pytest.raises(InputError, match=r"DISTROMATRIX_ACCEL: no accel"):
+        load_settings(write(tmp_path, ""), {"DISTROMATRIX_ACCEL": "hvf"})

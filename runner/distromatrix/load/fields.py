@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from distromatrix import needs
 from distromatrix.load.words import did_you_mean, kind, listing, quoted
+from distromatrix.model import AccelWanted
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -336,6 +337,11 @@ Jobs = Annotated[
 ]
 EngineName = Annotated[
     str, _one_of(needs.CONTAINERS, "engine"), WithJsonSchema({"enum": list(needs.CONTAINERS)})
+]
+AccelName = Annotated[
+    AccelWanted,
+    _one_of(get_args(AccelWanted), "accel"),
+    WithJsonSchema({"enum": list(get_args(AccelWanted))}),
 ]
 Registry = Annotated[
     str,

@@ -16,7 +16,7 @@ from distromatrix.errors import Fault, InputError
 from distromatrix.load.decode import decode
 from distromatrix.load.read import read_document
 from distromatrix.load.shapes import SettingsShape
-from distromatrix.model import Distro
+from distromatrix.model import AccelWanted, Distro
 
 _DOCKER_HUB = "docker.io/"
 
@@ -29,7 +29,8 @@ class Settings:
     package mirrors (URLs) by distro or distribution, `archive_mirrors` those that keep releases
     past their end of life, as of `today` (None: none is past it). `jobs` None is 'auto'.
     `archives` are the absolute folders in which rootfs archives are looked for. `offline`:
-    images come from the engine's store alone, and nothing asks the network.
+    images come from the engine's store alone, and nothing asks the network. `accel`: how guests
+    run, KVM (`kvm`), software emulation (`tcg`), or KVM where it is proved to work (`auto`).
     """
 
     registry: str = ""
@@ -40,6 +41,7 @@ class Settings:
     jobs: int | None = None
     archives: tuple[Path, ...] = ()
     offline: bool = False
+    accel: AccelWanted = "auto"
 
     def reference(self, ref: str) -> str:
         """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
@@ -107,13 +109,14 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         jobs=jobs,
         archives=tuple(_user(folder).absolute() for folder in folders),
         offline=(over if "offline" in over.model_fields_set else shape).offline,
+        accel=over.accel or shape.accel or "auto",
     )
 
 
 def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> SettingsShape:
     """A shape with what the environment sets; an empty variable sets nothing."""
     values: dict[str, object] = {}
-    for key in ("registry", "engine", "jobs"):
+    for key in ("registry", "engine", "jobs", "accel"):
         if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from distromatrix.load.fields import (
+    AccelName,
     Arch,
     CaBundle,
     Constraint,
@@ -433,3 +434,6 @@ class SettingsShape(Shape):
     """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
     offline: Flag = False
     """Images come from the engine's store alone; nothing asks the network."""
+    accel: AccelName | None = None
+    """How guests run: `auto` (KVM where it is proved to work, else software emulation), `kvm`
+    (nothing else will do), `tcg` (software emulation)."""
