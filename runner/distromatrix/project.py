@@ -18,6 +18,7 @@ from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
+    from distromatrix.engines import Engines
     from distromatrix.engines.base import Engine
     from distromatrix.execute.job import Job, Options
     from distromatrix.execute.snapshot import Snapshot
@@ -108,6 +109,29 @@ def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
 
 
 @contextmanager
+def opened_engines(settings: Settings) -> Iterator[Engines]:
+    """The engine of containers that the settings name, and those of guests, of which each is
+    opened when it is first wanted; what dead runs left on it is then removed in the background.
+    All are closed afterwards. Raises EngineUnavailableError as `opened_engine` does."""
+    from distromatrix.engines import Engines, open_engine
+
+    def open_guest(name: str, containers: Engine) -> Engine:
+        from distromatrix.execute.sweep import sweep
+        from distromatrix.execute.workers import behind
+
+        guests = open_engine(name, containers)
+        behind(lambda: sweep(guests))  # what it cannot remove now, the next one will
+        return guests
+
+    with opened_engine(settings) as containers:
+        engines = Engines(containers, open_guest)
+        try:
+            yield engines
+        finally:
+            engines.close()
+
+
+@contextmanager
 def opened_engine(settings: Settings) -> Iterator[Engine]:
     """The engine that the settings name, closed afterwards.
 
@@ -142,6 +166,13 @@ def open_images(
 
     settings = replace(settings, today=host_facts().today)
     return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
+
+
+def guests_of(plan: Plan) -> tuple[str, ...]:
+    """The engines of guests that cells of the plan, or cases of theirs, may want."""
+    if not any(distro.guest for distro in plan.distros):
+        return ()
+    return tuple(name for name, why in plan.guests.items() if not why)
 
 
 def restricted(plan: Plan, ids: set[str], why: str) -> Plan:
@@ -213,7 +244,7 @@ def begun(plan: Plan, folder: RunFolder) -> Snapshot:
 
 def job_of(
     plan: Plan,
-    engine: Engine,
+    engines: Engines,
     settings: Settings,
     folder: RunFolder,
     snapshot: Snapshot,
@@ -228,8 +259,8 @@ def job_of(
     labels = labels_of(folder)
     return Job(
         plan=plan,
-        engine=engine,
-        images=open_images(engine, settings, labels, emit),
+        engines=engines,
+        images=open_images(engines.containers, settings, labels, emit),
         handed=handed_over(plan.ca_bundle, plan.index, os.environ),
         snapshot=snapshot,
         folder=folder,

@@ -12,6 +12,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any, cast
 
+from distromatrix.engines import Engines
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_state import Faults
 from distromatrix.errors import DistromatrixError
@@ -21,7 +22,17 @@ from distromatrix.execute.job import Job, Options
 from distromatrix.execute.snapshot import take
 from distromatrix.execute.sweep import labels_of
 from distromatrix.images import Handed, Images, Prepared
-from distromatrix.model import Cell, CellResult, Distro, ImageUsed, Plan, Product, RunResult
+from distromatrix.model import (
+    Cell,
+    CellResult,
+    Distro,
+    Guest,
+    ImageUsed,
+    Plan,
+    Product,
+    RunResult,
+)
+from distromatrix.needs import GUESTS
 from distromatrix.runs import RunFolder
 
 
@@ -33,6 +44,7 @@ class ReadyImages:
     faults: dict[str, DistromatrixError] = field(default_factory=dict)
     slow: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    guests: list[str] = field(default_factory=list)
     cancelled: Flag = field(default_factory=Flag)
 
     def prepared(self, distro: Distro, cell: Cell, files: object, handed: Handed) -> Prepared:
@@ -46,6 +58,10 @@ class ReadyImages:
         assert image is not None
         return Prepared(image=image, used=ImageUsed(source="archive", id=image.id), user="root")
 
+    def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
+        self.guests.append(cell.id)
+        return prepared
+
     def cancel(self) -> None:
         self.cancelled.set()
 
@@ -56,7 +72,9 @@ class World:
     def __init__(self, folder: Path, engine: FakeEngine | None = None) -> None:
         self.folder = folder
         self.engine = engine or FakeEngine(folder / "engine")
+        self.engines = Engines(self.engine)
         self.images = ReadyImages(self.engine)
+        self.here: dict[str, str] = {}  # engines of guests; '' where one can be used
         self.events: list[Event] = []
         self.secrets: dict[str, str] = {}
         self.on_event: Callable[[Event, Executor], None] = lambda event, executor: None
@@ -71,6 +89,9 @@ class World:
     def faults(self, **faults: Any) -> None:
         self.engine._state._faults = Faults(**faults)
 
+    def guest_faults(self, name: str = "qemu", **faults: Any) -> None:
+        cast(FakeEngine, self.engines.of(name))._state._faults = Faults(**faults)
+
     def execute(
         self, *cells: Cell, repeat: int = 1, seed: int | None = None, **options: Any
     ) -> RunResult:
@@ -82,13 +103,14 @@ class World:
             distros=tuple(distro(name) for name in dict.fromkeys(c.distro for c in cells)),
             repeat=repeat,
             seed=seed,
+            guests=self.here,
         )
         self.plan = plan
         with RunFolder.create(self.folder) as run:
             self.run = run.path
             job = Job(
                 plan=plan,
-                engine=self.engine,
+                engines=self.engines,
                 images=cast(Images, self.images),
                 handed=Handed(),
                 snapshot=take(plan.product, run.snapshot),
@@ -110,7 +132,10 @@ class World:
 
     def left(self) -> list[str]:
         self.faults()
-        return [one.name for one in self.engine.leftovers()]
+        for name in GUESTS:
+            self.guest_faults(name)
+        engines = (self.engine, *map(self.engines.of, GUESTS))
+        return [one.name for engine in engines for one in engine.leftovers()]
 
 
 def later(work: Callable[[], object]) -> None:
@@ -130,6 +155,7 @@ def distro(name: str) -> Distro:
         libc="musl",
         image=(),
         eol=date(2099, 1, 1),
+        guest=Guest(kernel="linux", system=("init",)),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.project import engine_option, project_options, settings_here
-from distromatrix.project import find_root, opened_engine
+from distromatrix.errors import EngineUnavailableError
+from distromatrix.project import find_root, host_facts, opened_engines
 
 KEEP_RUNS = 20
 
@@ -34,10 +35,18 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     from distromatrix.testing.door import dead_doors
 
     said = "would remove" if dry_run else "removed"
-    with opened_engine(settings_here()) as engine:
+    with opened_engines(settings_here()) as engines:
+        engine = engines.containers
+        here = host_facts().guests
         find = find_dead if dry_run else sweep
-        for left in find(engine, kept_too=everything):
-            click.echo(f"{said} {left.kind} {left.name} (run {left.run})")
+        for name in (engine.name, *(guests for guests, why in here.items() if not why)):
+            try:
+                for left in find(engines.of(name), kept_too=everything):
+                    click.echo(f"{said} {left.kind} {left.name} (run {left.run})")
+            except EngineUnavailableError as error:
+                if name == engine.name:
+                    raise
+                click.echo(f"warning: {name} was not looked at: {error}", err=True)
         if everything:
             for image in engine.images.list():
                 click.echo(f"{said} image {image.tag}")

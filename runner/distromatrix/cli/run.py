@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,21 +22,23 @@ from distromatrix.cli.project import (
     settings_here,
 )
 from distromatrix.cli.types import DURATION, JOBS, SEED
-from distromatrix.errors import InputError, NothingSelectedError
+from distromatrix.errors import EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.events import Event
 from distromatrix.model import Plan, RunResult, Selection, Verdict
+from distromatrix.needs import CONTAINERS
 from distromatrix.project import (
     Project,
     begun,
     find_root,
+    guests_of,
     job_of,
-    opened_engine,
+    opened_engines,
     require_images,
     restricted,
 )
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Engine
+    from distromatrix.engines import Engines
     from distromatrix.execute.job import Options
     from distromatrix.load.settings import Settings
     from distromatrix.runs import RunFolder
@@ -155,21 +157,24 @@ def command(
     with ExitStack() as stack:
         if resume:
             folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
-            planned = (cell.engine for cell in plan.cells if cell.engine)
-            settings = replace(settings, engine=next(planned, settings.engine))
-            engine = stack.enter_context(opened_engine(settings))
-            sweep_before(engine, folder)
+            planned = (cell.engine for cell in plan.cells if cell.engine in CONTAINERS)
+            settings = replace(settings, engine=next(filter(None, planned), settings.engine))
+            engines = stack.enter_context(opened_engines(settings))
+            sweep_before(engines.containers, folder)
+            for name in guests_of(plan):
+                with suppress(EngineUnavailableError):  # its cells will say so
+                    sweep_before(engines.of(name), folder)
             done = frozenset(r.id for r in options.done)
             stored = Snapshot(path=folder.snapshot)
-            require_images(engine, settings, plan, snapshot=stored, done=done)
+            require_images(engines.containers, settings, plan, snapshot=stored, done=done)
         else:
             project = open_project(directory, file)
             selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
             plan = replace(_planned(project, selection, failed), repeat=repeat or 1, seed=seed)
-            engine = stack.enter_context(opened_engine(settings))
-            require_images(engine, settings, plan)
+            engines = stack.enter_context(opened_engines(settings))
+            require_images(engines.containers, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
-        result = _carry_out(plan, engine, settings, folder, options, as_json)
+        result = _carry_out(plan, engines, settings, folder, options, as_json)
     return result.exit_code
 
 
@@ -209,7 +214,7 @@ def _resumed(
 
 def _carry_out(
     plan: Plan,
-    engine: Engine,
+    engines: Engines,
     settings: Settings,
     folder: RunFolder,
     options: Options,
@@ -231,14 +236,16 @@ def _carry_out(
     console = Console(stderr=as_json, highlight=False)
     resumed = folder.plan.exists()
     snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder)
-    sweeping = behind(lambda: sweep(engine))  # what it cannot remove now, the next one will
+    sweeping = behind(
+        lambda: sweep(engines.containers)
+    )  # what it cannot remove now, the next one will
     with Journal(folder.journal) as journal, live_report(console, plan) as live:
 
         def emit(event: Event) -> None:
             journal(event)
             live(event)
 
-        result = execute(job_of(plan, engine, settings, folder, snapshot, emit, options))
+        result = execute(job_of(plan, engines, settings, folder, snapshot, emit, options))
     if not result.interrupted:
         sweeping.join(SWEEP_WITHIN)
     write_reports(folder.path, plan, result)

@@ -16,6 +16,7 @@ from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import engine_option, open_project, project_options
 from distromatrix.errors import EngineUnavailableError, InputError
 from distromatrix.model import Cell, Kept, Plan, Selection
+from distromatrix.needs import GUESTS
 from distromatrix.project import Project, handed_secrets, open_images, opened_engine, require_images
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def command(
     if len(chosen) != 1:
         ids = ", ".join(c.id for c in chosen[:5]) or "none that can run"
         raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
+    if chosen[0].engine in GUESTS:
+        raise InputError(f"shell: {cell} runs in a guest ({chosen[0].engine}): not yet possible")
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engine(project.settings) as engine:
         kept = None if fresh else _kept(project, chosen[0].id, engine)

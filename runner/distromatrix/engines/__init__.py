@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from threading import RLock
+from typing import TYPE_CHECKING, cast
 
-from distromatrix.errors import InputError
+from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.needs import GUESTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from distromatrix.engines.base import Engine
 
-ENGINES = ("docker", "podman", "fake")
+ENGINES = ("docker", "podman", "fake", *GUESTS)
+_GUEST_CLASSES = {"qemu": "QemuEngine", "vagrant": "VagrantEngine"}  # in a module of that name
 
 
-def open_engine(name: str) -> Engine:
+def open_engine(name: str, containers: Engine | None = None) -> Engine:
     """The engine of that name (one of ENGINES), its libraries imported only now. It connects
     when it is first asked something, so an engine that is not there is found by `facts()`.
-    `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another
-    name."""
+    An engine of guests has its images in `containers`. `fake` keeps its state in the folder
+    `$DISTROMATRIX_FAKE`. Raises InputError for another name, EngineUnavailableError."""
     if name == "docker":
         from distromatrix.engines.docker import DockerEngine
 
@@ -30,4 +36,50 @@ def open_engine(name: str) -> Engine:
         from distromatrix.engines.fake import FakeEngine
 
         return FakeEngine()
+    if name in GUESTS:
+        return _open_guest(name, containers or open_engine("docker"))
     raise InputError(f"no engine '{name}': there is {', '.join(ENGINES)}")
+
+
+def _open_guest(name: str, containers: Engine) -> Engine:
+    if containers.name == "fake":
+        from distromatrix.engines.fake import FakeEngine
+
+        return cast("FakeEngine", containers).playing(name)
+    try:
+        module = import_module(f"distromatrix.engines.{name}")
+    except ModuleNotFoundError as error:
+        text = f"this version of distromatrix has no engine {name}"
+        raise EngineUnavailableError(text, transient=False) from error
+    engine: Engine = getattr(module, _GUEST_CLASSES[name])(containers)
+    return engine
+
+
+class Engines:
+    """The engines of one run: `containers`, and engines of guests, each opened when it is
+    first wanted, by `open_guest`. Thread-safe."""
+
+    def __init__(
+        self, containers: Engine, open_guest: Callable[[str, Engine], Engine] = open_engine
+    ) -> None:
+        self.containers = containers
+        self._open = open_guest
+        self._guests: dict[str, Engine] = {}
+        self._lock = RLock()
+
+    def of(self, name: str | None) -> Engine:
+        """The engine that a plan calls so: one of guests, or the one of containers, whatever
+        that is in truth. Raises EngineUnavailableError."""
+        if name not in GUESTS:
+            return self.containers
+        with self._lock:
+            if name not in self._guests:
+                self._guests[name] = self._open(name, self.containers)
+            return self._guests[name]
+
+    def close(self) -> None:
+        """Let go of the engines of guests that were opened; the other is its opener's."""
+        with self._lock:
+            for engine in self._guests.values():
+                engine.close()
+            self._guests.clear()

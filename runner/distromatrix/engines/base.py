@@ -104,6 +104,7 @@ class Address:
     memory: int = 2 * 1024**3
     # Variables that every command in it is to see; a command's own win.
     env: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""  # as a plan calls it; '' for that of containers
 
 
 class Machine(Protocol):
@@ -285,9 +286,9 @@ class ImageStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something that carries our labels: a machine or a volume. `kept`: on purpose."""
+    """Something that carries our labels: a machine, or what one uses. `kept`: on purpose."""
 
-    kind: str  # container | volume
+    kind: str  # a machine (container, guest, …), or what machines use: volume | network | disk
     name: str
     run: str
     folder: str

@@ -53,13 +53,24 @@ class FakeStage:
 
 
 class FakeEngine:
-    """See Engine. `state` is its folder (default `$DISTROMATRIX_FAKE`)."""
+    """See Engine. `state` is its folder (default `$DISTROMATRIX_FAKE`). It can play an engine
+    of guests, whose images are another's."""
 
-    name = "fake"
-
-    def __init__(self, state: Path | None = None, *, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        state: Path | None = None,
+        *,
+        faults: Faults | None = None,
+        name: str = "fake",
+        images: FakeImages | None = None,
+    ) -> None:
+        self.name = name
         self._state = State(state, faults)
-        self.images = FakeImages(self._state)
+        self.images = images or FakeImages(self._state)
+
+    def playing(self, name: str) -> FakeEngine:
+        """One that plays that engine of guests over this one, in a folder below its own."""
+        return FakeEngine(self._state.folder / name, name=name, images=self.images)
 
     def _answer(self) -> None:
         if self._state.faults.unavailable:
@@ -74,7 +85,7 @@ class FakeEngine:
         self._answer()
         return EngineFacts(
             name=self.name,
-            product="Fake",
+            product="Fake" if self.name == "fake" else f"Fake {self.name}",
             version="1",
             api_version="1",
             cpus=os.cpu_count() or 1,

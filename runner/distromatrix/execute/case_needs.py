@@ -23,7 +23,7 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.base import Machine
 from distromatrix.model import CaseNeeds, Cell, Need
-from distromatrix.needs import NEEDS, refusal
+from distromatrix.needs import GUESTS, NEEDS, refusal
 
 PLUGIN = "distromatrix_needs"
 MARK = re.compile(rb"\bmark\.needs\b")
@@ -97,8 +97,14 @@ def _top(out: str) -> str:
 
 
 def _refused(cell: Cell) -> Iterator[tuple[str, str]]:
-    for name in NEEDS:
-        if why := refusal(Need(name=name), cell.privileges):
+    for name, known in NEEDS.items():
+        if cell.engine not in GUESTS:
+            why = refusal(Need(name=name), cell.privileges)
+        elif cell.engine not in known.guests:
+            why = f"needs {name}, which {cell.engine} cannot give: {known.lacking}"
+        else:
+            why = ""
+        if why:
             yield name, why
 
 

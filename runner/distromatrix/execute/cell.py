@@ -12,10 +12,10 @@ from pathlib import Path
 
 from distromatrix.collect.junit import CollectError, read_cases
 from distromatrix.collect.log import CellLog, Masker, mask_file
-from distromatrix.collect.text import printable
+from distromatrix.collect.text import one_line, printable
+from distromatrix.engines import Engines
 from distromatrix.engines.base import (
     LABEL_CELL,
-    Engine,
     Exit,
     Machine,
     MachineSpec,
@@ -31,11 +31,13 @@ from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
 from distromatrix.model import SEEDS, Case, CaseCounts, CaseNeeds, Cell, CellResult, Phase, Verdict
+from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
 from distromatrix.verdicts import cell_verdict, said_of_needs
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 TAIL_LINES = 40
+UNAME_TIMEOUT = 60.0  # seconds
 FAILING_CASES = 200
 OURS = "--- "  # begins the lines of a log that are not the suite's
 
@@ -44,7 +46,7 @@ OURS = "--- "  # begins the lines of a log that are not the suite's
 class Surroundings:
     """What all cells of a run share."""
 
-    engine: Engine
+    engines: Engines
     slots: Slots
     emit: Callable[[Event], None]
     masker: Masker
@@ -87,7 +89,6 @@ def run_cell(
     raised (InfrastructureError), so that the caller can try again; everything else is in the
     result. Raises Cancelled."""
     cell = task.cell
-    tried = _Tried()
     began = time.monotonic()
 
     def show(line: str) -> None:
@@ -102,19 +103,9 @@ def run_cell(
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
             began = time.monotonic()
-            env = _environment(task, machine, around)
-            if around.case_needs and case_needs.wanted(cell):
-                case_needs.put_in(machine, cell)
-                env = case_needs.environment(env, machine.out)
-            _test(task, machine, env, log, tried, around)
-            _collect(task, machine, folder, tried, around)
-            result = _judge(cell, prepared, tried, log, attempt)
-            if cell.debug or cell.restore:
-                hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
-                came = hooks.run(machine, env, log, around.masker)
-                left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
-                warnings = (*result.warnings, *came.warnings, *left)
-                result = replace(result, debug=came.debug, warnings=warnings)
+            result = _unmet(cell, prepared, machine, attempt)
+            if result is None:
+                result = _tested(task, prepared, machine, folder, log, around, attempt)
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
@@ -123,7 +114,56 @@ def run_cell(
             raise fault from error
         raise
     seconds = round(time.monotonic() - began, 3)
-    return replace(result, seconds=seconds, engine=around.engine.name)
+    return replace(result, seconds=seconds, engine=around.engines.of(cell.engine).name)
+
+
+def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> CellResult | None:
+    """The result of a cell whose guest has not the kernel that it needs. Of what containers
+    have the plan knows before."""
+    versions = [need for need in cell.needs if need.version]
+    if cell.engine not in GUESTS or not versions:
+        return None
+    said = bytearray()
+    machine.run("uname -r", timeout=UNAME_TIMEOUT, output=said.extend)
+    release = one_line(printable(said.decode(errors="replace")).strip(), 100)
+    lacking = [str(need) for need in versions if not version_meets(need.version, release)]
+    if not lacking:
+        return None
+    return CellResult(
+        id=cell.id,
+        verdict=Verdict.SKIPPED,
+        reason=f"needs {', '.join(lacking)}, and the kernel of its guest is {release}",
+        image=prepared.used,
+        unmet=True,
+        attempts=attempt,
+    )
+
+
+def _tested(
+    task: Task,
+    prepared: Prepared,
+    machine: Machine,
+    folder: Path,
+    log: CellLog,
+    around: Surroundings,
+    attempt: int,
+) -> CellResult:
+    """What comes of the suite in its machine."""
+    cell, tried = task.cell, _Tried()
+    env = _environment(task, machine, around)
+    if around.case_needs and case_needs.wanted(cell):
+        case_needs.put_in(machine, cell)
+        env = case_needs.environment(env, machine.out)
+    _test(task, machine, env, log, tried, around)
+    _collect(task, machine, folder, tried, around)
+    result = _judge(cell, prepared, tried, log, attempt)
+    if cell.debug or cell.restore:
+        hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
+        came = hooks.run(machine, env, log, around.masker)
+        left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
+        warnings = (*result.warnings, *came.warnings, *left)
+        result = replace(result, debug=came.debug, warnings=warnings)
+    return result
 
 
 def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
@@ -145,7 +185,7 @@ def _machine(
 ) -> Iterator[Machine]:
     name = f"{task.cell.id}-r{task.repeat}" if task.repeat else task.cell.id
     spec = machine_spec(task.cell, prepared, around.run, around.labels, f"{name}-{attempt}")
-    machine = around.engine.open(spec, stage)
+    machine = around.engines.of(task.cell.engine).open(spec, stage)
     try:
         around.opened(machine)
         yield machine
@@ -200,7 +240,7 @@ def _environment(task: Task, machine: Machine, around: Surroundings) -> dict[str
     return environment(
         task.cell,
         machine.out,
-        around.engine.name,
+        around.engines.of(task.cell.engine).name,
         around.environment,
         around.secrets,
         task.repeat,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,7 @@ from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult
+from distromatrix.needs import GUESTS
 
 IMAGE_WORKERS = 2
 CLOSING_WORKERS = 2
@@ -45,7 +47,8 @@ class State:
     open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
     interrupted: str = ""
     stopping: str = ""  # why no more cells are begun
-    gone: str = ""  # why the engine is given up
+    gone: str = ""  # why the engine of containers, and so all, is given up
+    gone_guests: dict[str, str] = field(default_factory=dict)  # engine of guests -> the same
 
 
 class Loop(Protocol):
@@ -65,7 +68,7 @@ class Loop(Protocol):
         ...
 
     def lost(self, why: str) -> None:
-        """The engine is gone."""
+        """The engine of containers is gone."""
         ...
 
     def broke(self, error: BaseException) -> None:
@@ -98,14 +101,14 @@ class Crew:
         self._asked = asked
         self._machines: set[Machine] = set()
         self._lock = Lock()
-        self._stage: Stage | None = None
-        self._stage_lock = Lock()
+        self._stages: dict[str, Stage] = {}  # by the engine's name
+        self._stage_locks: dict[str, Lock] = defaultdict(Lock)
         self._image_workers = Workers(IMAGE_WORKERS, "image", loop.broke)
         self._cell_workers = Workers(at_once + slots.ahead, "cell", loop.broke)
         self._closers = Workers(CLOSING_WORKERS, "close", loop.broke)
         self.masker = Masker((*job.secrets.values(), *job.handed.secrets))
         self._around = Surroundings(
-            engine=job.engine,
+            engines=job.engines,
             slots=slots,
             emit=job.emit,
             masker=self.masker,
@@ -158,9 +161,8 @@ class Crew:
         else:
             self._settle(until, closing)
         with self._lock:
-            stage = self._stage
-        if stage is not None:
-            closing.append(behind(stage.close))
+            stages = tuple(self._stages.values())
+        closing += [behind(stage.close) for stage in stages]
         self._settle(until, closing)
         for workers in (self._cell_workers, self._image_workers, self._closers):
             workers.end()
@@ -182,12 +184,14 @@ class Crew:
         def attempt(number: int) -> Prepared:
             nonlocal attempts
             attempts = number
-            return self._job.images.prepared(
-                distro, first, self._job.snapshot.matching, self._job.handed
-            )
+            images, snapshot = self._job.images, self._job.snapshot
+            prepared = images.prepared(distro, first, snapshot.matching, self._job.handed)
+            if first.engine in GUESTS:
+                return images.guest(distro, first, prepared)
+            return prepared
 
         try:
-            prepared = self._retried(attempt)
+            prepared = self._retried(attempt, first.engine)
         except (Cancelled, DistromatrixError, OSError) as error:
             begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
             for cell in cells:
@@ -218,11 +222,11 @@ class Crew:
             shutil.rmtree(folder, ignore_errors=True)
             self._job.folder.cell(task.id)
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
-            stage = self._staged(prepared)
+            stage = self._staged(prepared, cell.engine)
             return run_cell(task, prepared, stage, folder, self._around, number, ticket)
 
         try:
-            result = self._retried(attempt)
+            result = self._retried(attempt, cell.engine)
         except (Cancelled, DistromatrixError, OSError) as error:
             self._report_fault(cell, error, attempts, task.repeat)
             return
@@ -233,32 +237,37 @@ class Crew:
         if not self._state.interrupted:
             self._loop.post(partial(self._loop.fault, cell, error, attempts, repeat))
 
-    def _retried(self, attempt: Callable[[int], T]) -> T:
-        """Try again what an infrastructure fault ended, as often as `retries` says. Raises
-        Cancelled when no more is to be begun."""
+    def _retried(self, attempt: Callable[[int], T], engine: str | None) -> T:
+        """Try again what an infrastructure fault ended, as often as `retries` says; `engine` as
+        the plan names it. Raises Cancelled when no more is to be begun."""
         state, retries = self._state, self._job.options.retries
         for number in range(1, retries + 2):
-            if state.gone:
-                raise EngineUnavailableError(state.gone, transient=False)
+            if gone := state.gone or state.gone_guests.get(engine or ""):
+                raise EngineUnavailableError(gone, transient=False)
             if state.stopping:
                 raise Cancelled
             try:
                 return attempt(number)
             except InfrastructureError as error:
                 if isinstance(error, EngineUnavailableError):
-                    self._await_engine(error)
+                    self._await_engine(error, engine)
                 if not error.transient or number > retries or state.stopping:
                     raise
         raise AssertionError("unreachable")
 
-    def _await_engine(self, error: EngineUnavailableError) -> None:
-        """Give the engine some seconds to come back; else it is lost for all."""
+    def _await_engine(self, error: EngineUnavailableError, engine: str | None) -> None:
+        """Give the engine some seconds to come back; else it is lost for all that want it."""
         until = time.monotonic() + BACK_WITHIN
+        guests = engine if engine in GUESTS else ""
         while not self._state.gone and not self._state.stopping:
             try:
-                self._job.engine.ping()
+                self._job.engines.of(engine).ping()
                 return
-            except InfrastructureError:
+            except InfrastructureError as silent:
+                if guests and (not silent.transient or time.monotonic() > until):
+                    why = f"the engine {guests} is gone: {error}"
+                    self._state.gone_guests.setdefault(guests, why)
+                    raise
                 if time.monotonic() > until:
                     self._loop.post(partial(self._loop.lost, str(error)))
                     raise
@@ -266,19 +275,23 @@ class Crew:
 
     # --- what is open ----------------------------------------------------------------------
 
-    def _staged(self, prepared: Prepared) -> Stage:
-        with self._stage_lock:
+    def _staged(self, prepared: Prepared, name: str | None) -> Stage:
+        """The product on the engine that the plan calls so, put there by the first who asks."""
+        engine = self._job.engines.of(name)
+        with self._lock:
+            lock = self._stage_locks[engine.name]
+        with lock:
             if self._state.stopping:
                 raise Cancelled
-            if self._stage is None:
-                stage = self._job.engine.stage(
+            if engine.name not in self._stages:
+                stage = engine.stage(
                     self._job.snapshot.path, image=prepared.image.id, labels=self._job.labels
                 )
                 with self._lock:
-                    self._stage = stage
+                    self._stages[engine.name] = stage
                 if self._state.interrupted:
                     stage.close()
-            return self._stage
+            return self._stages[engine.name]
 
     def _opened(self, machine: Machine) -> None:
         with self._lock:

@@ -25,6 +25,7 @@ from distromatrix.execute.repeats import Repeats
 from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.workers import behind
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
+from distromatrix.needs import GUESTS
 from distromatrix.repeats import run_id
 from distromatrix.verdicts import run_verdict
 
@@ -56,7 +57,8 @@ class Executor:
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._state = State()
         facts = job.engine.facts()
-        self._title = str(facts)
+        used = {cell.engine: None for cell in self._todo() if cell.engine in GUESTS}
+        self._title = ", ".join([str(facts), *filter(None, used)])
         self._slots = slots or Slots(job.options.jobs, facts.cpus, facts.memory)
         self._repeats = Repeats(job)
         tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))

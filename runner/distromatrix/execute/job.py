@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from distromatrix.engines import Engines
 from distromatrix.engines.base import Engine
 from distromatrix.engines.watch import SILENT_AFTER
 from distromatrix.events import Event
@@ -32,10 +33,10 @@ class Options:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A plan with all that it takes to carry it out. `labels` go on everything made on the
-    engine; `secrets` are the `pass_env` values."""
+    engines; `secrets` are the `pass_env` values."""
 
     plan: Plan
-    engine: Engine
+    engines: Engines
     images: Images
     handed: Handed
     snapshot: Snapshot
@@ -44,3 +45,8 @@ class Job:
     secrets: Mapping[str, str]
     emit: Callable[[Event], None]
     options: Options
+
+    @property
+    def engine(self) -> Engine:
+        """That of containers, which has all images."""
+        return self.engines.containers

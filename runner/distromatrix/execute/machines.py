@@ -12,13 +12,16 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from distromatrix.collect.log import LastLines, Masker
+from distromatrix.engines import Engines
 from distromatrix.engines.base import Address, Engine, Machine, Stage
 from distromatrix.errors import DistromatrixError, InfrastructureError, SetupFailedError
 from distromatrix.execute.cell import environment, machine_spec
+from distromatrix.execute.order import image_of
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers, behind
-from distromatrix.images import Handed, Images, Prepared, layer_inputs
+from distromatrix.images import Handed, Images, Prepared
 from distromatrix.model import Cell, Distro
+from distromatrix.needs import GUESTS
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -30,9 +33,9 @@ CLOSE_WITHIN = 10.0  # seconds
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What all machines of a session share. `snapshot` takes the product's, when it is first
-    needed; `run` and `labels` stand on all that is made on the engine."""
+    needed; `run` and `labels` stand on all that is made on the engines."""
 
-    engine: Engine
+    engines: Engines
     images: Images
     handed: Handed
     secrets: Mapping[str, str]
@@ -138,10 +141,11 @@ class Machines:
     def _open(self, distro: Distro, cell: Cell) -> Machine:
         around = self._around
         prepared = self._prepare(distro, cell)
-        stage = self._staged(prepared) if cell.suite else None
+        engine = around.engines.of(cell.engine)
+        stage = self._staged(prepared, engine) if cell.suite else None
         name = f"{cell.id}-{secrets.token_hex(3)}"
         spec = machine_spec(cell, prepared, around.run, around.labels, name)
-        machine = around.engine.open(spec, stage)
+        machine = engine.open(spec, stage)
         try:
             self._set_up(machine, cell)
         except BaseException:
@@ -160,19 +164,22 @@ class Machines:
         def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
             return around.snapshot().matching(globs)
 
-        return self._prepared.get(
-            (distro.name, layer_inputs(cell)),
-            lambda: around.images.prepared(distro, cell, files, around.handed),
-        )
+        def make() -> Prepared:
+            prepared = around.images.prepared(distro, cell, files, around.handed)
+            if cell.engine in GUESTS:
+                return around.images.guest(distro, cell, prepared)
+            return prepared
 
-    def _staged(self, prepared: Prepared) -> Stage:
+        return self._prepared.get((distro.name, image_of(cell)), make)
+
+    def _staged(self, prepared: Prepared, engine: Engine) -> Stage:
         around = self._around
 
         def stage() -> Stage:
             path: Path = around.snapshot().path
-            return around.engine.stage(path, image=prepared.image.id, labels=around.labels)
+            return engine.stage(path, image=prepared.image.id, labels=around.labels)
 
-        return self._stage.get("", stage)
+        return self._stage.get(engine.name, stage)
 
     def _set_up(self, machine: Machine, cell: Cell) -> None:
         for script in cell.setup:
@@ -192,9 +199,10 @@ class Machines:
     def _environment(self, machine: Machine, cell: Cell) -> dict[str, str]:
         around = self._around
         if cell.suite:
-            name = around.engine.name
+            name = around.engines.of(cell.engine).name
             return environment(cell, machine.out, name, around.handed.env, around.secrets)
         return {**around.handed.env, **cell.env}
 
     def _address(self, machine: Machine, cell: Cell) -> Address:
-        return replace(machine.address, env=self._environment(machine, cell))
+        env = self._environment(machine, cell)
+        return replace(machine.address, env=env, engine=cell.engine or "")

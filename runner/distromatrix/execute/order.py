@@ -11,6 +11,7 @@ from threading import Lock
 
 from distromatrix.images import layer_inputs
 from distromatrix.model import Cell
+from distromatrix.needs import GUESTS
 from distromatrix.repeats import run_id
 
 
@@ -33,7 +34,7 @@ def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task
     """All that is to be run. Each cell has its first run before any has its second, so that
     what is there after a while is as complete as it can be. A seed shuffles each round; two
     cells come in the same order whichever others are selected."""
-    images = [(cell, layer_inputs(cell)) for cell in cells]
+    images = [(cell, image_of(cell)) for cell in cells]
     tasks = tuple(
         Task(cell, number, image)
         for number in (range(1, repeat + 1) if repeat > 1 else (0,))
@@ -42,6 +43,11 @@ def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task
     if seed is None:
         return tasks
     return tuple(sorted(tasks, key=lambda task: (task.repeat, _place(task, seed))))
+
+
+def image_of(cell: Cell) -> object:
+    """Equal for cells that share a prepared image: guests have more in theirs."""
+    return layer_inputs(cell), cell.engine if cell.engine in GUESTS else ""
 
 
 def _place(task: Task, seed: int) -> bytes:

@@ -13,6 +13,7 @@ from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engin
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.runs import SHELLS, RunFolder, host_name, is_alive
 
+_BELOW = ("volume", "network", "disk")  # what machines use: it goes after them
 KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays
 
 
@@ -41,7 +42,12 @@ def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]
         expired = kept_too or now - left.created > KEPT_FOR
         if not alive[left.folder] and (expired or not kept):
             dead.append(left)
-    return tuple(sorted(dead, key=lambda left: left.kind != "container"))
+    return tuple(sorted(dead, key=_order))
+
+
+def _order(left: Leftover) -> bool:
+    """Machines first."""
+    return left.kind in _BELOW
 
 
 def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
@@ -74,6 +80,6 @@ def sweep_before(engine: Engine, folder: RunFolder) -> None:
     """Remove what earlier starts of a run that is resumed left: we hold its lock, so nobody
     else uses it. What was kept on purpose stays. Raises InfrastructureError."""
     ours = [left for left in engine.leftovers() if left.folder == str(folder.path)]
-    for left in sorted(ours, key=lambda left: left.kind != "container"):
+    for left in sorted(ours, key=_order):
         if left.host == host_name() and not left.kept:
             engine.remove(left)

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event as Flag
 
 from distromatrix.engines.base import Engine
+from distromatrix.errors import ImageError
 from distromatrix.events import Event
 from distromatrix.images import shelf
 from distromatrix.images.bases import Base, Bases
@@ -75,6 +76,12 @@ class Images:
         base = self.base(distro)
         wanted = self._recipe(distro, cell, base, files, handed)
         return self._layers.get(distro, cell, wanted, base, force)
+
+    def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
+        """The image of a guest: a cell's prepared one with the distro's kernel, and what more
+        the cell's engine boots."""
+        what = f"{cell.engine} of {distro.name} from {prepared.image.id}"
+        raise ImageError(f"no image for a guest can be made yet: {what}")
 
     def stored_base(self, distro: Distro) -> Base | None:
         """The base image as the engine's store has it, of whatever age, or None."""

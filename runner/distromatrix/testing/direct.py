@@ -22,7 +22,8 @@ from distromatrix.model import Cell, Distro, Plan, RunResult
 from distromatrix.testing.bench import CellReport, Want
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Address, Engine
+    from distromatrix.engines import Engines
+    from distromatrix.engines.base import Address
     from distromatrix.execute.job import Options
     from distromatrix.execute.machines import Machines
     from distromatrix.execute.ondemand import CellsOnDemand
@@ -68,7 +69,7 @@ class DirectBench:
         self._progress = progress
         self._beginning = RLock()
         self._closing = ExitStack()
-        self._engine: Engine | None = None
+        self._engines: Engines | None = None
         self._refused: DistromatrixError | None = None
         self._slots: Slots | None = None
         self._run: _Run | None = None
@@ -91,9 +92,9 @@ class DirectBench:
             if self._refused is not None:
                 raise self._refused
             try:
-                engine = self._opened()
+                engines = self._opened()
                 if wanted and self._run is None:
-                    self._run = self._begun(engine, cells)
+                    self._run = self._begun(engines, cells)
             except DistromatrixError as error:
                 self._refused = error
                 raise
@@ -188,31 +189,31 @@ class DirectBench:
         if self._ended or self._interrupted or gone:
             raise InfrastructureError("the session has ended", transient=False)
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> Engines:
         self._check()
-        if self._engine is None:
+        if self._engines is None:
             from distromatrix.execute.slots import Slots
             from distromatrix.execute.sweep import sweep
             from distromatrix.execute.workers import behind
-            from distromatrix.project import opened_engine
+            from distromatrix.project import opened_engines
 
-            engine = self._closing.enter_context(opened_engine(self._settings))
-            facts = engine.facts()
+            engines = self._closing.enter_context(opened_engines(self._settings))
+            facts = engines.containers.facts()
             self._slots = Slots(None, facts.cpus, facts.memory)
-            self._engine = engine
-            behind(lambda: sweep(engine))  # what it cannot remove now, the next one will
-        return self._engine
+            self._engines = engines
+            behind(lambda: sweep(engines.containers))  # what it cannot, the next one will
+        return self._engines
 
-    def _begun(self, engine: Engine, cells: tuple[str, ...]) -> _Run:
+    def _begun(self, engines: Engines, cells: tuple[str, ...]) -> _Run:
         from distromatrix.project import require_images, restricted
         from distromatrix.runs import RunFolder
 
         plan = restricted(self._plan, set(cells), "not selected in this session of pytest")
-        require_images(engine, self._settings, plan)
+        require_images(engines.containers, self._settings, plan)
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
-        run = _Run(plan, engine, self._settings, folder, self._slots, self._options, self._note)
+        run = _Run(plan, engines, self._settings, folder, self._slots, self._options, self._note)
         self._closing.callback(run.close)
         return run
 
@@ -224,12 +225,12 @@ class DirectBench:
         with self._beginning:
             if self._refused is not None:
                 raise self._refused
-            engine = self._opened()
+            engines = self._opened()
             if self._machines is None:
-                self._machines = self._made(engine)
+                self._machines = self._made(engines)
             return self._machines
 
-    def _made(self, engine: Engine) -> Machines:
+    def _made(self, engines: Engines) -> Machines:
         from distromatrix.execute.machines import Machines, Surroundings
         from distromatrix.execute.snapshot import take
         from distromatrix.execute.sweep import labels_of
@@ -252,8 +253,8 @@ class DirectBench:
                 return taken[0]
 
         around = Surroundings(
-            engine=engine,
-            images=open_images(engine, self._settings, labels, self._note),
+            engines=engines,
+            images=open_images(engines.containers, self._settings, labels, self._note),
             handed=handed_over(plan.ca_bundle, plan.index, os.environ),
             secrets=handed_secrets(plan.pass_env),
             run=folder.id,
@@ -323,7 +324,7 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        engine: Engine,
+        engines: Engines,
         settings: Settings,
         folder: RunFolder,
         slots: Slots,
@@ -344,7 +345,7 @@ class _Run:
             self._journal(event)
             note(event)
 
-        job = job_of(plan, engine, settings, folder, snapshot, emit, options)
+        job = job_of(plan, engines, settings, folder, snapshot, emit, options)
         self.cells: CellsOnDemand = CellsOnDemand(job, slots)
 
     def end(self, *, interrupted: bool) -> RunResult | None:

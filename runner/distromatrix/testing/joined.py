@@ -12,7 +12,8 @@ from distromatrix.errors import InputError
 from distromatrix.testing.bench import Bench, Want
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Address, Engine, Machine
+    from distromatrix.engines import Engines
+    from distromatrix.engines.base import Address, Machine
     from distromatrix.load.settings import Settings
 
 
@@ -32,7 +33,7 @@ class JoinedMachines:
         self._holder = ""  # the test that has a place at the bench
         self._held: dict[Want, Machine] = {}
         self._joined: dict[str, Machine] = {}
-        self._engine: Engine | None = None
+        self._engines: Engines | None = None
         self._closing = ExitStack()
         self._lock = Lock()
         self._joining = Lock()
@@ -57,14 +58,14 @@ class JoinedMachines:
         with the test. Raises DistromatrixError."""
         address = self._bench().fresh(want, self._test())
         with self._joining:
-            return self._opened().join(address)
+            return self._opened().of(address.engine).join(address)
 
     def close(self) -> None:
         """Let go of all. Never raises."""
         with self._joining:
             machines, self._joined = tuple(self._joined.values()), {}
             self._held, self._holder = {}, ""
-            self._engine = None
+            self._engines = None
             for machine in machines:
                 machine.close()
             self._closing.close()
@@ -73,15 +74,17 @@ class JoinedMachines:
         with self._joining:
             machine = self._joined.get(address.name)
             if machine is None:
-                machine = self._joined[address.name] = self._opened().join(address)
+                machine = self._joined[address.name] = (
+                    self._opened().of(address.engine).join(address)
+                )
             return machine
 
-    def _opened(self) -> Engine:
-        if self._engine is None:
-            from distromatrix.project import opened_engine
+    def _opened(self) -> Engines:
+        if self._engines is None:
+            from distromatrix.project import opened_engines
 
-            self._engine = self._closing.enter_context(opened_engine(self._settings()))
-        return self._engine
+            self._engines = self._closing.enter_context(opened_engines(self._settings()))
+        return self._engines
 
 
 def running_test() -> str:
