@@ -257,6 +257,11 @@ class ImageStore(Protocol):
         """Make an image of a machine's present root filesystem."""
         ...
 
+    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
+        """The root filesystem of an image (by id or tag) as a tar stream. What is made for that
+        has those labels, and goes. Raises InfrastructureError."""
+        ...
+
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
         """Those images with their tags as one tar stream; what they share is in it once."""
         ...

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from docker.errors import NotFound
 
 from distromatrix.engines.base import Image
-from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full
+from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, remove_container
 from distromatrix.engines.docker_dialect import Dialect, take_name
 from distromatrix.errors import InfrastructureError
 
@@ -41,6 +41,18 @@ def carried(found: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
     marks = [m for tag in found.get("RepoTags") or () if (m := _MARK.fullmatch(tag))]
     digests = tuple(f"sha256:{m[2]}" for m in marks if m[2])
     return (max(float(m[1]) for m in marks) if marks else None), digests
+
+
+def export(api: Api, image: str, labels: Mapping[str, str]) -> Iterator[bytes]:
+    """The root filesystem of an image, by way of a container that is never started."""
+    with api.calling(f"export {image}", LONG_TIMEOUT) as client:
+        body = {"Image": api.dialect.name(image), "Cmd": ["/bin/sh"], "Labels": dict(labels)}
+        container = client.create_container_from_config(body)["Id"]
+        try:
+            yield from client.export(container, chunk_size=_CHUNK)
+        finally:
+            with contextlib.suppress(NotFound):
+                remove_container(client, container)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,10 @@ class DockerImages:
             take_name(client, self._api.dialect.name(tag), self._api.dialect)
             orphans.remove()
 
+    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.export(self._api, image, labels)
+
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
         """See ImageStore. Raises InfrastructureError."""
         return docker_carry.save(self._api, tags)

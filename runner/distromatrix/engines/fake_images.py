@@ -104,6 +104,11 @@ class FakeImages:
             found = self._need(image.tag)
             self._record(replace(found, created=image.created, digests=image.digests))
 
+    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
+        """See ImageStore. Raises InfrastructureError."""
+        del labels
+        return (self.rootfs(self._need(image)).read_bytes(),)
+
     def tag(self, image: str, tag: str) -> None:
         """See ImageStore. Raises InfrastructureError."""
         found = self._need(image)

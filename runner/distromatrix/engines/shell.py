@@ -198,12 +198,13 @@ class _Channel:
 
 
 class Shell:
-    """Runs commands, one at a time, through a stream whose other end is LOOP."""
+    """Runs commands, one at a time, through a stream whose other end is LOOP. `ahead`: the
+    marker of a READER that waits there already."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, ahead: str = "") -> None:
         self.stream = stream
         self._channels: tuple[_Channel, ...] = ()
-        self._ahead = ""  # the marker of a READER that waits, if one does
+        self.ahead = ahead  # the marker of a READER that waits, if one does
         self.said = b""  # the beginning of what it said on stderr outside of commands
 
     def run(
@@ -239,10 +240,10 @@ class Shell:
         *,
         strict: bool,
     ) -> int:
-        marker = self._ahead or secrets.token_hex(12)
-        apart, ahead = errors is not None, bool(self._ahead)
+        marker = self.ahead or secrets.token_hex(12)
+        apart, ahead = errors is not None, bool(self.ahead)
         line = command_line(script, env, cwd, marker, apart=apart, strict=strict, ahead=ahead)
-        self._ahead = ""
+        self.ahead = ""
         # What has come already may tell that who waits for this command has been killed.
         unread = [channel.data for channel in self._channels] + [b"", b""]
         channels = [_Channel(marker.encode(), output, unread[0])]
@@ -252,8 +253,8 @@ class Shell:
         for channel in channels:
             channel.feed(b"")
         if not strict:  # who says so runs many
-            self._ahead = secrets.token_hex(12)
-            line += f"_dm_w {self._ahead}\n".encode()
+            self.ahead = secrets.token_hex(12)
+            line += f"_dm_w {self.ahead}\n".encode()
         self.stream.send(line)
         return self.wait(deadline)
 

@@ -1,0 +1,325 @@
+"""What all guests have in common as machines: commands through shells that are kept open, files
+as tar streams through them, and a restart that a suite asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from queue import Queue
+from threading import Thread
+from time import monotonic
+from typing import BinaryIO
+
+from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
+from distromatrix.engines.guest_processes import LIST, processes
+from distromatrix.engines.hung import describe, itself
+from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.engines.shells import KILL, Shells
+from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+
+MOUNT = "/distromatrix"  # as in a container
+REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
+DIES_WITHIN = 15.0  # seconds that killed processes have to end; then the guest is ended
+_MISSING = 44  # the status of our own scripts for what is not there
+# How often the kernel has killed for memory: vmstat of proc(5), since Linux 4.13.
+_OOM_KILLS = 'while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done </proc/vmstat'
+
+
+class _RestartedError(Exception):
+    """The machine was restarted under a command, as that had asked for."""
+
+
+class GuestMachine(ABC):
+    """A guest, as a Machine. What differs between engines is abstract."""
+
+    def __init__(self, spec: MachineSpec, *, staged: bool, owned: bool = True) -> None:
+        self._spec = spec
+        self._staged = staged
+        self._owned = owned
+        self._env: Mapping[str, str] = {}
+        self._shells = Shells(lambda: self._open_shell(spec.user))
+        self._root_shells = Shells(lambda: self._open_shell("root"))
+        self._stopped = ""
+        self._closed = False
+        self._oom_kills = 0
+        self._reboots = 0
+
+    # --- what an engine gives ---
+
+    @abstractmethod
+    def _open_shell(self, user: str) -> Shell:
+        """A new shell of that user (`root` or `UID:GID`), which has answered. Raises
+        MachineGoneError, InfrastructureError."""
+
+    @abstractmethod
+    def _halt(self) -> None:
+        """End the whole guest at once. Never raises."""
+
+    @abstractmethod
+    def restarted(self) -> bool:
+        """Whether it went, or is about to go, down for a restart that was asked for inside; then
+        it is up again when this returns. Raises InfrastructureError."""
+
+    @abstractmethod
+    def why_gone(self) -> MachineGoneError | None:
+        """Why it has ended; None as long as it lives."""
+
+    @abstractmethod
+    def _put(self, data: BinaryIO, size: int, path: str) -> None:
+        """Extract a tar of that many bytes below a folder that exists. Raises
+        InfrastructureError."""
+
+    @property
+    def tar(self) -> str:
+        """The call of tar in the guest."""
+        return "tar"
+
+    # --- Machine ---
+
+    @property
+    def name(self) -> str:
+        """See Machine."""
+        return self._spec.name
+
+    @property
+    def product(self) -> str:
+        """See Machine."""
+        return f"{MOUNT}/product" if self._staged else ""
+
+    @property
+    def out(self) -> str:
+        """See Machine."""
+        return f"{MOUNT}/out" if self._staged else ""
+
+    def run(
+        self,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float | None = None,
+        output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
+    ) -> Exit:
+        """See Machine. A script that restarts the guest is begun anew after it, within the same
+        timeout, with `DISTROMATRIX_REBOOT_COUNT` one higher. Raises MachineGoneError,
+        InfrastructureError."""
+        started, count = monotonic(), 0
+        while True:
+            variables = {**self._env, **(env or {})}
+            if count:
+                variables[REBOOT_COUNT] = str(count)
+            left = None if timeout is None else max(0.1, timeout - (monotonic() - started))
+            try:
+                return self._run(script, variables, cwd, left, output, errors, strict, started)
+            except _RestartedError:
+                count += 1
+
+    def _run(
+        self,
+        script: str,
+        env: Mapping[str, str],
+        cwd: str,
+        timeout: float | None,
+        output: OnOutput | None,
+        errors: OnOutput | None,
+        strict: bool,
+        started: float,
+    ) -> Exit:
+        self._check()
+        deadline = None if timeout is None else monotonic() + timeout
+        shell = self._shells.take()
+        try:
+            status = shell.run(
+                script,
+                env=env,
+                cwd=cwd,
+                deadline=deadline,
+                output=output,
+                errors=errors,
+                strict=strict,
+            )
+            asked = status != 0 and (self._owned or status == 137)
+            oom = asked and self._oom_killed(shell)
+        except TimeoutError:
+            hung = self._end_hung(shell)
+            seconds = monotonic() - started
+            hung = hung or itself(script, seconds)
+            return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
+        except (ShellEndedError, OSError) as error:
+            raise self._lost(shell) from error
+        except InputError:  # nothing was sent
+            self._shells.give_back(shell)
+            raise
+        except BaseException:  # a caller's callback, Ctrl-C: the command may still run
+            self._end_process(shell)
+            self._shells.drop(shell)
+            raise
+        self._shells.give_back(shell)
+        return Exit(status=status, seconds=monotonic() - started, oom=oom)
+
+    def running(self) -> str:
+        """See Machine."""
+        if self._stopped:
+            return ""
+        said: list[bytes] = []
+        with contextlib.suppress(Exception):  # what a list of processes is not worth a run
+            if self.as_root(LIST, output=said.append, within=10.0) == 0:
+                return describe(processes(b"".join(said)))
+        return ""
+
+    def put(self, tar: bytes | BinaryIO, path: str) -> None:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        self._check()
+        if self.as_root(f"[ -d {shlex.quote(path)} ] || exit {_MISSING}") == _MISSING:
+            raise FileNotFoundError(f"{self.name}:{path}")
+        if isinstance(tar, bytes):
+            self._put(io.BytesIO(tar), len(tar), path)
+            return
+        size = tar.seek(0, io.SEEK_END)
+        tar.seek(0)
+        self._put(tar, size, path)
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        quoted = shlex.quote(path)
+        folder, _, name = path.rstrip("/").rpartition("/")
+        there = f"[ -e {quoted} ] || [ -L {quoted} ] || exit {_MISSING}"
+        if self.as_root(there) == _MISSING:
+            raise FileNotFoundError(f"{self.name}:{path}")
+        script = f"{self.tar} -cf - -C {shlex.quote(folder or '/')} {shlex.quote(name or '.')}"
+        return self._stream(script, path)
+
+    def _stream(self, script: str, path: str) -> Iterator[bytes]:
+        """What a root's command prints, as it comes."""
+        pieces: Queue[bytes | BaseException | int] = Queue(maxsize=64)
+        left = False
+
+        def hand_on(data: bytes) -> None:
+            if left:
+                raise InterruptedError
+            pieces.put(data)
+
+        def read() -> None:
+            try:
+                pieces.put(self.as_root(script, output=hand_on, within=None))
+            except BaseException as error:  # noqa: BLE001 - raised where it is read
+                pieces.put(error)
+
+        Thread(target=read, daemon=True, name="distromatrix-get").start()
+        try:
+            while True:
+                piece = pieces.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                if isinstance(piece, int):
+                    if piece:
+                        raise InfrastructureError(f"cannot get {path} from {self.name}")
+                    return
+                yield piece
+        finally:
+            left = True
+            with contextlib.suppress(Exception):
+                while not pieces.empty():
+                    pieces.get_nowait()
+
+    def disk_free(self) -> int | None:
+        """See Machine."""
+        if self._stopped:
+            return None
+        lines: list[bytes] = []
+        with contextlib.suppress(InfrastructureError, ValueError, IndexError):
+            if self.as_root(f"df -Pk {MOUNT if self._staged else '/'}", output=lines.append) == 0:
+                return int(b"".join(lines).splitlines()[-1].split()[3]) * 1024
+        return None
+
+    def kill(self) -> None:
+        """See Machine."""
+        self._stopped = self._stopped or "was stopped"
+        self._shells.shutdown()
+        self._halt()
+        self._root_shells.shutdown()
+
+    # --- inside ---
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise MachineGoneError(f"{self.name} {self._stopped}")
+
+    def as_root(
+        self, script: str, *, output: OnOutput | None = None, within: float | None = API_TIMEOUT
+    ) -> int:
+        """The status of a script of ours. Raises InfrastructureError."""
+        shell = self._root_shells.take()
+        deadline = None if within is None else monotonic() + within
+        try:
+            status = shell.run(script, deadline=deadline, output=output)
+        except (TimeoutError, ShellEndedError, OSError) as error:
+            self._root_shells.drop(shell)
+            raise self.why_gone() or InfrastructureError(
+                f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
+            ) from error
+        except BaseException:
+            self._root_shells.drop(shell)
+            raise
+        self._root_shells.give_back(shell)
+        return status
+
+    def _end_hung(self, shell: Shell) -> str:
+        """End the command that a shell runs; what does not end takes the machine with it."""
+        hung = self.running()
+        if self._end_process(shell):
+            with contextlib.suppress(TimeoutError, ShellEndedError, OSError):
+                shell.wait(monotonic() + DIES_WITHIN)
+                self._shells.give_back(shell)
+                return hung
+        self._stopped = self._stopped or "was stopped by a timeout"
+        self._halt()
+        self._shells.drop(shell)
+        return hung
+
+    def _end_process(self, shell: Shell) -> bool:
+        """Kill what it runs, with all that descends from it."""
+        if shell.process is None:
+            return False
+        with contextlib.suppress(InfrastructureError):
+            return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
+        return False
+
+    def _lost(self, shell: Shell) -> Exception:
+        """A shell ended under a command: with its machine, or alone."""
+        self._shells.drop(shell)
+        if self._stopped:
+            return MachineGoneError(f"{self.name} {self._stopped}")
+        if self.restarted():
+            self._reboots += 1
+            return _RestartedError()
+        if gone := self.why_gone():
+            self._stopped = "is gone"
+            return gone
+        return InfrastructureError(
+            f"the shell that ran a command in {self.name} was killed, perhaps by that command: "
+            "how it ended is not known",
+            transient=False,
+        )
+
+    def _oom_killed(self, shell: Shell) -> bool:
+        lines: list[bytes] = []
+        shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+        now = sum(int(word) for word in b"".join(lines).split() if word.isdigit())
+        before, self._oom_kills = self._oom_kills, now
+        return now > before
+
+    def _fresh_shells(self) -> None:
+        """Forget all shells: the guest is another boot's."""
+        for shells in (self._shells, self._root_shells):
+            shells.shutdown()
+            shells.close()
+        user: Callable[[], Shell] = lambda: self._open_shell(self._spec.user)  # noqa: E731
+        self._shells = Shells(user)
+        self._root_shells = Shells(lambda: self._open_shell("root"))
+        self._oom_kills = 0

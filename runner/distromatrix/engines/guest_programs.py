@@ -1,0 +1,72 @@
+"""Two programs that a direct guest needs and that neither busybox nor every distribution has, as
+ELF files for x86-64 that are assembled by hand: a compiler is not among what a host needs."""
+
+from __future__ import annotations
+
+import platform
+import struct
+
+from distromatrix.errors import EngineUnavailableError
+
+_BASE = 0x400000
+_HEADERS = 64 + 56  # ELF's own and one program header (elf(5))
+
+
+def reseed() -> bytes:
+    """It has the kernel draw its random numbers anew from all that was written to
+    /dev/urandom (RNDRESEEDCRNG of random(4)), and exits with 0."""
+    code = bytes.fromhex(
+        "b802000000"  # mov eax, 2         open
+        "488d3d22000000"  # lea rdi, [rip+34]
+        "be01000000"  # mov esi, 1         O_WRONLY
+        "0f05"  # syscall
+        "89c7"  # mov edi, eax
+        "b810000000"  # mov eax, 16        ioctl
+        "be07520000"  # mov esi, 0x5207    RNDRESEEDCRNG
+        "31d2"  # xor edx, edx
+        "0f05"  # syscall
+        "89c7"  # mov edi, eax
+        "f7df"  # neg edi
+        "b83c000000"  # mov eax, 60        exit
+        "0f05"  # syscall
+    )
+    return _elf(code + b"/dev/urandom\0")
+
+
+def become(uid: int, gid: int) -> bytes:
+    """It begins a session, becomes that user with that group and no other, and then the program
+    that its arguments name (an absolute path); it exits with 126 where it may not."""
+    code = (
+        bytes.fromhex(
+            "b8700000000f05"  # mov eax, 112; syscall    setsid
+            "b87400000031ff31f60f05"  # mov eax, 116; xor edi, edi; xor esi, esi; syscall  setgroups
+            "b86a000000bf"  # mov eax, 106         setgid
+        )
+        + struct.pack("<I", gid)  # mov edi, gid
+        + bytes.fromhex("0f0585c0752a")  # syscall; test eax, eax; jnz +42
+        + bytes.fromhex("b869000000bf")  # mov eax, 105         setuid
+        + struct.pack("<I", uid)  # mov edi, uid
+        + bytes.fromhex(
+            "0f0585c0751a"  # syscall; test eax, eax; jnz +26
+            "488b0c24"  # mov rcx, [rsp]            argc
+            "488d54cc10"  # lea rdx, [rsp+rcx*8+16]   envp
+            "488b7c2410"  # mov rdi, [rsp+16]         argv[1]
+            "488d742410"  # lea rsi, [rsp+16]         &argv[1]
+            "b83b0000000f05"  # mov eax, 59; syscall      execve
+            "bf7e000000"  # mov edi, 126
+            "b83c0000000f05"  # mov eax, 60; syscall      exit
+        )
+    )
+    return _elf(code)
+
+
+def _elf(code: bytes) -> bytes:
+    if platform.machine() != "x86_64":
+        raise EngineUnavailableError(f"direct guests run on x86_64 only, not {platform.machine()}")
+    size = _HEADERS + len(code)
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        *(b"\x7fELF\x02\x01\x01", 2, 62, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0),
+    )
+    program = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
+    return header + program + code

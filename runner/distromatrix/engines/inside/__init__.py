@@ -1,0 +1,1 @@
+"""What a guest runs of ours."""

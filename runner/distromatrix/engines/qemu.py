@@ -1,0 +1,221 @@
+"""The engine `qemu`: direct guests. A cell's prepared container image with the distribution's own
+kernel, booted by QEMU without a boot loader, SSH or an init system, and then kept ready."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from distromatrix.engines import qemu_process
+from distromatrix.engines.base import (
+    LABEL_FOLDER,
+    LABEL_HOST,
+    LABEL_RUN,
+    Address,
+    Engine,
+    EngineFacts,
+    ImageStore,
+    Leftover,
+    Machine,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.engines.qemu_door import Door, JoinedGuest
+from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
+from distromatrix.engines.qemu_process import PRODUCT_SIZE, Virtual
+from distromatrix.engines.qemu_templates import Templates, last_used, qemu_version, remove
+from distromatrix.errors import (
+    CannotStartError,
+    InfrastructureError,
+)
+
+TCG_SCALE = 5.0
+_MIB = 1024**2
+
+
+class QemuEngine:
+    """See Engine. `containers`: the engine whose images the guests are made of; `cache`: where
+    machines and templates lie."""
+
+    name = "qemu"
+
+    def __init__(self, containers: Engine, cache: Path) -> None:
+        self._containers = containers
+        self._machines = cache / "guests" / "machines"
+        self._templates = Templates(cache / "guests")
+
+    @property
+    def images(self) -> ImageStore:
+        """See Engine: those of the containers."""
+        return self._containers.images
+
+    def facts(self) -> EngineFacts:
+        """See Engine."""
+        return EngineFacts(
+            name=self.name,
+            product="QEMU",
+            version=qemu_version().removeprefix("QEMU emulator version ").split(" ")[0],
+            api_version="",
+            cpus=os.cpu_count() or 1,
+            memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            arch=platform.machine(),
+            storage_driver="qcow2",
+            cgroup_version="",
+            rootless=os.geteuid() != 0,
+            local=True,
+            data_root=str(self._machines.parent),
+        )
+
+    def ping(self) -> None:
+        """See Engine."""
+        qemu_version()
+
+    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> QemuStage:
+        """See Engine."""
+        del image
+        self._machines.mkdir(parents=True, exist_ok=True)
+        return QemuStage(snapshot, self._machines, labels)
+
+    def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
+        """See Engine."""
+        if (found := self.images.find(spec.image)) is None:
+            raise CannotStartError(f"there is no image {spec.image}")
+        staged = stage if isinstance(stage, QemuStage) else None
+        product = staged.file if staged else None
+        folder = self._new_folder(spec)
+        holds = ExitStack()
+        try:
+            disk = holds.enter_context(
+                self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
+            )
+            virtual, scale = _virtual(spec, disk.kernel)
+            template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
+            new_overlay(folder, template.overlay, "qcow2")
+            machine = QemuMachine(spec, folder, disk, virtual, product=product, scale=scale)
+            machine.at_close(holds.close)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            holds.close()
+            raise
+        try:
+            machine.restore(template.memory, template.ahead)
+            if staged is not None:
+                machine.fill(staged.size)
+            Door(machine)
+        except BaseException:
+            machine.close()
+            raise
+        return machine
+
+    def _new_folder(self, spec: MachineSpec) -> Path:
+        folder = self._machines / spec.name
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise InfrastructureError(f"there is a guest {spec.name} already") from error
+        _write_meta(folder, "guest", spec.labels)
+        return folder
+
+    def join(self, address: Address) -> Machine:
+        """See Engine."""
+        return JoinedGuest(address)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """See Engine; templates are among them, kept, and made when they were last used."""
+        found = []
+        for folder in sorted(self._machines.glob("*")):
+            facts = _read_meta(folder)
+            labels = facts.get("labels", {})
+            found.append(
+                Leftover(
+                    kind=facts.get("kind", "guest"),
+                    name=folder.name,
+                    run=labels.get(LABEL_RUN, ""),
+                    folder=labels.get(LABEL_FOLDER, ""),
+                    host=labels.get(LABEL_HOST, ""),
+                    kept=bool(facts.get("kept")),
+                    created=float(facts.get("created", 0.0)),
+                )
+            )
+        return tuple(found)
+
+    def templates(self) -> tuple[Leftover, ...]:
+        """What is kept ready, as leftovers: `created` is when it was last used."""
+        return tuple(
+            Leftover(
+                kind="template",
+                name=folder.name,
+                run="",
+                folder=str(folder),
+                host="",
+                kept=True,
+                created=last_used(folder),
+            )
+            for folder in self._templates.all()
+        )
+
+    def remove(self, leftover: Leftover) -> None:
+        """See Engine."""
+        if leftover.kind == "template":
+            remove(Path(leftover.folder))
+            return
+        qemu_process.end(leftover.name)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._machines / leftover.name)
+
+    def close(self) -> None:
+        """See Engine."""
+
+
+class QemuStage:
+    """The product's snapshot as a disk that every guest of a run reads: the tar file, and behind
+    it nothing."""
+
+    def __init__(self, snapshot: Path, machines: Path, labels: Mapping[str, str]) -> None:
+        self._folder = machines / f"distromatrix-stage-{os.getpid()}-{time.monotonic_ns()}"
+        self._folder.mkdir()
+        try:
+            _write_meta(self._folder, "stage", labels)
+            self.file = self._folder / "product.img"
+            shutil.copyfile(snapshot, self.file)
+            self.size = self.file.stat().st_size
+            os.truncate(self.file, PRODUCT_SIZE)
+        except OSError as error:
+            self.close()
+            raise InfrastructureError(f"the product cannot be staged: {error}") from error
+
+    @property
+    def strategy(self) -> str:
+        """See Stage."""
+        return "archive"
+
+    def close(self) -> None:
+        """See Stage: a guest that is kept has its copy already."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _virtual(spec: MachineSpec, kernel: Path) -> tuple[Virtual, float]:
+    del kernel
+    cpus = max(1, -int(-spec.cpus // 1))
+    memory = max(spec.memory // _MIB, 256) * _MIB
+    return Virtual(kind="tcg", cpu="max", cpus=cpus, memory=memory), TCG_SCALE
+
+
+def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:
+    facts = {"kind": kind, "labels": dict(labels), "created": time.time()}
+    (folder / META).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        facts: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
+        return facts
+    return {}

@@ -1,0 +1,122 @@
+"""The virtio-serial ports of a direct guest: for each an open socket of QEMU's in its folder.
+
+A shell has two, one for its input and stdout and one for its stderr. See LAYOUT: the guest finds
+a port by its number (`/dev/vport*pN`), we by its socket's name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from pathlib import Path
+from threading import Lock
+
+from distromatrix.engines.base import API_TIMEOUT
+from distromatrix.engines.shell import STDERR, STDOUT
+
+CONTROL, EVENTS, DATA = 1, 2, 3
+_FIRST = 4
+SHELLS = 13  # the bus has 31 ports, of which 0 is the console's
+NUMBERS = range(1, _FIRST + 2 * SHELLS)
+_PIECE = 1 << 18
+
+
+def socket_name(number: int) -> str:
+    """The socket of a port, in the machine's folder."""
+    return f"p{number}"
+
+
+def connect_in(folder: Path, name: str, within: float = 10.0) -> socket.socket:
+    """A connection to a socket in a folder whose path may be longer than the 108 bytes that
+    sockaddr_un(7) has room for. Raises OSError when it is not there in time."""
+    until = time.monotonic() + within
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        while True:
+            one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                one.connect(f"/proc/self/fd/{directory}/{name}")
+                return one
+            except OSError:
+                one.close()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.003)
+    finally:
+        os.close(directory)
+
+
+class PortStream:
+    """See Stream: what goes through one port or two."""
+
+    def __init__(self, out: socket.socket, err: socket.socket | None = None) -> None:
+        self.sockets = tuple(one for one in (out, err) if one is not None)
+        self._out = out
+        self._poll = select.poll()
+        for one in self.sockets:
+            self._poll.register(one, select.POLLIN)
+
+    def send(self, data: bytes) -> None:
+        """See Stream."""
+        self._out.settimeout(API_TIMEOUT)
+        self._out.sendall(data)
+
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream."""
+        try:
+            ready = self._poll.poll(None if timeout is None else max(1, timeout * 1000))
+        except OSError:
+            return []
+        if not ready:
+            raise TimeoutError
+        pieces = []
+        for number, _ in ready:
+            kind = STDOUT if number == self._out.fileno() else STDERR
+            one = self._out if kind == STDOUT else self.sockets[-1]
+            try:
+                data = one.recv(_PIECE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return []
+            if not data:
+                return []
+            pieces.append((kind, data))
+        return pieces or self.receive(timeout)
+
+    def shutdown(self) -> None:
+        """See Stream."""
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """See Stream."""
+        self.shutdown()
+        for one in self.sockets:
+            one.close()
+
+
+class Slots:
+    """Which shells' ports are free. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._free = list(range(SHELLS))
+        self._lock = Lock()
+
+    def take(self) -> int | None:
+        """The one that has been free for longest, or None."""
+        with self._lock:
+            return self._free.pop(0) if self._free else None
+
+    def give_back(self, slot: int) -> None:
+        """It may be used again."""
+        with self._lock:
+            self._free.append(slot)
+
+
+def ports_of(slot: int) -> tuple[int, int]:
+    """The numbers of a shell's two ports."""
+    return _FIRST + 2 * slot, _FIRST + 2 * slot + 1

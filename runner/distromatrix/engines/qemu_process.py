@@ -1,0 +1,156 @@
+"""One QEMU process: its command line, its start, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from distromatrix.engines.qemu_disk import Disk
+from distromatrix.engines.qemu_ports import NUMBERS, socket_name
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+
+# What is emulated has no processor that could leak.
+_KERNEL = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0"
+PROGRAM = "qemu-system-x86_64"
+QMP_SOCKET = "qmp"
+CONSOLE = "console.log"
+LOG = "qemu.log"
+OVERLAY = "disk.qcow2"
+# The product's disk: as large as that in every guest, so that a saved one takes any product.
+PRODUCT_SIZE = 1024**4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Virtual:
+    """What a guest is made of, but for its disk. `kind` and `cpu` as QEMU takes them for
+    `-accel` and `-cpu`; `memory` in bytes."""
+
+    kind: str
+    cpu: str
+    cpus: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Its RAM in a file: `shared`, what it writes goes there; else its changes are its own.
+    `saved`: the rest of its state is in that file, and it goes on from there."""
+
+    file: Path
+    shared: bool
+    saved: Path | None = None
+
+
+def command_line(
+    name: str,
+    virtual: Virtual,
+    disk: Disk,
+    *,
+    memory: Memory | None = None,
+    product: Path | None = None,
+    network: bool = True,
+) -> list[str]:
+    """The command line of a guest whose overlay and sockets lie in the current folder."""
+    size = f"{virtual.memory // 1024**2}M"
+    ram = f"memory-backend-ram,id=ram,size={size}"
+    if memory is not None:
+        share = "on" if memory.shared else "off"
+        ram = f"memory-backend-file,id=ram,size={size},mem-path={_value(memory.file)},share={share}"
+    accel = "tcg,thread=multi" if virtual.kind == "tcg" else virtual.kind
+    blank = f"driver=null-co,size={PRODUCT_SIZE},read-zeroes=on"
+    given = f"driver=raw,file.driver=file,file.filename={_value(product)}" if product else blank
+    return [
+        *(PROGRAM, "-name", f"guest={name}", "-nodefaults", "-no-user-config"),
+        *("-display", "none", "-no-reboot"),
+        *("-sandbox", f"on,spawn={'allow' if memory and memory.shared else 'deny'}"),
+        *("-machine", "pc,memory-backend=ram,vmport=off", "-object", ram, "-m", size),
+        *("-accel", accel, "-cpu", virtual.cpu, "-smp", str(virtual.cpus)),
+        *("-kernel", str(disk.kernel), "-initrd", str(disk.initramfs)),
+        *("-append", f"{_KERNEL}{' mitigations=off' * (virtual.kind == 'tcg')}"),
+        *("-serial", f"file:{CONSOLE}", "-qmp", f"unix:{QMP_SOCKET},server=on,wait=off"),
+        # What it holds is gone with it anyway: nobody waits for the host's disk.
+        *("-drive", f"file={OVERLAY},if=none,id=root,format=qcow2,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=root"),
+        *("-drive", f"if=none,id=product,read-only=on,{given}"),
+        *("-device", "virtio-blk-pci,drive=product"),
+        *("-netdev", f"user,id=net{'' if network else ',restrict=on'}"),
+        *("-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-device", "virtio-rng-pci"),
+        *("-device", "virtio-serial-pci,max_ports=31"),
+        *(word for number in NUMBERS for word in _port(number)),
+        *(("-incoming", "defer") if memory is not None and memory.saved else ()),
+    ]
+
+
+def _value(path: Path) -> str:
+    """In QEMU's options a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def _port(number: int) -> Iterator[str]:
+    name = socket_name(number)
+    yield from ("-chardev", f"socket,id={name},path={name},server=on,wait=off")
+    yield from ("-device", f"virtserialport,nr={number},chardev={name},name=distromatrix.{number}")
+
+
+def start(command: list[str], folder: Path, held: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+    """Start it in a session of its own, so that Ctrl-C is ours. `held`: descriptors that it
+    keeps open. Raises EngineUnavailableError."""
+    try:
+        with (folder / LOG).open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=held,
+            )
+    except FileNotFoundError as error:
+        raise EngineUnavailableError(
+            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --engine qemu --fix` does"
+        ) from error
+
+
+def said(folder: Path) -> str:
+    """The last line that QEMU itself has said."""
+    with contextlib.suppress(OSError):
+        lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix(f"{PROGRAM}: ") if lines else ""
+    return ""
+
+
+def running() -> dict[str, int]:
+    """The guests of ours that run on this host, by name, with their process ids: out of
+    /proc, since a file with an id in it may be older than the process."""
+    found: dict[str, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                if b"qemu-system" in words[0] and b"-name" in words:
+                    name = words[words.index(b"-name") + 1].removeprefix(b"guest=").decode()
+                    if name.startswith("distromatrix-"):
+                        found[name] = int(folder.name)
+    return found
+
+
+def end(name: str) -> None:
+    """Kill the guest of that name, if it runs, and wait until it is gone. Raises
+    InfrastructureError."""
+    if (process := running().get(name)) is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while running().get(name) == process:
+        if time.monotonic() > until:
+            raise InfrastructureError(f"the QEMU process {process} of {name} does not end")
+        time.sleep(0.02)

@@ -1,0 +1,207 @@
+"""What is kept ready for direct guests: disks, and guests that have booted, saved.
+
+All of it lies in folders `distromatrix-template-…` of the cache, whose names are made of all that
+goes into them. A folder's `lock` is held by whoever uses it; what nobody has used for long goes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
+from distromatrix.engines.qemu_machine import QemuMachine, new_overlay
+from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+
+PREFIX = "distromatrix-template-"
+_DONE = "done.json"
+_LOCK = "lock"  # as a run folder's, so that `runs.is_alive` can be asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A guest that has booted, saved: machines start from here."""
+
+    disk: Disk
+    folder: Path
+    ahead: str
+
+    @property
+    def memory(self) -> Memory:
+        """For `QemuMachine.restore`."""
+        return Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
+
+    @property
+    def overlay(self) -> Path:
+        """Its disk as it was when it was saved."""
+        return self.folder / OVERLAY
+
+
+class Templates:
+    """Those of one cache folder. Safe to use from several threads and processes. `progress` is
+    told what takes long."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def disk(self, image: str, rootfs: Callable[[], Iterable[bytes]]) -> Iterator[Disk]:
+        """The disk of an image (its id), made at most once, held while it is used. Raises
+        CannotStartError, InfrastructureError."""
+        name = _name("disk", FORMAT, image)
+
+        def make(folder: Path) -> dict[str, str]:
+            make_disk(rootfs(), folder)
+            return {"image": image}
+
+        with self._made(name, make) as (folder, _):
+            yield Disk(folder)
+
+    @contextmanager
+    def saved(self, image: str, disk: Disk, virtual: Virtual, scale: float) -> Iterator[Template]:
+        """A saved guest on that disk, made at most once, held while it is used. Raises
+        CannotStartError, InfrastructureError."""
+        name = _name(
+            "saved",
+            FORMAT,
+            disk.folder.name,
+            virtual.kind,
+            virtual.cpu,
+            virtual.cpus,
+            virtual.memory,
+            qemu_version(),
+        )
+
+        def make(folder: Path) -> dict[str, str]:
+            return {"image": image, "ahead": _save(name, folder, disk, virtual, scale)}
+
+        with self._made(name, make) as (folder, facts):
+            yield Template(disk=disk, folder=folder, ahead=facts["ahead"])
+
+    @contextmanager
+    def _made(
+        self, name: str, make: Callable[[Path], dict[str, str]]
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
+        folder = self.folder / name
+        with _hold(folder, fcntl.LOCK_SH) as done:
+            if done is not None:
+                yield folder, done
+                return
+        with _hold(folder, fcntl.LOCK_EX) as done:
+            if done is None:
+                _empty(folder)
+                try:
+                    facts = make(folder)
+                except BaseException:
+                    _empty(folder)
+                    raise
+                part = folder / f"{_DONE}.part"
+                part.write_text(json.dumps(facts), encoding="utf-8")
+                part.replace(folder / _DONE)
+        with self._made(name, make) as made:
+            yield made
+
+    def all(self) -> tuple[Path, ...]:
+        """The folders of all templates."""
+        return tuple(self.folder.glob(f"{PREFIX}*"))
+
+
+@contextmanager
+def _hold(folder: Path, how: int) -> Iterator[dict[str, str] | None]:
+    """Hold a template's lock; what was written when it was done, or None."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, how)
+            if not (folder / _LOCK).exists():  # it was removed while we waited
+                continue
+            done = None
+            if (folder / _DONE).exists():
+                os.utime(folder / _DONE)  # it was used now
+                done = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+            yield done
+            return
+        finally:
+            os.close(lock)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != _LOCK:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def last_used(folder: Path) -> float:
+    """When a template was last used (seconds since 1970); one that is not done counts as of
+    its making."""
+    for path in (folder / _DONE, folder):
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
+
+
+def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> str:
+    new_overlay(folder, disk.root, "raw")
+    ram = folder / "ram"
+    with ram.open("wb") as file:
+        file.truncate(virtual.memory // 1024**2 * 1024**2)
+    spec = MachineSpec(name=name, image="", memory=virtual.memory, hostname="distromatrix")
+    machine = QemuMachine(spec, folder, disk, virtual, scale=scale)
+    try:
+        machine.boot(Memory(file=ram, shared=True))
+        return machine.save(folder / "state")
+    finally:
+        machine.kill()
+
+
+def _name(*parts: object) -> str:
+    kind, *rest = parts
+    digest = hashlib.sha256(json.dumps(rest, default=str).encode()).hexdigest()[:24]
+    return f"{PREFIX}{kind}-{digest}"
+
+
+@cache
+def qemu_version() -> str:
+    """What QEMU says of itself. Raises EngineUnavailableError."""
+    try:
+        done = subprocess.run(
+            [PROGRAM, "--version"], capture_output=True, text=True, check=True, timeout=60
+        )
+    except FileNotFoundError as error:
+        raise EngineUnavailableError(
+            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --engine qemu --fix` does"
+        ) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EngineUnavailableError(f"QEMU does not start: {error}") from error
+    return done.stdout.partition("\n")[0].strip()
+
+
+def remove(folder: Path) -> None:
+    """Remove a template, unless it is in use. Raises InfrastructureError."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        raise InfrastructureError(f"cannot remove {folder}: {error}") from error
+    finally:
+        os.close(lock)
