@@ -119,7 +119,7 @@ def opened_engines(settings: Settings) -> Iterator[Engines]:
         from distromatrix.execute.sweep import sweep
         from distromatrix.execute.workers import behind
 
-        guests = open_engine(name, containers)
+        guests = open_engine(name, containers, settings.accel)
         behind(lambda: sweep(guests))  # what it cannot remove now, the next one will
         return guests
 

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from distromatrix.engines.base import Engine
+    from distromatrix.model import AccelWanted
 
 ENGINES = ("docker", "podman", "fake", *GUESTS)
 _GUEST_CLASSES = {"qemu": "QemuEngine", "vagrant": "VagrantEngine"}  # in a module of that name
 
 
-def open_engine(name: str, containers: Engine | None = None) -> Engine:
+def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted = "auto") -> Engine:
     """The engine of that name (one of ENGINES), its libraries imported only now. It connects
     when it is first asked something, so an engine that is not there is found by `facts()`.
-    An engine of guests has its images in `containers`. `fake` keeps its state in the folder
-    `$DISTROMATRIX_FAKE`. Raises InputError for another name, EngineUnavailableError."""
+    An engine of guests has its images in `containers`, and `accel` says how it runs them.
+    `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another name, EngineUnavailableError."""
     if name == "docker":
         from distromatrix.engines.docker import DockerEngine
 
@@ -37,11 +38,11 @@ def open_engine(name: str, containers: Engine | None = None) -> Engine:
 
         return FakeEngine()
     if name in GUESTS:
-        return _open_guest(name, containers or open_engine("docker"))
+        return _open_guest(name, containers or open_engine("docker"), accel)
     raise InputError(f"no engine '{name}': there is {', '.join(ENGINES)}")
 
 
-def _open_guest(name: str, containers: Engine) -> Engine:
+def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
     if containers.name == "fake":
         from distromatrix.engines.fake import FakeEngine
 
@@ -51,7 +52,7 @@ def _open_guest(name: str, containers: Engine) -> Engine:
     except ModuleNotFoundError as error:
         text = f"this version of distromatrix has no engine {name}"
         raise EngineUnavailableError(text, transient=False) from error
-    engine: Engine = getattr(module, _GUEST_CLASSES[name])(containers)
+    engine: Engine = getattr(module, _GUEST_CLASSES[name])(containers, accel=accel)
     return engine
 
 

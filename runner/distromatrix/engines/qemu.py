@@ -11,10 +11,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from distromatrix.engines import qemu_process
+from distromatrix.engines.accel import acceleration
 from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
@@ -28,29 +30,37 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
+from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
-from distromatrix.engines.qemu_process import PRODUCT_SIZE, Virtual
+from distromatrix.engines.qemu_process import MACHINE, PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu_templates import Templates, last_used, qemu_version, remove
 from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
 )
+from distromatrix.model import AccelWanted
 
-TCG_SCALE = 5.0
 _MIB = 1024**2
+_LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with
 
 
 class QemuEngine:
-    """See Engine. `containers`: the engine whose images the guests are made of; `cache`: where
-    machines and templates lie."""
+    """See Engine. `containers`: the engine whose images the guests are made of; `accel`: how
+    they are to run; `cache`: where machines and templates lie (default: the user's cache)."""
 
     name = "qemu"
 
-    def __init__(self, containers: Engine, cache: Path) -> None:
+    def __init__(
+        self, containers: Engine, *, accel: AccelWanted = "auto", cache: Path | None = None
+    ) -> None:
+        from platformdirs import user_cache_path
+
         self._containers = containers
-        self._machines = cache / "guests" / "machines"
-        self._templates = Templates(cache / "guests")
+        self._accel = accel
+        self._cache = cache or user_cache_path("distromatrix")
+        self._machines = self._cache / "guests" / "machines"
+        self._templates = Templates(self._cache / "guests")
 
     @property
     def images(self) -> ImageStore:
@@ -96,7 +106,7 @@ class QemuEngine:
             disk = holds.enter_context(
                 self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
             )
-            virtual, scale = _virtual(spec, disk.kernel)
+            virtual, scale = self._virtual(spec, disk)
             template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
             new_overlay(folder, template.overlay, "qcow2")
             machine = QemuMachine(spec, folder, disk, virtual, product=product, scale=scale)
@@ -114,6 +124,20 @@ class QemuEngine:
             machine.close()
             raise
         return machine
+
+    def _virtual(self, spec: MachineSpec, disk: Disk) -> tuple[Virtual, float]:
+        """What it is made of, and the factor for what waits for it."""
+        cpus = max(1, ceil(spec.cpus))
+        memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
+        found = acceleration(
+            disk.kernel,
+            memory=memory,
+            cpus=cpus,
+            wanted=self._accel,
+            cache=self._cache,
+            machine=MACHINE,
+        )
+        return Virtual(kind=found.kind, cpu=found.cpu, cpus=cpus, memory=memory), found.scale
 
     def _new_folder(self, spec: MachineSpec) -> Path:
         folder = self._machines / spec.name
@@ -200,13 +224,6 @@ class QemuStage:
     def close(self) -> None:
         """See Stage: a guest that is kept has its copy already."""
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _virtual(spec: MachineSpec, kernel: Path) -> tuple[Virtual, float]:
-    del kernel
-    cpus = max(1, -int(-spec.cpus // 1))
-    memory = max(spec.memory // _MIB, 256) * _MIB
-    return Virtual(kind="tcg", cpu="max", cpus=cpus, memory=memory), TCG_SCALE
 
 
 def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from distromatrix.errors import EngineUnavailableError, InfrastructureError
 # What is emulated has no processor that could leak.
 _KERNEL = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0"
 PROGRAM = "qemu-system-x86_64"
+MACHINE = "pc"  # it is up half a second before q35
 QMP_SOCKET = "qmp"
 CONSOLE = "console.log"
 LOG = "qemu.log"
@@ -69,7 +70,7 @@ def command_line(
         *(PROGRAM, "-name", f"guest={name}", "-nodefaults", "-no-user-config"),
         *("-display", "none", "-no-reboot"),
         *("-sandbox", f"on,spawn={'allow' if memory and memory.shared else 'deny'}"),
-        *("-machine", "pc,memory-backend=ram,vmport=off", "-object", ram, "-m", size),
+        *("-machine", f"{MACHINE},memory-backend=ram,vmport=off", "-object", ram, "-m", size),
         *("-accel", accel, "-cpu", virtual.cpu, "-smp", str(virtual.cpus)),
         *("-kernel", str(disk.kernel), "-initrd", str(disk.initramfs)),
         *("-append", f"{_KERNEL}{' mitigations=off' * (virtual.kind == 'tcg')}"),

@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Event as Flag
 
 from distromatrix.engines.base import Engine
-from distromatrix.errors import ImageError
 from distromatrix.events import Event
 from distromatrix.images import shelf
 from distromatrix.images.bases import Base, Bases
@@ -78,10 +77,16 @@ class Images:
         return self._layers.get(distro, cell, wanted, base, force)
 
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
-        """The image of a guest: a cell's prepared one with the distro's kernel, and what more
-        the cell's engine boots."""
-        what = f"{cell.engine} of {distro.name} from {prepared.image.id}"
-        raise ImageError(f"no image for a guest can be made yet: {what}")
+        """A cell's prepared image with what a guest of the cell's engine boots: the distro's
+        kernel and, for Vagrant, the packages that make a whole system. What the container runs
+        is what the guest runs."""
+        guest = distro.guest
+        if guest is None or not guest.kernel:
+            return prepared
+        system = guest.system if cell.engine == "vagrant" else ()
+        source = package_source(distro, prepared.used.source, self._around.settings)
+        wanted = Recipe(source=source, packages=(guest.kernel, *system))
+        return self._layers.on_top(distro, cell, wanted, prepared)
 
     def stored_base(self, distro: Distro) -> Base | None:
         """The base image as the engine's store has it, of whatever age, or None."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from threading import Lock
 from uuid import uuid4
 
@@ -73,6 +74,13 @@ class Layers:
                     distro, cell, wanted, base, tag
                 )
         return self._of(image, cell, base)
+
+    def on_top(self, distro: Distro, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared:
+        """The image of a recipe on a prepared one, for guests: the same user, the same base."""
+        # As fresh as what it stands on, whose id is in its key.
+        base = Base(image=prepared.image, used=prepared.used, refresh=inf)
+        image = self.get(distro, cell, wanted, base, force=False).image
+        return Prepared(image=image, used=prepared.used, user=prepared.user)
 
     def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
         """What the engine's store holds of it, of whatever age: this very one, else the
