@@ -23,7 +23,8 @@ def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted 
     """The engine of that name (one of ENGINES), its libraries imported only now. It connects
     when it is first asked something, so an engine that is not there is found by `facts()`.
     An engine of guests has its images in `containers`, and `accel` says how it runs them.
-    `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another name, EngineUnavailableError."""
+    `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another
+    name, EngineUnavailableError."""
     if name == "docker":
         from distromatrix.engines.docker import DockerEngine
 
