@@ -67,6 +67,19 @@ class CellPhase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellFallback:
+    """Some cases of a cell, as many as `cases`, are run again in a guest, and why."""
+
+    cell: str
+    engine: str
+    cases: int
+    reason: str
+    repeat: int = 0
+    time: float = field(default_factory=time)
+    type: Literal["cell-fallback"] = "cell-fallback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellOutput:
     """The last line that a cell printed, printable and masked, at most a few a second.
     For the live board only: not written to the journal."""
@@ -140,6 +153,7 @@ Event = (
     | ImageProgress
     | CellStarted
     | CellPhase
+    | CellFallback
     | CellOutput
     | CellSilent
     | RepeatFinished

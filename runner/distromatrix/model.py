@@ -328,19 +328,21 @@ CaseStatus = Literal["passed", "failed", "error", "skipped"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One test inside a cell, as the product's own test tool reports it. `text` is its
-    failure's own text, bounded."""
+    failure's own text, bounded; `engine` where it ran elsewhere than its cell."""
 
     name: str  # classname::name, or name alone
     status: CaseStatus
     seconds: float = 0.0
     message: str = ""
     text: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseNeeds:
     """A case that was skipped because it needs more than its machine has. `test` is its id as
-    pytest takes it on its command line in the product's root; `needs` as the test says them."""
+    pytest takes it on its command line in the product's root, or its name in the suite's JUnit
+    file (`classname::name`); `needs` as the test says them."""
 
     test: str
     needs: tuple[str, ...]
@@ -381,6 +383,31 @@ class Kept:
     out: str = ""
 
 
+# How single cases are run again: by pytest alone, by a suite that was told which they are
+# (`cases: true`), or the whole suite, of which only they count.
+Rerun = Literal["pytest", "listed", "whole"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Cases that a cell's own machine could not serve, run again in a guest of the same distro.
+    `reason` is why there, `cases` those that did run, by their ids (as in CaseNeeds); `verdict`
+    and what follows is that guest's, `said` why."""
+
+    engine: str
+    reason: str
+    how: Rerun
+    cases: tuple[str, ...]
+    verdict: Verdict
+    phase: Phase | None = None
+    seconds: float = 0.0
+    said: str = ""
+    counts: CaseCounts | None = None
+    image: ImageUsed | None = None
+    attempts: int = 1
+    kept: Kept | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRun:
     """One of several runs of a cell (`--repeat`), counted from 1."""
@@ -393,6 +420,7 @@ class CellRun:
     cases: CaseCounts | None = None
     attempts: int = 1
     kept: Kept | None = None
+    fallback: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +453,7 @@ class CellResult:
     image: ImageUsed | None = None
     cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
-    needing: tuple[CaseNeeds, ...] = ()  # cases that did not run here; `unmet` is set, too
+    needing: tuple[CaseNeeds, ...] = ()  # cases that did not run at all; `unmet` is set, too
     tail: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -434,6 +462,7 @@ class CellResult:
     unmet: bool = False
     runs: tuple[CellRun, ...] = ()
     flaky: tuple[Flaky, ...] = ()
+    fallback: tuple[Fallback, ...] = ()  # of all its runs, those in one engine as one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

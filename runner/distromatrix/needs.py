@@ -120,7 +120,7 @@ def guest_refusal(
     whole = (made and guest.system) or guest.box or guest.vagrantfile
     if engine == "vagrant" and not whole:
         return "its distro's `guest:` has no `system:`, no `box:` and no `vagrantfile:`"
-    return here.get(engine, "is not to be had here")
+    return here.get(engine, "this host has no engine of guests")
 
 
 def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:

@@ -6,14 +6,23 @@ A run is numbered from 1; its folder lies below its cell's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from distromatrix.model import Case, CaseCounts, CaseNeeds, CellResult, CellRun, Flaky, Verdict
+from distromatrix.model import (
+    Case,
+    CaseCounts,
+    CaseNeeds,
+    CellResult,
+    CellRun,
+    Fallback,
+    Flaky,
+    Verdict,
+)
 
 MAX_FAILING = 200  # cases of a cell that are kept with their text
 # The verdict of a cell is the first of these that one of its runs has: a product that fails
 # sometimes is failing; a rule that expects a failure is not outlived while there is one.
-_ORDER = (
+WORST_FIRST = (
     Verdict.FAILED,
     Verdict.ERROR,
     Verdict.SKIPPED,  # not all of its runs were made
@@ -64,9 +73,10 @@ class Runs:
         self._rest: CellResult | None = None
 
     @property
-    def reports(self) -> tuple[int, ...]:
-        """The runs with a JUnit file that could be used."""
-        return tuple(n for n, run in sorted(self._runs.items()) if run.cases is not None)
+    def reports(self) -> dict[int, tuple[Fallback, ...]]:
+        """The runs with a JUnit file that could be used, each with what ran elsewhere."""
+        runs = sorted(self._runs.items())
+        return {n: run.fallback for n, run in runs if run.cases is not None}
 
     @property
     def red(self) -> frozenset[int]:
@@ -86,6 +96,7 @@ class Runs:
             cases=result.cases,
             attempts=result.attempts,
             kept=result.kept,
+            fallback=result.fallback,
         )
         speaker = self._speakers.get(result.verdict)
         if speaker is None or repeat < speaker[0]:
@@ -111,7 +122,7 @@ class Runs:
         speakers = {verdict: result for verdict, (_, result) in self._speakers.items()}
         if rest is not None:
             speakers.setdefault(rest.verdict, rest)
-        verdict = next(v for v in _ORDER if v in speakers)
+        verdict = next(v for v in WORST_FIRST if v in speakers)
         speaker = speakers[verdict]
         return CellResult(
             id=self.cell,
@@ -132,6 +143,7 @@ class Runs:
             flaky=(*_flaky_cell(runs), *_flaky_cases(tallies)),
             needing=tuple(self._needing.values()),
             unmet=self._unmet or speaker.unmet,
+            fallback=_fallback(one for run in runs for one in run.fallback),
         )
 
     def _reason(self, verdict: Verdict, reason: str, runs: tuple[CellRun, ...]) -> str:
@@ -162,6 +174,26 @@ def _sum(counts: Iterable[CaseCounts | None]) -> CaseCounts | None:
         failed=sum(c.failed for c in there),
         skipped=sum(c.skipped for c in there),
     )
+
+
+def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
+    """What all runs had run elsewhere, those in one engine as one."""
+    found: dict[str, Fallback] = {}
+    for one in every:
+        before = found.get(one.engine)
+        if before is None:
+            found[one.engine] = one
+            continue
+        worse = min(before, one, key=lambda f: WORST_FIRST.index(f.verdict))
+        found[one.engine] = replace(
+            worse,
+            cases=tuple(dict.fromkeys((*before.cases, *one.cases))),
+            seconds=round(before.seconds + one.seconds, 3),
+            counts=_sum((before.counts, one.counts)),
+            attempts=max(before.attempts, one.attempts),
+            kept=before.kept or one.kept,
+        )
+    return tuple(found.values())
 
 
 def _flaky_cases(tallies: Mapping[str, Tally]) -> tuple[Flaky, ...]:

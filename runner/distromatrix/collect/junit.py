@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -20,9 +20,10 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.model import Case, CaseCounts, CaseStatus
 
-__all__ = ["CollectError", "JUnitReport", "parse_cases", "read_cases"]
+__all__ = ["CollectError", "JUnitReport", "gather", "parse_cases", "read_cases"]
 
 MAX_BYTES = 64 * 1024 * 1024
+NEEDS = "needs:"  # begins the message of a case that was skipped for what it needs
 _MAX_DEPTH = 100
 _MAX_TEXT = 16 * 1024  # characters of a failure's own text
 _MAX_NAME = 1024
@@ -40,10 +41,12 @@ _RANK: Mapping[CaseStatus, int] = {"passed": 0, "skipped": 1, "failed": 2, "erro
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JUnitReport:
     """What a JUnit file says. `counts` is exact; `cases` is bounded: the first 10,000 failing
-    cases (the first 200 with their text), and the first 10,000 others."""
+    cases (the first 200 with their text), and the first 10,000 others. `needing`: the first
+    10,000 that were skipped with a message that begins with `needs:`."""
 
     cases: tuple[Case, ...]
     counts: CaseCounts
+    needing: tuple[Case, ...] = ()
 
     @property
     def failing(self) -> tuple[Case, ...]:
@@ -51,14 +54,36 @@ class JUnitReport:
         return tuple(case for case in self.cases if case.status in ("failed", "error"))
 
 
-def read_cases(source: bytes | Path, mask: Callable[[str], str] | None = None) -> JUnitReport:
-    """The cases of a JUnit file (its content, or its path); all texts printable, and through
-    `mask`. Raises CollectError when it is no JUnit XML, cut off, too big or hostile, and
-    FileNotFoundError. Without any case `counts.total` is 0."""
+def read_cases(
+    source: bytes | Path,
+    mask: Callable[[str], str] | None = None,
+    wanted: Container[str] | None = None,
+) -> JUnitReport:
+    """The cases of a JUnit file (its content, or its path), those of certain names alone where
+    some are `wanted`; all texts printable, and through `mask`. Raises CollectError when it is no
+    JUnit XML, cut off, too big or hostile, and FileNotFoundError. Without any case
+    `counts.total` is 0."""
+
+    def parse(on_case: Callable[[Case], None]) -> None:
+        def chosen(case: Case) -> None:
+            if wanted is None or case.name in wanted:
+                on_case(case)
+
+        parse_cases(source, chosen)
+
+    return gather(parse, mask)
+
+
+def gather(
+    parse: Callable[[Callable[[Case], None]], None], mask: Callable[[str], str] | None = None
+) -> JUnitReport:
+    """A report of the cases that `parse` calls its argument with. Raises what that raises."""
     report = _Gathered(mask)
-    parse_cases(source, report.add)
+    parse(report.add)
     counts = CaseCounts(passed=report.passed, failed=report.failed, skipped=report.skipped)
-    return JUnitReport(cases=(*report.failing, *report.others), counts=counts)
+    return JUnitReport(
+        cases=(*report.failing, *report.others), counts=counts, needing=tuple(report.needing)
+    )
 
 
 def parse_cases(source: bytes | Path, on_case: Callable[[Case], None]) -> None:
@@ -129,6 +154,7 @@ class _Gathered:
         self.passed = self.failed = self.skipped = 0
         self.failing: list[Case] = []
         self.others: list[Case] = []
+        self.needing: list[Case] = []
         self._mask = mask
 
     def add(self, case: Case) -> None:
@@ -139,6 +165,8 @@ class _Gathered:
             return
         if case.status == "skipped":
             self.skipped += 1
+            if case.message.startswith(NEEDS) and len(self.needing) < _MAX_PASSING:
+                self.needing.append(self._kept(case, full=False))
         else:
             self.passed += 1
         if len(self.others) < _MAX_PASSING:
@@ -146,10 +174,9 @@ class _Gathered:
 
     def _kept(self, case: Case, *, full: bool) -> Case:
         mask = self._mask or str
-        return Case(
+        return replace(
+            case,
             name=mask(case.name),
-            status=case.status,
-            seconds=case.seconds,
             message=mask(case.message if full else shorten(case.message, 200)),
             text=mask(case.text) if full else "",
         )

@@ -7,10 +7,12 @@ are read twice, first for who failed, then for who of these passed elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from distromatrix.collect.joined import parse_joined
 from distromatrix.collect.junit import CollectError, parse_cases
-from distromatrix.model import Case, CellResult
+from distromatrix.model import Case, CellResult, Fallback
 from distromatrix.repeats import Runs, Tally, run_id
 
 MAX_TRACKED = 10_000  # cases that failed
@@ -18,8 +20,16 @@ MAX_TRACKED = 10_000  # cases that failed
 _FAILED = ("failed", "error")
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The reports of a cell's folder, some of whose cases ran in guests."""
+
+    folder: Path
+    fallback: tuple[Fallback, ...]
+
+
 def tally(
-    reports: Mapping[int, Path],
+    reports: Mapping[int, Path | Joined],
     mask: Callable[[str], str] = str,
     red: Container[int] | None = None,
 ) -> dict[str, Tally]:
@@ -45,7 +55,7 @@ def tally(
     }
 
 
-def _failing(path: Path, mask: Callable[[str], str]) -> dict[str, str]:
+def _failing(path: Path | Joined, mask: Callable[[str], str]) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def on_case(case: Case) -> None:
@@ -55,7 +65,9 @@ def _failing(path: Path, mask: Callable[[str], str]) -> dict[str, str]:
     return found if _read(path, on_case) else {}
 
 
-def _passing(path: Path, mask: Callable[[str], str], wanted: Mapping[str, object]) -> set[str]:
+def _passing(
+    path: Path | Joined, mask: Callable[[str], str], wanted: Mapping[str, object]
+) -> set[str]:
     found: set[str] = set()
 
     def on_case(case: Case) -> None:
@@ -65,9 +77,12 @@ def _passing(path: Path, mask: Callable[[str], str], wanted: Mapping[str, object
     return found if _read(path, on_case) else set()
 
 
-def _read(path: Path, on_case: Callable[[Case], None]) -> bool:
+def _read(path: Path | Joined, on_case: Callable[[Case], None]) -> bool:
     try:
-        parse_cases(path, on_case)
+        if isinstance(path, Joined):
+            parse_joined(path.folder, path.fallback, on_case)
+        else:
+            parse_cases(path, on_case)
     except (CollectError, OSError):
         return False
     return True
@@ -82,5 +97,7 @@ def join(
     """What the runs of a cell say together. Their reports are below `folder`, the run's own;
     `rest` says why runs are missing."""
     cells = folder / "cells"
-    reports = {n: cells / run_id(runs.cell, n) / "junit.xml" for n in runs.reports}
+    reports = {
+        n: Joined(cells / run_id(runs.cell, n), fallback) for n, fallback in runs.reports.items()
+    }
     return runs.joined(tally(reports, mask, runs.red) if runs.red else {}, rest)

@@ -1,8 +1,10 @@
-"""Cases that say what they need: `@pytest.mark.needs("kernel-modules")` in a product's tests.
+"""Cases that say what they need: `@pytest.mark.needs("kernel-modules")` in a product's tests, or
+a skip whose message begins with `needs:`.
 
-Where a product uses the mark, a file that knows it is put beside the product in the machine, and
-pytest is told to load it, also inside tox. It skips what this machine cannot serve, and writes
-down which tests that were. A product that does not use the mark sees nothing of this.
+Where a product's Python uses either, a file that knows it is put beside the product in the
+machine, and pytest is told to load it, also inside tox. It skips what this machine cannot serve,
+and writes down which tests that were; in a second machine it runs those alone. A product that
+uses neither sees nothing of this. Of other suites the JUnit file says the same.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -22,17 +25,19 @@ from distromatrix.collect.artifacts import extract
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.base import Machine
-from distromatrix.model import CaseNeeds, Cell, Need
+from distromatrix.model import Case, CaseNeeds, Cell, Need
 from distromatrix.needs import GUESTS, NEEDS, refusal
 
 PLUGIN = "distromatrix_needs"
-MARK = re.compile(rb"\bmark\.needs\b")
+MARK = re.compile(rb"\bmark\.needs\b|[\"']needs:\s*(?:" + "|".join(NEEDS).encode() + rb")\b")
+_SAID = re.compile(r"\s*([a-z][a-z-]*)\s*((?:>=|<=|==|>|<)?\d[\d.]*)?")
 # A product for whose mark `needs` means something else says `off` in its matrix's env.
 SWITCH = "DISTROMATRIX_CASE_NEEDS"
 FOLDER = "inside"  # beside the product
 WRITTEN = "written"  # a folder in it for the machine's user
 _WRITTEN = f"{FOLDER}/{WRITTEN}"
 RECORD = "needs.jsonl"
+CASES = "cases.txt"  # which cases a suite is to run, one id a line
 MAX_BYTES = 4 * 1024**2
 MAX_CASES = 10_000
 _MAX_NODE = 2000
@@ -59,41 +64,70 @@ def uses_mark(snapshot: Path) -> bool:
     return False
 
 
-def put_in(machine: Machine, cell: Cell) -> None:
-    """Put the file and what it must know into a machine. Raises InfrastructureError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What pytest wrote down: the tests that were skipped for a need, those that ran where only
+    some were to, and what is wrong with the record."""
+
+    needing: tuple[CaseNeeds, ...] = ()
+    ran: frozenset[str] = frozenset()
+    fault: str = ""
+
+
+def put_in(machine: Machine, cell: Cell, only: tuple[str, ...] | None = None) -> None:
+    """Put the file and what it must know into a machine; `only`: the tests, by their ids, that
+    are to run there. Raises InfrastructureError."""
     top = _top(machine.out)
     facts = {
+        "only": None if only is None else list(only),
         "known": {name: need.versioned for name, need in NEEDS.items()},
-        "refused": dict(_refused(cell)),
+        "refused": refused(cell),
         "record": f"{top}/{FOLDER}/{WRITTEN}/{RECORD}",
         "product": machine.product,
     }
     plugin = files("distromatrix.execute").joinpath(f"inside/{PLUGIN}.py").read_bytes()
+    texts = ((f"{PLUGIN}.py", plugin), (f"{PLUGIN}.json", json.dumps(facts).encode()))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         user = machine.address.user
         owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
-        folder = tarfile.TarInfo(FOLDER)
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(folder)
+        _add_files(tar, texts)
         # Whoever the suite becomes may write; and a record that is not there was removed.
         written, record = tarfile.TarInfo(_WRITTEN), tarfile.TarInfo(f"{_WRITTEN}/{RECORD}")
         written.type, written.mode, record.mode = tarfile.DIRTYPE, 0o755, 0o666
         for one in (written, record):
             one.uid, one.gid = owner
             tar.addfile(one)
-        for name, content in (
-            (f"{PLUGIN}.py", plugin),
-            (f"{PLUGIN}.json", json.dumps(facts).encode()),
-        ):
-            info = tarfile.TarInfo(f"{FOLDER}/{name}")
-            info.mode, info.size = 0o644, len(content)
-            tar.addfile(info, io.BytesIO(content))
     machine.put(buffer.getvalue(), top)
+
+
+def _add_files(tar: tarfile.TarFile, texts: Iterable[tuple[str, bytes]]) -> None:
+    folder = tarfile.TarInfo(FOLDER)
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(folder)
+    for name, content in texts:
+        info = tarfile.TarInfo(f"{FOLDER}/{name}")
+        info.mode, info.size = 0o644, len(content)
+        tar.addfile(info, io.BytesIO(content))
+
+
+def put_list(machine: Machine, cases: Iterable[str]) -> dict[str, str]:
+    """Put the list of cases that a suite is to run into a machine; the variable that names it.
+    Raises InfrastructureError."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        _add_files(tar, [(CASES, "".join(f"{case}\n" for case in cases).encode())])
+    machine.put(buffer.getvalue(), _top(machine.out))
+    return {"DISTROMATRIX_CASES": f"{_top(machine.out)}/{FOLDER}/{CASES}"}
 
 
 def _top(out: str) -> str:
     return out.rpartition("/")[0]
+
+
+def refused(cell: Cell) -> dict[str, str]:
+    """The needs that a cell's machine does not meet, each with why."""
+    return dict(_refused(cell))
 
 
 def _refused(cell: Cell) -> Iterator[tuple[str, str]]:
@@ -127,34 +161,52 @@ def environment(env: Mapping[str, str], out: str) -> dict[str, str]:
     return {**env, **added}
 
 
-def bring_record(machine: Machine, folder: Path) -> tuple[tuple[CaseNeeds, ...], str]:
-    """The tests that were skipped for a need, as the machine has them written down, and what
-    was wrong with that. Nothing of it is trusted. Raises InfrastructureError."""
+def bring_record(machine: Machine, folder: Path) -> Record:
+    """What pytest wrote down in a machine. Nothing of it is trusted. Raises
+    InfrastructureError."""
     try:
         with suppress(FileNotFoundError):
             written = machine.get(f"{_top(machine.out)}/{FOLDER}/{WRITTEN}")
             extract(written, folder, strip=WRITTEN, only=(RECORD,), limit_bytes=2 * MAX_BYTES)
     except CollectError as error:
-        return (), f"{RECORD}: {error}"
+        return Record(fault=f"{RECORD}: {error}")
     return read_record(folder / RECORD)
 
 
-def read_record(path: Path) -> tuple[tuple[CaseNeeds, ...], str]:
+def read_record(path: Path) -> Record:
     """What such a file says, and what is wrong with it."""
     if path.is_symlink() or not path.is_file():
-        return (), f"{RECORD}, which cases that need more are written to, is gone"
+        return Record(fault=f"{RECORD}, which cases that need more are written to, is gone")
     if path.stat().st_size > MAX_BYTES:
-        return (), f"{RECORD} is too big: it was not read"
+        return Record(fault=f"{RECORD} is too big: it was not read")
     found: dict[str, CaseNeeds] = {}
+    ran: set[str] = set()
     wrong = 0
     for line in path.read_bytes().splitlines():
         case = _case(line)
-        if case is None or len(found) >= MAX_CASES:
+        if case is None or len(found) + len(ran) >= MAX_CASES:
             wrong += 1
-        else:
+        elif case.needs:
             found[case.test] = case
+        else:
+            ran.add(case.test)
     fault = f"{RECORD}: {wrong} lines were not understood" if wrong else ""
-    return tuple(found.values()), fault
+    return Record(needing=tuple(found.values()), ran=frozenset(ran - set(found)), fault=fault)
+
+
+def said_in(cases: Iterable[Case]) -> tuple[CaseNeeds, ...]:
+    """The cases of a JUnit file whose skip's message names needs that there are, each once."""
+    found: dict[str, CaseNeeds] = {}
+    for case in cases:
+        needs = []
+        for part in case.message.removeprefix("needs:").split(","):
+            match = _SAID.match(part)
+            if match is None or match[1] not in NEEDS:
+                break
+            needs.append(f"{match[1]} {match[2] or ''}".strip())
+        if needs and len(found) < MAX_CASES:
+            found.setdefault(case.name, CaseNeeds(test=case.name, needs=tuple(needs)))
+    return tuple(found.values())
 
 
 def wanted(cell: Cell) -> bool:
@@ -166,9 +218,11 @@ def _case(line: bytes) -> CaseNeeds | None:
     with suppress(ValueError, TypeError, KeyError, RecursionError):
         said: Any = json.loads(line)
         test, needs = said["test"], said["needs"]
-        named = all(isinstance(n, str) and n.partition(" ")[0] in NEEDS for n in needs)
+        named = isinstance(needs, list) and all(
+            isinstance(n, str) and n.partition(" ")[0] in NEEDS for n in needs
+        )
         plain = isinstance(test, str) and test == printable(test) and "\n" not in test
-        if plain and named and needs and 0 < len(test) <= _MAX_NODE:
+        if plain and named and 0 < len(test) <= _MAX_NODE:
             return CaseNeeds(test=test, needs=tuple(map(one_line, needs)))
     return None
 

@@ -30,7 +30,17 @@ from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots
 from distromatrix.images import Prepared
-from distromatrix.model import SEEDS, Case, CaseCounts, CaseNeeds, Cell, CellResult, Phase, Verdict
+from distromatrix.model import (
+    SEEDS,
+    Case,
+    CaseCounts,
+    CaseNeeds,
+    Cell,
+    CellResult,
+    Phase,
+    Rerun,
+    Verdict,
+)
 from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
 from distromatrix.verdicts import cell_verdict, said_of_needs
@@ -62,6 +72,36 @@ class Surroundings:
     case_needs: bool = False  # the product's cases say what they need
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """The cases that a second machine of a cell is for, and how they are had run alone."""
+
+    cases: tuple[CaseNeeds, ...]
+    how: Rerun
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Their ids."""
+        return tuple(case.test for case in self.cases)
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Their names in a JUnit file, in which there are others; None: there are no others."""
+        return None if self.how == "pytest" else frozenset(self.tests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
+    that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
+    needed is not known."""
+
+    result: CellResult
+    ran: frozenset[str] = frozenset()
+    by_pytest: bool = False
+    lost: bool = False
+
+
 @dataclass(slots=True)
 class _Tried:
     """What one attempt at a cell has come to so far."""
@@ -73,6 +113,8 @@ class _Tried:
     collect_fault: str = ""
     needing: tuple[CaseNeeds, ...] = ()
     lost: str = ""  # what is wrong with the record of `needing`
+    by_pytest: bool = False  # it is pytest that wrote it down
+    ran: frozenset[str] = frozenset()  # of the cases that the machine is for
     dead: str = ""  # why its machine runs no more commands
 
 
@@ -84,10 +126,12 @@ def run_cell(
     around: Surroundings,
     attempt: int,
     ticket: object,
-) -> CellResult:
-    """Run a cell once, when its `ticket` (Slots.ticket) is served. Infrastructure faults are
-    raised (InfrastructureError), so that the caller can try again; everything else is in the
-    result. Raises Cancelled."""
+    only: Only | None = None,
+) -> Ran:
+    """Run a cell once, when its `ticket` (Slots.ticket) is served; `only` some of its cases,
+    where another machine had the others. Infrastructure faults are raised
+    (InfrastructureError), so that the caller can try again; everything else is in the result.
+    Raises Cancelled."""
     cell = task.cell
     began = time.monotonic()
 
@@ -98,14 +142,15 @@ def run_cell(
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
             around.slots.turn(ticket) as turn,
-            _machine(task, prepared, stage, around, attempt) as opened,
+            _machine(task, prepared, stage, around, _name(task, attempt, only)) as opened,
             turn.hold(cell),
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
             began = time.monotonic()
-            result = _unmet(cell, prepared, machine, attempt)
-            if result is None:
-                result = _tested(task, prepared, machine, folder, log, around, attempt)
+            ran = _unmet(cell, prepared, machine, attempt)
+            if ran is None:
+                ran = _tested(task, prepared, machine, folder, log, around, attempt, only)
+            result = ran.result
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
@@ -114,10 +159,11 @@ def run_cell(
             raise fault from error
         raise
     seconds = round(time.monotonic() - began, 3)
-    return replace(result, seconds=seconds, engine=around.engines.of(cell.engine).name)
+    engine = around.engines.of(cell.engine).name
+    return replace(ran, result=replace(result, seconds=seconds, engine=engine))
 
 
-def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> CellResult | None:
+def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ran | None:
     """The result of a cell whose guest has not the kernel that it needs. Of what containers
     have the plan knows before."""
     versions = [need for need in cell.needs if need.version]
@@ -129,7 +175,7 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ce
     lacking = [str(need) for need in versions if not version_meets(need.version, release)]
     if not lacking:
         return None
-    return CellResult(
+    result = CellResult(
         id=cell.id,
         verdict=Verdict.SKIPPED,
         reason=f"needs {', '.join(lacking)}, and the kernel of its guest is {release}",
@@ -137,6 +183,7 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ce
         unmet=True,
         attempts=attempt,
     )
+    return Ran(result=result)
 
 
 def _tested(
@@ -147,23 +194,27 @@ def _tested(
     log: CellLog,
     around: Surroundings,
     attempt: int,
-) -> CellResult:
+    only: Only | None,
+) -> Ran:
     """What comes of the suite in its machine."""
     cell, tried = task.cell, _Tried()
     env = _environment(task, machine, around)
     if around.case_needs and case_needs.wanted(cell):
-        case_needs.put_in(machine, cell)
+        by_pytest = only is not None and only.how == "pytest"
+        case_needs.put_in(machine, cell, only.tests if only and by_pytest else None)
         env = case_needs.environment(env, machine.out)
+    if only is not None and cell.cases:
+        env |= case_needs.put_list(machine, only.tests)
     _test(task, machine, env, log, tried, around)
-    _collect(task, machine, folder, tried, around)
-    result = _judge(cell, prepared, tried, log, attempt)
+    _collect(task, machine, folder, tried, around, only)
+    result = _judge(cell, prepared, tried, log, attempt, only)
     if cell.debug or cell.restore:
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)
         left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
         warnings = (*result.warnings, *came.warnings, *left)
         result = replace(result, debug=came.debug, warnings=warnings)
-    return result
+    return Ran(result=result, ran=tried.ran, by_pytest=tried.by_pytest, lost=bool(tried.lost))
 
 
 def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
@@ -181,16 +232,21 @@ def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, comm
 
 @contextmanager
 def _machine(
-    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, attempt: int
+    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, name: str
 ) -> Iterator[Machine]:
-    name = f"{task.cell.id}-r{task.repeat}" if task.repeat else task.cell.id
-    spec = machine_spec(task.cell, prepared, around.run, around.labels, f"{name}-{attempt}")
+    spec = machine_spec(task.cell, prepared, around.run, around.labels, name)
     machine = around.engines.of(task.cell.engine).open(spec, stage)
     try:
         around.opened(machine)
         yield machine
     finally:
         around.close(machine)
+
+
+def _name(task: Task, attempt: int, only: Only | None) -> str:
+    """Unique in a run."""
+    name = f"{task.cell.id}-r{task.repeat}" if task.repeat else task.cell.id
+    return f"{name}-cases-{attempt}" if only else f"{name}-{attempt}"
 
 
 def machine_spec(
@@ -297,25 +353,52 @@ def _blame_the_disk(machine: Machine, ended: Exit) -> None:
 
 
 def _collect(
-    task: Task, machine: Machine, folder: Path, tried: _Tried, around: Surroundings
+    task: Task,
+    machine: Machine,
+    folder: Path,
+    tried: _Tried,
+    around: Surroundings,
+    only: Only | None,
 ) -> None:
-    """Bring back what the suite left, and read its cases. Nothing of it is trusted."""
+    """Bring back what the suite left, and read its cases, those that the machine is for where
+    it is not for all. Nothing of it is trusted."""
     around.emit(CellPhase(cell=task.cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     junit = folder / "junit.xml"
     try:
         tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)
         if junit.exists() and tried.phase is Phase.RUN:
             mask_file(junit, around.masker)
-            report = read_cases(junit, around.masker.mask)
+            names = only.names if only else None
+            report = read_cases(junit, around.masker.mask, names)
             tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
+            if case_needs.wanted(task.cell):
+                tried.needing = case_needs.said_in(report.needing)
+            if names is not None:
+                there = names.intersection(case.name for case in report.cases)
+                tried.ran = there.difference(case.test for case in tried.needing)
     except CollectError as fault:
         tried.collect_fault = str(fault)
     if around.case_needs and case_needs.wanted(task.cell):
-        tried.needing, tried.lost = case_needs.bring_record(machine, folder)
+        record = case_needs.bring_record(machine, folder)
+        tried.lost = record.fault
+        if record.needing or (only is not None and only.how == "pytest"):
+            tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
 
 
-def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt: int) -> CellResult:
+def _judge(
+    cell: Cell,
+    prepared: Prepared,
+    tried: _Tried,
+    log: CellLog,
+    attempt: int,
+    only: Only | None,
+) -> CellResult:
     ended = tried.exit
+    names_junit = "DISTROMATRIX_JUNIT" in cell.run
+    if only is not None and tried.counts is not None and not tried.counts.total:
+        tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
+    if only is not None and _others_alone_failed(tried, only):
+        ended = replace(tried.exit or Exit(status=0, seconds=0.0), status=0)
     # What it holds back belongs to the tail.
     (log.settle if cell.debug or cell.restore else log.close)()
     timed_out = ended is not None and ended.timed_out
@@ -325,7 +408,7 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         hung=ended.hung if ended else "",
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
-        names_junit="DISTROMATRIX_JUNIT" in cell.run,
+        names_junit=names_junit,
         counts=tried.counts,
         collect_fault=tried.collect_fault,
         expect_fail=cell.expect_fail,
@@ -351,6 +434,14 @@ def _judge(cell: Cell, prepared: Prepared, tried: _Tried, log: CellLog, attempt:
         warnings=warnings,
         attempts=attempt,
     )
+
+
+def _others_alone_failed(tried: _Tried, only: Only) -> bool:
+    """Whether a suite that ran whole ended as it did for other cases than those that count."""
+    ended = tried.exit is not None and not tried.exit.timed_out and not tried.exit.oom
+    good = tried.counts is not None and not tried.counts.failed
+    all_there = len(tried.ran) == len(only.cases)
+    return only.how == "whole" and ended and good and all_there and tried.phase is Phase.RUN
 
 
 def _wanted(keep: str, result: CellResult) -> bool:

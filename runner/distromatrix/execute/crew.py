@@ -9,24 +9,27 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock, Thread
 from typing import Protocol, TypeVar
 
+from distromatrix.collect.joined import guest_folder
 from distromatrix.collect.log import Masker
 from distromatrix.engines.base import Machine, Stage
 from distromatrix.engines.watch import Watch
 from distromatrix.errors import DistromatrixError, EngineUnavailableError, InfrastructureError
-from distromatrix.events import CellStarted
+from distromatrix.events import CellFallback, CellStarted
 from distromatrix.execute.case_needs import uses_mark
-from distromatrix.execute.cell import Surroundings, run_cell
+from distromatrix.execute.cell import Ran, Surroundings, run_cell
+from distromatrix.execute.fallback import Again, Done, again, join
+from distromatrix.execute.faults import error_result
 from distromatrix.execute.job import Job
 from distromatrix.execute.order import Order, Task, by_image
 from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Prepared
-from distromatrix.model import Cell, CellResult
+from distromatrix.model import Cell, CellResult, Verdict
 from distromatrix.needs import GUESTS
 
 IMAGE_WORKERS = 2
@@ -186,9 +189,7 @@ class Crew:
             attempts = number
             images, snapshot = self._job.images, self._job.snapshot
             prepared = images.prepared(distro, first, snapshot.matching, self._job.handed)
-            if first.engine in GUESTS:
-                return images.guest(distro, first, prepared)
-            return prepared
+            return self._guest_image(first, prepared) if first.engine in GUESTS else prepared
 
         try:
             prepared = self._retried(attempt, first.engine)
@@ -216,7 +217,7 @@ class Crew:
         folder = self._job.folder.path / "cells" / task.id
         attempts = 0
 
-        def attempt(number: int) -> CellResult:
+        def attempt(number: int) -> Ran:
             nonlocal attempts
             attempts = number
             shutil.rmtree(folder, ignore_errors=True)
@@ -226,12 +227,61 @@ class Crew:
             return run_cell(task, prepared, stage, folder, self._around, number, ticket)
 
         try:
-            result = self._retried(attempt, cell.engine)
+            ran = self._retried(attempt, cell.engine)
         except (Cancelled, DistromatrixError, OSError) as error:
             self._report_fault(cell, error, attempts, task.repeat)
             return
+        self._slots.drop(ticket)
+        result = ran.result
+        if result.needing:
+            plan, mask = self._job.plan, self.masker.mask
+            done = [self._run_again(task, one) for one in again(cell, ran, plan)]
+            result = join(cell, ran, done, plan, folder, mask)
         if not self._state.interrupted:  # it may have ended because its machine was closed
             self._loop.post(partial(self._loop.finish, result, task.repeat))
+
+    def _run_again(self, task: Task, again: Again) -> Done:
+        """Run some cases of a cell once more, alone, in a guest. What breaks there is told in
+        its result."""
+        there, engine = replace(task, cell=again.cell), again.cell.engine
+        name = f"{task.id}/{guest_folder(engine or '')}"
+        folder = self._job.folder.path / "cells" / name
+        ticket, attempts = self._slots.ticket(), 0
+
+        def attempt(number: int) -> Ran:
+            nonlocal attempts
+            attempts = number
+            prepared = self._guest_image(again.cell, self._prepared[task.image])
+            shutil.rmtree(folder, ignore_errors=True)
+            self._job.folder.cell(name)
+            stage = self._staged(prepared, engine)
+            return run_cell(
+                there, prepared, stage, folder, self._around, number, ticket, again.only
+            )
+
+        said = CellFallback(
+            cell=task.cell.id,
+            repeat=task.repeat,
+            engine=engine or "",
+            cases=len(again.only.cases),
+            reason=again.cell.reason,
+        )
+        try:
+            self._job.emit(said)
+            ran = self._retried(attempt, engine)
+            return Done(again=again, result=ran.result, ran=ran)
+        except (Cancelled, DistromatrixError, OSError) as error:
+            if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
+                why = self._state.stopping or "not run"
+                result = CellResult(id=task.cell.id, verdict=Verdict.SKIPPED, reason=why)
+                return Done(again=again, result=result)
+            result = error_result(again.cell, error, attempts, self._job.folder, self.masker, name)
+            return Done(again=again, result=result)
+        finally:
+            self._slots.drop(ticket)
+
+    def _guest_image(self, cell: Cell, prepared: Prepared) -> Prepared:
+        return self._job.images.guest(self._job.plan.distro(cell.distro), cell, prepared)
 
     def _report_fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
         if not self._state.interrupted:

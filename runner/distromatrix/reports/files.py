@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from distromatrix.collect.junit import CollectError, parse_cases
+from distromatrix.collect.joined import parse_joined
+from distromatrix.collect.junit import CollectError
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import (
@@ -21,6 +22,7 @@ from distromatrix.model import (
     CaseCounts,
     CaseStatus,
     CellResult,
+    Fallback,
     ImageUsed,
     Plan,
     RunResult,
@@ -78,13 +80,30 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
                 "seconds": run.seconds,
                 "reason": run.reason,
                 "cases": _counts_json(run.cases),
+                "fallback": [_fallback_json(one) for one in run.fallback],
             }
             for run in cell.runs
         ],
+        "fallback": [_fallback_json(one) for one in cell.fallback],
         "flaky": [
             {"case": one.case or None, "passed": one.passed, "failed": one.failed}
             for one in cell.flaky
         ],
+    }
+
+
+def _fallback_json(one: Fallback) -> dict[str, Any]:
+    return {
+        "engine": one.engine,
+        "reason": one.reason,
+        "how": one.how,
+        "cases": list(one.cases),
+        "verdict": str(one.verdict),
+        "phase": str(one.phase) if one.phase else None,
+        "seconds": one.seconds,
+        "said": one.said,
+        "counts": _counts_json(one.counts),
+        "image": _image_json(one.image) if one.image else None,
     }
 
 
@@ -141,6 +160,7 @@ def _suites(cell: CellResult, repeat: int) -> Iterator[CellResult]:
             verdict=run.verdict,
             seconds=run.seconds,
             reason=run.reason,
+            fallback=run.fallback,
             tail=cell.tail if speaks else (),
             debug=cell.debug if speaks else (),
         )
@@ -166,7 +186,7 @@ def _write_suite(
             cases.write(_case_xml(cell.id, case, status, mask).encode())
 
         try:
-            parse_cases(folder / "cells" / cell.id / "junit.xml", add)
+            parse_joined(folder / "cells" / cell.id, cell.fallback, add)
         except (FileNotFoundError, CollectError):
             cases.seek(0)  # what was read of a file that is unusable does not count
             cases.truncate()
@@ -209,12 +229,16 @@ def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], s
         f"    <testcase classname={quoteattr(printable(mask(classname or cell)))}"
         f' name={quoteattr(printable(mask(name)))} time="{case.seconds:.3f}"'
     )
+    where = ""
+    if case.engine:
+        value = f'name="engine" value={quoteattr(case.engine)}'
+        where = f"<properties><property {value}/></properties>"
     if status == "passed":
-        return f"{head}/>\n"
+        return f"{head}>{where}</testcase>\n" if where else f"{head}/>\n"
     message = quoteattr(one_line(mask(case.message), 1000))
     text = escape(printable(mask(case.text)))
     tag = _TAG[status]
-    return f"{head}><{tag} message={message}>{text}</{tag}></testcase>\n"
+    return f"{head}>{where}<{tag} message={message}>{text}</{tag}></testcase>\n"
 
 
 def _counts(count: Counter[str]) -> str:

@@ -38,17 +38,22 @@ def finished(path: Path, repeat: int = 1) -> tuple[CellResult, ...]:
     """What a resumed run need not do again: the cells of a journal that have a verdict, on all
     of their `repeat` runs."""
     results = {e.result.id: e.result for e in _events(path) if isinstance(e, CellFinished)}
-    # with an engine and still skipped: its turn had not come (--fail-fast)
     return tuple(
-        r
-        for r in results.values()
-        if not (r.verdict is Verdict.SKIPPED and r.engine) and (not r.runs or len(r.runs) == repeat)
+        r for r in results.values() if not _cut_off(r) and (not r.runs or len(r.runs) == repeat)
     )
+
+
+def _cut_off(result: CellResult) -> bool:
+    """Whether its turn, or that of cases of it in a guest, had not come (--fail-fast): with an
+    engine and still skipped."""
+    cases = any(one.verdict is Verdict.SKIPPED for one in result.fallback)
+    return cases or (result.verdict is Verdict.SKIPPED and result.engine is not None)
 
 
 def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:
     """The single runs of repeated cells that a journal tells of, with their numbers."""
-    found = (e for e in _events(path) if isinstance(e, RepeatFinished))
+    events = (e for e in _events(path) if isinstance(e, RepeatFinished))
+    found = (e for e in events if not _cut_off(e.result))
     return tuple({(e.result.id, e.repeat): (e.repeat, e.result) for e in found}.values())
 
 

@@ -1,4 +1,5 @@
-"""A pytest plugin in one file, for inside a machine: the mark `needs`.
+"""A pytest plugin in one file, for inside a machine: the mark `needs`, and skips whose message
+begins with `needs:`. Of cases that ran elsewhere before it can run some alone.
 
 Put into machines by distromatrix, and loaded with `-p distromatrix_needs`. It depends on nothing
 but pytest (3.6 or newer, on Python 3.5 or newer). What the machine can give, and where to write
@@ -14,6 +15,7 @@ import pytest
 _FACTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "distromatrix_needs.json")
 
 
+_NO_TESTS = 5  # pytest's exit status
 _PART = re.compile(r"(>=|<=|==|>|<)?(\d+(\.\d+)*)$")
 
 
@@ -45,6 +47,8 @@ class _Needs:
         self.refused = facts["refused"]  # name -> why this machine cannot give it
         self.record = facts["record"]
         self.product = facts["product"]
+        self.only = facts["only"] and frozenset(facts["only"])  # node ids; None: all
+        self.written = set()
 
     def of(self, item):
         """What a test says that it needs, in order, each once."""
@@ -72,12 +76,27 @@ class _Needs:
             return "needs %s, and the kernel here is %s" % (need, release)
         return self.refused.get(name, "")
 
-    def write(self, item, needs):
-        """A line for the run, whole: workers of pytest-xdist write, too."""
+    def node(self, item):
+        """A test's id, from the product's root."""
         root = str(getattr(item.config, "rootpath", None) or item.config.rootdir)
         where = os.path.relpath(root, self.product)
-        node = item.nodeid if where == "." else where + "/" + item.nodeid
-        line = json.dumps({"test": node, "needs": needs}) + "\n"
+        return item.nodeid if where == "." else where + "/" + item.nodeid
+
+    def said(self, message):
+        """The needs that a skip's message names: `needs: kernel-modules, own-kernel >=6.1`."""
+        found = []
+        for part in message.partition("needs:")[2].split(","):
+            match = re.match(r"\s*([a-z][a-z-]*)\s*((>=|<=|==|>|<)?\d[\d.]*)?", part)
+            if match is None or match.group(1) not in self.known:
+                break
+            found.append(" ".join(filter(None, match.group(1, 2))))
+        return found
+
+    def write(self, item, needs):
+        """A line for the run, whole: workers of pytest-xdist write, too. Without needs it says
+        that the test ran."""
+        self.written.add(item.nodeid)
+        line = json.dumps({"test": self.node(item), "needs": needs}) + "\n"
         number = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(number, line.encode("ascii"))
@@ -95,6 +114,32 @@ class _Needs:
             except OSError as error:
                 pytest.fail("needs: cannot be written down: %s" % error, pytrace=False)
             pytest.skip("needs: %s" % "; ".join(unmet).replace("needs ", "", 1))
+        if self.only is not None:
+            self.write(item, [])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item, call):
+        """Write down what a test itself skips for its needs, and leave the report to others."""
+        if call.excinfo is None or not call.excinfo.errisinstance(pytest.skip.Exception):
+            return
+        message = str(call.excinfo.value)
+        needs = self.said(message) if message.startswith("needs:") else []
+        if needs and (self.only is not None or item.nodeid not in self.written):
+            self.write(item, needs)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config, items):
+        """Leave out all but those that are to run here."""
+        if self.only is not None:
+            others = [item for item in items if self.node(item) not in self.only]
+            items[:] = [item for item in items if self.node(item) in self.only]
+            config.hook.pytest_deselected(items=others)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session):
+        """Of several sessions of a suite only one may have them: the others are no failure."""
+        if self.only is not None and session.exitstatus == _NO_TESTS:
+            session.exitstatus = 0
 
 
 def pytest_configure(config):

@@ -1,0 +1,73 @@
+"""The cases of a cell of which some ran elsewhere: its own report, and those of its guests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from distromatrix.collect.junit import CollectError, JUnitReport, gather, parse_cases
+from distromatrix.model import Case, Fallback, Verdict
+
+MAX_NAMES = 20_000  # of cases that ran elsewhere
+REPORT = "junit.xml"
+
+
+def guest_folder(engine: str) -> str:
+    """Where a guest's log, report and artifacts lie below its cell's."""
+    return f"guest/{engine}"
+
+
+def read_joined(
+    folder: Path, fallback: Sequence[Fallback], mask: Callable[[str], str] | None = None
+) -> JUnitReport:
+    """As `read_cases`, of a cell's folder: of cases that ran in a guest, what is said there.
+    Raises what `parse_cases` raises for the cell's own report."""
+    return gather(lambda on_case: parse_joined(folder, fallback, on_case), mask)
+
+
+def parse_joined(
+    folder: Path, fallback: Sequence[Fallback], on_case: Callable[[Case], None]
+) -> None:
+    """As `parse_cases`, of a cell's folder: a case that was skipped there and ran in a guest
+    comes from that guest's report, and says on which engine. A guest's report that cannot be
+    used has no say. Raises what `parse_cases` raises for the cell's own."""
+    elsewhere = [(one, _names(folder, one)) for one in fallback]
+    replaced = set[str]().union(*(names for _, names in elsewhere))
+
+    def own(case: Case) -> None:
+        if case.status != "skipped" or case.name not in replaced:
+            on_case(case)
+
+    parse_cases(folder / REPORT, own if replaced else on_case)
+    for one, names in elsewhere:
+        if names:
+            _guest_cases(folder, one, names, on_case)
+
+
+def _guest_cases(
+    folder: Path, one: Fallback, names: set[str], on_case: Callable[[Case], None]
+) -> None:
+    def there(case: Case) -> None:
+        if case.name in names:
+            on_case(replace(case, engine=one.engine))
+
+    parse_cases(folder / guest_folder(one.engine) / REPORT, there)
+
+
+def _names(folder: Path, one: Fallback) -> set[str]:
+    """The cases that a guest's report is asked for."""
+    if one.verdict in (Verdict.ERROR, Verdict.SKIPPED):
+        return set()
+    wanted = None if one.how == "pytest" else set(one.cases)
+    found: set[str] = set()
+
+    def add(case: Case) -> None:
+        if (wanted is None or case.name in wanted) and len(found) < MAX_NAMES:
+            found.add(case.name)
+
+    try:
+        parse_cases(folder / guest_folder(one.engine) / REPORT, add)
+    except (CollectError, OSError):
+        return set()
+    return found
