@@ -120,7 +120,7 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
     assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
     keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
-    keys += ["debug", "warnings", "needing", "runs", "flaky"]
+    keys += ["debug", "warnings", "needing", "runs", "flaky", "fallback"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 

@@ -64,6 +64,7 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "needing": [],
             "runs": [],
             "flaky": [],
+            "fallback": [],
         },
         {
             "id": "alpine-3.20/unit",
@@ -79,6 +80,7 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "needing": [],
             "runs": [],
             "flaky": [],
+            "fallback": [],
         },
     ]
 
@@ -201,6 +203,7 @@ def test_results_json_tells_of_each_run_and_of_what_is_flaky(tmp_path: Path) -> 
         "seconds": 1.0,
         "reason": "failed in 2",
         "cases": None,
+        "fallback": [],
     }
     assert one["flaky"] == [
         {"case": None, "passed": 1, "failed": 1},

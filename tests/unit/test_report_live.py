@@ -9,6 +9,7 @@ from report_samples import failed, make_plan, result
 from rich.console import Console
 
 from distromatrix.events import (
+    CellFallback,
     CellFinished,
     CellOutput,
     CellPhase,
@@ -265,3 +266,16 @@ def test_the_board_has_a_row_for_each_run_of_a_cell(screen: Console) -> None:
     assert "1/3" not in text
     assert "1 of 3" in text
     assert "✓ 1 passed  1 running  1 waiting" in text
+
+
+def test_cases_that_run_again_in_a_guest_are_told_while_they_do() -> None:
+    again = CellFallback(cell="a/b", engine="qemu", cases=2, reason="needs reboot")
+    text = plain(started("a/b"), CellStarted(cell="a/b"), again)
+    assert "guest a/b: 2 cases again in qemu: needs reboot\n" in text
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    board = Board(console)
+    for event in (started("a/b"), CellStarted(cell="a/b"), again):
+        board(event)
+    with console.capture() as seen:
+        console.print(board.render())
+    assert re.search(r"a/b \(qemu\) +start +.* 2 cases again in qemu: needs", seen.get())

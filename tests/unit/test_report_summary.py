@@ -3,11 +3,22 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from report_samples import failed, make_plan, result
 from rich.console import Console
 
-from distromatrix.model import CellResult, CellRun, Flaky, Kept, Phase, Plan, RunResult, Verdict
+from distromatrix.model import (
+    CellResult,
+    CellRun,
+    Fallback,
+    Flaky,
+    Kept,
+    Phase,
+    Plan,
+    RunResult,
+    Verdict,
+)
 from distromatrix.reports.commands import resume, run_again
 from distromatrix.reports.summary import print_summary
 from distromatrix.verdicts import run_verdict
@@ -214,3 +225,50 @@ def test_what_always_fails_is_told_beside_what_is_flaky() -> None:
     text = shown(mixed, flaky_cell("rocky-9/unit", 1, 1))
     assert "t::always" in block(text, "fails only on debian-11")
     assert "t::always" not in block(text, "flaky")
+
+
+def fallback(engine: str = "qemu", **other: Any) -> Fallback:
+    values: dict[str, Any] = {"reason": "needs reboot", "how": "pytest", "cases": ("a", "b")}
+    return Fallback(engine=engine, verdict=Verdict.PASSED, **(values | other))
+
+
+def test_what_ran_in_guests_is_told_with_its_reason() -> None:
+    plan = make_plan("debian-11/unit", "debian-11/kernel", root=Path.cwd())
+    kernel = replace(plan.cells[1], engine="qemu", reason="needs kernel-modules")
+    text = shown(
+        result("debian-11/unit", fallback=(fallback(),)),
+        replace(result("debian-11/kernel"), engine="qemu"),
+        plan=replace(plan, cells=(plan.cells[0], kernel)),
+    )
+    assert text.split("\n")[2].split() == [
+        *("debian-11", "✓", "passed", "(+qemu)", "✓", "passed", "(qemu)")
+    ]
+    assert block(text, "in guests").split("\n") == [
+        "in guests",
+        "  qemu: needs reboot",
+        "      2 cases of debian-11/unit",
+        "  qemu: needs kernel-modules",
+        "      debian-11/kernel",
+    ]
+
+
+def test_a_case_that_failed_in_a_guest_says_so() -> None:
+    bad = failed("debian-11/unit", "a", "b")
+    first, second = bad.failing
+    text = shown(replace(bad, failing=(first, replace(second, engine="qemu"))))
+    assert "unit  a\n" in text
+    assert "unit  b (in qemu)\n" in text
+
+
+def test_machines_of_guests_that_stay_are_told_each_once() -> None:
+    mine = Kept(name="c", enter="enter c", remove="remove c")
+    its = Kept(name="g", enter="enter g", remove="remove g")
+    both = result("debian-11/unit", kept=mine, fallback=(fallback(kept=its),))
+    only = result("debian-12/unit", kept=its, fallback=(fallback(kept=its),))
+    text = block(shown(both, only), "kept machines")
+    assert [line for line in text.split("\n") if line.startswith("  d")] == [
+        "  debian-11/unit",
+        "  debian-11/unit (in qemu)",
+        "  debian-12/unit (in qemu)",
+    ]
+    assert text.count("enter g") == 2

@@ -42,6 +42,15 @@ def command(
     _show(plan)
 
 
+def _show_guests(plan: Plan) -> None:
+    """Where cases go that need more than their cell's container has."""
+    if not any(distro.guest for distro in plan.distros):
+        return
+    for engine, why in plan.guests.items():
+        what = f"not here: {why}" if why else "for cases that need more than a container has"
+        click.echo(f"guests of {engine}: {what}")
+
+
 def _show(plan: Plan) -> None:
     ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
     width = max(map(len, ids), default=0)
@@ -50,6 +59,7 @@ def _show(plan: Plan) -> None:
         click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}")
     for excluded in plan.excluded:
         click.echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
+    _show_guests(plan)
     running = sum(c.engine is not None for c in plan.cells)
     skipped = len(plan.cells) - running
     click.echo(f"{running} to run, {skipped} skipped, {len(plan.excluded)} left out")

@@ -97,10 +97,11 @@ class FakeMachine:
         self._shells = Shells(self._open_shell)
         self._main: Shell | None = None
         if owned:
-            (state.machines / f"{self._name}.shells").mkdir()
+            self._record(self._name)  # first: what kill -9 leaves of the rest is found by it
+            # There is one already where kill -9 struck while one of that name was being closed.
+            (state.machines / f"{self._name}.shells").mkdir(exist_ok=True)
             self._main = self._open_shell()
             self._shells = Shells(self._open_shell, self._main)
-            self._record(self._name)
 
     @classmethod
     def join(cls, state: State, address: Address) -> FakeMachine:

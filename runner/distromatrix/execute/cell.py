@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from distromatrix.collect.junit import CollectError, read_cases
-from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines import Engines
 from distromatrix.engines.base import (
@@ -25,30 +24,23 @@ from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs
-from distromatrix.execute.bring_back import bring_back
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots
+from distromatrix.execute.tried import Only, Tried, collect, judge
 from distromatrix.images import Prepared
 from distromatrix.model import (
     SEEDS,
-    Case,
-    CaseCounts,
-    CaseNeeds,
     Cell,
     CellResult,
     Phase,
-    Rerun,
     Verdict,
 )
 from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
-from distromatrix.verdicts import cell_verdict, said_of_needs
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
-TAIL_LINES = 40
 UNAME_TIMEOUT = 60.0  # seconds
-FAILING_CASES = 200
 OURS = "--- "  # begins the lines of a log that are not the suite's
 
 
@@ -73,24 +65,6 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Only:
-    """The cases that a second machine of a cell is for, and how they are had run alone."""
-
-    cases: tuple[CaseNeeds, ...]
-    how: Rerun
-
-    @property
-    def tests(self) -> tuple[str, ...]:
-        """Their ids."""
-        return tuple(case.test for case in self.cases)
-
-    @property
-    def names(self) -> frozenset[str] | None:
-        """Their names in a JUnit file, in which there are others; None: there are no others."""
-        return None if self.how == "pytest" else frozenset(self.tests)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
     that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
@@ -100,22 +74,6 @@ class Ran:
     ran: frozenset[str] = frozenset()
     by_pytest: bool = False
     lost: bool = False
-
-
-@dataclass(slots=True)
-class _Tried:
-    """What one attempt at a cell has come to so far."""
-
-    phase: Phase = Phase.SETUP
-    exit: Exit | None = None
-    counts: CaseCounts | None = None
-    failing: tuple[Case, ...] = ()
-    collect_fault: str = ""
-    needing: tuple[CaseNeeds, ...] = ()
-    lost: str = ""  # what is wrong with the record of `needing`
-    by_pytest: bool = False  # it is pytest that wrote it down
-    ran: frozenset[str] = frozenset()  # of the cases that the machine is for
-    dead: str = ""  # why its machine runs no more commands
 
 
 def run_cell(
@@ -197,17 +155,19 @@ def _tested(
     only: Only | None,
 ) -> Ran:
     """What comes of the suite in its machine."""
-    cell, tried = task.cell, _Tried()
+    cell, tried = task.cell, Tried(only=only)
     env = _environment(task, machine, around)
-    if around.case_needs and case_needs.wanted(cell):
+    loaded = around.case_needs and case_needs.wanted(cell)
+    if loaded:
         by_pytest = only is not None and only.how == "pytest"
         case_needs.put_in(machine, cell, only.tests if only and by_pytest else None)
         env = case_needs.environment(env, machine.out)
     if only is not None and cell.cases:
         env |= case_needs.put_list(machine, only.tests)
     _test(task, machine, env, log, tried, around)
-    _collect(task, machine, folder, tried, around, only)
-    result = _judge(cell, prepared, tried, log, attempt, only)
+    around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
+    collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
+    result = judge(cell, prepared, tried, log, attempt)
     if cell.debug or cell.restore:
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)
@@ -309,7 +269,7 @@ def _test(
     machine: Machine,
     env: Mapping[str, str],
     log: CellLog,
-    tried: _Tried,
+    tried: Tried,
     around: Surroundings,
 ) -> None:
     """`setup`, then `run`, within the suite's one timeout."""
@@ -350,98 +310,6 @@ def _blame_the_disk(machine: Machine, ended: Exit) -> None:
         raise InfrastructureError(
             f"the engine's disk is full: {free // 1024} KiB left", transient=False
         )
-
-
-def _collect(
-    task: Task,
-    machine: Machine,
-    folder: Path,
-    tried: _Tried,
-    around: Surroundings,
-    only: Only | None,
-) -> None:
-    """Bring back what the suite left, and read its cases, those that the machine is for where
-    it is not for all. Nothing of it is trusted."""
-    around.emit(CellPhase(cell=task.cell.id, repeat=task.repeat, phase=Phase.COLLECT))
-    junit = folder / "junit.xml"
-    try:
-        tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)
-        if junit.exists() and tried.phase is Phase.RUN:
-            mask_file(junit, around.masker)
-            names = only.names if only else None
-            report = read_cases(junit, around.masker.mask, names)
-            tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
-            if case_needs.wanted(task.cell):
-                tried.needing = case_needs.said_in(report.needing)
-            if names is not None:
-                there = names.intersection(case.name for case in report.cases)
-                tried.ran = there.difference(case.test for case in tried.needing)
-    except CollectError as fault:
-        tried.collect_fault = str(fault)
-    if around.case_needs and case_needs.wanted(task.cell):
-        record = case_needs.bring_record(machine, folder)
-        tried.lost = record.fault
-        if record.needing or (only is not None and only.how == "pytest"):
-            tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
-
-
-def _judge(
-    cell: Cell,
-    prepared: Prepared,
-    tried: _Tried,
-    log: CellLog,
-    attempt: int,
-    only: Only | None,
-) -> CellResult:
-    ended = tried.exit
-    names_junit = "DISTROMATRIX_JUNIT" in cell.run
-    if only is not None and tried.counts is not None and not tried.counts.total:
-        tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
-    if only is not None and _others_alone_failed(tried, only):
-        ended = replace(tried.exit or Exit(status=0, seconds=0.0), status=0)
-    # What it holds back belongs to the tail.
-    (log.settle if cell.debug or cell.restore else log.close)()
-    timed_out = ended is not None and ended.timed_out
-    verdict, phase, reason = cell_verdict(
-        status=ended.status if ended else None,
-        timed_out_after=cell.timeout if timed_out else None,
-        hung=ended.hung if ended else "",
-        oom_limit=cell.memory if ended and ended.oom else None,
-        phase=tried.phase,
-        names_junit=names_junit,
-        counts=tried.counts,
-        collect_fault=tried.collect_fault,
-        expect_fail=cell.expect_fail,
-    )
-    tail, warnings = log.tail(TAIL_LINES), (tried.lost,) if tried.lost else ()
-    if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
-        # No failure that the user expects: our own file is what was not found.
-        verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
-    if not reason:
-        reason = said_of_needs(tried.needing) if tried.needing else tried.lost
-    return CellResult(
-        id=cell.id,
-        verdict=verdict,
-        phase=phase,
-        engine=cell.engine,
-        reason=reason,
-        image=prepared.used,
-        cases=tried.counts,
-        failing=tried.failing,
-        needing=tried.needing,
-        unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
-        tail=tail,
-        warnings=warnings,
-        attempts=attempt,
-    )
-
-
-def _others_alone_failed(tried: _Tried, only: Only) -> bool:
-    """Whether a suite that ran whole ended as it did for other cases than those that count."""
-    ended = tried.exit is not None and not tried.exit.timed_out and not tried.exit.oom
-    good = tried.counts is not None and not tried.counts.failed
-    all_there = len(tried.ran) == len(only.cases)
-    return only.how == "whole" and ended and good and all_there and tried.phase is Phase.RUN
 
 
 def _wanted(keep: str, result: CellResult) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from distromatrix.collect.joined import read_joined
 from distromatrix.collect.junit import CollectError
 from distromatrix.execute import case_needs
-from distromatrix.execute.cell import FAILING_CASES, Only, Ran
+from distromatrix.execute.cell import Ran
+from distromatrix.execute.tried import FAILING_CASES, Only
 from distromatrix.model import (
     CaseNeeds,
     Cell,

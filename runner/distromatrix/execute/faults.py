@@ -8,7 +8,7 @@ from pathlib import Path
 from distromatrix.collect.log import Masker
 from distromatrix.collect.text import printable
 from distromatrix.errors import CannotStartError, ImageError
-from distromatrix.execute.cell import TAIL_LINES
+from distromatrix.execute.tried import TAIL_LINES
 from distromatrix.model import Cell, CellResult, Phase, Verdict
 from distromatrix.runs import RunFolder
 

@@ -84,11 +84,11 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
             }
             for run in cell.runs
         ],
-        "fallback": [_fallback_json(one) for one in cell.fallback],
         "flaky": [
             {"case": one.case or None, "passed": one.passed, "failed": one.failed}
             for one in cell.flaky
         ],
+        "fallback": [_fallback_json(one) for one in cell.fallback],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distromatrix.model import CellResult, Plan
+from distromatrix.needs import GUESTS
 from distromatrix.reports.grouping import column_of
 from distromatrix.reports.style import Look
 
@@ -63,9 +64,14 @@ def _list(plan: Plan, by_id: dict[str, CellResult], look: Look) -> RenderableTyp
 
 
 def _shown(result: CellResult, look: Look) -> Text:
-    """A verdict; `✗ failed 3/10` where only some of the runs of a repeated cell have it."""
+    """A verdict; `✗ failed 3/10` where only some of the runs of a repeated cell have it;
+    `✓ passed (qemu)` in a guest, `✓ passed (+qemu)` where some of its cases ran in one."""
     shown = look.verdict(result.verdict)
     alike = sum(run.verdict is result.verdict for run in result.runs)
     if 0 < alike < len(result.runs):
         shown.append(f" {alike}/{len(result.runs)}")
+    where = [result.engine] if result.engine in GUESTS else []
+    where += [f"+{one.engine}" for one in result.fallback]
+    if where:
+        shown.append(f" ({' '.join(map(str, where))})")
     return shown

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.events import (
+    CellFallback,
     CellFinished,
     CellOutput,
     CellPhase,
@@ -113,6 +114,11 @@ def _result_line(result: CellResult, name: str, look: Look, width: int) -> tuple
     )
 
 
+def _fallback(event: CellFallback) -> str:
+    """`2 cases again in qemu: needs kernel-modules, …`."""
+    return f"{counted(event.cases, 'case')} again in {event.engine}: {one_line(event.reason, 300)}"
+
+
 def _silence(event: CellSilent, seconds: float | None = None) -> str:
     running = f", running: {one_line(event.command)}" if event.command else ""
     return f"silent for {duration(event.seconds if seconds is None else seconds)}{running}"
@@ -155,6 +161,9 @@ class Plain:
                     self._silent.pop((event.cell, event.repeat), None)
                 case CellSilent():
                     self._is_silent(event)
+                case CellFallback():
+                    name = self._progress.name(event.cell, event.repeat)
+                    say(self._console, ("guest ", "dim"), f"{name}: {_fallback(event)}")
                 case RepeatFinished(result=result, repeat=repeat):
                     self._progress.finish_run(result)
                     self._finished(result, repeat)
@@ -273,7 +282,7 @@ class Board:
                 self._images.pop(cell.partition("/")[0], None)
                 name = self._progress.name(cell, repeat)
                 self._cells[cell, repeat] = _Row(name, _STARTING, self._clock())
-            case CellPhase() | CellOutput() | CellSilent():
+            case CellPhase() | CellOutput() | CellSilent() | CellFallback():
                 if (event.cell, event.repeat) in self._cells:
                     self._show(event, self._cells[event.cell, event.repeat])
             case RepeatFinished(result=result, repeat=repeat):
@@ -290,9 +299,12 @@ class Board:
                 pass
         return None
 
-    def _show(self, event: CellPhase | CellOutput | CellSilent, row: _Row) -> None:
+    def _show(self, event: CellPhase | CellOutput | CellSilent | CellFallback, row: _Row) -> None:
         row.silent = None
         match event:
+            case CellFallback(engine=engine):
+                name = self._progress.name(event.cell, event.repeat)
+                row.name, row.phase, row.line = f"{name} ({engine})", _STARTING, _fallback(event)
             case CellPhase(phase=phase):
                 row.phase = str(phase)
             case CellOutput(line=line):

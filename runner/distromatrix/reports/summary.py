@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, Flaky, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
+from distromatrix.needs import GUESTS
 from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import flaky_cases
@@ -39,6 +40,19 @@ def print_summary(
     _Summary(console, plan, result, folder).print(tuple(warnings))
 
 
+def _kept(cell: CellResult) -> Iterator[tuple[str, Kept]]:
+    """The machines of a cell that stay: its runs', and of each those of its guests."""
+    each: list[tuple[str, CellResult | CellRun]] = [
+        (run_id(cell.id, run.repeat), run) for run in cell.runs
+    ]
+    for name, one in each or [(cell.id, cell)]:
+        guests = {f.kept.name: (f.engine, f.kept) for f in one.fallback if f.kept}
+        if one.kept and one.kept.name not in guests:
+            yield name, one.kept
+        for engine, machine in guests.values():
+            yield f"{name} (in {engine})", machine
+
+
 class _Summary:
     """One summary: the parts, from top to bottom, are the methods in their order."""
 
@@ -54,6 +68,7 @@ class _Summary:
         say(self._console)
         table = grid(self._plan, self._result.cells, self._look)
         self._console.print(table, width=self._look.width, crop=False, highlight=False)
+        self._in_guests()
         self._skipped()
         self._expected()
         for group in group_failures(self._plan, self._result.cells):
@@ -65,13 +80,31 @@ class _Summary:
         self._warnings(warnings)
         self._last_lines()
 
+    def _in_guests(self) -> None:
+        """Which cells, and cases of cells, ran in a guest, and why."""
+        where: dict[str, list[str]] = defaultdict(list)
+        reasons = {cell.id: cell.reason for cell in self._plan.cells}
+        for cell in self._result.cells:
+            if cell.engine in GUESTS:
+                where[f"{cell.engine}: {reasons.get(cell.id, '')}"].append(cell.id)
+            for one in cell.fallback:
+                cases = f"{counted(len(one.cases), 'case')} of {cell.id}"
+                where[f"{one.engine}: {one.reason}"].append(cases)
+        if where:
+            self._title(None, "in guests")
+        for reason, what in where.items():
+            self._line(one_line(reason, 500))
+            self._line(f"    {self._names(tuple(what))}", "dim")
+
     def _skipped(self) -> None:
         cells = self._of(Verdict.SKIPPED)
         self._reasons(Verdict.SKIPPED, "skipped", cells)
         accepted = self._result.verdict in (Verdict.PASSED, Verdict.SKIPPED)
         needing = tuple(cell for cell in self._result.cells if cell.needing)
         for cell in needing:
-            self._line(f"{cell.id}: {said_of_needs(cell.needing)}")
+            green = cell.verdict is Verdict.PASSED and cell.reason
+            said = cell.reason if green else said_of_needs(cell.needing)
+            self._line(f"{cell.id}: {one_line(said, 500)}")
         if not accepted and any(cell.unmet for cell in (*cells, *needing)):
             self._line("a need that nothing here meets fails the run; --allow-unmet accepts it")
 
@@ -106,7 +139,8 @@ class _Summary:
             self._line(f"{failure.column}: {one_line(failure.reason, self._room)}")
             return ""
         name = one_line(failure.case.name, 1000)
-        say(self._console, (f"  {failure.column}  ", "dim"), name)
+        where = f" (in {failure.case.engine})" if failure.case.engine else ""
+        say(self._console, (f"  {failure.column}  ", "dim"), f"{name}{where}")
         message = one_line(failure.case.message, self._room - 4)
         if message and message != said:
             self._line(f"    {message}", "red")
@@ -170,16 +204,11 @@ class _Summary:
         self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
 
     def _kept(self) -> None:
-        kept = [
-            (run_id(cell.id, run.repeat), run.kept)
-            for cell in self._result.cells
-            for run in cell.runs
-            if run.kept
-        ] or [(cell.id, cell.kept) for cell in self._result.cells if cell.kept]
+        kept = {name: machine for cell in self._result.cells for name, machine in _kept(cell)}
         if kept:
             self._title(None, "kept machines")
-            for cell, machine in kept:
-                self._line(cell)
+            for name, machine in kept.items():
+                self._line(name)
                 self._line(f"    enter   {machine.enter}")
                 self._line(f"    remove  {machine.remove}")
 

@@ -51,7 +51,7 @@ def judge(item: CellItem, report: CellReport) -> None:
     result = report.result
     reason = one_line(result.reason, 1000)
     strictly = not item.config.getoption("runxfail")
-    if result.verdict is Verdict.SKIPPED:
+    if result.verdict is Verdict.SKIPPED and (not result.unmet or item.matrix.allow_unmet):
         raise pytest.skip.Exception(reason)
     if result.verdict is Verdict.XFAILED and strictly:
         raise pytest.xfail.Exception(reason, pytrace=False)
@@ -115,6 +115,9 @@ def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]
     yield from _block(f"the end of {told_by(result)}:", result.tail)
     yield from _block(f"debug output of {told_by(result)}:", result.debug)
     yield ""
+    for one in result.fallback:
+        cases = f"{len(one.cases):,} cases in {one.engine}, {one.verdict}"
+        yield f"{cases}: {one_line(one.reason, 300)}"
     yield from (f"warning {one_line(text, 1000)}" for text in result.warnings)
     if result.kept:
         yield f"enter   {result.kept.enter}"
@@ -143,7 +146,7 @@ def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
     for case in result.failing[:MAX_CASES]:
         if texts:
             yield ""
-        yield one_line(case.name, 1000)
+        yield one_line(case.name, 1000) + (f" (in {case.engine})" if case.engine else "")
         lines = case_lines(case) if texts else []
         if len(lines) > room:
             lines = [one_line(case.message, 300) or lines[-1]]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from distromatrix.collect.junit import CollectError, JUnitReport, read_cases
+from distromatrix.collect.joined import read_joined
+from distromatrix.collect.junit import CollectError, JUnitReport
 from distromatrix.model import Case, Verdict
 from distromatrix.testing.outcomes import case_lines, shown_text
 
@@ -23,7 +24,7 @@ def report_cases(item: CellItem, report: CellReport) -> None:
     come before the item's own outcome, as those of pytest's fixture `subtests` do."""
     said: JUnitReport | None = None
     with suppress(CollectError, FileNotFoundError):  # the cell's verdict says so, where it matters
-        said = read_cases(report.folder / "junit.xml")
+        said = read_joined(report.folder, report.result.fallback)
     if said is None:
         return
     capture = item.config.pluginmanager.get_plugin("capturemanager")
@@ -61,7 +62,8 @@ def _subtest(item: CellItem, case: Case, report: CellReport) -> pytest.SubtestRe
         when="call",
         duration=case.seconds,
     )
-    subtest.context = SubtestContext(msg=case.name, kwargs={})
+    where = f" (in {case.engine})" if case.engine else ""
+    subtest.context = SubtestContext(msg=f"{case.name}{where}", kwargs={})
     if outcome == "skipped" and failed:
         subtest.wasxfail = report.result.reason
     return subtest

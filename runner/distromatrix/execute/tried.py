@@ -1,0 +1,143 @@
+"""What one attempt at a cell comes to: what its suite left, and the verdict on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distromatrix.collect.junit import CollectError, read_cases
+from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.engines.base import Exit, Machine
+from distromatrix.execute import case_needs
+from distromatrix.execute.bring_back import bring_back
+from distromatrix.images import Prepared
+from distromatrix.model import (
+    Case,
+    CaseCounts,
+    CaseNeeds,
+    Cell,
+    CellResult,
+    Phase,
+    Rerun,
+    Verdict,
+)
+from distromatrix.verdicts import cell_verdict, said_of_needs
+
+TAIL_LINES = 40
+FAILING_CASES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """The cases that a second machine of a cell is for, and how they are had run alone."""
+
+    cases: tuple[CaseNeeds, ...]
+    how: Rerun
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Their ids."""
+        return tuple(case.test for case in self.cases)
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Their names in a JUnit file, in which there are others; None: there are no others."""
+        return None if self.how == "pytest" else frozenset(self.tests)
+
+
+@dataclass(slots=True)
+class Tried:
+    """What one attempt at a cell has come to so far."""
+
+    only: Only | None = None  # the cases that its machine is for; None: all
+    phase: Phase = Phase.SETUP
+    exit: Exit | None = None
+    counts: CaseCounts | None = None
+    failing: tuple[Case, ...] = ()
+    collect_fault: str = ""
+    needing: tuple[CaseNeeds, ...] = ()
+    lost: str = ""  # what is wrong with the record of `needing`
+    by_pytest: bool = False  # it is pytest that wrote it down
+    ran: frozenset[str] = frozenset()  # of the cases that the machine is for
+    dead: str = ""  # why its machine runs no more commands
+
+
+def collect(
+    cell: Cell, machine: Machine, folder: Path, tried: Tried, masker: Masker, *, by_pytest: bool
+) -> None:
+    """Bring back what the suite left, and read its cases, those that the machine is for where
+    it is not for all. `by_pytest`: its pytest writes down what cases need. Nothing of it is
+    trusted."""
+    junit = folder / "junit.xml"
+    try:
+        tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)
+        if junit.exists() and tried.phase is Phase.RUN:
+            mask_file(junit, masker)
+            names = tried.only.names if tried.only else None
+            report = read_cases(junit, masker.mask, names)
+            tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
+            if case_needs.wanted(cell):
+                tried.needing = case_needs.said_in(report.needing)
+            if names is not None:
+                there = names.intersection(case.name for case in report.cases)
+                tried.ran = there.difference(case.test for case in tried.needing)
+    except CollectError as fault:
+        tried.collect_fault = str(fault)
+    if by_pytest:
+        record = case_needs.bring_record(machine, folder)
+        tried.lost = record.fault
+        if record.needing or (tried.only is not None and tried.only.how == "pytest"):
+            tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
+
+
+def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: int) -> CellResult:
+    """The result of a cell whose commands ran and whose cases were read."""
+    ended = tried.exit
+    names_junit = "DISTROMATRIX_JUNIT" in cell.run
+    if tried.only is not None and tried.counts is not None and not tried.counts.total:
+        tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
+    if tried.only is not None and _others_alone_failed(tried, tried.only):
+        ended = replace(tried.exit or Exit(status=0, seconds=0.0), status=0)
+    # What it holds back belongs to the tail.
+    (log.settle if cell.debug or cell.restore else log.close)()
+    timed_out = ended is not None and ended.timed_out
+    verdict, phase, reason = cell_verdict(
+        status=ended.status if ended else None,
+        timed_out_after=cell.timeout if timed_out else None,
+        hung=ended.hung if ended else "",
+        oom_limit=cell.memory if ended and ended.oom else None,
+        phase=tried.phase,
+        names_junit=names_junit,
+        counts=tried.counts,
+        collect_fault=tried.collect_fault,
+        expect_fail=cell.expect_fail,
+    )
+    tail, warnings = log.tail(TAIL_LINES), (tried.lost,) if tried.lost else ()
+    if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
+        # No failure that the user expects: our own file is what was not found.
+        verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
+    if not reason:
+        reason = said_of_needs(tried.needing) if tried.needing else tried.lost
+    return CellResult(
+        id=cell.id,
+        verdict=verdict,
+        phase=phase,
+        engine=cell.engine,
+        reason=reason,
+        image=prepared.used,
+        cases=tried.counts,
+        failing=tried.failing,
+        needing=tried.needing,
+        unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
+        tail=tail,
+        warnings=warnings,
+        attempts=attempt,
+    )
+
+
+def _others_alone_failed(tried: Tried, only: Only) -> bool:
+    """Whether a suite that ran whole ended as it did for other cases than those that count."""
+    ended = tried.exit is not None and not tried.exit.timed_out and not tried.exit.oom
+    good = tried.counts is not None and not tried.counts.failed
+    all_there = len(tried.ran) == len(only.cases)
+    return only.how == "whole" and ended and good and all_there and tried.phase is Phase.RUN
