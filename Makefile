@@ -1,7 +1,6 @@
 # make demo      the example's matrix on six real distributions
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too
-# make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
 # make lint      ruff and mypy only
 # make clean     removes what the commands above made in this checkout
 #
@@ -31,7 +30,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo test test-all lint engine podman guests clean
+.PHONY: help demo test test-all lint engine podman clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -39,10 +38,10 @@ help:
 demo: engine
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
 
-test: engine podman guests
+test: engine podman
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel)
 
-test-all: engine podman guests
+test-all: engine podman
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel$(,)slow)
 
 lint: $(STAMP)
@@ -53,9 +52,6 @@ engine: $(STAMP)
 
 podman: $(STAMP)
 	@$(BIN)/distromatrix doctor --engine podman --fix --yes
-
-guests: $(STAMP)
-	@$(BIN)/distromatrix doctor --guests --fix --yes
 
 $(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }

@@ -9,7 +9,7 @@ import pytest
 
 from distromatrix.engines import open_engine
 from distromatrix.errors import InfrastructureError
-from given import alpine_or_pulled, no_engine, unobtainable
+from given import alpine_or_pulled, debian_system_image, no_engine, no_vagrant, unobtainable
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -41,3 +41,11 @@ def _alpine(name: str) -> Iterator[str]:
     yield tag
     engine.images.remove(tag)
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def debian_system() -> str:
+    """The id of an image in the Docker engine that Vagrant's guests boot."""
+    if reason := no_vagrant():
+        unobtainable(reason)
+    return debian_system_image()

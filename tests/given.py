@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -76,3 +77,52 @@ def _exported() -> Path:
             finally:
                 engine.close()
     return made
+
+
+@functools.cache
+def debian_system_image() -> str:
+    """The id of an image in Docker that is a whole system: Debian 12 with its kernel, systemd,
+    sshd and sudo, made like any cell's whose guest Vagrant opens. It stays in the store."""
+    from datetime import date
+
+    from platformdirs import user_cache_path
+
+    from distromatrix.images.hostnet import Handed
+    from distromatrix.images.images import Images
+    from distromatrix.load.settings import Settings
+    from distromatrix.load.catalogue import load_distros
+    from distromatrix.model import HostFacts, Matrix, Product, Selection, Suite
+    from distromatrix.plan import make_plan
+
+    engine = DockerEngine()
+    try:
+        cache = user_cache_path("distromatrix")
+        images = Images(engine, Settings(), cache=cache, emit=lambda _: None)
+        distro = next(one for one in load_distros(None) if one.name == "debian-12")
+        matrix = Matrix(
+            file=ROOT,
+            root=ROOT,
+            product=Product(path=ROOT),
+            distros=(distro,),
+            suites=(Suite(name="unit", run="true"),),
+        )
+        host = HostFacts(arch="x86_64", cpus=1, memory=2**33, today=date(2026, 1, 1))
+        cell = replace(make_plan(matrix, host, Selection()).cells[0], engine="vagrant")
+        prepared = images.prepared(distro, cell, lambda _globs: (), Handed())
+        return images.guest(distro, cell, prepared).image.id
+    except InfrastructureError as error:
+        unobtainable(f"there is no Debian: {error}")
+    finally:
+        engine.close()
+
+
+@functools.cache
+def no_vagrant() -> str:
+    """Why Vagrant's guests cannot be opened here, or ''."""
+    from distromatrix.engines.vagrant import VagrantEngine
+
+    try:
+        VagrantEngine(DockerEngine()).facts()
+    except InfrastructureError as error:
+        return str(error)
+    return ""

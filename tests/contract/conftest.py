@@ -26,6 +26,7 @@ from distromatrix.engines.base import (
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.docker_api import DOCKER, PODMAN
 from distromatrix.engines.fake import FakeEngine
+from distromatrix.engines.vagrant import VagrantEngine
 
 
 def tar_of(files: dict[str, bytes | None]) -> bytes:
@@ -108,6 +109,11 @@ def fake_bench(tmp_path: Path, snapshot: Path) -> Bench:
 def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         bench = request.getfixturevalue("fake_bench")
+    elif request.param == "vagrant":
+        engine: Engine = VagrantEngine(DockerEngine())
+        image = request.getfixturevalue("debian_system")
+        snapshot = request.getfixturevalue("snapshot")
+        bench = Bench(engine, image, snapshot, lambda: VagrantEngine(DockerEngine()))
     else:
         name, _, staging = request.param.partition("-")
         access = {"docker": DOCKER, "podman": PODMAN}[name]
@@ -123,6 +129,7 @@ def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 IN_DOCKER = pytest.mark.engine
 IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
+IN_GUEST = (pytest.mark.engine, pytest.mark.guest, pytest.mark.slow)
 
 
 @pytest.fixture(
@@ -130,6 +137,7 @@ IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
         "fake",
         pytest.param("docker", marks=IN_DOCKER),
         pytest.param("podman", marks=IN_PODMAN),
+        pytest.param("vagrant", marks=IN_GUEST),
     ]
 )
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
@@ -144,6 +152,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         pytest.param("docker-archive", marks=IN_DOCKER),
         pytest.param("podman-overlay", marks=IN_PODMAN),
         pytest.param("podman-archive", marks=IN_PODMAN),
+        pytest.param("vagrant", marks=IN_GUEST),
     ]
 )
 def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warning", "missing"]
-Thing = Literal[
-    "engine", "podman", "bootstrap", "tar", "git", "ps", "qemu", "vagrant", "libvirt", "kernel"
-]
+Thing = Literal["engine", "podman", "bootstrap", "tar", "git", "ps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +15,7 @@ class Check:
 
     `found` says what is there, `why` what it is for or what goes wrong without it, `mend` are
     the exact commands that mend it, one a line. What `fix` can do about it: install
-    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`), and for
-    `guests` prove acceleration or start libvirtd.
+    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`).
     """
 
     name: str
@@ -30,4 +27,3 @@ class Check:
     commands: tuple[str, ...] = ()
     start: bool = False
     let_in: bool = False
-    guests: Literal["prove", "libvirt"] | None = None

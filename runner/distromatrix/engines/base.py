@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from distromatrix.model import Kept
+from distromatrix.model import Guest, Kept
 
 API_TIMEOUT = 60.0
 
@@ -70,6 +70,7 @@ class MachineSpec:
     network: bool = True
     privileges: tuple[str, ...] = ()
     hostname: str = ""
+    guest: Guest | None = None  # for engines of guests: what its distro says of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

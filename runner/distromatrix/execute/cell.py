@@ -216,6 +216,7 @@ def machine_spec(
     return MachineSpec(
         name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{name or cell.id}"),
         image=prepared.image.id,
+        guest=prepared.guest,
         labels={**labels, LABEL_CELL: cell.id},
         user=prepared.user,
         cpus=cell.cpus,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
@@ -81,12 +82,13 @@ class Images:
         kernel and, for Vagrant, the packages that make a whole system. What the container runs
         is what the guest runs."""
         guest = distro.guest
-        if guest is None or not guest.kernel:
-            return prepared
+        if guest is None or not guest.kernel or guest.vagrantfile:
+            return replace(prepared, guest=guest)
         system = guest.system if cell.engine == "vagrant" else ()
         source = package_source(distro, prepared.used.source, self._around.settings)
         wanted = Recipe(source=source, packages=(guest.kernel, *system))
-        return self._layers.on_top(distro, cell, wanted, prepared)
+        made = self._layers.on_top(distro, cell, wanted, prepared)
+        return replace(made, guest=guest)
 
     def stored_base(self, distro: Distro) -> Base | None:
         """The base image as the engine's store has it, of whatever age, or None."""

@@ -29,7 +29,7 @@ from distromatrix.images.hostnet import Handed
 from distromatrix.images.installing import PackageSource
 from distromatrix.images.prepared import File, Recipe, apply, numeric_user, recipe
 from distromatrix.images.shared import Surroundings
-from distromatrix.model import Cell, Distro, ImageUsed
+from distromatrix.model import Cell, Distro, Guest, ImageUsed
 
 PREPARED_REPOSITORY = "distromatrix/prepared"
 LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
@@ -42,11 +42,13 @@ ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The image that a cell runs on. `user` is `root` or `UID:GID`."""
+    """The image that a cell runs on. `user` is `root` or `UID:GID`. `guest`: what the distro
+    says of its guests, where it is for one."""
 
     image: Image
     used: ImageUsed
     user: str
+    guest: Guest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""What a guest says on its console: its last words, and whether its kernel gave up."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_PANIC = re.compile(r"Kernel panic - not syncing: .*|Oops: .*|BUG: .*")
+_FATAL = re.compile(r"Kernel panic - not syncing: .*")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x09\x0b-\x1f\x7f]")
+_TAIL = 1 << 16  # bytes looked at from its end
+
+
+def last_lines(file: Path, count: int = 5) -> tuple[str, ...]:
+    """The last lines that say something, without control characters; none where there is no
+    such file."""
+    lines = [line.rstrip() for line in _tail(file).splitlines() if line.strip()]
+    return tuple(lines[-count:])
+
+
+def panic(file: Path) -> str:
+    """What the kernel said when it gave up, '' where it did not."""
+    found = _FATAL.search(_tail(file))
+    return found.group().rstrip() if found else ""
+
+
+def trouble(file: Path) -> str:
+    """The first line of a panic, an oops or a bug that the kernel reported, or ''."""
+    found = _PANIC.search(_tail(file))
+    return found.group().rstrip() if found else ""
+
+
+def size(file: Path) -> int:
+    """Its bytes."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as data:
+            data.seek(max(0, size(file) - _TAIL))
+            text = data.read(_TAIL).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return _CONTROL.sub("", text)

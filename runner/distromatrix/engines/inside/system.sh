@@ -1,0 +1,68 @@
+# Makes a whole system of a container's root filesystem. Run on the host, as root or by fakeroot,
+# in that root filesystem. $1: the public keys that may log in; $2: the host's name.
+# The user vagrant, who may do all, is what Vagrant expects of a box.
+[ -x usr/sbin/sshd ] || { echo "it has no sshd: name openssh-server in its guest's \`system:\`" >&2; exit 3; }
+[ -x usr/bin/sudo ] || { echo "it has no sudo: name it in its guest's \`system:\`" >&2; exit 3; }
+[ -x bin/sh ] || [ -L bin/sh ] || { echo "it has no /bin/sh" >&2; exit 3; }
+rm -rf .dockerenv run/.containerenv
+if ! grep -q ^vagrant: etc/passwd; then
+  id=1000
+  while grep -q ":x:$id:" etc/passwd etc/group; do id=$((id + 1)); done
+  echo "vagrant:x:$id:" >>etc/group
+  echo "vagrant:x:$id:$id::/home/vagrant:/bin/sh" >>etc/passwd
+  [ ! -e etc/gshadow ] || echo 'vagrant:!::' >>etc/gshadow
+  [ ! -e etc/shadow ] || echo 'vagrant:*:19000:0:99999:7:::' >>etc/shadow
+  mkdir -p home/vagrant
+  chown $id:$id home/vagrant
+fi
+# Without a password, but not locked: sshd lets nobody in whose password is locked.
+[ ! -e etc/shadow ] || sed -i 's/^root:[!*][!*]*:/root:*:/' etc/shadow
+for home in root home/vagrant; do
+  mkdir -p $home/.ssh
+  cp "$1" $home/.ssh/authorized_keys
+  chmod 700 $home/.ssh
+  chmod 600 $home/.ssh/authorized_keys
+done
+owner=$(sed -n 's/^vagrant:[^:]*:\([0-9]*:[0-9]*\):.*/\1/p' etc/passwd)
+chown -R "$owner" home/vagrant/.ssh
+mkdir -p etc/sudoers.d
+echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >etc/sudoers.d/vagrant
+chmod 440 etc/sudoers.d/vagrant
+echo "$2" >etc/hostname
+# A host name that does not resolve costs ten seconds at each sudo.
+printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "$2" >etc/hosts
+rm -f etc/resolv.conf
+printf 'nameserver 10.0.2.3\n' >etc/resolv.conf # QEMU's own network has its resolver there
+echo '/dev/vda / ext4 noatime 0 0' >etc/fstab
+# Its own identity at the first boot.
+[ ! -e etc/machine-id ] || : >etc/machine-id
+mkdir -p etc/ssh
+[ -e etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -C '' -f etc/ssh/ssh_host_ed25519_key
+# Many sessions at once; nothing that asks a network or shows a greeting.
+sshd='UseDNS no\nUsePAM no\nPrintMotd no\nPrintLastLog no\nMaxSessions 100\nMaxStartups 100\n'
+sshd="${sshd}GSSAPIAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\nPermitRootLogin prohibit-password\n"
+if grep -q '^Include /etc/ssh/sshd_config.d' etc/ssh/sshd_config 2>/dev/null; then
+  mkdir -p etc/ssh/sshd_config.d
+  printf "$sshd" >etc/ssh/sshd_config.d/00-distromatrix.conf
+else
+  { printf "$sshd"; cat etc/ssh/sshd_config; } >etc/ssh/sshd_config.new
+  mv etc/ssh/sshd_config.new etc/ssh/sshd_config
+fi
+# sudo's own session, too, asks nobody.
+if [ -d usr/lib/systemd ] || [ -d lib/systemd ]; then
+  units=etc/systemd/system
+  mkdir -p $units/multi-user.target.wants etc/systemd/network
+  for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    e2scrub_reap.service fstrim.timer man-db.timer logrotate.timer motd-news.timer \
+    systemd-networkd-wait-online.service systemd-timesyncd.service systemd-pstore.service \
+    systemd-binfmt.service \
+    getty@tty1.service dnf-makecache.timer unbound-anchor.timer raid-check.timer; do
+    [ -e $units/$unit ] || ln -s /dev/null $units/$unit
+  done
+  lib=usr/lib/systemd
+  [ -d $lib/system ] || lib=lib/systemd
+  if [ -e $lib/system/systemd-networkd.service ] && [ ! -e etc/network/interfaces ]; then
+    printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n' >etc/systemd/network/80-distromatrix.network
+    ln -sf /$lib/system/systemd-networkd.service $units/multi-user.target.wants/
+  fi
+fi

@@ -1,0 +1,189 @@
+"""Vagrant's guests: whole systems with their init, made ready once by `vagrant up`, and restored.
+
+What a guest boots is the prepared image of its cell, from the store of the containers' engine,
+whose store is this engine's. See vagrant_templates.py for what is kept ready, vagrant_clone.py for
+how a machine begins, vagrant_home.py for where everything lies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from distromatrix.engines import vagrant_sweep
+from distromatrix.engines.accel import Accel, acceleration, known_acceleration
+from distromatrix.engines.base import (
+    Address,
+    Engine,
+    EngineFacts,
+    ImageStore,
+    Leftover,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.engines.libvirtd import Libvirtd
+from distromatrix.engines.ssh import Connection
+from distromatrix.engines.vagrant_clone import Cloner, guest_in
+from distromatrix.engines.vagrant_home import Home
+from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
+from distromatrix.engines.vagrant_templates import Templates
+from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
+from distromatrix.model import AccelWanted
+
+_PROGRAMS = {
+    "vagrant": "vagrant",
+    "virsh": "libvirt-clients",
+    "qemu-img": "qemu-utils",
+    "ssh": "openssh-client",
+}
+
+
+class VagrantEngine:
+    """See Engine. `containers`: the engine whose images are booted; `cache`: the folder in which
+    `guests/vagrant` lies; `accel`: what the user wants of KVM."""
+
+    name = "vagrant"
+
+    def __init__(
+        self, containers: Engine, cache: Path | None = None, *, accel: AccelWanted = "auto"
+    ) -> None:
+        if cache is None:
+            from platformdirs import user_cache_path
+
+            cache = user_cache_path("distromatrix")
+        self._containers = containers
+        self._cache = cache
+        self._wanted = accel
+        self._version = ""
+        self.home = Home(cache / "guests" / "vagrant")
+        known = known_acceleration(cache)
+        self.libvirtd = Libvirtd(
+            self.home.libvirt, self.home.pool, hide_kvm=known is None or known.kind != "kvm"
+        )
+        self.templates = Templates(
+            self.home, self.libvirtd, containers.images.export, self._acceleration
+        )
+        self._cloner = Cloner(self.home, self.libvirtd)
+
+    @property
+    def images(self) -> ImageStore:
+        """See Engine."""
+        return self._containers.images
+
+    def facts(self) -> EngineFacts:
+        """See Engine."""
+        self.ping()
+        if not self._version:
+            done = subprocess.run(
+                ["vagrant", "--version"], capture_output=True, text=True, check=False
+            )
+            self._version = done.stdout.strip().removeprefix("Vagrant ") or "of unknown version"
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return EngineFacts(
+            name=self.name,
+            product="Vagrant",
+            version=self._version,
+            api_version="libvirt",
+            cpus=os.cpu_count() or 1,
+            memory=memory,
+            arch=platform.machine(),
+            storage_driver="qcow2",
+            cgroup_version="",
+            rootless=os.geteuid() != 0,
+            local=True,
+            data_root=str(self.home.folder),
+        )
+
+    def ping(self) -> None:
+        """See Engine."""
+        for program, package in _PROGRAMS.items():
+            if shutil.which(program) is None:
+                raise EngineUnavailableError(
+                    f"Vagrant's guests need {program} (Debian: {package}): "
+                    "`distromatrix doctor --guests --fix` installs it"
+                )
+
+    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> VagrantStage:
+        """See Engine."""
+        del labels  # nothing is made that would carry them
+        self._image_id(image)
+        return VagrantStage(snapshot)
+
+    def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
+        """See Engine; `stage` is one of this engine's. Raises CannotStartError,
+        InfrastructureError."""
+        image = self._image_id(spec.image)
+        cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
+        template = self.templates.get(image, spec, cpus)
+        snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
+        return self._cloner.open(template, spec, snapshot)
+
+    def join(self, address: Address) -> VagrantMachine:
+        """See Engine."""
+        folder = self.home.machines / address.id
+        connection = Connection(folder, self.home.sockets)
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MachineGoneError(f"{address.name} is gone") from error
+        connection.root = facts.get("login", "root") == "root"
+        if not connection.is_open():
+            raise MachineGoneError(f"{address.name} is gone")
+        machine = VagrantMachine(
+            guest_in(folder, facts, self.libvirtd),
+            connection,
+            name=address.name,
+            user=address.user,
+            memory=address.memory,
+            staged=bool(address.product),
+            owned=False,
+            env=address.env,
+        )
+        machine.begin()
+        return machine
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """See Engine."""
+        return vagrant_sweep.leftovers(self.home)
+
+    def remove(self, leftover: Leftover) -> None:
+        """See Engine."""
+        vagrant_sweep.remove(self.home, self.libvirtd, leftover)
+
+    def close(self) -> None:
+        """See Engine. The containers' engine stays open: it is another's."""
+
+    def _image_id(self, image: str) -> str:
+        found = self._containers.images.find(image)
+        if found is None:
+            raise CannotStartError(f"there is no image {image}")
+        return found.id
+
+    def _acceleration(self, kernel: Path | None, memory: int, cpus: int) -> Accel:
+        if kernel is not None:
+            return acceleration(
+                kernel, memory=memory, cpus=cpus, wanted=self._wanted, cache=self._cache
+            )
+        known = known_acceleration(self._cache)
+        if known is not None and self._wanted != "tcg":
+            return known
+        return Accel(kind="tcg", cpu="max", reason="no kernel to prove KVM with", scale=8.0)
+
+
+class VagrantStage:
+    """See Stage: the snapshot goes into each guest as a tar stream."""
+
+    strategy = "archive"
+
+    def __init__(self, snapshot: Path) -> None:
+        self.snapshot = snapshot
+
+    def close(self) -> None:
+        """See Stage."""

@@ -1,0 +1,211 @@
+"""How a machine begins: a clone of a template's saved guest, with what it must not share."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shlex
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, MachineSpec
+from distromatrix.engines.console import last_lines, panic
+from distromatrix.engines.libvirt_saved import (
+    Clone,
+    clone_definition,
+    disks_of,
+    read_saved,
+    write_clone,
+)
+from distromatrix.engines.libvirtd import Libvirtd, VirshError
+from distromatrix.engines.ssh import Connection, Login
+from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
+from distromatrix.engines.vagrant_home import Home, free_port
+from distromatrix.engines.vagrant_machine import (
+    FACTS,
+    MOUNT,
+    Guest,
+    VagrantMachine,
+    spec_facts,
+)
+from distromatrix.engines.vagrant_sweep import end_machine
+from distromatrix.engines.vagrant_templates import Template
+from distromatrix.errors import InfrastructureError
+
+_ANSWERS_WITHIN = 120.0  # seconds until sshd of a restored guest answers
+_TRIES = 4  # a port that was free may be taken
+
+# What a clone must not have of the guest that was saved: its time, and the random numbers that
+# it would give out next. What is written to /dev/urandom counts once the kernel draws anew
+# (RNDRESEEDCRNG, random(4)), which it does else after a minute.
+_FRESH = """date -u -s @{now} >/dev/null
+printf '{seed}' >/dev/urandom
+{reseed}"""
+_RESEED = """perl -e 'open(my $f, ">", "/dev/urandom"); ioctl($f, 0x5207, 0)' 2>/dev/null ||
+python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "w"), 0x5207)' 2>/dev/null || :"""
+_NAMED = """hostname {name}
+echo {name} >/etc/hostname
+echo 127.0.1.1 {name} >>/etc/hosts"""
+
+
+class Cloner:
+    """Opens machines. Thread-safe."""
+
+    def __init__(self, home: Home, libvirtd: Libvirtd) -> None:
+        self._home = home
+        self._libvirtd = libvirtd
+
+    def open(self, template: Template, spec: MachineSpec, snapshot: Path | None) -> VagrantMachine:
+        """A machine, with its copy of the product in `snapshot`. Raises InfrastructureError;
+        then nothing is left."""
+        folder = self._home.machines / spec.name
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            facts = spec_facts(spec, login=template.user, console=str(_shown(spec, folder)))
+            (folder / FACTS).write_text(facts, encoding="utf-8")
+            return self._opened(template, spec, snapshot, folder)
+        except BaseException as error:
+            with contextlib.suppress(InfrastructureError):
+                end_machine(self._home, self._libvirtd, folder)
+            if isinstance(error, OSError):
+                raise InfrastructureError(
+                    f"{spec.name} cannot be made: {error.filename or folder}: {error.strerror}"
+                ) from error
+            raise
+
+    def _opened(
+        self, template: Template, spec: MachineSpec, snapshot: Path | None, folder: Path
+    ) -> VagrantMachine:
+        shown = _shown(spec, folder).parent
+        shown.mkdir(parents=True, exist_ok=True)
+        port = self._restore(template, spec, folder, shown)
+        connection = Connection(folder, self._home.sockets)
+        connection.write(
+            Login(address="127.0.0.1", port=port, user=template.user, keys=template.keys)
+        )
+        guest = guest_in(folder, {"console": str(shown / "console.log")}, self._libvirtd)
+        try:
+            connection.open(_ANSWERS_WITHIN)
+        except TimeoutError as error:
+            words = panic(guest.console) or " / ".join(last_lines(guest.console, 3))
+            raise InfrastructureError(
+                f"{spec.name} does not answer by ssh ({error}); its console says: {words}"
+            ) from error
+        machine = VagrantMachine(
+            guest,
+            connection,
+            name=spec.name,
+            user=spec.user,
+            memory=spec.memory,
+            staged=snapshot is not None,
+            remove=lambda: end_machine(self._home, self._libvirtd, folder),
+        )
+        try:
+            _prepare(machine, connection, spec, snapshot)
+            machine.begin()
+        except BaseException:
+            machine.close()
+            raise
+        return machine
+
+    def _restore(self, template: Template, spec: MachineSpec, folder: Path, shown: Path) -> int:
+        """Have the clone run; the port on which its sshd listens."""
+        saved = read_saved(template.state)
+        disks = {}
+        for number, disk in enumerate(disks_of(saved.definition)):
+            own = self._home.pool / f"{spec.name}-{number}.img"
+            _overlay(disk, own)
+            disks[disk] = str(own)
+        state = folder / "state.save"
+        identity = str(uuid.uuid4())
+        for left in reversed(range(_TRIES)):
+            definition = replace(
+                template.definition,
+                title=f"The guest {spec.name} ({spec.labels.get(LABEL_CELL, 'no cell')})",
+                name=spec.name,
+                port=free_port(),
+                console=str(shown / "console.log"),
+                network=spec.network,
+            )
+            clone = Clone(
+                name=spec.name,
+                uuid=identity,
+                description=f"distromatrix: a clone of {template.name}",
+                disks=disks,
+                console=definition.console,
+                arguments=arguments_of(definition),
+            )
+            write_clone(template.state, saved, clone_definition(saved.definition, clone), state)
+            try:
+                self._libvirtd("restore", str(state), timeout=300.0)
+                break
+            except VirshError as error:
+                if not left or "Could not set up host forwarding" not in str(error):
+                    raise InfrastructureError(f"{spec.name} cannot be started: {error}") from error
+            finally:
+                state.unlink(missing_ok=True)
+        _show(definition, identity, shown)
+        return definition.port
+
+
+def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Guest:
+    """The guest of a machine's folder, by what is known of it."""
+
+    def end() -> None:
+        with contextlib.suppress(InfrastructureError):
+            libvirtd("destroy", folder.name)
+
+    return Guest(folder=folder, domain=folder.name, console=Path(facts["console"]), end=end)
+
+
+def _prepare(
+    machine: VagrantMachine, connection: Connection, spec: MachineSpec, snapshot: Path | None
+) -> None:
+    """Make it one of its own, and give it the product. Raises InfrastructureError."""
+    seed = "".join(f"\\{byte:03o}" for byte in secrets.token_bytes(64))
+    script = _FRESH.format(now=f"{time.time():.3f}", seed=seed, reseed=_RESEED)
+    if spec.hostname:
+        script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
+    owner = "0:0" if spec.user == "root" else spec.user
+    if snapshot is not None:
+        script += f"\nmkdir -p {MOUNT}/out/artifacts && chown -R {owner} {MOUNT}/out"
+    status, said = connection.send(iter(()), script)
+    if status != 0:
+        raise InfrastructureError(f"{spec.name} cannot be made ready: {said or status}")
+    if snapshot is not None:
+        with snapshot.open("rb") as tar:
+            machine.put_owned(tar, MOUNT, owner)
+
+
+def _overlay(disk: str, own: Path) -> None:
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk, str(own)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InfrastructureError(f"a guest's disk cannot be made: {done.stderr.strip()}")
+
+
+def _shown(spec: MachineSpec, folder: Path) -> Path:
+    """Where its console's log lies: in its cell's folder, where the run has one."""
+    run, cell = spec.labels.get(LABEL_FOLDER, ""), spec.labels.get(LABEL_CELL, "")
+    if run and cell and (Path(run) / "cells").is_dir():
+        return Path(run, "cells", cell, "guest", "vagrant", "console.log")
+    return folder / "console.log"
+
+
+def _show(definition: Definition, identity: str, shown: Path) -> None:
+    """The Vagrantfile, with which Vagrant knows the machine as long as it is there."""
+    (shown / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
+    known = shown / ".vagrant/machines" / definition.machine / "libvirt"
+    shutil.rmtree(shown / ".vagrant", ignore_errors=True)
+    known.mkdir(parents=True)
+    (known / "id").write_text(identity, encoding="ascii")
+    (known / "box_meta").write_text(
+        json.dumps({"name": definition.box, "version": definition.version, "provider": "libvirt"})
+    )

@@ -1,0 +1,143 @@
+"""The Vagrantfile that we write: for a person to read, and for plain `vagrant` commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from distromatrix.model import Guest
+
+MACHINE = "guest"  # what Vagrant calls it, unless the user's own Vagrantfile has a word for it
+
+_ADDRESS = """# The plugin asks a DHCP server for the guest's address. This guest has QEMU's own
+# network, and its sshd is reached through a port of this machine.
+require "vagrant-libvirt/driver"
+module DistromatrixAddress
+  def get_ipaddress(*arguments)
+    @machine.config.ssh.host || super
+  end
+end
+VagrantPlugins::ProviderLibvirt::Driver.prepend(DistromatrixAddress)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What a Vagrantfile says. `name`: the domain's; `box`: a Vagrant box's, '' where `own`, the
+    user's Vagrantfile, says it; `kernel` and `initrd` are booted where they are named; `guest`:
+    what Vagrant need not find out by asking the guest; `key`: the private key, '' for Vagrant's."""
+
+    title: str
+    name: str
+    uri: str
+    pool: str
+    port: int
+    memory: int  # MiB
+    cpus: int
+    kvm: bool
+    cpu: str
+    console: str
+    network: bool = True
+    box: str = ""
+    version: str = ""
+    own: Path | None = None
+    machine: str = MACHINE
+    kernel: str = ""
+    initrd: str = ""
+    key: str = ""
+    user: str = ""
+
+
+def arguments_of(definition: Definition) -> tuple[str, ...]:
+    """QEMU's arguments for the network: without a bridge, a DHCP server and their rights."""
+    closed = "" if definition.network else "restrict=on,"
+    forward = f"hostfwd=tcp:127.0.0.1:{definition.port}-:22"
+    return (
+        *("-netdev", f"user,id=ssh,{closed}{forward}"),
+        *("-device", "virtio-net-pci,netdev=ssh,addr=0x10,romfile="),
+    )
+
+
+def vagrantfile(definition: Definition) -> str:
+    """Its text."""
+    d = definition
+    lines = [
+        f"# {d.title}",
+        "# Written by distromatrix. `vagrant up`, `vagrant ssh`, `vagrant destroy` work here.",
+        _ADDRESS,
+    ]
+    if d.own is not None:
+        lines += [f"load {_ruby(str(d.own))}", ""]
+    lines += ['Vagrant.configure("2") do |config|']
+    if d.own is None:
+        lines += [f"  config.vm.define {_ruby(d.machine)}", f"  config.vm.box = {_ruby(d.box)}"]
+        lines += [f"  config.vm.box_version = {_ruby(d.version)}"] if d.version else []
+        lines += ["  config.vm.guest = :linux"] if d.kernel else []
+    lines += [
+        "  config.vm.box_check_update = false",
+        '  config.vm.synced_folder ".", "/vagrant", disabled: true',
+        "  config.vm.boot_timeout = 600",
+        "  config.vm.allow_fstab_modification = false",
+        "  config.ssh.insert_key = false",
+        *([f"  config.ssh.private_key_path = {_ruby(d.key)}"] if d.key else []),
+        *([f"  config.ssh.username = {_ruby(d.user)}"] if d.user else []),
+        '  config.ssh.host = "127.0.0.1"',
+        f"  config.ssh.port = {d.port}",
+        "  config.vm.provider :libvirt do |libvirt|",
+        f"    libvirt.uri = {_ruby(d.uri)}",
+        f"    libvirt.storage_pool_name = {_ruby(d.pool)}",
+        f"    libvirt.default_prefix = {_ruby(d.name + '-')}",
+        f"    libvirt.driver = {_ruby('kvm' if d.kvm else 'qemu')}",
+        *_cpu(d),
+        f"    libvirt.memory = {d.memory}",
+        f"    libvirt.cpus = {d.cpus}",
+        *_boot(d),
+        '    libvirt.graphics_type = "none"',
+        '    libvirt.video_type = "none"',
+        f'    libvirt.serial type: "file", source: {{path: {_ruby(d.console)}}}',
+        "    # No bridge and no DHCP server; the plugin then wants to hear of an agent.",
+        "    libvirt.mgmt_attach = false",
+        "    libvirt.qemu_use_agent = true",
+        '    libvirt.channel type: "unix", target_name: "org.qemu.guest_agent.0", '
+        'target_type: "virtio"',
+        *(f"    libvirt.qemuargs value: {_ruby(value)}" for value in arguments_of(d)),
+        "  end",
+        "end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cpu(d: Definition) -> list[str]:
+    if d.kvm and d.cpu == "host":
+        return ['    libvirt.cpu_mode = "host-passthrough"']
+    if d.cpu == "max":
+        return ['    libvirt.cpu_mode = "maximum"']
+    return ['    libvirt.cpu_mode = "custom"', f"    libvirt.cpu_model = {_ruby(d.cpu)}"]
+
+
+def _boot(d: Definition) -> list[str]:
+    if not d.kernel:
+        return []
+    return [
+        f"    libvirt.kernel = {_ruby(d.kernel)}",
+        f"    libvirt.initrd = {_ruby(d.initrd)}",
+        f"    libvirt.cmd_line = {_ruby(COMMAND_LINE)}",
+    ]
+
+
+# `fsck.mode=skip`: the disk is new; `net.ifnames=0`: the same names whatever the bus.
+COMMAND_LINE = (
+    "root=/dev/vda rw console=ttyS0 loglevel=4 fsck.mode=skip net.ifnames=0 "
+    "systemd.show_status=false random.trust_cpu=on mitigations=off"
+)
+
+
+def is_own(guest: Guest | None) -> bool:
+    """Whether the guest is described by the user's Vagrantfile."""
+    return guest is not None and guest.vagrantfile is not None
+
+
+def _ruby(text: str) -> str:
+    """A string of Ruby, which takes JSON's words for it once `#` begins nothing in it."""
+    return json.dumps(text).replace("#", "\\#")

@@ -1,0 +1,78 @@
+"""Where Vagrant's guests have their files: all of one user's, below the cache folder.
+
+    guests/vagrant/libvirt/      our libvirtd's folders
+    guests/vagrant/pool/         disks, as volumes of its pool
+    guests/vagrant/boxes/NAME/   what is made once of an image: box.img, vmlinuz, initrd
+    guests/vagrant/templates/NAME/  a guest that was booted once, and saved
+    guests/vagrant/machines/NAME/   a machine that is open, or was left
+    guests/vagrant/key           the key that logs in to them
+
+Names of boxes and templates begin with `distromatrix-template-`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from distromatrix.engines.libvirtd import short
+from distromatrix.errors import EngineUnavailableError
+
+TEMPLATE = "distromatrix-template-"
+
+
+class Home:
+    """The folders. `folder` is `guests/vagrant` of the cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.libvirt = folder / "libvirt"
+        self.pool = folder / "pool"
+        self.boxes = folder / "boxes"
+        self.templates = folder / "templates"
+        self.machines = folder / "machines"
+        self.sockets = short(folder / "s")
+
+    def make(self) -> None:
+        """Have them."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for one in (self.pool, self.boxes, self.templates, self.machines):
+            one.mkdir(exist_ok=True)
+        self.sockets.mkdir(exist_ok=True, mode=0o700)
+
+    def key(self) -> Path:
+        """The private key, made if need be; `.pub` beside it. Raises EngineUnavailableError."""
+        from filelock import FileLock
+
+        key = self.folder / "key"
+        if not key.with_suffix(".pub").exists():
+            with FileLock(self.folder / "key.lock"):
+                if not key.with_suffix(".pub").exists():
+                    key.unlink(missing_ok=True)
+                    _make_key(key)
+        return key
+
+
+def vagrant_boxes() -> Path:
+    """Where Vagrant keeps the user's boxes."""
+    home = os.environ.get("VAGRANT_HOME")
+    return (Path(home) if home else Path.home() / ".vagrant.d") / "boxes"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on. Another may take it before QEMU does."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _make_key(key: Path) -> None:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "distromatrix", "-f", str(key)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EngineUnavailableError(
+            f"no ssh key can be made, which Vagrant's guests need (openssh-client): {error}"
+        ) from error

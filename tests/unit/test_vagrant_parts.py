@@ -1,0 +1,226 @@
+"""What Vagrant's guests are described by: a Vagrantfile, a saved guest's definition, a console."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
+from distromatrix.engines.console import last_lines, panic
+from distromatrix.engines.guest_scripts import processes_of
+from distromatrix.engines.libvirt_saved import (
+    Clone,
+    clone_definition,
+    disks_of,
+    is_shared,
+    read_saved,
+    write_clone,
+)
+from distromatrix.engines.vagrant_call import message
+from distromatrix.engines.vagrant_disk import find_kernel
+from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
+from distromatrix.engines.vagrant_home import Home
+from distromatrix.engines.vagrant_sweep import leftovers
+from distromatrix.errors import CannotStartError, InfrastructureError
+
+XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>distromatrix-template-1-guest</name>
+  <uuid>7618f645-f435-4ccf-b23c-09aa93abad91</uuid>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='/pool/template.img' index='1'/>
+      <backingStore type='file'><source file='/pool/box.img'/></backingStore>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'><source file='/cd.iso'/><readonly/></disk>
+    <serial type='file'><source path='/template/console.log'/></serial>
+    <channel type='unix'><source mode='bind' path='/run/t'/><target type='virtio'/></channel>
+  </devices>
+  <qemu:commandline><qemu:arg value='-netdev'/><qemu:arg value='old'/></qemu:commandline>
+</domain>"""
+CLONE = Clone(
+    name="distromatrix-one",
+    uuid="11111111-2222-3333-4444-555555555555",
+    description="a clone",
+    disks={"/pool/template.img": "/pool/one.img"},
+    console="/one/console.log",
+    arguments=("-netdev", "new"),
+)
+DEFINITION = Definition(
+    title="The guest of a test",
+    name="distromatrix-one",
+    uri="qemu:///system?socket=/s",
+    pool="distromatrix",
+    port=2222,
+    memory=1024,
+    cpus=1,
+    kvm=False,
+    cpu="max",
+    console="/c/console.log",
+    box="debian/bookworm64",
+)
+
+
+def saved_file(path: Path, xml: str, cookie: str, memory: bytes) -> Path:
+    """As libvirt 9 writes it (virQEMUSaveHeader)."""
+    text, extra = xml.encode() + b"\0", cookie.encode() + b"\0" if cookie else b""
+    length = len(text) + len(extra)
+    head = struct.pack("=16s5I", b"LibvirtQemudSave", 2, length, 1, 0, len(text) if cookie else 0)
+    path.write_bytes(head + bytes(56) + text + extra + memory)
+    return path
+
+
+def test_a_clones_definition_shares_nothing_with_its_template() -> None:
+    made = clone_definition(XML, CLONE)
+    for gone in ("template", CLONE.uuid[:0] + "7618f645", "old", "/run/t", "box.img"):
+        assert gone not in made
+    for there in ("distromatrix-one", CLONE.uuid, "/pool/one.img", "/one/console.log", "new"):
+        assert there in made
+    assert disks_of(made) == ("/pool/one.img",)
+    assert "/cd.iso" in made
+
+
+def test_a_network_of_ones_own_is_not_cloned() -> None:
+    bridged = XML.replace("<devices>", "<devices><interface type='network'/>")
+    assert is_shared(bridged)
+    assert not is_shared(XML)
+    with pytest.raises(InfrastructureError, match="network"):
+        clone_definition(bridged, CLONE)
+
+
+@pytest.mark.parametrize("cookie", ["", "<cookie><slirpHelper/></cookie>"])
+def test_a_saved_guest_gets_another_definition_and_keeps_its_memory(
+    tmp_path: Path, cookie: str
+) -> None:
+    memory = os.urandom(3_000_000)
+    file = saved_file(tmp_path / "state", XML, cookie, memory)
+    saved = read_saved(file)
+    assert saved.definition == XML
+    write_clone(file, saved, "<domain>longer or shorter</domain>", tmp_path / "clone")
+    again = read_saved(tmp_path / "clone")
+    assert again.definition == "<domain>longer or shorter</domain>"
+    assert again.cookie == cookie.encode()
+    assert (tmp_path / "clone").read_bytes()[again.offset :] == memory
+
+
+@pytest.mark.parametrize("content", [b"", b"LibvirtQemudPart" + bytes(76), b"x" * 200])
+def test_what_is_no_saved_guest_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state").write_bytes(content)
+    with pytest.raises(InfrastructureError, match="state"):
+        read_saved(tmp_path / "state")
+
+
+def test_the_vagrantfile_says_what_the_guest_is() -> None:
+    text = vagrantfile(DEFINITION)
+    for line in (
+        'config.vm.box = "debian/bookworm64"',
+        "config.ssh.port = 2222",
+        'libvirt.driver = "qemu"',
+        'libvirt.cpu_mode = "maximum"',
+        "libvirt.memory = 1024",
+    ):
+        assert line in text
+    assert "libvirt.kernel" not in text
+    assert 'libvirt.driver = "kvm"' in vagrantfile(replace(DEFINITION, kvm=True, cpu="host"))
+
+
+def test_the_users_vagrantfile_is_loaded_and_ours_is_around_it() -> None:
+    own = replace(DEFINITION, own=Path("/my/Vagrant#{file}"), machine="web", box="")
+    text = vagrantfile(own)
+    assert 'load "/my/Vagrant\\#{file}"' in text
+    assert "config.vm.box =" not in text
+    assert text.index("load ") < text.index("Vagrant.configure")
+
+
+def test_without_network_only_ssh_goes_through() -> None:
+    assert "restrict=on" in arguments_of(replace(DEFINITION, network=False))[1]
+    assert "restrict=on" not in arguments_of(DEFINITION)[1]
+
+
+SYNTAX = """There is a syntax error in the following Vagrantfile. The syntax error
+message is reproduced below for convenience:
+
+/my/Vagrantfile:3: syntax error, unexpected end-of-input
+"""
+MISSING = """Bringing machine 'guest' up with 'libvirt' provider...
+==> guest: Box 'nobody/nothing' could not be found. Attempting to find and install...
+    guest: Box Provider: libvirt
+    guest: Box Version: >= 0
+The box 'nobody/nothing' could not be found or
+could not be accessed in the remote catalog.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (SYNTAX, "/my/Vagrantfile:3: syntax error, unexpected end-of-input"),
+        (
+            MISSING,
+            "The box 'nobody/nothing' could not be found or could not be accessed in the "
+            "remote catalog.",
+        ),
+        ("", "it says nothing"),
+    ],
+)
+def test_vagrants_message_is_one_line(said: str, line: str) -> None:
+    assert message(said.splitlines()) == line
+
+
+def test_a_panic_is_found_on_the_console(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    assert (panic(console), last_lines(console)) == ("", ())
+    console.write_bytes(b"\x1b[0;32mone\x1b[0m\r\n\r\n[  1.0] Kernel panic - not syncing: bad\r\n")
+    assert panic(console) == "Kernel panic - not syncing: bad"
+    assert last_lines(console, 2) == ("one", "[  1.0] Kernel panic - not syncing: bad")
+
+
+def test_the_newest_kernel_with_its_initrd_is_booted(tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    with pytest.raises(CannotStartError, match="no kernel"):
+        find_kernel(tmp_path)
+    for name in ("vmlinuz-6.1.0-9-cloud", "vmlinuz-6.1.0-10-cloud", "initrd.img-6.1.0-10-cloud"):
+        (boot / name).touch()
+    assert [file.name for file in find_kernel(tmp_path)] == [
+        "vmlinuz-6.1.0-10-cloud",
+        "initrd.img-6.1.0-10-cloud",
+    ]
+    (boot / "initrd.img-6.1.0-10-cloud").unlink()
+    with pytest.raises(CannotStartError, match="no initrd"):
+        find_kernel(tmp_path)
+
+
+def test_only_what_the_product_runs_is_listed() -> None:
+    listing = """1 0 500 /sbin/init
+90 1 400 sshd
+100 90 300 /bin/sh -c while IFS= read -r _dm_l; do eval; done
+101 100 65 sleep 4711
+"""
+    found = processes_of(listing)
+    assert [(one.pid, one.elapsed, one.command) for one in found][1:] == [
+        (101, "01:05", "sleep 4711")
+    ]
+    assert len(found) == 2
+
+
+def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    labels = f'{{"{LABEL_RUN}": "r", "{LABEL_FOLDER}": "/f", "{LABEL_HOST}": "h"}}'
+    for name, text in (
+        ("distromatrix-a", f'{{"name": "distromatrix-a", "labels": {labels}, "created": 5}}'),
+        ("distromatrix-b", '{"name": "distromatrix-b", "labels": {}}'),
+        ("distromatrix-c", "no json"),
+    ):
+        (home.machines / name).mkdir()
+        (home.machines / name / "machine.json").write_text(text)
+    found = leftovers(home)
+    assert [(one.name, one.run, one.folder, one.host, one.created) for one in found] == [
+        ("distromatrix-a", "r", "/f", "h", 5.0)
+    ]
