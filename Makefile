@@ -1,6 +1,7 @@
 # make demo      the example's matrix on six real distributions
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too
+# make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
 # make lint      ruff and mypy only
 # make clean     removes what the commands above made in this checkout
 #
@@ -30,7 +31,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo test test-all lint engine podman clean
+.PHONY: help demo test test-all lint engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -38,10 +39,10 @@ help:
 demo: engine
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
 
-test: engine podman
+test: engine podman guests
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel)
 
-test-all: engine podman
+test-all: engine podman guests
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel$(,)slow)
 
 lint: $(STAMP)
@@ -52,6 +53,9 @@ engine: $(STAMP)
 
 podman: $(STAMP)
 	@$(BIN)/distromatrix doctor --engine podman --fix --yes
+
+guests: $(STAMP)
+	@$(BIN)/distromatrix doctor --guests --fix --yes
 
 $(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }

@@ -89,8 +89,8 @@ def debian_system_image() -> str:
 
     from distromatrix.images.hostnet import Handed
     from distromatrix.images.images import Images
-    from distromatrix.load.settings import Settings
     from distromatrix.load.catalogue import load_distros
+    from distromatrix.load.settings import Settings
     from distromatrix.model import HostFacts, Matrix, Product, Selection, Suite
     from distromatrix.plan import make_plan
 

@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from cli_world import DISTRO, Cli, runs
 from pytest_world import World
 
+from distromatrix.engines.accel import Accel
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.images import Images, Prepared
 from distromatrix.model import Cell, Distro
@@ -180,3 +182,26 @@ def test_in_pytest_cells_and_their_cases_run_in_guests(world: World) -> None:
     done = world.pytester.runpytest("matrix", "-rA", "--distromatrix-allow-unmet")
     done.assert_outcomes(passed=4, skipped=1)
     assert world.left() == []
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "line"),
+    [
+        (None, "auto", "guests run in KVM if the first of them proves that it works"),
+        (("kvm", "it booted"), "auto", "guests run in KVM: it booted"),
+        (("tcg", "QEMU aborts"), "auto", "guests run under software emulation: QEMU aborts"),
+        (("kvm", "it booted"), "tcg", "guests run under software emulation, as accel: tcg asks"),
+    ],
+)
+@pytest.mark.usefixtures("guests")
+def test_the_plan_says_what_guests_run_in_as_far_as_it_is_known(
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    known: tuple[Literal["kvm", "tcg"], str] | None,
+    wanted: str,
+    line: str,
+) -> None:
+    accel = Accel(kind=known[0], cpu="max", reason=known[1], scale=1.0) if known else None
+    monkeypatch.setattr("distromatrix.engines.accel.known_acceleration", lambda _: accel)
+    monkeypatch.setenv("DISTROMATRIX_ACCEL", wanted)
+    assert line in cli("plan").out

@@ -203,7 +203,7 @@ def test_this_host_is_looked_at_for_guests_and_no_engine_asked(
     facts = host_facts()
     assert set(facts.guests) == set(GUESTS)
     for why in facts.guests.values():
-        assert "is not installed; `distromatrix doctor --fix` installs it" in why
+        assert "is not installed; `distromatrix doctor --guests --fix` installs it" in why
     monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("/bin/sh",)) for n in GUESTS})
     assert host_facts().guests == {"qemu": "", "vagrant": ""}
 

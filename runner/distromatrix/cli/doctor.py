@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import click
 
@@ -12,31 +13,37 @@ from distromatrix.errors import EXIT_INFRASTRUCTURE
 
 @click.command(name="doctor")
 @engine_option
+@click.option("--guests", is_flag=True, help="What guests need is needed, too: QEMU, Vagrant.")
 @click.option("--fix", is_flag=True, help="Mend what is missing (Debian and Ubuntu).")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
-def command(fix: bool, yes: bool) -> int:
+def command(guests: bool, fix: bool, yes: bool) -> int:
     """See whether this machine has all that is needed; without --fix it only looks.
 
     Each thing is shown with the exact command that mends it. Exits 69 when something is
-    missing without which no cell can run.
+    missing without which no cell can run. What only guests need (cells with a kernel of their
+    own) is a warning, unless --guests asks for it.
 
     \b
     Examples:
       distromatrix doctor
       distromatrix doctor --fix --yes
       distromatrix doctor --engine podman --fix
+      distromatrix doctor --guests --fix    # QEMU, Vagrant, libvirtd; and does KVM work?
     """
     from rich.console import Console
 
     from distromatrix import doctor
+    from distromatrix.project import cache_folder
 
     settings = settings_here()
     console = Console(highlight=False)
-    checks = doctor.examine(settings, os.environ)
+    cache = cache_folder()
+    examine = partial(doctor.examine, settings, os.environ, cache=cache, guests=guests)
+    checks = examine()
     doctor.render(console, checks)
     if fix:
         ask = (lambda _: True) if yes else click.confirm
-        if doctor.fix(checks, ask=ask):
-            checks = doctor.examine(settings, os.environ)
+        if doctor.fix(checks, ask=ask, guests=partial(doctor.mend_guests, cache=cache)):
+            checks = examine()
             doctor.render(console, checks)
     return EXIT_INFRASTRUCTURE if any(c.status == "missing" for c in checks) else 0

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from distromatrix.doctor.engine import engine_checks
 from distromatrix.doctor.fix import fix
+from distromatrix.doctor.guests import guest_checks
+from distromatrix.doctor.guests_fix import mend_guests
 from distromatrix.doctor.host import Host, look_at_host
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.reach import ask_registries, registry_check, registry_host
@@ -20,7 +23,7 @@ from distromatrix.load import load_distros
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro, Pull
 
-__all__ = ["Check", "examine", "fix", "render"]
+__all__ = ["Check", "examine", "fix", "mend_guests", "render"]
 
 
 def examine(
@@ -31,9 +34,13 @@ def examine(
     distros: tuple[Distro, ...] | None = None,
     open_engine: Callable[[str], Engine] = open_real_engine,
     ask_registry: Callable[[str], str] | None = None,
+    cache: Path | None = None,
+    guests: bool = False,
 ) -> tuple[Check, ...]:
     """Look at everything; change nothing. `distros` are those whose images count (default:
-    the built-in catalogue). Raises InputError when the catalogue or the engine's name is wrong."""
+    the built-in catalogue). `cache`: the folder with what was proved of acceleration; without
+    it guests are not looked at. `guests`: they are wanted, and what they lack is missing.
+    Raises InputError when the catalogue or the engine's name is wrong."""
     host = host or look_at_host(environ)
     distros = load_distros(None) if distros is None else distros
     pulls = {
@@ -53,4 +60,5 @@ def examine(
         registry,
         *tool_checks(distros, away, settings.archives, host),
         *other_bootstraps(d for d in away if settings.mirror(d)),
+        *(guest_checks(host, cache, settings.accel, required=guests) if cache else ()),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from distromatrix.doctor.command import Run, Say, must, run_command
+from distromatrix.doctor.guests_fix import described
 from distromatrix.doctor.host import Host, look_at_host
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.start import start_engine
 from distromatrix.errors import InfrastructureError
+
+MendGuests = Callable[[Iterable[Check], Host, Run, Say], None]
 
 
 def fix(
@@ -19,6 +22,7 @@ def fix(
     run: Run = run_command,
     host: Host | None = None,
     start: Callable[[Iterable[str], Run, Say], None] = start_engine,
+    guests: MendGuests | None = None,
 ) -> bool:
     """Mend what can be mended; True when something was done, so that it pays to examine again.
 
@@ -27,7 +31,7 @@ def fix(
     """
     host = host or look_at_host()
     checks = tuple(check for check in checks if check.status != "ok")
-    wanted = tuple(c for c in checks if c.install or c.commands or c.start or c.let_in)
+    wanted = tuple(c for c in checks if c.install or c.commands or c.start or c.let_in or c.guests)
     if not wanted:
         return False
     commands = _commands(wanted, host)
@@ -45,6 +49,8 @@ def fix(
     if any(check.let_in for check in wanted):
         must(host.let_in()[0], run, say)
         say("The group counts from your next login on; until then: sg docker -c 'COMMAND'")
+    if guests:
+        guests(wanted, host, run, say)
     return True
 
 
@@ -56,9 +62,11 @@ def _commands(wanted: tuple[Check, ...], host: Host) -> tuple[str, ...]:
         plain = " ".join(name for name in names if not name.endswith("?"))
         lines = (host.family.refresh, f"{host.family.install} {plain}")
         install = tuple(host.as_root(line) for line in lines if line)
+        if perhaps := [name.rstrip("?") for name in names if name.endswith("?")]:
+            install += (f"(and where the distribution has them: {' '.join(perhaps)})",)
     start = host.start()[:1] if any(check.start for check in wanted) else ()
     let_in = host.let_in() if any(check.let_in for check in wanted) else ()
-    return (*install, *_own_commands(wanted), *start, *let_in)
+    return (*install, *_own_commands(wanted), *start, *let_in, *described(wanted, host))
 
 
 def _own_commands(wanted: tuple[Check, ...]) -> tuple[str, ...]:
@@ -96,7 +104,8 @@ def _install(wanted: tuple[Check, ...], host: Host, run: Run, say: Say) -> None:
     if host.family.refresh:
         must(host.as_root(host.family.refresh), run, say)
     here = [name.rstrip("?") for name in names if not name.endswith("?") or _known(name, host, run)]
-    must(host.as_root(f"{host.family.install} {' '.join(here)}"), run, say)
+    if here:
+        must(host.as_root(f"{host.family.install} {' '.join(here)}"), run, say)
 
 
 def _known(name: str, host: Host, run: Run) -> bool:

@@ -33,6 +33,7 @@ class Family:
     sysv: str = "service docker start"
     refresh: str = ""
     known: str = ""
+    libvirt: str = "systemctl enable --now libvirtd"
     fix: bool = False
 
 
@@ -62,7 +63,8 @@ class Host:
         """The command that installs a thing, or none where its package is not known."""
         if self.family is None or not (packages := self.packages(thing)):
             return ()
-        wanted = [name for name in packages if not name.endswith("?")]
+        sure = [name for name in packages if not name.endswith("?")]
+        wanted = sure or [name.rstrip("?") for name in packages]
         return (self.as_root(f"{self.family.install} {' '.join(wanted)}"),)
 
     def start(self) -> tuple[str, ...]:

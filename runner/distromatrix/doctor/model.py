@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warning", "missing"]
-Thing = Literal["engine", "podman", "bootstrap", "tar", "git", "ps"]
+Thing = Literal[
+    "engine", "podman", "bootstrap", "tar", "git", "ps", "qemu", "vagrant", "libvirt", "kernel"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +17,8 @@ class Check:
 
     `found` says what is there, `why` what it is for or what goes wrong without it, `mend` are
     the exact commands that mend it, one a line. What `fix` can do about it: install
-    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`).
+    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`), and for
+    `guests` prove acceleration or start libvirtd.
     """
 
     name: str
@@ -27,3 +30,4 @@ class Check:
     commands: tuple[str, ...] = ()
     start: bool = False
     let_in: bool = False
+    guests: Literal["prove", "libvirt"] | None = None

@@ -28,5 +28,5 @@ def _missing(name: str, arch: str) -> str:
     if find_spec(f"distromatrix.engines.{name}") is None:
         return f"this version of distromatrix has no engine {name}"
     if not any(shutil.which(program.format(arch=arch)) for program in programs):
-        return f"{title} is not installed; `distromatrix doctor --fix` installs it"
+        return f"{title} is not installed; `distromatrix doctor --guests --fix` installs it"
     return ""

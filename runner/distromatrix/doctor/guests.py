@@ -1,0 +1,211 @@
+"""Looks at what guests with a kernel of their own need. Cells in containers need none of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from distromatrix.doctor import libvirt
+from distromatrix.doctor.command import Ended, Run, run_command
+from distromatrix.doctor.host import Host
+from distromatrix.doctor.model import Check, Status, Thing
+from distromatrix.engines.accel import KVM, Accel, find_qemu, known_acceleration
+from distromatrix.model import AccelWanted
+
+Which = Callable[[str], str | None]
+
+_WITHOUT_QEMU = "cells that need a kernel of their own are skipped without it"
+_WITHOUT_VAGRANT = "cells that need an init system of their own are skipped without it"
+_PROVE = "distromatrix doctor --guests --fix"
+# Where a distribution's archive has no Vagrant (its licence changed in 2023).
+_UPSTREAM = (
+    "vagrant plugin install vagrant-libvirt  # with Vagrant from "
+    "https://developer.hashicorp.com/vagrant/install, where your distribution has none"
+)
+
+
+def guest_checks(
+    host: Host,
+    cache: Path,
+    wanted: AccelWanted = "auto",
+    *,
+    required: bool = False,
+    run: Run = run_command,
+    which: Which = shutil.which,
+) -> tuple[Check, ...]:
+    """QEMU, what makes disks, acceleration (as proved before: nothing is booted), Vagrant with
+    its plugin, libvirt. `required`: what is missing is missing, and `fix` mends it; else it is
+    a warning, and `fix` leaves it alone."""
+    accel = known_acceleration(cache)
+    checks = (
+        _qemu(host, run),
+        _disks(host, which),
+        _acceleration(host, accel, wanted),
+        _vagrant(host, run, which),
+        _libvirt(host, accel, run, which),
+    )
+    return checks if required else tuple(map(_optional, checks))
+
+
+def _optional(check: Check) -> Check:
+    status: Status = "ok" if check.status == "ok" else "warning"
+    return replace(check, status=status, install=None, commands=(), guests=None)
+
+
+def _qemu(host: Host, run: Run) -> Check:
+    if path := find_qemu():
+        version = _first_line(run(f"{shlex.quote(str(path))} --version"))
+        return Check(name="QEMU", status="ok", found=version or str(path))
+    return Check(
+        name="QEMU",
+        status="missing",
+        found="not installed",
+        why=_WITHOUT_QEMU,
+        mend=_install(host, "qemu"),
+        install="qemu",
+    )
+
+
+def _disks(host: Host, which: Which) -> Check:
+    """What makes a disk out of a container's root file system, and boots it."""
+    path = _with_system_folders(which)
+    lacking = [name for name in ("mke2fs", "qemu-img") if not path(name)]
+    if not host.root and not path("fakeroot"):  # else the files would not be root's
+        lacking.append("fakeroot")
+    if not (busybox := path("busybox")):
+        lacking.append("busybox")
+    elif not is_static(Path(busybox)):
+        lacking.append(f"static busybox ({busybox} needs libraries)")
+    if not lacking:
+        found = "mke2fs, qemu-img, busybox" + ("" if host.root else ", fakeroot")
+        return Check(name="guest disks", status="ok", found=found)
+    return Check(
+        name="guest disks",
+        status="missing",
+        found=f"no {', no '.join(lacking)}",
+        why=f"a container's root becomes a guest's disk with it; {_WITHOUT_QEMU}",
+        mend=_install(host, "qemu"),
+        install="qemu",
+    )
+
+
+def _acceleration(host: Host, accel: Accel | None, wanted: AccelWanted) -> Check:
+    name = "acceleration"
+    if accel is None:
+        return Check(
+            name=name,
+            status="warning",
+            found="not proved yet",
+            why="the first guest proves it: a kernel is booted in KVM",
+            mend=(_PROVE,),
+            guests="prove",
+        )
+    if accel.kind == "kvm":
+        return Check(name=name, status="ok", found=f"KVM: {accel.reason}")
+    if wanted == "tcg":
+        return Check(name=name, status="ok", found="software emulation, as accel: tcg asks for")
+    commands: tuple[str, ...] = ()
+    if KVM.exists() and not os.access(KVM, os.R_OK | os.W_OK):
+        commands = (host.as_root(f"usermod -aG kvm {shlex.quote(host.user)}"),)
+    slow = f"guests work, and take some {accel.scale:.0f} times as long; timeouts are scaled"
+    return Check(
+        name=name,
+        status="missing" if wanted == "kvm" else "warning",
+        found=f"software emulation: {accel.reason}",
+        why="accel: kvm asks for KVM, and no guest runs without" if wanted == "kvm" else slow,
+        mend=commands,
+        commands=commands,
+    )
+
+
+def _vagrant(host: Host, run: Run, which: Which) -> Check:
+    check = Check(
+        name="Vagrant",
+        status="missing",
+        found="not installed",
+        why=_WITHOUT_VAGRANT,
+        mend=(*_install(host, "vagrant"), _UPSTREAM),
+        install="vagrant",
+    )
+    if not which("vagrant"):
+        return check
+    version = _first_line(run("env VAGRANT_CHECKPOINT_DISABLE=1 vagrant --version"))
+    plugins = run("env VAGRANT_CHECKPOINT_DISABLE=1 vagrant plugin list")
+    for line in plugins.output.splitlines():
+        if line.startswith("vagrant-libvirt "):
+            found = f"{version}, {line.partition(',')[0].replace('(', '')}"
+            return Check(name="Vagrant", status="ok", found=found.rstrip(")"))
+    return replace(check, found=f"{version or 'Vagrant'}, without its plugin vagrant-libvirt")
+
+
+def _libvirt(host: Host, accel: Accel | None, run: Run, which: Which) -> Check:
+    """libvirtd answers, its network is up, and it does not see a KVM that was proved unusable."""
+    check = Check(name="libvirt", status="missing", found="", why=_WITHOUT_VAGRANT)
+    path = _with_system_folders(which)
+    hide = accel is not None and accel.kind == "tcg" and KVM.exists()
+    start = libvirt.start_commands(host, hide=hide)
+    if not path("virsh") or not any(map(path, ("libvirtd", "virtqemud"))):
+        mend = (*_install(host, "libvirt"), *start)
+        found = "not installed"
+        return replace(check, found=found, mend=mend, install="libvirt", guests="libvirt")
+    networks = run(libvirt.virsh("net-list --name"))
+    if networks.status != 0 and libvirt.refuses(networks.output):
+        mend = (host.as_root(f"usermod -aG libvirt {shlex.quote(host.user)}"),)
+        why = "the group counts from the next login on, and is as mighty as root"
+        found = f"{host.user} may not use libvirtd"
+        return replace(check, found=found, why=why, mend=mend, commands=mend)
+    if networks.status != 0:
+        return replace(check, found="libvirtd does not answer", mend=start, guests="libvirt")
+    if libvirt.NETWORK not in networks.output.split():
+        mend = libvirt.network_commands(host)
+        found = f"its network {libvirt.NETWORK} is not active"
+        return replace(check, found=found, mend=mend, guests="libvirt")
+    version = _first_line(run(libvirt.virsh("--version")))
+    seen = libvirt.sees_kvm()
+    if hide and seen:
+        return replace(
+            check,
+            status="warning",
+            found=f"libvirtd {version} sees a KVM that does not work",
+            why="it probes it, for up to a minute, each time a guest is defined",
+            mend=libvirt.hide_commands(host),
+        )
+    hidden = ", which sees no /dev/kvm" if seen is False and KVM.exists() else ""
+    found = f"libvirtd {version}{hidden}, network {libvirt.NETWORK}"
+    return Check(name="libvirt", status="ok", found=found)
+
+
+def _install(host: Host, thing: Thing) -> tuple[str, ...]:
+    """The command that installs it; where we know none, who does."""
+    return host.install(thing) or (f"# install {thing} by the documentation of {host.title}",)
+
+
+def is_static(program: Path) -> bool:
+    """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
+    try:
+        with program.open("rb") as file:
+            head = file.read(64)
+            if head[:5] != b"\x7fELF\x02":
+                return False
+            at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
+            file.seek(at)
+            table = file.read(size * int.from_bytes(head[56:58], "little"))
+    except OSError:
+        return False
+    kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
+    return stat.S_ISREG(program.stat().st_mode) and b"\x03\0\0\0" not in kinds
+
+
+def _with_system_folders(which: Which) -> Which:
+    """`which` that also finds what lies in root's part of $PATH."""
+    folders = ("", "/usr/sbin/", "/sbin/")
+    return lambda name: next((path for f in folders if (path := which(f + name))), None)
+
+
+def _first_line(ended: Ended) -> str:
+    return ended.output.strip().partition("\n")[0] if ended.status == 0 else ""
