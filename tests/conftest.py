@@ -9,12 +9,21 @@ import pytest
 
 from distromatrix.engines import open_engine
 from distromatrix.errors import InfrastructureError
-from given import alpine_or_pulled, debian_system_image, no_engine, no_vagrant, unobtainable
+from given import (
+    alpine_or_pulled,
+    guest_image_of,
+    no_engine,
+    no_guests,
+    no_vagrant,
+    unobtainable,
+)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     name = "podman" if item.get_closest_marker("podman") else "docker"
     if item.get_closest_marker("engine") and (reason := no_engine(name)):
+        unobtainable(reason)
+    if item.get_closest_marker("guest") and (reason := no_guests()):
         unobtainable(reason)
 
 
@@ -30,6 +39,30 @@ def podman_alpine() -> Iterator[str]:
     yield from _alpine("podman")
 
 
+@pytest.fixture(scope="session")
+def guest_image() -> str:
+    """The tag of Debian 12 with its kernel in the Docker engine; it stays, as its base does."""
+    return _guest_image("qemu")
+
+
+@pytest.fixture(scope="session")
+def debian_system() -> str:
+    """The same as a whole system, which Vagrant's guests boot."""
+    if reason := no_vagrant():
+        unobtainable(reason)
+    return _guest_image("vagrant")
+
+
+def _guest_image(kind: str) -> str:
+    engine = open_engine("docker")
+    try:
+        return guest_image_of(engine, "debian-12", kind)
+    except InfrastructureError as error:
+        unobtainable(f"there is no Debian 12 with a kernel: {error}")
+    finally:
+        engine.close()
+
+
 def _alpine(name: str) -> Iterator[str]:
     engine = open_engine(name)
     tag = f"distromatrix/test-alpine:{secrets.token_hex(6)}"
@@ -41,11 +74,3 @@ def _alpine(name: str) -> Iterator[str]:
     yield tag
     engine.images.remove(tag)
     engine.close()
-
-
-@pytest.fixture(scope="session")
-def debian_system() -> str:
-    """The id of an image in the Docker engine that Vagrant's guests boot."""
-    if reason := no_vagrant():
-        unobtainable(reason)
-    return debian_system_image()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from distromatrix.engines import open_engine
+from distromatrix.engines.base import Engine
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.errors import InfrastructureError
 
@@ -36,6 +36,46 @@ def no_engine(name: str = "docker") -> str:
     finally:
         engine.close()
     return ""
+
+
+@functools.cache
+def no_guests() -> str:
+    """Why no direct guest can be opened here, or ''."""
+    from distromatrix.engines.initramfs import static_busybox
+
+    try:
+        open_engine("qemu").ping()
+        static_busybox()
+    except InfrastructureError as error:
+        return str(error)
+    return ""
+
+
+def guest_image_of(engine: Engine, distro: str, kind: str, *packages: str) -> str:
+    """The tag of an image that a guest of that engine (`qemu`, `vagrant`) boots, with packages.
+    Raises InfrastructureError."""
+    from platformdirs import user_cache_path
+
+    from distromatrix.images import Handed, Images
+    from distromatrix.load.catalogue import load_distros
+    from distromatrix.load.settings import load_settings
+    from distromatrix.model import Cell
+
+    found = next(d for d in load_distros(None) if d.name == distro)
+    images = Images(
+        engine, load_settings(), cache=user_cache_path("distromatrix"), emit=lambda _: None
+    )
+    cell = Cell(
+        id=f"{distro}/test",
+        distro=distro,
+        suite="test",
+        engine=kind,
+        reason="",
+        run=":",
+        packages=packages,
+    )
+    prepared = images.prepared(found, cell, lambda _: (), Handed())
+    return images.guest(found, cell, prepared).image.tag
 
 
 @functools.cache
@@ -77,43 +117,6 @@ def _exported() -> Path:
             finally:
                 engine.close()
     return made
-
-
-@functools.cache
-def debian_system_image() -> str:
-    """The id of an image in Docker that is a whole system: Debian 12 with its kernel, systemd,
-    sshd and sudo, made like any cell's whose guest Vagrant opens. It stays in the store."""
-    from datetime import date
-
-    from platformdirs import user_cache_path
-
-    from distromatrix.images.hostnet import Handed
-    from distromatrix.images.images import Images
-    from distromatrix.load.catalogue import load_distros
-    from distromatrix.load.settings import Settings
-    from distromatrix.model import HostFacts, Matrix, Product, Selection, Suite
-    from distromatrix.plan import make_plan
-
-    engine = DockerEngine()
-    try:
-        cache = user_cache_path("distromatrix")
-        images = Images(engine, Settings(), cache=cache, emit=lambda _: None)
-        distro = next(one for one in load_distros(None) if one.name == "debian-12")
-        matrix = Matrix(
-            file=ROOT,
-            root=ROOT,
-            product=Product(path=ROOT),
-            distros=(distro,),
-            suites=(Suite(name="unit", run="true"),),
-        )
-        host = HostFacts(arch="x86_64", cpus=1, memory=2**33, today=date(2026, 1, 1))
-        cell = replace(make_plan(matrix, host, Selection()).cells[0], engine="vagrant")
-        prepared = images.prepared(distro, cell, lambda _globs: (), Handed())
-        return images.guest(distro, cell, prepared).image.id
-    except InfrastructureError as error:
-        unobtainable(f"there is no Debian: {error}")
-    finally:
-        engine.close()
 
 
 @functools.cache

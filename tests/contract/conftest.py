@@ -106,7 +106,7 @@ def fake_bench(tmp_path: Path, snapshot: Path) -> Bench:
     return Bench(engine, "distromatrix/test:fake", snapshot, lambda: FakeEngine(tmp_path / "fake"))
 
 
-def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench_of(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         bench = request.getfixturevalue("fake_bench")
     elif request.param == "vagrant":
@@ -114,6 +114,8 @@ def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         image = request.getfixturevalue("debian_system")
         snapshot = request.getfixturevalue("snapshot")
         bench = Bench(engine, image, snapshot, lambda: VagrantEngine(DockerEngine()))
+    elif request.param == "qemu":
+        bench = request.getfixturevalue("qemu_bench")
     else:
         name, _, staging = request.param.partition("-")
         access = {"docker": DOCKER, "podman": PODMAN}[name]
@@ -130,6 +132,13 @@ def _bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 IN_DOCKER = pytest.mark.engine
 IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
 IN_GUEST = (pytest.mark.engine, pytest.mark.guest, pytest.mark.slow)
+IN_QEMU = (pytest.mark.engine, pytest.mark.guest)
+
+
+@pytest.fixture
+def qemu_bench(guest_image: str, snapshot: Path) -> Bench:
+    engine = open_engine("qemu")
+    return Bench(engine, guest_image, snapshot, lambda: open_engine("qemu"))
 
 
 @pytest.fixture(
@@ -138,11 +147,12 @@ IN_GUEST = (pytest.mark.engine, pytest.mark.guest, pytest.mark.slow)
         pytest.param("docker", marks=IN_DOCKER),
         pytest.param("podman", marks=IN_PODMAN),
         pytest.param("vagrant", marks=IN_GUEST),
+        pytest.param("qemu", marks=IN_QEMU),
     ]
 )
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine."""
-    yield from _bench(request)
+    yield from bench_of(request)
 
 
 @pytest.fixture(
@@ -153,11 +163,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         pytest.param("podman-overlay", marks=IN_PODMAN),
         pytest.param("podman-archive", marks=IN_PODMAN),
         pytest.param("vagrant", marks=IN_GUEST),
+        pytest.param("qemu", marks=IN_QEMU),
     ]
 )
 def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine with each way to stage."""
-    yield from _bench(request)
+    yield from bench_of(request)
 
 
 @pytest.fixture

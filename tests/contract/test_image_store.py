@@ -14,9 +14,21 @@ import pytest
 from distromatrix.engines.base import LABEL_KIND, LABEL_RUN, Image
 from distromatrix.errors import InfrastructureError
 
-from .conftest import Bench, said, tar_of, untar
+from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said, tar_of, untar
 
 LABELS = {LABEL_KIND: "prepared", "odd": """it's "quoted" \\ $HOME ü"""}
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("docker", marks=IN_DOCKER),
+        pytest.param("podman", marks=IN_PODMAN),
+    ]
+)
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each engine with images of its own: guests have those of containers."""
+    yield from bench_of(request)
 
 
 @pytest.fixture
@@ -136,6 +148,13 @@ def test_an_image_that_loses_its_tag_to_a_loaded_one_keeps_nothing(bench: Bench,
     images.load(io.BytesIO(data), (pair[0],))
     assert images.find(pair[0].tag).id == pair[0].id  # type: ignore[union-attr]
     assert images.find(other.id) is None
+
+
+def test_an_image_comes_out_as_its_root_filesystem(bench: Bench) -> None:
+    files = untar(bench.engine.images.export(bench.image, bench.labels))
+    there = {name.removeprefix("./") for name in files}
+    assert "etc/alpine-release" in there or bench.engine.name == "fake"
+    assert bench.leftovers() == ()
 
 
 def test_an_image_can_have_a_second_tag(bench: Bench, pair) -> None:

@@ -35,8 +35,11 @@ class _RestartedError(Exception):
 class GuestMachine(ABC):
     """A guest, as a Machine. What differs between engines is abstract."""
 
-    def __init__(self, spec: MachineSpec, *, staged: bool, owned: bool = True) -> None:
+    def __init__(
+        self, spec: MachineSpec, *, staged: bool, owned: bool = True, scale: float = 1.0
+    ) -> None:
         self._spec = spec
+        self._scale = scale  # how much longer than at full speed things take
         self._staged = staged
         self._owned = owned
         self._env: Mapping[str, str] = {}
@@ -168,7 +171,7 @@ class GuestMachine(ABC):
             return ""
         said: list[bytes] = []
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            if self.as_root(LIST, output=said.append, within=10.0) == 0:
+            if self.as_root(LIST, output=said.append, within=10.0 * self._scale) == 0:
                 return describe(processes(b"".join(said)))
         return ""
 
@@ -274,7 +277,7 @@ class GuestMachine(ABC):
         hung = self.running()
         if self._end_process(shell):
             with contextlib.suppress(TimeoutError, ShellEndedError, OSError):
-                shell.wait(monotonic() + DIES_WITHIN)
+                shell.wait(monotonic() + DIES_WITHIN * self._scale)
                 self._shells.give_back(shell)
                 return hung
         self._stopped = self._stopped or "was stopped by a timeout"
@@ -287,7 +290,10 @@ class GuestMachine(ABC):
         if shell.process is None:
             return False
         with contextlib.suppress(InfrastructureError):
-            return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
+            return (
+                self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN * self._scale)
+                == 0
+            )
         return False
 
     def _lost(self, shell: Shell) -> Exception:

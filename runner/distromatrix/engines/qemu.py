@@ -90,7 +90,8 @@ class QemuEngine:
 
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> QemuStage:
         """See Engine."""
-        del image
+        if self.images.find(image) is None:
+            raise CannotStartError(f"there is no image {image}")
         self._machines.mkdir(parents=True, exist_ok=True)
         return QemuStage(snapshot, self._machines, labels)
 
@@ -158,6 +159,8 @@ class QemuEngine:
         for folder in sorted(self._machines.glob("*")):
             facts = _read_meta(folder)
             labels = facts.get("labels", {})
+            if not labels.get(LABEL_RUN):
+                continue
             found.append(
                 Leftover(
                     kind=facts.get("kind", "guest"),
@@ -191,7 +194,7 @@ class QemuEngine:
         if leftover.kind == "template":
             remove(Path(leftover.folder))
             return
-        qemu_process.end(leftover.name)
+        qemu_process.end(self._machines / leftover.name)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._machines / leftover.name)
 

@@ -63,13 +63,12 @@ class QemuMachine(GuestMachine):
         held: tuple[int, ...] = (),
         scale: float = 1.0,
     ) -> None:
-        super().__init__(spec, staged=product is not None)
+        super().__init__(spec, staged=product is not None, scale=scale)
         self.folder = folder
         self._disk = disk
         self._virtual = virtual
         self._product = product
         self._held = held
-        self._scale = scale
         self._at_close: list[Callable[[], None]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
@@ -290,8 +289,8 @@ export HOME={home} HOSTNAME; read -r HOSTNAME </proc/sys/kernel/hostname; unset 
 begun=/distromatrix/guest/{token}
 {made}
 (cd /; i=0; while [ $i -lt 50 ]; do
-i=$((i+1)); (: >$begun; exec {program} /bin/sh {LOOP_FILE}) <>$o 1>&0 2<>$e
-if [ -e $begun ]; then echo {token} >$o; break; fi
+i=$((i+1)); (: >$begun; {program} /bin/sh {LOOP_FILE}; echo {token}) <>$o 1>&0 2<>$e
+[ ! -e $begun ] || break
 {BUSYBOX} sleep 0.1
 done) >/dev/null 2>&1 &
 echo $!"""
@@ -327,7 +326,7 @@ echo $!"""
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
-        if self._ended.is_set() and not self._closed:
+        if self._ended.is_set():
             reader = QemuMachine(
                 self._spec,
                 self.folder,
@@ -438,23 +437,23 @@ echo $!"""
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError."""
-        self._kept = True
-        meta = self.folder / META
-        facts = json.loads(meta.read_text(encoding="utf-8"))
-        meta.write_text(json.dumps({**facts, "kept": True}), encoding="utf-8")
-        self._closed = True
-        self._stopped = self._stopped or "was kept"
-        for shells in (self._shells, self._root_shells):
-            shells.close()
-        if self._control is not None:
-            self._control.stream.close()
-        if self._qmp is not None:
-            self._qmp.close()
-        self._let_go()
+        if not self._closed:
+            folder = self.folder.with_name(KEPT + self.name.removeprefix("distromatrix-"))
+            try:
+                self.folder.rename(folder)
+                facts = json.loads((folder / META).read_text(encoding="utf-8"))
+                facts = json.dumps({**facts, "kept": True})
+                (folder / META).write_text(facts, encoding="utf-8")
+            except OSError as error:
+                raise InfrastructureError(f"cannot keep {self.name}: {error}") from error
+            self.folder = folder
+            self._closed = True
+            self._stopped = self._stopped or "was kept"
+        name = self.folder.name
         return Kept(
-            name=self.name,
-            enter=f"distromatrix guests enter {self.name}",
-            remove=f"distromatrix guests remove {self.name}",
+            name=name,
+            enter=f"distromatrix guests enter {name}",
+            remove=f"distromatrix guests remove {name}",
             out=self.out,
         )
 

@@ -128,30 +128,28 @@ def said(folder: Path) -> str:
     return ""
 
 
-def running() -> dict[str, int]:
-    """The guests of ours that run on this host, by name, with their process ids: out of
-    /proc, since a file with an id in it may be older than the process."""
-    found: dict[str, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+def running() -> dict[Path, int]:
+    """The QEMU processes on this host by the folders that they run in: those follow a folder
+    that is renamed, and no file with an id in it can be older than its process."""
+    found: dict[Path, int] = {}
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
             with contextlib.suppress(OSError):
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                if b"qemu-system" in words[0] and b"-name" in words:
-                    name = words[words.index(b"-name") + 1].removeprefix(b"guest=").decode()
-                    if name.startswith("distromatrix-"):
-                        found[name] = int(folder.name)
+                if (process / "cmdline").read_bytes().startswith(PROGRAM.encode() + b"\0"):
+                    found[(process / "cwd").readlink()] = int(process.name)
     return found
 
 
-def end(name: str) -> None:
-    """Kill the guest of that name, if it runs, and wait until it is gone. Raises
+def end(folder: Path) -> None:
+    """Kill the guest of that folder, if it runs, and wait until it is gone. Raises
     InfrastructureError."""
-    if (process := running().get(name)) is None:
+    folder = folder.resolve()
+    if (process := running().get(folder)) is None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
     until = time.monotonic() + 10
-    while running().get(name) == process:
+    while running().get(folder) == process:
         if time.monotonic() > until:
-            raise InfrastructureError(f"the QEMU process {process} of {name} does not end")
+            raise InfrastructureError(f"the QEMU process {process} in {folder} does not end")
         time.sleep(0.02)

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.initramfs import fingerprint
 from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu_machine import QemuMachine, new_overlay
 from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
@@ -59,7 +60,7 @@ class Templates:
     def disk(self, image: str, rootfs: Callable[[], Iterable[bytes]]) -> Iterator[Disk]:
         """The disk of an image (its id), made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
-        name = _name("disk", FORMAT, image)
+        name = _name("disk", FORMAT, fingerprint(), image)
 
         def make(folder: Path) -> dict[str, str]:
             make_disk(rootfs(), folder)

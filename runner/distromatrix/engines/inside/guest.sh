@@ -3,6 +3,7 @@
 guest=/distromatrix/guest
 b=$guest/busybox
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$guest/bin HOME=/root
+unset TERM # of the kernel's
 cd /
 $b mkdir -p /dev/pts /dev/shm /run /tmp
 $b mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
