@@ -171,7 +171,7 @@ class GuestMachine(ABC):
             return ""
         said: list[bytes] = []
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            if self.as_root(LIST, output=said.append, within=10.0 * self._scale) == 0:
+            if self.as_root(LIST, output=said.append, within=10.0) == 0:
                 return describe(processes(b"".join(said)))
         return ""
 
@@ -258,7 +258,7 @@ class GuestMachine(ABC):
     ) -> int:
         """The status of a script of ours. Raises InfrastructureError."""
         shell = self._root_shells.take()
-        deadline = None if within is None else monotonic() + within
+        deadline = None if within is None else monotonic() + within * self._scale
         try:
             status = shell.run(script, deadline=deadline, output=output)
         except (TimeoutError, ShellEndedError, OSError) as error:
@@ -315,7 +315,7 @@ class GuestMachine(ABC):
 
     def _oom_killed(self, shell: Shell) -> bool:
         lines: list[bytes] = []
-        shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+        shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT * self._scale, output=lines.append)
         now = sum(int(word) for word in b"".join(lines).split() if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before

@@ -89,7 +89,7 @@ class QemuMachine(GuestMachine):
         """Start it and hear its control shell answer. Raises CannotStartError,
         InfrastructureError."""
         self._start(memory)
-        self._connect(self._scale * API_TIMEOUT)
+        self._connect(API_TIMEOUT * self._scale)
 
     def restore(self, memory: Memory, ahead: str) -> None:
         """Start it in the state that was saved; it is the same guest, with another name, and
@@ -105,7 +105,7 @@ class QemuMachine(GuestMachine):
             self._watch_events()
             qmp("migrate-set-capabilities", capabilities=IGNORE_SHARED)
             qmp("migrate-incoming", uri=f"fd:{state.fileno()}")
-            until = time.monotonic() + API_TIMEOUT
+            until = time.monotonic() + API_TIMEOUT * self._scale
             while (now := qmp("query-status")["status"]) == "inmigrate":
                 if time.monotonic() > until:
                     raise InfrastructureError(f"{self.name}: its saved state does not load")
@@ -154,7 +154,7 @@ class QemuMachine(GuestMachine):
                 raise CannotStartError(str(gone))
             self._ended.wait(0.02)
         self._control = Shell(control)
-        self._tell(":", within=within)
+        self._tell(":")
 
     def _watch_events(self) -> None:
         """Hear what the guest asks for."""
@@ -260,7 +260,7 @@ $b chown -R {user} product out"""
         lent = Lent(*(connect_in(self.folder, socket_name(n)) for n in (out, err)), slot=slot)
         try:
             lent.process = self._begin_loop(out, err, user, lent.token)
-            Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT)
+            Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT * self._scale)
         except (TimeoutError, ShellEndedError, OSError, InfrastructureError) as error:
             self.take_back(lent)
             raise self.why_gone() or InfrastructureError(
@@ -313,7 +313,10 @@ echo $!"""
                 raise self.why_gone() or MachineGoneError(f"{self.name} is gone")
             try:
                 return self._control.run(
-                    script, deadline=time.monotonic() + within, output=output, strict=False
+                    script,
+                    deadline=time.monotonic() + within * self._scale,
+                    output=output,
+                    strict=False,
                 )
             except (TimeoutError, ShellEndedError, OSError) as error:
                 raise self.why_gone() or InfrastructureError(

@@ -1,0 +1,1 @@
+"""Fences a host: networks that are dropped, kernel settings, and records on a disk of their own."""
