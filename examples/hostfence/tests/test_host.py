@@ -1,7 +1,6 @@
 import subprocess
 
 import pytest
-
 from hostfence import host
 from hostfence.rules import networks, ruleset
 

@@ -1,7 +1,6 @@
 import ipaddress
 
 import pytest
-
 from hostfence.rules import networks, ruleset
 
 
@@ -19,7 +18,7 @@ def test_both_families():
 
 @pytest.mark.parametrize("line", ["192.0.2.1/24", "300.1.1.1", "net"])
 def test_a_wrong_line_is_told_by_its_number(line):
-    with pytest.raises(ValueError, match="^line 2: "):
+    with pytest.raises(ValueError, match=r"^line 2: "):
         networks(f"# one\n{line}\n")
 
 
