@@ -42,7 +42,8 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
         for name in (engine.name, *(guests for guests, why in here.items() if not why)):
             try:
                 for left in find(engines.of(name), kept_too=everything):
-                    click.echo(f"{said} {left.kind} {left.name} (run {left.run})")
+                    of = f" (run {left.run})" if left.run else ""
+                    click.echo(f"{said} {left.kind} {left.name}{of}")
             except EngineUnavailableError as error:
                 if name == engine.name:
                     raise

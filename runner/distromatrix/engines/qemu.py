@@ -40,6 +40,7 @@ from distromatrix.errors import (
     InfrastructureError,
 )
 from distromatrix.model import AccelWanted
+from distromatrix.runs import host_name
 
 _MIB = 1024**2
 _LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with
@@ -172,22 +173,21 @@ class QemuEngine:
                     created=float(facts.get("created", 0.0)),
                 )
             )
-        return tuple(found)
-
-    def templates(self) -> tuple[Leftover, ...]:
-        """What is kept ready, as leftovers: `created` is when it was last used."""
-        return tuple(
-            Leftover(
-                kind="template",
-                name=folder.name,
-                run="",
-                folder=str(folder),
-                host="",
-                kept=True,
-                created=last_used(folder),
+        for folder in self._templates.all():
+            # Its folder's lock is held by whoever uses it, as a run's is.
+            used, here = last_used(folder), host_name()
+            found.append(
+                Leftover(
+                    kind="template",
+                    name=folder.name,
+                    run="",
+                    folder=str(folder),
+                    host=here,
+                    kept=True,
+                    created=used,
+                )
             )
-            for folder in self._templates.all()
-        )
+        return tuple(found)
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""
