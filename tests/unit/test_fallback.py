@@ -155,7 +155,9 @@ def test_a_case_that_the_guest_cannot_serve_either_did_not_run(world: World) -> 
     result = found.cells[0]
     assert (result.verdict, result.unmet, found.exit_code) == (Verdict.PASSED, True, 1)
     assert result.needing == (CaseNeeds(test="test_it.py::test_it", needs=("kernel-modules",)),)
-    assert result.reason == "1 case needs kernel-modules: not run here (qemu did not run them)"
+    assert result.reason == (
+        "1 case needs kernel-modules: not run here (qemu: skipped there, too, for kernel-modules)"
+    )
     assert world.execute(cell("a/s", PYTEST), allow_unmet=True).exit_code == 0
 
 
@@ -169,6 +171,7 @@ def test_a_case_that_is_not_in_the_guest_did_not_run(world: World) -> None:
     result = one(world, "a/s", PYTEST)
     assert (result.verdict, result.unmet) == (Verdict.PASSED, True)
     assert [case.test for case in result.needing] == ["test_it.py::test_it"]
+    assert result.reason == "1 case needs reboot: not run here (qemu: not found there)"
 
 
 def test_a_kernel_of_the_guest_that_is_too_old_leaves_its_cases_out(world: World) -> None:
@@ -179,6 +182,7 @@ def test_a_kernel_of_the_guest_that_is_too_old_leaves_its_cases_out(world: World
     )
     result = one(world, "a/s", PYTEST)
     assert [case.test for case in result.needing] == ["test_it.py::test_new"]
+    assert "(qemu: skipped there, too, for own-kernel >=999)" in result.reason
     assert result.fallback[0].cases == ("test_it.py::test_old",)
     assert "needs: own-kernel >=999, and the kernel here is" in log(world, "a/s", "qemu")
 

@@ -165,8 +165,16 @@ def _not_run(cell: Cell, left: tuple[CaseNeeds, ...], done: Sequence[Done], plan
         one = asked.get(case.test)
         if one is None:
             why[_choice(cell, case, plan).reason or "no other guest serves them"] = None
-        elif one.result.reason and (one.ran is None or one.result.verdict is Verdict.SKIPPED):
-            why[f"{one.again.cell.engine}: {one.result.reason}"] = None
         else:
-            why[f"{one.again.cell.engine} did not run them"] = None
-    return f"{said_of_needs(left)} ({'; '.join(filter(None, why))})"
+            why[f"{one.again.cell.engine}: {_why_not(case, one)}"] = None
+    return f"{said_of_needs(left)} ({'; '.join(why)})"
+
+
+def _why_not(case: CaseNeeds, one: Done) -> str:
+    """Why a guest did not run a case that it was for."""
+    if one.ran is None or one.result.verdict is Verdict.SKIPPED:
+        return one.result.reason
+    lacking = (c.needs for c in one.result.needing if c.test == case.test)
+    if needs := next(lacking, ()):
+        return f"skipped there, too, for {', '.join(needs)}"
+    return "not found there"
