@@ -4,6 +4,7 @@ the container it skips, in a guest those cases run alone."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 MATRIX = """\
 product: .
-distros: [debian-11, debian-12, debian-13]
+distros: [DISTROS]
 defaults: {user: tester}
 suites:
   plain: {packages: [pytest], run: python3 -m pytest -p no:cacheprovider --strict-markers}
@@ -41,22 +42,41 @@ import pytest
 @pytest.mark.needs("kernel-modules")
 def test_modules(): assert os.path.isdir("/lib/modules/" + os.uname().release)
 
-def test_plain(): print("plain ran")
+def test_plain(): pass
 """
 
 
+def run(folder: Path, distros: str, **env: str) -> subprocess.CompletedProcess[str]:
+    (folder / "matrix").mkdir()
+    (folder / "matrix/default.yaml").write_text(MATRIX.replace("DISTROS", distros))
+    (folder / "tox.ini").write_text(TOX)
+    (folder / "test_it.py").write_text(TESTS)
+    command = [sys.executable, "-m", "distromatrix", "run", "-C", str(folder), "--json"]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **env}
+    )
+
+
 def test_every_pytest_and_tox_loads_the_mark(tmp_path: Path) -> None:
-    if why := host_facts().guests["qemu"]:
-        unobtainable(why)
-    (tmp_path / "matrix").mkdir()
-    (tmp_path / "matrix/default.yaml").write_text(MATRIX)
-    (tmp_path / "tox.ini").write_text(TOX)
-    (tmp_path / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "distromatrix", "run", "-C", str(tmp_path), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run(tmp_path, "debian-11, debian-12, debian-13", PATH="/nowhere")  # without QEMU
+    assert done.returncode == 1, done.stderr  # cases that did not run are no success
     cells = json.loads(done.stdout)["cells"]
     assert len(cells) == 6
+    for cell in cells:
+        assert cell["verdict"] == "passed", done.stderr
+        assert "QEMU is not installed" in cell["reason"]
+        assert cell["needing"] == [
+            {"test": "test_it.py::test_modules", "needs": ["kernel-modules"]}
+        ]
+
+
+def test_what_a_container_skips_a_guest_runs_alone(tmp_path: Path) -> None:
+    if why := host_facts().guests["qemu"]:
+        unobtainable(why)
+    done = run(tmp_path, "debian-12, debian-13")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert len(cells) == 4
     for cell in cells:
         assert (cell["verdict"], cell["needing"]) == ("passed", []), done.stderr
         (there,) = cell["fallback"]
