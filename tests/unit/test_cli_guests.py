@@ -205,3 +205,30 @@ def test_the_plan_says_what_guests_run_in_as_far_as_it_is_known(
     monkeypatch.setattr("distromatrix.engines.accel.known_acceleration", lambda _: accel)
     monkeypatch.setenv("DISTROMATRIX_ACCEL", wanted)
     assert line in cli("plan").out
+
+
+def test_machines_for_tests_are_guests_where_their_suite_needs_one(world: World) -> None:
+    world.for_machines()
+    world.matrix(
+        "product: .\ndistros: [three]\nsuites:\n"
+        "  kernel: {run: 'true', needs: [kernel-modules], setup: echo made >here}\n"
+        "  plain: {run: 'true'}\n"
+    )
+    file = world.root / "distros/three.yaml"
+    file.write_text(file.read_text() + GUEST)
+    world.test(
+        "import pytest\n"
+        "@pytest.mark.distros(suite='kernel')\n"
+        "def test_guest(machine):\n"
+        "    assert machine.run('echo $DISTROMATRIX_ENGINE; cat here').stdout == 'qemu\\nmade\\n'\n"
+        "@pytest.mark.distros(suite='kernel')\n"
+        "def test_fresh(fresh_machine):\n"
+        "    assert fresh_machine.run('echo $DISTROMATRIX_ENGINE').stdout == 'qemu\\n'\n"
+        "@pytest.mark.distros(suite='plain')\n"
+        "def test_plain(machine):\n"
+        "    assert machine.run('echo $DISTROMATRIX_ENGINE').stdout == 'fake\\n'\n",
+        "test_a",
+    )
+    world.pytester.runpytest("tests").assert_outcomes(passed=3)
+    assert world.left() == []
+    assert [one.name for one in FakeEngine(world.fake).playing("qemu").leftovers()] == []
