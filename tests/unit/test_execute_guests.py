@@ -122,9 +122,11 @@ def test_a_guest_that_breaks_is_tried_again_and_a_failure_in_it_is_not(
 def test_a_kernel_that_is_too_old_skips_the_cell_before_its_suite(world: World) -> None:
     new = (Need(name="own-kernel", version=">=999"),)
     old = (Need(name="own-kernel", version=">=2.6"),)
+    host = (Need(name="kernel", version=">=999"),)
     result = world.execute(
         cell("a/s", "echo it ran", engine="qemu", needs=new),
         cell("b/s", "echo it ran", engine="qemu", needs=old),
+        cell("c/s", "echo it ran", needs=host),  # an engine on another host than the plan's
     )
     found = by_id(result)
     assert (found["a/s"].verdict, found["a/s"].unmet) == (Verdict.SKIPPED, True)
@@ -132,7 +134,11 @@ def test_a_kernel_that_is_too_old_skips_the_cell_before_its_suite(world: World) 
     assert found["a/s"].reason == (
         f"needs own-kernel >=999, and the kernel of its guest is {release}"
     )
-    assert "it ran" not in log(world, "a/s")
+    assert found["c/s"].reason == (
+        f"needs kernel >=999, and the kernel of its container is {release}"
+    )
+    for id in ("a/s", "c/s"):
+        assert "it ran" not in log(world, id)
     assert found["b/s"].verdict is Verdict.PASSED
     assert result.exit_code == 1
     assert world.left() == []

@@ -122,10 +122,10 @@ def run_cell(
 
 
 def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ran | None:
-    """The result of a cell whose guest has not the kernel that it needs. Of what containers
-    have the plan knows before."""
+    """The result of a cell whose machine has not the kernel that it needs: of a guest's nothing
+    is known before, and containers may be on another host than the plan knows."""
     versions = [need for need in cell.needs if need.version]
-    if cell.engine not in GUESTS or not versions:
+    if not versions:
         return None
     said = bytearray()
     machine.run("uname -r", timeout=UNAME_TIMEOUT, output=said.extend)
@@ -133,10 +133,11 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ra
     lacking = [str(need) for need in versions if not version_meets(need.version, release)]
     if not lacking:
         return None
+    what = "guest" if cell.engine in GUESTS else "container"
     result = CellResult(
         id=cell.id,
         verdict=Verdict.SKIPPED,
-        reason=f"needs {', '.join(lacking)}, and the kernel of its guest is {release}",
+        reason=f"needs {', '.join(lacking)}, and the kernel of its {what} is {release}",
         image=prepared.used,
         unmet=True,
         attempts=attempt,
