@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -18,7 +17,15 @@ from threading import Event, Lock, Thread
 from typing import Any, BinaryIO
 
 from distromatrix.engines import qemu_process
-from distromatrix.engines.base import API_TIMEOUT, Address, MachineSpec, OnOutput
+from distromatrix.engines.base import (
+    API_TIMEOUT,
+    LABEL_CELL,
+    LABEL_FOLDER,
+    Address,
+    MachineSpec,
+    OnOutput,
+)
+from distromatrix.engines.console import last_lines, panic, trouble
 from distromatrix.engines.guest_machine import GuestMachine
 from distromatrix.engines.guest_programs import become
 from distromatrix.engines.qemu_disk import Disk
@@ -38,13 +45,15 @@ from distromatrix.engines.shell import STDOUT, Shell, ShellEndedError
 from distromatrix.engines.shells import KILL
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
 from distromatrix.model import Kept
+from distromatrix.runs import give_to_caller
 
 META = "machine.json"
 KEPT = "distromatrix-kept-"
 BUSYBOX = "/distromatrix/guest/busybox"
 LOOP_FILE = "/distromatrix/guest/loop.sh"
-_PANIC = re.compile(r"Kernel panic - not syncing: (.*)|(Oops: .*)|distromatrix: (.*)")
-_READY = "distromatrix: ready"
+_OURS = "distromatrix: "
+_READY = f"{_OURS}ready"
+EARLIER = "earlier.log"
 
 
 class QemuMachine(GuestMachine):
@@ -144,11 +153,11 @@ class QemuMachine(GuestMachine):
         until = time.monotonic() + within
         control = PortStream(connect_in(self.folder, socket_name(CONTROL)))
         self._watch_events()
-        while _READY not in self.console():
+        while _READY not in last_lines(self.console, 50):
             if self._ended.is_set() or time.monotonic() > until:
                 gone = self.why_gone() or MachineGoneError(
                     f"{self.name}: the guest did not come up within {within:.0f} s; "
-                    f"its console ends with: {self._last_console_line()}"
+                    f"its console ends with: {' / '.join(last_lines(self.console, 3))}"
                 )
                 control.close()
                 raise CannotStartError(str(gone))
@@ -246,11 +255,25 @@ $b chown -R {user} product out"""
         """See GuestMachine: the guest's own may know less, or not be there."""
         return f"{BUSYBOX} tar"
 
-    def console(self) -> str:
-        """What the guest's console has shown, of all its boots."""
+    @property
+    def console(self) -> Path:
+        """What the guest's console has shown since its last boot."""
+        return self.folder / CONSOLE
+
+    def _show_console(self) -> None:
+        """Let what its console has shown stay in the cell's folder, where there is one."""
+        labels = self._spec.labels
+        run, cell = labels.get(LABEL_FOLDER, ""), labels.get(LABEL_CELL, "")
+        if not cell or not Path(run).is_dir():
+            return
+        folder = Path(run, "cells", *cell.split("/"), "guest", "qemu")
         with contextlib.suppress(OSError):
-            return (self.folder / CONSOLE).read_text(errors="replace")
-        return ""
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / CONSOLE).open("ab") as shown:
+                for name in (EARLIER, CONSOLE):
+                    if (self.folder / name).exists():
+                        shown.write((self.folder / name).read_bytes())
+            give_to_caller(folder / CONSOLE)
 
     def lend(self, user: str) -> Lent:
         """A shell in which LOOP reads already. Raises MachineGoneError, InfrastructureError."""
@@ -381,9 +404,7 @@ echo $!"""
         return True
 
     def _asks_for_restart(self) -> bool:
-        return self._asked_restart.is_set() or (
-            self._why == "guest-reset" and self._panic() is None
-        )
+        return self._asked_restart.is_set() or (self._why == "guest-reset" and not self._panic())
 
     def _boot_again(self) -> None:
         self._quit()
@@ -405,16 +426,16 @@ echo $!"""
 
     def _mark_console(self) -> None:
         """QEMU truncates its console's file: what was in it stays in another."""
-        with contextlib.suppress(OSError), (self.folder / "earlier.log").open("a") as log:
-            log.write(self.console())
+        with contextlib.suppress(OSError), (self.folder / EARLIER).open("ab") as log:
+            log.write(self.console.read_bytes())
 
-    def _panic(self) -> str | None:
-        found = _PANIC.search(self.console().replace(_READY, ""))
-        return next((text for text in found.groups() if text), "") if found else None
+    def _panic(self) -> str:
+        return panic(self.console) and (trouble(self.console) or panic(self.console))
 
-    def _last_console_line(self) -> str:
-        lines = self.console().replace("\r", "").strip().splitlines()
-        return lines[-1].strip() if lines else "(nothing)"
+    def _refused(self) -> str:
+        """What our own first steps in it complained of."""
+        said = [line for line in last_lines(self.console, 50) if line.startswith(_OURS)]
+        return next((line.removeprefix(_OURS) for line in said if line != _READY), "")
 
     def why_gone(self) -> MachineGoneError | None:
         """See GuestMachine."""
@@ -425,8 +446,10 @@ echo $!"""
     def _fate(self) -> str:
         if self._why.startswith("the disk"):
             return f" was ended: {self._why}"
-        if (panic := self._panic()) is not None:
-            return f": the guest's kernel gave up: {panic.strip()}"
+        if fatal := self._panic():
+            return f": the guest's kernel gave up: {fatal}"
+        if refused := self._refused():
+            return f": the guest did not come up: {refused}"
         told = {"guest-shutdown": " has powered itself off", "guest-reset": " has restarted itself"}
         if self._why in told:
             return told[self._why]
@@ -470,6 +493,7 @@ echo $!"""
             shells.close()
         with contextlib.suppress(Exception):
             self._quit()
+        self._show_console()
         if self._control is not None:
             self._control.stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)
