@@ -32,6 +32,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
+from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
 from distromatrix.engines.qemu_process import MACHINE, PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu_templates import Templates, last_used, qemu_version, remove
@@ -111,16 +112,17 @@ class QemuEngine:
             virtual, scale = self._virtual(spec, disk)
             template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
             new_overlay(folder, template.overlay, "qcow2")
-            machine = QemuMachine(spec, folder, disk, virtual, product=product, scale=scale)
+            guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
+            machine = QemuMachine(guest, staged=product is not None)
             machine.at_close(holds.close)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             holds.close()
             raise
         try:
-            machine.restore(template.memory, template.ahead)
+            guest.restore(template.memory, template.ahead)
             if staged is not None:
-                machine.fill(staged.size)
+                guest.fill(staged.size)
             Door(machine)
         except BaseException:
             machine.close()

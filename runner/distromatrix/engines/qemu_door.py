@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 
 from distromatrix.engines.base import Address, MachineSpec
 from distromatrix.engines.guest_machine import GuestMachine
-from distromatrix.engines.qemu_machine import BUSYBOX, Lent, QemuMachine, send_all
-from distromatrix.engines.qemu_ports import DATA, connect_in, socket_name
+from distromatrix.engines.qemu_guest import BUSYBOX
+from distromatrix.engines.qemu_machine import QemuMachine, send_all
+from distromatrix.engines.qemu_ports import DATA, Lent, connect_in, socket_name
 from distromatrix.engines.shell import Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.model import Kept

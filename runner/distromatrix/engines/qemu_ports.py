@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -97,6 +99,46 @@ class PortStream:
         self.shutdown()
         for one in self.sockets:
             one.close()
+
+
+class Lent(PortStream):
+    """The stream of a shell. A port does not tell that the guest has closed it: `token` is what
+    the guest says last. `process`: what all of it descends from in the guest."""
+
+    def __init__(
+        self, out: socket.socket, err: socket.socket, *, slot: int, token: str = ""
+    ) -> None:
+        super().__init__(out, err)
+        self.slot = slot
+        self.token = token or f"end-{secrets.token_hex(12)}"
+        self.process = 0
+        self.on_close: Callable[[Lent], None] = lambda lent: lent.let_go()
+        self._tail = b""
+        self._over = False
+
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream."""
+        if self._over:
+            return []
+        pieces = super().receive(timeout)
+        last = self.token.encode() + b"\n"
+        for kind, data in pieces:
+            if kind == STDOUT:
+                self._tail = (self._tail + data)[-len(last) :]
+        if self._tail == last:
+            self._over = True
+            kept = [(k, d.removesuffix(last)) for k, d in pieces]
+            return [(k, d) for k, d in kept if d]
+        return pieces
+
+    def let_go(self) -> None:
+        """Close the sockets. Never raises."""
+        super().close()
+
+    def close(self) -> None:
+        """See Stream."""
+        done, self.on_close = self.on_close, lambda lent: lent.let_go()
+        done(self)
 
 
 class Slots:

@@ -21,7 +21,8 @@ from pathlib import Path
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.initramfs import fingerprint
 from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
-from distromatrix.engines.qemu_machine import QemuMachine, new_overlay
+from distromatrix.engines.qemu_guest import QemuGuest
+from distromatrix.engines.qemu_machine import new_overlay
 from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
@@ -164,12 +165,12 @@ def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -
     with ram.open("wb") as file:
         file.truncate(virtual.memory // 1024**2 * 1024**2)
     spec = MachineSpec(name=name, image="", memory=virtual.memory, hostname="distromatrix")
-    machine = QemuMachine(spec, folder, disk, virtual, scale=scale)
+    guest = QemuGuest(spec, folder, disk, virtual, scale=scale)
     try:
-        machine.boot(Memory(file=ram, shared=True))
-        return machine.save(folder / "state")
+        guest.boot(Memory(file=ram, shared=True))
+        return guest.save(folder / "state")
     finally:
-        machine.kill()
+        guest.quit()
 
 
 def _name(*parts: object) -> str:

@@ -1,0 +1,306 @@
+"""A direct guest's life: from nothing or from a saved state, through what its control shell is
+told, to its end and why."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from distromatrix.engines import qemu_process
+from distromatrix.engines.base import API_TIMEOUT, MachineSpec, OnOutput
+from distromatrix.engines.console import last_lines, panic, trouble
+from distromatrix.engines.qemu_disk import Disk
+from distromatrix.engines.qemu_ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
+from distromatrix.engines.qemu_process import CONSOLE, QMP_SOCKET, Memory, Virtual
+from distromatrix.engines.qmp import Qmp
+from distromatrix.engines.shell import Shell, ShellEndedError
+from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+
+BUSYBOX = "/distromatrix/guest/busybox"
+EARLIER = "earlier.log"  # what the consoles of earlier boots have shown
+_OURS = "distromatrix: "
+_READY = f"{_OURS}ready"
+_IGNORE_SHARED = [{"capability": "x-ignore-shared", "state": True}]
+
+
+class QemuGuest:
+    """One guest in its folder, which holds its disk's overlay, its sockets and its console.
+
+    `boot` starts it from nothing, `restore` from a saved state. `scale`: how much longer than
+    with KVM things take."""
+
+    def __init__(
+        self,
+        spec: MachineSpec,
+        folder: Path,
+        disk: Disk,
+        virtual: Virtual,
+        *,
+        product: Path | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.scale = scale
+        self.ended = Event()
+        self.asked_restart = Event()
+        self._disk = disk
+        self._virtual = virtual
+        self._product = product
+        self._process: subprocess.Popen[bytes] | None = None
+        self._qmp: Qmp | None = None
+        self._control: Shell | None = None
+        self._lock = Lock()  # of the control port
+        self._why = ""  # QEMU's word for its end
+
+    @property
+    def name(self) -> str:
+        """As its machine's."""
+        return self.spec.name
+
+    @property
+    def console(self) -> Path:
+        """What its console has shown since its last boot."""
+        return self.folder / CONSOLE
+
+    def without_product(self) -> QemuGuest:
+        """Another guest on the same disk, for when this one has ended."""
+        return QemuGuest(self.spec, self.folder, self._disk, self._virtual, scale=self.scale)
+
+    def boot(self, memory: Memory | None = None) -> None:
+        """Start it and hear its control shell answer. Raises CannotStartError,
+        InfrastructureError."""
+        self._start(memory)
+        self._connect(API_TIMEOUT * self.scale)
+
+    def restore(self, memory: Memory, ahead: str) -> None:
+        """Start it in the state that was saved; it is the same guest, with another name, and
+        other random numbers from here on. `ahead` is what `save` gave. Raises
+        InfrastructureError."""
+        assert memory.saved is not None  # noqa: S101
+        with memory.saved.open("rb") as state:
+            self._start(memory, state.fileno())
+            qmp = self._qmp
+            assert qmp is not None  # noqa: S101
+            # Before it runs, so that it finds its ports as it left them.
+            control = PortStream(connect_in(self.folder, socket_name(CONTROL)))
+            self._watch_events()
+            qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
+            qmp("migrate-incoming", uri=f"fd:{state.fileno()}")
+            until = time.monotonic() + API_TIMEOUT * self.scale
+            while (now := qmp("query-status")["status"]) == "inmigrate":
+                if time.monotonic() > until:
+                    raise InfrastructureError(f"{self.name}: its saved state does not load")
+                time.sleep(0.002)
+        if now != "running":
+            qmp("cont")
+        self._control = Shell(control, ahead)
+        self._awaken()
+
+    def _start(self, memory: Memory | None, *held: int) -> None:
+        self.ended.clear()
+        self.asked_restart.clear()
+        for stale in self.folder.glob("p[0-9]*"):
+            stale.unlink(missing_ok=True)
+        (self.folder / QMP_SOCKET).unlink(missing_ok=True)
+        command = qemu_process.command_line(
+            self.name,
+            self._virtual,
+            self._disk,
+            memory=memory,
+            product=self._product,
+            network=self.spec.network,
+        )
+        self._process = qemu_process.start(command, self.folder, held)
+        try:
+            self._qmp = Qmp(self.folder, QMP_SOCKET, self._on_event)
+        except (OSError, InfrastructureError) as error:
+            self._process.kill()
+            self._process.wait()
+            said = qemu_process.said(self.folder) or str(error)
+            raise CannotStartError(f"QEMU does not start: {said}") from error
+
+    def _connect(self, within: float) -> None:
+        """Wait until the guest says that it is there."""
+        until = time.monotonic() + within
+        control = PortStream(connect_in(self.folder, socket_name(CONTROL)))
+        self._watch_events()
+        while _READY not in last_lines(self.console, 50):
+            if self.ended.is_set() or time.monotonic() > until:
+                gone = self.why_gone() or MachineGoneError(
+                    f"{self.name}: the guest did not come up within {within:.0f} s; "
+                    f"its console ends with: {' / '.join(last_lines(self.console, 3))}"
+                )
+                control.close()
+                raise CannotStartError(str(gone))
+            self.ended.wait(0.02)
+        self._control = Shell(control)
+        self.tell(":")
+
+    def _watch_events(self) -> None:
+        """Hear what the guest asks for."""
+        events = connect_in(self.folder, socket_name(EVENTS))
+
+        def watch() -> None:
+            with contextlib.suppress(OSError), events, events.makefile("rb") as lines:
+                for line in lines:
+                    if line.strip() == b"reboot":
+                        self._restart_now()
+
+        Thread(target=watch, daemon=True, name="distromatrix-events").start()
+
+    def _restart_now(self) -> None:
+        """It has asked for a restart: put its files on the disk, and end it."""
+        self.asked_restart.set()
+        with contextlib.suppress(InfrastructureError):
+            self.tell(f"{BUSYBOX} sync", within=API_TIMEOUT)
+        self.quit()
+
+    def _awaken(self) -> None:
+        """Make a restored guest one of its own: time, name, random numbers."""
+        mac = ":".join(f"{byte:02x}" for byte in (0x52, 0x54, 0, *os.urandom(3)))
+        link = f"address {mac}" if self.spec.network else "down"
+        script = f"""echo {os.urandom(64).hex()} >/dev/urandom
+/distromatrix/guest/reseed || echo cannot reseed
+{BUSYBOX} date -s @{time.time():.0f} >/dev/null
+echo {self._host()} >/proc/sys/kernel/hostname
+[ ! -s /etc/machine-id ] || {{
+read -r u </proc/sys/kernel/random/uuid; IFS=-; set -- $u; IFS=; echo "$*" >/etc/machine-id
+}}
+[ ! -e /sys/class/net/eth0 ] || {BUSYBOX} ip link set eth0 {link}"""
+        said: list[bytes] = []
+        if self.tell(script, output=said.append) or said:
+            text = b"".join(said).decode(errors="replace").strip()
+            raise InfrastructureError(f"{self.name}: cannot make it a guest of its own: {text}")
+
+    def fill(self, size: int) -> None:
+        """Give it its private copy of the product, whose tar has that many bytes, and the
+        folder for what the suite leaves. Raises InfrastructureError."""
+        user = "0:0" if self.spec.user == "root" else self.spec.user
+        script = f"""b={BUSYBOX}
+cd /distromatrix; $b mkdir -p out/artifacts
+$b head -c {size} /dev/vdb | $b tar -xf - || exit
+$b chown -R {user} product out"""
+        said: list[bytes] = []
+        if self.tell(script, output=said.append, within=10 * API_TIMEOUT):
+            text = b"".join(said).decode(errors="replace").strip()
+            if "No space left" in text:
+                text = "the product is bigger than the guest's disk"
+            raise InfrastructureError(f"{self.name}: {text}", transient=False)
+
+    def save(self, state: Path) -> str:
+        """Write what is not its RAM into that file, and end it. Its RAM is in the file that it
+        was booted with. Returns what `restore` must know. Raises InfrastructureError."""
+        qmp = self._qmp
+        assert qmp is not None and self._process is not None  # noqa: S101
+        self.tell(f"{BUSYBOX} sync")
+        qmp("stop")
+        qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
+        qmp("migrate", uri=f"exec:cat >{shlex.quote(str(state))}")
+        until = time.monotonic() + 10 * API_TIMEOUT
+        while (now := qmp("query-migrate"))["status"] != "completed":
+            if now["status"] in ("failed", "cancelled") or time.monotonic() > until:
+                raise InfrastructureError(f"the guest's state cannot be saved: {now}")
+            time.sleep(0.01)
+        assert self._control is not None  # noqa: S101
+        ahead = self._control.ahead
+        self.quit()
+        return ahead
+
+    def boot_again(self) -> None:
+        """End it, and boot it from its disk. Raises CannotStartError, InfrastructureError."""
+        self.quit()
+        self._why = ""
+        with contextlib.suppress(OSError), (self.folder / EARLIER).open("ab") as log:
+            log.write(self.console.read_bytes())  # QEMU truncates it
+        self.boot()
+        self.tell(f"echo {self._host()} >/proc/sys/kernel/hostname")
+
+    def wants_restart(self) -> bool:
+        """Whether it has ended for a restart: one that was asked for, or a plain `reboot`."""
+        self.ended.wait(0.5 if not self.asked_restart.is_set() else API_TIMEOUT)
+        asked = self.asked_restart.is_set() or (self._why == "guest-reset" and not self._panic())
+        return self.ended.is_set() and asked
+
+    def _host(self) -> str:
+        return shlex.quote(self.spec.hostname or self.spec.name[:63].rstrip("-."))
+
+    def tell(
+        self, script: str, *, output: OnOutput | None = None, within: float = API_TIMEOUT
+    ) -> int:
+        """The status of a script of ours, run by the control shell: one at a time. Raises
+        MachineGoneError, InfrastructureError."""
+        with self._lock:
+            if self._control is None:
+                raise self.why_gone() or MachineGoneError(f"{self.name} is gone")
+            try:
+                return self._control.run(
+                    script,
+                    deadline=time.monotonic() + within * self.scale,
+                    output=output,
+                    strict=False,
+                )
+            except (TimeoutError, ShellEndedError, OSError) as error:
+                raise self.why_gone() or InfrastructureError(
+                    f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
+                ) from error
+
+    def quit(self) -> None:
+        """End it at once. Never raises."""
+        process, qmp = self._process, self._qmp
+        if process is not None:
+            process.kill()
+            process.wait()
+        self.ended.set()
+        if qmp is not None:
+            qmp.close()
+        if self._control is not None:
+            self._control.stream.shutdown()
+
+    def _on_event(self, name: str, data: Any) -> None:
+        if name == "BLOCK_IO_ERROR" and data.get("nospace"):
+            self._why = "the disk of this host is full"
+            self.quit()
+        elif name == "SHUTDOWN":
+            self._why = str(data.get("reason", ""))
+        elif name == "":
+            self.ended.set()
+
+    def let_go(self) -> None:
+        """Close what is open here. Never raises."""
+        if self._control is not None:
+            self._control.stream.close()
+
+    def why_gone(self) -> MachineGoneError | None:
+        """Why it has ended; None as long as it runs."""
+        return MachineGoneError(f"{self.name}{self._fate()}") if self.ended.is_set() else None
+
+    def _panic(self) -> str:
+        return panic(self.console) and (trouble(self.console) or panic(self.console))
+
+    def _refused(self) -> str:
+        """What our own first steps in it complained of."""
+        said = [line for line in last_lines(self.console, 50) if line.startswith(_OURS)]
+        return next((line.removeprefix(_OURS) for line in said if line != _READY), "")
+
+    def _fate(self) -> str:
+        if self._why.startswith("the disk"):
+            return f" was ended: {self._why}"
+        if fatal := self._panic():
+            return f": the guest's kernel gave up: {fatal}"
+        if refused := self._refused():
+            return f": the guest did not come up: {refused}"
+        told = {"guest-shutdown": " has powered itself off", "guest-reset": " has restarted itself"}
+        if self._why in told:
+            return told[self._why]
+        status = self._process.poll() if self._process else None
+        if status is not None and status < 0:
+            return ": its QEMU process was killed from outside"
+        text = qemu_process.said(self.folder)
+        return f" is gone: QEMU has ended{f': {text}' * bool(text)}"
