@@ -1,4 +1,4 @@
-"""Two programs that a direct guest needs and that neither busybox nor every distribution has, as
+"""Programs that a direct guest needs and that neither busybox nor every distribution has, as
 ELF files for x86-64 that are assembled by hand: a compiler is not among what a host needs."""
 
 from __future__ import annotations
@@ -33,6 +33,18 @@ def reseed() -> bytes:
     return _elf(code + b"/dev/urandom\0")
 
 
+# mov rcx, [rsp]; lea rdx, [rsp+rcx*8+16]; mov rdi, [rsp+16]; lea rsi, [rsp+16]; execve; exit(126)
+_GO_ON = bytes.fromhex(
+    "488b0c24488d54cc10488b7c2410488d742410b83b0000000f05bf7e000000b83c0000000f05"
+)
+
+
+def session() -> bytes:
+    """setsid(1), without what a dynamically linked program costs under emulation: it begins a
+    session, and then the program that its arguments name (an absolute path)."""
+    return _elf(bytes.fromhex("b8700000000f05") + _GO_ON)
+
+
 def become(uid: int, gid: int) -> bytes:
     """It begins a session, becomes that user with that group and no other, and then the program
     that its arguments name (an absolute path); it exits with 126 where it may not."""
@@ -46,16 +58,8 @@ def become(uid: int, gid: int) -> bytes:
         + bytes.fromhex("0f0585c0752a")  # syscall; test eax, eax; jnz +42
         + bytes.fromhex("b869000000bf")  # mov eax, 105         setuid
         + struct.pack("<I", uid)  # mov edi, uid
-        + bytes.fromhex(
-            "0f0585c0751a"  # syscall; test eax, eax; jnz +26
-            "488b0c24"  # mov rcx, [rsp]            argc
-            "488d54cc10"  # lea rdx, [rsp+rcx*8+16]   envp
-            "488b7c2410"  # mov rdi, [rsp+16]         argv[1]
-            "488d742410"  # lea rsi, [rsp+16]         &argv[1]
-            "b83b0000000f05"  # mov eax, 59; syscall      execve
-            "bf7e000000"  # mov edi, 126
-            "b83c0000000f05"  # mov eax, 60; syscall      exit
-        )
+        + bytes.fromhex("0f0585c0751a")  # syscall; test eax, eax; jnz +26
+        + _GO_ON
     )
     return _elf(code)
 
