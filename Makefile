@@ -1,4 +1,5 @@
 # make demo      the example's matrix on six real distributions
+# make demo-guests  the same for what needs a kernel of its own: containers and guests
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
@@ -31,7 +32,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo test test-all lint engine podman guests clean
+.PHONY: help demo demo-guests test test-all lint engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -39,11 +40,14 @@ help:
 demo: engine
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
 
+demo-guests: engine guests
+	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/hostfence)
+
 test: engine podman guests
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel)
 
 test-all: engine podman guests
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)wheel$(,)slow)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel$(,)slow)
 
 lint: $(STAMP)
 	@$(BIN)/tox run -e lint
