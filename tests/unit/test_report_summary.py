@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from report_samples import failed, make_plan, result
 from rich.console import Console
 
@@ -272,3 +273,16 @@ def test_machines_of_guests_that_stay_are_told_each_once() -> None:
         "  debian-12/unit (in qemu)",
     ]
     assert text.count("enter g") == 2
+
+
+def test_a_grid_in_a_log_is_as_wide_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    cells = [result(f"debian-11/suite-number-{n}", fallback=(fallback(),)) for n in range(5)]
+    plan = make_plan(*(cell.id for cell in cells), root=Path.cwd())
+    outcome = RunResult(
+        run="r1", folder=Path(), verdict=Verdict.PASSED, exit_code=0, cells=tuple(cells)
+    )
+    file = io.StringIO()
+    print_summary(Console(file=file), plan, outcome, folder=Path())
+    row = next(line for line in file.getvalue().split("\n") if line.startswith("debian-11"))
+    assert row.count("✓ passed (+qemu)") == 5

@@ -67,7 +67,9 @@ class _Summary:
     def print(self, warnings: tuple[str, ...]) -> None:
         say(self._console)
         table = grid(self._plan, self._result.cells, self._look)
-        self._console.print(table, width=self._look.width, crop=False, highlight=False)
+        # rich takes 80 columns for what is no terminal, and lets no table be wider than that.
+        self._console.width = self._look.width
+        self._console.print(table, crop=False, highlight=False)
         self._in_guests()
         self._skipped()
         self._expected()
