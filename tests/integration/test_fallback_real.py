@@ -13,7 +13,7 @@ import pytest
 from distromatrix.project import host_facts
 from given import unobtainable
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.guest]
 
 MATRIX = """\
 product: .

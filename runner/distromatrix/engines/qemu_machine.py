@@ -97,12 +97,18 @@ class QemuMachine(GuestMachine):
         if (slot := self._slots.take()) is None:
             raise InfrastructureError(f"{self.name}: too many shells at once")
         out, err = ports_of(slot)
-        lent = Lent(*(connect_in(self.folder, socket_name(n)) for n in (out, err)), slot=slot)
+        lent: Lent | None = None
         try:
+            ends = (connect_in(self.folder, socket_name(n), within=1.0) for n in (out, err))
+            lent = Lent(*ends, slot=slot)
             lent.process = self._begin_loop(out, err, user, lent.token)
             Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT * self._scale)
         except (TimeoutError, ShellEndedError, OSError, InfrastructureError) as error:
-            self.take_back(lent)
+            if lent is not None:
+                self.take_back(lent)
+            else:
+                self._slots.give_back(slot)
+            self.guest.ended.wait(0.5)  # that it has is known some moments later
             raise self.why_gone() or InfrastructureError(
                 f"a shell in {self.name} did not answer"
             ) from error
@@ -146,7 +152,14 @@ echo $!"""
 
     def _put(self, data: BinaryIO, size: int, path: str) -> None:
         with self.data_lock:
-            send_all(self, connect_in(self.folder, socket_name(DATA)), data, size, path)
+            try:
+                line = connect_in(self.folder, socket_name(DATA), within=1.0)
+            except OSError as error:
+                self.guest.ended.wait(0.5)
+                raise self.why_gone() or InfrastructureError(
+                    f"{self.name} takes no files: {error}"
+                ) from error
+            send_all(self, line, data, size, path)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
