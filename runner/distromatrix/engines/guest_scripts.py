@@ -24,10 +24,35 @@ for id in "$@"; do
   echo "$id $2 $((now - ${{20}} / 100)) $command"
 done"""
 
-# Linux's count of processes killed for memory: builtins only.
-OOM_KILLS = """while read -r k v; do
+_WANTED = "/var/tmp/.distromatrix-reboot"  # noqa: S108  # in the guest, for any user
+
+# After a command that failed: Linux's count of processes killed for memory, and whether a
+# restart was asked for. Builtins only.
+AFTERWARDS = f"""while read -r k v; do
   if [ "$k" = oom_kill ]; then echo "$v"; fi
-done </proc/vmstat"""
+done </proc/vmstat
+if [ -e {_WANTED} ]; then echo reboot; fi"""
+
+# What a suite calls: it ends the suite's script (the process below our shell), which is begun
+# anew when the guest is up again, with DISTROMATRIX_REBOOT_COUNT one higher.
+REBOOT_COMMAND = f"""#!/bin/sh
+# distromatrix-reboot: restart this machine. The suite's script is begun anew when it is up again,
+# with DISTROMATRIX_REBOOT_COUNT one higher.
+: >{_WANTED} || exit
+id=$$
+while :; do
+  IFS= read -r line </proc/$id/stat
+  set -- ${{line##*) }}
+  [ "$2" -gt 1 ] || break
+  case $(tr '\\0' ' ' </proc/$2/cmdline) in *'read -r _dm_l'*) break ;; esac
+  id=$2
+done
+kill -KILL $id
+while :; do sleep 60; done
+"""
+RESTART = f"""rm -f {_WANTED}
+sync
+(sleep 0.3; systemctl reboot || reboot) >/dev/null 2>&1 </dev/null &"""
 
 # All that the product's commands are or have left: their control group, else their sessions.
 KILL_ALL = f"""group={CGROUP}

@@ -92,6 +92,14 @@ class Connection:
                 raise TimeoutError(said)
             time.sleep(0.1)
 
+    def wait_lost(self, timeout: float) -> None:
+        """Wait until it is lost, then let go of it; so does the end of `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.is_open() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.end()
+        self.close()
+
     def is_open(self) -> bool:
         """Whether the connection stands."""
         if self._master is not None:

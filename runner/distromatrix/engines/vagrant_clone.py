@@ -17,6 +17,7 @@ from typing import Any
 
 from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, MachineSpec
 from distromatrix.engines.console import last_lines, panic
+from distromatrix.engines.guest_scripts import REBOOT_COMMAND
 from distromatrix.engines.libvirt_saved import (
     Clone,
     clone_definition,
@@ -50,6 +51,7 @@ printf '{seed}' >/dev/urandom
 {reseed}"""
 _RESEED = """perl -e 'open(my $f, ">", "/dev/urandom"); ioctl($f, 0x5207, 0)' 2>/dev/null ||
 python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "w"), 0x5207)' 2>/dev/null || :"""
+_BIN, _REBOOT = "/usr/local/bin", "distromatrix-reboot"
 _NAMED = """hostname {name}
 echo {name} >/etc/hostname
 echo 127.0.1.1 {name} >>/etc/hosts"""
@@ -174,6 +176,8 @@ def _prepare(
     if spec.hostname:
         script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
     owner = "0:0" if spec.user == "root" else spec.user
+    script += f"\nmkdir -p {_BIN}\nprintf %s {shlex.quote(REBOOT_COMMAND)} >{_BIN}/{_REBOOT}"
+    script += f"\nchmod 755 {_BIN}/{_REBOOT}"
     if snapshot is not None:
         script += f"\nmkdir -p {MOUNT}/out/artifacts && chown -R {owner} {MOUNT}/out"
     status, said = connection.send(iter(()), script)

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -18,10 +18,11 @@ from typing import Any, BinaryIO
 from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, size
 from distromatrix.engines.guest_scripts import (
+    AFTERWARDS,
     CGROUP,
     KILL_ALL,
-    OOM_KILLS,
     PROCESSES,
+    RESTART,
     end_script,
     processes_of,
 )
@@ -38,6 +39,9 @@ DIES_WITHIN = 20.0  # seconds that killed processes have to end; then the machin
 FACTS = "machine.json"
 _STOPPED = "stopped"  # a file beside it: its processes were ended
 _ANSWERS_WITHIN = 60.0
+REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
+_DOWN_WITHIN = 120.0  # seconds that a guest's end may take, and its start below
+_UP_AGAIN_WITHIN = 600.0
 _LOOKS = 0.5  # seconds between two looks at its console
 
 
@@ -83,6 +87,7 @@ class VagrantMachine:
         self._admin: Shell | None = None
         self._admin_lock = Lock()
         self._oom_kills = 0
+        self._restart_wanted = False
         self._shells = Shells(self._open_shell)
 
     # --- what it is ---
@@ -137,15 +142,38 @@ class VagrantMachine:
         errors: OnOutput | None = None,
         strict: bool = True,
     ) -> Exit:
-        """See Machine. Raises MachineGoneError, InfrastructureError."""
+        """See Machine. A script that restarts the guest (`distromatrix-reboot`) is begun anew
+        after that, within the same timeout, with DISTROMATRIX_REBOOT_COUNT one higher. Raises
+        MachineGoneError, InfrastructureError."""
+        started, count = monotonic(), 0
+        deadline = None if timeout is None else started + timeout
+        while True:
+            variables = {**self._env, **(env or {})}
+            if count:
+                variables[REBOOT_COUNT] = str(count)
+            done = self._run(script, variables, cwd, deadline, output, errors, strict)
+            if not self._restart_wanted:
+                return replace(done, seconds=monotonic() - started)
+            self.reboot()
+            count += 1
+
+    def _run(
+        self,
+        script: str,
+        env: Mapping[str, str],
+        cwd: str,
+        deadline: float | None,
+        output: OnOutput | None,
+        errors: OnOutput | None,
+        strict: bool,
+    ) -> Exit:
         self._must_be_there()
         started = monotonic()
-        deadline = None if timeout is None else started + timeout
         shell = self._shells.take()
         try:
             status = shell.run(
                 script,
-                env={**self._env, **(env or {})},
+                env=env,
                 cwd=cwd,
                 deadline=deadline,
                 output=output,
@@ -187,6 +215,41 @@ class VagrantMachine:
             return int(lines[-1].split()[3]) * 1024
         except (InfrastructureError, ValueError, IndexError):
             return None
+
+    def reboot(self) -> None:
+        """Restart it; it is up again when this returns. Commands that run meanwhile end. Raises
+        MachineGoneError, InfrastructureError."""
+        self._must_be_there()
+        which = "cat /proc/sys/kernel/random/boot_id"
+        before = self._ask(which, API_TIMEOUT)
+        self._ask(RESTART, API_TIMEOUT)
+        self._restart_wanted = False
+        self._shells.close()
+        self._forget_admin()
+        deadline = monotonic() + _UP_AGAIN_WITHIN
+        self._connection.wait_lost(_DOWN_WITHIN)
+        while True:
+            try:
+                self._connection.open(max(1.0, deadline - monotonic()))
+            except TimeoutError as error:
+                words = " / ".join(self.console[-3:])
+                raise InfrastructureError(
+                    f"{self._name} did not come up again after its restart; its console says: "
+                    f"{words or 'nothing'}"
+                ) from error
+            with contextlib.suppress(InfrastructureError):
+                if self._ask(which, API_TIMEOUT) != before:
+                    break
+            self._forget_admin()
+            self._connection.wait_lost(5.0)
+        self._oom_kills = 0
+        self._shells = Shells(self._open_shell)
+
+    def _forget_admin(self) -> None:
+        with self._admin_lock:
+            if self._admin is not None:
+                self._admin.stream.close()
+            self._admin = None
 
     # --- files ---
 
@@ -364,10 +427,13 @@ class VagrantMachine:
         self._shells.drop(shell)
 
     def _oom_killed(self, shell: Shell) -> bool:
-        """Whether the kernel has killed for memory since it was asked last."""
+        """Whether the kernel has killed for memory since it was asked last. Hears, too, whether
+        a restart is wanted."""
         lines: list[bytes] = []
-        shell.run(OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
-        now = sum(int(word) for word in b"".join(lines).split() if word.isdigit())
+        shell.run(AFTERWARDS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+        words = b"".join(lines).split()
+        self._restart_wanted = b"reboot" in words
+        now = sum(int(word) for word in words if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before
 
