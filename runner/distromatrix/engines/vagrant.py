@@ -67,7 +67,7 @@ class VagrantEngine:
         self.libvirtd = Libvirtd(
             self.home.libvirt, self.home.pool, hide_kvm=known is None or known.kind != "kvm"
         )
-        self.templates = Templates(
+        self.templates_kept = Templates(
             self.home, self.libvirtd, containers.images.export, self._acceleration
         )
         self._cloner = Cloner(self.home, self.libvirtd)
@@ -121,7 +121,7 @@ class VagrantEngine:
         InfrastructureError."""
         image = self._image_id(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
-        template = self.templates.get(image, spec, cpus)
+        template = self.templates_kept.get(image, spec, cpus)
         snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
         return self._cloner.open(template, spec, snapshot)
 
@@ -153,8 +153,29 @@ class VagrantEngine:
         """See Engine."""
         return vagrant_sweep.leftovers(self.home)
 
+    def templates(self) -> tuple[Leftover, ...]:
+        """What is kept ready, as leftovers: `created` is when it was last used."""
+        return tuple(
+            Leftover(
+                kind=one.kind,
+                name=one.name,
+                run="",
+                folder="",
+                host="",
+                kept=True,
+                created=one.used,
+            )
+            for one in self.templates_kept.list()
+        )
+
     def remove(self, leftover: Leftover) -> None:
-        """See Engine."""
+        """See Engine; also one of `templates`."""
+        if leftover.kind == "template":
+            self.templates_kept.remove(leftover.name)
+            return
+        if leftover.kind == "box":
+            self.templates_kept.remove_box(leftover.name)
+            return
         vagrant_sweep.remove(self.home, self.libvirtd, leftover)
 
     def close(self) -> None:
