@@ -37,6 +37,7 @@ _CONFIG = """Host {host}
   ServerAliveCountMax 9
   ControlPath {control}
   Compression no
+  Ciphers ^aes128-gcm@openssh.com
   GSSAPIAuthentication no
 """
 

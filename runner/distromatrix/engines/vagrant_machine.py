@@ -271,7 +271,7 @@ class VagrantMachine:
             raise FileNotFoundError(f"{self._name}:{path}")
         if status == 0:
             return
-        if "No space left" in said:
+        if "No space left" in said or "Wrote only" in said:
             free = self._disk_words()
             raise InfrastructureError(
                 f"what is put into {self._name} is bigger than its disk{free}", transient=False
