@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.vagrant import VagrantEngine
+from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.model import Guest
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest]
 
@@ -39,10 +42,10 @@ def engine() -> Iterator[VagrantEngine]:
     containers.close()
 
 
-def told(machine: Machine, script: str) -> str:
+def told(machine: Machine, script: str, timeout: float = 120) -> str:
     """What a script prints in a machine; it must succeed."""
     lines: list[bytes] = []
-    done = machine.run(script, output=lines.append, timeout=120)
+    done = machine.run(script, output=lines.append, timeout=timeout)
     text = b"".join(lines).decode()
     assert done.status == 0, text
     return text.strip()
@@ -67,3 +70,41 @@ def test_two_guests_are_whole_systems_and_share_nothing(
     assert not {left.name for left in engine.leftovers()} & {one.name, two.name}
     domains = engine.libvirtd("list", "--all", "--name").split()
     assert not {one.name, two.name} & set(domains)
+
+
+@pytest.mark.slow
+def test_a_suite_restarts_its_guest_and_goes_on(engine: VagrantEngine, debian_system: str) -> None:
+    machine = engine.open(spec(debian_system))
+    script = """cat /proc/sys/kernel/random/boot_id
+if [ "${DISTROMATRIX_REBOOT_COUNT-0}" -lt 1 ]; then echo kept >/kept; distromatrix-reboot; fi
+cat /kept"""
+    try:
+        first, second, kept = told(machine, script, timeout=600).split()
+        assert first != second
+        assert kept == "kept"
+    finally:
+        machine.close()
+
+
+@pytest.mark.slow
+def test_a_kernel_that_gives_up_is_no_failure_of_the_product(
+    engine: VagrantEngine, debian_system: str
+) -> None:
+    machine = engine.open(spec(debian_system))
+    try:
+        with pytest.raises(MachineGoneError, match="Kernel panic - not syncing: sysrq"):
+            machine.run("echo c >/proc/sysrq-trigger; sleep 300", timeout=120)
+    finally:
+        machine.close()
+
+
+@pytest.mark.slow
+def test_what_vagrant_says_of_a_bad_definition_is_told_in_a_line(
+    engine: VagrantEngine, debian_system: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "Vagrantfile"
+    own.write_text('Vagrant.configure("2") do |c|\n', encoding="utf-8")
+    with pytest.raises(InfrastructureError, match=rf"{own}:\d+: syntax error"):
+        engine.open(spec(debian_system, guest=Guest(vagrantfile=own)))
+    with pytest.raises(InfrastructureError, match="could not be found"):
+        engine.open(spec(debian_system, guest=Guest(box="distromatrix.example/none")))

@@ -11,7 +11,8 @@ import pytest
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.engines.console import last_lines, panic
-from distromatrix.engines.guest_scripts import processes_of
+from distromatrix.engines.guest_scripts import of_commands
+from distromatrix.engines.hung import Process
 from distromatrix.engines.libvirt_saved import (
     Clone,
     clone_definition,
@@ -197,16 +198,11 @@ def test_the_newest_kernel_with_its_initrd_is_booted(tmp_path: Path) -> None:
 
 
 def test_only_what_the_product_runs_is_listed() -> None:
-    listing = """1 0 500 /sbin/init
-90 1 400 sshd
-100 90 300 /bin/sh -c while IFS= read -r _dm_l; do eval; done
-101 100 65 sleep 4711
-"""
-    found = processes_of(listing)
-    assert [(one.pid, one.elapsed, one.command) for one in found][1:] == [
-        (101, "01:05", "sleep 4711")
-    ]
-    assert len(found) == 2
+    loop = Process(100, 90, "05:00", "/bin/sh -c while IFS= read -r _dm_l; do eval; done")
+    command = Process(101, 100, "01:05", "sh tests.sh")
+    below = Process(102, 101, "01:00", "sleep 4711")
+    others = [Process(1, 0, "08:00", "/sbin/init"), Process(90, 1, "06:00", "sshd")]
+    assert of_commands([*others, below, command, loop]) == [below, command, loop]
 
 
 def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:

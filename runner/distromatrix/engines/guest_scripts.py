@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from distromatrix.engines.guest_processes import LIST
 from distromatrix.engines.hung import Process
 from distromatrix.engines.shells import KILL
 
 # Where the commands of the product are, so that all of them can be found and ended.
 CGROUP = "/sys/fs/cgroup/distromatrix"
-
-# A line for each process with a command line: id, parent, seconds it has run, command. What the
-# kernel itself runs has none. /proc/PID/stat's 22nd field is in hundredths of a second
-# (USER_HZ of Linux is 100 on all architectures that are met here).
-PROCESSES = rf"""read -r now _ </proc/uptime
-now=${{now%.*}}
-if [ -e {CGROUP}/cgroup.procs ]; then set -- $(cat {CGROUP}/cgroup.procs)
-else cd /proc; set -- [0-9]*; fi
-for id in "$@"; do
-  {{ IFS= read -r line </proc/$id/stat; }} 2>/dev/null || continue
-  command=$(tr '\0\n' '  ' </proc/$id/cmdline 2>/dev/null) || continue
-  [ "$command" ] || continue
-  set -- ${{line##*) }}
-  [ "$id" != $$ ] && [ "$2" != $$ ] || continue
-  echo "$id $2 $((now - ${{20}} / 100)) $command"
-done"""
 
 _WANTED = "/var/tmp/.distromatrix-reboot"  # noqa: S108  # in the guest, for any user
 
@@ -81,19 +68,14 @@ def end_script(process: int) -> str:
     return f"set -- {process}\n{KILL}"
 
 
-def processes_of(listing: str) -> list[Process]:
-    """What PROCESSES prints: of the shells of ours and what descends from them."""
-    rows: dict[int, Process] = {}
-    for line in listing.splitlines():
-        words = line.split(" ", 3)
-        if len(words) == 4 and all(word.lstrip("-").isdigit() for word in words[:3]):
-            seconds = max(0, int(words[2]))
-            clock = f"{seconds // 60:02}:{seconds % 60:02}"
-            rows[int(words[0])] = Process(int(words[0]), int(words[1]), clock, words[3].strip())
-    ours = {pid for pid, row in rows.items() if "read -r _dm_l" in row.command}
+def of_commands(listed: Sequence[Process]) -> list[Process]:
+    """Of all processes of a guest, the shells of ours and what descends from them; but not who
+    lists them."""
+    listed = [one for one in listed if LIST not in one.command]
+    ours = {one.pid for one in listed if "read -r _dm_l" in one.command}
     grown = True
     while grown:
-        more = {pid for pid, row in rows.items() if row.parent in ours} - ours
+        more = {one.pid for one in listed if one.parent in ours} - ours
         ours |= more
         grown = bool(more)
-    return [row for pid, row in sorted(rows.items()) if pid in ours]
+    return [one for one in listed if one.pid in ours]

@@ -17,14 +17,14 @@ from typing import Any, BinaryIO
 
 from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, size
+from distromatrix.engines.guest_processes import LIST, processes
 from distromatrix.engines.guest_scripts import (
     AFTERWARDS,
     CGROUP,
     KILL_ALL,
-    PROCESSES,
     RESTART,
     end_script,
-    processes_of,
+    of_commands,
 )
 from distromatrix.engines.hung import describe, itself
 from distromatrix.engines.shell import Shell, ShellEndedError
@@ -35,13 +35,14 @@ from distromatrix.model import Kept
 
 MOUNT = "/distromatrix"
 KEPT = "distromatrix-kept-"
-DIES_WITHIN = 20.0  # seconds that killed processes have to end; then the machine is killed
+DIES_WITHIN = 60.0  # seconds that killed processes have to end; then the machine is killed
 FACTS = "machine.json"
 _STOPPED = "stopped"  # a file beside it: its processes were ended
 _ANSWERS_WITHIN = 60.0
 REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
 _DOWN_WITHIN = 120.0  # seconds that a guest's end may take, and its start below
 _UP_AGAIN_WITHIN = 600.0
+_POLL = 0.1
 _LOOKS = 0.5  # seconds between two looks at its console
 
 
@@ -203,7 +204,7 @@ class VagrantMachine:
         if self._stopped:
             return ""
         with contextlib.suppress(Exception):
-            return describe(processes_of(self._ask(PROCESSES, 10.0)))
+            return describe(of_commands(processes(self._ask(LIST, 10.0).encode())))
         return ""
 
     def disk_free(self) -> int | None:
@@ -409,9 +410,8 @@ class VagrantMachine:
         """End the command that a shell runs; what does not end takes the machine with it."""
         hung = self.running()
         try:
-            if shell.process is None:
-                raise TimeoutError
-            self._ask(end_script(shell.process), DIES_WITHIN)
+            self._wait_begun(shell)
+            self._ask(end_script(shell.process or 0), DIES_WITHIN)
             shell.wait(monotonic() + DIES_WITHIN)
         except (InfrastructureError, TimeoutError, ShellEndedError, OSError):
             self._stopped = self._stopped or "was stopped by a timeout"
@@ -419,6 +419,17 @@ class VagrantMachine:
         else:
             self._shells.give_back(shell)
         return hung
+
+    @staticmethod
+    def _wait_begun(shell: Shell) -> None:
+        """Under emulation, a command may not have begun when its time is over. Raises
+        TimeoutError, and as `Shell.wait` does."""
+        deadline = monotonic() + DIES_WITHIN
+        while shell.process is None:
+            if monotonic() > deadline:
+                raise TimeoutError
+            with contextlib.suppress(TimeoutError):
+                shell.wait(monotonic() + _POLL)
 
     def _drop(self, shell: Shell) -> None:
         if shell.process is not None:
