@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -21,11 +23,13 @@ from distromatrix.engines.libvirt_saved import (
     read_saved,
     write_clone,
 )
+from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.vagrant_call import message
 from distromatrix.engines.vagrant_disk import find_kernel
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_sweep import leftovers
+from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, InfrastructureError
 
 XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -220,3 +224,18 @@ def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:
     assert [(one.name, one.run, one.folder, one.host, one.created) for one in found] == [
         ("distromatrix-a", "r", "/f", "h", 5.0)
     ]
+
+
+def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    made = Templates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
+    (home.templates / "distromatrix-template-half").mkdir()
+    whole = home.templates / "distromatrix-template-old"
+    whole.mkdir()
+    (whole / "template.json").write_text("{}")
+    os.utime(whole / "template.json", (5, 5))
+    found = {one.name: one.used for one in made.list()}
+    assert found.pop("distromatrix-template-old") == 5
+    assert time.time() - found.pop("distromatrix-template-half") < 3600
+    assert found == {}

@@ -132,7 +132,7 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
     if not names and not everything:
         raise click.UsageError("name what is to go, or say --all")
     engine = _vagrant(open_engine(settings_here().engine))
-    here = {one.name: one for one in (*engine.templates(), *engine.leftovers())}
+    here = {one.name: one for one in engine.leftovers()}
     ready = [one.name for one in engine.templates()] if everything else []
     unknown = [name for name in names if name not in here]
     if unknown:

@@ -36,6 +36,7 @@ from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.model import AccelWanted
+from distromatrix.runs import host_name
 
 _PROGRAMS = {
     "vagrant": "vagrant",
@@ -150,18 +151,18 @@ class VagrantEngine:
         return machine
 
     def leftovers(self) -> tuple[Leftover, ...]:
-        """See Engine."""
-        return vagrant_sweep.leftovers(self.home)
+        """See Engine; what is kept ready is among them, kept, and made when it was last used."""
+        return (*vagrant_sweep.leftovers(self.home), *self.templates())
 
     def templates(self) -> tuple[Leftover, ...]:
-        """What is kept ready, as leftovers: `created` is when it was last used."""
+        """What is kept ready."""
         return tuple(
             Leftover(
                 kind=one.kind,
                 name=one.name,
                 run="",
-                folder="",
-                host="",
+                folder=str(self.home.templates / one.name),
+                host=host_name(),
                 kept=True,
                 created=one.used,
             )
@@ -169,7 +170,7 @@ class VagrantEngine:
         )
 
     def remove(self, leftover: Leftover) -> None:
-        """See Engine; also one of `templates`."""
+        """See Engine."""
         if leftover.kind == "template":
             self.templates_kept.remove(leftover.name)
             return

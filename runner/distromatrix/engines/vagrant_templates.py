@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,7 +33,6 @@ from distromatrix.model import Guest
 
 FORMAT = 2  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
-EXPIRES = 14 * 86400.0  # seconds that what is kept ready stays after it was used last
 _VERSION = "1"  # of the boxes that we make
 _FACTS = "template.json"  # written last: what has none is not whole
 
@@ -227,20 +225,11 @@ class Templates:
         found = []
         for folder in sorted(self._home.templates.glob(f"{TEMPLATE}*/")):
             facts = folder / _FACTS
-            used = facts.stat().st_mtime if facts.exists() else 0.0
+            used = (facts if facts.exists() else folder).stat().st_mtime
             found.append(Kept("template", folder.name, used, _bytes(folder)))
         for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
             found.append(Kept("box", folder.name, folder.stat().st_mtime, _bytes(folder)))
         return tuple(found)
-
-    def expire(self, older_than: float = EXPIRES) -> tuple[Kept, ...]:
-        """Remove those that nobody used for that many seconds; returns them."""
-        now = time.time()
-        gone = tuple(one for one in self.list() if now - one.used > older_than)
-        for one in gone:
-            with contextlib.suppress(InfrastructureError):
-                self.remove(one.name) if one.kind == "template" else self.remove_box(one.name)
-        return gone
 
 
 @dataclass(frozen=True, slots=True)
