@@ -109,7 +109,7 @@ class QemuEngine:
             disk = holds.enter_context(
                 self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
             )
-            virtual, scale = self._virtual(spec, disk)
+            virtual, scale = self.virtual(spec, disk)
             template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
             new_overlay(folder, template.overlay, "qcow2")
             guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
@@ -129,7 +129,7 @@ class QemuEngine:
             raise
         return machine
 
-    def _virtual(self, spec: MachineSpec, disk: Disk) -> tuple[Virtual, float]:
+    def virtual(self, spec: MachineSpec, disk: Disk) -> tuple[Virtual, float]:
         """What it is made of, and the factor for what waits for it."""
         cpus = max(1, ceil(spec.cpus))
         memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
