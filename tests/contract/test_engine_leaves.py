@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from distromatrix.engines.base import Leftover
-from distromatrix.errors import CannotStartError
+from distromatrix.errors import CannotStartError, MachineGoneError
 
 from .conftest import Bench, untar
 
@@ -90,6 +94,53 @@ def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_ou
     assert _kinds(left, kept=False) == set()
     staging_bench.engine.remove(machines[0])
     assert _kinds(staging_bench.leftovers(), kept=True) == set()
+
+
+@contextmanager
+def stdin_of(file: Path) -> Iterator[None]:
+    """With a file for this process's standard input."""
+    before, given = os.dup(0), os.open(file, os.O_RDONLY)
+    try:
+        os.dup2(given, 0)
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(given)
+
+
+def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
+    staging_bench: Bench, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = staging_bench.stage()
+    user = "root" if staging_bench.engine.name == "fake" else "1234:5678"
+    machine = staging_bench.open(stage, user=user)
+    machine.run("echo trace >left-here", cwd=machine.product)
+    kept = machine.keep()
+    script = tmp_path / "script"
+    script.write_text(
+        'cat hello left-here; printf "%s\\n" "$WORDS"; id -u; umask; echo off >&2; exit 7\n'
+    )
+    capfd.readouterr()
+    with stdin_of(script):
+        status = staging_bench.engine.enter(kept, {"WORDS": "two 'words'\nlines \\n $"})
+    out, err = capfd.readouterr()
+    uid = user.partition(":")[0].replace("root", "0")
+    assert out.split("\n")[:5] == ["hello", "trace", "two 'words'", "lines \\n $", uid]
+    assert int(out.split("\n")[5], 8) == 0o022
+    assert err.endswith("off\n")
+    assert status == 7
+    script.write_text("cat left-here")  # and once more, from another process's view
+    with stdin_of(script):
+        assert staging_bench.again().enter(kept, {}) == 0
+    assert capfd.readouterr().out == "trace\n"
+    staging_bench.clean()
+    with stdin_of(script):
+        code = -1
+        with suppress(MachineGoneError):
+            code = staging_bench.engine.enter(kept, {})
+    assert code != 0
+    stage.close()
 
 
 def test_removing_what_is_gone_is_no_error(bench: Bench) -> None:

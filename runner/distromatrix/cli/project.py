@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from distromatrix.needs import CONTAINERS
+from distromatrix.needs import CONTAINERS, GUESTS
 from distromatrix.project import Project, load_project
 
 if TYPE_CHECKING:
@@ -67,6 +67,18 @@ def engine_option(command: Command) -> Command:
     )(command)
 
 
+def any_engine_option(command: Command) -> Command:
+    """The same, where guests may be named, too."""
+    return click.option(
+        "--engine",
+        type=click.Choice((*CONTAINERS, *GUESTS)),
+        default=None,
+        expose_value=False,
+        callback=_note_engine,
+        help="Which engine of containers; or one of guests, whatever the plan chose.",
+    )(command)
+
+
 def _note_engine(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
     ctx.meta[_ENGINE] = value
 
@@ -82,7 +94,8 @@ def settings_here() -> Settings:
     from distromatrix.load.settings import load_settings
 
     settings = load_settings()
-    return replace(settings, engine=asked_engine() or settings.engine)
+    asked = asked_engine()
+    return replace(settings, engine=asked if asked in CONTAINERS else settings.engine)
 
 
 def open_project(directory: Path, file: Path | None) -> Project:

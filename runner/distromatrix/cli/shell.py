@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +11,20 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
-from distromatrix.cli.project import engine_option, open_project, project_options
-from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.cli.project import any_engine_option, asked_engine, open_project, project_options
+from distromatrix.errors import InputError
 from distromatrix.model import Cell, Kept, Plan, Selection
-from distromatrix.needs import GUESTS
-from distromatrix.project import Project, handed_secrets, open_images, opened_engine, require_images
+from distromatrix.needs import GUESTS, guest_refusal
+from distromatrix.project import (
+    Project,
+    handed_secrets,
+    open_images,
+    opened_engines,
+    require_images,
+)
 
 if TYPE_CHECKING:
+    from distromatrix.engines import Engines
     from distromatrix.engines.base import Engine
     from distromatrix.images import Handed
 
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 @click.command(name="shell")
 @click.argument("cell")
 @project_options
-@engine_option
+@any_engine_option
 @click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
 @offline_option
 def command(
@@ -37,11 +42,13 @@ def command(
 
     Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
     state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
-    the shell ends.
+    the shell ends. The machine is a container or a guest, as the plan says; `--engine` makes
+    it another.
 
     \b
     Examples:
       distromatrix shell debian-12/unit
+      distromatrix shell --engine vagrant debian-12/unit
       echo 'id; ls' | distromatrix shell --fresh alpine-3.20/unit
     """
     from distromatrix.images import handed_over
@@ -49,20 +56,33 @@ def command(
     project = open_project(directory, file)
     project = replace(project, settings=with_offline(project.settings, offline))
     plan = project.plan(Selection(selectors=(cell,)))
-    chosen = [c for c in plan.cells if c.engine is not None]
-    if len(chosen) != 1:
-        ids = ", ".join(c.id for c in chosen[:5]) or "none that can run"
-        raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
-    if chosen[0].engine in GUESTS:
-        raise InputError(f"shell: {cell} runs in a guest ({chosen[0].engine}): not yet possible")
+    chosen = _chosen(plan, cell)
+    plan = replace(plan, cells=(chosen,))
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
-    with opened_engine(project.settings) as engine:
-        kept = None if fresh else _kept(project, chosen[0].id, engine)
+    with opened_engines(project.settings) as engines:
+        engine = engines.of(chosen.engine)
+        kept = None if fresh else _kept(project, chosen.id, engine)
         if kept:
             click.echo(f"the machine that was kept; to remove it: {kept.remove}", err=True)
-            return _enter(kept, chosen[0], engine, plan, handed.env)
-        require_images(engine, project.settings, plan)
-        return _fresh(project, plan, chosen[0], engine, handed)
+            return _enter(kept, chosen, engine, plan, handed.env)
+        require_images(engines.containers, project.settings, plan)
+        return _fresh(project, plan, chosen, engines, handed)
+
+
+def _chosen(plan: Plan, cell: str) -> Cell:
+    """The one cell that is meant, on the engine that was asked for. Raises InputError."""
+    asked = asked_engine()
+    asked = asked if asked in GUESTS else None
+    able = [c for c in plan.cells if c.engine is not None or (asked and c.unmet)]
+    if len(able) != 1:
+        ids = ", ".join(c.id for c in able[:5]) or "none that can run"
+        raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
+    if asked is None or asked == able[0].engine:
+        return able[0]
+    why = guest_refusal(asked, (), plan.guests, plan.distro(able[0].distro).guest)
+    if why:
+        raise InputError(f"shell: no guest of {asked} for {able[0].id}: {why}")
+    return replace(able[0], engine=asked)
 
 
 def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
@@ -78,19 +98,26 @@ def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
     return None
 
 
-def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine, handed: Handed) -> int:
+def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:
     from distromatrix.execute.cell import environment, machine_spec
     from distromatrix.execute.snapshot import take
     from distromatrix.execute.sweep import labels_of
     from distromatrix.runs import RunFolder, remove_folder
 
+    engine = engines.of(cell.engine)
     with RunFolder.create(project.matrix.root, kind="shells") as folder:
         snapshot = take(plan.product, folder.snapshot)
         labels = labels_of(folder)
         images = open_images(
-            engine, project.settings, labels, lambda e: click.echo(getattr(e, "text", ""), err=True)
+            engines.containers,
+            project.settings,
+            labels,
+            lambda e: click.echo(getattr(e, "text", ""), err=True),
         )
-        prepared = images.prepared(plan.distro(cell.distro), cell, snapshot.matching, handed)
+        distro = plan.distro(cell.distro)
+        prepared = images.prepared(distro, cell, snapshot.matching, handed)
+        if cell.engine in GUESTS:
+            prepared = images.guest(distro, cell, prepared)
         stage = engine.stage(snapshot.path, image=prepared.image.id, labels=labels)
         machine = engine.open(machine_spec(cell, prepared, folder.id, labels), stage)
         try:
@@ -118,21 +145,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engine: Engine, handed: Han
 
 
 def _enter(kept: Kept, cell: Cell, engine: Engine, plan: Plan, handed: Mapping[str, str]) -> int:
-    """Hand the terminal over; the values of variables stay off the command line."""
     from distromatrix.execute.cell import environment
 
-    words = shlex.split(kept.enter)
     env = environment(cell, kept.out, engine.name, handed, handed_secrets(plan.pass_env))
-    at = words.index("exec") + 1
-    flags = [flag for name in env for flag in ("-e", name)]
-    if not os.isatty(0):
-        words = ["-i" if w == "-it" else w for w in words]
-    try:
-        return subprocess.run(
-            [*words[:at], *flags, *words[at:]], env={**os.environ, **env}, check=False
-        ).returncode
-    except FileNotFoundError as error:
-        raise EngineUnavailableError(
-            f"{words[0]}: command not found; the engine's own client is needed to enter: "
-            f"{kept.enter}"
-        ) from error
+    return engine.enter(kept, env)

@@ -340,6 +340,12 @@ class Engine(Protocol):
         MachineGoneError."""
         ...
 
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """Give this process's terminal, or where its stdin is none, its stdin, to a new shell in
+        a kept machine, with those variables, and wait for its end. Its status. Raises
+        MachineGoneError, InfrastructureError."""
+        ...
+
     def leftovers(self) -> tuple[Leftover, ...]:
         """All that carries our labels, of living runs too; the caller decides."""
         ...

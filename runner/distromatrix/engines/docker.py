@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,8 @@ from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import Limits, create_body
 from distromatrix.engines.docker_stage import DockerStage, Strategy
-from distromatrix.errors import InputError
+from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.model import Kept
 
 
 class DockerEngine:
@@ -92,6 +95,23 @@ class DockerEngine:
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""
         return DockerMachine.join(self._api, address)
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine: by the engine's own client, which the machine's `enter` names. The values
+        of the variables stay off its command line."""
+        words = shlex.split(kept.enter)
+        at = words.index("exec") + 1
+        flags = [flag for name in env for flag in ("-e", name)]
+        if not os.isatty(0):
+            words = ["-i" if w == "-it" else w for w in words]
+        command = [*words[:at], *flags, *words[at:]]
+        try:
+            return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
+        except FileNotFoundError as error:
+            raise EngineUnavailableError(
+                f"{words[0]}: command not found; the engine's own client is needed to enter: "
+                f"{kept.enter}"
+            ) from error
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine."""

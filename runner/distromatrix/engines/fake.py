@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -29,7 +30,13 @@ from distromatrix.engines.base import (
 from distromatrix.engines.fake_images import FakeImages
 from distromatrix.engines.fake_machine import FakeMachine, end_recorded, extract
 from distromatrix.engines.fake_state import Faults, State, read_json, write_json
-from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
+from distromatrix.errors import (
+    CannotStartError,
+    EngineUnavailableError,
+    InfrastructureError,
+    MachineGoneError,
+)
+from distromatrix.model import Kept
 
 _KEPT = "distromatrix-kept-"
 
@@ -134,6 +141,14 @@ class FakeEngine:
         """See Engine."""
         self._answer()
         return FakeMachine.join(self._state, address)
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine."""
+        self._answer()
+        folder = kept.enter.removeprefix("cd ")
+        if not Path(folder).is_dir():
+            raise MachineGoneError(f"{kept.name} is gone")
+        return subprocess.run(["sh"], cwd=folder, env={**os.environ, **env}, check=False).returncode
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine."""

@@ -45,14 +45,23 @@ def session() -> bytes:
     return _elf(bytes.fromhex("b8700000000f05") + _GO_ON)
 
 
-def become(uid: int, gid: int) -> bytes:
-    """It begins a session, becomes that user with that group and no other, and then the program
-    that its arguments name (an absolute path); it exits with 126 where it may not."""
+def become(uid: int, gid: int, *, alone: bool = True) -> bytes:
+    """It begins a session (`alone`), heeds SIGINT and SIGQUIT, which a shell has ignored by what
+    it runs in the background, becomes that user with that group and no other, and then the
+    program that its arguments name (an absolute path); it exits with 126 where it may not."""
+    begin = "b8700000000f05"  # mov eax, 112; syscall    setsid
     code = (
         bytes.fromhex(
-            "b8700000000f05"  # mov eax, 112; syscall    setsid
-            "b87400000031ff31f60f05"  # mov eax, 116; xor edi, edi; xor esi, esi; syscall  setgroups
-            "b86a000000bf"  # mov eax, 106         setgid
+            begin * alone
+            + "31c050505050"  # xor eax, eax; push rax, 4 times   SIG_DFL, no flags, no mask
+            + "bf02000000"  # mov edi, 2          SIGINT
+            + "4889e631d241ba08000000"  # mov rsi, rsp; xor edx, edx; mov r10d, 8
+            + "b80d0000000f05"  # mov eax, 13; syscall     rt_sigaction
+            + "bf03000000"  # mov edi, 3          SIGQUIT
+            + "b80d0000000f05"  # mov eax, 13; syscall     rt_sigaction
+            + "4883c420"  # add rsp, 32
+            + "b87400000031ff31f60f05"  # mov eax, 116; xor edi, edi; xor esi, esi   setgroups
+            + "b86a000000bf"  # mov eax, 106         setgid
         )
         + struct.pack("<I", gid)  # mov edi, gid
         + bytes.fromhex("0f0585c0752a")  # syscall; test eax, eax; jnz +42

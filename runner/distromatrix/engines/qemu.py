@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from distromatrix.engines import qemu_process
 from distromatrix.engines.accel import acceleration
@@ -40,7 +41,7 @@ from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
 )
-from distromatrix.model import AccelWanted
+from distromatrix.model import AccelWanted, Kept
 from distromatrix.runs import host_name
 
 _MIB = 1024**2
@@ -63,6 +64,7 @@ class QemuEngine:
         self._cache = cache or user_cache_path("distromatrix")
         self._machines = self._cache / "guests" / "machines"
         self._templates = Templates(self._cache / "guests")
+        self._opened: WeakSet[QemuMachine] = WeakSet()
 
     @property
     def images(self) -> ImageStore:
@@ -124,6 +126,7 @@ class QemuEngine:
             if staged is not None:
                 guest.fill(staged.size)
             Door(machine)
+            self._opened.add(machine)
         except BaseException:
             machine.close()
             raise
@@ -155,6 +158,15 @@ class QemuEngine:
     def join(self, address: Address) -> Machine:
         """See Engine."""
         return JoinedGuest(address)
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine."""
+        from distromatrix.engines.qemu_enter import enter
+
+        for machine in tuple(self._opened):
+            if machine.folder.name == kept.name:
+                machine.leave()
+        return enter(self._machines / kept.name, env)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine; templates are among them, kept, and made when they were last used."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -56,6 +57,7 @@ class QemuGuest:
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
         self._control: Shell | None = None
+        self._events: socket.socket | None = None
         self._lock = Lock()  # of the control port
         self._why = ""  # QEMU's word for its end
 
@@ -145,7 +147,7 @@ class QemuGuest:
 
     def _watch_events(self) -> None:
         """Hear what the guest asks for."""
-        events = connect_in(self.folder, socket_name(EVENTS))
+        self._events = events = connect_in(self.folder, socket_name(EVENTS))
 
         def watch() -> None:
             with contextlib.suppress(OSError), events, events.makefile("rb") as lines:
@@ -274,6 +276,11 @@ $b chown -R {user} product out"""
 
     def let_go(self) -> None:
         """Close what is open here. Never raises."""
+        if self._events is not None:
+            with contextlib.suppress(OSError):
+                self._events.shutdown(socket.SHUT_RDWR)
+        if self._qmp is not None:
+            self._qmp.close()
         if self._control is not None:
             self._control.stream.close()
 

@@ -127,7 +127,7 @@ class QemuMachine(GuestMachine):
         all of it descends from."""
         uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
         program = f"/distromatrix/guest/become-{uid}-{gid}"
-        made = "" if uid == gid == 0 else _write(program, become(uid, gid))
+        made = "" if uid == gid == 0 else write_program(program, become(uid, gid))
         home = "/" if uid else "/root"
         # The first redirection fails as long as a shell before holds the port.
         script = f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1
@@ -145,7 +145,6 @@ echo $!"""
         return int(b"".join(said))
 
     def _open_shell(self, user: str) -> Shell:
-        self._check()
         lent = self.lend(user)
         lent.on_close = self.take_back
         return Shell(lent)
@@ -215,8 +214,8 @@ echo $!"""
             try:
                 self.folder.rename(folder)
                 facts = json.loads((folder / META).read_text(encoding="utf-8"))
-                facts = json.dumps({**facts, "kept": True})
-                (folder / META).write_text(facts, encoding="utf-8")
+                facts.update(kept=True, user=self._spec.user, product=self.product)
+                (folder / META).write_text(json.dumps(facts), encoding="utf-8")
             except OSError as error:
                 raise InfrastructureError(f"cannot keep {self.name}: {error}") from error
             self.guest.folder = folder
@@ -229,6 +228,14 @@ echo $!"""
             remove=f"distromatrix guests remove {name}",
             out=self.out,
         )
+
+    def leave(self) -> None:
+        """Let go of its ports, of which whoever enters a kept one needs some. Never raises."""
+        for shells in (self._shells, self._root_shells):
+            shells.shutdown()
+            shells.close()
+        self.guest.let_go()
+        self._let_go()
 
     def close(self) -> None:
         """See Machine."""
@@ -291,7 +298,7 @@ def _until_read(stream: Iterable[bytes], then: Callable[[], None]) -> Iterable[b
         then()
 
 
-def _write(path: str, content: bytes) -> str:
+def write_program(path: str, content: bytes) -> str:
     """What writes a small program, unless it is there."""
     octal = "".join(f"\\{byte:03o}" for byte in content)
     return f"[ -x {path} ] || {{ printf '{octal}' >{path}; {BUSYBOX} chmod 755 {path}; }}"

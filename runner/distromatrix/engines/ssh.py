@@ -202,23 +202,32 @@ class Connection:
             raise InfrastructureError(f"files do not come from the guest: {words}")
 
 
+def becoming(user: str) -> str:
+    """What makes `"$@"` the command of root's that becomes that user (`root` or `UID:GID`)."""
+    if user == "root":
+        return "set --"
+    uid, _, gid = user.partition(":")
+    return f"""if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
+set -- setpriv --reuid={uid} --regid={gid} --clear-groups
+else set -- chroot --userspec={uid}:{gid} /; fi"""
+
+
 def loop_script(user: str, cgroup: str) -> str:
     """What root runs in a guest for a shell of that user (`root` or `UID:GID`). Its processes
     are in a control group of their own, where there are any, which can be ended as one."""
-    uid, _, gid = ("0:0" if user == "root" else user).partition(":")
-    become = ""
-    if user != "root":
-        become = f"""if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
-set -- setpriv --reuid={uid} --regid={gid} --clear-groups
-else set -- chroot --userspec={uid}:{gid} /; fi
-"""
     join = f"mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs" if cgroup else ":"
-    return f"""set --
-{{ {join}; }} 2>/dev/null
-h=/
+    return f"""{{ {join}; }} 2>/dev/null
+{clean_start(user, f"/bin/sh -c {shlex.quote(LOOP)}")}"""
+
+
+def clean_start(user: str, command: str) -> str:
+    """What root's sh becomes a command of that user's by, with nothing of root's variables."""
+    uid = "0" if user == "root" else user.partition(":")[0]
+    return f"""h=/
 while IFS=: read -r _ _ u _ _ d _; do if [ "$u" = {uid} ]; then h=$d; break; fi; done </etc/passwd
 cd /
-{become}exec "$@" env -i PATH={_PATH} HOME="$h" /bin/sh -c {shlex.quote(LOOP)}"""
+{becoming(user)}
+exec "$@" env -i PATH={_PATH} HOME="$h" {command}"""
 
 
 class PipeStream:

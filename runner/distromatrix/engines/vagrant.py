@@ -35,7 +35,7 @@ from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
-from distromatrix.model import AccelWanted
+from distromatrix.model import AccelWanted, Kept
 from distromatrix.runs import host_name
 
 _PROGRAMS = {
@@ -149,6 +149,12 @@ class VagrantEngine:
         )
         machine.begin()
         return machine
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine."""
+        from distromatrix.engines.vagrant_enter import enter
+
+        return enter(self.home, kept.name, env)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine; what is kept ready is among them, kept, and made when it was last used."""

@@ -330,14 +330,12 @@ class VagrantMachine:
         if self._kept is not None:
             return self._kept
         name = KEPT + self._name.removeprefix("distromatrix-")
-        change_facts(self._guest.folder, kept=True, name=name)
+        change_facts(self._guest.folder, kept=True, name=name, product=self.product)
         self._name = name
         self._stop("was kept")
-        into = f"cd {self.product or '/'}; exec sh"
-        config = shlex.quote(str(self._connection.config))
         self._kept = Kept(
             name=name,
-            enter=f"ssh -F {config} -t guest {shlex.quote(into)}",
+            enter=f"distromatrix guests enter {name}",
             remove=f"distromatrix guests remove {name}",
             out=self.out,
         )
