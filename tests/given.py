@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -129,3 +131,16 @@ def no_vagrant() -> str:
     except InfrastructureError as error:
         return str(error)
     return ""
+
+
+@contextmanager
+def stdin_of(file: Path) -> Iterator[None]:
+    """With a file for this process's standard input."""
+    before, given = os.dup(0), os.open(file, os.O_RDONLY)
+    try:
+        os.dup2(given, 0)
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(given)

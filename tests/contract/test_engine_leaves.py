@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from distromatrix.engines.base import Leftover
 from distromatrix.errors import CannotStartError, MachineGoneError
+from given import stdin_of
 
 from .conftest import Bench, untar
 
@@ -94,19 +93,6 @@ def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_ou
     assert _kinds(left, kept=False) == set()
     staging_bench.engine.remove(machines[0])
     assert _kinds(staging_bench.leftovers(), kept=True) == set()
-
-
-@contextmanager
-def stdin_of(file: Path) -> Iterator[None]:
-    """With a file for this process's standard input."""
-    before, given = os.dup(0), os.open(file, os.O_RDONLY)
-    try:
-        os.dup2(given, 0)
-        yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
-        os.close(given)
 
 
 def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(

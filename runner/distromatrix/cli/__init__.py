@@ -20,7 +20,7 @@ COMMANDS = {
     "distros": "List the distributions there are.",
     "add-distro": "Write a distribution's file, to be edited.",
     "images": "List, build and prune the images that cells run on.",
-    "guests": "Build Vagrant boxes; list and remove guests that are kept ready.",
+    "guests": "Build Vagrant boxes; enter, list and remove guests that were kept.",
     "report": "Show a run's answer again, from its journal.",
     "shell": "Open a shell in a cell's machine.",
     "clean": "Remove what dead runs left behind.",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +14,26 @@ import click
 from distromatrix.cli.images_carry import say
 from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.errors import InputError, NothingSelectedError
-from distromatrix.model import Cell, Distro
+from distromatrix.model import Cell, Distro, Kept
+from distromatrix.needs import GUESTS
 from distromatrix.project import all_distros, cache_folder, open_images, opened_engine
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Engine
+    from distromatrix.engines.base import Engine, Leftover
     from distromatrix.engines.vagrant import VagrantEngine
 
 
 @click.group(name="guests")
 def command() -> None:
-    """Build Vagrant boxes of distributions; list and remove what is kept ready of guests.
+    """Build Vagrant boxes of distributions; enter guests that were kept; list and remove them,
+    and what is kept ready of guests.
 
     \b
     Examples:
       distromatrix guests build debian-12
       vagrant box add --name mine/debian-12 debian-12.box
       distromatrix guests list
+      distromatrix guests enter distromatrix-kept-…
       distromatrix guests remove distromatrix-template-0123456789ab
       distromatrix guests remove --all
     """
@@ -98,21 +103,70 @@ def _distro(name: str, directory: Path) -> Distro:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 @engine_option
 def list_guests(as_json: bool) -> None:
-    """Show what is kept ready of Vagrant's guests, with its size and when it was used last."""
+    """Show what is kept ready of guests, and guests that were kept: the size, and when it was
+    used last."""
+    kept = [
+        (engine.name, left) for engine in _engines() for left in engine.leftovers() if left.kept
+    ]
+    rows = [
+        {
+            "engine": engine,
+            "kind": "guest" if left.run else left.kind,
+            "name": left.name,
+            "used": left.created,
+            "size": 0 if left.run else _size(Path(left.folder)),
+        }
+        for engine, left in kept
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for (_, left), one in zip(kept, rows, strict=True):
+        days = (time.time() - left.created) / 86400
+        size = f"{int(str(one['size'])) / 1e6:7.0f} MB" if one["size"] else " " * 10
+        row = f"{one['engine']:8} {one['kind']:9} {one['name']:54} {size}  used {days:.1f} d ago"
+        click.echo(row)
+    click.echo(f"{len(rows)} kept in {cache_folder() / 'guests'}", err=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes on the disk: files of guests have holes."""
+    sizes = [0]
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                sizes.append((Path(path) / name).lstat().st_blocks * 512)
+    return sum(sizes)
+
+
+def _engines() -> tuple[Engine, ...]:
+    """Those of guests that are here. An engine that is not can have nothing kept."""
     from distromatrix.engines import open_engine
 
-    engine = _vagrant(open_engine(settings_here().engine))
-    rows = engine.templates_kept.list()
-    if as_json:
-        found = [
-            {"kind": one.kind, "name": one.name, "used": one.used, "size": one.size} for one in rows
-        ]
-        click.echo(json.dumps(found, indent=2))
-        return
-    for one in rows:
-        days = (time.time() - one.used) / 86400
-        click.echo(f"{one.kind:9} {one.name:38} {one.size / 1e6:7.0f} MB  used {days:.1f} d ago")
-    click.echo(f"{len(rows)} kept ready in {cache_folder() / 'guests' / 'vagrant'}", err=True)
+    settings = settings_here()
+    # For tests: the fake engine plays guests, too.
+    fake = os.environ.get("DISTROMATRIX_FAKE")
+    containers = open_engine("fake" if fake else settings.engine)
+    return tuple(open_engine(name, containers, settings.accel) for name in GUESTS)
+
+
+@command.command(name="enter")
+@click.argument("name")
+@engine_option
+def enter(name: str) -> int:
+    """Open a shell in a guest that was kept (`run --keep failed`), as the suite's user, in the
+    product's folder. `distromatrix shell CELL` gives it the cell's environment, too.
+
+    \b
+    Examples:
+      distromatrix guests enter distromatrix-kept-20260101-120000-0a1b-debian-12-module-1
+      echo dmesg | distromatrix guests enter distromatrix-kept-…
+    """
+    engine, left = _kept(name)
+    if left.kind != "guest" and not left.run:
+        raise InputError(f"{name} is a {left.kind}, which does not run")
+    ours = f"distromatrix guests remove {name}"
+    return engine.enter(Kept(name=name, enter="", remove=ours), {})
 
 
 @command.command(name="remove")
@@ -127,16 +181,23 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
       distromatrix guests remove distromatrix-template-0123456789ab
       distromatrix guests remove --all
     """
-    from distromatrix.engines import open_engine
-
     if not names and not everything:
         raise click.UsageError("name what is to go, or say --all")
-    engine = _vagrant(open_engine(settings_here().engine))
-    here = {one.name: one for one in engine.leftovers()}
-    ready = [one.name for one in engine.templates()] if everything else []
-    unknown = [name for name in names if name not in here]
-    if unknown:
-        raise NothingSelectedError(f"there is no guest {', '.join(unknown)}")
-    for name in dict.fromkeys((*names, *ready)):
-        engine.remove(here[name])
-        click.echo(f"removed {here[name].kind} {name}")
+    found = [_kept(name) for name in dict.fromkeys(names)]
+    if everything:
+        ready = [(e, one) for e in _engines() for one in e.leftovers() if one.kept and not one.run]
+        found += [(e, one) for e, one in ready if one.name not in names]
+    for engine, one in found:
+        engine.remove(one)
+        click.echo(f"removed {one.kind} {one.name}")
+
+
+def _kept(name: str) -> tuple[Engine, Leftover]:
+    """What is kept under that name, and the engine that has it. Raises NothingSelectedError."""
+    from distromatrix.load.words import did_you_mean
+
+    here = {one.name: (e, one) for e in _engines() for one in e.leftovers() if one.kept}
+    if name not in here:
+        hint = did_you_mean(name, list(here)) or "`distromatrix guests list` has all"
+        raise NothingSelectedError(f"there is no guest {name} ({hint})")
+    return here[name]

@@ -145,9 +145,11 @@ class FakeEngine:
     def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
         """See Engine."""
         self._answer()
-        folder = kept.enter.removeprefix("cd ")
-        if not Path(folder).is_dir():
+        record = read_json(self._state.machines / f"{kept.name}.json")
+        if record is None:
             raise MachineGoneError(f"{kept.name} is gone")
+        product = Path(record["root"]) / "distromatrix/product"
+        folder = product if product.is_dir() else Path(record["root"])
         return subprocess.run(["sh"], cwd=folder, env={**os.environ, **env}, check=False).returncode
 
     def leftovers(self) -> tuple[Leftover, ...]:

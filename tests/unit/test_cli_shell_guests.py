@@ -1,0 +1,80 @@
+"""`shell` and `guests` where the machine is a guest. The fake engine plays the guests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_world import DISTRO, Cli, Said
+
+from distromatrix.images import Images, Prepared
+from distromatrix.model import Cell, Distro
+from given import stdin_of
+
+MATRIX = """\
+product: .
+distros: [one, two]
+suites:
+  plain: {run: echo fine, setup: echo done > set-up, env: {COLOUR: light green}}
+  kernel: {run: 'echo trace > left-here; false', needs: [kernel-modules]}
+"""
+GUEST = "guest: {bootstrap: {kernel: linux, system: [init]}}\n"
+
+
+@pytest.fixture
+def piped(
+    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Said]:
+    """The command line with a text for its standard input."""
+
+    def guest(_: Images, __: Distro, ___: Cell, prepared: Prepared) -> Prepared:
+        return prepared
+
+    def call(text: str, *words: str) -> Said:
+        (tmp_path / "stdin").write_text(text)
+        with stdin_of(tmp_path / "stdin"):
+            return cli(*words)
+
+    monkeypatch.setattr(Images, "guest", guest)
+    (project / "matrix/default.yaml").write_text(MATRIX)
+    (project / "distros/one.yaml").write_text(DISTRO.replace("NAME", "one") + GUEST)
+    return call
+
+
+def test_a_shell_is_in_the_guest_that_the_plan_chose(piped: Callable[..., Said]) -> None:
+    said = piped("echo $DISTROMATRIX_CELL $DISTROMATRIX_ENGINE; exit 7", "shell", "one/kernel")
+    assert (said.code, said.out) == (7, "one/kernel qemu\n")
+    assert piped("", "guests", "list").out == ""
+
+
+def test_a_shell_is_in_the_guest_that_was_asked_for(piped: Callable[..., Said]) -> None:
+    script = "cat set-up; echo $COLOUR $DISTROMATRIX_ENGINE"
+    said = piped(script, "shell", "--engine", "vagrant", "one/plain")
+    assert (said.code, said.out) == (0, "done\nlight green vagrant\n")
+    assert piped("", "guests", "list").out == ""
+
+
+def test_a_distro_without_guests_is_told(piped: Callable[..., Said]) -> None:
+    said = piped("", "shell", "--engine", "qemu", "two/plain")
+    assert said.code == 2
+    assert said.err == "shell: no guest of qemu for two/plain: its distro has no `guest:`\n"
+
+
+def test_a_kept_guest_is_entered_listed_and_removed(piped: Callable[..., Said]) -> None:
+    ended = piped("", "run", "one/kernel", "--keep", "failed")
+    assert ended.code == 1
+    (name,) = set(re.findall(r"distromatrix-kept-[\w-]+", ended.out))
+    (row,) = json.loads(piped("", "guests", "list", "--json").out)
+    assert (row["engine"], row["kind"], row["name"]) == ("qemu", "guest", name)
+    inside = piped("cat left-here; echo $DISTROMATRIX_CELL", "shell", "one/kernel")
+    assert inside.out == "trace\none/kernel\n"
+    assert name in inside.err
+    assert piped("cat left-here; exit 3", "guests", "enter", name).code == 3
+    assert piped("", "guests", "remove", name).code == 0
+    assert piped("", "guests", "list").out == ""
+    gone = piped("", "guests", "enter", name)
+    assert gone.code == 3
+    assert gone.err == f"there is no guest {name} (`distromatrix guests list` has all)\n"
