@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from distromatrix.doctor import guests, guests_fix, libvirt
+from distromatrix.doctor import guests, guests_fix
 from distromatrix.doctor.command import Ended
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.guests import guest_checks, is_static
 from distromatrix.doctor.guests_fix import mend_guests
 from distromatrix.doctor.host import Host, families
 from distromatrix.doctor.kernel import fetch_kernel, find_kernel
-from distromatrix.doctor.libvirt import hide_commands, sees_kvm, start_commands, start_libvirt
 from distromatrix.doctor.model import Check
 from distromatrix.engines.accel import Accel
 from distromatrix.errors import InfrastructureError
@@ -39,9 +37,7 @@ ANSWERS = {
     "qemu --version": Ended(0, "QEMU emulator version 7.2\nCopyright"),
     "vagrant --version": Ended(0, "Vagrant 2.3.4\n"),
     "plugin list": Ended(0, "vagrant-libvirt (0.11.2, system)\n"),
-    "net-list": Ended(0, "default\n"),
-    "virsh -c qemu:///system -q --version": Ended(0, "9.0.0\n"),
-    "uri": Ended(0, "qemu:///system\n"),
+    "virsh --version": Ended(0, "9.0.0\n"),
 }
 
 
@@ -56,17 +52,14 @@ class Machine:
         self.answers = dict(ANSWERS)
         self.ran: list[str] = []
         self.said: list[str] = []
-        self.sees_kvm: bool | None = True
         self.busybox_is_static = True
         kvm = tmp_path / "kvm"
         kvm.touch()
         monkeypatch.setattr(guests, "KVM", kvm)
-        monkeypatch.setattr(guests_fix, "KVM", kvm)
         monkeypatch.setattr(guests, "find_qemu", lambda: self.which("qemu"))
         for module in (guests, guests_fix):
             monkeypatch.setattr(module, "known_acceleration", lambda *_, **__: self.accel)
         monkeypatch.setattr(guests, "is_static", lambda _: self.busybox_is_static)
-        monkeypatch.setattr(libvirt, "sees_kvm", lambda: self.sees_kvm)
 
     def which(self, name: str) -> str | None:
         return None if Path(name).name in self.absent else f"/usr/bin/{Path(name).name}"
@@ -86,7 +79,7 @@ class Machine:
         """The commands that the guests' own mends run, without those that only ask."""
         self.ran = []
         mend_guests(self.checks().values(), self.host, self.run, self.said.append, cache=self.cache)
-        return [c for c in self.ran if not c.startswith(("timeout", "env", "/usr/bin/qemu"))]
+        return [c for c in self.ran if not c.startswith(("virsh", "env", "/usr/bin/qemu"))]
 
 
 @pytest.fixture
@@ -101,7 +94,7 @@ def test_a_machine_with_all_that_guests_need_is_fine(machine: Machine) -> None:
     )
     assert checks["QEMU"].found == "QEMU emulator version 7.2"
     assert checks["Vagrant"].found == "Vagrant 2.3.4, vagrant-libvirt 0.11.2"
-    assert checks["libvirt"].found == "libvirtd 9.0.0, network default"
+    assert checks["libvirt"].found == "libvirt 9.0.0"
     assert machine.mend() == []
 
 
@@ -134,7 +127,7 @@ def test_unless_guests_are_asked_for_nothing_is_missing_and_nothing_is_mended(
     assert {check.status for check in checks.values()} == {"warning"}
     assert all(check.mend for check in checks.values())
     for check in checks.values():
-        assert (check.install, check.commands, check.guests) == (None, (), None)
+        assert (check.install, check.commands, check.prove) == (None, (), False)
 
 
 def test_a_busybox_with_libraries_does_not_serve(machine: Machine) -> None:
@@ -176,97 +169,14 @@ def test_rights_on_kvm_are_given_to_a_user(
     assert machine.checks()["acceleration"].commands == ("sudo usermod -aG kvm ada",)
 
 
-def test_a_libvirtd_that_refuses_a_user_lets_him_in(machine: Machine) -> None:
-    machine.host = ADA
-    machine.answers["net-list"] = Ended(1, "error: Failed to connect: Permission denied")
-    check = machine.checks()["libvirt"]
-    assert check.commands == ("sudo usermod -aG libvirt ada",)
-    assert check.guests is None
-
-
-def test_a_libvirtd_that_sees_a_broken_kvm_is_advised_and_not_touched(machine: Machine) -> None:
-    machine.accel = SLOW
-    check = machine.checks()["libvirt"]
-    assert (check.status, check.guests, check.commands) == ("warning", None, ())
-    assert "sees a KVM that does not work" in check.found
-    machine.sees_kvm = False
-    assert "which sees no /dev/kvm" in machine.checks()["libvirt"].found
-
-
-def test_under_systemd_the_advice_is_a_drop_in(machine: Machine) -> None:
-    machine.accel, machine.host = SLOW, replace(ROOT, init="systemd")
-    text = "\n".join(machine.checks()["libvirt"].mend)
-    assert "/etc/systemd/system/libvirtd.service.d/50-distromatrix.conf" in text
-    assert "InaccessiblePaths=/dev/kvm" in text
-    assert "systemctl daemon-reload" in text
-
-
-def starting(machine: Machine, answer_after: str) -> Callable[[str], Ended]:
-    """A libvirtd that answers once a command with that word was run, without a network yet."""
-    machine.answers["net-list"] = Ended(1, "no such socket")
-
-    def run(command: str) -> Ended:
-        up = any(answer_after in done for done in machine.ran)
-        if "net-list" in command and up:
-            machine.ran.append(command)
-            return Ended(0, "default" if "--all" in command else "")
-        if "uri" in command and not up:
-            return Ended(1, "no such socket")
-        return Machine.run(machine, command)
-
-    return run
-
-
-@pytest.mark.parametrize(("accel", "hidden"), [(SLOW, True), (FAST, False)])
-def test_libvirtd_is_started_without_sight_of_a_kvm_that_does_not_work(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, accel: Accel, hidden: bool
-) -> None:
-    machine.accel = accel
-    monkeypatch.setattr(machine, "run", starting(machine, "libvirtd >>"))
-    log, daemon, network = machine.mend()
-    assert log == "virtlogd -d"
-    assert daemon.startswith("unshare --mount") is hidden
-    assert ("/dev/kvm" in daemon) is hidden
-    assert network == "virsh -c qemu:///system net-start default"
-    assert start_commands(ROOT, hide=hidden) == (log, daemon, network)
-
-
-def test_under_systemd_only_the_unit_is_started(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.accel, machine.host = SLOW, replace(ROOT, init="systemd")
-    monkeypatch.setattr(machine, "run", starting(machine, "systemctl"))
-    assert machine.mend() == [
-        "systemctl enable --now libvirtd",
-        "virsh -c qemu:///system net-start default",
-    ]
-
-
-def test_a_libvirtd_that_runs_is_left_alone(machine: Machine) -> None:
-    machine.answers["net-list"] = Ended(0, "")
-    machine.answers["net-list --all"] = Ended(0, "")
-    machine.answers = {"--all": Ended(0, ""), **machine.answers}
-    assert machine.mend() == [
-        "virsh -c qemu:///system net-define /usr/share/libvirt/networks/default.xml",
-        "virsh -c qemu:///system net-start default",
-    ]
-
-
-def test_a_libvirtd_that_does_not_come_up_is_told_with_its_log(machine: Machine) -> None:
-    machine.answers["uri"] = Ended(1, "no such socket")
-    with pytest.raises(InfrastructureError, match=r"no such socket \(/var/log/libvirtd.log"):
-        start_libvirt(ROOT, hide=False, run=machine.run, say=machine.said.append, patience=0)
-
-
-def test_what_is_not_proved_is_proved_before_libvirtd_is_started(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_proved_is_proved(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.accel = None
+    asked: list[Path] = []
     monkeypatch.setattr(guests_fix, "find_kernel", lambda *_: Path("/boot/vmlinuz"))
-    monkeypatch.setattr(guests_fix, "acceleration", lambda *_, **__: SLOW)
-    monkeypatch.setattr(machine, "run", starting(machine, "libvirtd >>"))
-    assert any(command.startswith("unshare --mount") for command in machine.mend())
-    assert machine.said[0] == guests_fix.PROOF
+    monkeypatch.setattr(guests_fix, "acceleration", lambda kernel, **_: asked.append(kernel))
+    assert machine.mend() == []
+    assert machine.said == [guests_fix.PROOF]
+    assert asked == [Path("/boot/vmlinuz")]
 
 
 def test_without_a_kernel_nothing_is_proved_and_the_rest_goes_on(
@@ -277,8 +187,7 @@ def test_without_a_kernel_nothing_is_proved_and_the_rest_goes_on(
 
     machine.accel = None
     monkeypatch.setattr(guests_fix, "find_kernel", none)
-    monkeypatch.setattr(machine, "run", starting(machine, "libvirtd >>"))
-    assert "virsh -c qemu:///system net-start default" in machine.mend()
+    machine.mend()
     assert "acceleration is not proved: no kernel was found" in machine.said
 
 
@@ -290,9 +199,8 @@ def test_what_will_be_done_for_guests_is_said_beforehand(machine: Machine) -> No
     )
     text = "\n".join(said)
     assert "apt-get install -y --no-install-recommends qemu-system-x86 " in text
-    assert "(and where the distribution has them: vagrant vagrant-libvirt tini)" in text
+    assert "(and where the distribution has them: vagrant vagrant-libvirt)" in text
     assert "a kernel is booted in KVM" in text
-    assert "virtlogd -d" in text
 
 
 def test_other_families_are_told_what_is_known_of_them(machine: Machine) -> None:
@@ -301,31 +209,6 @@ def test_other_families_are_told_what_is_known_of_them(machine: Machine) -> None
     checks = machine.checks()
     assert checks["libvirt"].mend[0] == "dnf install -y libvirt-daemon-kvm"
     assert checks["QEMU"].mend == ("# install qemu by the documentation of Fedora 43",)
-
-
-@pytest.mark.parametrize(
-    ("mode", "is_device", "seen"), [(0o666, True, True), (0o000, False, False)]
-)
-def test_what_libvirtd_sees_is_looked_up_in_its_own_dev(
-    tmp_path: Path, mode: int, is_device: bool, seen: bool
-) -> None:
-    pid = tmp_path / "libvirtd.pid"
-    assert sees_kvm((pid,), tmp_path) is None
-    pid.write_text("42\n")
-    dev = tmp_path / "42/root/dev"
-    dev.mkdir(parents=True)
-    if is_device:
-        (dev / "kvm").symlink_to("/dev/null")
-    else:
-        (dev / "kvm").touch()
-        (dev / "kvm").chmod(mode)
-    assert sees_kvm((pid,), tmp_path) is seen
-
-
-def test_by_hand_kvm_is_hidden_by_a_restart_in_a_namespace_of_its_own() -> None:
-    stop, start = hide_commands(ADA)
-    assert stop.startswith("sudo sh -c 'kill $(cat /run/libvirtd.pid)")
-    assert start.startswith("sudo unshare --mount --propagation slave")
 
 
 def elf(*kinds: int) -> bytes:
@@ -391,17 +274,3 @@ def test_else_a_kernel_is_fetched_once(tmp_path: Path) -> None:
 def test_no_kernel_to_fetch_is_told(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="no kernel was found to prove acceleration"):
         fetch_kernel(tmp_path / "vmlinuz", ROOT, Mirror("E: none").run, lambda _: None)
-
-
-def test_a_device_that_systemd_made_inaccessible_is_not_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its InaccessiblePaths= puts a device of mode 0 there, which only root may make."""
-    monkeypatch.setattr(libvirt.stat, "S_ISCHR", lambda _: True)
-    (tmp_path / "pid").write_text("42")
-    kvm = tmp_path / "42/root/dev/kvm"
-    kvm.parent.mkdir(parents=True)
-    kvm.touch()
-    for mode, seen in ((0o660, True), (0o000, False)):
-        kvm.chmod(mode)
-        assert sees_kvm((tmp_path / "pid",), tmp_path) is seen

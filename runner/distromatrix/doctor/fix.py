@@ -31,7 +31,7 @@ def fix(
     """
     host = host or look_at_host()
     checks = tuple(check for check in checks if check.status != "ok")
-    wanted = tuple(c for c in checks if c.install or c.commands or c.start or c.let_in or c.guests)
+    wanted = tuple(c for c in checks if c.install or c.commands or c.start or c.let_in or c.prove)
     if not wanted:
         return False
     commands = _commands(wanted, host)
@@ -66,7 +66,7 @@ def _commands(wanted: tuple[Check, ...], host: Host) -> tuple[str, ...]:
             install += (f"(and where the distribution has them: {' '.join(perhaps)})",)
     start = host.start()[:1] if any(check.start for check in wanted) else ()
     let_in = host.let_in() if any(check.let_in for check in wanted) else ()
-    return (*install, *_own_commands(wanted), *start, *let_in, *described(wanted, host))
+    return (*install, *_own_commands(wanted), *start, *let_in, *described(wanted))
 
 
 def _own_commands(wanted: tuple[Check, ...]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.doctor import libvirt
 from distromatrix.doctor.command import Ended, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
@@ -47,14 +46,14 @@ def guest_checks(
         _disks(host, which),
         _acceleration(host, accel, wanted),
         _vagrant(host, run, which),
-        _libvirt(host, accel, run, which),
+        _libvirt(host, run, which),
     )
     return checks if required else tuple(map(_optional, checks))
 
 
 def _optional(check: Check) -> Check:
     status: Status = "ok" if check.status == "ok" else "warning"
-    return replace(check, status=status, install=None, commands=(), guests=None)
+    return replace(check, status=status, install=None, commands=(), prove=False)
 
 
 def _qemu(host: Host, run: Run) -> Check:
@@ -103,7 +102,7 @@ def _acceleration(host: Host, accel: Accel | None, wanted: AccelWanted) -> Check
             found="not proved yet",
             why="the first guest proves it: a kernel is booted in KVM",
             mend=(_PROVE,),
-            guests="prove",
+            prove=True,
         )
     if accel.kind == "kvm":
         return Check(name=name, status="ok", found=f"KVM: {accel.reason}")
@@ -143,41 +142,21 @@ def _vagrant(host: Host, run: Run, which: Which) -> Check:
     return replace(check, found=f"{version or 'Vagrant'}, without its plugin vagrant-libvirt")
 
 
-def _libvirt(host: Host, accel: Accel | None, run: Run, which: Which) -> Check:
-    """libvirtd answers, its network is up, and it does not see a KVM that was proved unusable."""
-    check = Check(name="libvirt", status="missing", found="", why=_WITHOUT_VAGRANT)
+def _libvirt(host: Host, run: Run, which: Which) -> Check:
+    """The programs: a libvirtd of our own is started when a guest is wanted, and ends itself.
+    The machine's is neither used nor disturbed."""
     path = _with_system_folders(which)
-    hide = accel is not None and accel.kind == "tcg" and KVM.exists()
-    start = libvirt.start_commands(host, hide=hide)
-    if not path("virsh") or not any(map(path, ("libvirtd", "virtqemud"))):
-        mend = (*_install(host, "libvirt"), *start)
-        found = "not installed"
-        return replace(check, found=found, mend=mend, install="libvirt", guests="libvirt")
-    networks = run(libvirt.virsh("net-list --name"))
-    if networks.status != 0 and libvirt.refuses(networks.output):
-        mend = (host.as_root(f"usermod -aG libvirt {shlex.quote(host.user)}"),)
-        why = "the group counts from the next login on, and is as mighty as root"
-        found = f"{host.user} may not use libvirtd"
-        return replace(check, found=found, why=why, mend=mend, commands=mend)
-    if networks.status != 0:
-        return replace(check, found="libvirtd does not answer", mend=start, guests="libvirt")
-    if libvirt.NETWORK not in networks.output.split():
-        mend = libvirt.network_commands(host)
-        found = f"its network {libvirt.NETWORK} is not active"
-        return replace(check, found=found, mend=mend, guests="libvirt")
-    version = _first_line(run(libvirt.virsh("--version")))
-    seen = libvirt.sees_kvm()
-    if hide and seen:
-        return replace(
-            check,
-            status="warning",
-            found=f"libvirtd {version} sees a KVM that does not work",
-            why="it probes it, for up to a minute, each time a guest is defined",
-            mend=libvirt.hide_commands(host),
-        )
-    hidden = ", which sees no /dev/kvm" if seen is False and KVM.exists() else ""
-    found = f"libvirtd {version}{hidden}, network {libvirt.NETWORK}"
-    return Check(name="libvirt", status="ok", found=found)
+    if path("virsh") and path("libvirtd"):
+        version = _first_line(run("virsh --version"))
+        return Check(name="libvirt", status="ok", found=f"libvirt {version}".rstrip())
+    return Check(
+        name="libvirt",
+        status="missing",
+        found="not installed",
+        why=_WITHOUT_VAGRANT,
+        mend=_install(host, "libvirt"),
+        install="libvirt",
+    )
 
 
 def _install(host: Host, thing: Thing) -> tuple[str, ...]:

@@ -33,7 +33,6 @@ class Family:
     sysv: str = "service docker start"
     refresh: str = ""
     known: str = ""
-    libvirt: str = "systemctl enable --now libvirtd"
     fix: bool = False
 
 

@@ -17,8 +17,8 @@ class Check:
 
     `found` says what is there, `why` what it is for or what goes wrong without it, `mend` are
     the exact commands that mend it, one a line. What `fix` can do about it: install
-    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`), and for
-    `guests` prove acceleration or start libvirtd.
+    `install`, run `commands`, start the engine (`start`), let the user in (`let_in`), and prove
+    acceleration (`prove`).
     """
 
     name: str
@@ -30,4 +30,4 @@ class Check:
     commands: tuple[str, ...] = ()
     start: bool = False
     let_in: bool = False
-    guests: Literal["prove", "libvirt"] | None = None
+    prove: bool = False

@@ -35,7 +35,7 @@ from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
-from distromatrix.engines.qemu_process import MACHINE, PRODUCT_SIZE, Virtual
+from distromatrix.engines.qemu_process import PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu_templates import Templates, last_used, qemu_version, remove
 from distromatrix.errors import (
     CannotStartError,
@@ -142,7 +142,6 @@ class QemuEngine:
             cpus=cpus,
             wanted=self._accel,
             cache=self._cache,
-            machine=MACHINE,
         )
         return Virtual(kind=found.kind, cpu=found.cpu, cpus=cpus, memory=memory), found.scale
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from distromatrix.engines.accel import MACHINE
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import NUMBERS, socket_name
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
@@ -18,7 +19,6 @@ from distromatrix.errors import EngineUnavailableError, InfrastructureError
 # What is emulated has no processor that could leak.
 _KERNEL = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0"
 PROGRAM = "qemu-system-x86_64"
-MACHINE = "pc"  # it is up half a second before q35
 QMP_SOCKET = "qmp"
 CONSOLE = "console.log"
 LOG = "qemu.log"
