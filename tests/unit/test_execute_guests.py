@@ -9,6 +9,7 @@ import pytest
 from executing import World, by_id, cell
 
 from distromatrix.engines import Engines
+from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError
 from distromatrix.events import RunStarted
 from distromatrix.execute import crew
@@ -163,3 +164,15 @@ def test_an_interruption_ends_guests_too(world: World) -> None:
     world.on_event = interrupt  # type: ignore[assignment]
     result = world.execute(cell("a/kernel", "sleep 60", engine="qemu"))
     assert (result.exit_code, world.left()) == (130, [])
+
+
+def test_a_disk_that_a_guest_has_filled_is_its_suites_failure_and_a_shared_one_is_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeMachine, "disk_free", lambda _: 1024)
+    cells = (cell("a/plain", "exit 1"), cell("a/kernel", "exit 1", engine="qemu"))
+    found = by_id(world.execute(*cells))
+    assert found["a/plain"].verdict is Verdict.ERROR
+    assert "the engine's disk is full" in found["a/plain"].reason
+    assert found["a/kernel"].verdict is Verdict.FAILED
+    assert "--- the guest's disk is full: 1 KiB left" in log(world, "a/kernel")

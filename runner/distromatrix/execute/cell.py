@@ -299,16 +299,20 @@ def _test(
                 tried.dead = "the timeout had ended its machine"
             log.note(f"--- timed out after {cell.timeout:g} s; it ran: {tried.exit.hung}")
         if tried.exit.status != 0:
-            _blame_the_disk(machine, tried.exit)
+            _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
             return
 
 
-def _blame_the_disk(machine: Machine, ended: Exit) -> None:
-    """A failure on a full disk says nothing of the product."""
+def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -> None:
+    """A failure on a full disk says nothing of the product, where others write to that disk, too.
+    A guest has one of its own: like its memory, it is the suite that has filled it."""
     if ended.timed_out or ended.oom:
         return
     free = machine.disk_free()
     if free is not None and free < DISK_FULL:
+        if guests_log is not None:
+            guests_log.note(f"--- the guest's disk is full: {free // 1024} KiB left")
+            return
         raise InfrastructureError(
             f"the engine's disk is full: {free // 1024} KiB left", transient=False
         )
