@@ -9,11 +9,13 @@ from threading import Event
 
 from distromatrix.errors import ImageError
 
+LOOK = 2.0  # seconds
+
 
 @contextmanager
 def locked(path: Path, cancelled: Event, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file at `path`. Calls `waiting` once if another holds it. Raises
-    ImageError when `cancelled` is set before it is free."""
+    """Hold the lock file at `path`. Calls `waiting` once if another holds it for longer than a
+    look takes. Raises ImageError when `cancelled` is set before it is free."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +23,7 @@ def locked(path: Path, cancelled: Event, waiting: Callable[[], None]) -> Iterato
     told = False
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=0.5 if told else 0)
+            lock.acquire(timeout=LOOK if not told else 0.5)
         except Timeout:
             if not told:
                 waiting()
