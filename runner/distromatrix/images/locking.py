@@ -9,7 +9,7 @@ from threading import Event
 
 from distromatrix.errors import ImageError
 
-LOOK = 2.0  # seconds
+LOOK = 1.0  # seconds
 
 
 @contextmanager
