@@ -9,7 +9,6 @@ import contextlib
 import os
 import selectors
 import signal
-import struct
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from distromatrix.engines.cpio import DEVICE, FOLDER, PROGRAM, Entry, newc
+from distromatrix.engines.guest_programs import say_and_power_off
 
 MARKER = b"distromatrix: a program runs under this kernel"
 MIB = 1024**2
@@ -84,12 +86,10 @@ def initramfs() -> Iterator[Path]:
     """A file with a root file system whose /init prints the marker and powers off."""
     with tempfile.TemporaryDirectory(prefix="distromatrix-accel-") as folder:
         file = Path(folder) / "initramfs"
-        file.write_bytes(
-            _cpio(1, "dev", 0o040755)
-            + _cpio(2, "dev/console", 0o020600, device=(5, 1))
-            + _cpio(3, "init", 0o100755, _program(MARKER + b"\n"))
-            + _cpio(0, "TRAILER!!!", 0)
-        )
+        program = say_and_power_off(MARKER + b"\n")
+        console = Entry("dev/console", DEVICE, device=(5, 1))
+        entries = (Entry("dev", FOLDER), console, Entry("init", PROGRAM, program))
+        file.write_bytes(newc(entries))
         yield file
 
 
@@ -146,36 +146,3 @@ def _last(console: bytes) -> str:
 def _lines(data: bytes) -> list[str]:
     text = data.decode("utf-8", "replace")
     return [kept for line in text.splitlines() if (kept := line.strip())]
-
-
-def _cpio(
-    inode: int, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)
-) -> bytes:
-    """One entry of an archive in the `newc` format (kernel's
-    Documentation/driver-api/early-userspace/buffer-format.rst): no owner, no time."""
-    path = name.encode() + b"\0"
-    numbers = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(path), 0)
-    head = b"070701" + b"".join(b"%08X" % number for number in numbers) + path
-    return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
-
-
-def _program(text: bytes) -> bytes:
-    """A static ELF program for x86_64: write(1, text), reboot(RB_POWER_OFF), then nothing."""
-    base, head = 0x400000, 64 + 56
-    code = b"\xb8\x01\0\0\0\xbf\x01\0\0\0"  # mov eax, 1 (write); mov edi, 1
-    code += b"\xbe%s\xba" + struct.pack("<I", len(text)) + b"\x0f\x05"  # esi, edx; syscall
-    # mov eax, 169 (reboot); edi, esi: the magic numbers of reboot(2); edx: RB_POWER_OFF
-    for register, value in zip(
-        b"\xb8\xbf\xbe\xba", (169, 0xFEE1DEAD, 672274793, 0x4321FEDC), strict=True
-    ):
-        code += bytes([register]) + struct.pack("<I", value)
-    code += b"\x0f\x05\xeb\xfe"  # syscall; jmp to itself
-    place = base + head + len(code) + 2  # behind the code, whose `%s` becomes four bytes
-    code = code.replace(b"%s", struct.pack("<I", place))
-    size = head + len(code) + len(text)
-    elf = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        *(b"\x7fELF\x02\x01\x01", 2, 62, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0),
-    )
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 4096)
-    return elf + segment + code + text

@@ -1,4 +1,4 @@
-"""Programs that a direct guest needs and that neither busybox nor every distribution has, as
+"""Programs that guests need and that neither busybox nor every distribution has, as
 ELF files for x86-64 that are assembled by hand: a compiler is not among what a host needs."""
 
 from __future__ import annotations
@@ -71,6 +71,20 @@ def become(uid: int, gid: int, *, alone: bool = True) -> bytes:
         + _GO_ON
     )
     return _elf(code)
+
+
+def say_and_power_off(text: bytes) -> bytes:
+    """It writes the text on its stdout and switches the machine off (reboot(2))."""
+    code = b"\xb8\x01\0\0\0\xbf\x01\0\0\0"  # mov eax, 1 (write); mov edi, 1
+    code += b"\xbe%s\xba" + struct.pack("<I", len(text)) + b"\x0f\x05"  # esi, edx; syscall
+    # mov eax, 169 (reboot); edi, esi: the magic numbers of reboot(2); edx: RB_POWER_OFF
+    for register, value in zip(
+        b"\xb8\xbf\xbe\xba", (169, 0xFEE1DEAD, 672274793, 0x4321FEDC), strict=True
+    ):
+        code += bytes([register]) + struct.pack("<I", value)
+    code += b"\x0f\x05\xeb\xfe"  # syscall; jmp to itself
+    place = _BASE + _HEADERS + len(code) + 2  # behind the code, whose `%s` becomes four bytes
+    return _elf(code.replace(b"%s", struct.pack("<I", place)) + text)
 
 
 def _elf(code: bytes) -> bytes:

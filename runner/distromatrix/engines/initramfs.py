@@ -8,11 +8,12 @@ import gzip
 import lzma
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
+from distromatrix.engines.cpio import FILE, FOLDER, PROGRAM, Entry, newc
 from distromatrix.engines.guest_programs import become, reseed, session
 from distromatrix.engines.shell import LOOP
 from distromatrix.errors import CannotStartError, EngineUnavailableError
@@ -23,7 +24,6 @@ _WANTED = (
     *("virtio_net", "virtio_rng"),
 )
 _MUST = ("virtio_pci", "virtio_blk", "virtio_console")
-_FOLDER, _PROGRAM, _FILE = 0o40755, 0o100755, 0o100644
 
 
 def fingerprint() -> str:
@@ -60,22 +60,20 @@ def initramfs(modules: Path) -> bytes:
     """The archive for the kernel whose modules lie in that folder (`lib/modules/VERSION`).
     Raises CannotStartError, EngineUnavailableError."""
     inside = files("distromatrix.engines").joinpath("inside")
-    entries: list[tuple[str, int, bytes]] = [
-        (folder, _FOLDER, b"") for folder in ("bin", "dev", "proc", "sys", "root", "modules")
-    ]
-    entries.append(("bin/busybox", _PROGRAM, static_busybox().read_bytes()))
-    entries.append(("init", _PROGRAM, inside.joinpath("initramfs.sh").read_bytes()))
-    entries.append(("guest.sh", _FILE, inside.joinpath("guest.sh").read_bytes()))
-    entries.append(("loop.sh", _FILE, _loop()))
-    entries.append(("session", _PROGRAM, session()))
-    entries.append(("reseed", _PROGRAM, reseed()))
-    entries.append(("become-0-0", _PROGRAM, become(0, 0)))
+    entries = [Entry(folder, FOLDER) for folder in ("bin", "dev", "proc", "sys", "root", "modules")]
+    entries.append(Entry("bin/busybox", PROGRAM, static_busybox().read_bytes()))
+    entries.append(Entry("init", PROGRAM, inside.joinpath("initramfs.sh").read_bytes()))
+    entries.append(Entry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
+    entries.append(Entry("loop.sh", FILE, _loop()))
+    entries.append(Entry("session", PROGRAM, session()))
+    entries.append(Entry("reseed", PROGRAM, reseed()))
+    entries.append(Entry("become-0-0", PROGRAM, become(0, 0)))
     reboot = inside.joinpath("distromatrix-reboot").read_bytes()
-    entries.append(("distromatrix-reboot", _PROGRAM, reboot))
+    entries.append(Entry("distromatrix-reboot", PROGRAM, reboot))
     for number, module in enumerate(_needed(modules)):
         name = f"modules/{number:02}-{_module_name(module.name)}.ko"
-        entries.append((name, _FILE, _unpacked(module)))
-    return b"".join(_newc(entries))
+        entries.append(Entry(name, FILE, _unpacked(module)))
+    return newc(entries)
 
 
 def _loop() -> bytes:
@@ -131,12 +129,3 @@ def _unpacked(module: Path) -> bytes:
             ) from error
         return done.stdout
     return data
-
-
-def _newc(entries: Iterable[tuple[str, int, bytes]]) -> Iterator[bytes]:
-    for number, (name, mode, data) in enumerate((*entries, ("TRAILER!!!", 0, b"")), 1):
-        word = name.encode() + b"\0"
-        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(word), 0)
-        head = b"070701" + b"".join(b"%08X" % field for field in fields) + word
-        yield head + bytes(-len(head) % 4)
-        yield data + bytes(-len(data) % 4)
