@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from kernels import cloud_kernel
 
-from distromatrix.doctor.libvirt import _HIDE
 from distromatrix.engines import accel_boot
-from distromatrix.engines.accel import KVM, acceleration, find_qemu, known_acceleration, kvm_fault
+from distromatrix.engines.accel import acceleration, find_qemu, known_acceleration, kvm_fault
 from given import unobtainable
 
 pytestmark = pytest.mark.engine
@@ -57,21 +54,3 @@ def test_a_program_of_ours_runs_under_a_real_kernel(tmp_path: Path) -> None:
         command = accel_boot.trial(qemu, kernel, root, machine="q35", memory=512 << 20, cpus=1)
         outcome = accel_boot.boot((*command, "-accel", "tcg", "-cpu", "max"), 60.0)
     assert outcome.up, outcome.why
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has mount namespaces")
-@pytest.mark.skipif(not KVM.exists(), reason="there is no /dev/kvm to hide")
-def test_what_is_hidden_from_libvirtd_not_even_root_may_open_there() -> None:
-    before = KVM.stat()
-    opened = (
-        "import os; print(os.access('/dev/kvm', os.R_OK | os.W_OK), os.path.exists('/dev/kvm'))"
-    )
-    script = f'{_HIDE} && {sys.executable} -c "{opened}"'
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["True", "False"]
-    assert (KVM.stat().st_rdev, KVM.stat().st_mode) == (before.st_rdev, before.st_mode)
