@@ -8,6 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,19 @@ def test_what_it_wrote_comes_back_after_a_kill(guests: Guests) -> None:
     told(machine, "echo kept >/kept")
     machine.kill()
     assert b"kept\n" in b"".join(machine.get("/kept"))
+    with pytest.raises(FileNotFoundError):  # nor does the boot for that stay
+        machine.get("/missing")
+    assert machine.name not in {folder.name for folder in qemu_process.running()}
+    machine.close()
+    console = guests.run / "cells/d/u/guest/qemu/console.log"
+    assert console.read_text(errors="replace").count("distromatrix: ready") == 2
+
+
+def test_commands_at_once_wait_for_each_other(guests: Guests) -> None:
+    machine = guests()
+    with ThreadPoolExecutor(20) as threads:
+        said = list(threads.map(lambda n: told(machine, f"sleep 1; echo {n}"), range(20)))
+    assert said == [str(n) for n in range(20)]
 
 
 def test_without_a_network_it_has_none(guests: Guests) -> None:

@@ -7,8 +7,8 @@ import contextlib
 import io
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from queue import Queue
+from collections.abc import Iterable, Iterator, Mapping
+from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
 from distromatrix.engines.guest_processes import LIST, processes
 from distromatrix.engines.hung import describe, itself
 from distromatrix.engines.shell import Shell, ShellEndedError
-from distromatrix.engines.shells import KILL, Shells
+from distromatrix.engines.shells import KILL, MOST, Shells
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 
 MOUNT = "/distromatrix"  # as in a container
@@ -35,6 +35,8 @@ class _RestartedError(Exception):
 class GuestMachine(ABC):
     """A guest, as a Machine. What differs between engines is abstract."""
 
+    most_shells = MOST, MOST  # open at once for commands, and for what the engine runs
+
     def __init__(
         self, spec: MachineSpec, *, staged: bool, owned: bool = True, scale: float = 1.0
     ) -> None:
@@ -43,8 +45,7 @@ class GuestMachine(ABC):
         self._staged = staged
         self._owned = owned
         self._env: Mapping[str, str] = {}
-        self._shells = Shells(lambda: self._open_shell(spec.user))
-        self._root_shells = Shells(lambda: self._open_shell("root"))
+        self._begin_shells()
         self._stopped = ""
         self._closed = False
         self._oom_kills = 0
@@ -216,7 +217,12 @@ class GuestMachine(ABC):
         Thread(target=read, daemon=True, name="distromatrix-get").start()
         try:
             while True:
-                piece = pieces.get()
+                try:
+                    piece = pieces.get(timeout=API_TIMEOUT * self._scale)
+                except Empty:
+                    raise self.why_gone() or InfrastructureError(
+                        f"{self.name} does not answer: getting {path}"
+                    ) from None
                 if isinstance(piece, BaseException):
                     raise piece
                 if isinstance(piece, int):
@@ -325,7 +331,10 @@ class GuestMachine(ABC):
         for shells in (self._shells, self._root_shells):
             shells.shutdown()
             shells.close()
-        user: Callable[[], Shell] = lambda: self._open_shell(self._spec.user)  # noqa: E731
-        self._shells = Shells(user)
-        self._root_shells = Shells(lambda: self._open_shell("root"))
+        self._begin_shells()
         self._oom_kills = 0
+
+    def _begin_shells(self) -> None:
+        commands, ours = self.most_shells
+        self._shells = Shells(lambda: self._open_shell(self._spec.user), most=commands)
+        self._root_shells = Shells(lambda: self._open_shell("root"), most=ours)

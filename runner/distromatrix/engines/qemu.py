@@ -36,7 +36,13 @@ from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
 from distromatrix.engines.qemu_process import PRODUCT_SIZE, Virtual
-from distromatrix.engines.qemu_templates import Templates, last_used, qemu_version, remove
+from distromatrix.engines.qemu_templates import (
+    Templates,
+    is_done,
+    last_used,
+    qemu_version,
+    remove,
+)
 from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
@@ -96,8 +102,11 @@ class QemuEngine:
         """See Engine."""
         if self.images.find(image) is None:
             raise CannotStartError(f"there is no image {image}")
-        self._machines.mkdir(parents=True, exist_ok=True)
-        return QemuStage(snapshot, self._machines, labels)
+        try:
+            self._machines.mkdir(parents=True, exist_ok=True)
+            return QemuStage(snapshot, self._machines, labels)
+        except OSError as error:
+            raise InfrastructureError(f"the product cannot be staged: {error}") from error
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """See Engine."""
@@ -105,21 +114,24 @@ class QemuEngine:
             raise CannotStartError(f"there is no image {spec.image}")
         staged = stage if isinstance(stage, QemuStage) else None
         product = staged.file if staged else None
-        folder = self._new_folder(spec)
-        holds = ExitStack()
+        holds, folder = ExitStack(), None
         try:
             disk = holds.enter_context(
                 self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
             )
             virtual, scale = self.virtual(spec, disk)
             template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
+            folder = self._new_folder(spec)
             new_overlay(folder, template.overlay, "qcow2")
             guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
             machine = QemuMachine(guest, staged=product is not None)
             machine.at_close(holds.close)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             holds.close()
+            if isinstance(error, OSError):
+                raise InfrastructureError(f"a guest cannot be made: {error}") from error
             raise
         try:
             guest.restore(template.memory, template.ahead)
@@ -127,8 +139,12 @@ class QemuEngine:
                 guest.fill(staged.size)
             Door(machine)
             self._opened.add(machine)
-        except BaseException:
+        except BaseException as error:
+            if guest.refused:  # the next one is to have another
+                template.spoil()
             machine.close()
+            if isinstance(error, OSError):
+                raise InfrastructureError(f"a guest cannot be opened: {error}") from error
             raise
         return machine
 
@@ -151,7 +167,11 @@ class QemuEngine:
             folder.mkdir(parents=True)
         except FileExistsError as error:
             raise InfrastructureError(f"there is a guest {spec.name} already") from error
-        _write_meta(folder, "guest", spec.labels)
+        try:
+            _write_meta(folder, "guest", spec.labels)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return folder
 
     def join(self, address: Address) -> Machine:
@@ -168,7 +188,8 @@ class QemuEngine:
         return enter(self._machines / kept.name, env)
 
     def leftovers(self) -> tuple[Leftover, ...]:
-        """See Engine; templates are among them, kept, and made when they were last used."""
+        """See Engine; templates are among them, kept unless their making was cut off, and made
+        when they were last used."""
         found = []
         for folder in sorted(self._machines.glob("*")):
             facts = _read_meta(folder)
@@ -196,7 +217,7 @@ class QemuEngine:
                     run="",
                     folder=str(folder),
                     host=here,
-                    kept=True,
+                    kept=is_done(folder),
                     created=used,
                 )
             )
@@ -208,8 +229,12 @@ class QemuEngine:
             remove(Path(leftover.folder))
             return
         qemu_process.end(self._machines / leftover.name)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             shutil.rmtree(self._machines / leftover.name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InfrastructureError(f"cannot remove {leftover.name}: {error}") from error
 
     def close(self) -> None:
         """See Engine."""
@@ -228,9 +253,9 @@ class QemuStage:
             shutil.copyfile(snapshot, self.file)
             self.size = self.file.stat().st_size
             os.truncate(self.file, PRODUCT_SIZE)
-        except OSError as error:
+        except OSError:
             self.close()
-            raise InfrastructureError(f"the product cannot be staged: {error}") from error
+            raise
 
     @property
     def strategy(self) -> str:

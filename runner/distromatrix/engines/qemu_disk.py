@@ -67,7 +67,7 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
         disk.initramfs.write_bytes(initramfs(modules))
         (folder / "kernel-version").write_text(f"{modules.name}\n", encoding="utf-8")
     finally:
-        _remove(hold)
+        remove_tree(hold, ignore_errors=True)
     return disk
 
 
@@ -129,9 +129,10 @@ def _natural(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", text))
 
 
-def _remove(folder: Path) -> None:
+def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all that is in it. Raises OSError."""
     if os.geteuid() != 0:  # folders in it may be closed to their owner
         for path, _, _ in os.walk(folder):
             with contextlib.suppress(OSError):
                 Path(path).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=ignore_errors)

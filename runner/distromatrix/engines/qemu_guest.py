@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import time
@@ -26,6 +27,7 @@ from distromatrix.errors import CannotStartError, InfrastructureError, MachineGo
 BUSYBOX = "/distromatrix/guest/busybox"
 EARLIER = "earlier.log"  # what the consoles of earlier boots have shown
 _OURS = "distromatrix: "
+_HOST_FULL = "the disk of this host is full"
 _READY = f"{_OURS}ready"
 _IGNORE_SHARED = [{"capability": "x-ignore-shared", "state": True}]
 
@@ -34,7 +36,7 @@ class QemuGuest:
     """One guest in its folder, which holds its disk's overlay, its sockets and its console.
 
     `boot` starts it from nothing, `restore` from a saved state. `scale`: how much longer than
-    with KVM things take."""
+    with KVM things take; `bound`: it lives no longer than the thread that starts it."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class QemuGuest:
         *,
         product: Path | None = None,
         scale: float = 1.0,
+        bound: bool = False,
     ) -> None:
         self.spec = spec
         self.folder = folder
@@ -54,6 +57,9 @@ class QemuGuest:
         self._disk = disk
         self._virtual = virtual
         self._product = product
+        self._bound = bound
+        self.refused = False  # QEMU did not take the saved state
+        self._over = False  # for good: nothing starts it again
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
         self._control: Shell | None = None
@@ -73,7 +79,8 @@ class QemuGuest:
 
     def without_product(self) -> QemuGuest:
         """Another guest on the same disk, for when this one has ended."""
-        return QemuGuest(self.spec, self.folder, self._disk, self._virtual, scale=self.scale)
+        disk, virtual = self._disk, self._virtual
+        return QemuGuest(self.spec, self.folder, disk, virtual, scale=self.scale, bound=True)
 
     def boot(self, memory: Memory | None = None) -> None:
         """Start it and hear its control shell answer. Raises CannotStartError,
@@ -86,12 +93,23 @@ class QemuGuest:
         other random numbers from here on. `ahead` is what `save` gave. Raises
         InfrastructureError."""
         assert memory.saved is not None  # noqa: S101
-        with memory.saved.open("rb") as state:
+        try:
+            control = self._load(memory, memory.saved)
+        except InfrastructureError as error:
+            self.ended.wait(0.5)  # that it has is known some moments later
+            status = self._process.poll() if self._process else None
+            self.refused = status is not None and status > 0
+            raise self.why_gone() or error from error
+        self._control = Shell(control, ahead)
+        self._awaken()
+
+    def _load(self, memory: Memory, saved: Path) -> PortStream:
+        with saved.open("rb") as state:
             self._start(memory, state.fileno())
             qmp = self._qmp
             assert qmp is not None  # noqa: S101
             # Before it runs, so that it finds its ports as it left them.
-            control = PortStream(connect_in(self.folder, socket_name(CONTROL)))
+            control = PortStream(self._port(CONTROL))
             self._watch_events()
             qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
             qmp("migrate-incoming", uri=f"fd:{state.fileno()}")
@@ -102,8 +120,7 @@ class QemuGuest:
                 time.sleep(0.002)
         if now != "running":
             qmp("cont")
-        self._control = Shell(control, ahead)
-        self._awaken()
+        return control
 
     def _start(self, memory: Memory | None, *held: int) -> None:
         self.ended.clear()
@@ -119,7 +136,10 @@ class QemuGuest:
             product=self._product,
             network=self.spec.network,
         )
-        self._process = qemu_process.start(command, self.folder, held)
+        self._process = qemu_process.start(command, self.folder, held, bound=self._bound)
+        if self._over:  # it was ended for good meanwhile, by who did not see this process
+            self.quit()
+            raise MachineGoneError(f"{self.name} was closed")
         try:
             self._qmp = Qmp(self.folder, QMP_SOCKET, self._on_event)
         except (OSError, InfrastructureError) as error:
@@ -131,7 +151,7 @@ class QemuGuest:
     def _connect(self, within: float) -> None:
         """Wait until the guest says that it is there."""
         until = time.monotonic() + within
-        control = PortStream(connect_in(self.folder, socket_name(CONTROL)))
+        control = PortStream(self._port(CONTROL))
         self._watch_events()
         while _READY not in last_lines(self.console, 50):
             if self.ended.is_set() or time.monotonic() > until:
@@ -145,9 +165,18 @@ class QemuGuest:
         self._control = Shell(control)
         self.tell(":")
 
+    def _port(self, number: int) -> socket.socket:
+        try:
+            return connect_in(self.folder, socket_name(number))
+        except OSError as error:
+            self.ended.wait(0.5)  # that it has is known some moments later
+            raise self.why_gone() or InfrastructureError(
+                f"{self.name}: QEMU does not open its port {number}: {error}"
+            ) from error
+
     def _watch_events(self) -> None:
         """Hear what the guest asks for."""
-        self._events = events = connect_in(self.folder, socket_name(EVENTS))
+        self._events = events = self._port(EVENTS)
 
         def watch() -> None:
             with contextlib.suppress(OSError), events, events.makefile("rb") as lines:
@@ -253,21 +282,26 @@ $b chown -R {user} product out"""
                     f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
                 ) from error
 
+    def end(self) -> None:
+        """End it at once and for good, whoever is about to start it. Never raises."""
+        self._over = True
+        self.quit()
+
     def quit(self) -> None:
         """End it at once. Never raises."""
-        process, qmp = self._process, self._qmp
+        process, qmp, control = self._process, self._qmp, self._control
         if process is not None:
             process.kill()
             process.wait()
         self.ended.set()
         if qmp is not None:
             qmp.close()
-        if self._control is not None:
-            self._control.stream.shutdown()
+        if control is not None:
+            control.stream.shutdown()
 
     def _on_event(self, name: str, data: Any) -> None:
         if name == "BLOCK_IO_ERROR" and data.get("nospace"):
-            self._why = "the disk of this host is full"
+            self._why = _HOST_FULL
             self.quit()
         elif name == "SHUTDOWN":
             self._why = str(data.get("reason", ""))
@@ -297,8 +331,10 @@ $b chown -R {user} product out"""
         return next((line.removeprefix(_OURS) for line in said if line != _READY), "")
 
     def _fate(self) -> str:
-        if self._why.startswith("the disk"):
-            return f" was ended: {self._why}"
+        status = self._process.poll() if self._process else None
+        # SIGBUS: its memory is a file that had no room to grow.
+        if self._why == _HOST_FULL or status == -signal.SIGBUS:
+            return f" was ended: {_HOST_FULL}"
         if fatal := self._panic():
             return f": the guest's kernel gave up: {fatal}"
         if refused := self._refused():
@@ -306,7 +342,6 @@ $b chown -R {user} product out"""
         told = {"guest-shutdown": " has powered itself off", "guest-reset": " has restarted itself"}
         if self._why in told:
             return told[self._why]
-        status = self._process.poll() if self._process else None
         if status is not None and status < 0:
             return ": its QEMU process was killed from outside"
         text = qemu_process.said(self.folder)

@@ -25,6 +25,8 @@ from distromatrix.engines.guest_programs import become
 from distromatrix.engines.qemu_guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu_ports import (
     DATA,
+    ROOT_SHELLS,
+    USER_SHELLS,
     Lent,
     Slots,
     connect_in,
@@ -40,11 +42,14 @@ from distromatrix.runs import give_to_caller
 
 META = "machine.json"
 KEPT = "distromatrix-kept-"
+_WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
 
 
 class QemuMachine(GuestMachine):
     """A guest that runs, as a Machine: shells on its ports, files through them."""
+
+    most_shells = USER_SHELLS, ROOT_SHELLS
 
     def __init__(self, guest: QemuGuest, *, staged: bool) -> None:
         super().__init__(guest.spec, staged=staged, scale=guest.scale)
@@ -54,6 +59,7 @@ class QemuMachine(GuestMachine):
         self._slots = Slots()
         self._restarting = Lock()
         self._boots = 0
+        self._reader: QemuMachine | None = None  # of what one that was killed has left
 
     @property
     def folder(self) -> Path:
@@ -94,7 +100,7 @@ class QemuMachine(GuestMachine):
 
     def lend(self, user: str) -> Lent:
         """A shell in which LOOP reads already. Raises MachineGoneError, InfrastructureError."""
-        if (slot := self._slots.take()) is None:
+        if (slot := self._slots.take(_WAIT)) is None:
             raise InfrastructureError(f"{self.name}: too many shells at once")
         out, err = ports_of(slot)
         lent: Lent | None = None
@@ -163,18 +169,32 @@ echo $!"""
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
         if self.guest.ended.is_set():
-            guest = self.guest.without_product()
-            reader = QemuMachine(guest, staged=self._staged)
-            guest.boot()
-            return _until_read(reader.get(path), reader.kill)
+            return self._get_from_disk(path)
         return super().get(path)
+
+    def _get_from_disk(self, path: str) -> Iterable[bytes]:
+        self._end_reader()
+        guest = self.guest.without_product()
+        self._reader = reader = QemuMachine(guest, staged=self._staged)
+        try:
+            guest.boot_again()  # what the console has shown stays
+            return _until_read(reader.get(path), self._end_reader)
+        except BaseException:  # also where there is no such path
+            self._end_reader()
+            raise
+
+    def _end_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.guest.end()
+            reader.leave()
 
     def _halt(self) -> None:
         """Its files go to its disk if it can still do that."""
         if not self.guest.ended.is_set():
             with contextlib.suppress(Exception):
                 self.guest.tell(f"{BUSYBOX} sync", within=2.0)
-        self.guest.quit()
+        self.guest.end()
 
     def restarted(self) -> bool:
         """See GuestMachine."""
@@ -246,7 +266,8 @@ echo $!"""
         for shells in (self._shells, self._root_shells):
             shells.close()
         with contextlib.suppress(Exception):
-            self.guest.quit()
+            self.guest.end()
+            self._end_reader()
         self._show_console()
         self.guest.let_go()
         shutil.rmtree(self.folder, ignore_errors=True)

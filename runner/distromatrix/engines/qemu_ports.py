@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.shell import STDERR, STDOUT
@@ -21,6 +21,8 @@ from distromatrix.engines.shell import STDERR, STDOUT
 CONTROL, EVENTS, DATA = 1, 2, 3
 _FIRST = 4
 SHELLS = 13  # the bus has 31 ports, of which 0 is the console's
+# Of those for the commands at once of its opener: who ends a command must not wait for one.
+USER_SHELLS, ROOT_SHELLS = 9, 4
 NUMBERS = range(1, _FIRST + 2 * SHELLS)
 _PIECE = 1 << 18
 
@@ -63,7 +65,10 @@ class PortStream:
     def send(self, data: bytes) -> None:
         """See Stream."""
         self._out.settimeout(API_TIMEOUT)
-        self._out.sendall(data)
+        try:
+            self._out.sendall(data)
+        except TimeoutError as error:  # no command's own timeout, which is told by that name
+            raise OSError(f"nobody reads what was sent within {API_TIMEOUT:.0f} s") from error
 
     def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
         """See Stream."""
@@ -146,17 +151,19 @@ class Slots:
 
     def __init__(self) -> None:
         self._free = list(range(SHELLS))
-        self._lock = Lock()
+        self._changed = Condition()
 
-    def take(self) -> int | None:
-        """The one that has been free for longest, or None."""
-        with self._lock:
+    def take(self, within: float = 0.0) -> int | None:
+        """The one that has been free for longest; None where none is within so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free, timeout=within)
             return self._free.pop(0) if self._free else None
 
     def give_back(self, slot: int) -> None:
         """It may be used again."""
-        with self._lock:
+        with self._changed:
             self._free.append(slot)
+            self._changed.notify()
 
 
 def ports_of(slot: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -100,9 +101,14 @@ def _port(number: int) -> Iterator[str]:
     yield from ("-device", f"virtserialport,nr={number},chardev={name},name=distromatrix.{number}")
 
 
-def start(command: list[str], folder: Path, held: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str], folder: Path, held: tuple[int, ...] = (), *, bound: bool = False
+) -> subprocess.Popen[bytes]:
     """Start it in a session of its own, so that Ctrl-C is ours. `held`: descriptors that it
-    keeps open. Raises EngineUnavailableError."""
+    keeps open; `bound`: it ends with the thread that starts it, however that ends, where
+    util-linux is here. Raises EngineUnavailableError."""
+    if bound and shutil.which("setpriv") and shutil.which(PROGRAM):
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
     try:
         with (folder / LOG).open("ab") as log:
             return subprocess.Popen(

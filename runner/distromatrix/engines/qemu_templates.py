@@ -10,17 +10,18 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from distromatrix.engines import qemu_process
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.initramfs import fingerprint
-from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
+from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk, remove_tree
 from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import new_overlay
 from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
@@ -43,6 +44,10 @@ class Template:
     def memory(self) -> Memory:
         """For `QemuMachine.restore`."""
         return Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
+
+    def spoil(self) -> None:
+        """QEMU does not take it: it is made anew when it is wanted again."""
+        (self.folder / _DONE).unlink(missing_ok=True)
 
     @property
     def overlay(self) -> Path:
@@ -102,6 +107,7 @@ class Templates:
                 return
         with _hold(folder, fcntl.LOCK_EX) as done:
             if done is None:
+                qemu_process.end(folder)  # of one who was killed while he made it
                 _empty(folder)
                 try:
                     facts = make(folder)
@@ -124,10 +130,13 @@ def _hold(folder: Path, how: int) -> Iterator[dict[str, str] | None]:
     """Hold a template's lock; what was written when it was done, or None."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = _open_lock(folder)
+        except FileNotFoundError:  # it was removed just now
+            continue
         try:
             fcntl.flock(lock, how)
-            if not (folder / _LOCK).exists():  # it was removed while we waited
+            if not _is_locks(folder, lock):  # it was removed while we waited
                 continue
             done = None
             if (folder / _DONE).exists():
@@ -139,13 +148,30 @@ def _hold(folder: Path, how: int) -> Iterator[dict[str, str] | None]:
             os.close(lock)
 
 
+def _open_lock(folder: Path) -> int:
+    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_locks(folder: Path, lock: int) -> bool:
+    """Whether a lock that we hold is that of the folder that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(lock), (folder / _LOCK).stat())
+    except FileNotFoundError:
+        return False
+
+
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != _LOCK:
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether it can be used; else somebody makes it, or was killed while he did."""
+    return (folder / _DONE).exists()
 
 
 def last_used(folder: Path) -> float:
@@ -165,12 +191,12 @@ def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -
     with ram.open("wb") as file:
         file.truncate(virtual.memory // 1024**2 * 1024**2)
     spec = MachineSpec(name=name, image="", memory=virtual.memory, hostname="distromatrix")
-    guest = QemuGuest(spec, folder, disk, virtual, scale=scale)
+    guest = QemuGuest(spec, folder, disk, virtual, scale=scale, bound=True)
     try:
         guest.boot(Memory(file=ram, shared=True))
         return guest.save(folder / "state")
     finally:
-        guest.quit()
+        guest.end()
 
 
 def _name(*parts: object) -> str:
@@ -197,10 +223,21 @@ def qemu_version() -> str:
 
 def remove(folder: Path) -> None:
     """Remove a template, unless it is in use. Raises InfrastructureError."""
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = _open_lock(folder)
+    except FileNotFoundError:  # somebody else has removed it
+        return
+    except OSError as error:
+        raise InfrastructureError(f"cannot remove {folder}: {error}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
+        if not _is_locks(folder, lock):
+            return
+        qemu_process.end(folder)
+        # Whoever wants it now makes another: nobody is to see it half there.
+        gone = folder.with_name(f"{PREFIX}gone-{os.getpid()}-{time.monotonic_ns()}")
+        folder.rename(gone)
+        remove_tree(gone)
     except BlockingIOError:
         return
     except OSError as error:

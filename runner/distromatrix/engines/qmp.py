@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Any
 
 from distromatrix.engines.qemu_ports import connect_in
@@ -67,3 +67,5 @@ class Qmp:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        if current_thread() is not self._reader:  # its last word is not to be the next boot's
+            self._reader.join(ANSWERS_WITHIN)

@@ -33,9 +33,12 @@ kill -KILL $found 2>/dev/null
 
 class Shells:
     """Gives out shells that are free, opens more when all are in use. Thread-safe. `first`:
-    one that is open already."""
+    one that is open already; `most`: that may be open at once."""
 
-    def __init__(self, open_one: Callable[[], Shell], first: Shell | None = None) -> None:
+    def __init__(
+        self, open_one: Callable[[], Shell], first: Shell | None = None, most: int = MOST
+    ) -> None:
+        self._most = most
         self._open_one = open_one
         self._free: list[Shell] = [first] if first else []
         self._all: set[Shell] = set(self._free)
@@ -53,7 +56,7 @@ class Shells:
         """A shell that nobody else uses. Raises what opening one raises."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._free or self._closed or len(self._all) + self._opening < MOST
+                lambda: self._free or self._closed or len(self._all) + self._opening < self._most
             )
             if self._free:
                 return self._free.pop()
