@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines import guests as looking
+from distromatrix.engines import initramfs
+from distromatrix.errors import EngineUnavailableError
 from distromatrix.model import Guest, HostFacts, Need
 from distromatrix.needs import (
     CONTAINERS,
@@ -205,7 +207,31 @@ def test_this_host_is_looked_at_for_guests_and_no_engine_asked(
     for why in facts.guests.values():
         assert "is not installed; `distromatrix doctor --guests --fix` installs it" in why
     monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("/bin/sh",)) for n in GUESTS})
-    assert host_facts().guests == {"qemu": "", "vagrant": ""}
+    monkeypatch.setattr(looking, "_for_disks", lambda: "")
+    assert looking.guests_here("x86_64") == {"qemu": "", "vagrant": ""}
+    assert looking.guests_here("aarch64") == {
+        "qemu": "direct guests run on x86_64 only, and this is aarch64",
+        "vagrant": "",
+    }
+
+
+@pytest.mark.parametrize("lacking", ["qemu-img", "mke2fs", "static busybox"])
+def test_a_host_that_cannot_make_a_guests_disk_has_no_direct_guests(
+    lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def which(program: str, path: str = "") -> str | None:
+        return None if program == lacking else f"/bin/{program}"
+
+    def busybox() -> None:
+        if lacking == "static busybox":
+            raise EngineUnavailableError("there is none")
+
+    monkeypatch.delenv("DISTROMATRIX_FAKE", raising=False)
+    monkeypatch.setattr(looking.shutil, "which", which)
+    monkeypatch.setattr(initramfs, "static_busybox", busybox)
+    assert looking.guests_here("x86_64")["qemu"] == (
+        f"there is no {lacking} here; `distromatrix doctor --guests --fix` installs it"
+    )
 
 
 def test_guests_of_an_engine_are_chosen_for_cases_too() -> None:

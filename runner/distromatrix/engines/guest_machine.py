@@ -9,7 +9,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, Queue
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import BinaryIO
 
@@ -279,9 +279,20 @@ class GuestMachine(ABC):
         return status
 
     def _end_hung(self, shell: Shell) -> str:
-        """End the command that a shell runs; what does not end takes the machine with it."""
-        hung = self.running()
-        if self._end_process(shell):
+        """End the command that a shell runs; what does not end takes the machine with it: nor
+        does a guest that answers no more outlive a timeout for long."""
+        hung, ended = "", Event()
+
+        def end() -> None:
+            nonlocal hung
+            hung = self.running()
+            if self._end_process(shell):
+                ended.set()
+
+        ending = Thread(target=end, daemon=True, name="distromatrix-end")
+        ending.start()
+        ending.join(2 * DIES_WITHIN * self._scale)
+        if ended.is_set():
             with contextlib.suppress(TimeoutError, ShellEndedError, OSError):
                 shell.wait(monotonic() + DIES_WITHIN * self._scale)
                 self._shells.give_back(shell)
@@ -296,10 +307,7 @@ class GuestMachine(ABC):
         if shell.process is None:
             return False
         with contextlib.suppress(InfrastructureError):
-            return (
-                self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN * self._scale)
-                == 0
-            )
+            return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
         return False
 
     def _lost(self, shell: Shell) -> Exception:

@@ -6,12 +6,12 @@ import os
 import shutil
 from importlib.util import find_spec
 
+from distromatrix.errors import EngineUnavailableError
 from distromatrix.needs import GUESTS
 
-# Engine -> its name for people, and the programs of which one must be there; `{arch}` stands for
-# this machine's. RHEL and its kin have QEMU outside of PATH.
+# Engine -> its name for people, and the programs of which one must be there.
 PROGRAMS = {
-    "qemu": ("QEMU", ("qemu-system-{arch}", "/usr/libexec/qemu-kvm")),
+    "qemu": ("QEMU", ("qemu-system-x86_64",)),
     "vagrant": ("Vagrant", ("vagrant",)),
 }
 
@@ -27,6 +27,26 @@ def _missing(name: str, arch: str) -> str:
     title, programs = PROGRAMS[name]
     if find_spec(f"distromatrix.engines.{name}") is None:
         return f"this version of distromatrix has no engine {name}"
-    if not any(shutil.which(program.format(arch=arch)) for program in programs):
+    if name == "qemu" and arch != "x86_64":
+        return f"direct guests run on x86_64 only, and this is {arch}"
+    if not any(map(shutil.which, programs)):
         return f"{title} is not installed; `distromatrix doctor --guests --fix` installs it"
+    if name == "qemu" and (lacking := _for_disks()):
+        return f"there is no {lacking} here; `distromatrix doctor --guests --fix` installs it"
+    return ""
+
+
+def _for_disks() -> str:
+    """What is missing of what makes a direct guest's disk, and boots it; '' where nothing is."""
+    from distromatrix.engines.initramfs import static_busybox
+
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    wanted = ["qemu-img", "mke2fs", *(["fakeroot"] if os.geteuid() else [])]
+    for program in wanted:
+        if not shutil.which(program, path=path):
+            return program
+    try:
+        static_busybox()
+    except EngineUnavailableError:
+        return "static busybox"
     return ""

@@ -56,7 +56,7 @@ class Door:
             Thread(target=self._answer, args=(one,), daemon=True).start()
 
     def _answer(self, one: socket.socket) -> None:
-        with one, contextlib.suppress(OSError):
+        with one, contextlib.suppress(OSError, ValueError, TypeError):  # also what is no question
             asked = json.loads(one.recv(_LONGEST))
             try:
                 self._do(one, **asked)
@@ -80,7 +80,7 @@ class Door:
             _say(one, restarted=machine.restarted())
         elif do == "why":
             gone = machine.why_gone()
-            _say(one, why=str(gone) if gone else "")
+            _say(one, why=str(gone) if gone else "", scale=machine.scale)
         elif do == "kill":
             machine.kill()
             _say(one)
@@ -100,7 +100,7 @@ class JoinedGuest(GuestMachine):
         self._address = address
         self._folder = Path(address.id)
         self._env = address.env
-        self._asked("why")
+        self._scale = float(self._asked("why").get("scale", 1.0))
 
     @property
     def address(self) -> Address:

@@ -246,7 +246,7 @@ class Crew:
         there, engine = replace(task, cell=again.cell), again.cell.engine
         name = f"{task.id}/{guest_folder(engine or '')}"
         folder = self._job.folder.path / "cells" / name
-        ticket, attempts = self._slots.ticket(), 0
+        ticket, attempts = object(), 0  # drawn when the image is there: none waits for that
 
         def attempt(number: int) -> Ran:
             nonlocal attempts
