@@ -7,7 +7,7 @@ import contextlib
 import io
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
 from distromatrix.engines.guest_processes import LIST, processes
-from distromatrix.engines.hung import describe, itself
+from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import KILL, MOST, Shells
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
@@ -75,6 +75,10 @@ class GuestMachine(ABC):
     def _put(self, data: BinaryIO, size: int, path: str) -> None:
         """Extract a tar of that many bytes below a folder that exists. Raises
         InfrastructureError."""
+
+    def _of_commands(self, listed: Sequence[Process]) -> Sequence[Process]:
+        """Of all its processes, those that commands have begun."""
+        return listed
 
     @property
     def tar(self) -> str:
@@ -173,7 +177,7 @@ class GuestMachine(ABC):
         said: list[bytes] = []
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
             if self.as_root(LIST, output=said.append, within=10.0) == 0:
-                return describe(processes(b"".join(said)))
+                return describe(self._of_commands(processes(b"".join(said))))
         return ""
 
     def put(self, tar: bytes | BinaryIO, path: str) -> None:
@@ -286,6 +290,7 @@ class GuestMachine(ABC):
         def end() -> None:
             nonlocal hung
             hung = self.running()
+            self._await_begun(shell)
             if self._end_process(shell):
                 ended.set()
 
@@ -301,6 +306,14 @@ class GuestMachine(ABC):
         self._halt()
         self._shells.drop(shell)
         return hung
+
+    def _await_begun(self, shell: Shell) -> None:
+        """Under emulation, a command may not have begun when its time is over."""
+        deadline = monotonic() + DIES_WITHIN * self._scale
+        with contextlib.suppress(ShellEndedError, OSError):
+            while shell.process is None and monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    shell.wait(monotonic() + 0.1)
 
     def _end_process(self, shell: Shell) -> bool:
         """Kill what it runs, with all that descends from it."""

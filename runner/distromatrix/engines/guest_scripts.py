@@ -5,41 +5,70 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distromatrix.engines.guest_processes import LIST
+from distromatrix.engines.guest_programs import become, reseed, session
 from distromatrix.engines.hung import Process
 from distromatrix.engines.shells import KILL
 
 # Where the commands of the product are, so that all of them can be found and ended.
 CGROUP = "/sys/fs/cgroup/distromatrix"
 
-_WANTED = "/var/tmp/.distromatrix-reboot"  # noqa: S108  # in the guest, for any user
+# Where what is ours lies in a guest. Not below /distromatrix/guest, whose processes nobody lists.
+FOLDER = "/var/lib/distromatrix"
+SESSION = f"{FOLDER}/session"
+_FIFO, _GOES = "/run/distromatrix-restart", "/run/distromatrix-goes"
 
-# After a command that failed: Linux's count of processes killed for memory, and whether a
-# restart was asked for. Builtins only.
-AFTERWARDS = f"""while read -r k v; do
-  if [ "$k" = oom_kill ]; then echo "$v"; fi
-done </proc/vmstat
-if [ -e {_WANTED} ]; then echo reboot; fi"""
-
-# What a suite calls: it ends the suite's script (the process below our shell), which is begun
-# anew when the guest is up again, with DISTROMATRIX_REBOOT_COUNT one higher.
-REBOOT_COMMAND = f"""#!/bin/sh
+# What a suite calls, whoever it has become: root waits at the other end.
+_REBOOT_COMMAND = f"""#!/bin/sh
 # distromatrix-reboot: restart this machine. The suite's script is begun anew when it is up again,
 # with DISTROMATRIX_REBOOT_COUNT one higher.
-: >{_WANTED} || exit
-id=$$
-while :; do
-  IFS= read -r line </proc/$id/stat
-  set -- ${{line##*) }}
-  [ "$2" -gt 1 ] || break
-  case $(tr '\\0' ' ' </proc/$2/cmdline) in *'read -r _dm_l'*) break ;; esac
-  id=$2
-done
-kill -KILL $id
+echo reboot >{_FIFO} || exit
 while :; do sleep 60; done
 """
-RESTART = f"""rm -f {_WANTED}
+RESTART = f"""echo >{_GOES}
 sync
-(sleep 0.3; systemctl reboot || reboot) >/dev/null 2>&1 </dev/null &"""
+{{ sleep 0.3; systemctl reboot || reboot; }} >/dev/null 2>&1 </dev/null &"""
+_WAITER = f"""#!/bin/sh
+read -r _ <>{_FIFO}
+{RESTART}
+"""
+
+# At the begin of each boot: who waits for a wish to restart.
+BEGIN = f"""rm -f {_FIFO} {_GOES}
+mkfifo -m 622 {_FIFO} || exit
+{SESSION} /bin/sh {FOLDER}/waiter >/dev/null 2>&1 </dev/null &"""
+BOOT = "cat /proc/sys/kernel/random/boot_id"
+# Whether it is on its way down.
+GOES_DOWN = f"""[ -e {_GOES} ] || [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]"""
+
+
+def install() -> str:
+    """What puts all of ours into a guest, before it is saved."""
+    programs = {"session": session(), "reseed": reseed()}
+    lines = [f"mkdir -p {FOLDER} /usr/local/bin || exit"]
+    lines += [written(f"{FOLDER}/{name}", content) for name, content in programs.items()]
+    lines.append(become_written("root"))
+    lines.append(written(f"{FOLDER}/waiter", _WAITER.encode()))
+    lines.append(written("/usr/local/bin/distromatrix-reboot", _REBOOT_COMMAND.encode()))
+    return "\n".join(lines)
+
+
+def becoming_program(user: str) -> str:
+    """The program in a guest that becomes that user (`root` or `UID:GID`)."""
+    uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
+    return f"{FOLDER}/become-{uid}-{gid}"
+
+
+def become_written(user: str) -> str:
+    """What puts it there."""
+    uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
+    return written(becoming_program(user), become(uid, gid))
+
+
+def written(path: str, content: bytes) -> str:
+    """What writes a small program."""
+    octal = "".join(f"\\{byte:03o}" for byte in content)
+    return f"printf '{octal}' >{path} && chmod 755 {path} || exit"
+
 
 # All that the product's commands are or have left: their control group, else their sessions.
 KILL_ALL = f"""group={CGROUP}
@@ -55,17 +84,12 @@ else
   set --
   for folder in /proc/[0-9]*; do
     case $(tr '\\0' ' ' <$folder/cmdline 2>/dev/null) in
-      *'read -r _dm_l'*) [ "${{folder#/proc/}}" = $PPID ] || set -- "$@" "${{folder#/proc/}}" ;;
+      *'read -r _dm_l'*) set -- "$@" "${{folder#/proc/}}" ;;
     esac
   done
   {KILL}
 fi
 :"""
-
-
-def end_script(process: int) -> str:
-    """Ends a process with all that descends from it."""
-    return f"set -- {process}\n{KILL}"
 
 
 def of_commands(listed: Sequence[Process]) -> list[Process]:

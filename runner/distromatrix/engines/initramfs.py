@@ -15,7 +15,7 @@ from pathlib import Path
 
 from distromatrix.engines.cpio import FILE, FOLDER, PROGRAM, Entry, newc
 from distromatrix.engines.guest_programs import become, reseed, session
-from distromatrix.engines.shell import LOOP
+from distromatrix.engines.shell import loop_by
 from distromatrix.errors import CannotStartError, EngineUnavailableError
 
 # What a guest needs to see its disk and to talk; most kernels have some of them built in.
@@ -77,10 +77,7 @@ def initramfs(modules: Path) -> bytes:
 
 
 def _loop() -> bytes:
-    """LOOP, with a setsid that costs less."""
-    found = "_dm_s=$(command -v setsid)\n"
-    assert found in LOOP  # noqa: S101
-    return LOOP.replace(found, "_dm_s=/distromatrix/guest/session\n").encode()
+    return loop_by("/distromatrix/guest/session").encode()
 
 
 def _needed(modules: Path) -> Iterator[Path]:

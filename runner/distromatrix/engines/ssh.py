@@ -15,7 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
-from distromatrix.engines.shell import LOOP, STDERR, STDOUT
+from distromatrix.engines.guest_scripts import SESSION, becoming_program
+from distromatrix.engines.shell import STDERR, STDOUT, loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 HOST = "guest"  # its name in the configuration that we write
@@ -103,8 +104,10 @@ class Connection:
 
     def is_open(self) -> bool:
         """Whether the connection stands."""
-        if self._master is not None:
-            return self._master.poll() is None
+        if self._master is not None and self._master.poll() is None:
+            return True
+        if not self._control.exists():
+            return False
         command = ["ssh", "-F", str(self.config), "-O", "check", HOST]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -167,8 +170,11 @@ class Connection:
 
     # --- files ---
 
-    def send(self, tar: Iterator[bytes], script: str) -> tuple[int, str]:
-        """Run a script with that for its stdin; its status and what it said on stderr."""
+    def send(
+        self, tar: Iterator[bytes], script: str, *, within: float | None = None
+    ) -> tuple[int, str]:
+        """Run a script with that for its stdin; its status and what it said on stderr. After
+        `within` seconds it counts as lost, as ssh's own status 255 says."""
         process = self.start(script)
         assert process.stdin is not None and process.stderr is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):
@@ -177,7 +183,12 @@ class Connection:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         process.stdin = None
-        _, said = process.communicate()
+        try:
+            _, said = process.communicate(timeout=within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, said = process.communicate()
+            return 255, f"no answer within {within:.0f} seconds"
         return process.returncode, said.decode(errors="replace").strip()
 
     def receive(self, script: str) -> Iterator[bytes]:
@@ -215,18 +226,18 @@ else set -- chroot --userspec={uid}:{gid} /; fi"""
 def loop_script(user: str, cgroup: str) -> str:
     """What root runs in a guest for a shell of that user (`root` or `UID:GID`). Its processes
     are in a control group of their own, where there are any, which can be ended as one."""
-    join = f"mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs" if cgroup else ":"
-    return f"""{{ {join}; }} 2>/dev/null
-{clean_start(user, f"/bin/sh -c {shlex.quote(LOOP)}")}"""
+    loop = f"{becoming_program(user)} /bin/sh -c {shlex.quote(loop_by(SESSION))}"
+    return f"""{{ mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs; }} 2>/dev/null
+{clean_start(user, loop, become="set --")}"""
 
 
-def clean_start(user: str, command: str) -> str:
+def clean_start(user: str, command: str, *, become: str = "") -> str:
     """What root's sh becomes a command of that user's by, with nothing of root's variables."""
     uid = "0" if user == "root" else user.partition(":")[0]
     return f"""h=/
 while IFS=: read -r _ _ u _ _ d _; do if [ "$u" = {uid} ]; then h=$d; break; fi; done </etc/passwd
 cd /
-{becoming(user)}
+{become or becoming(user)}
 exec "$@" env -i PATH={_PATH} HOME="$h" {command}"""
 
 

@@ -138,11 +138,9 @@ class VagrantEngine:
         if not connection.is_open():
             raise MachineGoneError(f"{address.name} is gone")
         machine = VagrantMachine(
+            MachineSpec(name=address.name, image="", user=address.user, memory=address.memory),
             guest_in(folder, facts, self.libvirtd),
             connection,
-            name=address.name,
-            user=address.user,
-            memory=address.memory,
             staged=bool(address.product),
             owned=False,
             env=address.env,

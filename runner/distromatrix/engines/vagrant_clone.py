@@ -17,7 +17,8 @@ from typing import Any
 
 from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, MachineSpec
 from distromatrix.engines.console import last_lines, panic
-from distromatrix.engines.guest_scripts import REBOOT_COMMAND
+from distromatrix.engines.guest_machine import MOUNT
+from distromatrix.engines.guest_scripts import BEGIN, BOOT, FOLDER, become_written
 from distromatrix.engines.libvirt_saved import (
     Clone,
     clone_definition,
@@ -31,7 +32,6 @@ from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantf
 from distromatrix.engines.vagrant_home import Home, free_port
 from distromatrix.engines.vagrant_machine import (
     FACTS,
-    MOUNT,
     Guest,
     VagrantMachine,
     spec_facts,
@@ -47,13 +47,11 @@ _TRIES = 4  # a port that was free may be taken
 # it would give out next. What is written to /dev/urandom counts once the kernel draws anew
 # (RNDRESEEDCRNG, random(4)), which it does else after a minute.
 _FRESH = """date -u -s @{now} >/dev/null
-printf '{seed}' >/dev/urandom
-{reseed}"""
-_RESEED = """perl -e 'open(my $f, ">", "/dev/urandom"); ioctl($f, 0x5207, 0)' 2>/dev/null ||
-python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "w"), 0x5207)' 2>/dev/null || :"""
-_BIN, _REBOOT = "/usr/local/bin", "distromatrix-reboot"
-_NAMED = """hostname {name}
-echo {name} >/etc/hostname
+printf '{seed}' >/dev/urandom && {folder}/reseed ||
+  {{ echo 'its kernel does not draw new random numbers' >&2; exit 1; }}
+{become}
+{begin}"""
+_NAMED = """echo {name} | tee /proc/sys/kernel/hostname >/etc/hostname
 echo 127.0.1.1 {name} >>/etc/hosts"""
 
 
@@ -70,7 +68,12 @@ class Cloner:
         folder = self._home.machines / spec.name
         try:
             folder.mkdir(parents=True, mode=0o700)
-            facts = spec_facts(spec, login=template.user, console=str(_shown(spec, folder)))
+            facts = spec_facts(
+                spec,
+                login=template.user,
+                console=str(_shown(spec, folder)),
+                scale=template.scale,
+            )
             (folder / FACTS).write_text(facts, encoding="utf-8")
             return self._opened(template, spec, snapshot, folder)
         except BaseException as error:
@@ -92,7 +95,8 @@ class Cloner:
         connection.write(
             Login(address="127.0.0.1", port=port, user=template.user, keys=template.keys)
         )
-        guest = guest_in(folder, {"console": str(shown / "console.log")}, self._libvirtd)
+        facts = {"console": str(shown / "console.log"), "scale": template.scale}
+        guest = guest_in(folder, facts, self._libvirtd)
         try:
             connection.open(_ANSWERS_WITHIN)
         except TimeoutError as error:
@@ -101,17 +105,14 @@ class Cloner:
                 f"{spec.name} does not answer by ssh ({error}); its console says: {words}"
             ) from error
         machine = VagrantMachine(
+            spec,
             guest,
             connection,
-            name=spec.name,
-            user=spec.user,
-            memory=spec.memory,
             staged=snapshot is not None,
             remove=lambda: end_machine(self._home, self._libvirtd, folder),
         )
         try:
-            _prepare(machine, connection, spec, snapshot)
-            machine.begin()
+            machine.begin(_prepare(machine, connection, spec, snapshot))
         except BaseException:
             machine.close()
             raise
@@ -164,28 +165,46 @@ def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Gues
         with contextlib.suppress(InfrastructureError):
             libvirtd("destroy", folder.name)
 
-    return Guest(folder=folder, domain=folder.name, console=Path(facts["console"]), end=end)
+    def alive() -> bool:
+        try:
+            return libvirtd("domstate", folder.name).strip() in ("running", "in shutdown")
+        except InfrastructureError:
+            return False
+
+    return Guest(
+        folder=folder,
+        disks=tuple(sorted(libvirtd.pool.glob(f"{folder.name}-*.img"))),
+        console=Path(facts["console"]),
+        scale=float(facts.get("scale", 1.0)),
+        alive=alive,
+        end=end,
+    )
 
 
 def _prepare(
     machine: VagrantMachine, connection: Connection, spec: MachineSpec, snapshot: Path | None
-) -> None:
-    """Make it one of its own, and give it the product. Raises InfrastructureError."""
-    seed = "".join(f"\\{byte:03o}" for byte in secrets.token_bytes(64))
-    script = _FRESH.format(now=f"{time.time():.3f}", seed=seed, reseed=_RESEED)
+) -> str:
+    """Make it one of its own, and give it the product. Its boot's id. Raises
+    InfrastructureError."""
+    script = _FRESH.format(
+        now=f"{time.time():.3f}",
+        seed="".join(f"\\{byte:03o}" for byte in secrets.token_bytes(64)),
+        folder=FOLDER,
+        become=become_written(spec.user),
+        begin=BEGIN,
+    )
     if spec.hostname:
         script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
     owner = "0:0" if spec.user == "root" else spec.user
-    script += f"\nmkdir -p {_BIN}\nprintf %s {shlex.quote(REBOOT_COMMAND)} >{_BIN}/{_REBOOT}"
-    script += f"\nchmod 755 {_BIN}/{_REBOOT}"
     if snapshot is not None:
         script += f"\nmkdir -p {MOUNT}/out/artifacts && chown -R {owner} {MOUNT}/out"
-    status, said = connection.send(iter(()), script)
+    status, said = connection.send(iter(()), f"{script}\n{BOOT} >&2")
     if status != 0:
         raise InfrastructureError(f"{spec.name} cannot be made ready: {said or status}")
     if snapshot is not None:
         with snapshot.open("rb") as tar:
             machine.put_owned(tar, MOUNT, owner)
+    return said.splitlines()[-1]
 
 
 def _overlay(disk: str, own: Path) -> None:

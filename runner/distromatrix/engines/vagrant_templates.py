@@ -21,6 +21,7 @@ from filelock import FileLock
 from distromatrix.engines.accel import Accel
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.console import last_lines, panic
+from distromatrix.engines.guest_scripts import install
 from distromatrix.engines.libvirt_saved import disks_of, is_shared, read_saved
 from distromatrix.engines.libvirtd import POOL, Libvirtd, VirshError
 from distromatrix.engines.ssh import Connection, Login
@@ -31,7 +32,7 @@ from distromatrix.engines.vagrant_home import TEMPLATE, Home, free_port, vagrant
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Guest
 
-FORMAT = 2  # part of every name: raise it when what is made of an image changes
+FORMAT = 3  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
 _VERSION = "1"  # of the boxes that we make
 _FACTS = "template.json"  # written last: what has none is not whole
@@ -48,7 +49,7 @@ class Template:
     user: str
     keys: tuple[str, ...]
     definition: Definition
-    saved: bool
+    scale: float  # how much longer than at full speed things take in it
 
     @property
     def state(self) -> Path:
@@ -80,7 +81,17 @@ class Templates:
         box = None if _named(guest) else self.box(image, spec.labels)
         accel = self._accel(box.folder / "vmlinuz" if box else None, memory, cpus)
         source = box.name if box else _source(guest)
-        what = [FORMAT, source, memory, cpus, accel.kind, accel.cpu, COMMAND_LINE, _qemu()]
+        what = [
+            FORMAT,
+            source,
+            memory,
+            cpus,
+            accel.kind,
+            accel.cpu,
+            COMMAND_LINE,
+            _qemu(),
+            install(),
+        ]
         name = TEMPLATE + _key(what)
         folder = self._home.templates / name
         if (found := _read(folder)) is None:
@@ -144,14 +155,14 @@ class Templates:
             _register(box, self._home)
             self._libvirtd("pool-refresh", POOL)
         (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
-        template = self._boot(name, folder, definition)
+        template = self._boot(name, folder, definition, accel.scale)
         facts = {**asdict(template), "definition": asdict(definition)}
         part = folder / f"{_FACTS}.part"
         part.write_text(json.dumps(facts, default=str), encoding="utf-8")
         part.replace(folder / _FACTS)
         return template
 
-    def _boot(self, name: str, folder: Path, definition: Definition) -> Template:
+    def _boot(self, name: str, folder: Path, definition: Definition, scale: float) -> Template:
         machine = definition.machine
         try:
             vagrant(
@@ -191,7 +202,7 @@ class Templates:
             user=user,
             keys=keys,
             definition=definition,
-            saved=True,
+            scale=scale,
         )
 
     def _undo(self, name: str) -> None:
@@ -353,7 +364,9 @@ def _login(folder: Path, definition: Definition) -> tuple[str, tuple[str, ...]]:
 
 
 # So that what is saved is at rest, and nothing of it is lost that was only in memory.
-_SETTLE = "command -v systemctl >/dev/null && systemctl is-system-running --wait; sync; :"
+_SETTLE = """{install}
+timeout 60 sh -c 'command -v systemctl && systemctl is-system-running --wait' >/dev/null
+sync"""
 
 
 def _settle(connection: Connection, login: Login) -> None:
@@ -362,7 +375,7 @@ def _settle(connection: Connection, login: Login) -> None:
     connection.write(login)
     try:
         connection.open(60.0)
-        status, said = connection.send(iter(()), f"timeout 60 sh -c '{_SETTLE}'; id -u >/dev/null")
+        status, said = connection.send(iter(()), _SETTLE.format(install=install()))
     except TimeoutError as error:
         raise InfrastructureError(f"nobody can log in to it by ssh: {error}") from error
     finally:
