@@ -314,6 +314,7 @@ class GuestMachine(ABC):
             while shell.process is None and monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
                     shell.wait(monotonic() + 0.1)
+                    return
 
     def _end_process(self, shell: Shell) -> bool:
         """Kill what it runs, with all that descends from it."""
