@@ -85,6 +85,15 @@ def test_a_template_in_use_is_not_removed(tmp_path: Path, made: list[Path]) -> N
     qemu_templates.remove(disk.folder)  # as somebody else may
 
 
+def test_what_somebody_is_removing_is_left_to_him(tmp_path: Path) -> None:
+    over = subprocess.Popen(["true"])
+    over.wait()
+    mine, dead = (f"distromatrix-template-gone-{pid}-1" for pid in (os.getpid(), over.pid))
+    (tmp_path / mine).mkdir()
+    (tmp_path / dead).mkdir()
+    assert [folder.name for folder in Templates(tmp_path).all()] == [dead]
+
+
 @pytest.mark.usefixtures("made")
 def test_who_waited_for_a_template_that_was_removed_and_made_again_uses_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

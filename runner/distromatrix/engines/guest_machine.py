@@ -296,7 +296,7 @@ class GuestMachine(ABC):
 
         ending = Thread(target=end, daemon=True, name="distromatrix-end")
         ending.start()
-        ending.join(2 * DIES_WITHIN * self._scale)
+        ending.join(DIES_WITHIN * self._scale)
         if ended.is_set():
             with contextlib.suppress(TimeoutError, ShellEndedError, OSError):
                 shell.wait(monotonic() + DIES_WITHIN * self._scale)

@@ -28,6 +28,7 @@ from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 PREFIX = "distromatrix-template-"
+_GONE = f"{PREFIX}gone-"  # then the process that removes it
 _DONE = "done.json"
 _LOCK = "lock"  # as a run folder's, so that `runs.is_alive` can be asked
 
@@ -121,8 +122,8 @@ class Templates:
             yield made
 
     def all(self) -> tuple[Path, ...]:
-        """The folders of all templates."""
-        return tuple(self.folder.glob(f"{PREFIX}*"))
+        """The folders of all templates, but for those that somebody is removing."""
+        return tuple(f for f in self.folder.glob(f"{PREFIX}*") if not _is_being_removed(f))
 
 
 @contextmanager
@@ -167,6 +168,11 @@ def _empty(folder: Path) -> None:
                 remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_being_removed(folder: Path) -> bool:
+    process = folder.name.removeprefix(_GONE).partition("-")[0]
+    return folder.name.startswith(_GONE) and Path("/proc", process).exists()
 
 
 def is_done(folder: Path) -> bool:
@@ -235,7 +241,7 @@ def remove(folder: Path) -> None:
             return
         qemu_process.end(folder)
         # Whoever wants it now makes another: nobody is to see it half there.
-        gone = folder.with_name(f"{PREFIX}gone-{os.getpid()}-{time.monotonic_ns()}")
+        gone = folder.with_name(f"{_GONE}{os.getpid()}-{time.monotonic_ns()}")
         folder.rename(gone)
         remove_tree(gone)
     except BlockingIOError:
