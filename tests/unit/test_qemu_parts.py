@@ -27,6 +27,7 @@ from distromatrix.engines.qemu_ports import PortStream, Slots
 from distromatrix.engines.qemu_process import PROGRAM, Virtual
 from distromatrix.engines.qemu_templates import Templates
 from distromatrix.engines.qmp import Qmp
+from distromatrix.engines.shell import Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
 
 IMAGE = "sha256:1"
@@ -60,6 +61,12 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def guest_in(folder: Path) -> QemuGuest:
+    spec = MachineSpec(name="distromatrix-one", image="")
+    virtual = Virtual(kind="tcg", cpu="max", cpus=1, memory=1)
+    return QemuGuest(spec, folder, Disk(folder), virtual)
 
 
 def test_a_template_is_made_once_and_again_when_it_was_spoilt(
@@ -170,12 +177,7 @@ time.sleep(600)"""
 def test_what_is_ended_for_good_is_not_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guest = QemuGuest(
-        MachineSpec(name="distromatrix-one", image=""),
-        tmp_path,
-        Disk(tmp_path),
-        Virtual(kind="tcg", cpu="max", cpus=1, memory=1),
-    )
+    guest = guest_in(tmp_path)
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
@@ -187,6 +189,38 @@ def test_what_is_ended_for_good_is_not_started_again(
     with pytest.raises(MachineGoneError, match="was closed"):
         guest.boot()
     assert started[0].wait(60) == -signal.SIGKILL
+
+
+def test_who_ends_a_guest_does_not_wait_for_one_who_waits_for_it(tmp_path: Path) -> None:
+    class Silent:
+        """A control shell that never answers."""
+
+        def __init__(self) -> None:
+            self.stream = self
+            self.asked, self.ended = threading.Event(), threading.Event()
+
+        def run(self, *_: object, **__: object) -> int:
+            self.asked.set()
+            self.ended.wait()
+            raise OSError
+
+        def shutdown(self) -> None:
+            self.ended.set()
+
+    guest, silent = guest_in(tmp_path), Silent()
+    guest._control = cast("Shell", silent)
+
+    def wait() -> None:
+        with pytest.raises(MachineGoneError):
+            guest.tell(":")
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    silent.asked.wait()
+    with pytest.raises(InfrastructureError, match="does not answer: sync"):
+        guest.tell("sync", within=0.1)
+    guest.end()
+    waiting.join()
 
 
 def test_the_last_word_of_a_control_line_comes_before_its_close_returns(tmp_path: Path) -> None:

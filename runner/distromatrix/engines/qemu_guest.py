@@ -267,20 +267,18 @@ $b chown -R {user} product out"""
     ) -> int:
         """The status of a script of ours, run by the control shell: one at a time. Raises
         MachineGoneError, InfrastructureError."""
-        with self._lock:
+        until = time.monotonic() + within * self.scale
+        quiet = f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
+        if not self._lock.acquire(timeout=within * self.scale):  # who has it waits in vain, too
+            raise self.why_gone() or InfrastructureError(quiet)
+        try:
             if self._control is None:
                 raise self.why_gone() or MachineGoneError(f"{self.name} is gone")
-            try:
-                return self._control.run(
-                    script,
-                    deadline=time.monotonic() + within * self.scale,
-                    output=output,
-                    strict=False,
-                )
-            except (TimeoutError, ShellEndedError, OSError) as error:
-                raise self.why_gone() or InfrastructureError(
-                    f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
-                ) from error
+            return self._control.run(script, deadline=until, output=output, strict=False)
+        except (TimeoutError, ShellEndedError, OSError) as error:
+            raise self.why_gone() or InfrastructureError(quiet) from error
+        finally:
+            self._lock.release()
 
     def end(self) -> None:
         """End it at once and for good, whoever is about to start it. Never raises."""
