@@ -46,11 +46,17 @@ def guest_image() -> str:
 
 
 @pytest.fixture(scope="session")
-def debian_system() -> str:
-    """The same as a whole system, which Vagrant's guests boot."""
+def system_image() -> str:
+    """The same as a whole system, with systemd."""
+    return _guest_image("vagrant")
+
+
+@pytest.fixture(scope="session")
+def debian_system(system_image: str) -> str:
+    """That one, where Vagrant's guests can be opened, which boot it."""
     if reason := no_vagrant():
         unobtainable(reason)
-    return _guest_image("vagrant")
+    return system_image
 
 
 def _guest_image(kind: str) -> str:

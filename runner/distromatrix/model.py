@@ -228,13 +228,15 @@ class HostFacts:
     """What the plan must know of this host; plain data, gathered before. `today` decides
     which rules have lapsed; `engine` is the user's engine of containers, `kernel` the version
     of the kernel that its containers share; `guests`: the engines of guests, each with why it
-    cannot be used here ('' where it can)."""
+    cannot be used here ('' where it can). `cgroup`: the version of
+    this host's, 1 or 2, or ''."""
 
     arch: str
     cpus: int
     memory: int
     today: date
     kernel: str = ""
+    cgroup: str = ""
     engine: str = "docker"
     guests: Mapping[str, str] = field(default_factory=dict)
 

@@ -23,13 +23,13 @@ PRIVILEGES = {
     "sysctl": "write to net.* under /proc/sys",
     "init": "run an init system as process 1",
 }
-# A container could: its systemd would have to fit the host's cgroups (version 258 does not boot
-# on cgroup v1, 256 not by default). A guest gives it without such conditions.
-_NOT_YET = frozenset({"init"})
 # What one engine of containers cannot give, and why.
 _NOT_BY = {
     ("podman", "sysctl"): "would make all of /proc/sys writable, the kernel's own settings too",
+    ("podman", "init"): "boots no init system here yet",
 }
+# The first systemd that does not boot on cgroup v1; from 256 on it must be forced to (its NEWS).
+NO_CGROUP_1 = 258
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 
 
@@ -83,7 +83,7 @@ def choose_engine(
     if not refusals:
         refusals = list(_withheld(privileges, container))
     if not refusals:
-        return Choice(container, _met(needs, host.kernel))
+        return Choice(container, _met(needs, host))
     found = choose_guest(needs, host.guests, guest)
     return Choice(found.engine, "; ".join(filter(None, (*refusals, found.reason))))
 
@@ -133,8 +133,6 @@ def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:
     privilege = NEEDS[need.name].privilege
     if privilege is None:
         return f"needs {need}, which a container cannot give"
-    if privilege in _NOT_YET:
-        return f"needs {need}, which no engine of containers here gives"
     if any(_grants(given, privilege) for given in privileges):
         return ""
     example = f"{privilege}/…" if privilege.startswith(DEVICE_PREFIX) else privilege
@@ -143,9 +141,7 @@ def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:
 
 def meetable(needs: Sequence[str]) -> bool:
     """Whether some engine could meet all of these at once, with every privilege and version."""
-    container = all(
-        NEEDS[name].privilege not in (None, *_NOT_YET) or name == "kernel" for name in needs
-    )
+    container = all(NEEDS[name].privilege is not None or name == "kernel" for name in needs)
     return container or any(all(g in NEEDS[name].guests for name in needs) for g in GUESTS)
 
 
@@ -177,20 +173,20 @@ def _holds(part: str, has: tuple[int, ...]) -> bool:
 def _withheld(privileges: Sequence[str], container: str) -> Iterator[str]:
     """Privileges that the engine of containers does not give."""
     for name in privileges:
-        if name in _NOT_YET:
-            yield f"asks for the privilege {name}, which no engine of containers here gives"
-        elif (container, name) in _NOT_BY:
+        if (container, name) in _NOT_BY:
             why = _NOT_BY[container, name]
             yield f"asks for the privilege {name}, with which {container} {why}"
 
 
-def _met(needs: Sequence[Need], kernel: str) -> str:
-    """Why a container serves."""
+def _met(needs: Sequence[Need], host: HostFacts) -> str:
+    """Why a container serves, and under which condition."""
     allowed = ", ".join(str(need) for need in needs if need.name != "kernel")
     of_host = ", ".join(str(need) for need in needs if need.name == "kernel")
     said = [f"needs {allowed}, which `privileges:` allows"] if allowed else []
+    if host.cgroup == "1" and any(need.name == "init" for need in needs):
+        said.append(f"on this host's cgroup v1 that takes a systemd before {NO_CGROUP_1}")
     if of_host:
-        said.append(f"needs {of_host}, and the kernel of containers here is {kernel}")
+        said.append(f"needs {of_host}, and the kernel of containers here is {host.kernel}")
     return "; ".join(said) or "needs nothing that a container cannot give"
 
 

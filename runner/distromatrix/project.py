@@ -40,6 +40,7 @@ def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         today=date.today(),
         kernel=platform.release(),
+        cgroup="2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from distromatrix.engines.base import MachineSpec
-from distromatrix.engines.docker_spec import Limits, create_body
+from distromatrix.engines.docker_dialect import DOCKER
+from distromatrix.engines.docker_spec import FORCE, Limits, create_body
 from distromatrix.errors import CannotStartError
 
 HOST = Limits(cpus=2, apparmor=True)
@@ -45,7 +47,28 @@ def test_each_privilege_gives_its_own_and_no_other() -> None:
     assert device["CapAdd"] == []
 
 
-@pytest.mark.parametrize("privilege", ["everything", "init", "../dev/sda"])
+@pytest.mark.parametrize("privilege", ["everything", "../dev/sda"])
 def test_a_privilege_that_docker_cannot_give_is_refused(privilege: str) -> None:
     with pytest.raises(CannotStartError, match=privilege):
         _host_config(privileges=(privilege,))
+
+
+@pytest.mark.parametrize(("cgroup", "words"), [("1", FORCE), ("2", [])])
+def test_with_the_privilege_init_it_is_process_1_and_shells_are_the_users(
+    cgroup: str, words: list[str]
+) -> None:
+    spec = MachineSpec(name="m", image="i", user="1000:1000", privileges=("init",))
+    body = create_body(spec, Limits(cpus=2, apparmor=True, cgroup=cgroup))
+    assert (body["Entrypoint"], body["Cmd"], body["User"]) == (["/sbin/init"], words, "0")
+    host = body["HostConfig"]
+    assert host["CgroupnsMode"] == "private"
+    assert set(host["Tmpfs"]) == {"/run", "/run/lock"}
+    assert "apparmor=unconfined" in host["SecurityOpt"]
+    assert body["StopSignal"] == "SIGRTMIN+3"
+
+
+def test_podman_gives_no_init_system() -> None:
+    spec = MachineSpec(name="m", image="i", privileges=("init",))
+    podman = replace(DOCKER, product="Podman", boots_init=False)
+    with pytest.raises(CannotStartError, match="Podman cannot give the privilege 'init'"):
+        create_body(spec, Limits(cpus=2, apparmor=False, dialect=podman))

@@ -62,13 +62,24 @@ def test_what_no_privilege_allows_a_guest_gives(name: str) -> None:
     assert choose_engine(needs(name), (), WITH_GUESTS, WHOLE).engine == "qemu"
 
 
-@pytest.mark.parametrize("privileges", [(), ("init",)])
-def test_an_init_system_is_in_whole_guests_only(privileges: tuple[str, ...]) -> None:
-    choice = choose_engine(needs("init"), privileges, WITH_GUESTS, WHOLE)
+def test_an_init_system_is_in_whole_guests_or_where_a_container_may_have_one() -> None:
+    choice = choose_engine(needs("init"), (), WITH_GUESTS, WHOLE)
     assert choice.engine == "vagrant"
-    assert "init, which no engine of containers here gives" in choice.reason
+    assert "a container may give only with `privileges: [init]`" in choice.reason
     assert "not qemu: its guests boot without an init system" in choice.reason
-    assert choose_engine(needs("init"), privileges, HOST, None).engine is None
+    assert choose_engine(needs("init"), (), HOST, None).engine is None
+    allowed = choose_engine(needs("init"), ("init",), WITH_GUESTS, WHOLE)
+    assert allowed == ("docker", "needs init, which `privileges:` allows")
+    podman = choose_engine(needs("init"), ("init",), replace(WITH_GUESTS, engine="podman"), WHOLE)
+    assert podman.engine == "vagrant"
+    assert "with which podman boots no init system here yet" in podman.reason
+
+
+@pytest.mark.parametrize(("cgroup", "told"), [("1", True), ("2", False), ("", False)])
+def test_a_systemd_that_cgroup_v1_does_not_boot_is_told_of(cgroup: str, told: bool) -> None:
+    choice = choose_engine(needs("init"), ("init",), replace(HOST, cgroup=cgroup), None)
+    assert choice.engine == "docker"
+    assert ("cgroup v1 that takes a systemd before 258" in choice.reason) is told
 
 
 def test_all_needs_of_a_suite_are_met_by_one_engine() -> None:

@@ -135,6 +135,7 @@ class DockerEngine:
                     cpus=info["NCPU"],
                     apparmor="apparmor" in security,
                     dialect=self._api.dialect,
+                    cgroup=str(info.get("CgroupVersion") or "1"),
                     resources=own_limits() if told else (),
                 )
             return self._limits

@@ -54,6 +54,8 @@ class Dialect:
     tells_oom: bool = True
     # Of /proc/sys a container may be given a part to write to.
     parts_proc_sys: bool = True
+    # An init system as process 1 was seen to boot in its containers.
+    boots_init: bool = True
     # Who removes a container by force asks it to end first, and waits ten seconds for it.
     asks_before_force: bool = False
     # What a container says that is to have no health check.
@@ -97,6 +99,7 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             tells_oom=False,
             # Its API passes over ReadonlyPaths; `unmask=/proc/sys` gives the host's own settings.
             parts_proc_sys=False,
+            boots_init=False,
             asks_before_force=True,
             # Its own word for none makes it look for systemd's timers whenever one ends.
             healthcheck={},

@@ -19,8 +19,9 @@ from distromatrix.engines.docker_api import (
     remove_container,
 )
 from distromatrix.engines.docker_files import get_files, put_files, until_read
+from distromatrix.engines.docker_init import until_up, why_not_up
 from distromatrix.engines.docker_shells import end_process, open_shell
-from distromatrix.engines.docker_spec import MOUNT
+from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT
 from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.hung import itself
@@ -303,6 +304,9 @@ class DockerMachine:
 
     def begin(self) -> None:
         """Start it, and hear its shell answer. Raises CannotStartError, InfrastructureError."""
+        if INIT in self._spec.privileges:
+            self._begin_init()
+            return
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with self._api.calling(f"start {self._name}") as client:
             try:
@@ -328,6 +332,26 @@ class DockerMachine:
                 raise CannotStartError(f"{self._spec.image}: {reason}") from error
             raise gone from error
 
+    def _begin_init(self) -> None:
+        """Start it with its init system, and wait until that has come up: its shells come by
+        exec, and none of them is its main process."""
+        with self._api.calling(f"start {self._name}") as client:
+            try:
+                client.start(self.container)
+            except APIError as error:
+                if reason := cannot_start(message_of(error)):
+                    raise CannotStartError(f"{self._spec.image}: {reason}") from error
+                raise
+        try:
+            until_up(self._api, self._name, self.container)
+            self._shells = Shells(self._open_shell, self._open_shell())
+        except (InfrastructureError, ShellEndedError, TimeoutError, OSError) as error:
+            on_v1 = self._body.get("Cmd") == FORCE
+            why = why_not_up(self._api, self._spec, self.container, error, on_v1=on_v1)
+            raise CannotStartError(
+                f"{self._spec.image}: its init system did not come up: {why}"
+            ) from error
+
     def _open_shell(self) -> Shell:
         if self._stopped:
             raise MachineGoneError(f"{self._name} {self._stopped}")
@@ -337,7 +361,9 @@ class DockerMachine:
 
     def _end_hung(self, shell: Shell) -> str:
         """End the command that a shell runs; what does not end takes the machine with it."""
-        hung = what_runs(self._api, self._name, self.container)
+        # Among what an init system runs, the list does not tell what the command has begun.
+        init = INIT in self._spec.privileges
+        hung = "" if init else what_runs(self._api, self._name, self.container)
         try:
             if shell.process is None:
                 raise TimeoutError

@@ -23,6 +23,12 @@ _READONLY_WITHOUT_NET = [
     *("/proc/sys/sunrpc", "/proc/sys/vm", "/proc/sys/xen"),
 ]
 
+INIT = "init"  # the privilege whose container has an init system as process 1
+# From 256 on, systemd boots on cgroup v1 only where it is told to; others take no notice.
+FORCE = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
+# What an init system says when it gives up is told from there.
+_INIT_LOG = {"Type": "json-file", "Config": {"max-size": "1m"}}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
@@ -42,6 +48,7 @@ class Limits:
     cpus: int
     apparmor: bool
     dialect: Dialect = DOCKER
+    cgroup: str = ""  # its version, 1 or 2
     # Name, soft and hard value, as setrlimit(2) takes them; none: the engine's own.
     resources: tuple[tuple[str, int, int], ...] = ()
 
@@ -59,7 +66,7 @@ def create_body(
         # [""] takes away the image's own entrypoint.
         "Entrypoint": [""],
         "Cmd": ["/bin/sh", "-c", main_loop(limits.dialect)],
-        "User": "0" if spec.user == "root" else spec.user,
+        "User": "0" if spec.user == "root" or INIT in spec.privileges else spec.user,
         "WorkingDir": "/",
         "Hostname": spec.hostname,
         "Labels": labels,
@@ -81,7 +88,9 @@ def create_body(
             **_mounts(mount, labels, limits.dialect),
             "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in limits.resources],
             **_privileges(spec.privileges, limits),
+            **({"LogConfig": _INIT_LOG} if INIT in spec.privileges else {}),
         },
+        **(_of_init(limits) if INIT in spec.privileges else {}),
     }
 
 
@@ -116,6 +125,18 @@ def _mounts(
     return {"Mounts": [{**common, "VolumeOptions": options}]}
 
 
+def _of_init(limits: Limits) -> dict[str, Any]:
+    """What differs where an init system is process 1: see systemd's "The Container Interface"."""
+    return {
+        "Entrypoint": ["/sbin/init"],
+        "Cmd": FORCE if limits.cgroup != "2" else [],
+        "Env": ["container=docker"],
+        "StopSignal": "SIGRTMIN+3",
+        "OpenStdin": False,
+        "AttachStdin": False,
+    }
+
+
 def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """Exactly what was asked for, on top of nothing."""
     security = ["no-new-privileges"]
@@ -123,6 +144,12 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     for one in asked:
         if one == "mount":
             given["CapAdd"].append("SYS_ADMIN")
+            if limits.apparmor:
+                security.append("apparmor=unconfined")
+        elif one == INIT and limits.dialect.boots_init:
+            given["CapAdd"].append("SYS_ADMIN")
+            given["Tmpfs"] = {"/run": "exec,mode=755", "/run/lock": ""}
+            given["CgroupnsMode"] = "private"
             if limits.apparmor:
                 security.append("apparmor=unconfined")
         elif one == "sysctl" and limits.dialect.parts_proc_sys:
@@ -133,9 +160,11 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
                 {"PathOnHost": one, "PathInContainer": one, "CgroupPermissions": "rwm"}
             )
         else:
-            known = "mount, sysctl" if limits.dialect.parts_proc_sys else "mount"
+            known = ["mount"]
+            known += ["sysctl"] if limits.dialect.parts_proc_sys else []
+            known += [INIT] if limits.dialect.boots_init else []
             raise CannotStartError(
                 f"{limits.dialect.product} cannot give the privilege '{one}' to a container: "
-                f"it knows {known} and device paths below /dev/"
+                f"it knows {', '.join(known)} and device paths below /dev/"
             )
     return given
