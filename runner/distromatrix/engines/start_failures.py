@@ -9,6 +9,7 @@ _REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("/bin/sh", "no such file"), "the image has no /bin/sh (or not the loader that it needs)"),
     (("/bin/sh", "not found"), "the image has no /bin/sh (or not the loader that it needs)"),
     (("/bin/sh", "permission denied"), "the image's /bin/sh cannot be executed"),
+    (("/sbin/init", "no such file"), "the image has no /sbin/init: add its init system's package"),
     (("unable to find user",), "the image does not know the user"),
     (("no matching entries in passwd",), "the image does not know the user"),
     (
