@@ -3,7 +3,9 @@ gives, and that what it leaves is found."""
 
 from __future__ import annotations
 
+import io
 import secrets
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,13 +75,16 @@ def test_two_guests_are_whole_systems_and_share_nothing(
 
 
 @pytest.mark.slow
-def test_a_suite_restarts_its_guest_and_goes_on(engine: VagrantEngine, debian_system: str) -> None:
+@pytest.mark.parametrize("how", ["distromatrix-reboot", "systemctl reboot; sleep 300"])
+def test_a_suite_restarts_its_guest_and_goes_on(
+    engine: VagrantEngine, debian_system: str, how: str
+) -> None:
     machine = engine.open(spec(debian_system))
     script = """cat /proc/sys/kernel/random/boot_id
-if [ "${DISTROMATRIX_REBOOT_COUNT-0}" -lt 1 ]; then echo kept >/kept; distromatrix-reboot; fi
+if [ "${DISTROMATRIX_REBOOT_COUNT-0}" -lt 1 ]; then echo kept >/kept; HOW; fi
 cat /kept"""
     try:
-        first, second, kept = told(machine, script, timeout=600).split()
+        first, second, kept = told(machine, script.replace("HOW", how), timeout=600).split()
         assert first != second
         assert kept == "kept"
     finally:
@@ -93,7 +98,17 @@ def test_a_kernel_that_gives_up_is_no_failure_of_the_product(
     machine = engine.open(spec(debian_system))
     try:
         with pytest.raises(MachineGoneError, match="Kernel panic - not syncing: sysrq"):
-            machine.run("echo c >/proc/sysrq-trigger; sleep 300", timeout=120)
+            machine.run(
+                "mkdir -p /seen/sub; echo it >/seen/sub/file; sync; echo c >/proc/sysrq-trigger\n"
+                "sleep 300",
+                timeout=120,
+            )
+        with tarfile.open(fileobj=io.BytesIO(b"".join(machine.get("/seen")))) as tar:
+            file = tar.extractfile("seen/sub/file")
+            assert file is not None
+            assert file.read() == b"it\n"
+        with pytest.raises(FileNotFoundError):
+            machine.get("/not-seen")
     finally:
         machine.close()
 

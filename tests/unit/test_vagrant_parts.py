@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.engines.console import last_lines, panic
-from distromatrix.engines.guest_scripts import of_commands
+from distromatrix.engines.guest_scripts import of_commands, written
 from distromatrix.engines.hung import Process
 from distromatrix.engines.libvirt_saved import (
     Clone,
@@ -27,7 +28,7 @@ from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.vagrant_call import message
 from distromatrix.engines.vagrant_disk import find_kernel
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
-from distromatrix.engines.vagrant_home import Home
+from distromatrix.engines.vagrant_home import Home, hold
 from distromatrix.engines.vagrant_sweep import leftovers
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, InfrastructureError
@@ -239,3 +240,49 @@ def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> Non
     assert found.pop("distromatrix-template-old") == 5
     assert time.time() - found.pop("distromatrix-template-half") < 3600
     assert found == {}
+
+
+def kept_ready(home: Home) -> Templates:
+    """A box with a template on it."""
+    home.make()
+    (home.boxes / "distromatrix-template-box-1").mkdir()
+    (home.templates / "distromatrix-template-1").mkdir()
+    facts = '{"definition": {"box": "distromatrix-template-box-1"}}'
+    (home.templates / "distromatrix-template-1/template.json").write_text(facts)
+    nothing_runs = cast("Libvirtd", lambda *_: "")
+    return Templates(home, nothing_runs, cast("Any", None), cast("Any", None))
+
+
+def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    made = kept_ready(home)
+    machine = home.machines / "distromatrix-a"
+    machine.mkdir()
+    (machine / "machine.json").write_text('{"template": "distromatrix-template-1"}')
+    made.remove("distromatrix-template-1")
+    made.remove_box("distromatrix-template-box-1")
+    assert len(made.list()) == 2
+    (machine / "machine.json").unlink()
+    made.remove("distromatrix-template-1")
+    made.remove_box("distromatrix-template-box-1")
+    assert made.list() == ()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_in_use_or_being_made_is_not_removed(tmp_path: Path, shared: bool) -> None:
+    home = Home(tmp_path)
+    made = kept_ready(home)
+    with hold(home.templates / "distromatrix-template-1.lock", shared=shared):
+        made.remove("distromatrix-template-1")
+    assert (home.templates / "distromatrix-template-1").exists()
+    made.remove("distromatrix-template-1")
+    with hold(home.boxes / "distromatrix-template-box-1.lock", shared=shared):
+        made.remove_box("distromatrix-template-box-1")
+    assert [one.kind for one in made.list()] == ["box"]
+
+
+def test_programs_of_ours_are_written_byte_by_byte(tmp_path: Path) -> None:
+    content = bytes(range(256)) + b"%s\\n'"
+    subprocess.run(["sh", "-ec", written(str(tmp_path / "p"), content)], check=True)
+    assert (tmp_path / "p").read_bytes() == content
+    assert os.access(tmp_path / "p", os.X_OK)

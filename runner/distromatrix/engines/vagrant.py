@@ -122,9 +122,9 @@ class VagrantEngine:
         InfrastructureError."""
         image = self._image_id(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
-        template = self.templates_kept.get(image, spec, cpus)
         snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
-        return self._cloner.open(template, spec, snapshot)
+        with self.templates_kept.using(image, spec, cpus) as template:
+            return self._cloner.open(template, spec, snapshot)
 
     def join(self, address: Address) -> VagrantMachine:
         """See Engine."""

@@ -73,6 +73,7 @@ class Cloner:
                 login=template.user,
                 console=str(_shown(spec, folder)),
                 scale=template.scale,
+                template=template.name,
             )
             (folder / FACTS).write_text(facts, encoding="utf-8")
             return self._opened(template, spec, snapshot, folder)

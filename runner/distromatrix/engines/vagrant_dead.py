@@ -37,10 +37,11 @@ class _Node:
         return self.mode & 0o170000
 
 
-def read_dead(disk: Path, path: str, machine: str) -> Iterator[bytes]:
-    """A tar stream of `path` as `Machine.get` gives it. Raises FileNotFoundError,
+def read_dead(disk: Path, path: str, machine: str, room: Path) -> Iterator[bytes]:
+    """A tar stream of `path` as `Machine.get` gives it; the disk is unpacked in the folder `room`
+    meanwhile. Raises FileNotFoundError,
     InfrastructureError, both before the first piece."""
-    held = tempfile.TemporaryDirectory(prefix="distromatrix-disk-", dir=disk.parent)
+    held = tempfile.TemporaryDirectory(prefix="distromatrix-disk-", dir=room)
     raw = Path(held.name, "raw")
     try:
         _run(["qemu-img", "convert", "-U", "-O", "raw", str(disk), str(raw)])

@@ -12,9 +12,14 @@ Names of boxes and templates begin with `distromatrix-template-`.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from distromatrix.engines.libvirtd import short
@@ -59,6 +64,30 @@ def vagrant_boxes() -> Path:
     """Where Vagrant keeps the user's boxes."""
     home = os.environ.get("VAGRANT_HOME")
     return (Path(home) if home else Path.home() / ".vagrant.d") / "boxes"
+
+
+class InUseError(Exception):
+    """Another holds the lock."""
+
+
+@contextmanager
+def hold(lock: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold a lock, the file of which stays. Raises InUseError where it is not to `wait`."""
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUseError from error
+        yield
+    finally:
+        os.close(file)
+
+
+def digest(what: list[object]) -> str:
+    """A short name for what something is made of."""
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
 
 def free_port() -> int:

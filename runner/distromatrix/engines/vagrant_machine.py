@@ -165,7 +165,7 @@ class VagrantMachine(GuestMachine):
         if self._closed and self._kept is None:
             raise MachineGoneError(f"{self.name} {self._stopped}")
         if self._dead or not (self._connection.is_open() or self._guest.alive()):
-            return read_dead(self._guest.disks[0], path, self.name)
+            return read_dead(self._guest.disks[0], path, self.name, self._guest.folder)
         where = shlex.quote(path)
         there = f"[ -e {where} ] || [ -L {where} ] || exit 44"
         status, said = self._connection.send(iter(()), there)

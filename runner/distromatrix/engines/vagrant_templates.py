@@ -7,16 +7,14 @@ processors. Both are known by what they are made of, and made by one process at 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-from filelock import FileLock
 
 from distromatrix.engines.accel import Accel
 from distromatrix.engines.base import MachineSpec
@@ -25,16 +23,15 @@ from distromatrix.engines.guest_scripts import install
 from distromatrix.engines.libvirt_saved import disks_of, is_shared, read_saved
 from distromatrix.engines.libvirtd import POOL, Libvirtd, VirshError
 from distromatrix.engines.ssh import Connection, Login
+from distromatrix.engines.vagrant_boxes import VERSION, Box, have_box, lock_of, register, remove_box
 from distromatrix.engines.vagrant_call import vagrant
-from distromatrix.engines.vagrant_disk import DISK_SIZE, make_system
 from distromatrix.engines.vagrant_file import COMMAND_LINE, Definition, vagrantfile
-from distromatrix.engines.vagrant_home import TEMPLATE, Home, free_port, vagrant_boxes
+from distromatrix.engines.vagrant_home import TEMPLATE, Home, InUseError, digest, free_port, hold
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Guest
 
 FORMAT = 3  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
-_VERSION = "1"  # of the boxes that we make
 _FACTS = "template.json"  # written last: what has none is not whole
 
 
@@ -73,57 +70,45 @@ class Templates:
         self._export = export
         self._accel = accel
 
-    def get(self, image: str, spec: MachineSpec, cpus: int) -> Template:
-        """The template of an image (its id), or of what `spec.guest` names. Raises
+    @contextmanager
+    def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[Template]:
+        """The template of an image (its id), or of what `spec.guest` names, held meanwhile; a
+        machine that names it in its facts then holds it on. Raises CannotStartError,
         InfrastructureError."""
         guest, memory = spec.guest, spec.memory
         self._home.make()
-        box = None if _named(guest) else self.box(image, spec.labels)
-        accel = self._accel(box.folder / "vmlinuz" if box else None, memory, cpus)
-        source = box.name if box else _source(guest)
-        what = [
-            FORMAT,
-            source,
-            memory,
-            cpus,
-            accel.kind,
-            accel.cpu,
-            COMMAND_LINE,
-            _qemu(),
-            install(),
-        ]
-        name = TEMPLATE + _key(what)
-        folder = self._home.templates / name
-        if (found := _read(folder)) is None:
-            with FileLock(self._home.templates / f"{name}.lock"):
-                if (found := _read(folder)) is None:
-                    found = self._make(name, folder, box, guest, memory, cpus, accel)
-        with contextlib.suppress(OSError):
-            os.utime(folder / _FACTS)  # when it was used last
-        return found
+        while True:
+            box = None if _named(guest) else self.box(image, spec.labels)
+            accel = self._accel(box.folder / "vmlinuz" if box else None, memory, cpus)
+            source = box.name if box else _source(guest)
+            what = [FORMAT, source, memory, cpus, accel.kind, accel.cpu, COMMAND_LINE, _qemu()]
+            name = TEMPLATE + digest([*what, install()])
+            folder = self._home.templates / name
+            with hold(self._lock(name), shared=True):
+                if found := _read(folder):
+                    with contextlib.suppress(OSError):
+                        os.utime(folder / _FACTS)  # when it was used last
+                    yield found
+                    return
+            with hold(self._lock(name)), self._box_held(box):
+                if _read(folder) is None and (box is None or box.whole):
+                    self._make(name, folder, box, guest, memory, cpus, accel)
 
     def box(self, image: str, labels: Mapping[str, str]) -> Box:
         """The box of an image; what is made meanwhile has those labels. Raises
         CannotStartError, InfrastructureError."""
-        self._home.make()
-        key = self._home.key()
-        name = TEMPLATE + "box-" + _key([FORMAT, image, key.with_suffix(".pub").read_text()])
-        box = Box(name, self._home.boxes / name)
-        if not box.whole:
-            with FileLock(self._home.boxes / f"{name}.lock"):
-                if not box.whole:
-                    shutil.rmtree(box.folder, ignore_errors=True)
-                    part = box.folder.with_suffix(".part")
-                    shutil.rmtree(part, ignore_errors=True)
-                    part.mkdir(parents=True)
-                    hostname = "guest"
-                    make_system(
-                        self._export(image, labels), part, key.with_suffix(".pub"), hostname
-                    )
-                    part.replace(box.folder)
-        with contextlib.suppress(OSError):
-            os.utime(box.folder)
-        return box
+        return have_box(self._home, image, labels, self._export, FORMAT)
+
+    def _lock(self, name: str) -> Path:
+        return self._home.templates / f"{name}.lock"
+
+    @contextmanager
+    def _box_held(self, box: Box | None) -> Iterator[None]:
+        if box is None:
+            yield
+            return
+        with hold(lock_of(self._home, box.name), shared=True):
+            yield
 
     def _make(
         self,
@@ -135,7 +120,7 @@ class Templates:
         cpus: int,
         accel: Accel,
     ) -> Template:
-        self.remove(name)
+        self._remove(name)
         folder.mkdir(parents=True)
         self._libvirtd.ensure()
         definition = Definition(
@@ -152,7 +137,7 @@ class Templates:
         )
         definition = _of_source(definition, box, guest, self._home)
         if box is not None:
-            _register(box, self._home)
+            register(self._home, box)
             self._libvirtd("pool-refresh", POOL)
         (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
         template = self._boot(name, folder, definition, accel.scale)
@@ -207,11 +192,33 @@ class Templates:
 
     def _undo(self, name: str) -> None:
         with contextlib.suppress(InfrastructureError):
-            self.remove(name, keep_log=True)
+            self._remove(name, keep_log=True)
 
-    def remove(self, name: str, *, keep_log: bool = False) -> None:
-        """Remove a template with its domain and disks. No error if it is gone. Raises
-        InfrastructureError."""
+    def remove(self, name: str) -> None:
+        """Remove a template with its domain and disks, unless it is in use or being made. No
+        error if it is gone. Raises InfrastructureError."""
+        with contextlib.suppress(InUseError), hold(self._lock(name), wait=False):
+            if name not in self._used("template"):
+                self._remove(name)
+
+    def remove_box(self, name: str) -> None:
+        """Remove a box, and what Vagrant knows of it, unless a template stands on it."""
+        remove_box(self._home, name, lambda: name in self._used("box"))
+
+    def _used(self, what: str) -> set[str]:
+        """The templates that machines stand on, or the boxes that templates do."""
+        files = {
+            "template": self._home.machines.glob("*/machine.json"),
+            "box": self._home.templates.glob(f"*/{_FACTS}"),
+        }[what]
+        found = set()
+        for file in files:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                facts = json.loads(file.read_text(encoding="utf-8"))
+                found.add(facts["template"] if what == "template" else facts["definition"]["box"])
+        return found
+
+    def _remove(self, name: str, *, keep_log: bool = False) -> None:
         folder = self._home.templates / name
         if folder.exists() or list(self._home.pool.glob(f"{name}-*")):
             for domain in self._libvirtd("list", "--all", "--name").split():
@@ -225,12 +232,6 @@ class Templates:
                     (folder / kept).replace(self._home.templates / f"{name}-{kept}")
         shutil.rmtree(folder, ignore_errors=True)
 
-    def remove_box(self, name: str) -> None:
-        """Remove a box, and what Vagrant knows of it."""
-        shutil.rmtree(vagrant_boxes() / name, ignore_errors=True)
-        (self._home.pool / _volume(name)).unlink(missing_ok=True)
-        shutil.rmtree(self._home.boxes / name, ignore_errors=True)
-
     def list(self) -> tuple[Kept, ...]:
         """All boxes and templates, whole or not."""
         found = []
@@ -241,19 +242,6 @@ class Templates:
         for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
             found.append(Kept("box", folder.name, folder.stat().st_mtime, _bytes(folder)))
         return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """What is made of an image: `box.img`, `vmlinuz`, `initrd`."""
-
-    name: str
-    folder: Path
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all there."""
-        return (self.folder / "box.img").exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +289,7 @@ def _source(guest: Guest | None) -> str:
             raise InfrastructureError(
                 f"{guest.vagrantfile}: {error.strerror}", transient=False
             ) from error
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"{guest.vagrantfile} ({digest}, {guest.machine or 'its only machine'})"
+        return f"{guest.vagrantfile} ({digest([text])}, {guest.machine or 'its only machine'})"
     return f"{guest.box} {guest.version}".strip()
 
 
@@ -314,7 +301,7 @@ def _of_source(
         return replace(
             definition,
             box=box.name,
-            version=_VERSION,
+            version=VERSION,
             kernel=str(box.folder / "vmlinuz"),
             initrd=str(box.folder / "initrd"),
             key=str(home.key()),
@@ -324,28 +311,6 @@ def _of_source(
     if guest.vagrantfile is not None:
         return replace(definition, own=guest.vagrantfile, machine=guest.machine or "default")
     return replace(definition, box=guest.box, version=guest.version)
-
-
-def _register(box: Box, home: Home) -> None:
-    """Have Vagrant and libvirt know the box, without the two copies of it that `vagrant box add`
-    and an upload to the pool would make."""
-    there = vagrant_boxes() / box.name / _VERSION / "libvirt"
-    there.mkdir(parents=True, exist_ok=True)
-    facts = {"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_SIZE}
-    (there / "metadata.json").write_text(json.dumps(facts), encoding="utf-8")
-    (there / "Vagrantfile").write_text("Vagrant.configure(2) { |config| }\n", encoding="utf-8")
-    for link in (there / "box.img", home.pool / _volume(box.name)):
-        if not link.exists():
-            link.unlink(missing_ok=True)
-            if link.parent == home.pool:
-                os.link(box.folder / "box.img", link)
-            else:
-                link.symlink_to(box.folder / "box.img")
-
-
-def _volume(box: str) -> str:
-    """The name that vagrant-libvirt gives to a box's volume."""
-    return f"{box}_vagrant_box_image_{_VERSION}_box.img"
 
 
 def _login(folder: Path, definition: Definition) -> tuple[str, tuple[str, ...]]:
@@ -408,10 +373,6 @@ def _read(folder: Path) -> Template | None:
         return None
     disks = disks_of(read_saved(template.state).definition)
     return template if all(Path(disk).exists() for disk in disks) else None
-
-
-def _key(what: list[object]) -> str:
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
 
 def _qemu() -> str:
