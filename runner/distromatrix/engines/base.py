@@ -106,6 +106,7 @@ class Address:
     # Variables that every command in it is to see; a command's own win.
     env: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""  # as a plan calls it; '' for that of containers
+    boots: int = 0  # how often it was restarted: what was joined before no longer answers
 
 
 class Machine(Protocol):
@@ -179,6 +180,12 @@ class Machine(Protocol):
 
     def disk_free(self) -> int | None:
         """Bytes left where its product or root lives; None when that cannot be known."""
+        ...
+
+    def reboot(self) -> None:
+        """Restart it; it is up again when this returns, with its files, and all that ran in it
+        has ended. For those who opened it, not for those who joined it: these join it anew.
+        Raises InfrastructureError, also where it is a container."""
         ...
 
     def kill(self) -> None:

@@ -259,6 +259,12 @@ class DockerMachine:
         self._shells.shutdown()
         self._kill_quietly()
 
+    def reboot(self) -> None:
+        """See Machine. Raises InfrastructureError."""
+        raise InfrastructureError(
+            f"{self._name} is a container, which has no restart: a guest has", transient=False
+        )
+
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
         if not self._owned:

@@ -132,7 +132,8 @@ class FakeEngine:
                 (root / "distromatrix/out/artifacts").mkdir(parents=True)
                 with cast("FakeStage", stage).tar.open("rb") as tar:
                     extract(tar, root / "distromatrix")
-            return FakeMachine(self._state, spec, root, staged=stage is not None)
+            staged, guest = stage is not None, self.name != "fake"
+            return FakeMachine(self._state, spec, root, staged=staged, guest=guest)
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise

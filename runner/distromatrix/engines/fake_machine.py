@@ -80,8 +80,16 @@ class FakeMachine:
     themselves see this host's files. The user and the limits are not enforced."""
 
     def __init__(
-        self, state: State, spec: MachineSpec, root: Path, *, staged: bool, owned: bool = True
+        self,
+        state: State,
+        spec: MachineSpec,
+        root: Path,
+        *,
+        staged: bool,
+        owned: bool = True,
+        guest: bool = False,
     ) -> None:
+        self._guest = guest
         self._state = state
         self._spec = spec
         self._name = spec.name
@@ -268,6 +276,21 @@ class FakeMachine:
         if self._main is not None:
             _end_shells(self._state.machines / f"{self._spec.name}.shells")
 
+    def reboot(self) -> None:
+        """See Machine: where it plays a guest, all that runs in it ends, and it goes on. Raises
+        InfrastructureError."""
+        if not self._guest:
+            raise InfrastructureError(f"{self._name} has no restart: a guest has", transient=False)
+        if not self._owned:
+            raise InfrastructureError(f"{self._name} is another's, who alone can restart it")
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        self._shells.shutdown()
+        self._shells.close()
+        end_process(*_working_below(self.root))
+        self._main = self._open_shell()
+        self._shells = Shells(self._open_shell, self._main)
+
     def keep(self) -> Kept:
         """See Machine."""
         if not self._owned:
@@ -323,6 +346,16 @@ def end_recorded(file: Path) -> None:
     shutil.rmtree(shells, ignore_errors=True)
     shutil.rmtree(record["root"], ignore_errors=True)
     file.unlink(missing_ok=True)
+
+
+def _working_below(folder: Path) -> list[int]:
+    """The processes whose working directory is there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
 
 
 def _end_shells(folder: Path) -> None:

@@ -68,6 +68,10 @@ class GuestMachine(ABC):
         it is up again when this returns. Raises InfrastructureError."""
 
     @abstractmethod
+    def reboot(self) -> None:
+        """See Machine. Raises InfrastructureError."""
+
+    @abstractmethod
     def why_gone(self) -> MachineGoneError | None:
         """Why it has ended; None as long as it lives."""
 

@@ -219,7 +219,7 @@ echo $!"""
         self._boots += 1
 
     def reboot(self) -> None:
-        """Restart it, as a suite can by `distromatrix-reboot`. Raises InfrastructureError."""
+        """See Machine. Raises InfrastructureError."""
         self._check()
         with self._restarting:
             with contextlib.suppress(InfrastructureError):

@@ -99,6 +99,9 @@ class Watched:
     def disk_free(self) -> int | None:  # noqa: D102
         return self._machine.disk_free()
 
+    def reboot(self) -> None:  # noqa: D102
+        self._machine.reboot()
+
     def kill(self) -> None:  # noqa: D102
         self._machine.kill()
 

@@ -14,8 +14,13 @@ from typing import Generic, TypeVar
 from distromatrix.collect.log import LastLines, Masker
 from distromatrix.engines import Engines
 from distromatrix.engines.base import Address, Engine, Machine, Stage
-from distromatrix.errors import DistromatrixError, InfrastructureError, SetupFailedError
-from distromatrix.execute.cell import environment, machine_spec
+from distromatrix.errors import (
+    DistromatrixError,
+    InfrastructureError,
+    MachineGoneError,
+    SetupFailedError,
+)
+from distromatrix.execute.cell import UNAME_TIMEOUT, environment, machine_spec
 from distromatrix.execute.order import image_of
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers, behind
@@ -86,6 +91,7 @@ class Machines:
         self._prepared: _Once[Hashable, Prepared] = _Once()
         self._stage: _Once[str, Stage] = _Once()
         self._fresh: dict[str, Machine] = {}
+        self._boots: dict[str, int] = {}
         self._lock = Lock()
         self._ended = False
         self._closers = Workers(2, "close", lambda _: None)
@@ -108,6 +114,33 @@ class Machines:
             machine.close()
             raise InfrastructureError("the session has ended", transient=False)
         return self._address(machine, cell)
+
+    def reboot(self, name: str) -> int:
+        """Restart a machine that is open. How often that was done by now. Raises
+        InfrastructureError."""
+        machine = self._named(name)
+        machine.reboot()
+        with self._lock:
+            self._boots[name] = self._boots.get(name, 0) + 1
+            return self._boots[name]
+
+    def kernel(self, name: str) -> str:
+        """The version of the kernel that a machine runs, as `uname -r` says it. Raises
+        InfrastructureError."""
+        said: list[bytes] = []
+        self._named(name).run("uname -r", timeout=UNAME_TIMEOUT, output=said.append)
+        return b"".join(said).decode(errors="replace").strip()
+
+    def _named(self, name: str) -> Machine:
+        self._check()
+        with self._lock:
+            found = self._fresh.get(name)
+        for machine in self._shared.made():
+            if machine.name == name:
+                found = machine
+        if found is None:
+            raise MachineGoneError(f"{name} is gone")
+        return found
 
     def give_back(self, name: str) -> None:
         """End a fresh machine, in the background. Never raises."""
@@ -205,4 +238,6 @@ class Machines:
 
     def _address(self, machine: Machine, cell: Cell) -> Address:
         env = self._environment(machine, cell)
-        return replace(machine.address, env=env, engine=cell.engine or "")
+        with self._lock:
+            boots = self._boots.get(machine.name, 0)
+        return replace(machine.address, env=env, engine=cell.engine or "", boots=boots)

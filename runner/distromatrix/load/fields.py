@@ -171,6 +171,11 @@ def _relative(value: object) -> str:
 RelativeGlob = Annotated[str, BeforeValidator(_relative), _schema()]
 
 
+def is_constraint(text: str) -> bool:
+    """Whether it is one on versions, such as `>=5.10,<7`."""
+    return re.fullmatch(f"{VERSION}(,{VERSION})*", text) is not None
+
+
 def parse_duration(value: object) -> float:
     """`30m`, `1h30m`, `90s`, `7d` in seconds. Raises PydanticCustomError (a ValueError)."""
     text = _text(value, "a duration such as `30m` or `1h30m`")

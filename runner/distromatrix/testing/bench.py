@@ -9,20 +9,32 @@ from pathlib import Path
 from typing import Protocol
 
 from distromatrix.engines.base import Address
-from distromatrix.model import CellResult
+from distromatrix.model import CellResult, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
     """A machine as tests want it: of a distro's base image; or, where `suite` is not '', of the
     image that this suite (`unit`, or with its variant `unit/py311`) prepares, with the product,
-    its user and its limits, and its `setup` done."""
+    its user and its limits, and its `setup` done.
+
+    `engine`: that of guests which opens it, or '' for what the suite's plan says, else for the
+    user's containers. `refused`: why nothing here gives what its tests need; `versions`: of its
+    kernel, which is known once it is there."""
 
     distro: str
     suite: str = ""
+    engine: str = ""
+    refused: str = ""
+    versions: tuple[Need, ...] = ()
+
+    @property
+    def cell(self) -> str:
+        """The cell whose machine it is, or its distro."""
+        return f"{self.distro}/{self.suite}" if self.suite else self.distro
 
     def __str__(self) -> str:
-        return f"{self.distro}/{self.suite}" if self.suite else self.distro
+        return f"{self.cell}-{self.engine}" if self.engine else self.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +71,11 @@ class Bench(Protocol):
 
     def fresh(self, want: Want, test: str) -> Address:
         """A machine of the same image for this test alone, ended when it is `done`."""
+        ...
+
+    def reboot(self, name: str, test: str) -> int:
+        """Restart the machine of that name. Returns how often that was done to it; who has
+        joined it before joins it anew."""
         ...
 
     def done(self, test: str) -> None:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from distromatrix.errors import DistromatrixError, InputError
-from distromatrix.model import Distro, Family, Libc, PackageManagerName
+from distromatrix.model import Distro, Family, Libc, Need, PackageManagerName
+from distromatrix.needs import NEEDS
 from distromatrix.testing import SCHEME
 from distromatrix.testing.fixtures import HOST, WANT
 from distromatrix.testing.machine_tests import MARK, MachineTests, machine_tests
 
 if TYPE_CHECKING:
     from distromatrix.testing.bench import Want
+    from distromatrix.testing.scope import Scope
+
+NEEDS_MARK = "needs"
 
 _CRITERIA: dict[str, tuple[str, ...]] = {
     "family": get_args(Family),
@@ -98,19 +102,54 @@ def _is_ours(config: pytest.Config, spec: str | None) -> bool:
 
 def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Want, ...]:
     tests = machine_tests(metafunc.config)
+    needs = _needs(metafunc)
     if mark is None:
-        return _unless_faulty(tests, lambda: tests.scope().wants(["*"]))
+        return _unless_faulty(
+            tests, lambda: _meeting(tests.scope(), tests.scope().wants(["*"]), needs)
+        )
     globs, criteria, suite = _read(mark)
 
     def wanted() -> tuple[Want, ...]:
         scope = tests.scope()
         more = [d for key, values in criteria.items() for d in _by(key, values, scope.distros)]
         try:
-            return scope.wants(globs or (() if criteria else ("*",)), suite, more)
+            wants = scope.wants(globs or (() if criteria else ("*",)), suite, more)
         except InputError as error:
             raise InputError(f"@pytest.mark.{MARK}: {error}") from None
+        return _meeting(scope, wants, needs)
 
     return _unless_faulty(tests, wanted)
+
+
+def _meeting(scope: Scope, wants: tuple[Want, ...], needs: tuple[Need, ...]) -> tuple[Want, ...]:
+    """Those machines, of engines that give what the test needs."""
+    return tuple(scope.meeting(want, needs) for want in wants) if needs else wants
+
+
+def _needs(metafunc: pytest.Metafunc) -> tuple[Need, ...]:
+    """What the marks `needs` of a test name. Raises InputError."""
+    if not any(True for _ in metafunc.definition.iter_markers(NEEDS_MARK)):
+        return ()
+    from distromatrix.execute.fallback import need_of
+    from distromatrix.load.fields import is_constraint
+
+    found: dict[Need, None] = {}
+    for mark in metafunc.definition.iter_markers(NEEDS_MARK):
+        for text in mark.args:
+            need = need_of(text) if isinstance(text, str) else None
+            known = NEEDS.get(need.name) if need else None
+            if need is None or known is None:
+                from distromatrix.load.words import did_you_mean, listing
+
+                hint = did_you_mean(str(text), tuple(NEEDS)) or f"there are {listing(NEEDS)}"
+                raise InputError(f"@pytest.mark.{NEEDS_MARK}: no need {text!r} ({hint})")
+            if need.version and not (known.versioned and is_constraint(need.version)):
+                raise InputError(
+                    f"@pytest.mark.{NEEDS_MARK}: {text!r}: expected a version such as "
+                    "'own-kernel >=6.1', where the need has one"
+                )
+            found[need] = None
+    return tuple(found)
 
 
 def _unless_faulty(tests: MachineTests, wanted: Callable[[], tuple[Want, ...]]) -> tuple[Want, ...]:
@@ -169,14 +208,17 @@ def _values(key: str, given: object) -> tuple[str, ...]:
 
 
 def _parametrize(metafunc: pytest.Metafunc, wants: Sequence[Want]) -> None:
-    params = [pytest.param(want, id=str(want), marks=_facts(metafunc, want)) for want in wants]
+    params = [pytest.param(want, id=want.cell, marks=_facts(metafunc, want)) for want in wants]
     metafunc.parametrize(WANT, params, indirect=True, scope="module")
 
 
 def _facts(metafunc: pytest.Metafunc, want: Want) -> list[pytest.MarkDecorator]:
     """The marks of its distro, as cells have them."""
     distro = machine_tests(metafunc.config).scope().distro(want.distro)
-    return [getattr(pytest.mark, name) for name in (distro.family, distro.libc)]
+    marks = [getattr(pytest.mark, name) for name in (distro.family, distro.libc)]
+    if want.refused and metafunc.config.getoption("distromatrix_allow_unmet"):
+        marks.append(pytest.mark.skip(reason=want.refused))
+    return marks
 
 
 def _with_hosts(
@@ -224,6 +266,8 @@ class _Absent:
 
 def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any]) -> list[Any]:
     """Those of the hosts that the mark is for. Raises InputError where a module has none."""
+    if needs := _needs(metafunc):
+        _check_hosts_meet(metafunc, hosts, needs)
     if mark is None:
         return hosts
     if mark.kwargs.get("suite"):
@@ -238,10 +282,26 @@ def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any
     return [_Absent(reason)]
 
 
+def _check_hosts_meet(metafunc: pytest.Metafunc, hosts: list[Any], needs: tuple[Need, ...]) -> None:
+    """Hosts that were named are as they were named. Raises InputError where that is not what the
+    test needs."""
+    scope = machine_tests(metafunc.config).scope()
+    for host in hosts:
+        want = host.backend.want if host.backend.NAME == SCHEME else None
+        if want is not None and (met := scope.meeting(want, needs)) != want:
+            why = met.refused or (f"say ?engine={met.engine}" if met.engine else "no version")
+            names = ", ".join(map(str, needs))
+            raise InputError(f"its host {want} is not what needs {names} is for: {why}")
+
+
 def _host(metafunc: pytest.Metafunc, want: Want) -> Any:
     import testinfra
 
     options = {name: metafunc.config.getoption(name, None) for name in ("sudo", "sudo_user")}
+    if want.engine or want.refused or want.versions:
+        from distromatrix.testing.hosts import host_of
+
+        return host_of(want, **options)
     return testinfra.get_host(spec_of(want), **options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, RLock, Thread
@@ -16,9 +16,11 @@ from distromatrix.errors import (
     DistromatrixError,
     InfrastructureError,
     InputError,
+    SetupFailedError,
 )
 from distromatrix.events import Event, ImageProgress
 from distromatrix.model import Cell, Distro, Plan, RunResult
+from distromatrix.needs import version_meets
 from distromatrix.testing.bench import CellReport, Want
 
 if TYPE_CHECKING:
@@ -120,7 +122,9 @@ class DirectBench:
         distro, cell = self._wanted(want)
         machines = self._had_machines()
         self._place(cell, test)
-        return machines.shared(str(want), distro, cell)
+        address = machines.shared(str(want), distro, cell)
+        _check_kernel(machines, want, address.name)
+        return address
 
     def fresh(self, want: Want, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""
@@ -133,7 +137,13 @@ class DirectBench:
             held.fresh.append(address.name)
         if not mine:  # its worker died meanwhile
             machines.give_back(address.name)
+        _check_kernel(machines, want, address.name)
         return address
+
+    def reboot(self, name: str, test: str) -> int:
+        """See Bench."""
+        self._check(test)
+        return self._had_machines().reboot(name)
 
     def done(self, test: str) -> None:
         """See Bench."""
@@ -266,16 +276,20 @@ class DirectBench:
     # --- machines --------------------------------------------------------------------------
 
     def _wanted(self, want: Want) -> tuple[Distro, Cell]:
-        """What the machine is of. Raises InputError, CellSkippedError."""
+        """What the machine is of. Raises InputError, CellSkippedError, and SetupFailedError where
+        nothing here is such a machine."""
+        if want.refused:
+            raise SetupFailedError(f"{want}: {want.refused}")
         if want.suite:
             for cell in self._plan.cells:
-                if cell.id == str(want):
-                    if cell.engine is None:
+                if cell.id == want.cell:
+                    if cell.engine is None and not (want.engine and cell.unmet):
                         raise CellSkippedError(cell.reason)
-                    return self._plan.distro(want.distro), cell
+                    engine = want.engine or cell.engine
+                    return self._plan.distro(want.distro), replace(cell, engine=engine)
             raise InputError(f"{want}: the matrix has no such cell")
         distro = self._distro(want.distro)
-        engine = self._settings.engine
+        engine = want.engine or self._settings.engine
         return distro, Cell(
             id=distro.name, distro=distro.name, suite="", engine=engine, reason="", run=":"
         )
@@ -316,6 +330,16 @@ class DirectBench:
         if other is None:
             raise InfrastructureError("the test's worker has died", transient=False)
         return other
+
+
+def _check_kernel(machines: Machines, want: Want, name: str) -> None:
+    """See that its kernel is one that its tests need. Raises SetupFailedError."""
+    if want.versions:
+        release = machines.kernel(name)
+        lacking = [str(need) for need in want.versions if not version_meets(need.version, release)]
+        if lacking:
+            text = f"{want}: needs {', '.join(lacking)}, and its kernel is {release}"
+            raise SetupFailedError(text)
 
 
 class _Run:

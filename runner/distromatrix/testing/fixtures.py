@@ -68,12 +68,20 @@ def machine(
     `.stderr` (and `…_bytes`), `.seconds`, `.timed_out`; `machine.put(text or bytes or Path,
     path)`, `machine.get(path)`; `machine.host` is testinfra's host of it; `machine.product`
     where the product is, in a machine that `@pytest.mark.distros(suite="unit")` has prepared.
+
+    With `@pytest.mark.needs("kernel-modules", "reboot")` it is of the cheapest kind that gives
+    that, a guest where a container does not; `machine.reboot()` restarts it.
     """
     from distromatrix.testing.machine import TestMachine
     from distromatrix.testing.machine_tests import machine_tests
 
     joined = machine_tests(pytestconfig).joined
-    return TestMachine(_distromatrix_want, lambda: joined.shared(_distromatrix_want))
+    want = _distromatrix_want
+
+    def restart() -> None:
+        joined.reboot(joined.shared(want))
+
+    return TestMachine(want, lambda: joined.shared(want), restart)
 
 
 @pytest.fixture
@@ -84,6 +92,11 @@ def fresh_machine(
     from distromatrix.testing.machine import TestMachine
     from distromatrix.testing.machine_tests import machine_tests
 
-    joined = machine_tests(pytestconfig).joined.fresh(_distromatrix_want)
-    yield TestMachine(_distromatrix_want, lambda: joined)
-    joined.close()
+    joined = machine_tests(pytestconfig).joined
+    mine = [joined.fresh(_distromatrix_want)]
+
+    def restart() -> None:
+        mine[0] = joined.reboot(mine[0])
+
+    yield TestMachine(_distromatrix_want, lambda: mine[0], restart)
+    mine[0].close()

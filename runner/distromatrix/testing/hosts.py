@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 from distromatrix.errors import InputError
+from distromatrix.needs import GUESTS
 from distromatrix.testing import DEFAULT_FILE, SCHEME, sessions
 from distromatrix.testing.bench import Want
 from distromatrix.testing.joined import JoinedMachines
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from distromatrix.engines.base import Machine
     from distromatrix.testing.scope import Scope
 
-_KNOWN = ("suite", "sudo", "sudo_user")
+_KNOWN = ("suite", "engine", "sudo", "sudo_user")
 
 
 class DistromatrixBackend(BaseBackend):
@@ -41,25 +43,29 @@ class DistromatrixBackend(BaseBackend):
         name: str,
         *args: Any,
         suite: str = "",
+        engine: str = "",
         machine: Callable[[], Machine] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, *args, **kwargs)
-        self.want = Want(distro=name, suite=suite)
+        self.want = Want(distro=name, suite=suite, engine=engine)
         self._machine = machine
         if machine is None:
             _check(self.want)
 
     def get_pytest_id(self) -> str:
-        """`debian-12`, or `debian-12/unit`."""
+        """`debian-12`, or `debian-12/unit`; `debian-12-qemu` where the engine was asked for."""
         return str(self.want)
 
     @classmethod
-    def get_hosts(cls, host: str, suite: str = "", **_others: Any) -> list[str]:
+    def get_hosts(cls, host: str, suite: str = "", engine: str = "", **_others: Any) -> list[str]:
         """The distros that a name or a glob stands for. Raises InputError."""
         if not host:
             raise InputError(f"{SCHEME}:// needs a distro's name, or a glob such as debian-*")
         found = _around().wants(host, suite)
+        for want in found:
+            if engine and "*" not in host:
+                _check(replace(want, engine=engine))
         return [want.distro for want in found]
 
     def run(self, command: str, *args: str, **_others: Any) -> CommandResult:
@@ -80,9 +86,21 @@ class DistromatrixBackend(BaseBackend):
         return self.result(done.status, script, b"".join(out), b"".join(err))
 
 
+def host_of(want: Want, **options: Any) -> Host:
+    """A host whose machine is that which a mark has asked for: by its name alone it is known."""
+    backend = DistromatrixBackend(want.distro, suite=want.suite, **options)
+    backend.want = want
+    backend.get_pytest_id = lambda: want.cell  # type: ignore[method-assign]
+    host = Host(backend)
+    backend.set_host(host)
+    return host
+
+
 def host_in(want: Want, machine: Callable[[], Machine]) -> Host:
     """testinfra's host in that very machine."""
-    backend = DistromatrixBackend(want.distro, suite=want.suite, machine=machine)
+    backend = DistromatrixBackend(
+        want.distro, suite=want.suite, engine=want.engine, machine=machine
+    )
     host = Host(backend)
     backend.set_host(host)
     return host
@@ -95,6 +113,8 @@ def _check(want: Want) -> None:
     scope.distro(want.distro)
     if want.suite:
         scope.check(want, named=False)
+    if want.engine:
+        scope.check_engine(want)
 
 
 # --- host specifications -------------------------------------------------------------------
@@ -115,6 +135,8 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
             raise InputError(f"{spec}: no parameter {quoted(key)} ({hint})")
         if key in found:
             raise InputError(f"{spec}: {key} is there twice")
+        if key == "engine" and value not in GUESTS:
+            raise InputError(f"{spec}: engine is {' or '.join(GUESTS)}, or not there: containers")
         if key != "sudo":
             found[key] = value
         elif value.lower() not in ("true", "false"):

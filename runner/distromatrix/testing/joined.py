@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from distromatrix.errors import InputError
+from distromatrix.needs import GUESTS
 from distromatrix.testing.bench import Bench, Want
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class JoinedMachines:
         self._holder = ""  # the test that has a place at the bench
         self._held: dict[Want, Machine] = {}
         self._joined: dict[str, Machine] = {}
+        self._addresses: dict[str, Address] = {}
         self._engines: Engines | None = None
         self._closing = ExitStack()
         self._lock = Lock()
@@ -58,12 +61,36 @@ class JoinedMachines:
         with the test. Raises DistromatrixError."""
         address = self._bench().fresh(want, self._test())
         with self._joining:
+            self._addresses[address.name] = address
+            return self._opened().of(address.engine).join(address)
+
+    def reboot(self, machine: Machine) -> Machine:
+        """Restart one of them, and join it anew. Raises InputError where it is a container,
+        InfrastructureError."""
+        with self._joining:
+            address = self._addresses[machine.name]
+        if address.engine not in GUESTS:
+            raise InputError(
+                f"{machine.name} is a container, which has no restart: "
+                '@pytest.mark.needs("reboot") brings a guest'
+            )
+        boots = self._bench().reboot(address.name, self._test())
+        address = replace(address, boots=boots)
+        shared = machine.name in self._joined
+        machine.close()
+        if shared:
+            with self._lock:
+                self._held = {w: m for w, m in self._held.items() if m is not machine}
+            return self._join(address)
+        with self._joining:
+            self._addresses[address.name] = address
             return self._opened().of(address.engine).join(address)
 
     def close(self) -> None:
         """Let go of all. Never raises."""
         with self._joining:
             machines, self._joined = tuple(self._joined.values()), {}
+            self._addresses = {}
             self._held, self._holder = {}, ""
             self._engines = None
             for machine in machines:
@@ -73,10 +100,12 @@ class JoinedMachines:
     def _join(self, address: Address) -> Machine:
         with self._joining:
             machine = self._joined.get(address.name)
+            if machine is not None and self._addresses[address.name].boots < address.boots:
+                machine.close()  # it was restarted meanwhile
+                machine = None
             if machine is None:
-                machine = self._joined[address.name] = (
-                    self._opened().of(address.engine).join(address)
-                )
+                machine = self._opened().of(address.engine).join(address)
+                self._joined[address.name], self._addresses[address.name] = machine, address
             return machine
 
     def _opened(self) -> Engines:

@@ -3,6 +3,7 @@ milliseconds, and asking for a place anew would cost it one or two."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 from time import monotonic
 from typing import Protocol
@@ -68,6 +69,15 @@ class Lease:
             holder = self._held_by(test)
             self._ends = True
         return self._bench.fresh(want, holder)
+
+    def reboot(self, name: str, test: str) -> int:
+        """See Bench."""
+        boots = self._bench.reboot(name, self._held_by(test))
+        with self._lock:
+            for want, address in self._shared.items():
+                if address.name == name:
+                    self._shared[want] = replace(address, boots=boots)
+        return boots
 
     def done(self, test: str) -> None:  # noqa: ARG002 - whoever holds, this one ran last
         """See Bench."""

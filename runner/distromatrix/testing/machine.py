@@ -84,9 +84,12 @@ class TestMachine:
 
     __test__ = False  # for pytest: no tests in here
 
-    def __init__(self, want: Want, machine: Callable[[], Machine]) -> None:
+    def __init__(
+        self, want: Want, machine: Callable[[], Machine], restart: Callable[[], None]
+    ) -> None:
         self._want = want
         self._machine = machine
+        self._restart = restart
 
     def __repr__(self) -> str:
         return f"<machine {self._want}>"
@@ -165,6 +168,13 @@ class TestMachine:
         if not done.ok:
             raise CommandFailed(str(self._want), done)
         return done.stdout_bytes
+
+    def reboot(self) -> None:
+        """Restart it; it is up again when this returns, with its files, and all that ran in it
+        has ended, commands of other tests too where they share it. For tests that say
+        `@pytest.mark.needs("reboot")`: their machine is a guest."""
+        __tracebackhide__ = True
+        self._restart()
 
     @cached_property
     def host(self) -> testinfra.host.Host:

@@ -290,6 +290,9 @@ class _Served:
     def fresh(self, want: Want, test: str) -> Address:
         return self._owner.made().fresh(want, test)
 
+    def reboot(self, name: str, test: str) -> int:
+        return self._owner.made().reboot(name, test)
+
     def done(self, test: str) -> None:
         self._owner.made().done(test)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distromatrix.engines.base import Address
     from distromatrix.testing.bench import Bench, CellReport, Want
 
-_METHODS = ("expect", "run_cell", "machine", "fresh", "done")
+_METHODS = ("expect", "run_cell", "machine", "fresh", "reboot", "done")
 
 
 class Server:
@@ -95,6 +95,11 @@ class RemoteBench:
         """See Bench."""
         address: Address = self._call("fresh", want, test)
         return address
+
+    def reboot(self, name: str, test: str) -> int:
+        """See Bench."""
+        boots: int = self._call("reboot", name, test)
+        return boots
 
     def done(self, test: str) -> None:
         """See Bench."""

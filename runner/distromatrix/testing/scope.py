@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from distromatrix.errors import InputError
 from distromatrix.load.catalogue import natural
 from distromatrix.load.words import did_you_mean, listing, quoted
-from distromatrix.model import Cell, Distro, Plan, Product, Selection
+from distromatrix.model import Cell, Distro, HostFacts, Need, Plan, Product, Selection
+from distromatrix.needs import choose_engine, guest_refusal
 from distromatrix.testing import DEFAULT_FILE
 from distromatrix.testing.bench import Want
 
@@ -99,11 +100,42 @@ class Scope:
     def check(self, want: Want, *, named: bool) -> None:
         """See that the suite is there, and where its distro was `named`, that it is not
         skipped. Raises InputError."""
-        cell = self._cells.get(str(want))
+        cell = self._cells.get(want.cell)
         if cell is None:
             raise InputError(f"{self._no_suite(want)}")
         if named and cell.engine is None:
             raise InputError(f"{want} is skipped: {cell.reason}")
+
+    def check_engine(self, want: Want) -> None:
+        """See that its distro has guests of the engine that was asked for, here. Raises
+        InputError."""
+        guest = self.distro(want.distro).guest
+        if why := guest_refusal(want.engine, (), self._host.guests, guest):
+            raise InputError(f"{want.distro}: no guest of {want.engine}: {why}")
+
+    def meeting(self, want: Want, needs: tuple[Need, ...]) -> Want:
+        """That machine, of the cheapest engine that meets what a test needs beside what its suite
+        does; `refused`, where none does."""
+        cell = self._cells.get(want.cell) if want.suite else None
+        both = (*(cell.needs if cell else ()), *needs)
+        privileges = cell.privileges if cell else ()
+        distro = self.distro(want.distro)
+        versions = tuple(need for need in needs if need.version)
+        if want.engine:
+            why = guest_refusal(want.engine, both, self._host.guests, distro.guest)
+            return replace(want, refused=why, versions=versions)
+        choice = choose_engine(both, privileges, self._host, distro.guest)
+        if choice.engine is None:
+            return replace(want, refused=choice.reason)
+        planned = cell.engine if cell else self._host.engine
+        engine = "" if choice.engine in (planned, self._host.engine) else choice.engine
+        return replace(want, engine=engine, versions=versions)
+
+    @cached_property
+    def _host(self) -> HostFacts:
+        from distromatrix.project import host_facts
+
+        return host_facts(self.settings.engine)
 
     def _no_suite(self, want: Want) -> str:
         if not self.plan.cells:
