@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines.base import Leftover
-from distromatrix.errors import CannotStartError, MachineGoneError
+from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+from distromatrix.needs import GUESTS
 from given import stdin_of
 
-from .conftest import Bench, untar
+from .conftest import Bench, said, untar
 
 
 def _kinds(leftovers: tuple[Leftover, ...], *, kept: bool) -> set[str]:
@@ -127,6 +128,20 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
             code = staging_bench.engine.enter(kept, {})
     assert code != 0
     stage.close()
+
+
+def test_a_guest_restarts_with_its_files_and_a_container_does_not(bench: Bench) -> None:
+    machine = bench.open()
+    if bench.engine.name not in GUESTS:
+        with pytest.raises(InfrastructureError, match="no restart: a guest has"):
+            machine.reboot()
+        return
+    machine.run("sleep 100000 & echo $! >/pid; echo kept >/file")
+    machine.reboot()
+    done, out = said(
+        machine, "cat /file; grep -q sleep /proc/$(cat /pid)/cmdline 2>/dev/null || echo gone"
+    )
+    assert (done.status, out) == (0, b"kept\ngone\n")
 
 
 def test_removing_what_is_gone_is_no_error(bench: Bench) -> None:

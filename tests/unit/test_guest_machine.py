@@ -51,6 +51,9 @@ class Local(GuestMachine):
     def restarted(self) -> bool:
         return False
 
+    def reboot(self) -> None:
+        raise NotImplementedError
+
     def why_gone(self) -> MachineGoneError | None:
         return MachineGoneError("local is gone") if self.ended.is_set() else None
 

@@ -64,7 +64,10 @@ WRONG = [
     ("distromatrix://thre-*", "no distro of the matrix matches `thre-*` (did you mean `three`?)"),
     ("distromatrix://[ot]*", "no distro of the matrix matches `[ot]*`"),
     ("distromatrix://two?siute=good", "no parameter `siute` (did you mean `suite`?)"),
-    ("distromatrix://two?ssh_config=x", "no parameter `ssh_config` (there are `suite`, `sudo`"),
+    (
+        "distromatrix://two?ssh_config=x",
+        "no parameter `ssh_config` (there are `suite`, `engine`, `sudo`",
+    ),
     ("distromatrix://two?suite=unfit&suite=good", "suite is there twice"),
     ("distromatrix://two?sudo=ture", "sudo is true or false"),
     ("distromatrix://two?suite=god", "no suite `god` (did you mean `good`?)"),

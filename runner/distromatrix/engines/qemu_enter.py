@@ -36,6 +36,8 @@ _LOCK = "enter.lock"
 _GUEST = "/distromatrix/guest"
 _BUSY, _NO_TERMINAL = 43, 44  # statuses of our own scripts
 
+# telnetd ends when all have closed its terminal, and all that they wrote is through; whoever does
+# not close it has two seconds.
 # Run where the guest's end of the ports is stdin, stdout and stderr. The file TOKEN.env, for the
 # user's eyes alone, begins the shell; it is gone once it is open.
 _TERMINAL = """#!{busybox} sh
@@ -44,9 +46,12 @@ exec 9<{files}.env
 {busybox} rm -f {files}.env {files}.sh
 {busybox} chown {uid} "$({busybox} tty)"
 {program} /bin/sh /dev/fd/9
-echo $? >{files}.status"""
+echo $? >{files}.status
+trap '' HUP
+{busybox} setsid {busybox} sh -c 'sleep 2
+{busybox} grep -q telnetd /proc/$1/cmdline && kill $1' sh $PPID </dev/null >/dev/null 2>&1 &"""
 _BY_TERMINAL = """echo {token}
-{busybox} telnetd -i -K -f /dev/null -l {files}.sh 2>/dev/null
+{busybox} telnetd -i -f /dev/null -l {files}.sh 2>/dev/null
 s=; read -r s 2>/dev/null <{files}.status
 {busybox} rm -f {files}.*
 echo {token} $s"""
@@ -180,17 +185,20 @@ def _control(folder: Path) -> Iterator[Shell]:
             raise MachineGoneError(f"{folder.name} runs no longer") from error
         with line:
             # The guest begins its end anew when somebody has connected: what is said before
-            # that is lost.
+            # that, on either side, is lost.
             while True:
                 shell = Shell(PortStream(line))
                 try:
                     shell.run(":", deadline=time.monotonic() + 1.0)
                     break
-                except (ShellEndedError, OSError) as error:
-                    raise MachineGoneError(f"{folder.name} runs no longer") from error
-                except TimeoutError as error:
-                    if time.monotonic() > until:
-                        raise InfrastructureError(
-                            f"{folder.name} does not answer: has the run that kept it ended?"
-                        ) from error
+                except OSError as error:
+                    if not isinstance(error, TimeoutError):
+                        raise MachineGoneError(f"{folder.name} runs no longer") from error
+                except ShellEndedError:
+                    pass
+                if time.monotonic() > until:
+                    raise InfrastructureError(
+                        f"{folder.name} does not answer: has the run that kept it ended?"
+                    )
+                time.sleep(0.02)
             yield shell
