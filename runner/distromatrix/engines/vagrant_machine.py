@@ -239,8 +239,7 @@ class VagrantMachine(GuestMachine):
     # --- its restart ---
 
     def reboot(self) -> None:
-        """Restart it; it is up again when this returns. Commands that run meanwhile end. Raises
-        MachineGoneError, InfrastructureError."""
+        """See Machine. Raises MachineGoneError, InfrastructureError."""
         self._check()
         with self._restarting:
             self.as_root(RESTART)
