@@ -95,7 +95,7 @@ def test_it_is_told_why_and_where_cases_run_again(world: World) -> None:
     qemu, vagrant = result.fallback
     assert "needs kernel-modules, which a container cannot give" in qemu.reason
     assert "needs mount, which a container may give only with `privileges: [mount]`" in qemu.reason
-    assert vagrant.reason == "needs init, which no engine of containers here gives"
+    assert vagrant.reason == "needs init, which a container may give only with `privileges: [init]`"
     told = [e for e in world.events if isinstance(e, CellFallback)]
     assert [(e.cell, e.engine, e.cases) for e in told] == [
         ("a/s", "qemu", 4),
