@@ -116,7 +116,7 @@ def test_a_machine_that_dies_makes_errors_and_the_others_go_on(session: Session)
     assert not [line for line in lines if line.startswith("FAILED")], said
     assert "Traceback" not in said
     summary = lines[-1]
-    assert f"{20 - len(errors)} passed, {len(errors)} errors" in summary
+    assert f"{20 - len(errors)} passed, {len(errors)} error" in summary
     assert not session.left()
 
 
