@@ -104,6 +104,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
 
+@pytest.mark.slow
 def test_a_guest_is_entered_by_pipe_and_by_terminal(product: Path) -> None:
     cell = "debian-12/s"
     script = 'cat here; echo "$WORDS"; id -un; test -t 0; echo $?; cat /proc/version; exit 5\n'
