@@ -11,12 +11,13 @@ import pytest
 from distromatrix.doctor import guests, guests_fix
 from distromatrix.doctor.command import Ended
 from distromatrix.doctor.fix import fix
-from distromatrix.doctor.guests import guest_checks, is_static
+from distromatrix.doctor.guests import guest_checks
 from distromatrix.doctor.guests_fix import mend_guests
 from distromatrix.doctor.host import Host, families
 from distromatrix.doctor.kernel import fetch_kernel, find_kernel
 from distromatrix.doctor.model import Check
 from distromatrix.engines.accel import Accel
+from distromatrix.engines.initramfs import is_static
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import AccelWanted
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from distromatrix.doctor.command import Ended, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
 from distromatrix.engines.accel import KVM, Accel, find_qemu, known_acceleration
+from distromatrix.engines.initramfs import is_static
 from distromatrix.model import AccelWanted
 
 Which = Callable[[str], str | None]
@@ -162,22 +162,6 @@ def _libvirt(host: Host, run: Run, which: Which) -> Check:
 def _install(host: Host, thing: Thing) -> tuple[str, ...]:
     """The command that installs it; where we know none, who does."""
     return host.install(thing) or (f"# install {thing} by the documentation of {host.title}",)
-
-
-def is_static(program: Path) -> bool:
-    """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
-    try:
-        with program.open("rb") as file:
-            head = file.read(64)
-            if head[:5] != b"\x7fELF\x02":
-                return False
-            at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
-            file.seek(at)
-            table = file.read(size * int.from_bytes(head[56:58], "little"))
-    except OSError:
-        return False
-    kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
-    return stat.S_ISREG(program.stat().st_mode) and b"\x03\0\0\0" not in kinds
 
 
 def _with_system_folders(which: Which) -> Which:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
@@ -37,23 +38,28 @@ def static_busybox() -> Path:
     """The host's static busybox. Raises EngineUnavailableError."""
     for name in ("busybox", "busybox.static", "busybox-static"):
         found = shutil.which(name)
-        if found and _is_static(Path(found)):
+        if found and is_static(Path(found)):
             return Path(found)
     raise EngineUnavailableError(
         "there is no static busybox here, which a guest starts from: install busybox-static "
-        "(`distromatrix doctor --engine qemu --fix` does)"
+        "(`distromatrix doctor --guests --fix` does)"
     )
 
 
-def _is_static(path: Path) -> bool:
-    """Whether an ELF file names no interpreter (its program headers have no PT_INTERP)."""
-    data = path.read_bytes()[:4096]
-    if data[:5] != b"\x7fELF\x02":
+def is_static(program: Path) -> bool:
+    """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
+    try:
+        with program.open("rb") as file:
+            head = file.read(64)
+            if head[:5] != b"\x7fELF\x02":
+                return False
+            at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
+            file.seek(at)
+            table = file.read(size * int.from_bytes(head[56:58], "little"))
+    except OSError:
         return False
-    offset = int.from_bytes(data[32:40], "little")
-    each, count = (int.from_bytes(data[i : i + 2], "little") for i in (54, 56))
-    kinds = (data[offset + i * each :][:4] for i in range(count))
-    return all(int.from_bytes(kind, "little") != 3 for kind in kinds)
+    kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
+    return stat.S_ISREG(program.stat().st_mode) and b"\x03\0\0\0" not in kinds
 
 
 def initramfs(modules: Path) -> bytes:

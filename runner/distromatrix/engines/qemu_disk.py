@@ -4,17 +4,14 @@ All lie in a folder `distromatrix-template-…` of the cache, made once for an i
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from distromatrix.engines.guest_disk import fill_disk, natural, remove_tree
 from distromatrix.engines.initramfs import initramfs, static_busybox
-from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
+from distromatrix.errors import CannotStartError
 
 FORMAT = 2  # part of every template's name: raise it when what is made of an image changes
 DISK_SIZE = 16 * 1024**3  # bytes that a guest may fill; the file on the host has holes
@@ -61,7 +58,7 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
     disk, hold = Disk(folder), folder / _HOLD
     hold.mkdir()
     try:
-        _unpack(rootfs, hold, disk.root)
+        fill_disk(rootfs, _MAKE, str(hold), str(disk.root), str(DISK_SIZE // 1024))
         kernel, modules = find_kernel(hold)
         shutil.copyfile(kernel, disk.kernel)
         disk.initramfs.write_bytes(initramfs(modules))
@@ -71,48 +68,11 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
     return disk
 
 
-def _unpack(rootfs: Iterable[bytes], hold: Path, image: Path) -> None:
-    command = ["sh", "-ec", _MAKE, "sh", str(hold), str(image), str(DISK_SIZE // 1024)]
-    if os.geteuid() != 0:
-        command = ["fakeroot", *command]  # so that owners are as they are to be on the disk
-    env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=env,
-        )
-    except FileNotFoundError as error:
-        raise EngineUnavailableError(
-            f"a guest's disk cannot be made without {error.filename}: "
-            "`distromatrix doctor --engine qemu --fix` installs it"
-        ) from error
-    assert process.stdin is not None and process.stderr is not None  # noqa: S101
-    with process:
-        with contextlib.suppress(BrokenPipeError):
-            for piece in rootfs:
-                process.stdin.write(piece)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode == 0:
-        return
-    last = said.splitlines()[-1] if said else f"status {process.returncode}"
-    if "not found" in last:
-        raise EngineUnavailableError(
-            f"a guest's disk cannot be made: {last} "
-            "(`distromatrix doctor --engine qemu --fix` installs what is needed)"
-        )
-    raise InfrastructureError(f"a guest's disk cannot be made: {last}", transient=False)
-
-
 def find_kernel(root: Path) -> tuple[Path, Path]:
     """The newest kernel in a root filesystem, and the folder of its modules. Raises
     CannotStartError."""
     folder = next((f for f in (root / "usr/lib/modules", root / "lib/modules") if f.is_dir()), None)
-    versions = sorted(folder.iterdir(), key=lambda p: _natural(p.name)) if folder else []
+    versions = sorted(folder.iterdir(), key=lambda p: natural(p.name)) if folder else []
     for modules in reversed(versions):
         for kernel in (
             root / f"boot/vmlinuz-{modules.name}",
@@ -123,16 +83,3 @@ def find_kernel(root: Path) -> tuple[Path, Path]:
             if kernel.is_file() and not kernel.is_symlink() and (modules / "modules.dep").is_file():
                 return kernel, modules
     raise CannotStartError("the image has no kernel that a guest could boot")
-
-
-def _natural(text: str) -> tuple[tuple[int, str], ...]:
-    return tuple((int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", text))
-
-
-def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
-    """Remove a folder with all that is in it. Raises OSError."""
-    if os.geteuid() != 0:  # folders in it may be closed to their owner
-        for path, _, _ in os.walk(folder):
-            with contextlib.suppress(OSError):
-                Path(path).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=ignore_errors)

@@ -122,7 +122,7 @@ def start(
             )
     except FileNotFoundError as error:
         raise EngineUnavailableError(
-            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --engine qemu --fix` does"
+            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --guests --fix` does"
         ) from error
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from distromatrix.engines import qemu_process
 from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.guest_disk import remove_tree
 from distromatrix.engines.initramfs import fingerprint
-from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk, remove_tree
+from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import new_overlay
 from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
@@ -220,7 +221,7 @@ def qemu_version() -> str:
         )
     except FileNotFoundError as error:
         raise EngineUnavailableError(
-            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --engine qemu --fix` does"
+            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --guests --fix` does"
         ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineUnavailableError(f"QEMU does not start: {error}") from error

@@ -1,0 +1,87 @@
+"""What makes a guest's disk of a root filesystem, on this host: tar and mke2fs, by a script."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
+
+NO_GUEST = 3  # a script's status where no guest can be made of an image
+
+
+def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
+    """Run a script (`sh -e`) that gets a root filesystem as a tar stream on its stdin, as root
+    or as if it were. Raises CannotStartError, InfrastructureError."""
+    command = ["sh", "-ec", script, "sh", *arguments]
+    if os.geteuid() != 0:
+        command = ["fakeroot", *command]  # so that owners are as they are to be on the disk
+    process = _started(command)
+    assert process.stdin is not None and process.stderr is not None  # noqa: S101 - both are pipes
+    with process:
+        with contextlib.suppress(BrokenPipeError):
+            for piece in rootfs:
+                process.stdin.write(piece)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        said = process.stderr.read()
+    _judge(process.returncode, said)
+
+
+def run_tool(*command: str) -> None:
+    """Run what works on a disk. Raises CannotStartError, InfrastructureError."""
+    process = _started([*command])
+    _, said = process.communicate()
+    _judge(process.returncode, said)
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts versions: 6.9 before 6.10."""
+    return tuple((int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", text))
+
+
+def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all that is in it. Raises OSError."""
+    if os.geteuid() != 0:  # folders in it may be closed to their owner
+        for path, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):
+                Path(path).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=ignore_errors)
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
+    except FileNotFoundError as error:
+        raise _lacking(str(error.filename)) from error
+
+
+def _lacking(what: str) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"a guest's disk cannot be made: {what} is missing "
+        "(`distromatrix doctor --guests --fix` installs what is needed)"
+    )
+
+
+def _judge(status: int, output: bytes) -> None:
+    if status == 0:
+        return
+    said = output.decode(errors="replace").strip()
+    last = said.splitlines()[-1] if said else f"status {status}"
+    if status == NO_GUEST:
+        raise CannotStartError(f"no guest can be made of the image: {last}")
+    if last.endswith("not found"):
+        raise _lacking(last)
+    raise InfrastructureError(f"a guest's disk cannot be made: {last}", transient=False)
