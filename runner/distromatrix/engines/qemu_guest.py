@@ -29,6 +29,7 @@ EARLIER = "earlier.log"  # what the consoles of earlier boots have shown
 _OURS = "distromatrix: "
 _HOST_FULL = "the disk of this host is full"
 _READY = f"{_OURS}ready"
+_DYING = 10.0  # seconds from the end of its sockets to that of its process
 _IGNORE_SHARED = [{"capability": "x-ignore-shared", "state": True}]
 
 
@@ -329,7 +330,11 @@ $b chown -R {user} product out"""
         return next((line.removeprefix(_OURS) for line in said if line != _READY), "")
 
     def _fate(self) -> str:
-        status = self._process.poll() if self._process else None
+        status = None
+        if self._process:
+            # Its sockets close before it is a process that has ended.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(_DYING)
         # SIGBUS: its memory is a file that had no room to grow.
         if self._why == _HOST_FULL or status == -signal.SIGBUS:
             return f" was ended: {_HOST_FULL}"

@@ -30,6 +30,7 @@ from distromatrix.needs import GUESTS, NEEDS, refusal
 
 PLUGIN = "distromatrix_needs"
 MARK = re.compile(rb"\bmark\.needs\b|[\"']needs:\s*(?:" + "|".join(NEEDS).encode() + rb")\b")
+_WORDS = (b"mark.needs", b"needs:")  # what the pattern matches has one of them
 _SAID = re.compile(r"\s*([a-z][a-z-]*)\s*((?:>=|<=|==|>|<)?\d[\d.]*)?")
 # A product for whose mark `needs` means something else says `off` in its matrix's env.
 SWITCH = "DISTROMATRIX_CASE_NEEDS"
@@ -53,7 +54,9 @@ BROKEN_HINT = (
 def uses_mark(snapshot: Path) -> bool:
     """Whether a Python file of the product (a snapshot's tar) uses the mark."""
     with snapshot.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as everything:
-        if not MARK.search(everything):  # in most products: no file is looked at by itself
+        # In most products neither is there, and no file is looked at by itself. Plain words: a
+        # product may be gigabytes large, and the pattern takes thirty times as long.
+        if all(everything.find(word) < 0 for word in _WORDS):
             return False
     with tarfile.open(snapshot) as tar:
         for member in tar:
