@@ -206,7 +206,8 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """A loaded and checked matrix file. `ca_bundle` is `host`, `none` or a path.
+    """A loaded and checked matrix file. `ca_bundle` is `host`, `none` or a path. `runners`:
+    the labels of CI's runners by engine, architecture or `ENGINE/ARCH`.
     `warnings` are lines for the user (an expired distro, a lapsed rule, …)."""
 
     file: Path
@@ -220,6 +221,7 @@ class Matrix:
     pass_env: tuple[str, ...] = ()
     ca_bundle: str = "none"
     index: HostOrNone = "none"
+    runners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -298,7 +300,8 @@ class Excluded:
 class Plan:
     """The cells, each with the engine chosen for it and the reason; pure data that can be
     stored and read back (`--resume`). `repeat`: how often each is run; `seed`: they are begun
-    in an order shuffled by it, from 0 to SEEDS - 1. `guests`: as in HostFacts."""
+    in an order shuffled by it, from 0 to SEEDS - 1. `guests`: as in HostFacts. `runners`: the
+    labels of the runner that CI gives to the cells of an engine."""
 
     matrix: Path
     root: Path
@@ -313,6 +316,7 @@ class Plan:
     repeat: int = 1
     seed: int | None = None
     guests: Mapping[str, str] = field(default_factory=dict)
+    runners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def distro(self, name: str) -> Distro:
         """The distro of that name. Raises KeyError."""
@@ -320,6 +324,33 @@ class Plan:
             if distro.name == name:
                 return distro
         raise KeyError(name)
+
+
+SHARDS = 256  # at most: a workflow of GitHub's has no more jobs in a matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of the parts that a plan is cut into, counted from 1: `3/10`."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Raises ValueError, whose text says what is expected."""
+        number, slash, of = text.partition("/")
+        if slash and all(part.isascii() and part.isdigit() for part in (number, of)):
+            shard = cls(int(number[:9]), int(of[:9]))
+            if 1 <= shard.number <= shard.of <= SHARDS:
+                return shard
+        raise ValueError(
+            f"expected K/N, a shard from 1 to N of at most {SHARDS}, such as `3/10`; "
+            f"got {text[:40]!r}"
+        )
 
 
 # --- results -------------------------------------------------------------------------------

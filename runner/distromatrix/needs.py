@@ -78,14 +78,20 @@ def choose_engine(
 ) -> Choice:
     """The cheapest engine that meets all of `needs`: the user's containers with what
     `privileges` allow, else the guests of a distro (`guest`) that can be had here."""
-    container = host.engine
-    refusals = [why for need in needs if (why := refusal(need, privileges, host.kernel))]
+    refusals = container_refusals(needs, privileges, host)
     if not refusals:
-        refusals = list(_withheld(privileges, container))
-    if not refusals:
-        return Choice(container, _met(needs, host))
+        return Choice(host.engine, _met(needs, host))
     found = choose_guest(needs, host.guests, guest)
     return Choice(found.engine, "; ".join(filter(None, (*refusals, found.reason))))
+
+
+def container_refusals(
+    needs: Sequence[Need], privileges: Sequence[str], host: HostFacts
+) -> tuple[str, ...]:
+    """Why the host's containers with these privileges do not meet all of `needs`: nothing where
+    they do."""
+    refusals = [why for need in needs if (why := refusal(need, privileges, host.kernel))]
+    return tuple(refusals or _withheld(privileges, host.engine))
 
 
 def choose_guest(needs: Sequence[Need], here: Mapping[str, str], guest: Guest | None) -> Choice:

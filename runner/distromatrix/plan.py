@@ -24,6 +24,7 @@ from distromatrix.model import (
     Verdict,
 )
 from distromatrix.needs import Choice, choose_engine
+from distromatrix.runners import runners_of
 from distromatrix.select import select
 
 
@@ -57,6 +58,7 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
         index=matrix.index,
         warnings=tuple(line for line in matrix.warnings if line not in idle),
         guests=facts.guests,
+        runners=runners_of(cells, matrix.runners, facts.arch),
     )
 
 

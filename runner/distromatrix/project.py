@@ -18,6 +18,7 @@ from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
+    from distromatrix.agreed import Part
     from distromatrix.engines import Engines
     from distromatrix.engines.base import Engine
     from distromatrix.execute.job import Job, Options
@@ -52,12 +53,15 @@ class Project:
     settings: Settings
     lock: Lock | None = None
 
-    def plan(self, selection: Selection, *, locked: bool = True) -> Plan:
+    def plan(
+        self, selection: Selection, *, locked: bool = True, facts: HostFacts | None = None
+    ) -> Plan:
         """The plan of what is selected, with the images of the lock (`locked`) or as
-        declared. Raises InputError where the lock does not match, NothingSelectedError."""
+        declared; `facts`: for that host instead of this. Raises InputError where the lock does
+        not match, NothingSelectedError."""
         from distromatrix.plan import make_plan
 
-        facts = host_facts(self.settings.engine)
+        facts = facts or host_facts(self.settings.engine)
         plan = make_plan(self.matrix, facts, selection)
         if self.lock is None or not locked:
             return plan
@@ -227,15 +231,17 @@ def require_images(
             raise InfrastructureError(text)
 
 
-def begun(plan: Plan, folder: RunFolder) -> Snapshot:
-    """The product's snapshot, taken and stored with the plan: from here on the run can be
-    resumed. Where that fails, the folder goes."""
+def begun(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapshot:
+    """The product's snapshot, taken and stored with the plan, and with the whole that it is a
+    `part` of: from here on the run can be resumed. Where that fails, the folder goes."""
     from distromatrix.execute.snapshot import take
-    from distromatrix.planfile import store_plan
+    from distromatrix.planfile import WHOLE, save_plan, store_plan
     from distromatrix.runs import remove_folder
 
     try:
         snapshot = take(plan.product, folder.snapshot)
+        if part is not None:
+            save_plan(part.file, folder.path / WHOLE, part.shard)
         store_plan(plan, folder.plan)
     except BaseException:
         remove_folder(folder.path)

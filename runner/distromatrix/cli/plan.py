@@ -3,25 +3,95 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.project import engine_option, open_project, project_options, selection_options
-from distromatrix.model import AccelWanted, Plan, Selection
+from distromatrix.cli.plan_jobs import github_matrix, put_out, show_jobs
+from distromatrix.cli.project import (
+    engine_option,
+    open_project,
+    project_options,
+    selection_options,
+    settings_here,
+)
+from distromatrix.cli.types import DURATION, SEED, SHARD
+from distromatrix.model import SHARDS, AccelWanted, Plan, Selection, Shard
+
+if TYPE_CHECKING:
+    from distromatrix.planfile import PlanFile
 
 
-@click.command(name="plan")
+@click.command(
+    name="plan",
+    epilog="What CI shares (--save, --format github, --shard, --shards) is planned for the "
+    "machines of its jobs: guests are taken to be there, as a job installs them with `doctor "
+    "--guests --fix`; where they are not in the end, their cells are errors.",
+)
 @selection_options
 @project_options
 @engine_option
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "json", "github"]),
+    help="For people (the default), for programs, or for GitHub's `matrix: fromJSON(…)`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a plan file, that other machines run: `run --plan FILE --shard K/N`.",
+)
+@click.option(
+    "--plan",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show a plan file; plan nothing.",
+)
+@click.option("--shard", type=SHARD, metavar="K/N", help="Only the cells of that shard.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, SHARDS),
+    metavar="N",
+    help="As N jobs of about the same length (default: one a cell, up to 256).",
+)
+@click.option(
+    "--durations",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="How long cells took before, as `report merge --durations` keeps it.",
+)
+@click.option(
+    "--output",
+    metavar="NAME",
+    help="Append `NAME=…` to the file that $GITHUB_OUTPUT names, instead of printing.",
+)
+@click.option("--timeout", type=DURATION, metavar="T", help="As of `run`; with --save.")
+@click.option(
+    "--repeat", type=click.IntRange(1, 1000), metavar="N", help="As of `run`; with --save."
+)
+@click.option("--shuffle", "seed", type=SEED, metavar="SEED", help="As of `run`; with --save.")
 def command(
     selectors: tuple[str, ...],
     exclude: tuple[str, ...],
     directory: Path,
     file: Path | None,
+    shape: str | None,
     as_json: bool,
+    save: Path | None,
+    path: Path | None,
+    shard: Shard | None,
+    shards: int | None,
+    durations: Path | None,
+    output: str | None,
+    timeout: float | None,
+    repeat: int | None,
+    seed: int | None,
 ) -> None:
     """Show what would run, on which engine, and why. Starts nothing and needs no engine.
 
@@ -29,17 +99,106 @@ def command(
     Examples:
       distromatrix plan
       distromatrix plan 'debian-*/unit' --json
+      distromatrix plan --shards 10                  which jobs would that be?
+      distromatrix plan --save plan.json --durations durations.json
+      distromatrix plan --plan plan.json --shard 3/10
+      distromatrix plan --plan plan.json --format github --shards 10 --output matrix
     """
-    from distromatrix.planfile import plan_to_json
+    shape = _shape(shape, as_json)
+    if output and shape != "github":
+        raise click.UsageError("--output goes with --format github")
+    if shard and (shards or shape == "github"):
+        raise click.UsageError("--shard shows one shard: neither --shards nor --format github")
+    if shards and shape == "json":
+        raise click.UsageError("--shards goes with --format github or text; --shard K/N with json")
+    if save is None and (timeout, repeat, seed) != (None, None, None):
+        raise click.UsageError("--timeout, --repeat and --shuffle go into a plan file: --save FILE")
+    if path is not None:
+        if selectors or exclude or save or durations:
+            raise click.UsageError(
+                "--plan shows a plan as it is: no selector, --exclude, --save, --durations"
+            )
+        from distromatrix.planfile import read_plan_file
+
+        made = read_plan_file(path)
+    else:
+        selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
+        shared = bool(save or shard or shards or shape == "github")
+        made = _made(directory, file, selection, durations, shared=shared)
+        made = _again(made, repeat, seed)
+    if save is not None:
+        from distromatrix.planfile import save_plan
+
+        save_plan(made, save)
+    _tell(made, shape, shard, shards, output, path)
+
+
+def _shape(shape: str | None, as_json: bool) -> str:
+    if as_json and shape not in (None, "json"):
+        raise click.UsageError(f"--json is --format json, and not {shape}")
+    return "json" if as_json else shape or "text"
+
+
+def _made(
+    directory: Path,
+    file: Path | None,
+    selection: Selection,
+    durations: Path | None,
+    *,
+    shared: bool,
+) -> PlanFile:
+    """The plan of the project here, for this machine or (`shared`) for CI's."""
+    from distromatrix.agreed import facts_of_runners
+    from distromatrix.durations import Durations, read
+    from distromatrix.planfile import plan_file
+    from distromatrix.project import host_facts
 
     project = open_project(directory, file)
-    plan = project.plan(Selection(selectors=selectors, exclude=exclude))
+    engine = project.settings.engine
+    facts = facts_of_runners(engine) if shared else host_facts(engine)
+    plan = project.plan(selection, facts=facts)
     for line in plan.warnings:
         click.echo(f"warning: {line}", err=True)
-    if as_json:
-        click.echo(json.dumps(plan_to_json(plan), indent=2))
+    known = Durations() if durations is None else read(durations)
+    said = known.warning
+    if known.of_another(plan):
+        said = f"{durations}: no cell of this plan is among these durations"
+    if said:
+        click.echo(f"warning: {said}", err=True)
+    return plan_file(plan, facts, selection, known.estimate(plan))
+
+
+def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
+    if repeat is None and seed is None:
+        return made
+    from distromatrix.planfile import plan_file
+
+    plan = replace(made.plan, repeat=repeat or 1, seed=seed)
+    return plan_file(plan, made.facts, made.selection, made.seconds)
+
+
+def _tell(
+    made: PlanFile,
+    shape: str,
+    shard: Shard | None,
+    shards: int | None,
+    output: str | None,
+    path: Path | None,
+) -> None:
+    from distromatrix.planfile import plan_to_json
+    from distromatrix.shards import jobs, shard_of
+
+    if shape == "github":
+        put_out(github_matrix(jobs(made.plan, made.seconds, shards)), output)
         return
-    _show(plan, project.settings.accel)
+    if shards:
+        show_jobs(jobs(made.plan, made.seconds, shards), made.seconds)
+        return
+    plan = shard_of(made.plan, made.seconds, shard) if shard else made.plan
+    if shape == "json":
+        click.echo(json.dumps(plan_to_json(plan), indent=2))
+    else:
+        _show(plan, None if path or shard else settings_here().accel)
 
 
 def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
@@ -67,7 +226,8 @@ def _accelerated(wanted: AccelWanted) -> str:
     return f"{how}: {known.reason}"
 
 
-def _show(plan: Plan, wanted: AccelWanted) -> None:
+def _show(plan: Plan, wanted: AccelWanted | None) -> None:
+    """`wanted`: how guests are to run on this machine; None: it is a plan for others."""
     ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
     width = max(map(len, ids), default=0)
     for cell in plan.cells:
@@ -75,7 +235,8 @@ def _show(plan: Plan, wanted: AccelWanted) -> None:
         click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}")
     for excluded in plan.excluded:
         click.echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
-    _show_guests(plan, wanted)
+    if wanted is not None:
+        _show_guests(plan, wanted)
     running = sum(c.engine is not None for c in plan.cells)
     skipped = len(plan.cells) - running
     click.echo(f"{running} to run, {skipped} skipped, {len(plan.excluded)} left out")

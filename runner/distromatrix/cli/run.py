@@ -21,10 +21,10 @@ from distromatrix.cli.project import (
     selection_options,
     settings_here,
 )
-from distromatrix.cli.types import DURATION, JOBS, SEED
-from distromatrix.errors import EngineUnavailableError, InputError, NothingSelectedError
+from distromatrix.cli.types import DURATION, JOBS, SEED, SHARD
+from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.events import Event
-from distromatrix.model import Plan, RunResult, Selection, Verdict
+from distromatrix.model import Plan, RunResult, Selection, Shard, Verdict
 from distromatrix.needs import CONTAINERS
 from distromatrix.project import (
     Project,
@@ -38,6 +38,7 @@ from distromatrix.project import (
 )
 
 if TYPE_CHECKING:
+    from distromatrix.agreed import Part
     from distromatrix.engines import Engines
     from distromatrix.execute.job import Options
     from distromatrix.load.settings import Settings
@@ -60,6 +61,14 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 @click.option(
     "--timeout", type=DURATION, metavar="T", help="Instead of every suite's own (`90s`, `10m`)."
 )
+@click.option(
+    "--plan",
+    "plan_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run a plan file of `plan --save`, by the project here, which must be the same.",
+)
+@click.option("--shard", type=SHARD, metavar="K/N", help="Of that plan only this shard.")
 @click.option("--failed", is_flag=True, help="Only what did not pass in the latest run.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was cut off (or `latest`).")
 @click.option(
@@ -110,6 +119,8 @@ def command(
     jobs: int | None,
     fail_fast: bool,
     timeout: float | None,
+    plan_path: Path | None,
+    shard: Shard | None,
     failed: bool,
     resume: str | None,
     retries: int,
@@ -131,6 +142,7 @@ def command(
       distromatrix run --failed --keep failed   again what failed, and keep it to look at
       distromatrix run --resume latest          go on after a crash
       distromatrix run --repeat 10 --shuffle random   what passes only sometimes?
+      distromatrix run --plan plan.json --shard 3/10   one part of what `plan --save` planned
       distromatrix run --offline                with the images that are here, without network
     """
     from distromatrix.execute.job import Options
@@ -144,6 +156,7 @@ def command(
             "--resume goes on with the stored plan: "
             "no selector, --exclude, --failed, --timeout, --repeat, --shuffle, --engine"
         )
+    _check_plan_options(plan_path, shard, resume, fresh[:5], seed)
     settings = with_offline(settings_here(), offline)
     options = Options(
         jobs=(settings.jobs if jobs is None else jobs) or None,
@@ -154,6 +167,7 @@ def command(
         silent_after=silent_after,
         command=shlex.join(["distromatrix", *sys.argv[1:]]),
     )
+    part: Part | None = None
     with ExitStack() as stack:
         if resume:
             folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
@@ -168,14 +182,54 @@ def command(
             stored = Snapshot(path=folder.snapshot)
             require_images(engines.containers, settings, plan, snapshot=stored, done=done)
         else:
-            project = open_project(directory, file)
-            selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
-            plan = replace(_planned(project, selection, failed), repeat=repeat or 1, seed=seed)
+            if plan_path is not None:
+                part, plan = _of_file(plan_path, shard, directory, file, settings)
+                if not plan.cells:
+                    click.echo(f"shard {part.shard} has no cells: nothing to do", err=True)
+                    return EXIT_OK
+            else:
+                project = open_project(directory, file)
+                selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
+                plan = replace(_planned(project, selection, failed), repeat=repeat or 1, seed=seed)
             engines = stack.enter_context(opened_engines(settings))
             require_images(engines.containers, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
-        result = _carry_out(plan, engines, settings, folder, options, as_json)
+        result = _carry_out(plan, engines, settings, folder, options, as_json, part)
     return result.exit_code
+
+
+def _check_plan_options(
+    path: Path | None,
+    shard: Shard | None,
+    resume: str | None,
+    fresh: tuple[object, ...],
+    seed: int | None,
+) -> None:
+    """What goes with --plan: nothing that would make it another plan than the others run."""
+    if path is None and shard is not None:
+        raise click.UsageError(
+            "--shard is one of a plan file's: write that with `distromatrix plan --save FILE`, "
+            "then run it with --plan FILE --shard K/N"
+        )
+    if path is None:
+        return
+    if resume:
+        raise click.UsageError("--resume goes on with the plan that its run has: no --plan")
+    if any(fresh) or seed is not None:
+        raise click.UsageError(
+            "--plan runs a plan as it is: no selector, --exclude, --failed, --timeout, --repeat, "
+            "--shuffle (say all but --failed to `plan --save`)"
+        )
+
+
+def _of_file(
+    path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
+) -> tuple[Part, Plan]:
+    from distromatrix.agreed import Part, plan_here
+    from distromatrix.planfile import read_plan_file
+
+    part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
+    return part, plan_here(part, path, directory, file, settings)
 
 
 def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
@@ -219,6 +273,7 @@ def _carry_out(
     folder: RunFolder,
     options: Options,
     as_json: bool,
+    part: Part | None,
 ) -> RunResult:
     """The run itself, from the plan to its reports."""
     from rich.console import Console
@@ -235,7 +290,7 @@ def _carry_out(
 
     console = Console(stderr=as_json, highlight=False)
     resumed = folder.plan.exists()
-    snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder)
+    snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder, part)
     sweeping = behind(
         lambda: sweep(engines.containers)
     )  # what it cannot remove now, the next one will

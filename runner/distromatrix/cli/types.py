@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distromatrix.model import SEEDS
+from distromatrix.model import SEEDS, Shard
 
 
 class Duration(click.ParamType[float]):
@@ -86,6 +86,22 @@ class Seed(click.ParamType[int]):
         return int(text)
 
 
+class ShardOf(click.ParamType[Shard]):
+    """`3/10`: the third of ten."""
+
+    name = "shard"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Shard:
+        """Raises click.BadParameter."""
+        try:
+            return Shard.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 DURATION = Duration()
+SHARD = ShardOf()
 SEED = Seed()
 JOBS = Jobs()

@@ -16,12 +16,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+from annotated_types import MinLen
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from distromatrix import needs
 from distromatrix.load.words import did_you_mean, kind, listing, quoted
 from distromatrix.model import AccelWanted
+from distromatrix.runners import HOSTED
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -347,6 +349,48 @@ AccelName = Annotated[
     AccelWanted,
     _one_of(get_args(AccelWanted), "accel"),
     WithJsonSchema({"enum": list(get_args(AccelWanted))}),
+]
+
+
+def _runner_key(value: object) -> str:
+    expected = "an engine, an architecture or ENGINE/ARCHITECTURE"
+    text = _text(value, expected)
+    first, slash, arch = text.partition("/")
+    if first in _ENGINES and (not slash or arch in HOSTED):
+        return text
+    if text in HOSTED:
+        return text
+    known = (*_ENGINES, *HOSTED)
+    hint = did_you_mean(arch if first in _ENGINES else first, known)
+    raise wrong(f"expected {expected}, got {quoted(text)}", hint or f"there is {listing(known)}")
+
+
+_ENGINES = (*needs.CONTAINERS, *needs.GUESTS)
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9])?"
+RunnerKey = Annotated[
+    str,
+    BeforeValidator(_runner_key),
+    _schema(f"(({'|'.join(_ENGINES)})(/({'|'.join(HOSTED)}))?|{'|'.join(HOSTED)})"),
+]
+_RunnerLabel = Annotated[
+    str, _matching("a runner's label such as `ubuntu-latest`", _LABEL), _schema(_LABEL)
+]
+RunnerLabels = Annotated[
+    tuple[_RunnerLabel, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    MinLen(1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_LABEL}$"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": f"^{_LABEL}$"},
+                    "minItems": 1,
+                },
+            ]
+        }
+    ),
 ]
 Registry = Annotated[
     str,

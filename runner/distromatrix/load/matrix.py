@@ -90,6 +90,7 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
         pass_env=shape.pass_env,
         ca_bundle=shape.ca_bundle,
         index=shape.index,
+        runners=shape.runners,
         warnings=(*expired, *_lapsed(rules, today)),
     )
 

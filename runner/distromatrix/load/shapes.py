@@ -47,6 +47,8 @@ from distromatrix.load.fields import (
     RelativeGlob,
     Release,
     Repository,
+    RunnerKey,
+    RunnerLabels,
     Script,
     Sha256,
     Size,
@@ -403,6 +405,10 @@ class MatrixShape(Shape):
     """CA certificates for the cells: `host`, `none` or a file."""
     index: HostOrNone = "none"
     """`host`: cells get the host's package index and proxy settings."""
+    runners: dict[RunnerKey, RunnerLabels] = {}
+    """Labels of CI's runners for the jobs of `plan --format github`, by engine (`qemu`),
+    architecture (`aarch64`) or both (`qemu/aarch64`); the most specific counts (default:
+    GitHub's own, `ubuntu-latest` and `ubuntu-24.04-arm`)."""
     defaults: SuiteOptions = SuiteOptions()
     """Values for every suite that does not set its own; `env` is merged."""
     suites: Annotated[dict[Name, SuiteShape], MinLen(1)]

@@ -28,7 +28,7 @@ from distromatrix.model import (
     RunResult,
     Verdict,
 )
-from distromatrix.planfile import plan_to_json
+from distromatrix.planfile import plan_to_json, shard_stamp
 from distromatrix.repeats import run_id
 
 _TAG: dict[CaseStatus, str] = {"failed": "failure", "error": "error", "skipped": "skipped"}
@@ -42,9 +42,11 @@ _RED: dict[Verdict, CaseStatus] = {
 
 
 def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
-    """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it."""
+    """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it.
+    A run that is a shard says so: `shard`, and the `digest` of the plan that it is of."""
     return {
         "run": result.run,
+        **shard_stamp(result.folder),
         "verdict": str(result.verdict),
         "repeat": plan.repeat,
         "seed": plan.seed,

@@ -1,0 +1,82 @@
+"""A plan's jobs as GitHub reads them, and as people do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distromatrix.errors import InputError
+
+if TYPE_CHECKING:
+    from distromatrix.shards import Job
+
+# GitHub counts a job's outputs in UTF-16, and takes 1 MB of them
+# (docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax, jobs.*.outputs);
+# the rest is for what else the job puts out.
+_MOST_OUTPUT = 900_000 // 2  # characters
+
+
+def github_matrix(jobs: Sequence[Job]) -> str:
+    """What `strategy.matrix` takes through `fromJSON`, on one line. Where it would be too long,
+    the ids of the cells are left out, and a line on stderr says so: `run --plan` needs none."""
+    text = _matrix(jobs, cells=True)
+    if len(text) > _MOST_OUTPUT:
+        click.echo(
+            "warning: the jobs are given without `cells`: with them they would be more than the "
+            "1 MB that GitHub takes as outputs (the plan file of --save says which cells)",
+            err=True,
+        )
+        text = _matrix(jobs, cells=False)
+    return text
+
+
+def _matrix(jobs: Sequence[Job], *, cells: bool) -> str:
+    return json.dumps({"include": [_entry(job, cells=cells) for job in jobs]})
+
+
+def _entry(job: Job, *, cells: bool) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "runner": job.runner[0] if len(job.runner) == 1 else list(job.runner),
+        **({"cells": list(job.cells)} if cells else {}),
+        "shard": str(job.shard),
+        "guests": job.guests,
+    }
+
+
+def put_out(line: str, name: str | None) -> None:
+    """Print a line; or make it the output `name` of a step. Raises InputError."""
+    if name is None:
+        click.echo(line)
+        return
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+        raise InputError(f"--output: {name[:40]!r} is no name for an output")
+    file = os.environ.get("GITHUB_OUTPUT")
+    if not file:
+        raise InputError(
+            "--output writes to the file that $GITHUB_OUTPUT names, which is not set: this is "
+            "no step of GitHub's; without --output the jobs are printed"
+        )
+    with Path(file).open("a", encoding="utf-8") as output:
+        output.write(f"{name}={line}\n")
+
+
+def show_jobs(jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
+    """A line a job, with how long it is expected to take."""
+    width = max(len(job.name) for job in jobs)
+    times = [sum(seconds.get(cell, 0.0) for cell in job.cells) for job in jobs]
+    for job, time in zip(jobs, times, strict=True):
+        click.echo(f"{job.name:{width}}  {' '.join(job.runner)}  {_about(time)}")
+    many = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
+    click.echo(f"{many}, the longest {_about(max(times))}, together {_about(sum(times))}")
+
+
+def _about(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
