@@ -231,3 +231,84 @@ def test_a_product_with_a_mark_of_that_name_of_its_own_can_say_so(world: World) 
 def test_a_file_that_was_not_found_is_no_failure_that_was_expected(world: World) -> None:
     result = world.execute(cell("a/s", f"PYTHONPATH=src {PYTEST}", expect_fail="known")).cells[0]
     assert result.verdict is Verdict.FAILED
+
+
+SKIPS = """\
+import unittest
+import pytest
+
+class TestOfUnittest(unittest.TestCase):
+    def setUp(self):
+        self.skipTest("needs: reboot")
+    def test_it(self): pass
+
+class TestOfItsClass(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise unittest.SkipTest("needs: reboot")
+    def test_it(self): pass
+
+class TestMarked(unittest.TestCase):
+    @unittest.skipIf(True, "needs: reboot")
+    def test_it(self): pass
+    def test_raising(self): raise unittest.SkipTest("needs: reboot")
+
+@pytest.mark.skipif(True, reason="needs: reboot")
+def test_conditional(): pass
+
+@pytest.fixture
+def fixture(): pytest.skip("needs: reboot")
+def test_fixture(fixture): pass
+
+def test_missing(): pytest.importorskip("no_such_module", reason="needs: reboot")
+def test_other_skip(): pytest.skip("needs more time")
+"""
+
+
+def test_every_way_to_skip_a_case_is_understood(world: World) -> None:
+    (world.folder / "product/test_it.py").write_text(SKIPS)
+    (world.folder / "product/test_setup.py").write_text(
+        "import pytest\ndef setup_module(): pytest.skip('needs: reboot')\ndef test_it(): pass\n"
+    )
+    (world.folder / "product/test_marked.py").write_text(
+        "import pytest\npytestmark = pytest.mark.needs('reboot')\n"
+        "def test_it(): pass\nclass TestIt:\n    def test_it(self): pass\n"
+    )
+    result = world.execute(cell("a/s", PYTEST)).cells[0]
+    assert {one.test for one in result.needing} == {
+        "test_it.py::TestOfUnittest::test_it",
+        "test_it.py::TestOfItsClass::test_it",
+        "test_it.py::TestMarked::test_it",
+        "test_it.py::TestMarked::test_raising",
+        "test_it.py::test_conditional",
+        "test_it.py::test_fixture",
+        "test_it.py::test_missing",
+        "test_setup.py::test_it",
+        "test_marked.py::test_it",
+        "test_marked.py::TestIt::test_it",
+    }
+
+
+@pytest.mark.parametrize(
+    "skip",
+    [
+        "pytest.skip('needs: reboot, own-kernel >=6.1', allow_module_level=True)",
+        "raise unittest.SkipTest('needs: reboot, own-kernel >=6.1')",
+        "pytest.importorskip('no_such', reason='needs: reboot, own-kernel >=6.1')",
+    ],
+)
+@pytest.mark.parametrize("workers", ["", " -n 2"])
+def test_a_module_that_skips_itself_is_recorded_and_alone_no_failure(
+    world: World, skip: str, workers: str
+) -> None:
+    text = f"import pytest, unittest\n{skip}\ndef test_it(): pass\n"
+    (world.folder / "product/test_it.py").write_text(text)
+    result = world.execute(cell("a/s", PYTEST + workers)).cells[0]
+    assert result.verdict is Verdict.PASSED
+    assert result.needing == (CaseNeeds(test="test_it.py", needs=("reboot", "own-kernel >=6.1")),)
+
+
+def test_a_module_that_skips_itself_for_something_else_is_no_ones_need(world: World) -> None:
+    text = "import pytest\npytest.skip('no {}: reboot', allow_module_level=True)\n# 'needs: reboot'"
+    (world.folder / "product/test_it.py").write_text(text)
+    result = world.execute(cell("a/s", PYTEST)).cells[0]
+    assert (result.verdict, result.needing) == (Verdict.FAILED, ())  # as pytest has it: no tests

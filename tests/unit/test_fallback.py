@@ -149,6 +149,57 @@ def test_workers_of_xdist_run_the_same_cases(world: World) -> None:
     assert len(result.fallback[0].cases) == 4
 
 
+MODULE = (
+    "if os.environ['DISTROMATRIX_ENGINE'] in {here}:\n"
+    "    pytest.skip('needs: {need}', allow_module_level=True)\n"
+    "def test_one(): pass\nclass TestTwo:\n    def test_two(self): pass\n"
+)
+
+
+@pytest.mark.parametrize("where", ["", "tests"])
+@pytest.mark.parametrize("workers", ["", " -n 2"])
+def test_all_of_a_module_that_skips_itself_runs_in_the_guest_and_counts_there(
+    world: World, where: str, workers: str
+) -> None:
+    write(world, "def test_plain(): pass\n")
+    deep = world.folder / "product" / where
+    deep.mkdir(exist_ok=True)
+    (deep / "pytest.ini").write_text("[pytest]\n")
+    for name, need in (("kernel", "kernel-modules"), ("init", "init")):
+        text = MODULE.format(here="('fake', 'qemu')" if need == "init" else "'fake'", need=need)
+        (deep / f"test_{name}.py").write_text(f"import os, pytest\n{text}")
+    (deep / "test_else.py").write_text(
+        "import pytest\npytest.skip('for another reason', allow_module_level=True)\n"
+    )
+    (deep / "test_plain.py").write_text("def test_plain(): pass\n")
+    result = one(world, "a/s", f"cd ./{where}; {PYTEST}{workers} --ignore=test_it.py")
+    assert result.verdict is Verdict.PASSED
+    assert (result.needing, result.unmet) == ((), False)
+    folder = f"{where}/" if where else ""
+    assert {f.engine: f.cases for f in result.fallback} == {
+        "qemu": (f"{folder}test_kernel.py",),
+        "vagrant": (f"{folder}test_init.py",),
+    }
+    assert [f.counts for f in result.fallback] == [CaseCounts(passed=2)] * 2
+    assert result.cases == CaseCounts(passed=5, skipped=1)
+
+
+def test_a_module_that_skips_itself_in_the_guest_too_did_not_run(world: World) -> None:
+    write(world, MODULE.format(here="('fake', 'qemu')", need="reboot"))
+    found = world.execute(cell("a/s", PYTEST))
+    result = found.cells[0]
+    assert (result.verdict, result.unmet, found.exit_code) == (Verdict.PASSED, True, 1)
+    assert result.needing == (CaseNeeds(test="test_it.py", needs=("reboot",)),)
+    assert "(qemu: skipped there, too, for reboot)" in result.reason
+    assert result.cases == CaseCounts(skipped=1)
+
+
+def test_what_fails_of_such_a_module_fails_the_cell(world: World) -> None:
+    write(world, MODULE.format(here="'fake'", need="reboot") + "def test_bad(): assert 0\n")
+    result = one(world, "a/s", PYTEST)
+    assert (result.verdict, result.reason) == (Verdict.FAILED, "in qemu: 1 of 3 cases failed")
+
+
 def test_a_case_that_the_guest_cannot_serve_either_did_not_run(world: World) -> None:
     write(world, "def test_it(): pytest.skip('needs: kernel-modules')\ndef test_plain(): pass\n")
     found = world.execute(cell("a/s", PYTEST))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.collect.junit import CollectError, JUnitReport, gather, parse_cases
+from distromatrix.collect.junit import NEEDS, CollectError, JUnitReport, gather, parse_cases
 from distromatrix.model import Case, Fallback, Verdict
 
 MAX_NAMES = 20_000  # of cases that ran elsewhere
 REPORT = "junit.xml"
+SKIPPED_MODULE = "collection skipped"  # pytest's message for it
 
 
 def guest_folder(engine: str) -> str:
@@ -34,9 +35,12 @@ def parse_joined(
     used has no say. Raises what `parse_cases` raises for the cell's own."""
     elsewhere = [(one, _names(folder, one)) for one in fallback]
     replaced = set[str]().union(*(names for _, names in elsewhere))
+    modules = {name for one, names in elsewhere if names for name in _modules(one)}
 
     def own(case: Case) -> None:
-        if case.status != "skipped" or case.name not in replaced:
+        if case.status != "skipped":
+            on_case(case)
+        elif case.name not in replaced and not _is_module(case, modules):
             on_case(case)
 
     parse_cases(folder / REPORT, own if replaced else on_case)
@@ -53,6 +57,23 @@ def _guest_cases(
             on_case(replace(case, engine=one.engine))
 
     parse_cases(folder / guest_folder(one.engine) / REPORT, there)
+
+
+def _modules(one: Fallback) -> Iterator[str]:
+    """The names that pytest gives, in its reports, to modules that ran in a guest."""
+    if one.how == "pytest":
+        for test in one.cases:
+            if "::" not in test:
+                yield test.removesuffix(".py").replace("/", ".")
+
+
+def _is_module(case: Case, modules: set[str]) -> bool:
+    """Whether it stands for one of these modules, which had skipped itself for its needs. Its
+    name is from the root of pytest, which may lie below that of the product."""
+    if case.message != SKIPPED_MODULE or NEEDS not in case.text:
+        return False
+    name = case.name.rpartition("::")[2]
+    return any(module == name or module.endswith(f".{name}") for module in modules)
 
 
 def _names(folder: Path, one: Fallback) -> set[str]:

@@ -1,5 +1,6 @@
 """A pytest plugin in one file, for inside a machine: the mark `needs`, and skips whose message
-begins with `needs:`. Of cases that ran elsewhere before it can run some alone.
+begins with `needs:`, of a case or of a whole module. Of cases that ran elsewhere before it can
+run some alone.
 
 Put into machines by distromatrix, and loaded with `-p distromatrix_needs`. It depends on nothing
 but pytest (3.6 or newer, on Python 3.5 or newer). What the machine can give, and where to write
@@ -9,12 +10,14 @@ down which tests need more, is in `distromatrix_needs.json` beside it.
 import json
 import os
 import re
+import unittest
 
 import pytest
 
 _FACTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "distromatrix_needs.json")
 
 
+_SKIPS = (pytest.skip.Exception, unittest.SkipTest)
 _NO_TESTS = 5  # pytest's exit status
 _PART = re.compile(r"(>=|<=|==|>|<)?(\d+(\.\d+)*)$")
 
@@ -49,6 +52,7 @@ class _Needs:
         self.product = facts["product"]
         self.only = facts["only"] and frozenset(facts["only"])  # node ids; None: all
         self.written = set()
+        self.modules = set()  # ids of modules that were skipped for what they need
 
     def of(self, item):
         """What a test says that it needs, in order, each once."""
@@ -78,9 +82,19 @@ class _Needs:
 
     def node(self, item):
         """A test's id, from the product's root."""
-        root = str(getattr(item.config, "rootpath", None) or item.config.rootdir)
+        return self.path(item.config) + item.nodeid
+
+    def path(self, config):
+        """The way from the product's root to pytest's own, as ids have it."""
+        root = str(getattr(config, "rootpath", None) or config.rootdir)
         where = os.path.relpath(root, self.product)
-        return item.nodeid if where == "." else where + "/" + item.nodeid
+        return "" if where == "." else where + "/"
+
+    def asked(self, node):
+        """As what a test is to run here: by its own id, or a module's that it is in; or ''."""
+        parts = node.split("::")
+        ids = ("::".join(parts[:count]) for count in range(len(parts), 0, -1))
+        return next((one for one in ids if one in self.only), "")
 
     def said(self, message):
         """The needs that a skip's message names: `needs: kernel-modules, own-kernel >=6.1`."""
@@ -93,10 +107,13 @@ class _Needs:
         return found
 
     def write(self, item, needs):
-        """A line for the run, whole: workers of pytest-xdist write, too. Without needs it says
-        that the test ran."""
+        """What a test needs that was skipped for it; without needs it says that it ran."""
         self.written.add(item.nodeid)
-        line = json.dumps({"test": self.node(item), "needs": needs}) + "\n"
+        self.line(self.node(item), needs)
+
+    def line(self, test, needs):
+        """A line for the run, whole: workers of pytest-xdist write, too."""
+        line = json.dumps({"test": test, "needs": needs}) + "\n"
         number = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(number, line.encode("ascii"))
@@ -116,11 +133,17 @@ class _Needs:
             pytest.skip("needs: %s" % "; ".join(unmet).replace("needs ", "", 1))
         if self.only is not None:
             self.write(item, [])
+            module = self.asked(self.node(item))
+            if module != self.node(item) and module not in self.modules:
+                self.modules.add(module)
+                self.line(module, [])
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
-        """Write down what a test itself skips for its needs, and leave the report to others."""
-        if call.excinfo is None or not call.excinfo.errisinstance(pytest.skip.Exception):
+        """Write down what a test itself skips for its needs, when all others have had their say:
+        only then is it known of a unittest's case that it skipped itself."""
+        yield
+        if call.excinfo is None or not call.excinfo.errisinstance(_SKIPS):
             return
         message = str(call.excinfo.value)
         needs = self.said(message) if message.startswith("needs:") else []
@@ -131,14 +154,40 @@ class _Needs:
     def pytest_collection_modifyitems(self, config, items):
         """Leave out all but those that are to run here."""
         if self.only is not None:
-            others = [item for item in items if self.node(item) not in self.only]
-            items[:] = [item for item in items if self.node(item) in self.only]
+            others = [item for item in items if not self.asked(self.node(item))]
+            items[:] = [item for item in items if self.asked(self.node(item))]
             config.hook.pytest_deselected(items=others)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_make_collect_report(self, collector):
+        """Write down a module that skips itself for its needs. Where only some cases are to run,
+        one that skips itself and has none of them is not told of again."""
+        outcome = yield
+        report = outcome.get_result()
+        if report.outcome != "skipped":
+            return
+        node = self.path(collector.config) + report.nodeid
+        if self.only is not None and node not in self.only:
+            report.outcome, report.longrepr, report.result = "passed", None, []
+            return
+        said = report.longrepr
+        message = str(said[2] if isinstance(said, tuple) else said)
+        # Python's own SkipTest is told by its traceback.
+        message = "needs:" + message.partition("needs:")[2].partition("\n")[0]
+        if needs := self.said(message):
+            self.modules.add(node)
+            self.line(node, needs)
+
+    def pytest_collectreport(self, report):
+        """Under pytest-xdist its workers collect, and the controller has to know."""
+        if report.outcome == "skipped" and "needs:" in str(report.longrepr):
+            self.modules.add(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):
-        """Of several sessions of a suite only one may have them: the others are no failure."""
-        if self.only is not None and session.exitstatus == _NO_TESTS:
+        """Of several sessions of a suite only one may have them: the others are no failure. Nor
+        is one all of whose modules need more."""
+        if session.exitstatus == _NO_TESTS and (self.only is not None or self.modules):
             session.exitstatus = 0
 
 
