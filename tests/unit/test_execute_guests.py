@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from executing import World, by_id, cell
 
 from distromatrix.engines import Engines
+from distromatrix.engines.base import MachineSpec, Stage
+from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError
 from distromatrix.events import RunStarted
-from distromatrix.execute import crew
+from distromatrix.execute import crew, executor
 from distromatrix.model import Need, Verdict
+from distromatrix.needs import GUESTS
 
 
 @pytest.fixture
@@ -176,3 +181,34 @@ def test_a_disk_that_a_guest_has_filled_is_its_suites_failure_and_a_shared_one_i
     assert "the engine's disk is full" in found["a/plain"].reason
     assert found["a/kernel"].verdict is Verdict.FAILED
     assert "--- the guest's disk is full: 1 KiB left" in log(world, "a/kernel")
+
+
+def test_guests_never_have_more_memory_open_together_than_there_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gib, open_now, most = 2**30, [0], [0]
+    lock = Lock()
+    made, closed = FakeEngine.open, FakeMachine.close
+
+    def count(of: int) -> None:
+        with lock:
+            open_now[0] += of
+            most[0] = max(most[0], open_now[0])
+
+    def open_(engine: FakeEngine, spec: MachineSpec, stage: Stage | None = None) -> FakeMachine:
+        count(spec.memory)
+        return made(engine, spec, stage)
+
+    def close(machine: FakeMachine) -> None:
+        time.sleep(0.1)  # its memory is not free before it is gone
+        closed(machine)
+        count(-machine.address.memory)
+
+    monkeypatch.setattr(FakeEngine, "open", open_)
+    monkeypatch.setattr(FakeMachine, "close", close)
+    monkeypatch.setattr(executor, "free_memory", lambda: 5 * gib)
+    cells = [cell(f"d{n}/s", "sleep 0.05", engine=GUESTS[n % 2], memory=2 * gib) for n in range(8)]
+    result = world.execute(*cells, jobs=8)
+    assert [r.verdict for r in result.cells] == [Verdict.PASSED] * 8
+    assert most[0] == 4 * gib
+    assert open_now[0] == 0

@@ -38,9 +38,8 @@ def parse_joined(
     modules = {name for one, names in elsewhere if names for name in _modules(one)}
 
     def own(case: Case) -> None:
-        if case.status != "skipped":
-            on_case(case)
-        elif case.name not in replaced and not _is_module(case, modules):
+        there = case.name in replaced or _is_module(case, modules)
+        if case.status != "skipped" or not there:
             on_case(case)
 
     parse_cases(folder / REPORT, own if replaced else on_case)

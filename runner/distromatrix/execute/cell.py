@@ -26,7 +26,7 @@ from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.order import Task
-from distromatrix.execute.slots import Slots
+from distromatrix.execute.slots import Slots, Turn
 from distromatrix.execute.tried import Only, Tried, collect, judge
 from distromatrix.images import Prepared
 from distromatrix.model import (
@@ -60,7 +60,7 @@ class Surroundings:
     seed: int | None
     keep: str  # never | failed | always
     opened: Callable[[Machine], None]
-    close: Callable[[Machine], None]
+    close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
     case_needs: bool = False  # the product's cases say what they need
 
 
@@ -99,8 +99,8 @@ def run_cell(
     try:
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
-            around.slots.turn(ticket) as turn,
-            _machine(task, prepared, stage, around, _name(task, attempt, only)) as opened,
+            around.slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
+            _machine(task, prepared, stage, around, _name(task, attempt, only), turn) as opened,
             turn.hold(cell),
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
@@ -112,6 +112,7 @@ def run_cell(
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
+                    turn.kept = True
     except OSError as error:
         if fault := disk_fault(error, folder):
             raise fault from error
@@ -193,15 +194,16 @@ def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, comm
 
 @contextmanager
 def _machine(
-    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, name: str
+    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, name: str, turn: Turn
 ) -> Iterator[Machine]:
     spec = machine_spec(task.cell, prepared, around.run, around.labels, name)
     machine = around.engines.of(task.cell.engine).open(spec, stage)
+    turn.open = True
     try:
         around.opened(machine)
         yield machine
     finally:
-        around.close(machine)
+        around.close(machine, turn.give_back)
 
 
 def _name(task: Task, attempt: int, only: Only | None) -> str:

@@ -349,9 +349,12 @@ class Crew:
         if self._state.interrupted or self._state.gone:
             raise Cancelled
 
-    def _close_later(self, machine: Machine) -> None:
+    def _close_later(self, machine: Machine, then: Callable[[], None]) -> None:
         def close() -> None:
-            machine.close()
+            try:
+                machine.close()
+            finally:
+                then()
             with self._lock:
                 self._machines.discard(machine)
 

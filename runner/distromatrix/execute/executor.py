@@ -22,6 +22,7 @@ from distromatrix.execute.job import Job
 from distromatrix.execute.order import in_order
 from distromatrix.execute.pulse import Pulse
 from distromatrix.execute.repeats import Repeats
+from distromatrix.execute.room import free_memory
 from distromatrix.execute.slots import Cancelled, Slots
 from distromatrix.execute.workers import behind
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
@@ -59,7 +60,7 @@ class Executor:
         facts = job.engine.facts()
         used = {cell.engine: None for cell in self._todo() if cell.engine in GUESTS}
         self._title = ", ".join([str(facts), *filter(None, used)])
-        self._slots = slots or Slots(job.options.jobs, facts.cpus, facts.memory)
+        self._slots = slots or Slots(job.options.jobs, facts.cpus, facts.memory, free_memory())
         self._repeats = Repeats(job)
         tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))
         self._at_once = self._slots.most_of([task.cell for task in tasks])

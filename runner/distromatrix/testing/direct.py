@@ -202,6 +202,7 @@ class DirectBench:
     def _opened(self) -> Engines:
         self._check()
         if self._engines is None:
+            from distromatrix.execute.room import free_memory
             from distromatrix.execute.slots import Slots
             from distromatrix.execute.sweep import sweep
             from distromatrix.execute.workers import behind
@@ -209,7 +210,7 @@ class DirectBench:
 
             engines = self._closing.enter_context(opened_engines(self._settings))
             facts = engines.containers.facts()
-            self._slots = Slots(None, facts.cpus, facts.memory)
+            self._slots = Slots(None, facts.cpus, facts.memory, free_memory())
             self._engines = engines
             behind(lambda: sweep(engines.containers))  # what it cannot, the next one will
         return self._engines
