@@ -49,6 +49,7 @@ def cell_verdict(
     *,
     status: int | None,
     timed_out_after: float | None = None,
+    scale: float = 1.0,
     hung: str = "",
     oom_limit: int | None = None,
     phase: Phase = Phase.RUN,
@@ -60,14 +61,15 @@ def cell_verdict(
     """The verdict of a cell whose commands ran, the phase it failed in, and one line why.
 
     `status` is the exit status of its last command (None: it did not end by itself);
-    `timed_out_after` seconds, `hung` the commands that were running then; `oom_limit`: the
-    memory limit, in bytes, that ended it; `phase`: setup or run, where it ended; `names_junit`:
-    the suite names `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file says, None without
-    one; `collect_fault`: why what it left cannot be used; `expect_fail`: why a failure is
-    expected.
+    `timed_out_after` seconds, which count `scale` times; `hung`: the commands that were running
+    then; `oom_limit`: the memory limit, in bytes, that ended it; `phase`: setup or run, where it
+    ended; `names_junit`: the suite names `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file
+    says, None without one; `collect_fault`: why what it left cannot be used; `expect_fail`: why
+    a failure is expected.
     Infrastructure errors are not decided here: no expectation ever excuses them.
     """
-    reason = _command_fault(status, timed_out_after, hung, oom_limit)
+    after = "" if timed_out_after is None else time_of(timed_out_after, scale)
+    reason = _command_fault(status, after, hung, oom_limit)
     if phase is Phase.SETUP and reason:
         failed_in: Phase | None = phase
         reason = f"setup: {reason}"
@@ -84,14 +86,21 @@ def cell_verdict(
     return Verdict.XFAILED, failed_in, f"{expect_fail} ({reason})"
 
 
+def time_of(seconds: float, scale: float) -> str:
+    """A timeout in words."""
+    if scale == 1:
+        return f"{seconds:g} s"
+    return f"{seconds * scale:g} s ({seconds:g} s, which count {scale:g} times under emulation)"
+
+
 def _command_fault(
-    status: int | None, timed_out_after: float | None, hung: str, oom_limit: int | None
+    status: int | None, timed_out_after: str, hung: str, oom_limit: int | None
 ) -> str:
     if oom_limit is not None:
         limit = f"{oom_limit / 1024**2:,.0f} MiB"
         return f"out of memory: the kernel killed a process at the suite's limit of {limit}"
-    if timed_out_after is not None or status is None:
-        after = f" after {timed_out_after:g} s" if timed_out_after is not None else ""
+    if timed_out_after or status is None:
+        after = f" after {timed_out_after}" if timed_out_after else ""
         return f"timed out{after}" + (f", running: {hung}" if hung else "")
     if status in _SIGNALS:
         return f"exit status {status} ({_SIGNALS[status]})"

@@ -212,3 +212,20 @@ def test_guests_never_have_more_memory_open_together_than_there_is(
     assert [r.verdict for r in result.cells] == [Verdict.PASSED] * 8
     assert most[0] == 4 * gib
     assert open_now[0] == 0
+
+
+def test_a_suites_timeout_counts_as_often_as_its_machine_is_slow(world: World) -> None:
+    world.guest_faults("qemu", scale=4.0)
+    found = by_id(
+        world.execute(
+            cell("a/slow", "sleep 1.2", engine="qemu", timeout=0.5),
+            cell("b/hangs", "exec sleep 60", engine="qemu", timeout=0.25),
+            cell("c/here", "exec sleep 60", timeout=0.5),
+        )
+    )
+    assert found["a/slow"].verdict is Verdict.PASSED
+    said = "timed out after 1 s (0.25 s, which count 4 times under emulation), running: sleep 60"
+    assert found["b/hangs"].verdict is Verdict.FAILED
+    assert found["b/hangs"].reason.startswith(said)
+    assert "timed out after 1 s (0.25 s, which count 4 times" in log(world, "b/hangs")
+    assert found["c/here"].reason.startswith("timed out after 0.5 s, running: sleep 60")

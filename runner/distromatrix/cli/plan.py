@@ -214,16 +214,19 @@ def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
 
 def _accelerated(wanted: AccelWanted) -> str:
     """As far as that is known: nothing is booted here."""
-    from distromatrix.engines.accel import known_acceleration
+    from distromatrix.engines.accel import TCG_SCALE, known_acceleration
     from distromatrix.project import cache_folder
 
     if wanted == "tcg":
-        return "under software emulation, as accel: tcg asks for"
+        times = f"timeouts of suites count {TCG_SCALE:g} times"
+        return f"under software emulation ({times}), as accel: tcg asks for"
     known = known_acceleration(cache_folder())
     if known is None:
         return "in KVM if the first of them proves that it works"
-    how = "in KVM" if known.kind == "kvm" else "under software emulation"
-    return f"{how}: {known.reason}"
+    if known.kind == "kvm":
+        return f"in KVM: {known.reason}"
+    times = f"timeouts of suites count {known.scale:g} times"
+    return f"under software emulation ({times}): {known.reason}"
 
 
 def _show(plan: Plan, wanted: AccelWanted | None) -> None:

@@ -123,6 +123,12 @@ class Machine(Protocol):
         ...
 
     @property
+    def scale(self) -> float:
+        """How many times as long as elsewhere things may take in it: 1, but for guests under
+        software emulation. A suite's timeout counts so many times."""
+        ...
+
+    @property
     def product(self) -> str:
         """Path in the machine of the private writable copy of the product ('' if none)."""
         ...

@@ -147,6 +147,8 @@ class DockerMachine:
         """Its container's name."""
         return self._name
 
+    scale = 1.0
+
     @property
     def product(self) -> str:
         """The product's private copy."""

@@ -160,6 +160,11 @@ class FakeMachine:
         return self._name
 
     @property
+    def scale(self) -> float:
+        """See Machine."""
+        return self._state.faults.scale
+
+    @property
     def product(self) -> str:
         """See Machine."""
         return str(self.root / "distromatrix/product") if self._staged else ""

@@ -28,6 +28,7 @@ class Faults:
     gone: Mapping[str, int] = field(default_factory=dict)  # in the middle of the first command
     oom: Mapping[str, int] = field(default_factory=dict)  # likewise, by its memory limit
     open_seconds: float = 0.0
+    scale: float = 1.0  # of machines: see Machine
     pulls: Mapping[str, PullFailure] = field(default_factory=dict)  # glob over references
 
 

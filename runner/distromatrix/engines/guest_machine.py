@@ -97,6 +97,11 @@ class GuestMachine(ABC):
         return self._spec.name
 
     @property
+    def scale(self) -> float:
+        """See Machine."""
+        return self._scale
+
+    @property
     def product(self) -> str:
         """See Machine."""
         return f"{MOUNT}/product" if self._staged else ""

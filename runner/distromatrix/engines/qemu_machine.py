@@ -67,11 +67,6 @@ class QemuMachine(GuestMachine):
         return self.guest.folder
 
     @property
-    def scale(self) -> float:
-        """How much longer than in KVM things take in it."""
-        return self._scale
-
-    @property
     def address(self) -> Address:
         """See Machine."""
         return Address(

@@ -80,6 +80,10 @@ class Watched:
         return self._machine.address
 
     @property
+    def scale(self) -> float:  # noqa: D102
+        return self._machine.scale
+
+    @property
     def product(self) -> str:  # noqa: D102
         return self._machine.product
 

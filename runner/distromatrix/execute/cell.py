@@ -38,6 +38,7 @@ from distromatrix.model import (
 )
 from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
+from distromatrix.verdicts import time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 UNAME_TIMEOUT = 60.0  # seconds
@@ -276,9 +277,10 @@ def _test(
     tried: Tried,
     around: Surroundings,
 ) -> None:
-    """`setup`, then `run`, within the suite's one timeout."""
+    """`setup`, then `run`, within the suite's one timeout, as the machine counts it."""
     cell = task.cell
-    left = cell.timeout
+    tried.scale = machine.scale
+    left = cell.timeout * tried.scale
     steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
     for phase, script in steps:
         tried.phase = phase
@@ -299,7 +301,8 @@ def _test(
             tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))
             if tried.exit.ended:
                 tried.dead = "the timeout had ended its machine"
-            log.note(f"--- timed out after {cell.timeout:g} s; it ran: {tried.exit.hung}")
+            allowed = time_of(cell.timeout, tried.scale)
+            log.note(f"--- timed out after {allowed}; it ran: {tried.exit.hung}")
         if tried.exit.status != 0:
             _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
             return

@@ -60,8 +60,9 @@ class Hooks:
                     lines.write(data)
 
             try:
+                within = HOOK_TIMEOUT * machine.scale
                 done = machine.run(
-                    script, env=env, cwd=machine.product, timeout=HOOK_TIMEOUT, output=keep
+                    script, env=env, cwd=machine.product, timeout=within, output=keep
                 )
             except InfrastructureError as error:
                 self._dead = f"its machine is gone: {one_line(str(error))}"
@@ -71,7 +72,7 @@ class Hooks:
                 if done.ended:
                     self._dead = f"the time of {name} had ended its machine"
                 hung = f", running: {masker.mask(done.hung)}" if done.hung else ""
-                self._warn(name, f"did not end within {HOOK_TIMEOUT:g} s{hung}", log)
+                self._warn(name, f"did not end within {within:g} s{hung}", log)
             elif done.status:
                 self._warn(name, f"ended with exit status {done.status}", log)
         return Hooked(debug=lines.last(DEBUG_LINES), warnings=tuple(self._warnings))

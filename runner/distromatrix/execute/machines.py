@@ -221,7 +221,7 @@ class Machines:
                 script,
                 env=self._environment(machine, cell),
                 cwd=machine.product,
-                timeout=cell.timeout,
+                timeout=cell.timeout * machine.scale,
                 output=lines.write,
             )
             if done.status != 0:

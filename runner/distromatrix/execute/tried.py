@@ -52,6 +52,7 @@ class Tried:
     only: Only | None = None  # the cases that its machine is for; None: all
     phase: Phase = Phase.SETUP
     exit: Exit | None = None
+    scale: float = 1.0  # how many times the suite's timeout counted
     counts: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
@@ -104,6 +105,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     verdict, phase, reason = cell_verdict(
         status=ended.status if ended else None,
         timed_out_after=cell.timeout if timed_out else None,
+        scale=tried.scale,
         hung=ended.hung if ended else "",
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
