@@ -275,3 +275,11 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         engine.stage(tmp_path / "product.tar", image=IMAGE, labels={})
     with pytest.raises(InfrastructureError, match="cannot be made"):
         engine.open(MachineSpec(name="distromatrix-one", image=IMAGE))
+
+
+@pytest.mark.parametrize(("kind", "emulated"), [("tcg", True), ("kvm", False)])
+def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(kind: str, emulated: bool) -> None:
+    virtual = Virtual(kind=kind, cpu="max", cpus=1, memory=1 << 29)
+    command = qemu_process.command_line("one", virtual, Disk(Path("disk")))
+    words = command[command.index("-append") + 1].split()
+    assert ("norandmaps" in words, "mitigations=off" in words) == (emulated, emulated)

@@ -25,7 +25,7 @@ from distromatrix.engines.initramfs import fingerprint
 from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu_guest import QemuGuest
 from distromatrix.engines.qemu_machine import new_overlay
-from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual
+from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual, command_line
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 PREFIX = "distromatrix-template-"
@@ -81,16 +81,8 @@ class Templates:
     def saved(self, image: str, disk: Disk, virtual: Virtual, scale: float) -> Iterator[Template]:
         """A saved guest on that disk, made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
-        name = _name(
-            "saved",
-            FORMAT,
-            disk.folder.name,
-            virtual.kind,
-            virtual.cpu,
-            virtual.cpus,
-            virtual.memory,
-            qemu_version(),
-        )
+        of = command_line("", virtual, Disk(Path()))  # all that it is made of
+        name = _name("saved", FORMAT, disk.folder.name, of, qemu_version())
 
         def make(folder: Path) -> dict[str, str]:
             return {"image": image, "ahead": _save(name, folder, disk, virtual, scale)}
