@@ -1,21 +1,19 @@
 """A plan cut into shards, and those as jobs of a CI: pure functions of the plan, of how long
 each cell is expected to take, and of how many there shall be. Everywhere the same.
-
-Longest first, to the shard with the least so far (Graham's LPT). `benchmarks/shards.py` holds it
-against the theoretical bound.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from heapq import heapify, heapreplace
 
+from distromatrix.balance import balanced
 from distromatrix.errors import InputError
 from distromatrix.model import SHARDS, Cell, Plan, Shard
 from distromatrix.needs import GUESTS
 
+_NAMED = 2  # distros of a job that its name tells; more are only counted
 UNKNOWN = 30.0  # seconds that a cell is taken for of which nothing is known
 
 
@@ -46,7 +44,7 @@ def shards(plan: Plan, seconds: Mapping[str, float], of: int) -> tuple[tuple[Cel
     place = {cell.id: index for index, cell in enumerate(plan.cells)}
     parts: list[list[Cell]] = []
     for labels, count in _counts(groups, weights, of).items():
-        parts += _balanced(groups[labels], weights, count)
+        parts += balanced(groups[labels], weights, count)
     parts = [sorted(part, key=lambda cell: place[cell.id]) for part in parts if part]
     parts.sort(key=lambda part: place[part[0].id])
     return _with_idle(plan, [*parts, *([] for _ in range(of - len(parts)))])
@@ -68,7 +66,8 @@ def shard_of(plan: Plan, seconds: Mapping[str, float], shard: Shard) -> Plan:
 
 def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) -> tuple[Job, ...]:
     """The plan as jobs: one for each cell that runs, or balanced groups where those would be
-    more than 256, or where so many are `wanted` (fewer where fewer cells run).
+    more than 256, or where so many are `wanted` (fewer where fewer cells run, or where fewer
+    take no longer).
 
     Raises InputError as `shards` does.
     """
@@ -86,12 +85,8 @@ def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) ->
             guests=any(cell.engine in GUESTS for cell in part),
         )
         for index, part in enumerate(parts)
+        if part or of == 1
     )
-
-
-def makespan(parts: Iterable[Iterable[Cell]], seconds: Mapping[str, float]) -> float:
-    """How long the longest shard takes."""
-    return max(sum(seconds[c.id] for c in part if c.engine is not None) for part in parts)
 
 
 def _by_runner(plan: Plan) -> dict[tuple[str, ...], list[Cell]]:
@@ -131,17 +126,6 @@ def _counts(
             break
         counts[max(more, key=gain)] += 1
     return counts
-
-
-def _balanced(cells: Sequence[Cell], weights: Mapping[str, int], count: int) -> list[list[Cell]]:
-    parts: list[list[Cell]] = [[] for _ in range(count)]
-    loads = [(0, index) for index in range(count)]
-    heapify(loads)
-    for cell in sorted(cells, key=lambda cell: (-weights[cell.id], cell.id)):
-        load, index = loads[0]
-        parts[index].append(cell)
-        heapreplace(loads, (load + weights[cell.id], index))
-    return parts
 
 
 def _with_idle(plan: Plan, parts: Sequence[Sequence[Cell]]) -> tuple[tuple[Cell, ...], ...]:
@@ -188,8 +172,11 @@ def _shared(part: Sequence[Cell]) -> tuple[str, int]:
     running = [cell for cell in part if cell.engine is not None]
     if len(running) == 1:
         return running[0].id, 1
-    distros, suites = {cell.distro for cell in running}, {cell.suite for cell in running}
+    distros = dict.fromkeys(cell.distro for cell in running)
+    suites = dict.fromkeys(cell.suite for cell in running)
     shared = [*(distros if len(distros) == 1 else ()), *(suites if len(suites) == 1 else ())]
+    if not shared and len(distros) <= _NAMED:
+        return ", ".join(distros), len(running)
     return "/".join(shared), len(running)
 
 

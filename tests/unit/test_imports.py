@@ -26,6 +26,7 @@ COMMON = {
     "planfile",
     "runners",
     "shards",
+    "balance",
     "durations",
     "schemas",
 }

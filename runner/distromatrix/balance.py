@@ -1,0 +1,77 @@
+"""Cells dealt out to so many shards that all take about as long: pure, and everywhere the same.
+
+Longest first, to the shard with the least so far (LPT, Graham 1969); then once more with a
+preference for the shard that has cells of the same distro, as long as none grows much longer:
+a shard makes ready an image for each of its distros, on a machine that has none.
+`benchmarks/shards.py` holds both against the theoretical bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heapreplace
+
+from distromatrix.model import Cell
+
+# How much longer than on average a shard may get for having fewer distros, in turn until it goes.
+_SLACK = (1.01, 1.02, 1.04)
+
+Parts = list[list[Cell]]
+
+
+def balanced(cells: Sequence[Cell], weights: Mapping[str, int], count: int) -> Parts:
+    """The cells in `count` parts; `weights` by id, whole numbers, so that no rounding differs
+    between machines."""
+    ordered = sorted(cells, key=lambda cell: (-weights[cell.id], cell.id))
+    parts = longest_first(ordered, weights, count)
+    shared = [_load(part, weights) for part in parts if len(part) > 1]
+    if not shared:
+        return parts
+    for slack in _SLACK:
+        most = max(*shared, int(slack * sum(shared) / len(shared)))
+        if found := _by_distro(ordered, weights, count, most):
+            return found
+    return parts
+
+
+def longest_first(ordered: Iterable[Cell], weights: Mapping[str, int], count: int) -> Parts:
+    """LPT; `ordered`: the longest first, and those alike by id."""
+    parts: Parts = [[] for _ in range(count)]
+    loads = [(0, index) for index in range(count)]
+    heapify(loads)
+    for cell in ordered:
+        load, index = loads[0]
+        parts[index].append(cell)
+        heapreplace(loads, (load + weights[cell.id], index))
+    return parts
+
+
+def bound(weights: Iterable[float], count: int) -> float:
+    """What the longest of `count` parts takes at least, however they are cut."""
+    found = sorted(weights, reverse=True)
+    return max(sum(found) / count, found[0]) if found else 0.0
+
+
+def _by_distro(
+    ordered: Sequence[Cell], weights: Mapping[str, int], count: int, most: int
+) -> Parts | None:
+    """LPT among the parts that have the cell's distro already; among all where that would make
+    one longer than `most`. None where it then still is: but for a part with one cell."""
+    parts: Parts = [[] for _ in range(count)]
+    loads = [0] * count
+    homes: dict[str, list[int]] = {}
+    for cell in ordered:
+        weight, home = weights[cell.id], homes.setdefault(cell.distro, [])
+        room = [index for index in home if loads[index] + weight <= most]
+        index = min(room or range(count), key=lambda index: (loads[index], index))
+        if not room:
+            if parts[index] and loads[index] + weight > most:
+                return None
+            home.append(index)
+        parts[index].append(cell)
+        loads[index] += weight
+    return parts
+
+
+def _load(part: Iterable[Cell], weights: Mapping[str, int]) -> int:
+    return sum(weights[cell.id] for cell in part)
