@@ -20,8 +20,8 @@ Parts = list[list[Cell]]
 
 
 def balanced(cells: Sequence[Cell], weights: Mapping[str, int], count: int) -> Parts:
-    """The cells in `count` parts; `weights` by id, whole numbers, so that no rounding differs
-    between machines."""
+    """The cells, at least `count`, in as many parts; `weights` by id, whole numbers, so that no
+    rounding differs between machines."""
     ordered = sorted(cells, key=lambda cell: (-weights[cell.id], cell.id))
     parts = longest_first(ordered, weights, count)
     shared = [_load(part, weights) for part in parts if len(part) > 1]
@@ -30,7 +30,7 @@ def balanced(cells: Sequence[Cell], weights: Mapping[str, int], count: int) -> P
     for slack in _SLACK:
         most = max(*shared, int(slack * sum(shared) / len(shared)))
         if found := _by_distro(ordered, weights, count, most):
-            return found
+            return _none_empty(found, weights)
     return parts
 
 
@@ -71,6 +71,17 @@ def _by_distro(
         parts[index].append(cell)
         loads[index] += weight
     return parts
+
+
+def _none_empty(parts: Parts, weights: Mapping[str, int]) -> Parts:
+    """So many parts were wanted: each that is empty gets half of the longest that has cells for
+    two."""
+    full = [part for part in parts if part]
+    for _ in range(len(parts) - len(full)):
+        several = [index for index, part in enumerate(full) if len(part) > 1]
+        index = max(several, key=lambda index: (_load(full[index], weights), -index))
+        full[index : index + 1] = longest_first(full[index], weights, 2)
+    return full
 
 
 def _load(part: Iterable[Cell], weights: Mapping[str, int]) -> int:

@@ -106,7 +106,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(path.name + ".lock"), timeout=_WAIT):
-            before = read(path)
+            before = read(path) if path.exists() else Durations()
             cells = dict(before.cells)
             for result in results:
                 if seconds := _one_run(result):
@@ -117,7 +117,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     except OSError as error:
         said = f"{path}: durations cannot be written: {error.strerror}"
         raise InfrastructureError(said, transient=False) from error
-    return before.warning if path.exists() and before.cells == {} else ""
+    return before.warning
 
 
 def _one_run(result: CellResult) -> float:

@@ -66,8 +66,7 @@ def shard_of(plan: Plan, seconds: Mapping[str, float], shard: Shard) -> Plan:
 
 def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) -> tuple[Job, ...]:
     """The plan as jobs: one for each cell that runs, or balanced groups where those would be
-    more than 256, or where so many are `wanted` (fewer where fewer cells run, or where fewer
-    take no longer).
+    more than 256, or where so many are `wanted` (fewer where fewer cells run).
 
     Raises InputError as `shards` does.
     """
@@ -85,7 +84,6 @@ def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) ->
             guests=any(cell.engine in GUESTS for cell in part),
         )
         for index, part in enumerate(parts)
-        if part or of == 1
     )
 
 

@@ -90,6 +90,39 @@ def test_defaults_merge_env_and_give_way_in_all_else(project: Project) -> None:
     assert plain.env == {"A": "d", "B": "d"}
 
 
+def test_runners_are_a_label_or_several(project: Project) -> None:
+    given = "runners: {qemu: [self-hosted, kvm], aarch64: arm 8.2, podman/x86_64: big}\n"
+    assert project.load(SMALL + given).runners == {
+        "qemu": ("self-hosted", "kvm"),
+        "aarch64": ("arm 8.2",),
+        "podman/x86_64": ("big",),
+    }
+    assert project.load(SMALL).runners == {}
+
+
+@pytest.mark.parametrize(
+    ("runners", "message", "hint"),
+    [
+        ("{dokcer: a}", "expected an engine, an architecture or ENGINE/", "did you mean `docker`?"),
+        ("{qemu/x86: a}", "got `qemu/x86`", "did you mean `x86_64`?"),
+        ("{x86_64/qemu: a}", "got `x86_64/qemu`", ""),
+        ("{docker: []}", "expected at least one entry", ""),
+        ("{docker: {a: b}}", "expected a list, got a mapping", ""),
+        ("{docker: [a, '']}", "expected a runner's label such as `ubuntu-latest`, got nothing", ""),
+        ("{docker: '${{ github.token }}'}", "expected a runner's label such as", ""),
+        ('{docker: "a\\nb"}', "expected a runner's label such as", ""),
+        ("[docker]", "expected a mapping of keys, got a list", ""),
+    ],
+)
+def test_runners_that_are_none_are_told_at_their_place(
+    project: Project, runners: str, message: str, hint: str
+) -> None:
+    (fault,) = project.faults(f"{SMALL}runners: {runners}\n")
+    assert fault.line == SMALL.count("\n") + 1
+    assert message in fault.message
+    assert hint in fault.hint
+
+
 def test_the_root_is_the_parent_of_the_matrix_folder(project: Project, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     matrix = project.load(SMALL + "product: code\n")
