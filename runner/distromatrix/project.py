@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.errors import Fault, InfrastructureError, InputError
 from distromatrix.events import Event
-from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
+from distromatrix.model import Cell, Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distromatrix.engines.base import Engine
     from distromatrix.execute.job import Job, Options
     from distromatrix.execute.snapshot import Snapshot
-    from distromatrix.images import Images
+    from distromatrix.images import Images, ProductFiles
     from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
     from distromatrix.runs import RunFolder
@@ -213,22 +213,33 @@ def require_images(
     InfrastructureError with all that is missing."""
     if not settings.offline:
         return
-    from distromatrix.execute.snapshot import take
     from distromatrix.images import handed_over
     from distromatrix.images.offline import missing
-    from distromatrix.runs import RunFolder, remove_folder
 
     cells = tuple(c for c in plan.cells if c.engine is not None and c.id not in done)
     images = open_images(engine, settings, {}, lambda _: None)
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with ExitStack() as stack:
-        if snapshot is None and any(c.prepare and c.prepare.files for c in cells):
-            folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
-            stack.callback(remove_folder, folder.path)
-            snapshot = take(plan.product, folder.snapshot)
-        files = snapshot.matching if snapshot else lambda _: ()
+        files = snapshot.matching if snapshot else stack.enter_context(files_of(plan, cells))
         if text := missing(images, plan, cells, files, handed):
             raise InfrastructureError(text)
+
+
+@contextmanager
+def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
+    """What gives the product's files by globs, for those cells' prepared layers; the product is
+    looked at only where a layer needs files of it."""
+    from distromatrix.execute.snapshot import take
+    from distromatrix.runs import RunFolder, remove_folder
+
+    if not any(cell.prepare and cell.prepare.files for cell in cells):
+        yield lambda _: ()
+        return
+    with RunFolder.create(plan.root, kind="builds") as folder:
+        try:
+            yield take(plan.product, folder.snapshot).matching
+        finally:
+            remove_folder(folder.path)
 
 
 def begun(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapshot:

@@ -229,3 +229,33 @@ def test_a_file_holds_what_it_says(exported: Path) -> None:
         "distromatrix/base",
         "distromatrix/prepared",
     ]
+
+
+def test_as_is_only_what_is_here_is_written_and_nothing_made(cli: Cli, project: Path) -> None:
+    nothing = cli("images", "export", "images.tar", "--as-is")
+    assert (nothing.code, nothing.err) == (3, "images.tar: there is nothing to write\n")
+    assert cli("images", "list").out == ""
+    assert cli("images", "build", "one").code == 0
+    assert cli("images", "export", "images.tar", "--as-is").code == 0
+    with tarfile.open(project / "images.tar") as tar:
+        manifest = json.load(tar.extractfile(MANIFEST))  # type: ignore[arg-type]
+    assert [one["image"]["tag"].split(":")[1][:3] for one in manifest["images"]] == ["one"]
+
+
+def test_a_shards_images_are_those_of_its_cells(cli: Cli, project: Path) -> None:
+    assert cli("plan", "--save", "plan.json").code == 0
+    shard = ("--plan", "plan.json", "--shard", "4/4")
+    cells = json.loads(cli("plan", *shard, "--json").out)["cells"]
+    assert [c["distro"] for c in cells] == ["two"]
+    said = cli("images", "export", "images.tar", *shard)
+    assert said.code == 0
+    assert "base:two-" in said.err and "base:one-" not in said.err
+    assert cli("images", "export", "images.tar", "one", *shard).code == 2
+
+
+def test_what_would_be_too_large_is_not_written(cli: Cli, project: Path) -> None:
+    for size, code in (("0.1K", 2), ("1G", 0)):
+        said = cli("images", "export", "images.tar", "one", "--at-most", size)
+        assert said.code == code, said.err
+        assert (project / "images.tar").exists() == (code == 0)
+    assert cli("images", "export", "images.tar", "--at-most", "much").code == 2

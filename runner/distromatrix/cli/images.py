@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.images_carry import export, import_images, say
+from distromatrix.cli.images_key import key
 from distromatrix.cli.images_lock import lock
 from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import (
@@ -46,6 +47,7 @@ def command() -> None:
 
 command.add_command(export)
 command.add_command(import_images)
+command.add_command(key)
 command.add_command(lock)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,23 @@ from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import (
     engine_option,
     open_project,
+    planned_part,
     project_options,
     selection_options,
     settings_here,
+    shard_options,
 )
+from distromatrix.cli.types import SIZE
+from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.events import Event, ImageProgress, Warned
-from distromatrix.model import Plan, Selection
-from distromatrix.project import Project, open_images, opened_engine, require_images
+from distromatrix.model import Plan, Selection, Shard
+from distromatrix.needs import GUESTS
+from distromatrix.project import files_of, open_images, opened_engine, require_images
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Engine
+    from distromatrix.engines.base import Engine, Image
     from distromatrix.images.carry import Carried, Manifest
+    from distromatrix.load.settings import Settings
 
 _FILE = click.Path(path_type=Path)
 
@@ -43,15 +49,24 @@ def say(event: Event) -> None:
 @click.argument("target", metavar="FILE", type=_FILE)
 @selection_options
 @project_options
+@shard_options
 @engine_option
 @offline_option
+@click.option("--as-is", is_flag=True, help="Only what is here, whatever its age; make nothing.")
+@click.option(
+    "--at-most", type=SIZE, metavar="SIZE", help="Write no FILE that is larger (`500M`, `2G`)."
+)
 def export(
     target: Path,
     selectors: tuple[str, ...],
     exclude: tuple[str, ...],
     directory: Path,
     file: Path | None,
+    plan_path: Path | None,
+    shard: Shard | None,
     offline: bool | None,
+    as_is: bool,
+    at_most: int | None,
 ) -> None:
     """Write the selected cells' images to FILE, for a machine without network.
 
@@ -62,53 +77,108 @@ def export(
     Examples:
       distromatrix images export images.tar
       distromatrix images export /media/usb/images.tar 'debian-*' alpine-3.20/unit
+      distromatrix images export images.tar --plan plan.json --shard 3/10 --as-is --at-most 500M
     """
     from distromatrix.images.carry import export as write
 
-    project = open_project(directory, file)
-    plan = project.plan(Selection(selectors=selectors, exclude=exclude))
+    settings = with_offline(settings_here(), offline)
+    if plan_path is None:
+        plan = open_project(directory, file).plan(Selection(selectors=selectors, exclude=exclude))
+    elif selectors or exclude:
+        raise click.UsageError("--plan says which cells there are: no selector, no --exclude")
+    else:
+        plan = planned_part(plan_path, shard, directory, file, settings)
     if not target.absolute().parent.is_dir() or target.is_dir():
         what = "is a folder" if target.is_dir() else "its folder does not exist"
         raise click.UsageError(f"{target}: {what}")
-    settings = with_offline(project.settings, offline)
     with opened_engine(settings) as engine:
-        require_images(engine, settings, plan)
-        images = _ready(engine, Project(matrix=project.matrix, settings=settings), plan)
+        if as_is:
+            images = _here(engine, settings, plan)
+        else:
+            require_images(engine, settings, plan)
+            images = _ready(engine, settings, plan)
+        if not images:
+            raise NothingSelectedError(f"{target}: there is nothing to write")
         size = sum(one.image.size for one in images)
         click.echo(f"{len(images)} images, {_mb(size)} at most before compression", err=True)
         for one in images:
             click.echo(f"  {one.image.tag}  {_mb(one.image.size)}", err=True)
-        manifest = write(engine, images, target, _progress("written"))
+        manifest = write(engine, images, target, _progress("written"), at_most)
     click.echo(f"{target}: {len(images)} images, {_mb(manifest.bytes)}", err=True)
 
 
-def _ready(engine: Engine, project: Project, plan: Plan) -> tuple[Carried, ...]:
+def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
     """The images of the plan's cells, made where need be; each once, base images first."""
     from distromatrix.execute.snapshot import take
     from distromatrix.execute.sweep import labels_of
     from distromatrix.images import handed_over
-    from distromatrix.images.carry import Carried
     from distromatrix.runs import RunFolder, remove_folder
 
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
-    bases: dict[str, Carried] = {}
-    layers: dict[str, Carried] = {}
+    found = _Found()
     with ExitStack() as stack:
-        folder = stack.enter_context(RunFolder.create(project.matrix.root, kind="builds"))
+        folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
         stack.callback(remove_folder, folder.path)
         snapshot = take(plan.product, folder.snapshot)
-        images = open_images(engine, project.settings, labels_of(folder), say)
+        images = open_images(engine, settings, labels_of(folder), say)
         for cell in plan.cells:
             if cell.engine is None:
                 continue
             distro = plan.distro(cell.distro)
             base = images.base(distro)
-            also = images.tags_elsewhere(distro, base)
-            bases[base.image.tag] = Carried(image=base.image, also=also)
-            image = images.prepared(distro, cell, snapshot.matching, handed).image
-            if image.id != base.image.id:
-                layers[image.tag] = Carried(image=image)
-    return (*bases.values(), *layers.values())
+            found.base(base.image, images.tags_elsewhere(distro, base))
+            found.layer(images.prepared(distro, cell, snapshot.matching, handed).image)
+    return found.all
+
+
+def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
+    """Those of them that the engine's store holds, and what guests put on top."""
+    from distromatrix.images import handed_over
+
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    images = open_images(engine, settings, {}, lambda _: None)
+    found = _Found()
+    running = [cell for cell in plan.cells if cell.engine is not None]
+    with files_of(plan, running) as files:
+        for cell in running:
+            distro = plan.distro(cell.distro)
+            with suppress(ImageError):  # of which the run has told
+                base = images.stored_base(distro)
+                if base is None:
+                    continue
+                found.base(base.image, images.tags_elsewhere(distro, base))
+                prepared = images.stored(distro, cell, files, handed)
+                if prepared is None:
+                    continue
+                found.layer(prepared.image)
+                guest = images.stored_guest(distro, cell, prepared)
+                if guest is not None and cell.engine in GUESTS:
+                    found.layer(guest.image)
+    return found.all
+
+
+class _Found:
+    """Images to be carried, each once."""
+
+    def __init__(self) -> None:
+        self._bases: dict[str, Carried] = {}
+        self._layers: dict[str, Carried] = {}
+
+    def base(self, image: Image, also: tuple[str, ...]) -> None:
+        from distromatrix.images.carry import Carried
+
+        self._bases[image.tag] = Carried(image=image, also=also)
+
+    def layer(self, image: Image) -> None:
+        from distromatrix.images.carry import Carried
+
+        if image.id not in {base.image.id for base in self._bases.values()}:
+            self._layers[image.tag] = Carried(image=image)
+
+    @property
+    def all(self) -> tuple[Carried, ...]:
+        """Base images first."""
+        return (*self._bases.values(), *self._layers.values())
 
 
 @click.command(name="import")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from distromatrix.model import Plan, Shard
 from distromatrix.needs import CONTAINERS, GUESTS
 from distromatrix.project import Project, load_project
 
@@ -51,6 +52,37 @@ def selection_options(command: Command) -> Command:
         "--exclude", multiple=True, metavar="GLOB", help="Leave these cells out; may repeat."
     )(command)
     return click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")(command)
+
+
+def shard_options(command: Command) -> Command:
+    """--plan FILE and --shard K/N, for what is done beside `run --plan`."""
+    from distromatrix.cli.types import SHARD
+
+    for option in (
+        click.option(
+            "--shard", type=SHARD, metavar="K/N", help="With --plan: of only that shard's cells."
+        ),
+        click.option(
+            "--plan",
+            "plan_path",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Of the cells of a plan file (`plan --save`).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def planned_part(
+    path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
+) -> Plan:
+    """What `run --plan FILE --shard K/N` would run here. Raises InputError."""
+    from distromatrix.agreed import Part, plan_here
+    from distromatrix.planfile import read_plan_file
+
+    part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
+    return plan_here(part, path, directory, file, settings)
 
 
 def engine_option(command: Command) -> Command:

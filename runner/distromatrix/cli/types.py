@@ -101,7 +101,25 @@ class ShardOf(click.ParamType[Shard]):
             self.fail(str(error), param, ctx)
 
 
+class Size(click.ParamType[int]):
+    """`512M`, `2G`: bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Raises click.BadParameter."""
+        from distromatrix.load.fields import parse_size
+
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 DURATION = Duration()
 SHARD = ShardOf()
+SIZE = Size()
 SEED = Seed()
 JOBS = Jobs()

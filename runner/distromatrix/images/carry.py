@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterable
@@ -61,14 +62,20 @@ class Manifest:
 # --- there ----------------------------------------------------------------------------------
 
 
-def export(engine: Engine, images: Iterable[Carried], target: Path, progress: Progress) -> Manifest:
-    """Write those images to the file `target`, wholly or not at all. Raises
-    InfrastructureError, OSError."""
+def export(
+    engine: Engine,
+    images: Iterable[Carried],
+    target: Path,
+    progress: Progress,
+    at_most: int | None = None,
+) -> Manifest:
+    """Write those images to the file `target`, wholly or not at all. Raises InputError where
+    it would become larger than `at_most` bytes, InfrastructureError, OSError."""
     wanted = tuple({one.image.tag: one for one in images}.values())
     with whole_file(target) as out:
         out.write(bytes(_BLOCK))  # the header of what follows, as soon as its size is known
         stream = engine.images.save(tuple(one.image.tag for one in wanted))
-        digest = _compressed(stream, out, progress)
+        digest = _compressed(stream, _Hashing(out, target, at_most or sys.maxsize), progress)
         size = out.tell() - _BLOCK
         _pad(out)
         manifest = Manifest(
@@ -90,13 +97,16 @@ def export(engine: Engine, images: Iterable[Carried], target: Path, progress: Pr
 
 
 class _Hashing:
-    """Passes on what is written, and hashes it."""
+    """Passes on what is written, and hashes it, as long as the file stays as small as it must."""
 
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
+    def __init__(self, out: IO[bytes], target: Path, at_most: int) -> None:
+        self._out, self._target, self._at_most = out, target, at_most
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
+        if self._out.tell() + len(data) > self._at_most:
+            said = f"it would be larger than {self._at_most / 1e6:.0f} MB"
+            raise InputError(f"{self._target}: {said}, so nothing was written")
         self.digest.update(data)
         return self._out.write(data)
 
@@ -104,9 +114,8 @@ class _Hashing:
         self._out.flush()
 
 
-def _compressed(stream: Iterable[bytes], out: IO[bytes], progress: Progress) -> str:
+def _compressed(stream: Iterable[bytes], hashing: _Hashing, progress: Progress) -> str:
     """Write the stream, compressed as far as costs little. Returns the sha256 of that."""
-    hashing = _Hashing(out)
     done = 0
     with gzip.GzipFile(
         filename="", fileobj=cast("IO[bytes]", hashing), mode="wb", compresslevel=1, mtime=0

@@ -81,14 +81,25 @@ class Images:
         """A cell's prepared image with what a guest of the cell's engine boots: the distro's
         kernel and, for Vagrant, the packages that make a whole system. What the container runs
         is what the guest runs."""
+        wanted = self._guest_recipe(distro, cell, prepared)
+        if wanted is None:
+            return replace(prepared, guest=distro.guest)
+        made = self._layers.on_top(distro, cell, wanted, prepared)
+        return replace(made, guest=distro.guest)
+
+    def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:
+        """The same as the engine's store has it, or None; None, too, where nothing is put on
+        top of the prepared image."""
+        wanted = self._guest_recipe(distro, cell, prepared)
+        return self._layers.stored_on_top(cell, wanted, prepared) if wanted else None
+
+    def _guest_recipe(self, distro: Distro, cell: Cell, prepared: Prepared) -> Recipe | None:
         guest = distro.guest
         if guest is None or not guest.kernel or guest.vagrantfile:
-            return replace(prepared, guest=guest)
+            return None
         system = guest.system if cell.engine == "vagrant" else ()
         source = package_source(distro, prepared.used.source, self._around.settings)
-        wanted = Recipe(source=source, packages=(guest.kernel, *system))
-        made = self._layers.on_top(distro, cell, wanted, prepared)
-        return replace(made, guest=guest)
+        return Recipe(source=source, packages=(guest.kernel, *system))
 
     def stored_base(self, distro: Distro) -> Base | None:
         """The base image as the engine's store has it, of whatever age, or None."""

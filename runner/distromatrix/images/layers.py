@@ -79,10 +79,12 @@ class Layers:
 
     def on_top(self, distro: Distro, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared:
         """The image of a recipe on a prepared one, for guests: the same user, the same base."""
-        # As fresh as what it stands on, whose id is in its key.
-        base = Base(image=prepared.image, used=prepared.used, refresh=inf)
-        image = self.get(distro, cell, wanted, base, force=False).image
+        image = self.get(distro, cell, wanted, _below(prepared), force=False).image
         return Prepared(image=image, used=prepared.used, user=prepared.user)
+
+    def stored_on_top(self, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared | None:
+        """The same as the engine's store has it, or None."""
+        return self.stored(cell, wanted, _below(prepared))
 
     def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
         """What the engine's store holds of it, of whatever age: this very one, else the
@@ -200,6 +202,12 @@ def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Ha
             phase="prepare",
         )
     return recipe(source, cell, found, handed)
+
+
+def _below(prepared: Prepared) -> Base:
+    """A prepared image as what another stands on: which is as fresh as this, whose id is in
+    the other's key."""
+    return Base(image=prepared.image, used=prepared.used, refresh=inf)
 
 
 def _tag(wanted: Recipe, base: Base) -> str:

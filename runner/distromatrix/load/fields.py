@@ -192,13 +192,18 @@ def parse_duration(value: object) -> float:
     return float(seconds)
 
 
-def _size(value: object) -> int:
+def parse_size(value: object) -> int:
+    """`512M`, `2G` in bytes. Raises PydanticCustomError (a ValueError)."""
     text = _text(value, "a size such as `512M` or `2G`")
     if not re.fullmatch(SIZE, text) or len(text) > 12:
         raise wrong(f"expected a size such as `512M` or `2G`, got {quoted(text)}")
-    size = int(float(text[:-1]) * _SIZES[text[-1]])
+    return int(float(text[:-1]) * _SIZES[text[-1]])
+
+
+def _memory(value: object) -> int:
+    size = parse_size(value)
     if size < _LEAST_MEMORY:
-        raise wrong(f"expected at least 6M, got {quoted(text)}")
+        raise wrong(f"expected at least 6M, got {quoted(str(value))}")
     return size
 
 
@@ -237,7 +242,7 @@ def _user(value: object) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _schema(DURATION)]
-Size = Annotated[int, BeforeValidator(_size), _schema(SIZE)]
+Size = Annotated[int, BeforeValidator(_memory), _schema(SIZE)]
 Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
