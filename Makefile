@@ -3,7 +3,8 @@
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
-# make lint      ruff and mypy only
+# make lint      ruff, mypy, and the workflows' linters only
+# make unit      what needs no engine
 # make clean     removes what the commands above made in this checkout
 #
 # Needed: Python 3.11 or newer, git, make. Everything else is fetched or installed.
@@ -32,7 +33,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo demo-guests test test-all lint engine podman guests clean
+.PHONY: help demo demo-guests test test-all lint unit engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -51,6 +52,9 @@ test-all: engine podman guests
 
 lint: $(STAMP)
 	@$(BIN)/tox run -e lint
+
+unit: $(STAMP)
+	@$(BIN)/tox run -e unit
 
 engine: $(STAMP)
 	@$(BIN)/distromatrix doctor --fix --yes

@@ -1,0 +1,117 @@
+"""The workflows as they are written: valid, safe, pinned, and with no name that leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from actions.expressions import Contexts, UnknownExpressionError, evaluate, parts_of
+from actions.files import KNOWN
+from actions.runner import load
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
+SELF = "$/"
+
+
+def steps_of(path: Path) -> list[dict[str, Any]]:
+    said = load(path)
+    if "runs" in said:
+        return list(said["runs"]["steps"])
+    return [step for job in said["jobs"].values() for step in job.get("steps", [])]
+
+
+def jobs_of(path: Path) -> dict[str, dict[str, Any]]:
+    return dict(load(path).get("jobs", {}))
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda p: p.parent.name + p.name)
+def test_nothing_from_outside_becomes_part_of_a_script(path: Path) -> None:
+    scripts = [step["run"] for step in steps_of(path) if "run" in step]
+    assert not [s for s in scripts if "${{" in s]
+    for script in scripts:
+        bash = ["bash", "-n"]
+        done = subprocess.run(bash, input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda p: p.parent.name + p.name)
+def test_what_is_used_is_a_known_commit_with_its_version_beside_it(path: Path) -> None:
+    for line in path.read_text("utf-8").splitlines():
+        if found := re.match(r"\s*-? ?uses: (\S+)(?: # (\S+))?$", line):
+            assert found[1].startswith(SELF) or KNOWN[found[1]] == found[2], line
+        else:
+            assert not re.match(r"\s*-? ?uses:", line), line
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_every_job_may_do_little_and_not_for_long(path: Path) -> None:
+    said = load(path)
+    assert said["permissions"] == {"contents": "read"}
+    assert said["concurrency"]["cancel-in-progress"] is True
+    for job in said["jobs"].values():
+        assert set(job.get("permissions", {}).items()) <= {("contents", "read")}
+        assert job.get("secrets") != "inherit"
+        assert ("uses" in job) != ("timeout-minutes" in job)
+        for step in job.get("steps", []):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_what_is_given_to_our_own_is_declared_there(path: Path) -> None:
+    calls = [c for j in jobs_of(path).values() for c in (j, *j.get("steps", [])) if "uses" in c]
+    for call in calls:
+        if not call["uses"].startswith(SELF):
+            continue
+        target = ROOT / call["uses"].removeprefix(SELF)
+        said = load(target / "action.yml" if target.is_dir() else target)
+        declared = said.get("inputs") or said["on"]["workflow_call"]["inputs"]
+        assert set(call.get("with", {})) <= set(declared)
+
+
+def test_the_readmes_call_is_one_of_this_workflow() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    (block,) = (b for b in blocks if "workflows/distromatrix.yml@" in b)
+    (job,) = yaml.safe_load(block)["jobs"].values()
+    where, _, _ = job["uses"].partition("@")
+    path = where.split("/", 2)[2]
+    declared = load(ROOT / path)["on"]["workflow_call"]
+    assert set(job.get("with", {})) <= set(declared["inputs"])
+    assert set(job.get("secrets", {})) <= set(declared["secrets"])
+    assert len(block.splitlines()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'it''s' == 'IT''S'", True),
+        ("a.b > 0 && a.b <= 2", True),
+        ("!cancelled() && (a.c == 'x' || always())", True),
+        ("a.c == 'y' && a.b || a.c", "x"),
+        ("fromJSON(a.d)", {"include": [1]}),
+        ("failure()", False),
+    ],
+)
+def test_expressions_are_what_github_makes_of_them(text: str, value: object) -> None:
+    contexts = Contexts({"a": {"b": 2, "c": "x", "d": '{"include": [1]}'}})
+    assert evaluate(text, contexts) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.x", "b", "a.b == 'x'", "hashFiles('a')", "a.b +1", "(a.b", "a.b a.b", "a[0]", "'x", ""],
+)
+def test_an_expression_that_is_not_known_is_refused(text: str) -> None:
+    with pytest.raises(UnknownExpressionError):
+        evaluate(text, Contexts({"a": {"b": 2}}))
+
+
+def test_the_parts_of_a_text_are_its_expressions() -> None:
+    assert [p.strip() for p in parts_of("a ${{ b }}${{c}} $ {{ }}")] == ["b", "c"]
