@@ -361,7 +361,8 @@ CaseStatus = Literal["passed", "failed", "error", "skipped"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One test inside a cell, as the product's own test tool reports it. `text` is its
-    failure's own text, bounded; `engine` where it ran elsewhere than its cell."""
+    failure's own text, bounded; `engine` where it ran elsewhere than its cell; `file` and `line`
+    where the tool says it is written ('' and 0 where it does not)."""
 
     name: str  # classname::name, or name alone
     status: CaseStatus
@@ -369,6 +370,8 @@ class Case:
     message: str = ""
     text: str = ""
     engine: str = ""
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

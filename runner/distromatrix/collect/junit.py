@@ -179,6 +179,7 @@ class _Gathered:
             name=mask(case.name),
             message=mask(case.message if full else shorten(case.message, 200)),
             text=mask(case.text) if full else "",
+            file=mask(case.file),
         )
 
 
@@ -274,6 +275,10 @@ class _Target:
                 seconds=_seconds(case.get("time", "")),
                 message=_message(self._message.strip(), text),
                 text=text,
+                file=one_line(case.get("file", ""), _MAX_NAME),
+                line=int(line)
+                if (line := case.get("line", "")).isdecimal() and len(line) < 8
+                else 0,
             )
         )
 

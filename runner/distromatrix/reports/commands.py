@@ -27,6 +27,16 @@ def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> s
     return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), *words))
 
 
+def run_elsewhere(plan: Plan, cells: Iterable[str]) -> str:
+    """The command that runs `cells` in another checkout of the product, from its root; their
+    whole distros where there are too many of them to be named."""
+    ids = tuple(dict.fromkeys(cells))
+    if len(ids) > _MOST_SELECTORS:
+        wanted = set(ids)
+        ids = tuple(dict.fromkeys(c.distro for c in plan.cells if c.id in wanted))
+    return run_again(plan, ids[:_MOST_SELECTORS], cwd=plan.root.absolute())
+
+
 def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
     """The command that goes on with a run that was cut off, on the engine of its plan."""
     return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), "--resume", run))

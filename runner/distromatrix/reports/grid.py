@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distromatrix.model import CellResult, Plan
@@ -22,9 +23,7 @@ def grid(plan: Plan, results: tuple[CellResult, ...], look: Look) -> RenderableT
     Cells that a table has no result for (the selectors left them out) are empty in it.
     """
     by_id = {result.id: result for result in results}
-    rows = list(dict.fromkeys(cell.distro for cell in plan.cells if cell.id in by_id))
-    columns = list(dict.fromkeys(column_of(cell) for cell in plan.cells if cell.id in by_id))
-    found = {(c.distro, column_of(c)): by_id[c.id] for c in plan.cells if c.id in by_id}
+    rows, columns, found = laid_out(plan, by_id)
     widths = {column: len(column) for column in columns}
     for (_, column), result in found.items():
         widths[column] = max(widths[column], len(_shown(result, look)))
@@ -32,6 +31,26 @@ def grid(plan: Plan, results: tuple[CellResult, ...], look: Look) -> RenderableT
     if width > look.width:
         return _list(plan, by_id, look)
     return _table(rows, columns, found, look)
+
+
+def laid_out(
+    plan: Plan, by_id: Mapping[str, CellResult]
+) -> tuple[list[str], list[str], dict[tuple[str, str], CellResult]]:
+    """The distros, the suites, and by both of them the results, in the plan's order."""
+    cells = [cell for cell in plan.cells if cell.id in by_id]
+    rows = list(dict.fromkeys(cell.distro for cell in cells))
+    columns = list(dict.fromkeys(column_of(cell) for cell in cells))
+    return rows, columns, {(cell.distro, column_of(cell)): by_id[cell.id] for cell in cells}
+
+
+def beside(result: CellResult) -> tuple[str, str]:
+    """What is said beside a verdict: `3/10` where only some of the runs of a repeated cell have
+    it; `qemu` of one in a guest, `+qemu` where some of its cases ran in one."""
+    alike = sum(run.verdict is result.verdict for run in result.runs)
+    part = f"{alike}/{len(result.runs)}" if 0 < alike < len(result.runs) else ""
+    where = [result.engine] if result.engine in GUESTS else []
+    where += [f"+{one.engine}" for one in result.fallback]
+    return part, " ".join(map(str, where))
 
 
 def _table(
@@ -64,14 +83,11 @@ def _list(plan: Plan, by_id: dict[str, CellResult], look: Look) -> RenderableTyp
 
 
 def _shown(result: CellResult, look: Look) -> Text:
-    """A verdict; `✗ failed 3/10` where only some of the runs of a repeated cell have it;
-    `✓ passed (qemu)` in a guest, `✓ passed (+qemu)` where some of its cases ran in one."""
+    """A verdict, and in its words what `beside` says."""
     shown = look.verdict(result.verdict)
-    alike = sum(run.verdict is result.verdict for run in result.runs)
-    if 0 < alike < len(result.runs):
-        shown.append(f" {alike}/{len(result.runs)}")
-    where = [result.engine] if result.engine in GUESTS else []
-    where += [f"+{one.engine}" for one in result.fallback]
+    part, where = beside(result)
+    if part:
+        shown.append(f" {part}")
     if where:
-        shown.append(f" ({' '.join(map(str, where))})")
+        shown.append(f" ({where})")
     return shown

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from distromatrix.model import Case, Cell, CellResult, Distro, Plan, Verdict
+from distromatrix.model import Case, Cell, CellResult, Distro, Phase, Plan, Verdict
 
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
 _RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
+_EVERYWHERE, _ALONE = 0, 6  # ranks, see _where
+_NOT_PARTIAL = (_EVERYWHERE, _ALONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +27,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Failures with the same footprint. `label` says where: `fails only on musl`."""
+    """Failures with the same footprint. `label` says where: `fails only on musl`; `partial`:
+    that it does so on some of the distros that ran it, and not on others."""
 
     label: str
+    partial: bool
     distros: tuple[str, ...]
     failures: tuple[Failure, ...]
 
@@ -73,10 +77,39 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
                 )
             )
     made = (
-        (rank, Group(label=label, distros=distros, failures=tuple(failures)))
+        (
+            rank,
+            Group(
+                label=label,
+                partial=rank not in _NOT_PARTIAL,
+                distros=distros,
+                failures=tuple(failures),
+            ),
+        )
         for (rank, label, distros), failures in groups.items()
     )
     return tuple(g for _, g in sorted(made, key=lambda m: (m[0], -len(m[1].failures), m[1].label)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What broke in the infrastructure, and the cells that it broke."""
+
+    phase: Phase | None
+    reason: str
+    cells: tuple[CellResult, ...]
+
+
+def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
+    """The cells that are `error`, by what is said of them, in the order of their first."""
+    found: dict[tuple[Phase | None, str], list[CellResult]] = defaultdict(list)
+    for result in results:
+        if result.verdict is Verdict.ERROR:
+            found[result.phase, result.reason].append(result)
+    return tuple(
+        Fault(phase=phase, reason=reason, cells=tuple(cells))
+        for (phase, reason), cells in found.items()
+    )
 
 
 def _failures(
@@ -101,8 +134,8 @@ def _where(
     names = ", ".join(failed)
     if set(failed) == set(ran):
         if len(ran) == 1:
-            return 2, f"fails on {names}, the only one that ran it"
-        return 0, f"fails everywhere ({len(ran)} of {len(ran)})"
+            return _ALONE, f"fails on {names}, the only one that ran it"
+        return _EVERYWHERE, f"fails everywhere ({len(ran)} of {len(ran)})"
     for rank, (attribute, suffix) in enumerate((("libc", ""), ("family", " family")), start=1):
         values = {str(getattr(facts[d], attribute)) for d in failed if d in facts}
         if len(values) != 1 or not all(d in facts for d in ran):
@@ -112,7 +145,9 @@ def _where(
             continue
         if attribute == "family" and len(failed) == 1:
             break  # then its name says more
-        return rank, f"fails only on {value}{suffix} ({names})"
+        one = len(failed) == 1
+        where = f"{names} ({value})" if one else f"{value}{suffix} ({names})"
+        return rank, f"fails only on {where}"
     if len(failed) == 1:
         return 3, f"fails only on {names}"
     passed = [d for d in ran if d not in failed]

@@ -14,7 +14,7 @@ from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import flaky_cases
 from distromatrix.reports.grid import grid
-from distromatrix.reports.grouping import Failure, Group, group_failures
+from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
 from distromatrix.verdicts import said_of_needs
 
@@ -187,20 +187,18 @@ class _Summary:
             self._again(tuple(cell.id for cell in cells))
 
     def _errors(self) -> None:
-        by_fault: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
-        for cell in self._of(Verdict.ERROR):
-            by_fault[str(cell.phase or ""), cell.reason].append(cell)
-        if not by_fault:
+        faults = group_faults(self._result.cells)
+        if not faults:
             return
         self._title(
             Verdict.ERROR, "could not be tested (the infrastructure failed, not the product)"
         )
-        for (phase, reason), cells in by_fault.items():
-            ids = tuple(cell.id for cell in cells)
-            tried = max(cell.attempts for cell in cells)
+        for fault in faults:
+            ids = tuple(cell.id for cell in fault.cells)
+            tried = max(cell.attempts for cell in fault.cells)
             times = f", tried {tried} times" if tried > 1 else ""
-            self._line(f"{self._names(ids)}" + (f" ({phase}{times})" if phase else ""))
-            for line in printable(reason).split("\n")[:MAX_REASON]:
+            self._line(f"{self._names(ids)}" + (f" ({fault.phase}{times})" if fault.phase else ""))
+            for line in printable(fault.reason).split("\n")[:MAX_REASON]:
                 self._line(f"    {line}", style(Verdict.ERROR).removeprefix("bold "))
             self._end_of(ids)
         self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))

@@ -1,0 +1,210 @@
+"""What failed as GitHub's annotations: few, and the most telling first.
+
+Format and escaping are those of the runner's parser of workflow commands
+(https://github.com/actions/runner, ActionCommand.cs), which also keeps just 10 of a kind in a
+step, and 4,096 UTF-16 units of a message (ExecutionContext.cs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Literal
+
+from distromatrix.collect.text import one_line, shorten
+from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
+from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.flaky import FlakyCase, flaky_cases
+from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
+
+MOST = 10  # of a kind, in a step
+_TITLE = 220  # characters
+_NAME = 140
+_MESSAGE = 2000  # at most two UTF-16 units each
+_REASON = 600
+_CELLS = 8  # named in one annotation
+
+Place = Callable[[Case], tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One of them. `str()` of it is the workflow command, one line."""
+
+    level: Literal["error", "notice"]
+    title: str
+    message: str
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        properties = [f"file={_property(self.file)}"] if self.file else []
+        properties += [f"line={self.line}"] if self.file and self.line else []
+        properties.append(f"title={_property(self.title)}")
+        return f"::{self.level} {','.join(properties)}::{_data(self.message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def make_annotations(
+    plan: Plan,
+    result: RunResult,
+    *,
+    place: Place = lambda _: ("", 0),
+    mask: Callable[[str], str] = str,
+) -> tuple[Annotation, ...]:
+    """At most ten errors, and a notice that says how many there are besides.
+
+    First what fails on some distros only, on the fewest first; then what fails everywhere; what
+    is flaky; what could not be tested; what passed or was skipped against the rules. Of each
+    group one is told before any has its second.
+    """
+    teller = _Teller(plan, result, place, mask)
+    queues = teller.queues()
+    told = _rounds([len(queue) for queue in queues], MOST)
+    chosen = tuple(
+        replace(one, title=shorten(one.title, _TITLE), message=shorten(one.message, _MESSAGE))
+        for queue, number in zip(queues, told, strict=True)
+        for one in queue[:number]
+    )
+    more = sum(map(len, queues)) - len(chosen)
+    if not more:
+        return chosen
+    return (
+        *chosen,
+        Annotation(
+            level="notice",
+            title=f"distromatrix: {more:,} more failures",
+            message=f"{more:,} more failures are in the job's summary and in junit.xml: "
+            f"GitHub shows {MOST} in a step",
+        ),
+    )
+
+
+def _rounds(lengths: list[int], most: int) -> list[int]:
+    """How many to take of each queue: the first of each, then the second of each, …"""
+    taken = [0] * len(lengths)
+    left = most
+    while left and any(t < n for t, n in zip(taken, lengths, strict=True)):
+        for at, length in enumerate(lengths):
+            if left and taken[at] < length:
+                taken[at] += 1
+                left -= 1
+    return taken
+
+
+class _Teller:
+    def __init__(
+        self, plan: Plan, result: RunResult, place: Place, mask: Callable[[str], str]
+    ) -> None:
+        self._plan = plan
+        self._cells = result.cells
+        self._verdict = result.verdict
+        self._interrupted = result.interrupted
+        self._place = place
+        self._mask = mask
+
+    def queues(self) -> list[list[Annotation]]:
+        """Annotations of what belongs together, the most telling first."""
+        groups = group_failures(self._plan, self._cells)
+        some = sorted((g for g in groups if g.partial), key=lambda g: len(g.distros))
+        rest = [g for g in groups if not g.partial]
+        told: Iterator[Iterable[Annotation]] = chain(
+            (self._group(group) for group in (*some, *rest)),
+            ([self._flaky(one)] for one in flaky_cases(self._plan, self._cells)),
+            ([one] for one in self._faults()),
+            ([one] for one in self._against_rules()),
+        )
+        return [list(queue) for queue in told]
+
+    def _group(self, group: Group) -> Iterator[Annotation]:
+        more = len(group.failures) - 1
+        for number, failure in enumerate(group.failures):
+            beside = f"and {more:,} more with it" if more and not number else ""
+            yield self._failure(group, failure, beside)
+
+    def _failure(self, group: Group, failure: Failure, beside: str) -> Annotation:
+        file, line = self._place(failure.case) if failure.case else ("", 0)
+        if failure.case:
+            what = self._text(failure.case.name, _NAME)
+            reason = self._text(failure.case.message, _REASON)
+        else:
+            what = failure.column
+            reason = self._text(failure.reason, _REASON)
+        title = f"{what} {group.label}"
+        where = f"in {', '.join(failure.cells[:_CELLS])}"
+        if len(failure.cells) > _CELLS:
+            where += f" and {len(failure.cells) - _CELLS:,} more"
+        return Annotation(
+            level="error",
+            title=title,
+            message=_lines(title, reason, where, beside, self._again(failure.cells)),
+            file=file,
+            line=line,
+        )
+
+    def _flaky(self, one: FlakyCase) -> Annotation:
+        what = self._text(one.case, _NAME) or one.column
+        ids = tuple(cell.id for cell, _ in one.cells)
+        counts = (
+            f"{cell.id}: passed {seen.passed}, failed {seen.failed} of {len(cell.runs)} runs"
+            for cell, seen in one.cells[:_CELLS]
+        )
+        title = f"{what} is flaky in {self._ids(ids)}"
+        reason = self._text(one.message, _REASON)
+        return Annotation(
+            level="error", title=title, message=_lines(title, reason, *counts, self._again(ids))
+        )
+
+    def _faults(self) -> Iterator[Annotation]:
+        if self._interrupted:
+            said = f"the run was interrupted ({self._interrupted})"
+            yield Annotation(level="error", title=said, message=f"{said}: not all cells were run")
+        for fault in group_faults(self._cells):
+            ids = tuple(cell.id for cell in fault.cells)
+            phase = f" ({fault.phase})" if fault.phase else ""
+            title = f"{self._ids(ids)} could not be tested{phase}"
+            said = self._text(fault.reason, _REASON)
+            yield Annotation(
+                level="error",
+                title=f"{title}: {said}",
+                message=_lines(
+                    f"{title}: {said}",
+                    "the infrastructure failed, not the product",
+                    self._again(ids),
+                ),
+            )
+
+    def _against_rules(self) -> Iterator[Annotation]:
+        for cell in self._cells:
+            if cell.verdict is Verdict.XPASSED:
+                yield self._cell(cell, f"{cell.id} passed, though a rule expects a failure")
+        if self._verdict is Verdict.FAILED:
+            for cell in self._cells:
+                if cell.unmet:
+                    yield self._cell(cell, f"{cell.id} has a need that nothing met")
+
+    def _cell(self, cell: CellResult, title: str) -> Annotation:
+        reason = self._text(cell.reason, _REASON)
+        return Annotation(level="error", title=title, message=_lines(title, reason))
+
+    def _ids(self, ids: tuple[str, ...]) -> str:
+        more = len(ids) - 2
+        return ", ".join(ids[:2]) + (f" and {more:,} more" if more > 0 else "")
+
+    def _again(self, cells: tuple[str, ...]) -> str:
+        return f"again: {run_elsewhere(self._plan, cells)}"
+
+    def _text(self, text: str, length: int) -> str:
+        return one_line(self._mask(text), length)
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)

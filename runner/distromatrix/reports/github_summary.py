@@ -1,0 +1,306 @@
+"""A run's answer as the summary of a job on GitHub: the verdict first, then what fails only
+where, then the rest, under the size beyond which GitHub refuses it whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from html import escape
+
+from distromatrix.collect.text import one_line
+from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.repeats import told_by
+from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.flaky import flaky_cases
+from distromatrix.reports.grid import beside, laid_out
+from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
+from distromatrix.reports.html import MIB, Page, code, details, pre, table
+from distromatrix.reports.style import WORST_FIRST, counted, duration, repeated
+from distromatrix.verdicts import said_of_needs
+
+LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
+_CLOSING = 600  # bytes that are kept for the last words
+_SIGNS = {
+    Verdict.PASSED: "✅",
+    Verdict.FAILED: "❌",
+    Verdict.ERROR: "💥",
+    Verdict.SKIPPED: "➖",
+    Verdict.XFAILED: "🟡",
+    Verdict.XPASSED: "❗",
+}
+_WORDS = {Verdict.XFAILED: "failed as expected", Verdict.XPASSED: "passed unexpectedly"}
+_QUIET = (Verdict.PASSED, Verdict.SKIPPED, Verdict.XFAILED)
+_SHOWN = 5  # failures of a group that show at once
+_LISTED = 100  # failures of a group at all
+_GROUPS = 12  # that show at once
+_CELLS = 12  # named in one place
+_ROWS, _COLUMNS = 14, 10  # of a grid that is shown whole at once
+_SLOWEST = 10
+_TAIL = 20  # lines
+
+
+def github_summary(
+    plan: Plan, result: RunResult, *, mask: Callable[[str], str] = str, limit: int = LIMIT
+) -> str:
+    """The summary, of at most `limit` bytes of UTF-8; '' where not even the verdict fits."""
+    return _Summary(plan, result, mask, limit).text()
+
+
+class _Summary:
+    """The parts, from top to bottom, are the methods in their order."""
+
+    def __init__(
+        self, plan: Plan, result: RunResult, mask: Callable[[str], str], limit: int
+    ) -> None:
+        self._plan = plan
+        self._result = result
+        self._mask = mask
+        self._by_id = {cell.id: cell for cell in result.cells}
+        self._page = Page(limit)
+        self._cut = False
+
+    def text(self) -> str:
+        if not self._page.add(self._verdict()):
+            return ""
+        groups = group_failures(self._plan, self._result.cells)
+        groups = tuple(sorted(groups, key=lambda g: (not g.partial, len(g.distros))))
+        for block in (
+            *self._failures(groups),
+            *self._faults(),
+            *self._flaky(),
+            *self._unexpected(),
+            *self._grid(),
+            *self._ends(groups),
+            *self._quiet(),
+            *self._slowest(),
+        ):
+            self._cut |= not self._page.add(block, keep=_CLOSING)
+        for block in self._closing():
+            self._page.add(block)
+        return str(self._page)
+
+    # --- the parts -------------------------------------------------------------------------
+
+    def _verdict(self) -> str:
+        cells = self._result.cells
+        count = Counter(cell.verdict for cell in cells)
+        bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
+        name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
+        if self._result.interrupted:
+            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({escape(self._result.interrupted)})"
+        elif bad:
+            several = " and ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
+            said = f"{_SIGNS[bad[0][0]]} {name}{several} of {counted(len(cells), 'cell')}"
+        elif self._result.exit_code:
+            unmet = sum(cell.unmet for cell in cells)
+            said = f"{_SIGNS[Verdict.FAILED]} {name}{counted(unmet, 'cell')} not run"
+        elif count[Verdict.PASSED] + count[Verdict.XFAILED] == 0:
+            said = f"{_SIGNS[Verdict.SKIPPED]} {name}nothing was run"
+        else:
+            said = (
+                f"{_SIGNS[Verdict.PASSED]} {name}all of {counted(len(cells), 'cell')} as expected"
+            )
+        return f"<h2>{said}</h2>"
+
+    def _failures(self, groups: tuple[Group, ...]) -> Iterator[str]:
+        for group in groups[:_GROUPS]:
+            yield self._group(group)
+        if rest := groups[_GROUPS:]:
+            lines = "".join(f"<li>{self._in_short(group)}</li>" for group in rest[:_LISTED])
+            more = f"<li>{len(rest) - _LISTED:,} more</li>" if len(rest) > _LISTED else ""
+            yield details(f"{len(rest):,} more such groups", f"<ul>{lines}{more}</ul>")
+
+    def _faults(self) -> Iterator[str]:
+        faults = group_faults(self._result.cells)
+        if not faults:
+            return
+        sign = _SIGNS[Verdict.ERROR]
+        yield f"<h3>{sign} could not be tested: the infrastructure failed, not the product</h3>"
+        for fault in faults[:_LISTED]:
+            ids = tuple(cell.id for cell in fault.cells)
+            phase = f" ({fault.phase})" if fault.phase else ""
+            yield f"<p>{self._code(fault.reason, 400)}{phase}<br>{self._ids(ids)}</p>"
+        if len(faults) > _LISTED:
+            yield f"<p>and for {len(faults) - _LISTED:,} more reasons, in results.json</p>"
+
+    def _flaky(self) -> Iterator[str]:
+        cases = flaky_cases(self._plan, self._result.cells)
+        if not cases:
+            return
+        rows = []
+        for one in cases[:_LISTED]:
+            where = "<br>".join(
+                f"{code(cell.id)} passed {seen.passed}, failed {seen.failed} of {len(cell.runs)}"
+                for cell, seen in one.cells[:_CELLS]
+            )
+            more = len(one.cells) - _CELLS
+            where += f"<br>and in {more:,} more" if more > 0 else ""
+            name = self._code(one.case) if one.case else "(the suite as a whole)"
+            rows.append((f"{code(one.column)} {name}", where, self._code(one.message)))
+        title = "flaky: both passed and failed in the same cell"
+        yield f"<h3>{_SIGNS[Verdict.FAILED]} {title}</h3>"
+        yield table(("what", "where", "why"), tuple(rows))
+        if len(cases) > _LISTED:
+            yield f"<p>and {len(cases) - _LISTED:,} more in results.json</p>"
+
+    def _unexpected(self) -> Iterator[str]:
+        if cells := self._of(Verdict.XPASSED):
+            yield f"<h3>{_SIGNS[Verdict.XPASSED]} passed, though a rule expects a failure</h3>"
+            yield from self._by_reason(cells)
+        needing = [c for c in self._result.cells if c.unmet]
+        if needing and self._result.exit_code:
+            yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: needs that nothing met</h3>"
+            yield from self._by_reason(needing)
+
+    def _grid(self) -> Iterator[str]:
+        rows, columns, found = laid_out(self._plan, self._by_id)
+        if not rows:
+            return
+        tallies = Counter(cell.verdict for cell in found.values())
+        legend = " &nbsp; ".join(
+            f"{_SIGNS[v]} {tallies[v]:,} {_outcome(v)}"
+            for v in (Verdict.PASSED, *WORST_FIRST[:-1])
+            if tallies[v]
+        )
+        if len(rows) <= _ROWS and len(columns) <= _COLUMNS:
+            yield self._table(rows, columns, found)
+            yield f"<p>{legend}</p>"
+            return
+        loud = {key for key, cell in found.items() if cell.verdict not in _QUIET}
+        if loud:
+            some_rows = [row for row in rows if any(r == row for r, _ in loud)]
+            some_columns = [column for column in columns if any(c == column for _, c in loud)]
+            yield self._table(some_rows, some_columns, found)
+            left_out = [
+                f"{counted(len(every) - len(some), word)}"
+                for every, some, word in (
+                    (rows, some_rows, "distro"),
+                    (columns, some_columns, "suite"),
+                )
+                if len(every) > len(some)
+            ]
+            alike = f"; not in the table: {' and '.join(left_out)} as expected" if left_out else ""
+            yield f"<p>{legend}{alike}</p>"
+        else:
+            yield f"<p>{legend}</p>"
+        yield details("the whole grid", self._table(rows, columns, found))
+
+    def _ends(self, groups: tuple[Group, ...]) -> Iterator[str]:
+        """The last lines of one cell of each group, and of each fault."""
+        seen: set[str] = set()
+        faults = (tuple(c.id for c in f.cells) for f in group_faults(self._result.cells))
+        for ids in (*(group.cells for group in groups), *faults):
+            cell = next((self._by_id[i] for i in ids if self._by_id[i].tail), None)
+            if cell is None or cell.id in seen:
+                continue
+            seen.add(cell.id)
+            lines = tuple(self._mask(line) for line in cell.tail[-_TAIL:])
+            yield details(f"the end of {code(told_by(cell))}", pre(lines))
+
+    def _quiet(self) -> Iterator[str]:
+        for verdict, title in (
+            (Verdict.XFAILED, "failed as expected"),
+            (Verdict.SKIPPED, "skipped"),
+        ):
+            cells = [c for c in self._of(verdict) if not (c.unmet and self._result.exit_code)]
+            if cells:
+                body = "".join(self._by_reason(cells))
+                yield details(f"{_SIGNS[verdict]} {counted(len(cells), 'cell')} {title}", body)
+
+    def _slowest(self) -> Iterator[str]:
+        cells = sorted(self._result.cells, key=lambda cell: -cell.seconds)[:_SLOWEST]
+        rows = tuple((code(c.id), duration(c.seconds)) for c in cells if c.seconds > 0)
+        if len(rows) > 1:
+            yield details("slowest cells", table(("cell", "time"), rows))
+
+    def _closing(self) -> Iterator[str]:
+        if self._cut:
+            yield (
+                "<p>⚠️ This summary was cut: GitHub takes 1 MiB. All of it is in the run's "
+                "<code>junit.xml</code> and <code>results.json</code>.</p>"
+            )
+        count = counted(len(self._result.cells), "cell")
+        took = f"{count}{repeated(self._plan.repeat)} in {duration(self._result.seconds)}"
+        seed = f", seed {self._plan.seed}" if self._plan.seed is not None else ""
+        yield f"<p><sub>run {code(self._result.run, 60)}: {took}{seed}</sub></p>"
+
+    # --- parts of parts --------------------------------------------------------------------
+
+    def _group(self, group: Group) -> str:
+        shown = "".join(f"<li>{self._failure(one)}</li>" for one in group.failures[:_SHOWN])
+        rest = group.failures[_SHOWN:_LISTED]
+        more = ""
+        if rest:
+            lines = "".join(f"<li>{self._name(one)}</li>" for one in rest)
+            beyond = len(group.failures) - _LISTED
+            if beyond > 0:
+                lines += f"<li>and {beyond:,} more in <code>junit.xml</code></li>"
+            number = len(group.failures) - _SHOWN
+            more = details(f"{number:,} more {escape(group.label)}", f"<ul>{lines}</ul>")
+        title = f"<h3>{_SIGNS[Verdict.FAILED]} {escape(one_line(group.label, 300))}</h3>"
+        again = pre((run_elsewhere(self._plan, group.cells),))
+        return f"{title}<ul>{shown}</ul>{more}{again}"
+
+    def _failure(self, failure: Failure) -> str:
+        if failure.case is None:
+            return f"{code(failure.column)}: {self._code(failure.reason)}"
+        said = f"<br>{self._code(failure.case.message, 300)}" if failure.case.message else ""
+        return f"{self._name(failure)}{said}"
+
+    def _name(self, failure: Failure) -> str:
+        if failure.case is None:
+            return code(failure.column)
+        where = f" (in {escape(failure.case.engine)})" if failure.case.engine else ""
+        return f"{code(failure.column)} <b>{self._code(failure.case.name)}</b>{where}"
+
+    def _in_short(self, group: Group) -> str:
+        first = self._name(group.failures[0])
+        more = len(group.failures) - 1
+        beside = f" and {more:,} more" if more else ""
+        return f"{escape(one_line(group.label, 200))}: {first}{beside}"
+
+    def _by_reason(self, cells: Iterable[CellResult]) -> Iterator[str]:
+        found: dict[str, list[str]] = {}
+        for cell in cells:
+            reason = cell.reason or (said_of_needs(cell.needing) if cell.needing else "")
+            found.setdefault(one_line(reason, 400), []).append(cell.id)
+        for reason, ids in list(found.items())[:_LISTED]:
+            said = self._code(reason, 400) if reason else "no reason given"
+            yield f"<p>{said}<br>{self._ids(tuple(ids))}</p>"
+        if len(found) > _LISTED:
+            yield f"<p>and for {len(found) - _LISTED:,} more reasons, in results.json</p>"
+
+    def _table(
+        self, rows: list[str], columns: list[str], found: dict[tuple[str, str], CellResult]
+    ) -> str:
+        return table(
+            ("", *(code(column) for column in columns)),
+            tuple(
+                (f"{code(row)}", *(_cell(found.get((row, column))) for column in columns))
+                for row in rows
+            ),
+        )
+
+    def _ids(self, ids: tuple[str, ...]) -> str:
+        shown = ", ".join(code(one) for one in ids[:_CELLS])
+        more = len(ids) - _CELLS
+        return f"{shown} and {more:,} more" if more > 0 else shown
+
+    def _code(self, text: str, length: int = 200) -> str:
+        return code(self._mask(text), length)
+
+    def _of(self, verdict: Verdict) -> list[CellResult]:
+        return [cell for cell in self._result.cells if cell.verdict is verdict]
+
+
+def _outcome(verdict: Verdict) -> str:
+    return _WORDS.get(verdict, str(verdict))
+
+
+def _cell(result: CellResult | None) -> str:
+    if result is None:
+        return ""
+    part, where = beside(result)
+    return " ".join(
+        filter(None, (_SIGNS[result.verdict], part, f"<sub>{where}</sub>" * bool(where)))
+    )
