@@ -137,6 +137,17 @@ class RunFolder:
         return folder
 
     @classmethod
+    def create_at(cls, path: Path) -> RunFolder:
+        """Make and lock a run folder at `path`, where there is none."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return cls.lock(path.resolve())
+        except OSError as error:
+            raise disk_fault(error, path) or InputError(
+                f"{path}: cannot make a folder for the run: {error.strerror}"
+            ) from error
+
+    @classmethod
     def lock(cls, path: Path, *, wait: float = 2.0) -> RunFolder:
         """Lock an existing run folder (`--resume`). Raises InputError if it stays alive."""
         fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from distromatrix.cli.answer import show_answer
 from distromatrix.cli.project import project_options
 from distromatrix.project import find_root
 
+_MERGE = "merge"
 
-@click.command(name="report")
+
+class _Report(click.Command):
+    """`report [RUN]`, and `report merge`, which is a command of its own."""
+
+    def make_context(  # documented in click.Command
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **x: Any
+    ) -> click.Context:
+        """Of `merge`, where that is the first word."""
+        if args[:1] != [_MERGE]:
+            return super().make_context(info_name, args, parent, **x)
+        from distromatrix.cli.report_merge import command as merge
+
+        return merge.make_context(f"{info_name} {_MERGE}", args[1:], parent, **x)
+
+
+@click.command(
+    name="report",
+    cls=_Report,
+    epilog="`distromatrix report merge` makes one run of the shards of a plan: see "
+    "`distromatrix report merge --help`.",
+)
 @click.argument("run", required=False)
 @project_options
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
-def command(run: str | None, directory: Path, file: Path | None, as_json: bool) -> int:
+@click.option(
+    "--github",
+    is_flag=True,
+    help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's folder).",
+)
+def command(
+    run: str | None, directory: Path, file: Path | None, as_json: bool, github: bool
+) -> int:
     """Show a run's answer again, made anew from its journal (default: the latest run).
 
     Exits as the run did; writes the run's results.json and junit.xml again if they are not there.
@@ -24,13 +53,12 @@ def command(run: str | None, directory: Path, file: Path | None, as_json: bool) 
     Examples:
       distromatrix report
       distromatrix report 20261123-101500-1a2b --json
+      distromatrix report --github            in a step of a workflow
+      distromatrix report merge shards/       one answer from the run folders of all jobs
     """
-    from rich.console import Console
-
     from distromatrix.planfile import read_plan
-    from distromatrix.reports.files import results_json, write_reports
+    from distromatrix.reports.files import write_reports
     from distromatrix.reports.replay import read_run
-    from distromatrix.reports.summary import print_summary
     from distromatrix.runs import find_run, is_alive
 
     folder = find_run(find_root(directory, file), run)
@@ -38,8 +66,5 @@ def command(run: str | None, directory: Path, file: Path | None, as_json: bool) 
     plan = read_plan(folder / "plan.json")
     if not is_alive(folder):
         write_reports(folder, plan, result)
-    if as_json:
-        click.echo(json.dumps(results_json(plan, result), indent=2))
-    else:
-        print_summary(Console(highlight=False), plan, result, folder=folder)
+    show_answer(plan, result, folder, as_json=as_json, github=github)
     return result.exit_code

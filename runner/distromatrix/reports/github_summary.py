@@ -19,6 +19,7 @@ from distromatrix.reports.style import WORST_FIRST, counted, duration, repeated
 from distromatrix.verdicts import said_of_needs
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
+_MARGIN = 1024
 _CLOSING = 600  # bytes that are kept for the last words
 _SIGNS = {
     Verdict.PASSED: "✅",
@@ -40,10 +41,11 @@ _TAIL = 20  # lines
 
 
 def github_summary(
-    plan: Plan, result: RunResult, *, mask: Callable[[str], str] = str, limit: int = LIMIT
+    plan: Plan, result: RunResult, *, mask: Callable[[str], str] = str, before: int = 0
 ) -> str:
-    """The summary, of at most `limit` bytes of UTF-8; '' where not even the verdict fits."""
-    return _Summary(plan, result, mask, limit).text()
+    """The summary: with the `before` bytes that are there already, at most 1 MiB of UTF-8; ''
+    where not even the verdict fits."""
+    return _Summary(plan, result, mask, LIMIT - before - _MARGIN).text()
 
 
 class _Summary:
@@ -87,7 +89,7 @@ class _Summary:
         bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
         name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
         if self._result.interrupted:
-            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({escape(self._result.interrupted)})"
+            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({escape(one_line(self._result.interrupted))})"
         elif bad:
             several = " and ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
             said = f"{_SIGNS[bad[0][0]]} {name}{several} of {counted(len(cells), 'cell')}"
@@ -236,8 +238,15 @@ class _Summary:
             if beyond > 0:
                 lines += f"<li>and {beyond:,} more in <code>junit.xml</code></li>"
             number = len(group.failures) - _SHOWN
-            more = details(f"{number:,} more {escape(group.label)}", f"<ul>{lines}</ul>")
-        title = f"<h3>{_SIGNS[Verdict.FAILED]} {escape(one_line(group.label, 300))}</h3>"
+            more = details(
+                f"{number:,} more {escape(one_line(group.label, 300))}", f"<ul>{lines}</ul>"
+            )
+        said = escape(one_line(group.label, 300))
+        if len(group.failures) > 1:
+            said += f": {len(group.failures):,} failures"
+        elif (only := group.failures[0]).case is not None:
+            said = f"{self._code(only.case.name)} {said}"
+        title = f"<h3>{_SIGNS[Verdict.FAILED]} {said}</h3>"
         again = pre((run_elsewhere(self._plan, group.cells),))
         return f"{title}<ul>{shown}</ul>{more}{again}"
 
@@ -250,7 +259,7 @@ class _Summary:
     def _name(self, failure: Failure) -> str:
         if failure.case is None:
             return code(failure.column)
-        where = f" (in {escape(failure.case.engine)})" if failure.case.engine else ""
+        where = f" (in {code(failure.case.engine, 40)})" if failure.case.engine else ""
         return f"{code(failure.column)} <b>{self._code(failure.case.name)}</b>{where}"
 
     def _in_short(self, group: Group) -> str:
@@ -302,5 +311,8 @@ def _cell(result: CellResult | None) -> str:
         return ""
     part, where = beside(result)
     return " ".join(
-        filter(None, (_SIGNS[result.verdict], part, f"<sub>{where}</sub>" * bool(where)))
+        filter(
+            None,
+            (_SIGNS[result.verdict], part, f"<sub>{escape(one_line(where))}</sub>" * bool(where)),
+        )
     )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from distromatrix import journal
@@ -63,9 +63,15 @@ def warnings(folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
+def replay(
+    plan: Plan,
+    events: Iterable[Event],
+    folder: Path,
+    rest: Callable[[Cell], CellResult] | None = None,
+) -> RunResult:
     """The result that `events` tell of `plan`. The last verdict of a cell counts; the times of
-    all starts of a run (`--resume`) add up."""
+    all starts of a run (`--resume`) add up. `rest`: what is said of cells, and of runs of a
+    repeated cell, that are missing."""
     results: dict[str, CellResult] = {}
     runs = {c.id: Runs(c.id, plan.repeat) for c in plan.cells if plan.repeat > 1}
     end: RunFinished | None = None
@@ -88,8 +94,10 @@ def replay(plan: Plan, events: Iterable[Event], folder: Path) -> RunResult:
     interrupted = end.interrupted if end else KILLED
 
     def of(cell: Cell) -> CellResult:
-        rest = _not_run(cell.id, cell.engine, end is None)
-        return join(runs[cell.id], folder, rest) if cell.id in runs else rest
+        missing = rest(cell) if rest else _not_run(cell.id, cell.engine, end is None)
+        if cell.id not in runs:
+            return missing
+        return join(runs[cell.id], folder, missing if runs[cell.id].left else None)
 
     cells = tuple(results.get(c.id) or of(c) for c in plan.cells)
     verdict, exit_code = run_verdict(cells, interrupted)

@@ -1,0 +1,42 @@
+"""The answer of a run that is over, in the ways that were asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from distromatrix.cli.github import nothing_obeyed, tell_github
+from distromatrix.model import Plan, RunResult
+
+
+def show_answer(
+    plan: Plan,
+    result: RunResult,
+    folder: Path,
+    *,
+    as_json: bool,
+    github: bool,
+    warnings: Iterable[str] = (),
+) -> None:
+    """Print it: as JSON, alone on stdout, or for people; for GitHub annotations besides, which
+    with JSON go to stderr. `warnings` are lines that were not yet in any report."""
+    if as_json:
+        from distromatrix.reports.files import results_json
+
+        for text in warnings:
+            click.echo(f"warning: {text}", err=True)
+        click.echo(json.dumps(results_json(plan, result), indent=2))
+    else:
+        from rich.console import Console
+
+        from distromatrix.reports.summary import print_summary
+
+        with nothing_obeyed() if github else nullcontext():
+            console = Console(highlight=False)
+            print_summary(console, plan, result, folder=folder, warnings=warnings)
+    if github:
+        tell_github(plan, result, folder, err=as_json)

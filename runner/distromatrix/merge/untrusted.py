@@ -1,0 +1,188 @@
+"""Reading run folders that come from elsewhere: nothing in them is followed, waited for or
+believed beyond what a run can say, and everything is bounded.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from distromatrix.collect.text import printable
+from distromatrix.events import Event
+from distromatrix.runs import disk_fault
+
+MAX_JOURNAL = 512 * 1024 * 1024  # bytes
+MAX_LINE = 64 * 1024 * 1024  # bytes; 10,000 failing cases are some 16 MiB
+_MAX_NESTING = 12  # of JSON: an event has 6
+_MAX_SECONDS = 1e9  # a time of the epoch has 1.7e9
+_MAX_DEPTH = 48  # folders below a cell's
+_MAX_FILES = 200_000  # below a cell's folder
+
+
+class UnusableError(Exception):
+    """Something of a run folder cannot be used; `str()` of it is one line."""
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, opened for reading; no link is followed, no pipe waited for. Raises
+    UnusableError, and FileNotFoundError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):  # a device may be harmed by being opened
+            raise UnusableError(f"{path.name} is no regular file")
+        file = os.fdopen(os.open(path, flags), "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UnusableError(f"{path.name} is no regular file")
+    return file
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process on this host holds the run's lock."""
+    try:
+        with open_regular(folder / "lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, UnusableError):
+        return False
+    return False
+
+
+def events(path: Path) -> Iterator[Event]:
+    """The events of a journal, in order, all texts printable and all numbers finite. A line
+    that is cut off, too long or no event is left out; no journal has none. Raises UnusableError,
+    after the events that could be read."""
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter: TypeAdapter[Event] = TypeAdapter(Event)
+    with suppress(FileNotFoundError), open_regular(path) as file:
+        for line in _lines(file):
+            try:
+                yield adapter.validate_python(_clean(json.loads(line)))
+            except (ValidationError, ValueError, RecursionError):
+                continue
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    left = MAX_JOURNAL
+    whole = True
+    while line := file.readline(MAX_LINE):
+        left -= len(line)
+        if left < 0:
+            raise UnusableError(f"{Path(file.name).name} has more than {MAX_JOURNAL >> 20} MiB")
+        ended = line.endswith(b"\n")
+        if whole and ended:
+            yield line
+        whole = ended
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    """What JSON gave, made fit for those who take it for ours. Raises ValueError."""
+    if depth > _MAX_NESTING:
+        raise ValueError("too deep")
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {key: _clean(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_clean(inner, depth + 1) for inner in value]
+    if isinstance(value, int) and abs(value) > 10 * _MAX_SECONDS:
+        raise ValueError("too big")
+    if isinstance(value, float):
+        return min(max(value, 0.0), 10 * _MAX_SECONDS) if math.isfinite(value) else 0.0
+    return value
+
+
+def take_over(source: Path, below: str, target: Path) -> int:
+    """Take the files of the folder `below` (a path of plain names) `source` over into `target`,
+    which is there: as hard links, or copies where that cannot be. Returns how many things were
+    left out: links, pipes, devices, what cannot be read, what is too deep or too many. Raises
+    InfrastructureError where the disk is full."""
+    folder = source
+    for part in ("", *below.split("/")):
+        folder = folder / part
+        try:
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                return 1
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            return 1
+    return _Taking().folder(folder, target, 0)
+
+
+class _Taking:
+    def __init__(self) -> None:
+        self._files = 0
+
+    def folder(self, source: Path, target: Path, depth: int) -> int:
+        if depth > _MAX_DEPTH:
+            return 1
+        left_out = 0
+        try:
+            with os.scandir(source) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            return 1
+        for entry in entries:
+            self._files += 1
+            if self._files > _MAX_FILES:
+                return left_out + 1
+            path = target / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not _made(path):
+                    left_out += 1
+                    continue
+                left_out += self.folder(Path(entry.path), path, depth + 1)
+            elif entry.is_file(follow_symlinks=False):
+                left_out += not _file(Path(entry.path), path)
+            else:
+                left_out += 1
+        return left_out
+
+
+def _file(source: Path, target: Path) -> bool:
+    """Whether it could be read."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        try:
+            with open_regular(source) as file:
+                return _copy(file, target)
+        except (UnusableError, FileNotFoundError):
+            return False
+    return True
+
+
+def _copy(file: IO[bytes], target: Path) -> bool:
+    try:
+        with target.open("wb") as out:
+            shutil.copyfileobj(file, out, 1024 * 1024)
+    except OSError as error:
+        if fault := disk_fault(error, target):
+            raise fault from error
+        return False
+    return True
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:  # of a name that is too long here, say
+        if fault := disk_fault(error, folder):
+            raise fault from error
+        return False
+    return True
