@@ -58,8 +58,13 @@ def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
     nothing at all to merge.
     """
     faults = _Faults()
-    folders = list(_folders(given, faults, needed=file is None))
-    shards = [one for path in folders if (one := _read(path, faults)) is not None]
+    given = tuple(given)
+    named = {path.resolve() for path in given}
+    read = (
+        _read(path, faults, named=path in named)
+        for path in _folders(given, faults, needed=file is None)
+    )
+    shards = [one for one in read if one is not None]
     if file is None and not shards:
         nothing = "no run folder of a shard here: `run --plan FILE --shard K/N` makes one"
         raise InputError(*faults.wrong, *faults.left_out, *([] if faults.wrong else [nothing]))
@@ -120,7 +125,7 @@ def _below(start: Path, faults: _Faults) -> Iterator[Path]:
             ]
 
 
-def _read(path: Path, faults: _Faults) -> ShardFolder | None:
+def _read(path: Path, faults: _Faults, *, named: bool) -> ShardFolder | None:
     shown = _shown(path)
     if is_running(path):
         faults.wrong.append(f"{shown}: this run is still running: wait for its end")
@@ -130,9 +135,11 @@ def _read(path: Path, faults: _Faults) -> ShardFolder | None:
         file = read_plan_file(path / WHOLE)
     except FileNotFoundError:
         if (path / "journal.jsonl").exists():
-            faults.wrong.append(
-                f"{shown}: is no shard: it was run without --plan FILE, and has no {WHOLE}"
-            )
+            said = f"{shown}: is no shard: it was run without --plan FILE, and has no {WHOLE}"
+            if named:
+                faults.wrong.append(said)
+            else:
+                faults.left_out.append(f"{said}: left out")
         else:
             faults.left_out.append(f"{shown}: was killed before it began: left out")
         return None
@@ -200,6 +207,6 @@ def _latest(shards: list[ShardFolder], faults: _Faults) -> list[ShardFolder]:
         runs = {one.run or str(one.path) for one in alike}
         if len(runs) > 1:
             faults.left_out.append(
-                f"shard {last.shard} ran {len(runs)} times: its last run counts, {_shown(last.path)}"
+                f"shard {last.shard} ran {len(runs)} times: the last counts, {_shown(last.path)}"
             )
     return chosen

@@ -29,7 +29,11 @@ _SIGNS = {
     Verdict.XFAILED: "🟡",
     Verdict.XPASSED: "❗",
 }
-_WORDS = {Verdict.XFAILED: "failed as expected", Verdict.XPASSED: "passed unexpectedly"}
+_WORDS = {
+    Verdict.ERROR: "could not be tested",
+    Verdict.XFAILED: "failed as expected",
+    Verdict.XPASSED: "passed unexpectedly",
+}
 _QUIET = (Verdict.PASSED, Verdict.SKIPPED, Verdict.XFAILED)
 _SHOWN = 5  # failures of a group that show at once
 _LISTED = 100  # failures of a group at all
@@ -89,10 +93,11 @@ class _Summary:
         bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
         name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
         if self._result.interrupted:
-            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({escape(one_line(self._result.interrupted))})"
+            how = escape(one_line(self._result.interrupted))
+            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({how})"
         elif bad:
-            several = " and ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
-            said = f"{_SIGNS[bad[0][0]]} {name}{several} of {counted(len(cells), 'cell')}"
+            several = ", ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
+            said = f"{_SIGNS[bad[0][0]]} {name}of {counted(len(cells), 'cell')} {several}"
         elif self._result.exit_code:
             unmet = sum(cell.unmet for cell in cells)
             said = f"{_SIGNS[Verdict.FAILED]} {name}{counted(unmet, 'cell')} not run"
@@ -229,7 +234,10 @@ class _Summary:
     # --- parts of parts --------------------------------------------------------------------
 
     def _group(self, group: Group) -> str:
-        shown = "".join(f"<li>{self._failure(one)}</li>" for one in group.failures[:_SHOWN])
+        only = group.failures[0] if len(group.failures) == 1 else None
+        shown = "".join(
+            f"<li>{self._failure(one, named=one is only)}</li>" for one in group.failures[:_SHOWN]
+        )
         rest = group.failures[_SHOWN:_LISTED]
         more = ""
         if rest:
@@ -242,17 +250,18 @@ class _Summary:
                 f"{number:,} more {escape(one_line(group.label, 300))}", f"<ul>{lines}</ul>"
             )
         said = escape(one_line(group.label, 300))
-        if len(group.failures) > 1:
+        if only is None:
             said += f": {len(group.failures):,} failures"
-        elif (only := group.failures[0]).case is not None:
-            said = f"{self._code(only.case.name)} {said}"
+        else:
+            said = f"{self._code(only.case.name) if only.case else code(only.column)} {said}"
         title = f"<h3>{_SIGNS[Verdict.FAILED]} {said}</h3>"
         again = pre((run_elsewhere(self._plan, group.cells),))
         return f"{title}<ul>{shown}</ul>{more}{again}"
 
-    def _failure(self, failure: Failure) -> str:
-        if failure.case is None:
-            return f"{code(failure.column)}: {self._code(failure.reason)}"
+    def _failure(self, failure: Failure, *, named: bool) -> str:
+        if failure.case is None or named:  # its title says which it is
+            reason = failure.case.message if failure.case else failure.reason
+            return f"{code(failure.column)} {self._code(reason, 300)}"
         said = f"<br>{self._code(failure.case.message, 300)}" if failure.case.message else ""
         return f"{self._name(failure)}{said}"
 
