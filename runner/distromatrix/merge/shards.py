@@ -82,7 +82,8 @@ def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
 
 
 def _shown(path: Path) -> str:
-    return one_line(str(path), 300)
+    here = Path.cwd()
+    return one_line(str(path.relative_to(here) if path.is_relative_to(here) else path), 300)
 
 
 def _folders(given: Iterable[Path], faults: _Faults, *, needed: bool) -> Iterator[Path]:
