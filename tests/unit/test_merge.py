@@ -272,7 +272,7 @@ def test_results_of_cells_of_other_shards_do_not_count(world: World) -> None:
     merged = world.merged()
     assert by_id(merged)[theirs].verdict is Verdict.PASSED
     assert warnings(merged.folder) == (
-        "shard 1/3: results of 1 cells that are none of its own do not count",
+        "shard 1/3: not counted: 1 results of cells that are not its own",
     )
 
 

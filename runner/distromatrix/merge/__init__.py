@@ -24,8 +24,8 @@ from distromatrix.events import (
     Warned,
 )
 from distromatrix.journal import Journal, read
-from distromatrix.merge.shards import Found, ShardFolder, find_shards
-from distromatrix.merge.untrusted import UnusableError, events, take_over
+from distromatrix.merge.found import Found, ShardFolder, find_shards
+from distromatrix.merge.untrusted import UnusableError, events, folder_in, take_over
 from distromatrix.model import Cell, CellResult, Fallback, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.planfile import WHOLE, save_plan, store_plan
@@ -117,7 +117,7 @@ class _Joining:
         cells = self._parts[one.shard.number - 1]
         left_out = sum(self._files(one, cell) for cell in cells)
         if left_out:
-            self._warn(one, f"{left_out:,} files in its run folder were not taken over")
+            self._warn(one, f"not taken over: {left_out:,} links, odd files or deep folders")
         told = _Told()
         try:
             for event in self._events(one, cells, told):
@@ -146,9 +146,12 @@ class _Joining:
         )
 
     def _files(self, one: ShardFolder, cell: str) -> int:
-        if not (one.path / "cells" / cell).is_dir():
-            return 0
-        return take_over(one.path, f"cells/{cell}", self._folder.cell(cell))
+        """Take a cell's files over; how many were left out."""
+        try:
+            source = folder_in(one.path, f"cells/{cell}")
+        except UnusableError:
+            return 1
+        return take_over(source, self._folder.cell(cell)) if source else 0
 
     def _events(self, one: ShardFolder, cells: Mapping[str, Cell], told: _Told) -> Iterator[Event]:
         """The events of a shard that are of its cells, as far as they can be true."""
@@ -175,7 +178,7 @@ class _Joining:
         if told.begun and told.ended is None:
             told.seconds += max(last - began, 0.0)
         if others:
-            self._warn(one, f"results of {others:,} cells that are none of its own do not count")
+            self._warn(one, f"not counted: {others:,} results of cells that are not its own")
 
     def _write(self, event: Event, told: _Told) -> None:
         if isinstance(event, RepeatFinished):

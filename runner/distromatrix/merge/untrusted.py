@@ -69,20 +69,20 @@ def events(path: Path) -> Iterator[Event]:
 
     adapter: TypeAdapter[Event] = TypeAdapter(Event)
     with suppress(FileNotFoundError), open_regular(path) as file:
-        for line in _lines(file):
+        for line in _lines(file, path.name):
             try:
                 yield adapter.validate_python(_clean(json.loads(line)))
             except (ValidationError, ValueError, RecursionError):
                 continue
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
     left = MAX_JOURNAL
     whole = True
     while line := file.readline(MAX_LINE):
         left -= len(line)
         if left < 0:
-            raise UnusableError(f"{Path(file.name).name} has more than {MAX_JOURNAL >> 20} MiB")
+            raise UnusableError(f"{name} has more than {MAX_JOURNAL >> 20} MiB")
         ended = line.endswith(b"\n")
         if whole and ended:
             yield line
@@ -106,22 +106,28 @@ def _clean(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def take_over(source: Path, below: str, target: Path) -> int:
-    """Take the files of the folder `below` (a path of plain names) `source` over into `target`,
-    which is there: as hard links, or copies where that cannot be. Returns how many things were
-    left out: links, pipes, devices, what cannot be read, what is too deep or too many. Raises
-    InfrastructureError where the disk is full."""
+def folder_in(source: Path, below: str) -> Path | None:
+    """The folder `below` (a path of plain names) `source`, or None where there is none. Raises
+    UnusableError where something else is in its place: no link is followed."""
     folder = source
-    for part in ("", *below.split("/")):
+    for part in below.split("/"):
         folder = folder / part
         try:
             if not stat.S_ISDIR(folder.lstat().st_mode):
-                return 1
-        except FileNotFoundError:
-            return 0
-        except OSError:
-            return 1
-    return _Taking().folder(folder, target, 0)
+                raise UnusableError(f"{part} is no folder")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UnusableError(f"{part} cannot be read: {error.strerror}") from error
+    return folder
+
+
+def take_over(source: Path, target: Path) -> int:
+    """Take all that is in the folder `source` over into `target`, which is there: as hard links,
+    or copies where that cannot be. Returns how many things were left out: links, pipes, devices,
+    what cannot be read, what is too deep or too many. Raises InfrastructureError where the disk
+    is full."""
+    return _Taking().folder(source, target, 0)
 
 
 class _Taking:
