@@ -17,7 +17,6 @@ from distromatrix.planfile import WHOLE, read_plan
 from distromatrix.reports.files import write_reports
 from distromatrix.reports.replay import warnings
 
-
 LEFT_OUT = "shard 2/3: not taken over: {} links, odd files or deep folders"
 
 
