@@ -19,6 +19,7 @@ Libc = Literal["glibc", "musl"]
 BootstrapTool = Literal["mmdebstrap", "dnf", "zypper", "pacman", "apk"]
 HostOrNone = Literal["host", "none"]
 AccelWanted = Literal["auto", "kvm", "tcg"]
+ProviderName = Literal["libvirt", "virtualbox", "vmware_desktop", "hyperv", "proxmox"]
 
 
 class Verdict(StrEnum):
@@ -87,7 +88,9 @@ class Guest:
     """Where a distro's guests come from. `kernel`: the package of its kernel, put on top of the
     container's root filesystem ('' where we cannot make a guest of it); `system`: the packages
     that make a whole system of that. `box` and `version`: a Vagrant box by name. `vagrantfile`:
-    the user's own, absolute, and the `machine` in it."""
+    the user's own, absolute, and the `machine` in it. `provider`: Vagrant's, of which all but
+    libvirt are passed through and untested; `keep_ready`: it is saved after its first boot, and
+    each machine is a clone of that, which only libvirt's are."""
 
     kernel: str = ""
     system: tuple[str, ...] = ()
@@ -95,6 +98,13 @@ class Guest:
     version: str = ""
     vagrantfile: Path | None = None
     machine: str = ""
+    provider: ProviderName = "libvirt"
+    keep_ready: bool = True  # never with another provider
+
+    @property
+    def made(self) -> bool:
+        """Whether Vagrant's guests are made here, of the container's image."""
+        return bool(self.kernel) and self.vagrantfile is None and self.provider == "libvirt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 CONTAINERS = ("docker", "podman")  # the first where the user chooses none
 GUESTS = ("qemu", "vagrant")  # the cheapest first
 
+# Vagrant's providers, and what they are called; all but the first are passed through untested.
+PROVIDERS = {
+    "libvirt": "libvirt",
+    "virtualbox": "VirtualBox",
+    "vmware_desktop": "VMware",
+    "hyperv": "Hyper-V",
+    "proxmox": "Proxmox",
+}
 PRIVILEGES = {
     "mount": "mount and unmount file systems",
     "sysctl": "write to net.* under /proc/sys",
@@ -101,7 +109,9 @@ def choose_guest(needs: Sequence[Need], here: Mapping[str, str], guest: Guest | 
     for engine in GUESTS:
         why = guest_refusal(engine, needs, here, guest)
         if not why:
-            said = (f"not {name}: {text}" for name, text in against.items())
+            said = [f"not {name}: {text}" for name, text in against.items()]
+            if engine == "vagrant" and (note := untested(guest)):
+                said.append(note)
             return Choice(engine, "; ".join(said))
         against[engine] = why
     if len(set(against.values())) == 1:
@@ -120,13 +130,19 @@ def guest_refusal(
             return known.lacking
     if guest is None:
         return "its distro has no `guest:`"
-    made = bool(guest.kernel)
-    if engine == "qemu" and not made:
+    if engine == "qemu" and not guest.kernel:
         return "its distro's `guest:` has no `bootstrap: {kernel: …}`"
-    whole = (made and guest.system) or guest.box or guest.vagrantfile
+    whole = (guest.made and guest.system) or guest.box or guest.vagrantfile
     if engine == "vagrant" and not whole:
         return "its distro's `guest:` has no `system:`, no `box:` and no `vagrantfile:`"
     return here.get(engine, "this host has no engine of guests")
+
+
+def untested(guest: Guest | None) -> str:
+    """What is to be said of a distro's guests of Vagrant's whose provider nobody has tried."""
+    if guest is None or guest.provider == "libvirt":
+        return ""
+    return f"through {PROVIDERS[guest.provider]}, with which distromatrix is untested"
 
 
 def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import secrets
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +22,10 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.vagrant import VagrantEngine
+from distromatrix.engines.vagrant_call import vagrant
+from distromatrix.engines.vagrant_file import Definition, vagrantfile
 from distromatrix.errors import InfrastructureError, MachineGoneError
-from distromatrix.model import Guest
+from distromatrix.model import Guest, ProviderName
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest]
 
@@ -72,6 +76,94 @@ def test_two_guests_are_whole_systems_and_share_nothing(
     assert not {left.name for left in engine.leftovers()} & {one.name, two.name}
     domains = engine.libvirtd("list", "--all", "--name").split()
     assert not {one.name, two.name} & set(domains)
+
+
+@pytest.mark.parametrize("provider", ["virtualbox", "hyperv"])
+def test_what_is_written_for_providers_that_vagrant_brings_is_what_they_know(
+    provider: ProviderName, tmp_path: Path
+) -> None:
+    """Vagrant itself reads it; it does not come to a machine, as neither runs here."""
+    wanted = Definition(
+        title="A test's",
+        name="distromatrix-test",
+        uri="",
+        pool="",
+        port=0,
+        memory=1024,
+        cpus=1,
+        kvm=False,
+        cpu="",
+        console=str(tmp_path / "console.log"),
+        box="debian/bookworm64",
+        provider=provider,
+    )
+    file = tmp_path / "Vagrantfile"
+    # What it does not know it notes, and tells once the provider is there to be used.
+    told_now = "    raise it._detected_errors.to_a.join if it._detected_errors.any?\n  end\nend"
+    read = vagrantfile(wanted).replace("  end\nend", told_now)
+    file.write_text(read.replace("it.cpus", "it.no_such_word"), encoding="utf-8")
+    with pytest.raises(InfrastructureError, match="no_such_word"):
+        vagrant("validate", folder=tmp_path, timeout=120)
+    file.write_text(read, encoding="utf-8")
+    assert "validated successfully" in vagrant("validate", folder=tmp_path, timeout=120)
+    with pytest.raises(InfrastructureError, match=r"VirtualBox|only works on Windows"):
+        vagrant("up", "--provider", provider, folder=tmp_path, timeout=120)
+
+
+@pytest.mark.slow
+def test_a_guest_that_is_not_kept_ready_is_brought_up_by_itself_and_destroyed(
+    engine: VagrantEngine, debian_system: str
+) -> None:
+    plain = Guest(kernel="linux", system=("systemd",), keep_ready=False)
+    machine = engine.open(spec(debian_system, guest=plain))
+    try:
+        assert told(machine, "cat /proc/1/comm; id -u").split() == ["systemd", "0"]
+        before = told(machine, "cat /proc/sys/kernel/random/boot_id; echo kept >/kept")
+        machine.reboot()
+        assert before != told(machine, "cat /proc/sys/kernel/random/boot_id")
+        assert told(machine, "cat /kept") == "kept"
+    finally:
+        machine.close()
+    assert machine.name not in {left.name for left in engine.leftovers()}
+    assert machine.name not in engine.libvirtd("list", "--all", "--name")
+    assert not list(engine.home.pool.glob(f"{machine.name}*"))
+
+
+KILLED = """import sys, os, signal, threading, time
+from pathlib import Path
+from distromatrix.engines.base import LABEL_RUN, MachineSpec
+from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines.vagrant import VagrantEngine
+from distromatrix.model import Guest
+name, image = sys.argv[1:]
+engine = VagrantEngine(DockerEngine())
+def kill():
+    while not list(engine.home.pool.glob(name + "-*")):
+        time.sleep(0.2)
+    time.sleep(2)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill, daemon=True).start()
+plain = Guest(kernel="linux", system=("systemd",), keep_ready=False)
+labels = {LABEL_RUN: name}
+engine.open(MachineSpec(name=name, image=image, labels=labels, memory=1 << 30, guest=plain))
+"""
+
+
+@pytest.mark.slow
+def test_killed_amid_vagrant_up_a_guest_and_that_vagrant_are_swept(
+    engine: VagrantEngine, debian_system: str
+) -> None:
+    name = spec("").name
+    done = subprocess.run([sys.executable, "-c", KILLED, name, debian_system], check=False)
+    assert done.returncode == -9
+    (left,) = (one for one in engine.leftovers() if one.name == name)
+    engine.remove(left)
+    assert name not in {one.name for one in engine.leftovers()}
+    assert name not in engine.libvirtd("list", "--all", "--name")
+    assert not list(engine.home.pool.glob(f"{name}*"))
+    assert name.encode() not in b"".join(
+        file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
+    )
 
 
 @pytest.mark.slow

@@ -209,6 +209,13 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
         ("image: [{archive: {file: x, sha256: a}}]", "64 hexadecimal digits", ""),
         ("guest: {}", "at least one of `bootstrap`", ""),
         ("guest: {box: a, vagrantfile: b}", "one of `box` and `vagrantfile`", ""),
+        ("guest: {box: a, provider: virtualbux}", "virtualbux", "did you mean `virtualbox`?"),
+        ("guest: {box: a, provider: hyperv, keep_ready: true}", "`keep_ready` is for guests", ""),
+        (
+            "guest: {bootstrap: {kernel: a}, provider: hyperv}",
+            "guests of the provider hyperv need a `box` or a `vagrantfile`",
+            "",
+        ),
         ("guest: {box: a, machine: b}", "`machine` belongs to `vagrantfile`", ""),
         ("guest: {vagrantfile: a, version: b}", "`version` belongs to `box`", ""),
         ("guest: {bootstrap: {system: [a]}}", "`kernel` is missing", ""),

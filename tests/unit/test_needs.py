@@ -9,11 +9,12 @@ import pytest
 from distromatrix.engines import guests as looking
 from distromatrix.engines import initramfs
 from distromatrix.errors import EngineUnavailableError
-from distromatrix.model import Guest, HostFacts, Need
+from distromatrix.model import Guest, HostFacts, Need, ProviderName
 from distromatrix.needs import (
     CONTAINERS,
     GUESTS,
     NEEDS,
+    PROVIDERS,
     choose_engine,
     choose_guest,
     meetable,
@@ -34,6 +35,15 @@ def needs(*names: str) -> tuple[Need, ...]:
 
 def version(constraint: str, name: str = "own-kernel") -> tuple[Need, ...]:
     return (Need(name=name, version=constraint),)
+
+
+@pytest.mark.parametrize("provider", ["virtualbox", "vmware_desktop", "hyperv", "proxmox"])
+def test_a_provider_that_nobody_has_tried_is_said_to_be_untested(provider: ProviderName) -> None:
+    guest = Guest(kernel="linux", box="debian/bookworm64", provider=provider, keep_ready=False)
+    found = choose_engine(needs("init"), (), WITH_GUESTS, guest)
+    assert found.engine == "vagrant"
+    assert f"through {PROVIDERS[provider]}, with which distromatrix is untested" in found.reason
+    assert "untested" not in choose_engine(needs("init"), (), WITH_GUESTS, WHOLE).reason
 
 
 def test_without_needs_a_container_serves() -> None:

@@ -29,9 +29,10 @@ from distromatrix.engines.vagrant_call import message
 from distromatrix.engines.vagrant_disk import find_kernel
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_home import Home, hold
-from distromatrix.engines.vagrant_sweep import leftovers
+from distromatrix.engines.vagrant_sweep import disks_in, leftovers
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, InfrastructureError
+from distromatrix.model import ProviderName
 
 XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>distromatrix-template-1-guest</name>
@@ -143,6 +144,26 @@ def test_the_users_vagrantfile_is_loaded_and_ours_is_around_it() -> None:
     assert text.index("load ") < text.index("Vagrant.configure")
 
 
+@pytest.mark.parametrize("provider", ["virtualbox", "vmware_desktop", "hyperv", "proxmox"])
+def test_another_provider_is_told_what_it_takes_and_nothing_of_libvirt(
+    provider: ProviderName,
+) -> None:
+    text = vagrantfile(replace(DEFINITION, provider=provider))
+    assert f"config.vm.provider :{provider} do |it|" in text
+    assert "1024" in text
+    assert 'config.vm.box = "debian/bookworm64"' in text
+    assert "libvirt" not in text
+    assert "config.ssh.port" not in text
+
+
+def test_disks_of_a_machine_whose_name_anothers_begins_with_are_its_own(tmp_path: Path) -> None:
+    names = ("r-one-1-0", "r-one-1-1", "r-one-1-1-0", "r-one-1-guest", "r-one-1-guest-1-0")
+    for name in names:
+        (tmp_path / f"{name}.img").touch()
+    found = [[d.stem for d in disks_in(tmp_path, "r-one-1", f)] for f in ({}, {"machine": "guest"})]
+    assert found == [["r-one-1-0", "r-one-1-1"], ["r-one-1-guest"]]
+
+
 def test_without_network_only_ssh_goes_through() -> None:
     assert "restrict=on" in arguments_of(replace(DEFINITION, network=False))[1]
     assert "restrict=on" not in arguments_of(DEFINITION)[1]
@@ -152,6 +173,12 @@ SYNTAX = """There is a syntax error in the following Vagrantfile. The syntax err
 message is reproduced below for convenience:
 
 /my/Vagrantfile:3: syntax error, unexpected end-of-input
+"""
+UNUSABLE = """The provider 'virtualbox' that was requested to back the machine
+'guest' is reporting that it isn't usable on this system. The
+reason is shown below:
+
+Vagrant could not detect VirtualBox! Make sure VirtualBox is installed.
 """
 MISSING = """Bringing machine 'guest' up with 'libvirt' provider...
 ==> guest: Box 'nobody/nothing' could not be found. Attempting to find and install...
@@ -172,6 +199,7 @@ could not be accessed in the remote catalog.
             "remote catalog.",
         ),
         ("", "it says nothing"),
+        (UNUSABLE, "Vagrant could not detect VirtualBox! Make sure VirtualBox is installed."),
     ],
 )
 def test_vagrants_message_is_one_line(said: str, line: str) -> None:

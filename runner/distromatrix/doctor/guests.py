@@ -15,12 +15,15 @@ from distromatrix.doctor.model import Check, Status, Thing
 from distromatrix.engines.accel import KVM, Accel, find_qemu, known_acceleration
 from distromatrix.engines.initramfs import is_static
 from distromatrix.model import AccelWanted
+from distromatrix.needs import PROVIDERS
 
 Which = Callable[[str], str | None]
 
 _WITHOUT_QEMU = "cells that need a kernel of their own are skipped without it"
 _WITHOUT_VAGRANT = "cells that need an init system of their own are skipped without it"
 _PROVE = "distromatrix doctor --guests --fix"
+_OTHERS = ", ".join(title for name, title in PROVIDERS.items() if name != "libvirt")
+_UNTESTED = f"other providers ({_OTHERS}) are passed through, untested"
 # Where a distribution's archive has no Vagrant (its licence changed in 2023).
 _UPSTREAM = (
     "vagrant plugin install vagrant-libvirt  # with Vagrant from "
@@ -137,8 +140,9 @@ def _vagrant(host: Host, run: Run, which: Which) -> Check:
     plugins = run("env VAGRANT_CHECKPOINT_DISABLE=1 vagrant plugin list")
     for line in plugins.output.splitlines():
         if line.startswith("vagrant-libvirt "):
-            found = f"{version}, {line.partition(',')[0].replace('(', '')}"
-            return Check(name="Vagrant", status="ok", found=found.rstrip(")"))
+            plugin = line.partition(",")[0].replace("(", "").rstrip(")")
+            found = f"{version}, {plugin}; {_UNTESTED}"
+            return Check(name="Vagrant", status="ok", found=found)
     return replace(check, found=f"{version or 'Vagrant'}, without its plugin vagrant-libvirt")
 
 

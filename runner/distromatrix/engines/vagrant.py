@@ -33,17 +33,14 @@ from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_clone import Cloner, guest_in
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
+from distromatrix.engines.vagrant_plain import Plain
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.model import AccelWanted, Kept
 from distromatrix.runs import host_name
 
-_PROGRAMS = {
-    "vagrant": "vagrant",
-    "virsh": "libvirt-clients",
-    "qemu-img": "qemu-utils",
-    "ssh": "openssh-client",
-}
+_PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
+_OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}
 
 
 class VagrantEngine:
@@ -72,6 +69,7 @@ class VagrantEngine:
             self.home, self.libvirtd, containers.images.export, self._acceleration
         )
         self._cloner = Cloner(self.home, self.libvirtd)
+        self._plain = Plain(self.home, self.libvirtd)
 
     @property
     def images(self) -> ImageStore:
@@ -104,12 +102,7 @@ class VagrantEngine:
 
     def ping(self) -> None:
         """See Engine."""
-        for program, package in _PROGRAMS.items():
-            if shutil.which(program) is None:
-                raise EngineUnavailableError(
-                    f"Vagrant's guests need {program} (Debian: {package}): "
-                    "`distromatrix doctor --guests --fix` installs it"
-                )
+        _have(_PROGRAMS)
 
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> VagrantStage:
         """See Engine."""
@@ -120,9 +113,14 @@ class VagrantEngine:
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
         """See Engine; `stage` is one of this engine's. Raises CannotStartError,
         InfrastructureError."""
+        if spec.guest is None or spec.guest.provider == "libvirt":
+            _have(_OF_LIBVIRT)
         image = self._image_id(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
         snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
+        if spec.guest is not None and not spec.guest.keep_ready:
+            source = self.templates_kept.source(image, spec, cpus)
+            return self._plain.open(source, spec, snapshot)
         with self.templates_kept.using(image, spec, cpus) as template:
             return self._cloner.open(template, spec, snapshot)
 
@@ -201,6 +199,15 @@ class VagrantEngine:
         if known is not None and self._wanted != "tcg":
             return known
         return Accel(kind="tcg", cpu="max", reason="no kernel to prove KVM with", scale=8.0)
+
+
+def _have(programs: Mapping[str, str]) -> None:
+    for program, package in programs.items():
+        if shutil.which(program) is None:
+            raise EngineUnavailableError(
+                f"Vagrant's guests need {program} (Debian: {package}): "
+                "`distromatrix doctor --guests --fix` installs it"
+            )
 
 
 class VagrantStage:

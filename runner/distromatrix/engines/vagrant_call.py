@@ -15,7 +15,9 @@ from threading import Event, Thread
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
+_BELOW = re.compile(r"is (reproduced|shown) below.*:$")  # after it comes what it means
 _LONGEST = 400
+_DOTFILES = "VAGRANT_DOTFILE_PATH"
 # Lines with which Vagrant begins what it says, and what they mean is in the ones after them.
 _PREFACE = (
     "There is a syntax error in the following Vagrantfile",
@@ -31,22 +33,29 @@ def vagrant(
     *arguments: str,
     folder: Path,
     timeout: float,
+    root: Path | None = None,
     told: Callable[[str], None] = lambda _line: None,
     hopeless: Callable[[], str] = lambda: "",
 ) -> str:
-    """What `vagrant ARGUMENTS` prints in that folder; `told` gets it line by line. It is ended
+    """What `vagrant ARGUMENTS` prints of the Vagrantfile in that folder; `told` gets it line by
+    line. Paths in it begin from `root`, where that is another folder. It is ended
     as soon as `hopeless`, asked each second, says why there is no use in waiting.
 
     Raises InfrastructureError with Vagrant's own message, EngineUnavailableError where there
     is no Vagrant.
     """
-    env = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1", "LC_ALL": "C.UTF-8"}
-    for name in ("VAGRANT_VAGRANTFILE", "VAGRANT_CWD", "VAGRANT_DOTFILE_PATH"):
-        env.pop(name, None)  # they would have it look elsewhere
+    env = {
+        **os.environ,
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+        "LC_ALL": "C.UTF-8",
+        "VAGRANT_VAGRANTFILE": str(folder / "Vagrantfile"),
+        _DOTFILES: str(folder / ".vagrant"),
+    }
+    env.pop("VAGRANT_CWD", None)  # it would have it look elsewhere
     try:
         process = subprocess.Popen(
             ["vagrant", *arguments, "--no-color"],
-            cwd=folder,
+            cwd=root or folder,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -84,6 +93,25 @@ def vagrant(
     return "\n".join(lines)
 
 
+def end_in(folder: Path) -> None:
+    """End what is left of calls for that folder, whose caller was killed. Never raises."""
+    mark = f"{_DOTFILES}={folder / '.vagrant'}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def log_to(file: Path) -> Callable[[str], None]:
+    """What writes lines to that file."""
+
+    def write(line: str) -> None:
+        with file.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    return write
+
+
 class _Guard:
     """Ends a process that is late, or of which there is nothing to hope for."""
 
@@ -119,7 +147,10 @@ def message(lines: list[str]) -> str:
             said.clear()
         elif line.strip():
             said.append(line.strip())
-    while len(said) > 1 and (said[0].startswith(_PREFACE) or "is reproduced below" in said[0]):
+    below = [number for number, line in enumerate(said[:4], 1) if _BELOW.search(line)]
+    if below and below[-1] < len(said):
+        del said[: below[-1]]
+    while len(said) > 1 and said[0].startswith(_PREFACE):
         del said[0]
         if said and not _is_fact(said[0]) and len(said) > 1:
             del said[0]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from distromatrix.engines.libvirt_saved import (
 )
 from distromatrix.engines.libvirtd import Libvirtd, VirshError
 from distromatrix.engines.ssh import Connection, Login
+from distromatrix.engines.vagrant_call import vagrant
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_home import Home, free_port
 from distromatrix.engines.vagrant_machine import (
@@ -36,7 +37,7 @@ from distromatrix.engines.vagrant_machine import (
     VagrantMachine,
     spec_facts,
 )
-from distromatrix.engines.vagrant_sweep import end_machine
+from distromatrix.engines.vagrant_sweep import disks_in, end_machine
 from distromatrix.engines.vagrant_templates import Template
 from distromatrix.errors import InfrastructureError
 
@@ -49,8 +50,7 @@ _TRIES = 4  # a port that was free may be taken
 _FRESH = """date -u -s @{now} >/dev/null
 printf '{seed}' >/dev/urandom && {folder}/reseed ||
   {{ echo 'its kernel does not draw new random numbers' >&2; exit 1; }}
-{become}
-{begin}"""
+"""
 _NAMED = """echo {name} | tee /proc/sys/kernel/hostname >/etc/hostname
 echo 127.0.1.1 {name} >>/etc/hosts"""
 
@@ -71,7 +71,7 @@ class Cloner:
             facts = spec_facts(
                 spec,
                 login=template.user,
-                console=str(_shown(spec, folder)),
+                console=str(console_of(spec, folder)),
                 scale=template.scale,
                 template=template.name,
             )
@@ -89,7 +89,7 @@ class Cloner:
     def _opened(
         self, template: Template, spec: MachineSpec, snapshot: Path | None, folder: Path
     ) -> VagrantMachine:
-        shown = _shown(spec, folder).parent
+        shown = console_of(spec, folder).parent
         shown.mkdir(parents=True, exist_ok=True)
         port = self._restore(template, spec, folder, shown)
         connection = Connection(folder, self._home.sockets)
@@ -105,19 +105,7 @@ class Cloner:
             raise InfrastructureError(
                 f"{spec.name} does not answer by ssh ({error}); its console says: {words}"
             ) from error
-        machine = VagrantMachine(
-            spec,
-            guest,
-            connection,
-            staged=snapshot is not None,
-            remove=lambda: end_machine(self._home, self._libvirtd, folder),
-        )
-        try:
-            machine.begin(_prepare(machine, connection, spec, snapshot))
-        except BaseException:
-            machine.close()
-            raise
-        return machine
+        return machine_begun(self._home, self._libvirtd, spec, guest, connection, snapshot)
 
     def _restore(self, template: Template, spec: MachineSpec, folder: Path, shown: Path) -> int:
         """Have the clone run; the port on which its sshd listens."""
@@ -162,19 +150,23 @@ class Cloner:
 def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Guest:
     """The guest of a machine's folder, by what is known of it."""
 
+    domain = facts.get("domain") or folder.name
+
     def end() -> None:
         with contextlib.suppress(InfrastructureError):
-            libvirtd("destroy", folder.name)
+            libvirtd("destroy", domain)
 
     def alive() -> bool:
         try:
-            return libvirtd("domstate", folder.name).strip() in ("running", "in shutdown")
+            return libvirtd("domstate", domain).strip() in ("running", "in shutdown")
         except InfrastructureError:
             return False
 
+    if facts.get("provider", "libvirt") != "libvirt":
+        end, alive = _by_vagrant(folder, facts)
     return Guest(
         folder=folder,
-        disks=tuple(sorted(libvirtd.pool.glob(f"{folder.name}-*.img"))),
+        disks=disks_in(libvirtd.pool, folder.name, facts),
         console=Path(facts["console"]),
         scale=float(facts.get("scale", 1.0)),
         alive=alive,
@@ -182,18 +174,73 @@ def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Gues
     )
 
 
-def _prepare(
-    machine: VagrantMachine, connection: Connection, spec: MachineSpec, snapshot: Path | None
-) -> str:
-    """Make it one of its own, and give it the product. Its boot's id. Raises
-    InfrastructureError."""
-    script = _FRESH.format(
+def _by_vagrant(
+    folder: Path, facts: Mapping[str, Any]
+) -> tuple[Callable[[], None], Callable[[], bool]]:
+    """What ends a guest of another provider, and what asks after it."""
+    own = Path(facts["own"]).parent if facts.get("own") else None
+
+    def call(*words: str) -> str:
+        try:
+            return vagrant(*words, facts["machine"], folder=folder, root=own, timeout=120.0)
+        except InfrastructureError:
+            return ""
+
+    def end() -> None:
+        call("halt", "-f")
+
+    def alive() -> bool:
+        return ",state,running" in call("status", "--machine-readable")
+
+    return end, alive
+
+
+def machine_begun(
+    home: Home,
+    libvirtd: Libvirtd,
+    spec: MachineSpec,
+    guest: Guest,
+    connection: Connection,
+    snapshot: Path | None,
+    *,
+    cloned: bool = True,
+) -> VagrantMachine:
+    """The machine of a guest that answers, made ready for its cell. Raises InfrastructureError;
+    then nothing is left of it."""
+    machine = VagrantMachine(
+        spec,
+        guest,
+        connection,
+        staged=snapshot is not None,
+        remove=lambda: end_machine(home, libvirtd, guest.folder),
+    )
+    try:
+        fresh = _fresh() if cloned else ""
+        machine.begin(_prepare(machine, connection, spec, snapshot, fresh))
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
+def _fresh() -> str:
+    return _FRESH.format(
         now=f"{time.time():.3f}",
         seed="".join(f"\\{byte:03o}" for byte in secrets.token_bytes(64)),
         folder=FOLDER,
-        become=become_written(spec.user),
-        begin=BEGIN,
     )
+
+
+def _prepare(
+    machine: VagrantMachine,
+    connection: Connection,
+    spec: MachineSpec,
+    snapshot: Path | None,
+    fresh: str,
+) -> str:
+    """Make it one of its own, and give it the product. Its boot's id. Raises
+    InfrastructureError."""
+    script = f"{fresh}{become_written(spec.user)}\n{BEGIN}"
     if spec.hostname:
         script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
     owner = "0:0" if spec.user == "root" else spec.user
@@ -215,7 +262,7 @@ def _overlay(disk: str, own: Path) -> None:
         raise InfrastructureError(f"a guest's disk cannot be made: {done.stderr.strip()}")
 
 
-def _shown(spec: MachineSpec, folder: Path) -> Path:
+def console_of(spec: MachineSpec, folder: Path) -> Path:
     """Where its console's log lies: in its cell's folder, where the run has one."""
     run, cell = spec.labels.get(LABEL_FOLDER, ""), spec.labels.get(LABEL_CELL, "")
     if run and cell and (Path(run) / "cells").is_dir():

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.model import Guest
+from distromatrix.engines.vagrant_providers import Wish, provider_lines
+from distromatrix.model import ProviderName
 
 MACHINE = "guest"  # what Vagrant calls it, unless the user's own Vagrantfile has a word for it
 
@@ -47,6 +48,7 @@ class Definition:
     initrd: str = ""
     key: str = ""
     user: str = ""
+    provider: ProviderName = "libvirt"
 
 
 def arguments_of(definition: Definition) -> tuple[str, ...]:
@@ -65,8 +67,9 @@ def vagrantfile(definition: Definition) -> str:
     lines = [
         f"# {d.title}",
         "# Written by distromatrix. `vagrant up`, `vagrant ssh`, `vagrant destroy` work here.",
-        _ADDRESS,
     ]
+    ours = d.provider == "libvirt"
+    lines += [_ADDRESS] if ours else [""]
     if d.own is not None:
         lines += [f"load {_ruby(str(d.own))}", ""]
     lines += ['Vagrant.configure("2") do |config|']
@@ -82,6 +85,20 @@ def vagrantfile(definition: Definition) -> str:
         "  config.ssh.insert_key = false",
         *([f"  config.ssh.private_key_path = {_ruby(d.key)}"] if d.key else []),
         *([f"  config.ssh.username = {_ruby(d.user)}"] if d.user else []),
+        *(_libvirt(d) if ours else _other(d)),
+        "end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _other(d: Definition) -> list[str]:
+    wish = Wish(_ruby(d.name), d.memory, d.cpus, _ruby(d.console))
+    said = (f"    {line}" for line in provider_lines(d.provider, wish))
+    return [f"  config.vm.provider :{d.provider} do |it|", *said, "  end"]
+
+
+def _libvirt(d: Definition) -> list[str]:
+    return [
         '  config.ssh.host = "127.0.0.1"',
         f"  config.ssh.port = {d.port}",
         "  config.vm.provider :libvirt do |libvirt|",
@@ -103,9 +120,7 @@ def vagrantfile(definition: Definition) -> str:
         'target_type: "virtio"',
         *(f"    libvirt.qemuargs value: {_ruby(value)}" for value in arguments_of(d)),
         "  end",
-        "end",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _cpu(d: Definition) -> list[str]:
@@ -131,11 +146,6 @@ COMMAND_LINE = (
     "root=/dev/vda rw console=ttyS0 loglevel=4 fsck.mode=skip net.ifnames=0 "
     "systemd.show_status=false random.trust_cpu=on mitigations=off"
 )
-
-
-def is_own(guest: Guest | None) -> bool:
-    """Whether the guest is described by the user's Vagrantfile."""
-    return guest is not None and guest.vagrantfile is not None
 
 
 def _ruby(text: str) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Leftover
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
+from distromatrix.engines.vagrant_call import end_in, vagrant
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS
 from distromatrix.engines.vagrant_templates import remove_domain
+from distromatrix.errors import InfrastructureError
+
+_DESTROYED_WITHIN = 300.0  # seconds
 
 
 def leftovers(home: Home) -> tuple[Leftover, ...]:
@@ -48,14 +54,48 @@ def remove(home: Home, libvirtd: Libvirtd, leftover: Leftover) -> None:
 def end_machine(home: Home, libvirtd: Libvirtd, folder: Path) -> None:
     """End a machine and remove all that it had; its console's log and its Vagrantfile stay
     where they lie in a run's folder. Raises InfrastructureError."""
-    name = folder.name
+    name, facts = folder.name, machine_facts(folder)
+    provider = facts.get("provider")
+    if provider:
+        end_in(folder)
     Connection(folder, home.sockets).end()
-    remove_domain(libvirtd, name)
-    for disk in home.pool.glob(f"{name}-*.img"):
-        disk.unlink(missing_ok=True)
-    if console := machine_facts(folder).get("console"):
-        shutil.rmtree(Path(console).parent / ".vagrant", ignore_errors=True)
+    if provider and any((folder / ".vagrant").glob("machines/*/*/id")):
+        _destroy(folder, facts, libvirtd)
+    if provider in (None, "libvirt"):
+        remove_domain(libvirtd, facts.get("domain") or name)
+        for disk in disks_in(home.pool, name, facts):
+            disk.unlink(missing_ok=True)
+    if console := facts.get("console"):
+        left = Path(console).parent / ".vagrant"
+        if left.is_symlink():
+            left.unlink(missing_ok=True)
+        elif left.parent != folder:
+            shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _destroy(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> None:
+    """Have Vagrant remove it. Raises InfrastructureError where only Vagrant can."""
+    root = Path(facts["own"]).parent if facts.get("own") else None
+    ours = facts["provider"] == "libvirt"
+    try:
+        if ours:
+            libvirtd.ensure()
+        vagrant("destroy", "-f", folder=folder, root=root, timeout=_DESTROYED_WITHIN)
+    except InfrastructureError as error:
+        if not ours:
+            raise InfrastructureError(
+                f"{folder.name} cannot be removed: {error}; `vagrant destroy -f` in {folder} "
+                "removes it"
+            ) from error
+
+
+def disks_in(pool: Path, name: str, facts: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The disks in libvirt's pool of the machine of that name: a clone's `NAME-0.img`, …, else
+    those that the plugin names after the domain. Another machine's name may begin like this."""
+    kind = rf"-{re.escape(facts['machine'])}(-vd[a-z]+)?" if facts.get("machine") else r"-\d+"
+    own = re.compile(re.escape(name) + kind + r"\.(img|qcow2|raw)")
+    return tuple(disk for disk in sorted(pool.glob(f"{name}-*")) if own.fullmatch(disk.name))
 
 
 def machine_facts(folder: Path) -> dict[str, Any]:

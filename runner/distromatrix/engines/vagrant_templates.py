@@ -13,7 +13,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distromatrix.engines.accel import Accel
@@ -21,14 +21,22 @@ from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.guest_scripts import install
 from distromatrix.engines.libvirt_saved import disks_of, is_shared, read_saved
-from distromatrix.engines.libvirtd import POOL, Libvirtd, VirshError
-from distromatrix.engines.ssh import Connection, Login
-from distromatrix.engines.vagrant_boxes import VERSION, Box, have_box, lock_of, register, remove_box
-from distromatrix.engines.vagrant_call import vagrant
+from distromatrix.engines.libvirtd import Libvirtd, VirshError
+from distromatrix.engines.ssh import Connection
+from distromatrix.engines.vagrant_boxes import Box, have_box, remove_box
+from distromatrix.engines.vagrant_call import end_in, log_to, vagrant
 from distromatrix.engines.vagrant_file import COMMAND_LINE, Definition, vagrantfile
-from distromatrix.engines.vagrant_home import TEMPLATE, Home, InUseError, digest, free_port, hold
+from distromatrix.engines.vagrant_home import TEMPLATE, Home, InUseError, digest, hold
+from distromatrix.engines.vagrant_source import (
+    Source,
+    box_held,
+    define,
+    is_named,
+    login,
+    root_of,
+    settle,
+)
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import Guest
 
 FORMAT = 3  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
@@ -70,19 +78,23 @@ class Templates:
         self._export = export
         self._accel = accel
 
+    def source(self, image: str, spec: MachineSpec, cpus: int) -> Source:
+        """What a guest of an image (its id), or of what `spec.guest` names, is made of. Raises
+        CannotStartError, InfrastructureError."""
+        self._home.make()
+        box = None if is_named(spec.guest) else self.box(image, spec.labels)
+        accel = self._accel(box.folder / "vmlinuz" if box else None, spec.memory, cpus)
+        return Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
+
     @contextmanager
     def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[Template]:
-        """The template of an image (its id), or of what `spec.guest` names, held meanwhile; a
-        machine that names it in its facts then holds it on. Raises CannotStartError,
-        InfrastructureError."""
-        guest, memory = spec.guest, spec.memory
-        self._home.make()
+        """The template of that source, held meanwhile; a machine that names it in its facts then
+        holds it on. Raises CannotStartError, InfrastructureError."""
         while True:
-            box = None if _named(guest) else self.box(image, spec.labels)
-            accel = self._accel(box.folder / "vmlinuz" if box else None, memory, cpus)
-            source = box.name if box else _source(guest)
-            what = [FORMAT, source, memory, cpus, accel.kind, accel.cpu, COMMAND_LINE, _qemu()]
-            name = TEMPLATE + digest([*what, install()])
+            source = self.source(image, spec, cpus)  # anew: its box may just have been removed
+            accel = source.accel
+            what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, COMMAND_LINE]
+            name = TEMPLATE + digest([*what, _qemu(), install()])
             folder = self._home.templates / name
             with hold(self._lock(name), shared=True):
                 if found := _read(folder):
@@ -90,9 +102,9 @@ class Templates:
                         os.utime(folder / _FACTS)  # when it was used last
                     yield found
                     return
-            with hold(self._lock(name)), self._box_held(box):
-                if _read(folder) is None and (box is None or box.whole):
-                    self._make(name, folder, box, guest, memory, cpus, accel)
+            with hold(self._lock(name)), box_held(self._home, source.box):
+                if _read(folder) is None and (source.box is None or source.box.whole):
+                    self._make(name, folder, source)
 
     def box(self, image: str, labels: Mapping[str, str]) -> Box:
         """The box of an image; what is made meanwhile has those labels. Raises
@@ -102,50 +114,24 @@ class Templates:
     def _lock(self, name: str) -> Path:
         return self._home.templates / f"{name}.lock"
 
-    @contextmanager
-    def _box_held(self, box: Box | None) -> Iterator[None]:
-        if box is None:
-            yield
-            return
-        with hold(lock_of(self._home, box.name), shared=True):
-            yield
-
-    def _make(
-        self,
-        name: str,
-        folder: Path,
-        box: Box | None,
-        guest: Guest | None,
-        memory: int,
-        cpus: int,
-        accel: Accel,
-    ) -> Template:
+    def _make(self, name: str, folder: Path, source: Source) -> None:
         self._remove(name)
         folder.mkdir(parents=True)
         self._libvirtd.ensure()
-        definition = Definition(
-            title=f"The template of guests of {box.name if box else _source(guest)}",
-            name=name,
-            uri=self._libvirtd.uri,
-            pool=POOL,
-            port=free_port(),
-            memory=memory // 1024**2,
-            cpus=cpus,
-            kvm=accel.kind == "kvm",
-            cpu=accel.cpu,
-            console=str(folder / "console.log"),
+        definition = define(
+            source,
+            self._home,
+            self._libvirtd,
+            MachineSpec(name=name, image=""),
+            title=f"The template of guests of {source.words}",
+            console=folder / "console.log",
         )
-        definition = _of_source(definition, box, guest, self._home)
-        if box is not None:
-            register(self._home, box)
-            self._libvirtd("pool-refresh", POOL)
         (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
-        template = self._boot(name, folder, definition, accel.scale)
+        template = self._boot(name, folder, definition, source.accel.scale)
         facts = {**asdict(template), "definition": asdict(definition)}
         part = folder / f"{_FACTS}.part"
         part.write_text(json.dumps(facts, default=str), encoding="utf-8")
         part.replace(folder / _FACTS)
-        return template
 
     def _boot(self, name: str, folder: Path, definition: Definition, scale: float) -> Template:
         machine = definition.machine
@@ -153,14 +139,14 @@ class Templates:
             vagrant(
                 *("up", machine, "--provider", "libvirt"),
                 folder=folder,
+                root=root_of(definition),
                 timeout=UP_WITHIN,
-                told=_log(folder / "vagrant.log"),
+                told=log_to(folder / "vagrant.log"),
                 hopeless=lambda: panic(folder / "console.log"),
             )
             uuid = (folder / f".vagrant/machines/{machine}/libvirt/id").read_text().strip()
-            user, keys = _login(folder, definition)
-            login = Login(address="127.0.0.1", port=definition.port, user=user, keys=keys)
-            _settle(Connection(folder, self._home.sockets), login)
+            who = login(folder, definition)
+            settle(Connection(folder, self._home.sockets), who)
             self._libvirtd("save", uuid, str(folder / "state.save"), timeout=300.0)
             saved = read_saved(folder / "state.save").definition
         except InfrastructureError as error:
@@ -176,7 +162,8 @@ class Templates:
             raise
         if is_shared(saved):
             raise InfrastructureError(
-                f"{definition.own}: guests with networks of their own cannot be kept ready",
+                f"{definition.own}: guests with networks of their own cannot be kept ready "
+                "(`keep_ready: false` gives each cell a `vagrant up` of its own)",
                 transient=False,
             )
         return Template(
@@ -184,8 +171,8 @@ class Templates:
             folder=str(folder),
             uuid=uuid,
             machine=machine,
-            user=user,
-            keys=keys,
+            user=who.user,
+            keys=who.keys,
             definition=definition,
             scale=scale,
         )
@@ -206,20 +193,20 @@ class Templates:
         remove_box(self._home, name, lambda: name in self._used("box"))
 
     def _used(self, what: str) -> set[str]:
-        """The templates that machines stand on, or the boxes that templates do."""
-        files = {
-            "template": self._home.machines.glob("*/machine.json"),
-            "box": self._home.templates.glob(f"*/{_FACTS}"),
-        }[what]
+        """The templates that machines stand on, or the boxes that these or templates do."""
+        files = [*self._home.machines.glob("*/machine.json")]
+        if what == "box":
+            files += self._home.templates.glob(f"*/{_FACTS}")
         found = set()
         for file in files:
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 facts = json.loads(file.read_text(encoding="utf-8"))
-                found.add(facts["template"] if what == "template" else facts["definition"]["box"])
+                found.add(facts.get(what) or facts.get("definition", {}).get(what, ""))
         return found
 
     def _remove(self, name: str, *, keep_log: bool = False) -> None:
         folder = self._home.templates / name
+        end_in(folder)  # of one who made it and was killed
         if folder.exists() or list(self._home.pool.glob(f"{name}-*")):
             for domain in self._libvirtd("list", "--all", "--name").split():
                 if domain.startswith(f"{name}-"):
@@ -272,92 +259,6 @@ def _kill(libvirtd: Libvirtd, domain: str) -> None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if f"guest={domain},".encode() in command:
             os.kill(pid, signal.SIGKILL)
-
-
-def _named(guest: Guest | None) -> bool:
-    """Whether it comes from somewhere else than an image."""
-    return guest is not None and (guest.vagrantfile is not None or not guest.kernel)
-
-
-def _source(guest: Guest | None) -> str:
-    """What it is made of, in words that change when it does."""
-    assert guest is not None  # noqa: S101
-    if guest.vagrantfile is not None:
-        try:
-            text = guest.vagrantfile.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise InfrastructureError(
-                f"{guest.vagrantfile}: {error.strerror}", transient=False
-            ) from error
-        return f"{guest.vagrantfile} ({digest([text])}, {guest.machine or 'its only machine'})"
-    return f"{guest.box} {guest.version}".strip()
-
-
-def _of_source(
-    definition: Definition, box: Box | None, guest: Guest | None, home: Home
-) -> Definition:
-    """The definition with what it is made of."""
-    if box is not None:
-        return replace(
-            definition,
-            box=box.name,
-            version=VERSION,
-            kernel=str(box.folder / "vmlinuz"),
-            initrd=str(box.folder / "initrd"),
-            key=str(home.key()),
-            user="root",
-        )
-    assert guest is not None  # noqa: S101
-    if guest.vagrantfile is not None:
-        return replace(definition, own=guest.vagrantfile, machine=guest.machine or "default")
-    return replace(definition, box=guest.box, version=guest.version)
-
-
-def _login(folder: Path, definition: Definition) -> tuple[str, tuple[str, ...]]:
-    """Who logs in, and by which keys; Vagrant knows it where we do not."""
-    if definition.user:
-        return definition.user, (definition.key,)
-    user, keys = "vagrant", []
-    said = vagrant("ssh-config", definition.machine, folder=folder, timeout=60.0)
-    for line in said.splitlines():
-        word, _, value = line.strip().partition(" ")
-        if word == "User":
-            user = value
-        elif word == "IdentityFile":
-            keys.append(value.strip('"'))
-    return user, tuple(keys)
-
-
-# So that what is saved is at rest, and nothing of it is lost that was only in memory.
-_SETTLE = """{install}
-timeout 60 sh -c 'command -v systemctl && systemctl is-system-running --wait' >/dev/null
-sync"""
-
-
-def _settle(connection: Connection, login: Login) -> None:
-    """Wait until the guest has come up altogether, over a connection that its saved state
-    knows nothing of. Raises InfrastructureError, where it has no sudo or no sh, too."""
-    connection.write(login)
-    try:
-        connection.open(60.0)
-        status, said = connection.send(iter(()), _SETTLE.format(install=install()))
-    except TimeoutError as error:
-        raise InfrastructureError(f"nobody can log in to it by ssh: {error}") from error
-    finally:
-        connection.close()
-        connection.config.unlink(missing_ok=True)
-    if status != 0:
-        raise InfrastructureError(
-            f"no command can be run in it as root ({said or f'status {status}'})", transient=False
-        )
-
-
-def _log(file: Path) -> Callable[[str], None]:
-    def write(line: str) -> None:
-        with file.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
-
-    return write
 
 
 def _read(folder: Path) -> Template | None:

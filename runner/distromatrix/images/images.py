@@ -95,7 +95,7 @@ class Images:
 
     def _guest_recipe(self, distro: Distro, cell: Cell, prepared: Prepared) -> Recipe | None:
         guest = distro.guest
-        if guest is None or not guest.kernel or guest.vagrantfile:
+        if guest is None or not (guest.made if cell.engine == "vagrant" else guest.kernel):
             return None
         system = guest.system if cell.engine == "vagrant" else ()
         source = package_source(distro, prepared.used.source, self._around.settings)

@@ -151,6 +151,8 @@ def _guest(shape: GuestShape, folder: Path) -> Guest:
         version=shape.version or "",
         vagrantfile=folder / shape.vagrantfile if shape.vagrantfile else None,
         machine=shape.machine or "",
+        provider=shape.provider,
+        keep_ready=shape.provider == "libvirt" and shape.keep_ready is not False,
     )
 
 

@@ -35,14 +35,18 @@ def _distro(distro: Distro) -> dict[str, Any]:
 def guest_json(guest: Guest) -> dict[str, Any]:
     """As its file's key `guest` has it."""
     made = {"kernel": guest.kernel, "system": list(guest.system)} if guest.kernel else None
-    values = {
+    values: dict[str, Any] = {
         "bootstrap": made,
         "box": guest.box,
         "version": guest.version,
         "vagrantfile": str(guest.vagrantfile) if guest.vagrantfile else "",
         "machine": guest.machine,
+        "provider": guest.provider if guest.provider != "libvirt" else "",
     }
-    return {key: value for key, value in values.items() if value}
+    given = {key: value for key, value in values.items() if value}
+    if guest.provider == "libvirt" and not guest.keep_ready:
+        given["keep_ready"] = False
+    return given
 
 
 def _source(source: ImageSource) -> dict[str, Any]:

@@ -58,7 +58,14 @@ from distromatrix.load.fields import (
     VariantGlob,
     wrong,
 )
-from distromatrix.model import BootstrapTool, Family, HostOrNone, Libc, PackageManagerName
+from distromatrix.model import (
+    BootstrapTool,
+    Family,
+    HostOrNone,
+    Libc,
+    PackageManagerName,
+    ProviderName,
+)
 from distromatrix.needs import NEEDS, meetable
 
 
@@ -195,6 +202,11 @@ class GuestShape(Shape):
     """Your own Vagrantfile instead, by path from this file's folder; it is used as it is."""
     machine: Text | None = None
     """The machine of that Vagrantfile; absent: its only one."""
+    provider: ProviderName = "libvirt"
+    """Vagrant's provider. Only libvirt is tested; what others take is a box or a Vagrantfile."""
+    keep_ready: Flag | None = None
+    """Whether a guest is saved once it is up, for all cells to begin from; else each cell has a
+    `vagrant up` of its own. Absent: with libvirt."""
 
     @model_validator(mode="after")
     def _fits(self) -> GuestShape:
@@ -206,6 +218,14 @@ class GuestShape(Shape):
         for key, of in (("version", "box"), ("machine", "vagrantfile")):
             if key in given and of not in given:
                 raise wrong(f"`{key}` belongs to `{of}`, which is not there")
+        if self.provider != "libvirt":
+            if not given & {"box", "vagrantfile"}:
+                raise wrong(
+                    f"guests of the provider {self.provider} need a `box` or a `vagrantfile`; "
+                    "what is made here (`bootstrap`) is libvirt's"
+                )
+            if self.keep_ready:
+                raise wrong("`keep_ready` is for guests of the provider libvirt", at="keep_ready")
         return self
 
 

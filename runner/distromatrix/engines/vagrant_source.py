@@ -1,0 +1,164 @@
+"""What a guest is made of (an image of ours, a box, the user's Vagrantfile), and who logs in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distromatrix.engines.accel import Accel
+from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.guest_scripts import install
+from distromatrix.engines.libvirtd import POOL, Libvirtd
+from distromatrix.engines.ssh import Connection, Login
+from distromatrix.engines.vagrant_boxes import VERSION, Box, lock_of, register
+from distromatrix.engines.vagrant_call import vagrant
+from distromatrix.engines.vagrant_file import Definition
+from distromatrix.engines.vagrant_home import Home, digest, free_port, hold
+from distromatrix.errors import InfrastructureError
+from distromatrix.model import Guest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a guest is made of: a `box` made here, else what `guest` names; and how it runs."""
+
+    box: Box | None
+    guest: Guest | None
+    memory: int  # bytes
+    cpus: int
+    accel: Accel
+
+    @property
+    def words(self) -> str:
+        """What it is, in words that change when it does. Raises InfrastructureError."""
+        return self.box.name if self.box else _words(self.guest)
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is libvirt's, with our own libvirtd."""
+        return self.guest is None or self.guest.provider == "libvirt"
+
+
+def is_named(guest: Guest | None) -> bool:
+    """Whether it comes from somewhere else than an image."""
+    return guest is not None and not guest.made
+
+
+@contextmanager
+def box_held(home: Home, box: Box | None) -> Iterator[None]:
+    """Nobody removes it meanwhile."""
+    if box is None:
+        yield
+        return
+    with hold(lock_of(home, box.name), shared=True):
+        yield
+
+
+def define(
+    source: Source, home: Home, libvirtd: Libvirtd, spec: MachineSpec, *, title: str, console: Path
+) -> Definition:
+    """What a Vagrantfile of it says, with its box known to Vagrant. `spec`: of its name and
+    network. Raises InfrastructureError."""
+    definition = Definition(
+        title=title,
+        name=spec.name,
+        uri=libvirtd.uri,
+        pool=POOL,
+        port=free_port(),
+        memory=source.memory // 1024**2,
+        cpus=source.cpus,
+        kvm=source.accel.kind == "kvm",
+        cpu=source.accel.cpu,
+        console=str(console),
+        network=spec.network,
+    )
+    if source.box is not None:
+        register(home, source.box)
+        libvirtd("pool-refresh", POOL)
+        return replace(
+            definition,
+            box=source.box.name,
+            version=VERSION,
+            kernel=str(source.box.folder / "vmlinuz"),
+            initrd=str(source.box.folder / "initrd"),
+            key=str(home.key()),
+            user="root",
+        )
+    guest = source.guest
+    assert guest is not None  # noqa: S101
+    definition = replace(definition, provider=guest.provider)
+    if guest.vagrantfile is not None:
+        return replace(definition, own=guest.vagrantfile, machine=guest.machine or "default")
+    return replace(definition, box=guest.box, version=guest.version)
+
+
+def login(folder: Path, definition: Definition) -> Login:
+    """Who logs in where, and by which keys; Vagrant knows it where we do not. Raises
+    InfrastructureError."""
+    if definition.user:
+        return Login(
+            address="127.0.0.1",
+            port=definition.port,
+            user=definition.user,
+            keys=(definition.key,),
+        )
+    words: dict[str, str] = {}
+    keys = []
+    said = vagrant(
+        "ssh-config", definition.machine, folder=folder, root=root_of(definition), timeout=60.0
+    )
+    for line in said.splitlines():
+        word, _, value = line.strip().partition(" ")
+        words.setdefault(word, value)
+        if word == "IdentityFile":
+            keys.append(value.strip('"'))
+    return Login(
+        address=words.get("HostName", "127.0.0.1"),
+        port=int(words.get("Port", str(definition.port))),
+        user=words.get("User", "vagrant"),
+        keys=tuple(keys),
+    )
+
+
+def root_of(definition: Definition) -> Path | None:
+    """The folder that paths in the user's Vagrantfile begin from."""
+    return definition.own.parent if definition.own else None
+
+
+# So that what is saved is at rest, and nothing of it is lost that was only in memory.
+_SETTLE = """{install}
+timeout 60 sh -c 'command -v systemctl && systemctl is-system-running --wait' >/dev/null
+sync"""
+
+
+def settle(connection: Connection, who: Login) -> None:
+    """Wait until the guest has come up altogether, over a connection that its saved state
+    knows nothing of. Raises InfrastructureError, where it has no sudo or no sh, too."""
+    connection.write(who)
+    try:
+        connection.open(60.0)
+        status, said = connection.send(iter(()), _SETTLE.format(install=install()))
+    except TimeoutError as error:
+        raise InfrastructureError(f"nobody can log in to it by ssh: {error}") from error
+    finally:
+        connection.close()
+        connection.config.unlink(missing_ok=True)
+    if status != 0:
+        raise InfrastructureError(
+            f"no command can be run in it as root ({said or f'status {status}'})", transient=False
+        )
+
+
+def _words(guest: Guest | None) -> str:
+    assert guest is not None  # noqa: S101
+    if guest.vagrantfile is not None:
+        try:
+            text = guest.vagrantfile.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise InfrastructureError(
+                f"{guest.vagrantfile}: {error.strerror}", transient=False
+            ) from error
+        return f"{guest.vagrantfile} ({digest([text])}, {guest.machine or 'its only machine'})"
+    return f"{guest.box} {guest.version}".strip()
