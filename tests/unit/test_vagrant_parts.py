@@ -26,12 +26,11 @@ from distromatrix.engines.libvirt_saved import (
 )
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.vagrant_call import message
-from distromatrix.engines.vagrant_disk import find_kernel
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_home import Home, hold
 from distromatrix.engines.vagrant_sweep import disks_in, leftovers
 from distromatrix.engines.vagrant_templates import Templates
-from distromatrix.errors import CannotStartError, InfrastructureError
+from distromatrix.errors import InfrastructureError
 from distromatrix.model import ProviderName
 
 XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -212,22 +211,6 @@ def test_a_panic_is_found_on_the_console(tmp_path: Path) -> None:
     console.write_bytes(b"\x1b[0;32mone\x1b[0m\r\n\r\n[  1.0] Kernel panic - not syncing: bad\r\n")
     assert panic(console) == "Kernel panic - not syncing: bad"
     assert last_lines(console, 2) == ("one", "[  1.0] Kernel panic - not syncing: bad")
-
-
-def test_the_newest_kernel_with_its_initrd_is_booted(tmp_path: Path) -> None:
-    boot = tmp_path / "boot"
-    boot.mkdir()
-    with pytest.raises(CannotStartError, match="no kernel"):
-        find_kernel(tmp_path)
-    for name in ("vmlinuz-6.1.0-9-cloud", "vmlinuz-6.1.0-10-cloud", "initrd.img-6.1.0-10-cloud"):
-        (boot / name).touch()
-    assert [file.name for file in find_kernel(tmp_path)] == [
-        "vmlinuz-6.1.0-10-cloud",
-        "initrd.img-6.1.0-10-cloud",
-    ]
-    (boot / "initrd.img-6.1.0-10-cloud").unlink()
-    with pytest.raises(CannotStartError, match="no initrd"):
-        find_kernel(tmp_path)
 
 
 def test_only_what_the_product_runs_is_listed() -> None:

@@ -76,10 +76,23 @@ def initramfs(modules: Path) -> bytes:
     entries.append(Entry("become-0-0", PROGRAM, become(0, 0)))
     reboot = inside.joinpath("distromatrix-reboot").read_bytes()
     entries.append(Entry("distromatrix-reboot", PROGRAM, reboot))
+    return newc((*entries, *_modules(modules)))
+
+
+def system_initramfs(modules: Path) -> bytes:
+    """The same for a guest that is a whole system: it goes on to the init system on its disk.
+    Raises CannotStartError, EngineUnavailableError."""
+    script = files("distromatrix.engines").joinpath("inside/system_init.sh")
+    entries = [Entry(folder, FOLDER) for folder in ("bin", "dev", "proc", "sys", "root", "modules")]
+    entries.append(Entry("bin/busybox", PROGRAM, static_busybox().read_bytes()))
+    entries.append(Entry("init", PROGRAM, script.read_bytes()))
+    return newc((*entries, *_modules(modules)))
+
+
+def _modules(modules: Path) -> Iterator[Entry]:
     for number, module in enumerate(_needed(modules)):
         name = f"modules/{number:02}-{_module_name(module.name)}.ko"
-        entries.append(Entry(name, FILE, _unpacked(module)))
-    return newc(entries)
+        yield Entry(name, FILE, _unpacked(module))
 
 
 def _loop() -> bytes:

@@ -12,6 +12,8 @@ from distromatrix.engines.vagrant_disk import DISK_SIZE
 from distromatrix.engines.vagrant_file import COMMAND_LINE
 from distromatrix.errors import InfrastructureError
 
+# Its address comes by DHCP there.
+_COMMAND_LINE = f"{COMMAND_LINE} systemd.wants=systemd-networkd.service"
 _VAGRANTFILE = """# Written by distromatrix: %s. There is no boot loader in it: libvirt boots its
 # kernel, which lies beside this file and must be readable to the user that QEMU runs as.
 Vagrant.configure("2") do |config|
@@ -42,7 +44,11 @@ def write_box(title: str, made: Path, key: Path, to: Path) -> None:
         subprocess.run(command, check=True, capture_output=True, text=True)
         with tarfile.open(part, "w", dereference=True) as tar:
             _add(tar, "metadata.json", json.dumps(facts).encode())
-            _add(tar, "Vagrantfile", (_VAGRANTFILE % (title, COMMAND_LINE)).encode())
+            _add(
+                tar,
+                "Vagrantfile",
+                (_VAGRANTFILE % (title, _COMMAND_LINE)).encode(),
+            )
             _add(tar, "key", key.read_bytes(), mode=0o600)
             tar.add(disk, "box.img", filter=_plain)
             for name in ("vmlinuz", "initrd"):

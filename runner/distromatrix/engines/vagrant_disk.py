@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
-from distromatrix.engines.guest_disk import fill_disk, natural, remove_tree, run_tool
-from distromatrix.errors import CannotStartError
+from distromatrix.engines.guest_disk import fill_disk, remove_tree, run_tool
+from distromatrix.engines.initramfs import static_busybox, system_initramfs
+from distromatrix.engines.qemu_disk import find_kernel
 
 DISK_SIZE = 16  # GiB that a guest may fill; the file on the host has holes
 
@@ -27,6 +28,7 @@ def make_system(rootfs: Iterable[bytes], folder: Path, key: Path, hostname: str)
 
     Raises CannotStartError where no guest can be made of it, InfrastructureError.
     """
+    static_busybox()  # better now than after the disk
     hold, raw = folder / "root", folder / "box.raw"
     hold.mkdir()
     try:
@@ -35,25 +37,11 @@ def make_system(rootfs: Iterable[bytes], folder: Path, key: Path, hostname: str)
         local.write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
         arguments = [str(hold), str(raw), str(DISK_SIZE), str(local), str(key), hostname]
         fill_disk(rootfs, _MAKE, *arguments)
-        kernel, initrd = find_kernel(hold)
+        kernel, modules = find_kernel(hold)
         shutil.copyfile(kernel, folder / "vmlinuz")
-        shutil.copyfile(initrd, folder / "initrd")
+        (folder / "initrd").write_bytes(system_initramfs(modules))
         run_tool("qemu-img", "convert", "-O", "qcow2", str(raw), str(folder / "box.img"))
     finally:
         remove_tree(hold, ignore_errors=True)
         for file in (raw, folder / "system.sh"):
             file.unlink(missing_ok=True)
-
-
-def find_kernel(root: Path) -> tuple[Path, Path]:
-    """The newest kernel in a root filesystem, and its initrd. Raises CannotStartError."""
-    boot = root / "boot"
-    kernels = sorted(boot.glob("vmlinuz-*"), key=lambda p: natural(p.name), reverse=True)
-    for kernel in kernels:
-        version = kernel.name.removeprefix("vmlinuz-")
-        for name in (f"initrd.img-{version}", f"initramfs-{version}.img", f"initramfs-{version}"):
-            if (boot / name).is_file():
-                return kernel, boot / name
-    if kernels:
-        raise CannotStartError(f"the image has no initrd for its kernel {kernels[0].name}")
-    raise CannotStartError("the image has no kernel that a guest could boot")

@@ -20,6 +20,41 @@ module DistromatrixAddress
   end
 end
 VagrantPlugins::ProviderLibvirt::Driver.prepend(DistromatrixAddress)
+
+# Vagrant asks for ssh again and again without a pause, which takes the processor from a guest that
+# boots. Wait until sshd says its first word, then let Vagrant ask.
+require "socket"
+require "vagrant-libvirt/action/wait_till_up"
+module DistromatrixPatience
+  def call(env)
+    machine = env[:machine]
+    deadline = Time.now + machine.config.vm.boot_timeout
+    until distromatrix_heard?(machine.config.ssh) || env[:interrupted] || Time.now > deadline
+      sleep 0.2
+      break unless machine.state.id == :running
+    end
+    super
+  end
+
+  def distromatrix_heard?(ssh)
+    Socket.tcp(ssh.host, ssh.port, connect_timeout: 2) do |socket|
+      IO.select([socket], nil, nil, 5) && socket.read_nonblock(4) == "SSH-"
+    end
+  rescue SystemCallError, IOError
+    false
+  end
+end
+VagrantPlugins::ProviderLibvirt::Action::WaitTillUp.prepend(DistromatrixPatience)
+"""
+_LINUX = """
+# A Linux whose disk is new: nothing of an earlier synced folder is to be looked for in it.
+class DistromatrixGuest < Vagrant.plugin("2")
+  name "distromatrix"
+  guest(:distromatrix, :linux) { Class.new(Vagrant.plugin("2", :guest)) }
+  guest_capability(:distromatrix, :persist_mount_shared_folder) do
+    Module.new { def self.persist_mount_shared_folder(*); end }
+  end
+end
 """
 
 
@@ -70,13 +105,14 @@ def vagrantfile(definition: Definition) -> str:
     ]
     ours = d.provider == "libvirt"
     lines += [_ADDRESS] if ours else [""]
+    lines += [_LINUX] if d.kernel else []
     if d.own is not None:
         lines += [f"load {_ruby(str(d.own))}", ""]
     lines += ['Vagrant.configure("2") do |config|']
     if d.own is None:
         lines += [f"  config.vm.define {_ruby(d.machine)}", f"  config.vm.box = {_ruby(d.box)}"]
         lines += [f"  config.vm.box_version = {_ruby(d.version)}"] if d.version else []
-        lines += ["  config.vm.guest = :linux"] if d.kernel else []
+        lines += ["  config.vm.guest = :distromatrix"] if d.kernel else []
     lines += [
         "  config.vm.box_check_update = false",
         '  config.vm.synced_folder ".", "/vagrant", disabled: true',
@@ -137,7 +173,7 @@ def _boot(d: Definition) -> list[str]:
     return [
         f"    libvirt.kernel = {_ruby(d.kernel)}",
         f"    libvirt.initrd = {_ruby(d.initrd)}",
-        f"    libvirt.cmd_line = {_ruby(COMMAND_LINE)}",
+        f"    libvirt.cmd_line = {_ruby(command_line(kvm=d.kvm))}",
     ]
 
 
@@ -146,6 +182,37 @@ COMMAND_LINE = (
     "root=/dev/vda rw console=ttyS0 loglevel=4 fsck.mode=skip net.ifnames=0 "
     "systemd.show_status=false random.trust_cpu=on mitigations=off"
 )
+# Where QEMU's own network has the guest, and the way out (its documentation, "User mode network").
+_ADDRESS_OF = "distromatrix.network=10.0.2.15/24,10.0.2.2"
+# What udev would load for the features of an emulated processor, each of which takes a while; who
+# wants one loads it. See qemu_process.py for `norandmaps`.
+_EMULATED = "norandmaps modprobe.blacklist=" + ",".join(
+    (
+        *("kvm", "kvm_amd", "kvm_intel", "powernow_k8", "acpi_cpufreq", "aesni_intel"),
+        *(
+            "ghash_clmulni_intel",
+            "crct10dif_pclmul",
+            "crc32_pclmul",
+            "sha512_ssse3",
+            "sha256_ssse3",
+        ),
+        *(
+            "sha1_ssse3",
+            "polyval_clmulni",
+            "psmouse",
+            "pcspkr",
+            "i2c_piix4",
+            "edac_mce_amd",
+            "ata_piix",
+            "ata_generic",
+        ),
+    )
+)
+
+
+def command_line(*, kvm: bool) -> str:
+    """The kernel's, for a guest in QEMU's own network."""
+    return f"{COMMAND_LINE} {_ADDRESS_OF}" + ("" if kvm else f" {_EMULATED}")
 
 
 def _ruby(text: str) -> str:

@@ -25,7 +25,7 @@ from distromatrix.engines.libvirtd import Libvirtd, VirshError
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_boxes import Box, have_box, remove_box
 from distromatrix.engines.vagrant_call import end_in, log_to, vagrant
-from distromatrix.engines.vagrant_file import COMMAND_LINE, Definition, vagrantfile
+from distromatrix.engines.vagrant_file import Definition, command_line, vagrantfile
 from distromatrix.engines.vagrant_home import TEMPLATE, Home, InUseError, digest, hold
 from distromatrix.engines.vagrant_source import (
     Source,
@@ -38,7 +38,7 @@ from distromatrix.engines.vagrant_source import (
 )
 from distromatrix.errors import InfrastructureError
 
-FORMAT = 3  # part of every name: raise it when what is made of an image changes
+FORMAT = 4  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
 _FACTS = "template.json"  # written last: what has none is not whole
 
@@ -93,7 +93,8 @@ class Templates:
         while True:
             source = self.source(image, spec, cpus)  # anew: its box may just have been removed
             accel = source.accel
-            what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, COMMAND_LINE]
+            line = command_line(kvm=accel.kind == "kvm")
+            what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, line]
             name = TEMPLATE + digest([*what, _qemu(), install()])
             folder = self._home.templates / name
             with hold(self._lock(name), shared=True):

@@ -33,7 +33,8 @@ echo "$2" >etc/hostname
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "$2" >etc/hosts
 rm -f etc/resolv.conf
 printf 'nameserver 10.0.2.3\n' >etc/resolv.conf # QEMU's own network has its resolver there
-echo '/dev/vda / ext4 noatime 0 0' >etc/fstab
+# Its root is mounted when init begins; a line for it would have init wait for the device.
+: >etc/fstab
 # Its own identity at the first boot.
 [ ! -e etc/machine-id ] || : >etc/machine-id
 mkdir -p etc/ssh
@@ -63,6 +64,6 @@ if [ -d usr/lib/systemd ] || [ -d lib/systemd ]; then
   [ -d $lib/system ] || lib=lib/systemd
   if [ -e $lib/system/systemd-networkd.service ] && [ ! -e etc/network/interfaces ]; then
     printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n' >etc/systemd/network/80-distromatrix.network
-    ln -sf /$lib/system/systemd-networkd.service $units/multi-user.target.wants/
+    # Not started unless the kernel's command line wants it: the address is there already.
   fi
 fi
