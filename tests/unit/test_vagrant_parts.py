@@ -27,8 +27,9 @@ from distromatrix.engines.libvirt_saved import (
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.vagrant_call import message
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
+from distromatrix.engines.vagrant_guest import disks_in
 from distromatrix.engines.vagrant_home import Home, hold
-from distromatrix.engines.vagrant_sweep import disks_in, leftovers
+from distromatrix.engines.vagrant_sweep import leftovers
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import ProviderName

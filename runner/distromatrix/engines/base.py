@@ -55,6 +55,15 @@ class EngineFacts:
         return f"{self.product} {self.version} (API {self.api_version})"
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What makes a machine ready that does not begin from a prepared image. `key`: equal for what
+    has the same effect. `apply` raises ImageError."""
+
+    key: str
+    apply: Callable[[Machine], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
     """What to open. `name` is unique on the engine, of letters, digits, `-`, `_` and `.`,
@@ -71,6 +80,7 @@ class MachineSpec:
     privileges: tuple[str, ...] = ()
     hostname: str = ""
     guest: Guest | None = None  # for engines of guests: what its distro says of them
+    ready: Ready | None = None  # for guests that do not begin from an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

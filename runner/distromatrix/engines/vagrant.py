@@ -30,7 +30,8 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
-from distromatrix.engines.vagrant_clone import Cloner, guest_in
+from distromatrix.engines.vagrant_clone import Cloner
+from distromatrix.engines.vagrant_guest import guest_in
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
 from distromatrix.engines.vagrant_plain import Plain

@@ -10,10 +10,8 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, MachineSpec
 from distromatrix.engines.console import last_lines, panic
@@ -28,8 +26,8 @@ from distromatrix.engines.libvirt_saved import (
 )
 from distromatrix.engines.libvirtd import Libvirtd, VirshError
 from distromatrix.engines.ssh import Connection, Login
-from distromatrix.engines.vagrant_call import vagrant
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
+from distromatrix.engines.vagrant_guest import guest_in
 from distromatrix.engines.vagrant_home import Home, free_port
 from distromatrix.engines.vagrant_machine import (
     FACTS,
@@ -37,7 +35,7 @@ from distromatrix.engines.vagrant_machine import (
     VagrantMachine,
     spec_facts,
 )
-from distromatrix.engines.vagrant_sweep import disks_in, end_machine
+from distromatrix.engines.vagrant_sweep import end_machine
 from distromatrix.engines.vagrant_templates import Template
 from distromatrix.errors import InfrastructureError
 
@@ -145,54 +143,6 @@ class Cloner:
                 state.unlink(missing_ok=True)
         _show(definition, identity, shown)
         return definition.port
-
-
-def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Guest:
-    """The guest of a machine's folder, by what is known of it."""
-
-    domain = facts.get("domain") or folder.name
-
-    def end() -> None:
-        with contextlib.suppress(InfrastructureError):
-            libvirtd("destroy", domain)
-
-    def alive() -> bool:
-        try:
-            return libvirtd("domstate", domain).strip() in ("running", "in shutdown")
-        except InfrastructureError:
-            return False
-
-    if facts.get("provider", "libvirt") != "libvirt":
-        end, alive = _by_vagrant(folder, facts)
-    return Guest(
-        folder=folder,
-        disks=disks_in(libvirtd.pool, folder.name, facts),
-        console=Path(facts["console"]),
-        scale=float(facts.get("scale", 1.0)),
-        alive=alive,
-        end=end,
-    )
-
-
-def _by_vagrant(
-    folder: Path, facts: Mapping[str, Any]
-) -> tuple[Callable[[], None], Callable[[], bool]]:
-    """What ends a guest of another provider, and what asks after it."""
-    own = Path(facts["own"]).parent if facts.get("own") else None
-
-    def call(*words: str) -> str:
-        try:
-            return vagrant(*words, facts["machine"], folder=folder, root=own, timeout=120.0)
-        except InfrastructureError:
-            return ""
-
-    def end() -> None:
-        call("halt", "-f")
-
-    def alive() -> bool:
-        return ",state,running" in call("status", "--machine-readable")
-
-    return end, alive
 
 
 def machine_begun(

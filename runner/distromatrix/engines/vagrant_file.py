@@ -107,7 +107,7 @@ def vagrantfile(definition: Definition) -> str:
     lines += [_ADDRESS] if ours else [""]
     lines += [_LINUX] if d.kernel else []
     if d.own is not None:
-        lines += [f"load {_ruby(str(d.own))}", ""]
+        lines += [loaded(d.own)]
     lines += ['Vagrant.configure("2") do |config|']
     if d.own is None:
         lines += [f"  config.vm.define {_ruby(d.machine)}", f"  config.vm.box = {_ruby(d.box)}"]
@@ -125,6 +125,11 @@ def vagrantfile(definition: Definition) -> str:
         "end",
     ]
     return "\n".join(lines) + "\n"
+
+
+def loaded(own: Path) -> str:
+    """What reads the user's Vagrantfile."""
+    return f"load {_ruby(str(own))}\n"
 
 
 def _other(d: Definition) -> list[str]:

@@ -18,11 +18,20 @@ from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_call import log_to, vagrant
-from distromatrix.engines.vagrant_clone import console_of, guest_in, machine_begun
+from distromatrix.engines.vagrant_clone import console_of, machine_begun
 from distromatrix.engines.vagrant_file import Definition, vagrantfile
+from distromatrix.engines.vagrant_guest import guest_in
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine, change_facts, spec_facts
-from distromatrix.engines.vagrant_source import Source, box_held, define, login, root_of, settle
+from distromatrix.engines.vagrant_source import (
+    Source,
+    box_held,
+    define,
+    login,
+    make_ready,
+    root_of,
+    settle,
+)
 from distromatrix.engines.vagrant_sweep import end_machine, machine_facts
 from distromatrix.errors import CannotStartError, InfrastructureError
 from distromatrix.needs import PROVIDERS
@@ -79,7 +88,13 @@ class Plain:
         title = f"The guest {spec.name} ({spec.labels.get(LABEL_CELL, 'no cell')})"
         with box_held(self._home, source.box):
             definition = define(
-                source, self._home, self._libvirtd, spec, title=title, console=console
+                source,
+                self._home,
+                self._libvirtd,
+                spec,
+                title=title,
+                folder=folder,
+                console=console,
             )
             known: dict[str, Any] = {"machine": definition.machine, "box": definition.box}
             if source.ours:
@@ -93,12 +108,14 @@ class Plain:
         change_facts(folder, login=who.user)
         connection = Connection(folder, self._home.sockets)
         settle(connection, who)
+        guest = guest_in(folder, machine_facts(folder), self._libvirtd)
+        make_ready(spec, guest, connection, who)
         connection.write(who)
         return machine_begun(
             self._home,
             self._libvirtd,
             spec,
-            guest_in(folder, machine_facts(folder), self._libvirtd),
+            guest,
             connection,
             snapshot,
             cloned=False,

@@ -14,10 +14,11 @@ from distromatrix.engines.libvirtd import POOL, Libvirtd
 from distromatrix.engines.ssh import Connection, Login
 from distromatrix.engines.vagrant_boxes import VERSION, Box, lock_of, register
 from distromatrix.engines.vagrant_call import vagrant
-from distromatrix.engines.vagrant_file import Definition
+from distromatrix.engines.vagrant_file import Definition, loaded
 from distromatrix.engines.vagrant_home import Home, digest, free_port, hold
+from distromatrix.engines.vagrant_machine import Guest, VagrantMachine
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import Guest
+from distromatrix.model import Guest as Named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Source:
     """What a guest is made of: a `box` made here, else what `guest` names; and how it runs."""
 
     box: Box | None
-    guest: Guest | None
+    guest: Named | None
     memory: int  # bytes
     cpus: int
     accel: Accel
@@ -41,7 +42,7 @@ class Source:
         return self.guest is None or self.guest.provider == "libvirt"
 
 
-def is_named(guest: Guest | None) -> bool:
+def is_named(guest: Named | None) -> bool:
     """Whether it comes from somewhere else than an image."""
     return guest is not None and not guest.made
 
@@ -57,10 +58,17 @@ def box_held(home: Home, box: Box | None) -> Iterator[None]:
 
 
 def define(
-    source: Source, home: Home, libvirtd: Libvirtd, spec: MachineSpec, *, title: str, console: Path
+    source: Source,
+    home: Home,
+    libvirtd: Libvirtd,
+    spec: MachineSpec,
+    *,
+    title: str,
+    folder: Path,
+    console: Path,
 ) -> Definition:
-    """What a Vagrantfile of it says, with its box known to Vagrant. `spec`: of its name and
-    network. Raises InfrastructureError."""
+    """What a Vagrantfile in that folder says of it, with its box known to Vagrant. `spec`: of its
+    name and network. Raises InfrastructureError."""
     definition = Definition(
         title=title,
         name=spec.name,
@@ -90,8 +98,24 @@ def define(
     assert guest is not None  # noqa: S101
     definition = replace(definition, provider=guest.provider)
     if guest.vagrantfile is not None:
-        return replace(definition, own=guest.vagrantfile, machine=guest.machine or "default")
+        machine = guest.machine or _only_machine(guest.vagrantfile, folder)
+        return replace(definition, own=guest.vagrantfile, machine=machine)
     return replace(definition, box=guest.box, version=guest.version)
+
+
+def _only_machine(own: Path, folder: Path) -> str:
+    """What the one machine of a user's Vagrantfile is called. Raises InfrastructureError."""
+    (folder / "Vagrantfile").write_text(loaded(own), encoding="utf-8")
+    said = vagrant("status", "--machine-readable", folder=folder, root=own.parent, timeout=120.0)
+    rows = (line.split(",") for line in said.splitlines())
+    names = sorted({row[1] for row in rows if len(row) > 3 and row[2] == "state" and row[1]})
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise InfrastructureError(
+            f"{own}: which of its machines? (`guest: {{machine: …}}`; it has {found})",
+            transient=False,
+        )
+    return names[0]
 
 
 def login(folder: Path, definition: Definition) -> Login:
@@ -151,7 +175,26 @@ def settle(connection: Connection, who: Login) -> None:
         )
 
 
-def _words(guest: Guest | None) -> str:
+def make_ready(spec: MachineSpec, guest: Guest, connection: Connection, who: Login) -> None:
+    """Do what its cell wants of a guest that has come up, before anything else is in it. Raises
+    InfrastructureError, ImageError."""
+    if spec.ready is None:
+        return
+    connection.write(who)
+    connection.open(60.0)
+    root = MachineSpec(name=spec.name, image=spec.image, memory=spec.memory)
+    machine = VagrantMachine(root, guest, connection, staged=False, owned=False)
+    try:
+        machine.begin()
+        spec.ready.apply(machine)
+        machine.run("sync")
+    finally:
+        machine.close()
+        connection.close()
+        connection.config.unlink(missing_ok=True)
+
+
+def _words(guest: Named | None) -> str:
     assert guest is not None  # noqa: S101
     if guest.vagrantfile is not None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,9 @@ from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Lefto
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_call import end_in, vagrant
+from distromatrix.engines.vagrant_guest import disks_in, remove_domain
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS
-from distromatrix.engines.vagrant_templates import remove_domain
 from distromatrix.errors import InfrastructureError
 
 _DESTROYED_WITHIN = 300.0  # seconds
@@ -88,14 +87,6 @@ def _destroy(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> None
                 f"{folder.name} cannot be removed: {error}; `vagrant destroy -f` in {folder} "
                 "removes it"
             ) from error
-
-
-def disks_in(pool: Path, name: str, facts: Mapping[str, Any]) -> tuple[Path, ...]:
-    """The disks in libvirt's pool of the machine of that name: a clone's `NAME-0.img`, …, else
-    those that the plugin names after the domain. Another machine's name may begin like this."""
-    kind = rf"-{re.escape(facts['machine'])}(-vd[a-z]+)?" if facts.get("machine") else r"-\d+"
-    own = re.compile(re.escape(name) + kind + r"\.(img|qcow2|raw)")
-    return tuple(disk for disk in sorted(pool.glob(f"{name}-*")) if own.fullmatch(disk.name))
 
 
 def machine_facts(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,11 +20,12 @@ from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.guest_scripts import install
 from distromatrix.engines.libvirt_saved import disks_of, is_shared, read_saved
-from distromatrix.engines.libvirtd import Libvirtd, VirshError
+from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_boxes import Box, have_box, remove_box
 from distromatrix.engines.vagrant_call import end_in, log_to, vagrant
 from distromatrix.engines.vagrant_file import Definition, command_line, vagrantfile
+from distromatrix.engines.vagrant_guest import guest_in, remove_domain
 from distromatrix.engines.vagrant_home import TEMPLATE, Home, InUseError, digest, hold
 from distromatrix.engines.vagrant_source import (
     Source,
@@ -33,10 +33,11 @@ from distromatrix.engines.vagrant_source import (
     define,
     is_named,
     login,
+    make_ready,
     root_of,
     settle,
 )
-from distromatrix.errors import InfrastructureError
+from distromatrix.errors import ImageError, InfrastructureError
 
 FORMAT = 4  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
@@ -95,7 +96,7 @@ class Templates:
             accel = source.accel
             line = command_line(kvm=accel.kind == "kvm")
             what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, line]
-            name = TEMPLATE + digest([*what, _qemu(), install()])
+            name = TEMPLATE + digest([*what, _qemu(), install(), spec.ready and spec.ready.key])
             folder = self._home.templates / name
             with hold(self._lock(name), shared=True):
                 if found := _read(folder):
@@ -105,7 +106,7 @@ class Templates:
                     return
             with hold(self._lock(name)), box_held(self._home, source.box):
                 if _read(folder) is None and (source.box is None or source.box.whole):
-                    self._make(name, folder, source)
+                    self._make(name, folder, source, spec)
 
     def box(self, image: str, labels: Mapping[str, str]) -> Box:
         """The box of an image; what is made meanwhile has those labels. Raises
@@ -115,7 +116,7 @@ class Templates:
     def _lock(self, name: str) -> Path:
         return self._home.templates / f"{name}.lock"
 
-    def _make(self, name: str, folder: Path, source: Source) -> None:
+    def _make(self, name: str, folder: Path, source: Source, spec: MachineSpec) -> None:
         self._remove(name)
         folder.mkdir(parents=True)
         self._libvirtd.ensure()
@@ -125,16 +126,19 @@ class Templates:
             self._libvirtd,
             MachineSpec(name=name, image=""),
             title=f"The template of guests of {source.words}",
+            folder=folder,
             console=folder / "console.log",
         )
         (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
-        template = self._boot(name, folder, definition, source.accel.scale)
+        template = self._boot(name, folder, definition, source.accel.scale, spec)
         facts = {**asdict(template), "definition": asdict(definition)}
         part = folder / f"{_FACTS}.part"
         part.write_text(json.dumps(facts, default=str), encoding="utf-8")
         part.replace(folder / _FACTS)
 
-    def _boot(self, name: str, folder: Path, definition: Definition, scale: float) -> Template:
+    def _boot(
+        self, name: str, folder: Path, definition: Definition, scale: float, spec: MachineSpec
+    ) -> Template:
         machine = definition.machine
         try:
             vagrant(
@@ -147,9 +151,16 @@ class Templates:
             )
             uuid = (folder / f".vagrant/machines/{machine}/libvirt/id").read_text().strip()
             who = login(folder, definition)
-            settle(Connection(folder, self._home.sockets), who)
+            connection = Connection(folder, self._home.sockets)
+            settle(connection, who)
+            facts = {"console": definition.console, "scale": scale, "domain": uuid}
+            guest = guest_in(folder, facts, self._libvirtd)
+            make_ready(spec, guest, connection, who)
             self._libvirtd("save", uuid, str(folder / "state.save"), timeout=300.0)
             saved = read_saved(folder / "state.save").definition
+        except ImageError:
+            self._undo(name)
+            raise
         except InfrastructureError as error:
             console = folder / "console.log"
             words = panic(console) or " / ".join(last_lines(console, 3))
@@ -214,11 +225,21 @@ class Templates:
                     remove_domain(self._libvirtd, domain)
         for disk in self._home.pool.glob(f"{name}-*"):
             disk.unlink(missing_ok=True)
+        self._forget_boxes(name)
         if keep_log:
             for kept in ("console.log", "vagrant.log"):
                 with contextlib.suppress(OSError):
                     (folder / kept).replace(self._home.templates / f"{name}-{kept}")
         shutil.rmtree(folder, ignore_errors=True)
+
+    def _forget_boxes(self, name: str) -> None:
+        """Remove the volumes of the user's boxes, once no guest but this template is left that may
+        stand on them."""
+        others = [one for one in self._home.templates.glob(f"{TEMPLATE}*/") if one.name != name]
+        if not others and not any(self._home.machines.iterdir()):
+            for volume in self._home.pool.glob("*_vagrant_box_image_*"):
+                if not volume.name.startswith(TEMPLATE):
+                    volume.unlink(missing_ok=True)
 
     def list(self) -> tuple[Kept, ...]:
         """All boxes and templates, whole or not."""
@@ -240,26 +261,6 @@ class Kept:
     name: str
     used: float
     size: int  # bytes on the disk
-
-
-def remove_domain(libvirtd: Libvirtd, domain: str) -> None:
-    """End it and forget it. No error if it is gone. Raises InfrastructureError."""
-    _kill(libvirtd, domain)
-    for command in ("destroy", "undefine"):
-        with contextlib.suppress(VirshError):
-            libvirtd(command, domain)
-    if domain in libvirtd("list", "--all", "--name").split():
-        raise InfrastructureError(f"the domain {domain} cannot be removed")
-
-
-def _kill(libvirtd: Libvirtd, domain: str) -> None:
-    """End its QEMU at once: libvirt would ask it first, which takes two seconds, and its disk is
-    thrown away."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((libvirtd.folder / f"run/qemu/{domain}.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if f"guest={domain},".encode() in command:
-            os.kill(pid, signal.SIGKILL)
 
 
 def _read(folder: Path) -> Template | None:

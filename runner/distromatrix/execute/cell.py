@@ -221,6 +221,7 @@ def machine_spec(
         name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{name or cell.id}"),
         image=prepared.image.id,
         guest=prepared.guest,
+        ready=prepared.ready,
         labels={**labels, LABEL_CELL: cell.id},
         user=prepared.user,
         cpus=cell.cpus,

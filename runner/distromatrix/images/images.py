@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
-from distromatrix.engines.base import Engine
+from distromatrix.engines.base import Engine, Machine, Ready
+from distromatrix.errors import ImageError
 from distromatrix.events import Event
 from distromatrix.images import shelf
 from distromatrix.images.bases import Base, Bases
@@ -15,6 +16,7 @@ from distromatrix.images.hostnet import Handed
 from distromatrix.images.installing import package_source
 from distromatrix.images.layers import Layers, Prepared, ProductFiles, recipe_of
 from distromatrix.images.prepared import Recipe
+from distromatrix.images.prepared import apply as make
 from distromatrix.images.registry import Registries
 from distromatrix.images.resolve import resolve
 from distromatrix.images.shared import Surroundings
@@ -75,7 +77,8 @@ class Images:
         files by globs. Cells with equal `layer_inputs` share it."""
         base = self.base(distro)
         wanted = self._recipe(distro, cell, base, files, handed)
-        return self._layers.get(distro, cell, wanted, base, force)
+        made = self._layers.get(distro, cell, wanted, base, force)
+        return replace(made, recipe=wanted)
 
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
         """A cell's prepared image with what a guest of the cell's engine boots: the distro's
@@ -83,7 +86,7 @@ class Images:
         is what the guest runs."""
         wanted = self._guest_recipe(distro, cell, prepared)
         if wanted is None:
-            return replace(prepared, guest=distro.guest)
+            return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
         made = self._layers.on_top(distro, cell, wanted, prepared)
         return replace(made, guest=distro.guest)
 
@@ -100,6 +103,24 @@ class Images:
         system = guest.system if cell.engine == "vagrant" else ()
         source = package_source(distro, prepared.used.source, self._around.settings)
         return Recipe(source=source, packages=(guest.kernel, *system))
+
+    def _ready(self, distro: Distro, prepared: Prepared) -> Ready | None:
+        """What a guest from elsewhere (a box, a Vagrantfile) still lacks."""
+        if prepared.recipe is None or distro.guest is None:
+            return None
+        source = package_source(distro, "box", self._around.settings)
+        wanted = replace(prepared.recipe, source=source)
+
+        def apply(machine: Machine) -> None:
+            found = make(wanted, machine, lambda text: self._around.say(distro.name, text))
+            if found and found != prepared.user:
+                raise ImageError(
+                    f"{distro.name}: the user {wanted.user} is {found} in the guest and "
+                    f"{prepared.user} in the container's image: name it by its numbers",
+                    phase="prepare",
+                )
+
+        return None if wanted.empty else Ready(wanted.key("guest"), apply)
 
     def stored_base(self, distro: Distro) -> Base | None:
         """The base image as the engine's store has it, of whatever age, or None."""

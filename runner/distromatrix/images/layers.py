@@ -20,6 +20,7 @@ from distromatrix.engines.base import (
     Image,
     Machine,
     MachineSpec,
+    Ready,
 )
 from distromatrix.engines.watch import Watch
 from distromatrix.errors import ImageError
@@ -42,13 +43,16 @@ ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The image that a cell runs on. `user` is `root` or `UID:GID`. `guest`: what the distro
-    says of its guests, where it is for one."""
+    """The image that a cell runs on. `user` is `root` or `UID:GID`. `recipe`: what went into it.
+    `guest`: what the distro says of its guests, where it is for one; `ready`: what makes one ready
+    that does not begin from the image."""
 
     image: Image
     used: ImageUsed
     user: str
+    recipe: Recipe | None = None
     guest: Guest | None = None
+    ready: Ready | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,101 @@
+"""Guests from elsewhere: a box that Vagrant knows by a name, and a user's own Vagrantfile, each the
+guest of a cell that is run as users run it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.engine, pytest.mark.guest, pytest.mark.slow]
+
+MATRIX = """\
+product: .
+distros: [mine]
+defaults: {memory: 512M}
+suites:
+  system:
+    needs: [init]
+    packages: [tree]
+    prepare: {files: [wanted], run: cp wanted /prepared}
+    run: |
+      set -x
+      cat /proc/1/comm /prepared product
+      tree --version
+      systemctl is-active ssh.service
+      %s
+"""
+
+
+def distromatrix(*words: str, within: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "distromatrix", *words]
+    return subprocess.run(command, cwd=within, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name under which Vagrant knows a box that was built here."""
+    folder = tmp_path_factory.mktemp("box")
+    built = distromatrix("guests", "build", "debian-12", "-o", "it.box", within=folder)
+    assert built.returncode == 0, built.stderr
+    name = f"distromatrix-test/{secrets.token_hex(4)}"
+    subprocess.run(["vagrant", "box", "add", "--name", name, "it.box"], cwd=folder, check=True)
+    (folder / "it.box").unlink()
+    yield name
+    subprocess.run(["vagrant", "box", "remove", "-f", name], check=True)
+
+
+def product(folder: Path, guest: str, more: str = "") -> Path:
+    for sub in ("matrix", "distros"):
+        (folder / sub).mkdir()
+    (folder / "matrix/default.yaml").write_text(MATRIX % more)
+    (folder / "distros/mine.yaml").write_text(f"title: Mine\nlike: debian-12\nguest: {guest}\n")
+    (folder / "wanted").write_text("wanted\n")
+    (folder / "product").write_text("the product\n")
+    return folder
+
+
+def cell_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """What the one cell's result and log say, after a run."""
+    ran = distromatrix("run", "--retries", "0", within=folder)
+    (run,) = (folder / ".distromatrix/runs").glob("2*")
+    (cell,) = json.loads((run / "results.json").read_text())["cells"]
+    log = (run / "cells/mine/system/log.txt").read_text()
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}{log}"
+    assert (run / "cells/mine/system/guest/vagrant/Vagrantfile").exists()
+    return cell, log
+
+
+def test_a_cell_runs_in_a_guest_of_a_box_with_its_packages_and_prepare(
+    box: str, tmp_path: Path
+) -> None:
+    cell, log = cell_of(product(tmp_path, f"{{box: {box}}}"))
+    assert (cell["verdict"], cell["engine"]) == ("passed", "vagrant")
+    for said in ("systemd", "wanted", "the product", "tree v", "active"):
+        assert said in log
+
+
+def test_a_cell_runs_in_a_guest_of_the_users_own_vagrantfile(box: str, tmp_path: Path) -> None:
+    own = tmp_path / "guest"
+    own.mkdir()
+    (own / "provision.sh").write_text("echo by Vagrant >/etc/provisioned\n")
+    (own / "Vagrantfile").write_text(
+        f"""Vagrant.configure("2") do |config|
+  config.vm.define "web" do |web|
+    web.vm.box = "{box}"
+    web.vm.provision "shell", path: "provision.sh"
+  end
+end
+"""
+    )
+    _, log = cell_of(
+        product(tmp_path, "{vagrantfile: ../guest/Vagrantfile}", "cat /etc/provisioned")
+    )
+    assert "by Vagrant" in log
+    assert {file.name for file in own.iterdir()} == {"Vagrantfile", "provision.sh"}
