@@ -33,6 +33,12 @@ suites:
 """
 
 
+WITHOUT_SSH = (
+    "root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.wants=systemd-networkd.service "
+    "systemd.mask=ssh.service"
+)
+
+
 def distromatrix(*words: str, within: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "distromatrix", *words]
     return subprocess.run(command, cwd=within, capture_output=True, text=True, check=False)
@@ -79,6 +85,45 @@ def test_a_cell_runs_in_a_guest_of_a_box_with_its_packages_and_prepare(
     assert (cell["verdict"], cell["engine"]) == ("passed", "vagrant")
     for said in ("systemd", "wanted", "the product", "tree v", "active"):
         assert said in log
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            'web.vm.provision "shell", inline: "rm /usr/bin/sudo"',
+            "it has no sudo, and vagrant, who logs in to it, is not root",
+        ),
+        ('web.vm.provision "shell", inline: "rm /bin/sh"', "it has no /bin/sh"),
+        (
+            """web.vm.boot_timeout = 100
+    web.vm.provider(:libvirt) { |it| it.cmd_line = "WITHOUT_SSH" }""".replace(
+                "WITHOUT_SSH", WITHOUT_SSH
+            ),
+            "nothing answers by ssh in the guest",
+        ),
+    ],
+)
+def test_a_guest_that_lacks_what_we_need_is_told_in_a_line(
+    box: str, tmp_path: Path, settings: str, why: str
+) -> None:
+    product(tmp_path, "{vagrantfile: Vagrantfile}")
+    (tmp_path / "distros/Vagrantfile").write_text(
+        f"""Vagrant.configure("2") do |config|
+  config.vm.define "web" do |web|
+    web.vm.box = "{box}"
+    {settings}
+  end
+end
+"""
+    )
+    ran = distromatrix("run", "--retries", "0", within=tmp_path)
+    assert ran.returncode == 69, ran.stdout + ran.stderr
+    (run,) = (tmp_path / ".distromatrix/runs").glob("2*")
+    (cell,) = json.loads((run / "results.json").read_text())["cells"]
+    assert cell["verdict"] == "error"
+    assert why in cell["reason"]
+    assert "\n" not in cell["reason"]
 
 
 def test_a_cell_runs_in_a_guest_of_the_users_own_vagrantfile(box: str, tmp_path: Path) -> None:

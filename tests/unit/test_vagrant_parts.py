@@ -29,6 +29,7 @@ from distromatrix.engines.vagrant_call import message
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_guest import disks_in
 from distromatrix.engines.vagrant_home import Home, hold
+from distromatrix.engines.vagrant_source import why_not_root
 from distromatrix.engines.vagrant_sweep import leftovers
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import InfrastructureError
@@ -204,6 +205,21 @@ could not be accessed in the remote catalog.
 )
 def test_vagrants_message_is_one_line(said: str, line: str) -> None:
     assert message(said.splitlines()) == line
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "why"),
+    [
+        (127, "sh: 1: exec: sudo: not found", "it has no sudo, and joe, who logs in"),
+        (1, "sudo: a password is required", "sudo wants a password of joe"),
+        (1, "bash: /bin/sh: No such file or directory", "it has no /bin/sh"),
+        (2, "", "no command can be run in it as root (status 2)"),
+    ],
+)
+def test_a_guest_in_which_nothing_can_be_done_is_told_by_what_it_lacks(
+    status: int, said: str, why: str
+) -> None:
+    assert why_not_root("joe", status, said).startswith(why)
 
 
 def test_a_panic_is_found_on_the_console(tmp_path: Path) -> None:

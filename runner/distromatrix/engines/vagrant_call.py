@@ -16,6 +16,7 @@ from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
 _BELOW = re.compile(r"is (reproduced|shown) below.*:$")  # after it comes what it means
+_SILENT = "Timed out while waiting for the machine to boot"
 _LONGEST = 400
 _DOTFILES = "VAGRANT_DOTFILE_PATH"
 # Lines with which Vagrant begins what it says, and what they mean is in the ones after them.
@@ -89,7 +90,10 @@ def vagrant(
             f"`vagrant {arguments[0]}` was not done after {timeout:.0f} s; it last said: {last}"
         )
     if status != 0:
-        raise InfrastructureError(f"vagrant {arguments[0]}: {message(lines)}", transient=False)
+        said = message(lines)
+        if said.startswith(_SILENT):
+            said = "nothing answers by ssh in the guest: does it have an SSH server, and a network?"
+        raise InfrastructureError(f"vagrant {arguments[0]}: {said}", transient=False)
     return "\n".join(lines)
 
 

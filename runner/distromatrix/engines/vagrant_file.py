@@ -33,6 +33,7 @@ module DistromatrixPatience
       sleep 0.2
       break unless machine.state.id == :running
     end
+    raise Vagrant::Errors::VMBootTimeout if Time.now > deadline
     super
   end
 
@@ -116,7 +117,7 @@ def vagrantfile(definition: Definition) -> str:
     lines += [
         "  config.vm.box_check_update = false",
         '  config.vm.synced_folder ".", "/vagrant", disabled: true',
-        "  config.vm.boot_timeout = 600",
+        *(["  config.vm.boot_timeout = 600"] if d.own is None else []),
         "  config.vm.allow_fstab_modification = false",
         "  config.ssh.insert_key = false",
         *([f"  config.ssh.private_key_path = {_ruby(d.key)}"] if d.key else []),

@@ -170,9 +170,19 @@ def settle(connection: Connection, who: Login) -> None:
         connection.close()
         connection.config.unlink(missing_ok=True)
     if status != 0:
-        raise InfrastructureError(
-            f"no command can be run in it as root ({said or f'status {status}'})", transient=False
-        )
+        raise InfrastructureError(why_not_root(who.user, status, said), transient=False)
+
+
+def why_not_root(user: str, status: int, said: str) -> str:
+    """Why a guest's first command failed, by what ssh says of it."""
+    last = said.splitlines()[-1] if said else f"status {status}"
+    if "sudo" in last and "not found" in last:
+        return f"it has no sudo, and {user}, who logs in to it, is not root"
+    if "sudo" in last and "password" in last:
+        return f"sudo wants a password of {user}, who logs in to it: it needs NOPASSWD in sudoers"
+    if ("/sh" in last and "No such file" in last) or "/sh: not found" in last:
+        return "it has no /bin/sh"
+    return f"no command can be run in it as root ({last})"
 
 
 def make_ready(spec: MachineSpec, guest: Guest, connection: Connection, who: Login) -> None:
