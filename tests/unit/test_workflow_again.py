@@ -1,0 +1,65 @@
+"""What one run of the workflow leaves for the next: images, how long cells took; and what is
+damaged of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workflow_world import World, make_world
+
+from actions.runner import Job
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    return make_world(tmp_path)
+
+
+def again(
+    world: World, monkeypatch: pytest.MonkeyPatch, engine: str, **inputs: object
+) -> list[Job]:
+    """Another run, on machines with nothing on their engine."""
+    world.storage.new_run()
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(world.pwned.parent / engine))
+    jobs = world.call(selectors="one/token", shards="1")
+    assert [job.result for job in jobs] == ["success"] * 3, "\n".join(job.log for job in jobs)
+    return jobs
+
+
+def warnings(job: Job) -> list[str]:
+    return [a.message for a in job.annotations if "pass-env" not in a.message]
+
+
+def test_what_is_kept_serves_or_does_no_harm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = again(world, monkeypatch, "first")[1]
+    assert first.step("Load them").outcome == "skipped"
+    assert first.step("Keep them").outcome == "success"
+    kinds = sorted(key.split("-")[1] for key in world.storage.caches)
+    assert kinds == ["durations", "images"]
+
+    plan, shard, _ = again(world, monkeypatch, "second")
+    assert shard.step("Load them").outcome == "success"
+    assert "1 images" in shard.step("Load them").log
+    assert shard.step("Images for the next run").outcome == "skipped"
+    assert warnings(shard) == []
+    assert "no durations" not in plan.log
+
+    for file in world.storage.caches.values():
+        file.write_bytes(file.read_bytes()[:20])
+    plan, shard, _ = again(world, monkeypatch, "third")
+    assert [w for w in warnings(shard) if "cached images are not used" in w]
+    assert "durations" in plan.step("Plan").log
+
+
+def test_a_run_can_be_run_again_whole(world: World) -> None:
+    runner = world.runner(shards="1", selectors="one/token")
+    runner.run()
+    again = world.runner(shards="1", selectors="one/token")
+    again.attempt = 2
+    assert [job.result for job in again.run()] == ["success"] * 3
+    assert len(world.storage.artifacts) == 5  # of each run a plan and a shard; one answer

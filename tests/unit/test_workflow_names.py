@@ -1,0 +1,137 @@
+"""Names that would be code, if the workflow let them; and workflows that are broken on purpose,
+of which the runner of the tests must not make anything good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workflow_world import NASTY, WORKFLOW, World, make_world
+
+from actions.expressions import UnknownExpressionError
+from actions.runner import Runner
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    made = make_world(tmp_path)
+    yield made
+    assert not made.pwned.exists(), "what a name says was carried out"
+
+
+def test_whatever_a_name_holds_is_a_name(world: World) -> None:
+    jobs = world.call(shards="1")
+    assert [j.id for j in jobs] == ["plan", "shard", "answer"], jobs[0].log
+    found = json.loads((world.storage.artifacts["distromatrix"] / "results.json").read_text())
+    verdicts = {c["id"]: c["verdict"] for c in found["cells"]}
+    assert verdicts == {"one/token": "passed", "one/cases": "failed"}, jobs[1].log
+    assert NASTY not in jobs[1].log  # the token's value was masked
+    assert not [a for a in jobs[1].annotations if a.kind == "error"]  # it was a test that said so
+    shown = [a for a in jobs[-1].annotations if a.kind == "error"]
+    assert len(shown) == 1, shown  # what looks like a command in a name is none
+    assert "🦊" in shown[0].message + shown[0].properties
+    assert "<script>" not in jobs[-1].summary
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("selectors", "no cell"), ("exclude", "no cell"), ("shards", "--shards")],
+)
+def test_whatever_an_input_holds_is_a_value(world: World, name: str, said: str) -> None:
+    (plan, *others) = world.call(**{name: NASTY})
+    assert plan.result == "failure"
+    assert said in plan.log
+    assert [job.result for job in others] == ["skipped", "skipped"]
+
+
+def test_selectors_are_no_options_and_no_globs_of_the_shells(world: World) -> None:
+    jobs = world.call(selectors="one/*\n\n */token", exclude=" \n*/to*", shards="1")
+    assert jobs[0].result == "success", jobs[0].log
+    assert jobs[1].values["cells"] == ["one/cases"]
+    (plan, *_) = world.call(selectors="--help")
+    assert plan.result == "failure"
+    assert "Usage" not in plan.log
+
+
+ONE_STEP = """\
+name: one
+on: {workflow_call: {inputs: {}, secrets: {}}}
+concurrency: {group: one}
+defaults: {run: {shell: bash}}
+jobs:
+  one:
+    name: one
+    runs-on: ubuntu-latest
+    timeout-minutes: 5
+    permissions: {contents: read}
+    steps:
+      - name: Check out
+        uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
+        with: {persist-credentials: false}
+      - name: Call
+        uses: $/.github/actions/distromatrix
+        with:
+          args: ARGS
+          working-directory: DIRECTORY
+"""
+
+
+def test_a_single_step_calls_what_its_arguments_say(world: World, tmp_path: Path) -> None:
+    matrix = NASTY.replace("'", "'\"'\"'")
+    args = f"run one/cases -m 'matrix/{matrix}.yaml' --exclude '*/to*'"
+    text = ONE_STEP.replace("ARGS", json.dumps(args, ensure_ascii=False)).replace(
+        "DIRECTORY", json.dumps(NASTY, ensure_ascii=False)
+    )
+    # What stands in a file is an expression's; a caller's text comes out of one.
+    text = text.replace("${{", "${{ '${{' }}")
+    (tmp_path / "one.yml").write_text(text)
+    runner = Runner(
+        root=WORKFLOW.parents[2],
+        workflow=tmp_path / "one.yml",
+        storage=world.storage,
+        before=world.runner().before,
+    )
+    runner.environ |= {"PWNED": str(world.pwned)}
+    (job,) = runner.run()
+    assert job.result == "failure"
+    assert "one/cases" in job.log
+    assert "1 failed" in job.log
+    assert not job.annotations  # what a test prints is no command
+
+
+BROKEN = {
+    "an output by another name": ("outputs.jobs }}", "outputs.job }}"),
+    "an output that is not set": ("--output jobs", "--output job"),
+    "an output that a job does not have": ("needs.plan.outputs.jobs", "needs.plan.outputs.job"),
+    "a job that is not needed": ("    needs: plan\n", ""),
+    "a name of the matrix": ("matrix.guests", "matrix.guest"),
+    "a step's id": ("id: cache", "id: caches"),
+    "an input": ("inputs.cache-size", "inputs.cachesize"),
+    "a function": ("fromJSON(needs", "toJSON(needs"),
+    "an action": ("actions/cache/restore@5", "actions/cache/restore@6"),
+    "an action's argument": ("restore-keys:", "restore-key:"),
+    "an action's own output": ("outputs.cache-matched-key", "outputs.matched-key"),
+    "a step's key": ("id: plan\n", "id: plan\n        continue-on-error: true\n"),
+    "code out of a name": ('SHARD: ${{ matrix.shard }}\n        run: echo "', 'SHARD: x\n'
+                           '        run: echo "${{ matrix.shard }}'),
+    "a script's line": ("--format github", "--format text"),
+    "an artifact's name": ("-plan\n          path: ${{ runner.temp }}/plan/", "-plans\n"
+                           "          path: ${{ runner.temp }}/plan/"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_workflow_does_not_pass(world: World, tmp_path: Path, what: str) -> None:
+    old, new = BROKEN[what]
+    text = WORKFLOW.read_text("utf-8")
+    assert old in text
+    (tmp_path / "broken.yml").write_text(text.replace(old, new))
+    runner = world.runner(tmp_path / "broken.yml", shards="1", selectors="one/token")
+    with pytest.raises((UnknownExpressionError, AssertionError)):
+        jobs = runner.run()
+        assert [job.result for job in jobs] == ["success"] * 3
