@@ -71,6 +71,7 @@ def test_the_three_commands(product: Project) -> None:
     assert (here / "durations.json").exists()
 
 
+@pytest.mark.slow
 def test_gitlabs_jobs(product: Project) -> None:
     (text,) = (b for b in blocks("yaml") if "CI_NODE_TOTAL" in b)
     jobs = yaml.safe_load(text)
@@ -84,6 +85,7 @@ def test_gitlabs_jobs(product: Project) -> None:
     check(product, here / "answer")
 
 
+@pytest.mark.slow
 def test_buildkites_steps(product: Project) -> None:
     (text,) = (b for b in blocks("yaml") if "BUILDKITE" in b)
     scripts = [s["command"] for s in yaml.safe_load(text)["steps"] if "command" in s]
@@ -102,6 +104,7 @@ def test_buildkites_steps(product: Project) -> None:
     check(product, here / "answer")
 
 
+@pytest.mark.slow
 def test_jenkins_calls_nothing_else(product: Project) -> None:
     (text,) = blocks("groovy")
     calls = re.findall(r"sh '(distromatrix [^']*)'", text)
@@ -111,6 +114,6 @@ def test_jenkins_calls_nothing_else(product: Project) -> None:
     here = machine(product, "jenkins")
     for call in calls:
         sh(product, call, here, K="1", N="1")
-        if "run" in call:
+        if call.split()[1] == "run":
             shutil.copytree(here / ".distromatrix/runs", here / "runs/1", symlinks=True)
     check(product, here / "answer")
