@@ -32,14 +32,14 @@ class Part:
     shard: Shard
 
 
-def facts_of_runners(engine: str) -> HostFacts:
-    """What a plan must know of CI's runners: as this host, but that guests are taken to be
-    there, for a job installs what they take before it runs them."""
+def facts_of_runners(engine: str, arch: str) -> HostFacts:
+    """What a plan must know of CI's runners of an architecture: as this host, but that guests
+    are taken to be there, for a job installs what they take before it runs them."""
     from distromatrix.engines.guests import PROGRAMS
 
-    facts = host_facts(engine)
-    direct = "" if facts.arch == "x86_64" else f"direct guests run on x86_64 only, not {facts.arch}"
-    return replace(facts, guests={name: direct if name == "qemu" else "" for name in PROGRAMS})
+    direct = "" if arch == "x86_64" else f"direct guests run on x86_64 only, not {arch}"
+    guests = {name: direct if name == "qemu" else "" for name in PROGRAMS}
+    return replace(host_facts(engine), arch=arch, guests=guests)
 
 
 def plan_here(

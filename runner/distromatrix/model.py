@@ -262,6 +262,7 @@ class Selection:
     timeout: float | None = None  # instead of every suite's own
 
 
+REPEATS = 1000  # of a cell at most
 SEEDS = 2**32  # what pytest-randomly, NumPy and Go's -shuffle all take
 
 # --- plan ----------------------------------------------------------------------------------
@@ -310,8 +311,9 @@ class Excluded:
 class Plan:
     """The cells, each with the engine chosen for it and the reason; pure data that can be
     stored and read back (`--resume`). `repeat`: how often each is run; `seed`: they are begun
-    in an order shuffled by it, from 0 to SEEDS - 1. `guests`: as in HostFacts. `runners`: the
-    labels of the runner that CI gives to the cells of an engine."""
+    in an order shuffled by it, from 0 to SEEDS - 1. `guests`: as in HostFacts. `arch`: of
+    the machines that it is for. `runners`: the labels of the runner that CI gives to the cells
+    of an engine."""
 
     matrix: Path
     root: Path
@@ -326,6 +328,7 @@ class Plan:
     repeat: int = 1
     seed: int | None = None
     guests: Mapping[str, str] = field(default_factory=dict)
+    arch: str = ""
     runners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def distro(self, name: str) -> Distro:

@@ -58,6 +58,7 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
         index=matrix.index,
         warnings=tuple(line for line in matrix.warnings if line not in idle),
         guests=facts.guests,
+        arch=facts.arch,
         runners=runners_of(cells, matrix.runners, facts.arch),
     )
 

@@ -16,13 +16,14 @@ from annotated_types import Ge, Lt
 
 from distromatrix import __version__
 from distromatrix.errors import Fault, InputError
-from distromatrix.model import Distro, HostFacts, Plan, Selection, Shard
+from distromatrix.model import REPEATS, SEEDS, Distro, HostFacts, Plan, Selection, Shard
 from distromatrix.needs import CONTAINERS
 
 VERSION = 1  # of the format of plan files
 WHOLE = "whole.json"  # in the folder of a run that is a shard: the plan file, and which shard
 _BIGGEST = 256 * 1024**2  # bytes of a plan file that are read: more is none
 
+_LONGEST = 365 * 86400.0  # seconds
 _NAME = r"[a-z0-9][a-z0-9._-]{0,62}"  # as in the YAML files
 
 T = TypeVar("T")
@@ -138,6 +139,8 @@ def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     content: dict[str, Any] = TypeAdapter(Plan).dump_python(portable(plan), mode="json")
+    content["ca_bundle"] = _inside(content["ca_bundle"])
+    content["product"]["path"] = _inside(content["product"]["path"])
     for key in ("root", "warnings", "guests", "excluded"):
         del content[key]
     for cell in content["cells"]:
@@ -147,8 +150,16 @@ def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     for distro in content["distros"]:
         for key in ("file", "verified"):
             del distro[key]
+        if distro["guest"] and distro["guest"]["vagrantfile"]:
+            distro["guest"]["vagrantfile"] = _inside(distro["guest"]["vagrantfile"])
     content["seconds"] = {cell: round(1000 * value) for cell, value in seconds.items()}
     return content
+
+
+def _inside(path: str) -> str:
+    """A path below the root. One that leads out of it is each machine's own."""
+    out = path.startswith("/") or ".." in path.split("/")
+    return "(outside)" if out else path
 
 
 def _canonical(content: dict[str, Any]) -> bytes:
@@ -183,14 +194,21 @@ def read_plan_file(path: Path) -> PlanFile:
     if not isinstance(found, dict) or "version" not in found or "digest" not in found:
         raise InputError(Fault(str(path), 0, 0, "is no plan file", _WRITE_ONE))
     if found["version"] != VERSION:
-        message = f"is a plan file of version {str(found['version'])[:20]!r}, and not {VERSION}"
+        message = f"is a plan file of version {_shown(found['version'])}, and not {VERSION}"
         hint = "plan and run with the same version of distromatrix"
         raise InputError(Fault(str(path), 0, 0, message, hint))
     said = found.get("distromatrix")
-    hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {str(said)[:20]}"
+    hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {_shown(said)}"
     head = _validated(_Head, raw, path, "is no whole plan file", hint)
     plan = _validated(Plan, raw, path, "is no whole plan file", hint)
     _check_ids(plan, path)
+    timeout = head.selection.timeout
+    if not (
+        1 <= plan.repeat <= REPEATS
+        and (plan.seed is None or 0 <= plan.seed < SEEDS)
+        and (timeout is None or 0 < timeout <= _LONGEST)
+    ):
+        raise InputError(Fault(str(path), 0, 0, "has a wrong `repeat`, `seed` or `timeout`"))
     if head.digest != digest_of(plan, head.seconds):
         message = "is no plan file as it was written: its digest is another"
         raise InputError(Fault(str(path), 0, 0, message, _WRITE_ONE))
@@ -268,9 +286,15 @@ def _validated(kind: type[T], raw: bytes, path: Path, said: str, hint: str) -> T
         return TypeAdapter(kind).validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(_shown, first["loc"]))
         message = f"{said}: {where + ': ' if where else ''}{first['msg']}"
         raise InputError(Fault(str(path), 0, 0, message, hint)) from None
+
+
+def _shown(value: object) -> str:
+    """A value of the file's, on one line."""
+    text = str(value)[:80]
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _write(path: Path, content: bytes) -> None:

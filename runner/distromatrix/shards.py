@@ -154,8 +154,8 @@ def _names(parts: Sequence[Sequence[Cell]]) -> list[str]:
     names = []
     for index, (name, count) in enumerate(named):
         shard = Shard(index + 1, len(parts))
-        if count == 1 and alike[name] == 1:
-            names.append(name)
+        if count == 1:
+            names.append(name)  # an id is no other's
         elif not name:
             names.append(f"shard {shard} ({_many(count)})")
         elif alike[name] == 1:

@@ -143,6 +143,7 @@ NO_OTHER = "--plan runs a plan as it is: no selector, --exclude, --failed, --tim
         ("plan --plan none.json", "none.json: cannot be read: No such file or directory"),
         ("plan --plan plan.json one", "--plan shows a plan as it is: no selector"),
         ("plan --plan plan.json --save other.json", "--plan shows a plan as it is"),
+        ("plan --plan plan.json --arch aarch64", "--plan shows a plan as it is"),
         ("plan --shards 257", "257 is not in the range"),
         ("plan --shards 0", "0 is not in the range"),
         ("plan --shards 2 --shard 1/2", "--shard shows one shard"),
@@ -258,6 +259,9 @@ def test_guests_are_taken_to_be_there_and_an_error_where_they_are_not(
     (cell,) = json.loads(said.out)["cells"]
     assert (said.code, cell["verdict"]) == (69, "error")
     assert cell["reason"] == "planned for a guest of qemu, but QEMU is not installed"
+    (run,) = runs(project)
+    guests = json.loads((run / "plan.json").read_text())["guests"]
+    assert guests == {"qemu": "QEMU is not installed", "vagrant": "no"}
 
 
 def test_the_engine_of_containers_is_that_of_the_machine_that_runs(cli: Cli, project: Path) -> None:
@@ -372,5 +376,35 @@ def test_durations_are_in_the_plan_file(cli: Cli, project: Path) -> None:
 
 def test_a_plan_that_cannot_be_written_is_told(cli: Cli, project: Path) -> None:
     said = cli("plan", "--save", "nowhere/plan.json")
-    assert said.code == 69
-    assert said.err.splitlines()[-1].startswith("nowhere/plan.json.part: No such file")
+    assert said.code == 2
+    last = said.err.splitlines()[-1]
+    assert last == "nowhere/plan.json: cannot be written: No such file or directory"
+
+
+def test_an_output_that_cannot_be_written_is_told(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(project))
+    said = cli("plan", "--format", "github", "--output", "jobs")
+    assert said.code == 2
+    assert said.err.splitlines()[-1].endswith("cannot be written: Is a directory")
+
+
+def test_a_plan_for_machines_of_another_architecture_wants_their_runners(
+    cli: Cli, project: Path
+) -> None:
+    (project / "matrix/default.yaml").write_text(GUESTS)
+    with (project / "distros/one.yaml").open("a") as file:
+        file.write("guest: {bootstrap: {kernel: linux}}\n")
+    digest = saved(cli)["digest"]
+    other = saved(cli, "--arch", "aarch64")
+    assert other["digest"] != digest
+    jobs = json.loads(cli("plan", "--plan", "plan.json", "--format", "github").out)["include"]
+    assert {(job["name"], job["runner"]) for job in jobs} == {
+        ("one/good", "ubuntu-24.04-arm"),
+        ("two/good", "ubuntu-24.04-arm"),
+    }
+    if platform.machine() != "aarch64":
+        said = cli("run", "--plan", "plan.json")
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert "plan.json: was made for aarch64, and this machine is " in said.err

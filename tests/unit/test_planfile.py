@@ -1,12 +1,17 @@
 """Plan files: the same on every machine that plans the same, and not trusted."""
 
 import json
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from test_plan import FACTS, planned
 from test_shards import cell, plan_of
 
@@ -73,10 +78,19 @@ def test_the_digest_is_of_what_is_planned_and_not_of_where() -> None:
     assert digest_of(elsewhere, {}) == digest_of(plan, {})
 
 
+@pytest.mark.parametrize(("one", "other"), [("/a/ca.pem", "/b/ca.pem"), ("../ca", "../../ca")])
+def test_a_path_outside_the_project_is_each_machines_own(one: str, other: str) -> None:
+    plans = [replace(planned(), ca_bundle=path) for path in (one, other)]
+    assert digest_of(plans[0], {}) == digest_of(plans[1], {}) != digest_of(planned(), {})
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda p: replace(p, cells=p.cells[:-1]),
+        lambda p: replace(p, arch="aarch64"),
+        lambda p: replace(p, ca_bundle="host"),
+        lambda p: replace(p, ca_bundle="/p/ca.pem"),
         lambda p: replace(p, cells=(replace(p.cells[0], run="false"), *p.cells[1:])),
         lambda p: replace(p, cells=(replace(p.cells[0], engine="qemu"), *p.cells[1:])),
         lambda p: replace(p, repeat=2),
@@ -106,17 +120,21 @@ def first_cell(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (set_to("version", 2), "is a plan file of version '2', and not 1 (plan and run with"),
-        (set_to("version", None), "is a plan file of version 'None', and not 1"),
+        (set_to("version", 2), "is a plan file of version 2, and not 1 (plan and run with"),
+        (set_to("version", None), "is a plan file of version None, and not 1"),
         (lambda c: c.pop("digest"), "is no plan file (`distromatrix plan --save FILE` writes one)"),
         (lambda c: c.pop("cells"), "is no whole plan file: cells: Field required"),
         (lambda c: c.pop("facts"), "is no whole plan file: facts: Field required"),
         (set_to("cells", 5), "is no whole plan file: cells: "),
         (set_to("seconds", {"a": -1}), "is no whole plan file: seconds.a: "),
+        (set_to("seconds", {"a\nb": -1}), "is no whole plan file: seconds.a\\nb: "),
         (set_to("shard", "4/3"), "has a wrong `shard`: expected K/N"),
         (set_to("digest", "sha256:00"), "is no plan file as it was written: its digest is another"),
         (set_to("seconds", {"debian-12/unit": 3}), "its digest is another"),
         (first_cell("run", "rm -rf /"), "its digest is another"),
+        (set_to("repeat", 0), "has a wrong `repeat`, `seed` or `timeout`"),
+        (set_to("seed", 2**32), "has a wrong `repeat`, `seed` or `timeout`"),
+        (set_to("selection", {"timeout": -1}), "has a wrong `repeat`, `seed` or `timeout`"),
         (first_cell("id", "../../etc"), "has a wrong cell: '../../etc'"),
         (first_cell("distro", ".."), "has a wrong cell: 'debian-11/unit'"),
         (lambda c: c["cells"].append(c["cells"][0]), "has a cell twice"),
@@ -134,6 +152,44 @@ def test_a_plan_file_that_was_changed_is_told_in_a_line(
     assert "\n" not in text
 
 
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(max_size=5),
+    st.just({}),
+    st.just([[[]]]),
+    st.just("../" * 500),
+)
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_plan_file_says_it_is_read_or_told_in_a_line(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "p.json"
+        save_plan(made(), path)
+        content = json.loads(path.read_text())
+        inner: Any = content
+        while True:
+            keys = [*inner] if isinstance(inner, dict) else [*range(len(inner))]
+            key = data.draw(st.sampled_from(keys))
+            if not (isinstance(inner[key], dict | list) and inner[key]) or data.draw(st.booleans()):
+                break
+            inner = inner[key]
+        inner[key] = data.draw(ANYTHING)
+        if data.draw(st.booleans()):  # by one who knows how a digest is made
+            with suppress(Exception):
+                plan = TypeAdapter(Plan).validate_python(content)
+                content["digest"] = digest_of(plan, content["seconds"])
+        path.write_text(json.dumps(content))
+        try:
+            read_plan_file(path)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
@@ -144,7 +200,7 @@ def test_a_plan_file_that_was_changed_is_told_in_a_line(
         (b"[1, 2]", "is no plan file"),
         (b"null", "is no plan file"),
         (b'{"version": 1, "digest": 5}', "is no whole plan file: distromatrix: Field required"),
-        (b'{"version": NaN, "digest": 5}', "is a plan file of version 'nan', and not 1"),
+        (b'{"version": NaN, "digest": 5}', "is a plan file of version nan, and not 1"),
     ],
 )
 def test_what_is_no_plan_file_is_told_in_a_line(tmp_path: Path, raw: bytes, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,10 @@ from distromatrix.cli.project import (
     settings_here,
 )
 from distromatrix.cli.types import DURATION, SEED, SHARD
-from distromatrix.model import SHARDS, AccelWanted, Plan, Selection, Shard
+from distromatrix.errors import InputError
+from distromatrix.model import REPEATS, SHARDS, AccelWanted, Plan, Selection, Shard
+from distromatrix.runners import HOSTED
+from distromatrix.runs import disk_fault
 
 if TYPE_CHECKING:
     from distromatrix.planfile import PlanFile
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="plan",
-    epilog="What CI shares (--save, --format github, --shard, --shards) is planned for the "
+    epilog="What CI shares (--save, --format github, --shard, --shards, --arch) is planned for the "
     "machines of its jobs: guests are taken to be there, as a job installs them with `doctor "
     "--guests --fix`; where they are not in the end, their cells are errors.",
 )
@@ -61,6 +65,11 @@ if TYPE_CHECKING:
     help="As N jobs of about the same length (default: one a cell, up to 256).",
 )
 @click.option(
+    "--arch",
+    type=click.Choice(tuple(HOSTED)),
+    help="Plan for machines of that architecture (default: this one's).",
+)
+@click.option(
     "--durations",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -73,7 +82,7 @@ if TYPE_CHECKING:
 )
 @click.option("--timeout", type=DURATION, metavar="T", help="As of `run`; with --save.")
 @click.option(
-    "--repeat", type=click.IntRange(1, 1000), metavar="N", help="As of `run`; with --save."
+    "--repeat", type=click.IntRange(1, REPEATS), metavar="N", help="As of `run`; with --save."
 )
 @click.option("--shuffle", "seed", type=SEED, metavar="SEED", help="As of `run`; with --save.")
 def command(
@@ -87,6 +96,7 @@ def command(
     path: Path | None,
     shard: Shard | None,
     shards: int | None,
+    arch: str | None,
     durations: Path | None,
     output: str | None,
     timeout: float | None,
@@ -105,31 +115,25 @@ def command(
       distromatrix plan --plan plan.json --format github --shards 10 --output matrix
     """
     shape = _shape(shape, as_json)
-    if output and shape != "github":
-        raise click.UsageError("--output goes with --format github")
-    if shard and (shards or shape == "github"):
-        raise click.UsageError("--shard shows one shard: neither --shards nor --format github")
-    if shards and shape == "json":
-        raise click.UsageError("--shards goes with --format github or text; --shard K/N with json")
+    _check_shape(shape, output, shard, shards)
     if save is None and (timeout, repeat, seed) != (None, None, None):
         raise click.UsageError("--timeout, --repeat and --shuffle go into a plan file: --save FILE")
     if path is not None:
-        if selectors or exclude or save or durations:
+        if selectors or exclude or save or durations or arch:
             raise click.UsageError(
-                "--plan shows a plan as it is: no selector, --exclude, --save, --durations"
+                "--plan shows a plan as it is: no selector, --exclude, --save, --durations, --arch"
             )
         from distromatrix.planfile import read_plan_file
 
         made = read_plan_file(path)
     else:
         selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
-        shared = bool(save or shard or shards or shape == "github")
-        made = _made(directory, file, selection, durations, shared=shared)
+        shared = bool(save or shard or shards or arch or shape == "github")
+        arch = arch or platform.machine()
+        made = _made(directory, file, selection, durations, arch if shared else None)
         made = _again(made, repeat, seed)
     if save is not None:
-        from distromatrix.planfile import save_plan
-
-        save_plan(made, save)
+        _save(made, save)
     _tell(made, shape, shard, shards, output, path)
 
 
@@ -139,15 +143,23 @@ def _shape(shape: str | None, as_json: bool) -> str:
     return "json" if as_json else shape or "text"
 
 
+def _check_shape(shape: str, output: str | None, shard: Shard | None, shards: int | None) -> None:
+    if output and shape != "github":
+        raise click.UsageError("--output goes with --format github")
+    if shard and (shards or shape == "github"):
+        raise click.UsageError("--shard shows one shard: neither --shards nor --format github")
+    if shards and shape == "json":
+        raise click.UsageError("--shards goes with --format github or text; --shard K/N with json")
+
+
 def _made(
     directory: Path,
     file: Path | None,
     selection: Selection,
     durations: Path | None,
-    *,
-    shared: bool,
+    arch: str | None,
 ) -> PlanFile:
-    """The plan of the project here, for this machine or (`shared`) for CI's."""
+    """The plan of the project here, for this machine or for CI's of an architecture."""
     from distromatrix.agreed import facts_of_runners
     from distromatrix.durations import Durations, read
     from distromatrix.planfile import plan_file
@@ -155,7 +167,7 @@ def _made(
 
     project = open_project(directory, file)
     engine = project.settings.engine
-    facts = facts_of_runners(engine) if shared else host_facts(engine)
+    facts = facts_of_runners(engine, arch) if arch else host_facts(engine)
     plan = project.plan(selection, facts=facts)
     for line in plan.warnings:
         click.echo(f"warning: {line}", err=True)
@@ -175,6 +187,17 @@ def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
 
     plan = replace(made.plan, repeat=repeat or 1, seed=seed)
     return plan_file(plan, made.facts, made.selection, made.seconds)
+
+
+def _save(made: PlanFile, path: Path) -> None:
+    from distromatrix.planfile import save_plan
+
+    try:
+        save_plan(made, path)
+    except OSError as error:
+        raise disk_fault(error, path) or InputError(
+            f"{path}: cannot be written: {error.strerror}"
+        ) from error
 
 
 def _tell(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distromatrix.errors import InputError
+from distromatrix.runs import disk_fault
 
 if TYPE_CHECKING:
     from distromatrix.shards import Job
@@ -63,16 +64,22 @@ def put_out(line: str, name: str | None) -> None:
             "--output writes to the file that $GITHUB_OUTPUT names, which is not set: this is "
             "no step of GitHub's; without --output the jobs are printed"
         )
-    with Path(file).open("a", encoding="utf-8") as output:
-        output.write(f"{name}={line}\n")
+    try:
+        with Path(file).open("a", encoding="utf-8") as output:
+            output.write(f"{name}={line}\n")
+    except OSError as error:
+        raise disk_fault(error, Path(file)) or InputError(
+            f"$GITHUB_OUTPUT: {file}: cannot be written: {error.strerror}"
+        ) from error
 
 
 def show_jobs(jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
     """A line a job, with how long it is expected to take."""
     width = max(len(job.name) for job in jobs)
+    wide = max(len(" ".join(job.runner)) for job in jobs)
     times = [sum(seconds.get(cell, 0.0) for cell in job.cells) for job in jobs]
     for job, time in zip(jobs, times, strict=True):
-        click.echo(f"{job.name:{width}}  {' '.join(job.runner)}  {_about(time)}")
+        click.echo(f"{job.name:{width}}  {' '.join(job.runner):{wide}}  {_about(time)}")
     many = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
     click.echo(f"{many}, the longest {_about(max(times))}, together {_about(sum(times))}")
 

@@ -24,7 +24,7 @@ from distromatrix.cli.project import (
 from distromatrix.cli.types import DURATION, JOBS, SEED, SHARD
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.events import Event
-from distromatrix.model import Plan, RunResult, Selection, Shard, Verdict
+from distromatrix.model import REPEATS, Plan, RunResult, Selection, Shard, Verdict
 from distromatrix.needs import CONTAINERS
 from distromatrix.project import (
     Project,
@@ -98,7 +98,7 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 )
 @click.option(
     "--repeat",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, REPEATS),
     metavar="N",
     help="Run every cell N times; what both passed and failed is told as flaky.",
 )
