@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from annotated_types import Ge, Lt
 
@@ -18,6 +18,9 @@ from distromatrix import __version__
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import REPEATS, SEEDS, Distro, HostFacts, Plan, Selection, Shard
 from distromatrix.needs import CONTAINERS
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 VERSION = 1  # of the format of plan files
 WHOLE = "whole.json"  # in the folder of a run that is a shard: the plan file, and which shard
@@ -57,9 +60,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def store_plan(plan: Plan, path: Path) -> None:
     """Write the whole plan to a file, at once or not at all. Raises OSError."""
-    from pydantic import TypeAdapter
-
-    _write(path, TypeAdapter(Plan).dump_json(plan, indent=1))
+    _write(path, _adapter(Plan).dump_json(plan, indent=1))
 
 
 def read_plan(path: Path) -> Plan:
@@ -136,9 +137,7 @@ def difference(plan: Plan, other: Plan) -> str:
 
 def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What of a plan its digest is made of."""
-    from pydantic import TypeAdapter
-
-    content: dict[str, Any] = TypeAdapter(Plan).dump_python(portable(plan), mode="json")
+    content: dict[str, Any] = _adapter(Plan).dump_python(portable(plan), mode="json")
     content["ca_bundle"] = _inside(content["ca_bundle"])
     content["product"]["path"] = _inside(content["product"]["path"])
     for key in ("root", "warnings", "guests", "excluded"):
@@ -169,18 +168,16 @@ def _canonical(content: dict[str, Any]) -> bytes:
 def save_plan(file: PlanFile, path: Path, shard: Shard | None = None) -> None:
     """Write a plan file, at once or not at all; `shard`: the part of it that ran beside it.
     Raises OSError."""
-    from pydantic import TypeAdapter
-
     shard = shard or file.shard
     content = {
         "version": VERSION,
         "distromatrix": file.distromatrix,
         "digest": file.digest,
         **({"shard": str(shard)} if shard else {}),
-        "facts": TypeAdapter(HostFacts).dump_python(file.facts, mode="json"),
-        "selection": TypeAdapter(Selection).dump_python(file.selection, mode="json"),
+        "facts": _adapter(HostFacts).dump_python(file.facts, mode="json"),
+        "selection": _adapter(Selection).dump_python(file.selection, mode="json"),
         "seconds": dict(file.seconds),
-        **TypeAdapter(Plan).dump_python(file.plan, mode="json"),
+        **_adapter(Plan).dump_python(file.plan, mode="json"),
     }
     _write(path, json.dumps(content, indent=1).encode() + b"\n")
 
@@ -280,15 +277,27 @@ def _json_of(raw: bytes, path: Path) -> Any:
 
 
 def _validated(kind: type[T], raw: bytes, path: Path, said: str, hint: str) -> T:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(raw)
+        found: T = _adapter(kind).validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(_shown, first["loc"]))
         message = f"{said}: {where + ': ' if where else ''}{first['msg']}"
         raise InputError(Fault(str(path), 0, 0, message, hint)) from None
+    return found
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one takes longer than using it
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _shown(value: object) -> str:

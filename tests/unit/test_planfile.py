@@ -152,6 +152,7 @@ def test_a_plan_file_that_was_changed_is_told_in_a_line(
     assert "\n" not in text
 
 
+ADAPTER = TypeAdapter(Plan)
 ANYTHING = st.one_of(
     st.none(),
     st.booleans(),
@@ -165,7 +166,7 @@ ANYTHING = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_a_plan_file_says_it_is_read_or_told_in_a_line(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "p.json"
@@ -181,7 +182,7 @@ def test_whatever_a_plan_file_says_it_is_read_or_told_in_a_line(data: st.DataObj
         inner[key] = data.draw(ANYTHING)
         if data.draw(st.booleans()):  # by one who knows how a digest is made
             with suppress(Exception):
-                plan = TypeAdapter(Plan).validate_python(content)
+                plan = ADAPTER.validate_python(content)
                 content["digest"] = digest_of(plan, content["seconds"])
         path.write_text(json.dumps(content))
         try:
