@@ -60,9 +60,11 @@ def make_world(folder: Path) -> World:
     matrix = {"product": ".", "distros": ["one"], "pass_env": ["TOKEN"], "suites": SUITES}
     (product / "matrix" / f"{NASTY}.yaml").write_text(yaml.safe_dump(matrix))
     (product / "token").write_text(NASTY)
-    name = quoteattr(CASE)
-    case = f"<testcase name={name}><failure message={name}/></testcase>"
-    (product / "cases.xml").write_text(f"<testsuite>{case}</testsuite>")
+    cases = "".join(
+        f"<testcase name={quoteattr(name)}><failure message={quoteattr(said)}/></testcase>"
+        for name, said in ((CASE, CASE), ("::error::forged", "::error::forged"))
+    )
+    (product / "cases.xml").write_text(f"<testsuite>{cases}</testsuite>")
     git = ["git", "-C", str(product.parent), "-c", "user.name=x", "-c", "user.email=x@y"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *command], check=True)
