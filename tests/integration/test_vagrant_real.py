@@ -4,10 +4,13 @@ gives, and that what it leaves is found."""
 from __future__ import annotations
 
 import io
+import os
 import secrets
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,6 +167,35 @@ def test_killed_amid_vagrant_up_a_guest_and_that_vagrant_are_swept(
     assert name.encode() not in b"".join(
         file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ready", ["false", "true"])
+def test_interrupted_amid_vagrant_up_nothing_runs_on(tmp_path: Path, ready: str) -> None:
+    for name in ("matrix", "distros"):
+        (tmp_path / name).mkdir()
+    kernel = "bootstrap: {kernel: linux-image-cloud-amd64, system: [systemd-sysv, udev, dbus, "
+    guest = f"guest: {{{kernel}openssh-server, sudo]}}, keep_ready: {ready}}}"
+    (tmp_path / "distros/mine.yaml").write_text(f"title: Mine\nlike: debian-12\n{guest}\n")
+    (tmp_path / "matrix/default.yaml").write_text(
+        "product: .\ndistros: [mine]\ndefaults: {memory: 512M}\n"
+        "suites: {one: {needs: [init], run: ':'}}\n"
+    )
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}  # guests of its own
+    engine = VagrantEngine(DockerEngine(), tmp_path / "cache/distromatrix")
+    command = [sys.executable, "-m", "distromatrix", "run"]
+    run = subprocess.Popen(command, cwd=tmp_path, env=env)
+    while run.poll() is None and not engine.libvirtd.running():
+        time.sleep(0.2)
+    while run.poll() is None and not engine.libvirtd("list", "--name").strip():
+        time.sleep(0.2)
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    assert run.wait(120) == 130
+    assert engine.libvirtd("list", "--name").strip() == ""
+    for left in engine.leftovers():
+        engine.remove(left)
+    assert engine.leftovers() == ()
 
 
 @pytest.mark.slow

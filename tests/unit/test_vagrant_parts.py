@@ -260,6 +260,9 @@ def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> Non
     home.make()
     made = Templates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
     (home.templates / "distromatrix-template-half").mkdir()
+    with hold(home.templates / "distromatrix-template-half.lock"):
+        assert [one.lost for one in made.list()] == [False]
+    assert [one.lost for one in made.list()] == [True]  # nobody is there who makes it
     whole = home.templates / "distromatrix-template-old"
     whole.mkdir()
     (whole / "template.json").write_text("{}")

@@ -23,8 +23,8 @@ HOST = "guest"  # its name in the configuration that we write
 _PIECE = 1 << 16
 _POLL = 0.02  # seconds
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Of a guest that is busy under emulation, a minute's silence says nothing. Its processor is the slow
-# one: the key exchange that newer clients prefer, against quantum computers, is dear there.
+# Of a guest that is busy under emulation, a minute's silence says nothing. The key exchange that
+# newer clients prefer, against quantum computers, is dear there.
 _CONFIG = """Host {host}
   HostName {address}
   Port {port}

@@ -166,7 +166,7 @@ class VagrantEngine:
                 run="",
                 folder=str(self.home.templates / one.name),
                 host=host_name(),
-                kept=True,
+                kept=not one.lost,
                 created=one.used,
             )
             for one in self.templates_kept.list()
@@ -184,6 +184,8 @@ class VagrantEngine:
 
     def close(self) -> None:
         """See Engine. The containers' engine stays open: it is another's."""
+        self.templates_kept.give_up()
+        self._plain.give_up()
 
     def _image_id(self, image: str) -> str:
         found = self._containers.images.find(image)

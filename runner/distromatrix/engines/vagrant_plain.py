@@ -34,6 +34,7 @@ from distromatrix.engines.vagrant_source import (
 )
 from distromatrix.engines.vagrant_sweep import end_machine, machine_facts
 from distromatrix.errors import CannotStartError, InfrastructureError
+from distromatrix.model import ProviderName
 from distromatrix.needs import PROVIDERS
 
 UP_WITHIN = 1800.0  # seconds: the box may have to be fetched
@@ -46,17 +47,38 @@ class Plain:
     def __init__(self, home: Home, libvirtd: Libvirtd) -> None:
         self._home = home
         self._libvirtd = libvirtd
+        self._opening: set[Path] = set()
 
     def open(self, source: Source, spec: MachineSpec, snapshot: Path | None) -> VagrantMachine:
         """A machine, with its copy of the product in `snapshot`. Raises CannotStartError,
         InfrastructureError; then nothing is left."""
-        provider = source.guest.provider if source.guest else "libvirt"
+        provider: ProviderName = source.guest.provider if source.guest else "libvirt"
         if not (spec.network or source.ours):
             raise CannotStartError(
                 f"guests of {PROVIDERS[provider]} have a network in any case, and this cell must "
                 "have none (`network: false`)"
             )
         folder = self._home.machines / spec.name
+        self._opening.add(folder)
+        try:
+            return self._open(source, spec, snapshot, folder, provider)
+        finally:
+            self._opening.discard(folder)
+
+    def give_up(self) -> None:
+        """Remove the machines for which nobody waits any longer. Never raises."""
+        for folder in tuple(self._opening):
+            with contextlib.suppress(InfrastructureError):
+                end_machine(self._home, self._libvirtd, folder)
+
+    def _open(
+        self,
+        source: Source,
+        spec: MachineSpec,
+        snapshot: Path | None,
+        folder: Path,
+        provider: ProviderName,
+    ) -> VagrantMachine:
         console = console_of(spec, folder)
         try:
             folder.mkdir(parents=True, mode=0o700)

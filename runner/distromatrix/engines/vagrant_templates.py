@@ -77,6 +77,7 @@ class Templates:
         self._home = home
         self._libvirtd = libvirtd
         self._export = export
+        self._making: set[str] = set()
         self._accel = accel
 
     def source(self, image: str, spec: MachineSpec, cpus: int) -> Source:
@@ -106,7 +107,16 @@ class Templates:
                     return
             with hold(self._lock(name)), box_held(self._home, source.box):
                 if _read(folder) is None and (source.box is None or source.box.whole):
-                    self._make(name, folder, source, spec)
+                    self._making.add(name)
+                    try:
+                        self._make(name, folder, source, spec)
+                    finally:
+                        self._making.discard(name)
+
+    def give_up(self) -> None:
+        """Remove what is being made by who no longer waits for it. Never raises."""
+        for name in tuple(self._making):
+            self._undo(name)
 
     def box(self, image: str, labels: Mapping[str, str]) -> Box:
         """The box of an image; what is made meanwhile has those labels. Raises
@@ -232,6 +242,14 @@ class Templates:
                     (folder / kept).replace(self._home.templates / f"{name}-{kept}")
         shutil.rmtree(folder, ignore_errors=True)
 
+    def _is_free(self, name: str) -> bool:
+        """Whether nobody uses it or makes it."""
+        try:
+            with hold(self._lock(name), wait=False):
+                return True
+        except InUseError:
+            return False
+
     def _forget_boxes(self, name: str) -> None:
         """Remove the volumes of the user's boxes, once no guest but this template is left that may
         stand on them."""
@@ -247,7 +265,8 @@ class Templates:
         for folder in sorted(self._home.templates.glob(f"{TEMPLATE}*/")):
             facts = folder / _FACTS
             used = (facts if facts.exists() else folder).stat().st_mtime
-            found.append(Kept("template", folder.name, used, _bytes(folder)))
+            lost = not facts.exists() and self._is_free(folder.name)
+            found.append(Kept("template", folder.name, used, _bytes(folder), lost))
         for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
             found.append(Kept("box", folder.name, folder.stat().st_mtime, _bytes(folder)))
         return tuple(found)
@@ -255,12 +274,14 @@ class Templates:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Something that is kept ready. `used`: when last, in seconds since the epoch."""
+    """Something that is kept ready. `used`: when last, in seconds since the epoch; `lost`: half
+    made, by somebody who was killed."""
 
     kind: str  # template | box
     name: str
     used: float
     size: int  # bytes on the disk
+    lost: bool = False
 
 
 def _read(folder: Path) -> Template | None:
