@@ -33,6 +33,35 @@ def reseed() -> bytes:
     return _elf(code + b"/dev/urandom\0")
 
 
+def awaken() -> bytes:
+    """What a guest that was saved does once it goes on, in one program where three would cost
+    three times as much: new random numbers (as `reseed`), the time (its argument, in seconds since
+    1970), and another address for eth0 if there is one. It exits with 1 where that fails."""
+    code = bytes.fromhex(
+        "b802000000"  # mov eax, 2         open
+        "488d3da4000000"  # lea rdi, [rip+164]
+        "be010000000f0589c7"  # mov esi, 1; syscall; mov edi, eax       O_WRONLY
+        "b810000000be0752000031d20f05"  # mov eax, 16; mov esi, 0x5207; xor edx, edx; syscall
+        "4189c4"  # mov r12d, eax      what failed
+        "488b74241031db"  # mov rsi, [rsp+16]; xor ebx, ebx
+        "0fb60683e830780c"  # next: movzx eax, byte [rsi]; sub eax, '0'; js done
+        "486bdb0a4801c348ffc6ebec"  # imul rbx, 10; add rbx, rax; inc rsi; jmp next
+        "6a0053"  # done: push 0; push rbx                               struct timespec
+        "b8e300000031ff4889e60f05"  # mov eax, 227; xor edi, edi; mov rsi, rsp    clock_settime
+        "4109c4"  # or r12d, eax
+        "6a006a006801005254"  # push 0; push 0; push 0x54520001   ARPHRD_ETHER, 52:54:00:…
+        "b83e010000488d7c2405"  # mov eax, 318; lea rdi, [rsp+5]             getrandom
+        "be0300000031d20f05"  # mov esi, 3; xor edx, edx; syscall
+        "6a006865746830"  # push 0; push 'eth0'                       struct ifreq
+        "b829000000bf02000000be020000000f0589c7"  # socket(AF_INET, SOCK_DGRAM, 0); mov edi, eax
+        "b810000000be248900004889e20f05"  # ioctl(edi, SIOCSIFHWADDR, rsp)
+        "83f8ed74034109c4"  # cmp eax, -ENODEV; je +3; or r12d, eax
+        "31ff4585e4400f95c7"  # xor edi, edi; test r12d, r12d; setne dil
+        "b83c0000000f05"  # mov eax, 60; syscall                    exit
+    )
+    return _elf(code + b"/dev/urandom\0")
+
+
 # mov rcx, [rsp]; lea rdx, [rsp+rcx*8+16]; mov rdi, [rsp+16]; lea rsi, [rsp+16]; execve; exit(126)
 _GO_ON = bytes.fromhex(
     "488b0c24488d54cc10488b7c2410488d742410b83b0000000f05bf7e000000b83c0000000f05"

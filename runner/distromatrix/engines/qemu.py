@@ -34,8 +34,8 @@ from distromatrix.engines.base import (
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
-from distromatrix.engines.qemu_machine import META, QemuMachine, new_overlay
-from distromatrix.engines.qemu_process import PRODUCT_SIZE, Virtual
+from distromatrix.engines.qemu_machine import META, QemuMachine
+from distromatrix.engines.qemu_process import OVERLAY, PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu_templates import (
     Templates,
     is_done,
@@ -122,7 +122,7 @@ class QemuEngine:
             virtual, scale = self.virtual(spec, disk)
             template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
             folder = self._new_folder(spec)
-            new_overlay(folder, template.overlay, "qcow2")
+            shutil.copyfile(template.overlay, folder / OVERLAY)
             guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
             machine = QemuMachine(guest, staged=product is not None)
             machine.at_close(holds.close)
@@ -134,7 +134,7 @@ class QemuEngine:
                 raise InfrastructureError(f"a guest cannot be made: {error}") from error
             raise
         try:
-            guest.restore(template.memory, template.ahead)
+            machine.restore(template.saved)
             if staged is not None:
                 guest.fill(staged.size)
             Door(machine)

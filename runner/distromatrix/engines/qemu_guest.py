@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -89,28 +90,35 @@ class QemuGuest:
         self._start(memory)
         self._connect(API_TIMEOUT * self.scale)
 
-    def restore(self, memory: Memory, ahead: str) -> None:
+    def restore(self, memory: Memory, *ports: int) -> list[socket.socket]:
         """Start it in the state that was saved; it is the same guest, with another name, and
-        other random numbers from here on. `ahead` is what `save` gave. Raises
-        InfrastructureError."""
+        other random numbers from here on. Returns what is connected to the ports that were in
+        use when it was saved. Raises InfrastructureError."""
         assert memory.saved is not None  # noqa: S101
+        used: list[socket.socket] = []
         try:
-            control = self._load(memory, memory.saved)
+            control = self._load(memory, memory.saved, ports, used)
         except InfrastructureError as error:
             self.ended.wait(0.5)  # that it has is known some moments later
             status = self._process.poll() if self._process else None
             self.refused = status is not None and status > 0
+            for one in used:
+                one.close()
             raise self.why_gone() or error from error
-        self._control = Shell(control, ahead)
+        self._control = Shell(control)
         self._awaken()
+        return used
 
-    def _load(self, memory: Memory, saved: Path) -> PortStream:
+    def _load(
+        self, memory: Memory, saved: Path, ports: Iterable[int], used: list[socket.socket]
+    ) -> PortStream:
         with saved.open("rb") as state:
             self._start(memory, state.fileno())
             qmp = self._qmp
             assert qmp is not None  # noqa: S101
             # Before it runs, so that it finds its ports as it left them.
             control = PortStream(self._port(CONTROL))
+            used.extend(map(self._port, ports))
             self._watch_events()
             qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
             qmp("migrate-incoming", uri=f"fd:{state.fileno()}")
@@ -195,19 +203,17 @@ class QemuGuest:
         self.quit()
 
     def _awaken(self) -> None:
-        """Make a restored guest one of its own: time, name, random numbers."""
-        mac = ":".join(f"{byte:02x}" for byte in (0x52, 0x54, 0, *os.urandom(3)))
-        link = f"address {mac}" if self.spec.network else "down"
+        """Make a restored guest one of its own: time, name, random numbers. Each program that
+        it takes is the first of its kind since the emulator's start, and so takes ten times as
+        long as later ones."""
         script = f"""echo {os.urandom(64).hex()} >/dev/urandom
-/distromatrix/guest/reseed || echo cannot reseed
-{BUSYBOX} date -s @{time.time():.0f} >/dev/null
-echo {self._host()} >/proc/sys/kernel/hostname
-[ ! -s /etc/machine-id ] || {{
-read -r u </proc/sys/kernel/random/uuid; IFS=-; set -- $u; IFS=; echo "$*" >/etc/machine-id
-}}
-[ ! -e /sys/class/net/eth0 ] || {BUSYBOX} ip link set eth0 {link}"""
+/distromatrix/guest/awaken {time.time():.0f} || echo its clock, random numbers or address stay
+echo {self.host} >/proc/sys/kernel/hostname
+[ ! -s /etc/machine-id ] || echo {os.urandom(16).hex()} >/etc/machine-id"""
+        if not self.spec.network:
+            script += f"\n[ ! -e /sys/class/net/eth0 ] || {BUSYBOX} ip link set eth0 down"
         said: list[bytes] = []
-        if self.tell(script, output=said.append) or said:
+        if self.tell(script, output=said.append, here=True) or said:
             text = b"".join(said).decode(errors="replace").strip()
             raise InfrastructureError(f"{self.name}: cannot make it a guest of its own: {text}")
 
@@ -226,12 +232,12 @@ $b chown -R {user} product out"""
                 text = "the product is bigger than the guest's disk"
             raise InfrastructureError(f"{self.name}: {text}", transient=False)
 
-    def save(self, state: Path) -> str:
+    def save(self, state: Path) -> None:
         """Write what is not its RAM into that file, and end it. Its RAM is in the file that it
-        was booted with. Returns what `restore` must know. Raises InfrastructureError."""
+        was booted with. Raises InfrastructureError."""
         qmp = self._qmp
         assert qmp is not None and self._process is not None  # noqa: S101
-        self.tell(f"{BUSYBOX} sync")
+        self.tell(f"{BUSYBOX} sync", last=True)
         qmp("stop")
         qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
         qmp("migrate", uri=f"exec:cat >{shlex.quote(str(state))}")
@@ -240,10 +246,7 @@ $b chown -R {user} product out"""
             if now["status"] in ("failed", "cancelled") or time.monotonic() > until:
                 raise InfrastructureError(f"the guest's state cannot be saved: {now}")
             time.sleep(0.01)
-        assert self._control is not None  # noqa: S101
-        ahead = self._control.ahead
         self.quit()
-        return ahead
 
     def boot_again(self) -> None:
         """End it, and boot it from its disk. Raises CannotStartError, InfrastructureError."""
@@ -252,7 +255,7 @@ $b chown -R {user} product out"""
         with contextlib.suppress(OSError), (self.folder / EARLIER).open("ab") as log:
             log.write(self.console.read_bytes())  # QEMU truncates it
         self.boot()
-        self.tell(f"echo {self._host()} >/proc/sys/kernel/hostname")
+        self.tell(f"echo {self.host} >/proc/sys/kernel/hostname")
 
     def wants_restart(self) -> bool:
         """Whether it has ended for a restart: one that was asked for, or a plain `reboot`."""
@@ -260,13 +263,22 @@ $b chown -R {user} product out"""
         asked = self.asked_restart.is_set() or (self._why == "guest-reset" and not self._panic())
         return self.ended.is_set() and asked
 
-    def _host(self) -> str:
+    @property
+    def host(self) -> str:
+        """Its name, as a word of a shell's."""
         return shlex.quote(self.spec.hostname or self.spec.name[:63].rstrip("-."))
 
     def tell(
-        self, script: str, *, output: OnOutput | None = None, within: float = API_TIMEOUT
+        self,
+        script: str,
+        *,
+        output: OnOutput | None = None,
+        within: float = API_TIMEOUT,
+        here: bool = False,
+        last: bool = False,
     ) -> int:
-        """The status of a script of ours, run by the control shell: one at a time. Raises
+        """The status of a script of ours, run by the control shell: one at a time. `here`: in no
+        process of its own if none waits; `last`: none is made ready for another. Raises
         MachineGoneError, InfrastructureError."""
         until = time.monotonic() + within * self.scale
         quiet = f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
@@ -275,7 +287,9 @@ $b chown -R {user} product out"""
         try:
             if self._control is None:
                 raise self.why_gone() or MachineGoneError(f"{self.name} is gone")
-            return self._control.run(script, deadline=until, output=output, strict=False)
+            if here:
+                return self._control.ask(script, deadline=until, output=output)
+            return self._control.run(script, deadline=until, output=output, strict=last)
         except (TimeoutError, ShellEndedError, OSError) as error:
             raise self.why_gone() or InfrastructureError(quiet) from error
         finally:

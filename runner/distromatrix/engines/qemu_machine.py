@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 from typing import BinaryIO
@@ -25,6 +26,7 @@ from distromatrix.engines.guest_programs import become
 from distromatrix.engines.qemu_guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu_ports import (
     DATA,
+    FIRST_SHELL,
     ROOT_SHELLS,
     USER_SHELLS,
     Lent,
@@ -33,7 +35,7 @@ from distromatrix.engines.qemu_ports import (
     ports_of,
     socket_name,
 )
-from distromatrix.engines.qemu_process import CONSOLE, OVERLAY
+from distromatrix.engines.qemu_process import CONSOLE, OVERLAY, Memory
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import KILL
 from distromatrix.errors import InfrastructureError, MachineGoneError
@@ -44,6 +46,16 @@ META = "machine.json"
 KEPT = "distromatrix-kept-"
 _WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A saved guest, in which a shell of root's is open at FIRST_SHELL's ports. `token` and
+    `process` as `Lent` has them."""
+
+    memory: Memory
+    token: str
+    process: int
 
 
 class QemuMachine(GuestMachine):
@@ -83,6 +95,11 @@ class QemuMachine(GuestMachine):
         """See GuestMachine: the guest's own may know less, or not be there."""
         return f"{BUSYBOX} tar"
 
+    @property
+    def grep(self) -> str:
+        """See GuestMachine."""
+        return f"{BUSYBOX} grep"
+
     def _show_console(self) -> None:
         """Let what its console has shown stay in the cell's folder, where there is one."""
         labels = self._spec.labels
@@ -119,6 +136,22 @@ class QemuMachine(GuestMachine):
                 f"a shell in {self.name} did not answer"
             ) from error
         return lent
+
+    def restore(self, saved: Saved) -> None:
+        """Start its guest from a saved state, with the shell that is open there. Raises
+        InfrastructureError."""
+        slot = self._slots.take()
+        assert slot == FIRST_SHELL  # noqa: S101 - nothing else has run
+        out, err = self.guest.restore(saved.memory, *ports_of(slot))
+        lent = Lent(out, err, slot=slot, token=saved.token)
+        lent.process, lent.on_close = saved.process, self.take_back
+        (self._shells if self._spec.user == "root" else self._root_shells).add(Shell(lent))
+        try:
+            lent.send(f"HOSTNAME={self.guest.host}\n".encode())
+        except OSError as error:
+            raise self.why_gone() or InfrastructureError(
+                f"a shell in {self.name} takes no commands: {error}"
+            ) from error
 
     def take_back(self, lent: Lent) -> None:
         """End a lent shell; its ports are free again. Never raises."""
@@ -325,11 +358,11 @@ def write_program(path: str, content: bytes) -> str:
     return f"[ -x {path} ] || {{ printf '{octal}' >{path}; {BUSYBOX} chmod 755 {path}; }}"
 
 
-def new_overlay(folder: Path, base: Path, form: str) -> None:
+def new_overlay(folder: Path, base: Path, form: str, name: str = OVERLAY) -> None:
     """An empty overlay over a disk. Raises InfrastructureError."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", form]
     done = subprocess.run(
-        [*command, str(folder / OVERLAY)], capture_output=True, text=True, check=False
+        [*command, str(folder / name)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise InfrastructureError(f"a guest's disk cannot be made: {done.stderr.strip()}")

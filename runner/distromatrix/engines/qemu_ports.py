@@ -24,6 +24,7 @@ SHELLS = 13  # the bus has 31 ports, of which 0 is the console's
 # Of those for the commands at once of its opener: who ends a command must not wait for one.
 USER_SHELLS, ROOT_SHELLS = 9, 4
 NUMBERS = range(1, _FIRST + 2 * SHELLS)
+FIRST_SHELL = 0  # the one that is open in a saved guest
 _PIECE = 1 << 18
 
 

@@ -24,13 +24,14 @@ from distromatrix.engines.guest_disk import remove_tree
 from distromatrix.engines.initramfs import fingerprint
 from distromatrix.engines.qemu_disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu_guest import QemuGuest
-from distromatrix.engines.qemu_machine import new_overlay
+from distromatrix.engines.qemu_machine import QemuMachine, Saved, new_overlay
 from distromatrix.engines.qemu_process import OVERLAY, PROGRAM, Memory, Virtual, command_line
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 PREFIX = "distromatrix-template-"
 _GONE = f"{PREFIX}gone-"  # then the process that removes it
 _DONE = "done.json"
+_EMPTY = "empty.qcow2"
 _LOCK = "lock"  # as a run folder's, so that `runs.is_alive` can be asked
 
 
@@ -38,14 +39,15 @@ _LOCK = "lock"  # as a run folder's, so that `runs.is_alive` can be asked
 class Template:
     """A guest that has booted, saved: machines start from here."""
 
-    disk: Disk
     folder: Path
-    ahead: str
+    token: str
+    process: int
 
     @property
-    def memory(self) -> Memory:
+    def saved(self) -> Saved:
         """For `QemuMachine.restore`."""
-        return Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
+        memory = Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
+        return Saved(memory=memory, token=self.token, process=self.process)
 
     def spoil(self) -> None:
         """QEMU does not take it: it is made anew when it is wanted again."""
@@ -53,8 +55,8 @@ class Template:
 
     @property
     def overlay(self) -> Path:
-        """Its disk as it was when it was saved."""
-        return self.folder / OVERLAY
+        """An empty overlay, to be copied, over its disk as it was when it was saved."""
+        return self.folder / _EMPTY
 
 
 class Templates:
@@ -85,10 +87,10 @@ class Templates:
         name = _name("saved", FORMAT, disk.folder.name, of, qemu_version())
 
         def make(folder: Path) -> dict[str, str]:
-            return {"image": image, "ahead": _save(name, folder, disk, virtual, scale)}
+            return {"image": image, **_save(name, folder, disk, virtual, scale)}
 
         with self._made(name, make) as (folder, facts):
-            yield Template(disk=disk, folder=folder, ahead=facts["ahead"])
+            yield Template(folder=folder, token=facts["token"], process=int(facts["process"]))
 
     @contextmanager
     def _made(
@@ -184,7 +186,7 @@ def last_used(folder: Path) -> float:
     return 0.0
 
 
-def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> str:
+def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> dict[str, str]:
     new_overlay(folder, disk.root, "raw")
     ram = folder / "ram"
     with ram.open("wb") as file:
@@ -193,9 +195,13 @@ def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -
     guest = QemuGuest(spec, folder, disk, virtual, scale=scale, bound=True)
     try:
         guest.boot(Memory(file=ram, shared=True))
-        return guest.save(folder / "state")
+        shell = QemuMachine(guest, staged=False).lend("root")
+        guest.save(folder / "state")
+        shell.let_go()
     finally:
         guest.end()
+    new_overlay(folder, folder / OVERLAY, "qcow2", _EMPTY)
+    return {"token": shell.token, "process": str(shell.process)}
 
 
 def _name(*parts: object) -> str:

@@ -81,6 +81,12 @@ class Shells:
                 self._free.append(shell)
             self._changed.notify()
 
+    def add(self, shell: Shell) -> None:
+        """One that is open already."""
+        with self._changed:
+            self._all.add(shell)
+        self.give_back(shell)
+
     def drop(self, shell: Shell) -> None:
         """It has ended, or cannot be used again; another is opened when it is needed."""
         with self._changed:
