@@ -57,7 +57,7 @@ class Local(GuestMachine):
     def why_gone(self) -> MachineGoneError | None:
         return MachineGoneError("local is gone") if self.ended.is_set() else None
 
-    def _put(self, data: BinaryIO, size: int, path: str) -> None:
+    def _put(self, data: BinaryIO, path: str) -> None:
         raise NotImplementedError
 
 

@@ -80,8 +80,8 @@ class GuestMachine(ABC):
         """Why it has ended; None as long as it lives."""
 
     @abstractmethod
-    def _put(self, data: BinaryIO, size: int, path: str) -> None:
-        """Extract a tar of that many bytes below a folder that exists. Raises
+    def _put(self, data: BinaryIO, path: str) -> None:
+        """Extract a tar below a folder that exists. Raises
         InfrastructureError."""
 
     def _of_commands(self, listed: Sequence[Process]) -> Sequence[Process]:
@@ -203,12 +203,9 @@ class GuestMachine(ABC):
         self._check()
         if self.as_root(f"[ -d {shlex.quote(path)} ] || exit {_MISSING}") == _MISSING:
             raise FileNotFoundError(f"{self.name}:{path}")
-        if isinstance(tar, bytes):
-            self._put(io.BytesIO(tar), len(tar), path)
-            return
-        size = tar.seek(0, io.SEEK_END)
-        tar.seek(0)
-        self._put(tar, size, path)
+        data = io.BytesIO(tar) if isinstance(tar, bytes) else tar
+        data.seek(0)
+        self._put(data, path)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""

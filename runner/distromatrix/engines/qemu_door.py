@@ -172,10 +172,10 @@ class JoinedGuest(GuestMachine):
             return gone
         return MachineGoneError(why) if why else None
 
-    def _put(self, data: BinaryIO, size: int, path: str) -> None:
+    def _put(self, data: BinaryIO, path: str) -> None:
         one, _, fds = self._ask("data")
         with one:
-            send_all(self, socket.socket(fileno=fds[0]), data, size, path)
+            send_all(self, socket.socket(fileno=fds[0]), data, path)
 
     def reboot(self) -> None:
         """Raises InfrastructureError: only who has it open can restart it."""

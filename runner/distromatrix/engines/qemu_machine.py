@@ -188,7 +188,7 @@ echo $!"""
         lent.on_close = self.take_back
         return Shell(lent)
 
-    def _put(self, data: BinaryIO, size: int, path: str) -> None:
+    def _put(self, data: BinaryIO, path: str) -> None:
         with self.data_lock:
             try:
                 line = connect_in(self.folder, socket_name(DATA), within=1.0)
@@ -197,7 +197,7 @@ echo $!"""
                 raise self.why_gone() or InfrastructureError(
                     f"{self.name} takes no files: {error}"
                 ) from error
-            send_all(self, line, data, size, path)
+            send_all(self, line, data, path)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
@@ -315,23 +315,19 @@ echo $!"""
             self._at_close.pop()()
 
 
-def send_all(
-    machine: GuestMachine, line: socket.socket, data: BinaryIO, size: int, path: str
-) -> None:
-    """Send a tar of that many bytes through the port for data, to be extracted below `path`.
-    Raises InfrastructureError."""
+def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: str) -> None:
+    """Send a tar through the port for data, to be extracted below `path`. Raises
+    InfrastructureError."""
 
     def send() -> None:
         with contextlib.suppress(OSError):
             while piece := data.read(1 << 18):
                 line.sendall(piece)
+            line.shutdown(socket.SHUT_WR)  # whoever reads the port finds its end there
 
     sender = Thread(target=send, daemon=True, name="distromatrix-put")
     said: list[bytes] = []
-    script = (
-        f"set -- /dev/vport*p{DATA}; {BUSYBOX} head -c {size} <$1"
-        f" | {BUSYBOX} tar -xf - -C {shlex.quote(path)}"
-    )
+    script = f"set -- /dev/vport*p{DATA}; exec {BUSYBOX} tar -xf - -C {shlex.quote(path)} <$1"
     with line:
         sender.start()
         try:

@@ -132,8 +132,7 @@ class VagrantMachine(GuestMachine):
 
     # --- files ---
 
-    def _put(self, data: BinaryIO, size: int, path: str) -> None:
-        del size  # ssh says where it ends
+    def _put(self, data: BinaryIO, path: str) -> None:
         self._send(data, f"exec tar -xpf - -C {shlex.quote(path)}")
 
     def put_owned(self, tar: BinaryIO, path: str, owner: str) -> None:
