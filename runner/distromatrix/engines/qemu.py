@@ -136,7 +136,7 @@ class QemuEngine:
         try:
             machine.restore(template.saved)
             if staged is not None:
-                guest.fill()
+                guest.fill(staged.size)
             Door(machine)
             self._opened.add(machine)
         except BaseException as error:
@@ -251,6 +251,7 @@ class QemuStage:
             _write_meta(self._folder, "stage", labels)
             self.file = self._folder / "product.img"
             shutil.copyfile(snapshot, self.file)
+            self.size = self.file.stat().st_size
             os.truncate(self.file, PRODUCT_SIZE)
         except OSError:
             self.close()

@@ -31,6 +31,7 @@ _OURS = "distromatrix: "
 _HOST_FULL = "the disk of this host is full"
 _READY = f"{_OURS}ready"
 _DYING = 10.0  # seconds from the end of its sockets to that of its process
+_BLOCK = 1 << 16  # bytes of the product's disk that are read at once; busybox's head reads one
 _IGNORE_SHARED = [{"capability": "x-ignore-shared", "state": True}]
 
 
@@ -217,13 +218,13 @@ echo {self.host} >/proc/sys/kernel/hostname
             text = b"".join(said).decode(errors="replace").strip()
             raise InfrastructureError(f"{self.name}: cannot make it a guest of its own: {text}")
 
-    def fill(self) -> None:
-        """Give it its private copy of the product, which is a tar on its second disk, and the
+    def fill(self, size: int) -> None:
+        """Give it its private copy of the product, whose tar has that many bytes, and the
         folder for what the suite leaves. Raises InfrastructureError."""
         user = "0:0" if self.spec.user == "root" else self.spec.user
         script = f"""b={BUSYBOX}
 cd /distromatrix; $b mkdir -p out/artifacts
-$b tar -xf /dev/vdb || exit
+$b dd if=/dev/vdb bs={_BLOCK} count={-(-size // _BLOCK)} 2>/dev/null | $b tar -xf - || exit
 $b chown -R {user} product out"""
         said: list[bytes] = []
         if self.tell(script, output=said.append, within=10 * API_TIMEOUT):
