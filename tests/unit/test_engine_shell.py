@@ -66,6 +66,23 @@ def _said(shell: Shell, script: str) -> tuple[int, bytes]:
     return status, b"".join(out)
 
 
+def test_what_is_asked_takes_no_process_of_its_own(process: subprocess.Popen[bytes]) -> None:
+    shell = Shell(PipeStream(process))
+
+    def asked() -> int:
+        out: list[bytes] = []
+        script = "echo $$; cat; echo 'no\nword' >&2; (exit 3)"
+        assert shell.ask(script, deadline=monotonic() + 30, output=out.append) == 3
+        first, *rest = b"".join(out).splitlines()
+        assert rest == [b"no", b"word"]
+        return int(first)
+
+    assert asked() == process.pid
+    assert shell.run(":", strict=False, deadline=monotonic() + 30) == 0
+    assert asked() != process.pid  # by who waited for a command
+    assert _said(shell, "echo next") == (0, b"next\n")
+
+
 def test_a_marker_cut_anywhere_is_found(process: subprocess.Popen[bytes]) -> None:
     shell = Shell(Cut(PipeStream(process)))
     assert _said(shell, "printf 0123456789abcdef0123456789abcde; exit 5") == (

@@ -77,7 +77,7 @@ def test_a_template_is_made_once_and_again_when_it_was_spoilt(
         with templates.disk(IMAGE, tuple) as disk:
             assert disk.root.read_text() == "whole"
     assert len(made) == 1
-    saved = qemu_templates.Template(disk=disk, folder=disk.folder, ahead="")
+    saved = qemu_templates.Template(folder=disk.folder, token="", process=1)
     saved.spoil()
     with templates.disk(IMAGE, tuple):
         assert len(made) == 2
