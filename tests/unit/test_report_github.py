@@ -308,7 +308,7 @@ def test_where_there_is_little_room_it_is_cut_between_its_parts(left: int) -> No
 def test_secrets_are_masked_before_they_are_cut_or_escaped() -> None:
     secret = "p<ss&w0rd" * 5
     cell = failed("alpine-3.20/unit", "x", tail=(f"token={secret}",))
-    case = Case(name=f"t[{secret}]", status="failed", message="m" * 180 + secret)
+    case = Case(name=f"t[{secret}]", status="failed", message="m" * 260 + (secret + "m" * 280) * 3)
     cells = everywhere(
         replace(cell, failing=(case,)), result("rocky-9/unit", Verdict.ERROR, reason=secret)
     )
