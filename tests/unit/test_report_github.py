@@ -22,6 +22,7 @@ from distromatrix.model import (
     Verdict,
 )
 from distromatrix.reports.annotations import Annotation, make_annotations
+from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.github_summary import LIMIT, github_summary
 from distromatrix.verdicts import run_verdict
 
@@ -103,6 +104,17 @@ def test_the_fewest_distros_come_first_then_all_of_them_then_what_broke() -> Non
         "t::all fails everywhere (4 of 4)",
         "alpine-3.20/unit could not be tested (image): no image",
     ]
+
+
+def test_many_cells_are_run_again_by_what_they_share() -> None:
+    one_suite = make_plan(*(f"d{n}/unit" for n in range(12)), root=Path("/p"))
+    assert run_elsewhere(one_suite, [c.id for c in one_suite.cells]) == (
+        "distromatrix run '*/unit'"
+    )
+    one_distro = make_plan(*(f"debian-12/s{n}" for n in range(12)), root=Path("/p"))
+    assert run_elsewhere(one_distro, [c.id for c in one_distro.cells]) == (
+        "distromatrix run debian-12"
+    )
 
 
 def test_a_case_is_told_once_for_all_its_distros() -> None:

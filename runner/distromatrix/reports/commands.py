@@ -28,13 +28,16 @@ def run_again(plan: Plan, cells: Iterable[str], *, cwd: Path | None = None) -> s
 
 
 def run_elsewhere(plan: Plan, cells: Iterable[str]) -> str:
-    """The command that runs `cells` in another checkout of the product, from its root; their
-    whole distros where there are too many of them to be named."""
+    """The command that runs `cells` in another checkout of the product, from its root; where
+    they are too many to be named, all of their distros or suites, whichever are fewer."""
     ids = tuple(dict.fromkeys(cells))
     if len(ids) > _MOST_SELECTORS:
         wanted = set(ids)
-        ids = tuple(dict.fromkeys(c.distro for c in plan.cells if c.id in wanted))
-    return run_again(plan, ids[:_MOST_SELECTORS], cwd=plan.root.absolute())
+        named = [cell for cell in plan.cells if cell.id in wanted]
+        distros = dict.fromkeys(cell.distro for cell in named)
+        suites = dict.fromkeys(f"*/{cell.id.partition('/')[2]}" for cell in named)
+        ids = tuple(min(suites, distros, key=len))[:_MOST_SELECTORS]
+    return run_again(plan, ids, cwd=plan.root.absolute())
 
 
 def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:

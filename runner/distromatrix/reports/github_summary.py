@@ -246,9 +246,7 @@ class _Summary:
             if beyond > 0:
                 lines += f"<li>and {beyond:,} more in <code>junit.xml</code></li>"
             number = len(group.failures) - _SHOWN
-            more = details(
-                f"{number:,} more {escape(one_line(group.label, 300))}", f"<ul>{lines}</ul>"
-            )
+            more = details(f"{number:,} more", f"<ul>{lines}</ul>")
         said = escape(one_line(group.label, 300))
         if only is None:
             said += f": {len(group.failures):,} failures"
