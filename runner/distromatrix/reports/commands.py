@@ -34,9 +34,9 @@ def run_elsewhere(plan: Plan, cells: Iterable[str]) -> str:
     if len(ids) > _MOST_SELECTORS:
         wanted = set(ids)
         named = [cell for cell in plan.cells if cell.id in wanted]
-        distros = dict.fromkeys(cell.distro for cell in named)
-        suites = dict.fromkeys(f"*/{cell.id.partition('/')[2]}" for cell in named)
-        ids = tuple(min(suites, distros, key=len))[:_MOST_SELECTORS]
+        distros = tuple(dict.fromkeys(cell.distro for cell in named))
+        suites = tuple(dict.fromkeys(f"*/{cell.id.partition('/')[2]}" for cell in named))
+        ids = min(suites, distros, key=len)[:_MOST_SELECTORS]
     return run_again(plan, ids, cwd=plan.root.absolute())
 
 
