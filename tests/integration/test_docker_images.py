@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import docker
 import pytest
 
 from distromatrix.engines.base import LABEL_RUN, MachineSpec
@@ -95,4 +96,20 @@ def test_what_is_started_from_a_committed_image_by_others_is_not_ours(
         assert name not in {one.name for one in engine.leftovers()}
     finally:
         theirs.close()
+        engine.images.remove(tag)
+
+
+def test_the_variables_of_an_image_are_known(engine: DockerEngine, docker_alpine: str) -> None:
+    name = f"distromatrix-test-{secrets.token_hex(6)}"
+    tag = f"distromatrix/test-env:{secrets.token_hex(6)}"
+    machine = engine.open(MachineSpec(name=name, image=docker_alpine, network=False))
+    try:
+        changes = ['ENV SAID="two words=x" PATH=/opt/bin:/bin', "ENV a.b=not-for-a-shell"]
+        repository, _, version = tag.partition(":")
+        docker.from_env().api.commit(name, repository, version, changes="\n".join(changes))
+        image = engine.images.find(tag)
+        assert image is not None
+        assert image.env == {"SAID": "two words=x", "PATH": "/opt/bin:/bin"}
+    finally:
+        machine.close()
         engine.images.remove(tag)

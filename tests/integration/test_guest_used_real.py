@@ -37,6 +37,11 @@ def test_checks(host):
     assert host.file("/distromatrix/product/here").content == b"made\\n"
     assert host.run("exit 7").rc == 7
 """
+WAITS = """\
+trap 'echo it goes on' CONT
+echo it has begun
+while :; do sleep 0.2; done
+"""
 RESTARTS = """\
 import pytest
 pytestmark = [pytest.mark.distros("debian-12", suite="s"), pytest.mark.needs("reboot")]
@@ -63,6 +68,7 @@ def product(tmp_path: Path) -> Path:
     (tmp_path / "matrix/default.yaml").write_text(MATRIX)
     (tmp_path / "tests/test_hosts.py").write_text(TESTS)
     (tmp_path / "tests/test_restarts.py").write_text(RESTARTS)
+    (tmp_path / "waits").write_text(WAITS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     return tmp_path
 
@@ -129,9 +135,10 @@ def test_a_guest_is_entered_by_pipe_and_by_terminal(product: Path) -> None:
         terminal.resize(70, 20)
         while "20 70" not in terminal.types("stty size\r", "\n$ "):
             pass
-        terminal.types("sleep 3600\r", "3600\r\n")
+        # Ctrl-Z and Ctrl-C are for the program, and not for the shell, from its first word on.
+        terminal.types("sh waits\r", "it has begun\r\n")
         terminal.types("\x1a", "Stopped")
-        terminal.types("fg\r", "sleep 3600\r\n")
+        terminal.types("fg\r", "it goes on\r\n")
         terminal.types("\x03", "$ ")
         terminal.types("exit 9\r", "exit 9")
         assert terminal.status() == 9

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
+    Image,
     Machine,
     MachineSpec,
 )
+from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.qemu import QemuEngine
 from distromatrix.errors import CannotStartError, MachineGoneError
 
@@ -83,6 +86,29 @@ echo 1 >/proc/sys/kernel/sysrq
 mount -t tmpfs none /mnt && umount /mnt
 echo done"""
     assert told(guests(), script) == "done"
+
+
+def test_it_has_the_variables_of_its_image_for_who_joins_too(
+    guests: Guests, engine: QemuEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = DockerImages.find
+    own = {"PATH": "/opt/bin:/usr/bin:/bin", "SAID": 'it\'s $HOME, "two"', "TWO": "image's"}
+
+    def with_variables(images: DockerImages, tag: str) -> Image | None:
+        found = find(images, tag)
+        return found and replace(found, env=own)
+
+    monkeypatch.setattr(DockerImages, "find", with_variables)
+    machine = guests()
+    script = 'echo "$PATH|$SAID|$TWO"'
+    said = f"{own['PATH']}|{own['SAID']}|"
+    assert told(machine, script) == f"{said}image's"
+    joined = engine.join(machine.address)
+    assert told(joined, script) == f"{said}image's"
+    lines: list[bytes] = []
+    machine.run(script, env={"TWO": "mine"}, output=lines.append)
+    assert lines == [f"{said}mine\n".encode()]
+    joined.close()
 
 
 def test_restored_guests_are_no_twins(guests: Guests) -> None:

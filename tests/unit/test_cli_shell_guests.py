@@ -78,3 +78,45 @@ def test_a_kept_guest_is_entered_listed_and_removed(piped: Callable[..., Said]) 
     gone = piped("", "guests", "enter", name)
     assert gone.code == 3
     assert gone.err == f"there is no guest {name} (`distromatrix guests list` has all)\n"
+
+
+CASES = """\
+product: .
+distros: [one]
+suites:
+  s:
+    run: |
+      echo "$DISTROMATRIX_ENGINE" >left-here
+      tc="<testcase classname='c' name='x'>"
+      if test "$DISTROMATRIX_ENGINE" = fake
+      then tc="$tc<skipped message='needs: reboot'/></testcase>"
+      else tc="$tc<failure/></testcase>"; fi
+      echo "<testsuite>$tc</testsuite>" >"$DISTROMATRIX_JUNIT"
+"""
+
+
+def test_a_guest_that_was_kept_of_some_cases_is_the_cells_machine(
+    project: Path, piped: Callable[..., Said]
+) -> None:
+    (project / "matrix/default.yaml").write_text(CASES)
+    assert piped("", "run", "--keep", "failed").code == 1
+    (row,) = json.loads(piped("", "guests", "list", "--json").out)
+    inside = piped("cat left-here; echo $DISTROMATRIX_ENGINE", "shell", "one/s")
+    assert (inside.out, inside.code) == ("qemu\nqemu\n", 0)
+    assert row["name"] in inside.err
+    fresh = piped("ls left-here; echo $DISTROMATRIX_ENGINE", "shell", "--fresh", "one/s")
+    assert fresh.out == "fake\n"
+    assert piped("", "guests", "remove", row["name"]).code == 0
+
+
+def test_where_both_were_kept_it_is_the_container_and_the_guest_is_to_be_asked_for(
+    project: Path, piped: Callable[..., Said]
+) -> None:
+    (project / "matrix/default.yaml").write_text(CASES)
+    assert piped("", "run", "--keep", "always").code == 1
+    inside = piped("cat left-here", "shell", "one/s")
+    assert inside.out == "fake\n"
+    assert "a guest for some of its cases, too: --engine qemu" in inside.err
+    assert piped("cat left-here", "shell", "one/s", "--engine", "qemu").out == "qemu\n"
+    (row,) = json.loads(piped("", "guests", "list", "--json").out)
+    assert piped("", "guests", "remove", row["name"]).code == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import click
 from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import any_engine_option, asked_engine, open_project, project_options
 from distromatrix.errors import InputError
-from distromatrix.model import Cell, Kept, Plan, Selection
+from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
 from distromatrix.needs import GUESTS, guest_refusal
 from distromatrix.project import (
     Project,
@@ -43,7 +43,8 @@ def command(
     Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
     state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
     the shell ends. The machine is a container or a guest, as the plan says; `--engine` makes
-    it another.
+    it another, and is how the guest is meant that ran only some cases of a container's cell,
+    where both were kept.
 
     \b
     Examples:
@@ -60,11 +61,13 @@ def command(
     plan = replace(plan, cells=(chosen,))
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engines(project.settings) as engines:
-        engine = engines.of(chosen.engine)
-        kept = None if fresh else _kept(project, chosen.id, engine)
-        if kept:
-            click.echo(f"the machine that was kept; to remove it: {kept.remove}", err=True)
-            return _enter(kept, chosen, engine, plan, handed.env)
+        kept = {} if fresh else _kept(project, chosen, engines)
+        for name, one in kept.items():
+            click.echo(f"the machine that was kept; to remove it: {one.remove}", err=True)
+            for other in list(kept)[1:]:
+                click.echo(f"a guest for some of its cases, too: --engine {other}", err=True)
+            there = replace(chosen, engine=name)
+            return _enter(one, there, engines.of(name), plan, handed.env)
         require_images(engines.containers, project.settings, plan)
         return _fresh(project, plan, chosen, engines, handed)
 
@@ -85,17 +88,33 @@ def _chosen(plan: Plan, cell: str) -> Cell:
     return replace(able[0], engine=asked)
 
 
-def _kept(project: Project, cell: str, engine: Engine) -> Kept | None:
+def _kept(project: Project, cell: Cell, engines: Engines) -> dict[str | None, Kept]:
+    """The machines that the latest run with such has kept of a cell, by their engines: its own
+    first, then guests that cases of it fell back to."""
     from distromatrix.reports.replay import read_run
     from distromatrix.runs import all_runs
 
-    there = {left.name for left in engine.leftovers()}
     for run in reversed(list(all_runs(project.matrix.root))):
         if (run / "plan.json").exists():
             for result in read_run(run).cells:
-                if result.id == cell and result.kept and result.kept.name in there:
-                    return result.kept
-    return None
+                if result.id == cell.id and (found := dict(_still_there(result, cell, engines))):
+                    return found
+    return {}
+
+
+def _still_there(
+    result: CellResult, cell: Cell, engines: Engines
+) -> Iterator[tuple[str | None, Kept]]:
+    ended: tuple[CellResult | CellRun, ...] = (result, *result.runs)
+    for one in ended:
+        guests = {again.engine: again.kept for again in one.fallback if again.kept}
+        own = None if one.kept in guests.values() else one.kept
+        for engine, kept in ((cell.engine, own), *guests.items()):
+            # A guest that is the cell's own, or was asked for, is the only one that is meant.
+            if kept is None or (engine != cell.engine and cell.engine in GUESTS):
+                continue
+            if kept.name in {left.name for left in engines.of(engine).leftovers()}:
+                yield engine, kept
 
 
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:

@@ -236,7 +236,8 @@ class Stage(Protocol):
 class Image:
     """An image in an engine's store. `created` is when it was made or last pulled by us;
     `arch` is the machine it is for, in `uname -m`'s words, or '' where that is not known;
-    `digests` are those (`sha256:…`) under which registries have it."""
+    `digests` are those (`sha256:…`) under which registries have it; `env`: the variables that it
+    gives to what runs in it (ENV of a Dockerfile)."""
 
     id: str
     tag: str
@@ -245,6 +246,7 @@ class Image:
     size: int = 0
     arch: str = ""
     digests: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

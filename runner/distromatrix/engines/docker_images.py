@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -25,6 +26,7 @@ from distromatrix.errors import InfrastructureError, PullError
 if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LISTINGS = 20  # attempts to list images
 
 
@@ -255,7 +257,14 @@ def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Ima
         size=int(found.get("Size") or 0),
         arch=MACHINES.get(architecture, architecture),
         digests=tuple(dict.fromkeys((*known, *digests))),
+        env=_variables((found.get("Config") or {}).get("Env") or ()),
     )
+
+
+def _variables(said: Iterable[str]) -> dict[str, str]:
+    """Those `NAME=VALUE` that a shell can export."""
+    pairs = (one.partition("=") for one in said)
+    return {name: value for name, _, value in pairs if _NAME.fullmatch(name)}
 
 
 def _is_ours(tag: str) -> bool:

@@ -42,13 +42,19 @@ class GuestMachine(ABC):
     most_shells = MOST, MOST  # open at once for commands, and for what the engine runs
 
     def __init__(
-        self, spec: MachineSpec, *, staged: bool, owned: bool = True, scale: float = 1.0
+        self,
+        spec: MachineSpec,
+        *,
+        staged: bool,
+        owned: bool = True,
+        scale: float = 1.0,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._spec = spec
         self._scale = scale  # how much longer than at full speed things take
         self._staged = staged
         self._owned = owned
-        self._env: Mapping[str, str] = {}
+        self._env = dict(env or {})  # what every command sees, as in a container of its image
         self._begin_shells()
         self._stopped = ""
         self._closed = False

@@ -124,7 +124,7 @@ class QemuEngine:
             folder = self._new_folder(spec)
             shutil.copyfile(template.overlay, folder / OVERLAY)
             guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
-            machine = QemuMachine(guest, staged=product is not None)
+            machine = QemuMachine(guest, staged=product is not None, env=found.env)
             machine.at_close(holds.close)
         except BaseException as error:
             if folder is not None:

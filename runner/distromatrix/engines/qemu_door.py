@@ -96,10 +96,9 @@ class JoinedGuest(GuestMachine):
     def __init__(self, address: Address) -> None:
         """Raises MachineGoneError."""
         spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
-        super().__init__(spec, staged=bool(address.product), owned=False)
+        super().__init__(spec, staged=bool(address.product), owned=False, env=address.env)
         self._address = address
         self._folder = Path(address.id)
-        self._env = address.env
         self._scale = float(self._asked("why").get("scale", 1.0))
 
     @property

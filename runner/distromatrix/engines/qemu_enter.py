@@ -124,6 +124,7 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
     terminal = os.isatty(0)
     if terminal:
         env = {"TERM": os.environ.get("TERM", "linux"), **env}
+    env = {**facts.get("env", {}), **env}  # those of its image first
     entry = _Entry(
         user=facts.get("user", "root"),
         cwd=facts.get("product") or "/",

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
@@ -63,8 +63,10 @@ class QemuMachine(GuestMachine):
 
     most_shells = USER_SHELLS, ROOT_SHELLS
 
-    def __init__(self, guest: QemuGuest, *, staged: bool) -> None:
-        super().__init__(guest.spec, staged=staged, scale=guest.scale)
+    def __init__(
+        self, guest: QemuGuest, *, staged: bool, env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(guest.spec, staged=staged, scale=guest.scale, env=env)
         self.guest = guest
         self.data_lock = Lock()  # of the port for data
         self._at_close: list[Callable[[], None]] = []
@@ -88,6 +90,7 @@ class QemuMachine(GuestMachine):
             product=self.product,
             out=self.out,
             memory=self._spec.memory,
+            env=self._env,
         )
 
     @property
@@ -267,7 +270,7 @@ echo $!"""
             try:
                 self.folder.rename(folder)
                 facts = json.loads((folder / META).read_text(encoding="utf-8"))
-                facts.update(kept=True, user=self._spec.user, product=self.product)
+                facts.update(kept=True, user=self._spec.user, product=self.product, env=self._env)
                 (folder / META).write_text(json.dumps(facts), encoding="utf-8")
             except OSError as error:
                 raise InfrastructureError(f"cannot keep {self.name}: {error}") from error

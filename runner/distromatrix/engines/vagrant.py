@@ -23,6 +23,7 @@ from distromatrix.engines.base import (
     Address,
     Engine,
     EngineFacts,
+    Image,
     ImageStore,
     Leftover,
     MachineSpec,
@@ -35,6 +36,7 @@ from distromatrix.engines.vagrant_guest import guest_in
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_machine import FACTS, VagrantMachine
 from distromatrix.engines.vagrant_plain import Plain
+from distromatrix.engines.vagrant_source import is_named
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.model import AccelWanted, Kept
@@ -108,7 +110,7 @@ class VagrantEngine:
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> VagrantStage:
         """See Engine."""
         del labels  # nothing is made that would carry them
-        self._image_id(image)
+        self._image(image)
         return VagrantStage(snapshot)
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
@@ -116,14 +118,18 @@ class VagrantEngine:
         InfrastructureError."""
         if spec.guest is None or spec.guest.provider == "libvirt":
             _have(_OF_LIBVIRT)
-        image = self._image_id(spec.image)
+        image = self._image(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
         snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
         if spec.guest is not None and not spec.guest.keep_ready:
-            source = self.templates_kept.source(image, spec, cpus)
-            return self._plain.open(source, spec, snapshot)
-        with self.templates_kept.using(image, spec, cpus) as template:
-            return self._cloner.open(template, spec, snapshot)
+            source = self.templates_kept.source(image.id, spec, cpus)
+            machine = self._plain.open(source, spec, snapshot)
+        else:
+            with self.templates_kept.using(image.id, spec, cpus) as template:
+                machine = self._cloner.open(template, spec, snapshot)
+        if not is_named(spec.guest):  # else it boots another's system
+            machine.has_variables(image.env)
+        return machine
 
     def join(self, address: Address) -> VagrantMachine:
         """See Engine."""
@@ -187,11 +193,11 @@ class VagrantEngine:
         self.templates_kept.give_up()
         self._plain.give_up()
 
-    def _image_id(self, image: str) -> str:
+    def _image(self, image: str) -> Image:
         found = self._containers.images.find(image)
         if found is None:
             raise CannotStartError(f"there is no image {image}")
-        return found.id
+        return found
 
     def _acceleration(self, kernel: Path | None, memory: int, cpus: int) -> Accel:
         if kernel is not None:

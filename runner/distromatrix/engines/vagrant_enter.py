@@ -26,9 +26,10 @@ def enter(home: Home, name: str, env: Mapping[str, str]) -> int:
     connection = Connection(folder, home.sockets)
     connection.root = facts.get("login", "root") == "root"
     user = str(facts.get("user") or "root")
+    known = {**(facts.get("env") or {}), **env}  # those of its image, and the cell's
     file = f"/run/distromatrix-{secrets.token_hex(12)}"
     uid = "0" if user == "root" else user.partition(":")[0]
-    lines = [f"export {key}={shlex.quote(value)}" for key, value in env.items()]
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
     lines += [f"cd {shlex.quote(str(facts.get('product') or '/'))} || cd /", "exec /bin/sh 9<&-"]
     entry = "\n".join(lines).encode()
     status, said = connection.send(iter([entry]), f"umask 077; cat >{file} && chown {uid} {file}")

@@ -72,10 +72,9 @@ class VagrantMachine(GuestMachine):
         env: Mapping[str, str] | None = None,
         remove: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(spec, staged=staged, owned=owned, scale=guest.scale)
+        super().__init__(spec, staged=staged, owned=owned, scale=guest.scale, env=env)
         self._guest = guest
         self._connection = connection
-        self._env = dict(env or {})
         self._remove = remove
         self._dead = False  # its domain was ended
         self._kept: Kept | None = None
@@ -92,7 +91,12 @@ class VagrantMachine(GuestMachine):
             product=self.product,
             out=self.out,
             memory=self._spec.memory,
+            env=self._env,
         )
+
+    def has_variables(self, env: Mapping[str, str]) -> None:
+        """Every command sees these, as it does in a container of its image."""
+        self._env = dict(env)
 
     @property
     def console(self) -> tuple[str, ...]:
@@ -205,7 +209,7 @@ class VagrantMachine(GuestMachine):
         if self._kept is not None:
             return self._kept
         name = KEPT + self.name.removeprefix("distromatrix-")
-        change_facts(self._guest.folder, kept=True, name=name, product=self.product)
+        change_facts(self._guest.folder, kept=True, name=name, product=self.product, env=self._env)
         self._spec = replace(self._spec, name=name)
         self._stop("was kept")
         self._kept = Kept(

@@ -240,4 +240,6 @@ class Machines:
         env = self._environment(machine, cell)
         with self._lock:
             boots = self._boots.get(machine.name, 0)
-        return replace(machine.address, env=env, engine=cell.engine or "", boots=boots)
+        address = machine.address
+        env = {**address.env, **env}
+        return replace(address, env=env, engine=cell.engine or "", boots=boots)
