@@ -96,8 +96,8 @@ class MachineGoneError(InfrastructureError):
     """A machine ended under our hands. `oom`: its own memory limit ended it, which is no
     fault of the infrastructure but of what ran in it."""
 
-    def __init__(self, message: str, *, oom: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, oom: bool = False, transient: bool = True) -> None:
+        super().__init__(message, transient=transient)
         self.oom = oom
 
 

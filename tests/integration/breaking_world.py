@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from distromatrix.engines import open_engine
@@ -247,3 +248,16 @@ def _end(folder: Path, process: subprocess.Popen[bytes]) -> None:
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         if str(folder) in line:
             subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of that size, at `folder`; only root can make one."""
+    if os.geteuid() != 0:
+        pytest.skip("not root: no disk of one's own can be mounted")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "x", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from breaking_world import PrivateEngine, Project, ended, private_engine, until
+from breaking_world import PrivateEngine, Project, ended, private_engine, small_disk, until
 
 pytestmark = pytest.mark.engine
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of that size, at `folder`; only root can make one."""
-    if os.geteuid() != 0:
-        pytest.skip("not root: no disk of one's own can be mounted")
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "x", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 @pytest.fixture

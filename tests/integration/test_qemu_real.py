@@ -9,10 +9,12 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from breaking_world import small_disk
 
 from distromatrix.engines import open_engine, qemu_process
 from distromatrix.engines.base import (
@@ -26,7 +28,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.qemu import QemuEngine
-from distromatrix.errors import CannotStartError, MachineGoneError
+from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest]
 
@@ -109,6 +111,27 @@ def test_it_has_the_variables_of_its_image_for_who_joins_too(
     machine.run(script, env={"TWO": "mine"}, output=lines.append)
     assert lines == [f"{said}mine\n".encode()]
     joined.close()
+
+
+def test_one_that_fills_the_disk_of_its_host_is_ended_and_told_as_such(
+    guests: Guests, engine: QemuEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines = tmp_path / "machines"
+    with small_disk(machines, "24m"):
+        monkeypatch.setattr(engine, "_machines", machines)
+        machine = guests()
+        with pytest.raises(MachineGoneError, match="the disk of this host is full") as caught:
+            machine.run("head -c 64000000 /dev/urandom >/big; sync; sleep 60", timeout=300)
+        assert not caught.value.transient
+        with pytest.raises(InfrastructureError, match="No space left on device") as caught_next:
+            with suppress(OSError), (machines / "others").open("wb") as others:
+                while others.write(bytes(1 << 12)):
+                    others.flush()
+            guests()
+        assert not caught_next.value.transient
+        for one in guests.opened:
+            one.close()
+        assert [left.name for left in machines.iterdir()] == ["others"]
 
 
 def test_restored_guests_are_no_twins(guests: Guests) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from distromatrix.collect.artifacts import Extracted, extract
 from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
@@ -26,6 +27,7 @@ from distromatrix.engines.base import (
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.vagrant import VagrantEngine
 from distromatrix.engines.vagrant_call import vagrant
+from distromatrix.engines.vagrant_dead import read_dead
 from distromatrix.engines.vagrant_file import Definition, vagrantfile
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.model import Guest, ProviderName
@@ -247,3 +249,40 @@ def test_what_vagrant_says_of_a_bad_definition_is_told_in_a_line(
         engine.open(spec(debian_system, guest=Guest(vagrantfile=own)))
     with pytest.raises(InfrastructureError, match="could not be found"):
         engine.open(spec(debian_system, guest=Guest(box="distromatrix.example/none")))
+
+
+def test_what_a_guest_that_ended_has_left_is_read_from_its_disk_or_said_to_be_too_much(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "root/distromatrix/out"
+    (out / "artifacts/deep").mkdir(parents=True)
+    (out / "junit.xml").write_text("<testsuite/>")
+    (out / "artifacts/deep/program").write_bytes(b"#!/bin/sh\n" * 1000)
+    (out / "artifacts/deep/program").chmod(0o755)
+    (out / "artifacts/deep/empty").touch()
+    (out / "artifacts/link").symlink_to("deep/empty")
+    with (out / "artifacts/huge").open("wb") as huge:
+        huge.truncate(5 * 1024**3)
+
+    def brought() -> Extracted:
+        raw, disk = tmp_path / "raw", tmp_path / "disk"
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        for command in (
+            f"mke2fs -q -F -t ext4 -d {tmp_path}/root {raw} 8G",
+            f"qemu-img convert -O qcow2 {raw} {disk}",
+        ):
+            subprocess.run(command.split(), check=True, env={**os.environ, "PATH": path})
+        with pytest.raises(FileNotFoundError):
+            read_dead(disk, "/distromatrix/none", "it", tmp_path)
+        tar = read_dead(disk, "/distromatrix/out", "it", tmp_path)
+        return extract(tar, tmp_path / "back", limit_bytes=1024**2)
+
+    assert brought().refused == ("more than 1 MiB: the rest was left out",)
+    (out / "artifacts/huge").unlink()
+    got = brought()
+    assert (got.files, got.refused) == (3, ())
+    program = tmp_path / "back/artifacts/deep/program"
+    assert program.read_bytes() == b"#!/bin/sh\n" * 1000
+    assert program.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "back/junit.xml").read_text() == "<testsuite/>"
+    assert not list(tmp_path.glob("distromatrix-disk-*"))

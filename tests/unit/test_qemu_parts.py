@@ -20,6 +20,7 @@ import pytest
 from distromatrix.engines import qemu_ports, qemu_process, qemu_templates
 from distromatrix.engines.base import Engine, MachineSpec
 from distromatrix.engines.fake import FakeEngine
+from distromatrix.engines.guest_disk import fill_disk
 from distromatrix.engines.qemu import QemuEngine
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_guest import QemuGuest
@@ -283,3 +284,14 @@ def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(kind: str, emul
     command = qemu_process.command_line("one", virtual, Disk(Path("disk")))
     words = command[command.index("-append") + 1].split()
     assert ("norandmaps" in words, "mitigations=off" in words) == (emulated, emulated)
+
+
+def test_a_full_disk_is_told_however_much_tar_has_to_say_of_it() -> None:
+    # One line for each file: more than a pipe holds, while we still write.
+    script = """i=0; while [ $i -lt 5000 ]; do i=$((i+1))
+echo "tar: usr/share/doc/a-package/$i: Cannot write: No space left on device" >&2; done
+cat >/dev/null; echo 'tar: Exiting with failure status due to previous errors' >&2; exit 2"""
+    pieces = (bytes(1 << 16) for _ in range(64))
+    with pytest.raises(InfrastructureError, match="the disk of this host is full") as caught:
+        fill_disk(pieces, script)
+    assert not caught.value.transient

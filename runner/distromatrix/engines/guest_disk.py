@@ -7,11 +7,17 @@ import os
 import re
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Thread
+from typing import IO
 
 from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
 
+_FULL = b"No space left on device"
+_LINES = 100  # that are kept of what a program says
+_LONGEST = 1000  # bytes of one
 NO_GUEST = 3  # a script's status where no guest can be made of an image
 
 
@@ -23,13 +29,14 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
         command = ["fakeroot", *command]  # so that owners are as they are to be on the disk
     process = _started(command)
     assert process.stdin is not None and process.stderr is not None  # noqa: S101 - both are pipes
+    heard = _Heard(process.stderr)
     with process:
         with contextlib.suppress(BrokenPipeError):
             for piece in rootfs:
                 process.stdin.write(piece)
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        said = process.stderr.read()
+        said = heard.all()
     _judge(process.returncode, said)
 
 
@@ -38,6 +45,29 @@ def run_tool(*command: str) -> None:
     process = _started([*command])
     _, said = process.communicate()
     _judge(process.returncode, said)
+
+
+class _Heard:
+    """What a program complains of: heard while it works, for tar has a line for each file that
+    a full disk does not take, and waits until somebody reads it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lines: deque[bytes] = deque(maxlen=_LINES)
+        self._full = b""
+        self._thread = Thread(target=self._hear, daemon=True, name="distromatrix-heard")
+        self._thread.start()
+
+    def _hear(self) -> None:
+        for line in self._stream:
+            self._lines.append(line[:_LONGEST])
+            if _FULL in line:
+                self._full = line[:_LONGEST]
+
+    def all(self) -> bytes:
+        """The last lines, and that the disk is full where one said so, when all is said."""
+        self._thread.join()
+        return b"".join((*self._lines, self._full))
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
@@ -80,6 +110,11 @@ def _judge(status: int, output: bytes) -> None:
         return
     said = output.decode(errors="replace").strip()
     last = said.splitlines()[-1] if said else f"status {status}"
+    if _FULL.decode() in last:
+        raise InfrastructureError(
+            f"a guest's disk cannot be made: the disk of this host is full ({last})",
+            transient=False,
+        )
     if status == NO_GUEST:
         raise CannotStartError(f"no guest can be made of the image: {last}")
     if last.endswith("not found"):

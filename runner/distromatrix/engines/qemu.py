@@ -48,7 +48,7 @@ from distromatrix.errors import (
     InfrastructureError,
 )
 from distromatrix.model import AccelWanted, Kept
-from distromatrix.runs import host_name
+from distromatrix.runs import disk_fault, host_name
 
 _MIB = 1024**2
 _LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with
@@ -106,7 +106,7 @@ class QemuEngine:
             self._machines.mkdir(parents=True, exist_ok=True)
             return QemuStage(snapshot, self._machines, labels)
         except OSError as error:
-            raise InfrastructureError(f"the product cannot be staged: {error}") from error
+            raise _fault("the product cannot be staged", error) from error
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """See Engine."""
@@ -131,7 +131,7 @@ class QemuEngine:
                 shutil.rmtree(folder, ignore_errors=True)
             holds.close()
             if isinstance(error, OSError):
-                raise InfrastructureError(f"a guest cannot be made: {error}") from error
+                raise _fault("a guest cannot be made", error) from error
             raise
         try:
             machine.restore(template.saved)
@@ -144,7 +144,7 @@ class QemuEngine:
                 template.spoil()
             machine.close()
             if isinstance(error, OSError):
-                raise InfrastructureError(f"a guest cannot be opened: {error}") from error
+                raise _fault("a guest cannot be opened", error) from error
             raise
         return machine
 
@@ -265,6 +265,12 @@ class QemuStage:
     def close(self) -> None:
         """See Stage: a guest that is kept has its copy already."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _fault(what: str, error: OSError) -> InfrastructureError:
+    """What to raise for it: of this host's disk, where that is why."""
+    folder = Path(error.filename or "the cache")
+    return disk_fault(error, folder) or InfrastructureError(f"{what}: {error}")
 
 
 def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:

@@ -334,7 +334,10 @@ $b chown -R {user} product out"""
 
     def why_gone(self) -> MachineGoneError | None:
         """Why it has ended; None as long as it runs."""
-        return MachineGoneError(f"{self.name}{self._fate()}") if self.ended.is_set() else None
+        if not self.ended.is_set():
+            return None
+        fate = self._fate()
+        return MachineGoneError(f"{self.name}{fate}", transient=not fate.endswith(_HOST_FULL))
 
     def _panic(self) -> str:
         return panic(self.console) and (trouble(self.console) or panic(self.console))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -364,4 +366,6 @@ def new_overlay(folder: Path, base: Path, form: str, name: str = OVERLAY) -> Non
         [*command, str(folder / name)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise InfrastructureError(f"a guest's disk cannot be made: {done.stderr.strip()}")
+        said = done.stderr.strip()
+        full = said.endswith(os.strerror(errno.ENOSPC))
+        raise InfrastructureError(f"a guest's disk cannot be made: {said}", transient=not full)

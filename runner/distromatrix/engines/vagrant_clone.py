@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -209,7 +211,9 @@ def _overlay(disk: str, own: Path) -> None:
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk, str(own)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise InfrastructureError(f"a guest's disk cannot be made: {done.stderr.strip()}")
+        said = done.stderr.strip()
+        full = said.endswith(os.strerror(errno.ENOSPC))
+        raise InfrastructureError(f"a guest's disk cannot be made: {said}", transient=not full)
 
 
 def console_of(spec: MachineSpec, folder: Path) -> Path:

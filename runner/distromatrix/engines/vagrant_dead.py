@@ -3,7 +3,6 @@ mounted or trusted on the host."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
-_BIGGEST = 1 << 30  # bytes of one file: it is in memory meanwhile
+_PIECE = 1 << 20  # bytes of a file that are in memory at once
 _LINE = re.compile(rb"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]*)/(\d*)/")
 _LINK = re.compile(rb'Fast link dest: "(.*)"')
 _FOLDER, _FILE, _SYMLINK = 0o040000, 0o100000, 0o120000
@@ -58,14 +57,9 @@ def read_dead(disk: Path, path: str, machine: str, room: Path) -> Iterator[bytes
 
 def _stream(held: tempfile.TemporaryDirectory[str], raw: Path, top: _Node) -> Iterator[bytes]:
     with held:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name, node in _walk(raw, top, top.name):
-                _add(tar, raw, name, node)
-                yield buffer.getvalue()
-                buffer.seek(0)
-                buffer.truncate()
-        yield buffer.getvalue()
+        for name, node in _walk(raw, top, top.name):
+            yield from _entry(raw, name, node)
+        yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _walk(raw: Path, node: _Node, name: str) -> Iterator[tuple[str, _Node]]:
@@ -76,22 +70,40 @@ def _walk(raw: Path, node: _Node, name: str) -> Iterator[tuple[str, _Node]]:
                 yield from _walk(raw, below, f"{name}/{below.name}")
 
 
-def _add(tar: tarfile.TarFile, raw: Path, name: str, node: _Node) -> None:
+def _entry(raw: Path, name: str, node: _Node) -> Iterator[bytes]:
+    """What a tar has of it; nothing, where it is a device or the like."""
     info = tarfile.TarInfo(name)
     info.mode, info.uid, info.gid = node.mode & 0o7777, node.uid, node.gid
     if node.kind == _FOLDER:
         info.type = tarfile.DIRTYPE
-        tar.addfile(info)
     elif node.kind == _SYMLINK:
         info.type = tarfile.SYMTYPE
         found = _LINK.search(_debugfs(raw, f"stat <{node.inode}>"))
         target = found[1] if found else _debugfs(raw, f"cat <{node.inode}>")
         info.linkname = os.fsdecode(target)
-        tar.addfile(info)
-    elif node.kind == _FILE and node.size <= _BIGGEST:
-        data = _debugfs(raw, f"cat <{node.inode}>")
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
+    elif node.kind == _FILE:
+        info.size = node.size
+    else:
+        return
+    yield info.tobuf(tarfile.PAX_FORMAT)
+    if node.kind == _FILE:
+        yield from _content(raw, name, node)
+
+
+def _content(raw: Path, name: str, node: _Node) -> Iterator[bytes]:
+    """A file in pieces: how much of it is too much is for who reads to say."""
+    command, size = ["debugfs", "-R", f"cat <{node.inode}>", str(raw)], 0
+    with _started(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101 - a pipe
+            while piece := process.stdout.read(_PIECE):
+                size += len(piece)
+                yield piece
+        finally:
+            process.kill()
+    if size != node.size:
+        raise InfrastructureError(f"the disk of a guest that ended cannot be read: {name}")
+    yield bytes(-size % tarfile.BLOCKSIZE)
 
 
 def _find(raw: Path, path: str, name: str) -> _Node | None:
@@ -118,19 +130,24 @@ def _debugfs(raw: Path, request: str) -> bytes:
 
 
 def _run(command: list[str], worst: int = 0) -> bytes:
+    with _started(command, stderr=subprocess.PIPE) as process:
+        said, complaint = process.communicate()
+    if process.returncode > worst:
+        lines = complaint.decode(errors="replace").strip().splitlines() or [""]
+        raise InfrastructureError(
+            f"the disk of a guest that ended cannot be read: {command[0]}: {lines[-1]}"
+        )
+    return said
+
+
+def _started(command: list[str], stderr: int) -> subprocess.Popen[bytes]:
     search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, env={**os.environ, "PATH": search}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PATH": search}
         )
     except FileNotFoundError as error:
         raise EngineUnavailableError(
             f"the disk of a guest that ended cannot be read: {command[0]} is missing "
             "(`distromatrix doctor --guests --fix` installs what is needed)"
         ) from error
-    if done.returncode > worst:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or [""]
-        raise InfrastructureError(
-            f"the disk of a guest that ended cannot be read: {command[0]}: {lines[-1]}"
-        )
-    return done.stdout
