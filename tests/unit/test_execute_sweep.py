@@ -90,3 +90,44 @@ def test_a_resumed_run_removes_what_its_earlier_start_left(tmp_path: Path) -> No
         )
         sweep_before(shelf.engine, folder)
     assert shelf.names == {"kept", "other"}
+
+
+GIB = 1024**3
+
+
+def ready(name: str, folder: Path, used: float, size: int, kind: str = "template") -> Leftover:
+    """What is kept ready, and was used so many seconds ago."""
+    created = time.time() - used
+    return thing(name, folder / name, kind, kept=True, created=created, run="", size=size)
+
+
+def test_of_too_much_that_is_kept_ready_what_was_used_longest_ago_goes(tmp_path: Path) -> None:
+    shelf = Shelf(
+        ready("old", tmp_path, 900, 4 * GIB),
+        ready("older", tmp_path, 1000, 4 * GIB),
+        ready("new", tmp_path, 10, 15 * GIB),
+        ready("oldest", tmp_path, 2000, GIB, "box"),
+        thing("kept", tmp_path / "run", kept=True),
+    )
+    assert [left.name for left in sweep(shelf.engine)] == ["older", "oldest"]
+    assert shelf.names == {"new", "old", "kept"}
+    assert sweep(shelf.engine) == ()
+
+
+def test_what_is_in_use_stays_however_much_it_is(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path) as held:
+        used = thing("used", held.path, "template", kept=True, size=30 * GIB, created=1.0)
+        shelf = Shelf(used, ready("new", tmp_path, 10, GIB))
+        assert sweep(shelf.engine) == ()
+
+
+def test_what_an_engine_does_not_remove_is_not_said_to_be_gone(tmp_path: Path) -> None:
+    class Firm(Shelf):
+        def remove(self, leftover: Leftover) -> None:
+            if leftover.kind != "box":
+                super().remove(leftover)
+
+    big, box = ready("big", tmp_path, 20, 21 * GIB), ready("box", tmp_path, 10, 21 * GIB, "box")
+    shelf = Firm(big, box)
+    assert [left.name for left in sweep(shelf.engine)] == ["big"]
+    assert shelf.names == {"box"}

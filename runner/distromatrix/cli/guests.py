@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +113,7 @@ def list_guests(as_json: bool) -> None:
             "kind": "guest" if left.run else left.kind,
             "name": left.name,
             "used": left.created,
-            "size": 0 if left.run else _size(Path(left.folder)),
+            "size": left.size,
         }
         for engine, left in kept
     ]
@@ -127,16 +126,6 @@ def list_guests(as_json: bool) -> None:
         row = f"{one['engine']:8} {one['kind']:9} {one['name']:54} {size}  used {days:.1f} d ago"
         click.echo(row)
     click.echo(f"{len(rows)} kept in {cache_folder() / 'guests'}", err=True)
-
-
-def _size(folder: Path) -> int:
-    """Bytes on the disk: files of guests have holes."""
-    sizes = [0]
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                sizes.append((Path(path) / name).lstat().st_blocks * 512)
-    return sum(sizes)
 
 
 def _engines() -> tuple[Engine, ...]:

@@ -326,6 +326,7 @@ class Leftover:
     host: str
     kept: bool
     created: float
+    size: int = 0  # bytes on this host's disk, of what is kept ready for others; else 0
 
 
 class Engine(Protocol):

@@ -75,6 +75,17 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", text))
 
 
+def bytes_of(*paths: Path) -> int:
+    """What files, and all below folders, take of the disk; what goes meanwhile, nothing."""
+    total = 0
+    for path in paths:
+        below = (Path(top, name) for top, _, names in os.walk(path) for name in names)
+        for file in (path, *below):
+            with contextlib.suppress(OSError):
+                total += file.lstat().st_blocks * 512
+    return total
+
+
 def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
     """Remove a folder with all that is in it. Raises OSError."""
     if os.geteuid() != 0:  # folders in it may be closed to their owner

@@ -31,6 +31,7 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
+from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
@@ -219,6 +220,7 @@ class QemuEngine:
                     host=here,
                     kept=is_done(folder),
                     created=used,
+                    size=bytes_of(folder),
                 )
             )
         return tuple(found)

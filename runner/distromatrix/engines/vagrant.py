@@ -174,6 +174,7 @@ class VagrantEngine:
                 host=host_name(),
                 kept=not one.lost,
                 created=one.used,
+                size=one.size,
             )
             for one in self.templates_kept.list()
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from distromatrix.engines.accel import Accel
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.console import last_lines, panic
+from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.guest_scripts import install
 from distromatrix.engines.libvirt_saved import disks_of, is_shared, read_saved
 from distromatrix.engines.libvirtd import Libvirtd
@@ -266,9 +267,11 @@ class Templates:
             facts = folder / _FACTS
             used = (facts if facts.exists() else folder).stat().st_mtime
             lost = not facts.exists() and self._is_free(folder.name)
-            found.append(Kept("template", folder.name, used, _bytes(folder), lost))
+            disks = self._home.pool.glob(f"{folder.name}-*")
+            size = bytes_of(folder, *disks)
+            found.append(Kept("template", folder.name, used, size, lost))
         for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
-            found.append(Kept("box", folder.name, folder.stat().st_mtime, _bytes(folder)))
+            found.append(Kept("box", folder.name, folder.stat().st_mtime, bytes_of(folder)))
         return tuple(found)
 
 
@@ -308,11 +311,3 @@ def _qemu() -> str:
         return ""
     status = found.stat()
     return f"{found} {status.st_size} {status.st_mtime_ns}"
-
-
-def _bytes(folder: Path) -> int:
-    return sum(
-        file.stat().st_blocks * 512
-        for file in folder.rglob("*")
-        if file.is_file() and not file.is_symlink()
-    )

@@ -13,8 +13,9 @@ from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engin
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.runs import SHELLS, RunFolder, host_name, is_alive
 
-_BELOW = ("volume", "network", "disk")  # what machines use: it goes after them
+_BELOW = ("volume", "network", "disk", "box")  # what machines use: it goes after them
 KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays
+READY_BYTES = 20 * 1024**3  # of this host's disk, for what an engine keeps ready
 
 
 def labels_of(folder: RunFolder) -> dict[str, str]:
@@ -28,21 +29,34 @@ def labels_of(folder: RunFolder) -> dict[str, str]:
 
 def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
     """What dead runs left, machines before the volumes they use. What was kept on purpose
-    is among it only when it has expired, or when `kept_too`."""
+    is among it only when it has expired, or when `kept_too`; of what is kept ready, also what
+    was used longest ago, where all of it is more than READY_BYTES. Nothing that is in use."""
     here, now = host_name(), time.time()
     alive: dict[str, bool] = {}
     dead: list[Leftover] = []
-    for left in engine.leftovers():
+    leftovers = engine.leftovers()
+    surplus = _surplus(leftovers)
+    for left in leftovers:
         if left.host != here or not left.folder:
             continue
         if left.folder not in alive:
             alive[left.folder] = is_alive(Path(left.folder))
         # A shell's machine is named like a kept one so that it can be entered, no longer.
         kept = left.kept and Path(left.folder).parent.name != SHELLS
-        expired = kept_too or now - left.created > KEPT_FOR
+        expired = kept_too or now - left.created > KEPT_FOR or left.name in surplus
         if not alive[left.folder] and (expired or not kept):
             dead.append(left)
     return tuple(sorted(dead, key=_order))
+
+
+def _surplus(leftovers: tuple[Leftover, ...]) -> set[str]:
+    """The names of what there is no room for: `created` is when it was last used."""
+    found, room = set(), READY_BYTES
+    for left in sorted(leftovers, key=lambda left: left.created, reverse=True):
+        room -= left.size
+        if left.size and room < 0:
+            found.add(left.name)
+    return found
 
 
 def _order(left: Leftover) -> bool:
@@ -73,6 +87,9 @@ def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
             time.sleep(pause)
     if failed:
         raise failed
+    if dead:  # an engine does not remove what others stand on
+        there = {left.name for left in engine.leftovers()}
+        return tuple(left for left in removed.values() if left.name not in there)
     return tuple(removed.values())
 
 
