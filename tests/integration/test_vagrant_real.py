@@ -286,3 +286,32 @@ def test_what_a_guest_that_ended_has_left_is_read_from_its_disk_or_said_to_be_to
     assert program.stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "back/junit.xml").read_text() == "<testsuite/>"
     assert not list(tmp_path.glob("distromatrix-disk-*"))
+
+
+@pytest.mark.slow
+def test_a_libvirtd_that_is_killed_takes_no_guest_with_it_and_comes_back(
+    debian_system: str, tmp_path: Path
+) -> None:
+    containers = DockerEngine()
+    engine = VagrantEngine(containers, tmp_path)  # whose libvirtd no other test needs
+
+    def kill() -> None:
+        pid = int((engine.libvirtd.folder / "run/libvirtd.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+    one = engine.open(spec(debian_system))
+    try:
+        kill()
+        assert told(one, "echo still here") == "still here"
+        two = engine.open(spec(debian_system))
+        kill()
+        assert told(two, "cat /proc/1/comm") == "systemd"
+        two.close()
+    finally:
+        one.close()
+        names = [left.name for left in engine.leftovers() if left.run]
+        for left in engine.templates():  # templates before the boxes that they stand on
+            engine.remove(left)
+        domains = engine.libvirtd("list", "--all", "--name").split()
+        containers.close()
+    assert (names, domains) == ([], [])

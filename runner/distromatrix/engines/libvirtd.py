@@ -156,7 +156,9 @@ class Libvirtd:
         deadline = time.monotonic() + API_TIMEOUT
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise EngineUnavailableError(f"libvirtd does not start: {self._log()}")
+                ended = process.poll()
+                killed = f"it was killed by signal {-ended}" if ended and ended < 0 else ""
+                raise EngineUnavailableError(f"libvirtd does not start: {killed or self._log()}")
             time.sleep(0.05)
         self._have_pool()
 

@@ -230,7 +230,8 @@ $b chown -R {user} product out"""
         if self.tell(script, output=said.append, within=10 * API_TIMEOUT):
             text = b"".join(said).decode(errors="replace").strip()
             if "No space left" in text:
-                text = "the product is bigger than the guest's disk"
+                much = f"{size / 1024**2:,.0f} MiB"
+                text = f"the product ({much}) is bigger than the guest's disk"
             raise InfrastructureError(f"{self.name}: {text}", transient=False)
 
     def save(self, state: Path) -> None:
