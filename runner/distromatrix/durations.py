@@ -103,6 +103,10 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     InfrastructureError when it cannot be written."""
     from filelock import FileLock, Timeout
 
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        said = f"{path}: durations cannot be written: it is no regular file"
+        raise InfrastructureError(said, transient=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(path.name + ".lock"), timeout=_WAIT):

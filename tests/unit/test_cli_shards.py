@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -408,3 +409,14 @@ def test_a_plan_for_machines_of_another_architecture_wants_their_runners(
         said = cli("run", "--plan", "plan.json")
         assert (said.code, said.err.count("\n")) == (2, 1)
         assert "plan.json: was made for aarch64, and this machine is " in said.err
+
+
+def test_only_a_regular_file_becomes_a_plan_file(cli: Cli, project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    said = cli("plan", "--save", "pipe")
+    assert (said.code, said.err.splitlines()[-1]) == (2, "pipe: is no regular file")
+    assert (project / "pipe").is_fifo()
+    (project / "link").symlink_to("there.json")
+    assert cli("plan", "--save", "link").code == 0
+    assert (project / "link").is_symlink()
+    assert cli("plan", "--plan", "there.json").code == 0

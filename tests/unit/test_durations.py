@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,18 @@ def test_a_file_that_cannot_be_written_is_the_infrastructures_fault(tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(InfrastructureError, match="durations cannot be written"):
         update(tmp_path / "file" / "d.json", [result("a/b", 1)])
+
+
+def test_only_a_regular_file_is_replaced_and_a_link_stays_one(tmp_path: Path) -> None:
+    result = CellResult(id="a/b", verdict=Verdict.PASSED, engine="docker", seconds=2.0)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InfrastructureError, match="no regular file"):
+        update(tmp_path / "pipe", [result])
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to("there.json")
+    update(tmp_path / "link", [result])
+    assert (tmp_path / "link").is_symlink()
+    assert read(tmp_path / "there.json").cells == {"a/b": (2.0,)}
 
 
 def test_it_stays_small_and_those_that_ran_last_stay(tmp_path: Path) -> None:

@@ -192,8 +192,11 @@ def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
 def _save(made: PlanFile, path: Path) -> None:
     from distromatrix.planfile import save_plan
 
+    target = path.resolve()  # a link stays one
+    if target.exists() and not target.is_file():  # a device would be replaced by a file
+        raise InputError(f"{path}: is no regular file")
     try:
-        save_plan(made, path)
+        save_plan(made, target)
     except OSError as error:
         raise disk_fault(error, path) or InputError(
             f"{path}: cannot be written: {error.strerror}"
