@@ -305,7 +305,7 @@ class _JobRun:
             elif match[1] == "stop-commands":
                 stopped = match[3]
             elif match[1] == "add-mask":
-                self.masks.append(match[3])
+                self.masks.append(_unescaped(match[3]))
             else:
                 assert match[1] in ("error", "warning", "notice"), line
                 found = Annotation(match[1], match[2] or "", _unescaped(match[3]))

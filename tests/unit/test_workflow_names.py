@@ -4,11 +4,12 @@ of which the runner of the tests must not make anything good."""
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workflow_world import NASTY, WORKFLOW, World, make_world
+from workflow_world import CODE, NASTY, WORKFLOW, World, make_world
 
 from actions.expressions import UnknownExpressionError
 from actions.runner import Runner
@@ -136,3 +137,25 @@ def test_a_broken_workflow_does_not_pass(world: World, tmp_path: Path, what: str
     with pytest.raises((UnknownExpressionError, AssertionError)):
         jobs = runner.run()
         assert [job.result for job in jobs] == ["success"] * 3
+
+
+def test_variables_for_the_tests_are_no_variables_of_the_step(world: World) -> None:
+    theirs = ("SHARD", "DIRECTORY", "line", "value", "handed", "status", "unmet", "name")
+    runner = world.runner(shards="1", selectors="one/token")
+    runner.secrets["pass-env"] += "".join(f"\n{name}=$({CODE})" for name in theirs)
+    jobs = runner.run()
+    assert [job.result for job in jobs] == ["success"] * 3, jobs[1].log
+
+
+def test_annotations_name_files_as_they_are_in_the_repository(world: World) -> None:
+    product = world.storage.repository / "sub"
+    (world.storage.repository / NASTY).rename(product)
+    (product / "matrix" / f"{NASTY}.yaml").rename(product / "matrix/default.yaml")
+    case = "<testcase name='x'><failure>\ntests/x.sh:7: wrong</failure></testcase>"
+    (product / "cases.xml").write_text(f"<testsuite>{case}</testsuite>")
+    git = ["git", "-C", str(product), "-c", "user.name=x", "-c", "user.email=x@y"]
+    for command in (["add", "-A", ".."], ["commit", "-q", "-m", "moved"]):
+        subprocess.run([*git, *command], check=True)
+    jobs = world.call(directory="sub", matrix="matrix/default.yaml", selectors="one/cases")
+    (shown,) = [a for a in jobs[-1].annotations if a.kind == "error"]
+    assert shown.properties.startswith("file=sub/tests/x.sh,line=7,"), jobs[-1].log
