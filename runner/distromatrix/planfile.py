@@ -258,6 +258,12 @@ def shard_stamp(folder: Path) -> dict[str, str]:
     return {key: str(found[key]) for key in ("shard", "digest") if key in found}
 
 
+def is_merged(folder: Path) -> bool:
+    """Whether it is the folder of a run that was made of the shards of a plan."""
+    stamp = shard_stamp(folder)
+    return bool(stamp) and "shard" not in stamp
+
+
 def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -81,6 +81,16 @@ def test_a_merged_run_cannot_be_gone_on_with(cli: Cli, shards: Path) -> None:
     assert "came to its end" in said.err
 
 
+def test_a_merge_that_was_killed_is_to_be_merged_again(cli: Cli, shards: Path) -> None:
+    cli("report", "merge", ".distromatrix/runs")
+    journal = shards / ".distromatrix/runs/latest/journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:1]))
+    said = cli("report")
+    assert said.code == 69
+    assert "interrupted (killed); merge again" in said.out
+    assert "--resume" not in said.out
+
+
 def test_a_case_that_fails_only_there_is_the_first_annotation(
     cli: Cli, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
+from distromatrix.planfile import is_merged
 from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import flaky_cases
@@ -222,7 +223,9 @@ class _Summary:
     def _last_lines(self) -> None:
         result = self._result
         say(self._console)
-        if result.interrupted:
+        if result.interrupted and is_merged(self._folder):
+            say(self._console, (f"interrupted ({result.interrupted}); merge again", "yellow"))
+        elif result.interrupted:
             text = f"interrupted ({result.interrupted}); go on with: "
             say(self._console, (text, "yellow"), resume(self._plan, result.run))
         say(
