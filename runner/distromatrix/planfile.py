@@ -38,7 +38,8 @@ class PlanFile:
 
     `facts` and `selection` are what it was made with; `seconds`: how long each cell that runs
     is expected to take; `digest` is the same where the same was planned; `distromatrix`: the
-    version that wrote it; `shard`: in the copy that a run folder holds, the part that ran."""
+    version that wrote it; `shard`, `snapshot`: in the copy that a run folder holds, the part that
+    ran, and the digest of the product's files that it was run on."""
 
     plan: Plan
     facts: HostFacts
@@ -47,6 +48,7 @@ class PlanFile:
     digest: str
     distromatrix: str = __version__
     shard: Shard | None = None
+    snapshot: str = ""
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -165,15 +167,16 @@ def _canonical(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-def save_plan(file: PlanFile, path: Path, shard: Shard | None = None) -> None:
-    """Write a plan file, at once or not at all; `shard`: the part of it that ran beside it.
-    Raises OSError."""
+def save_plan(file: PlanFile, path: Path, shard: Shard | None = None, snapshot: str = "") -> None:
+    """Write a plan file, at once or not at all; `shard`: the part of it that ran beside it, on
+    the product's files that have the digest `snapshot`. Raises OSError."""
     shard = shard or file.shard
     content = {
         "version": VERSION,
         "distromatrix": file.distromatrix,
         "digest": file.digest,
         **({"shard": str(shard)} if shard else {}),
+        **({"snapshot": snapshot} if snapshot else {}),
         "facts": _adapter(HostFacts).dump_python(file.facts, mode="json"),
         "selection": _adapter(Selection).dump_python(file.selection, mode="json"),
         "seconds": dict(file.seconds),
@@ -221,6 +224,7 @@ def read_plan_file(path: Path) -> PlanFile:
         digest=head.digest,
         distromatrix=head.distromatrix,
         shard=shard,
+        snapshot=head.snapshot,
     )
 
 
@@ -237,6 +241,7 @@ class _Head:
     selection: Selection
     seconds: dict[str, Annotated[float, Ge(0), Lt(1e9)]]
     shard: str = ""
+    snapshot: str = ""
 
 
 def _check_ids(plan: Plan, path: Path) -> None:

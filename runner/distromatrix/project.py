@@ -252,7 +252,7 @@ def begun(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapshot:
     try:
         snapshot = take(plan.product, folder.snapshot)
         if part is not None:
-            save_plan(part.file, folder.path / WHOLE, part.shard)
+            save_plan(part.file, folder.path / WHOLE, part.shard, snapshot.digest())
         store_plan(plan, folder.plan)
     except BaseException:
         remove_folder(folder.path)

@@ -358,3 +358,16 @@ def test_the_shard_of_a_file_is_kept_by_no_merged_run(world: World) -> None:
     assert "shard" not in found
     save_plan(whole(world.plan), world.root / "s.json", Shard(1, 3))
     assert json.loads((world.root / "s.json").read_text())["shard"] == "1/3"
+
+
+def test_shards_of_different_sources_are_told_as_that(world: World) -> None:
+    for number, snapshot in ((1, "sha256:a"), (2, "sha256:a"), (3, "sha256:b")):
+        world.leave(number, snapshot=snapshot)
+    (said,) = warnings(world.merged().folder)
+    assert "not all shards tested the same files of the product: 1/3, 2/3 | 3/3 differ" in said
+
+
+def test_shards_of_the_same_sources_need_no_word(world: World) -> None:
+    for number in (1, 2, 3):
+        world.leave(number, snapshot="sha256:a")
+    assert warnings(world.merged().folder) == ()

@@ -157,3 +157,21 @@ def test_globs_go_by_segment(tmp_path: Path, glob: str, hits: set[str]) -> None:
         (product / name).write_text(name)
     snapshot = take(Product(path=product), tmp_path / "s.tar")
     assert {name for name, _, _ in snapshot.matching((glob,))} == hits
+
+
+def test_its_digest_is_of_what_is_tested_wherever_that_lies(tmp_path: Path) -> None:
+    def digest(name: str, *, content: str = "a", executable: bool = False, more: str = "") -> str:
+        root = tmp_path / name
+        (root / ".git").mkdir(parents=True)
+        (root / ".git/HEAD").write_text(name)
+        (root / "src").mkdir()
+        (root / "src/a.py").write_text(content)
+        (root / "src/a.py").chmod(0o755 if executable else 0o644)
+        if more:
+            (root / more).symlink_to("src")
+        return take(Product(path=root, git=False), tmp_path / f"{name}.tar").digest()
+
+    first = digest("one")
+    assert digest("two") == first
+    others = (digest("b", content="b"), digest("x", executable=True), digest("l", more="link"))
+    assert len({first, *others}) == 4

@@ -6,6 +6,8 @@ tracked nor ignored, submodules included; elsewhere it is the whole folder.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import stat
@@ -47,6 +49,25 @@ class Snapshot:
                     if content is not None:
                         found.append((name, content.read(), member.mode))
         return tuple(sorted(found))
+
+    def digest(self) -> str:
+        """What names the product as it is tested, wherever it was checked out: files, links and
+        who may execute them, but for git's own, times and empty folders."""
+        members: dict[str, tuple[str, ...]] = {}
+        with tarfile.open(self.path) as tar:
+            for member in tar:
+                if member.isdir() or ".git" in PurePosixPath(member.name).parts:
+                    continue
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is None:
+                    members[member.name] = ("link", member.linkname)
+                else:
+                    said = hashlib.sha256()
+                    while block := content.read(1024**2):
+                        said.update(block)
+                    members[member.name] = ("x" * bool(member.mode & 0o100), said.hexdigest())
+        listed = json.dumps(sorted(members.items())).encode()
+        return "sha256:" + hashlib.sha256(listed).hexdigest()
 
 
 def take(product: Product, dest: Path) -> Snapshot:

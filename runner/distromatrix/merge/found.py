@@ -18,6 +18,7 @@ from distromatrix.planfile import WHOLE, PlanFile, read_plan_file
 _MAX_DEPTH = 8  # folders below one that is given
 _MAX_FOLDERS = 50_000
 _SIGNS = (WHOLE, "journal.jsonl", "lock")  # of a run folder
+_NAMED = 5  # shards of a kind that a warning names
 _MARKED = 12  # digits of a digest that are shown
 
 
@@ -73,6 +74,7 @@ def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
     if faults.wrong:
         raise InputError(*faults.wrong)
     chosen = _latest(shards, faults)
+    _compare_products(chosen, faults)
     return Found(
         file=file or chosen[0].file,
         of=chosen[0].shard.of if chosen else 0,
@@ -190,6 +192,25 @@ def _of_one_cut(shards: list[ShardFolder], faults: _Faults) -> list[ShardFolder]
             for one in shards
         ]
     return shards
+
+
+def _compare_products(shards: list[ShardFolder], faults: _Faults) -> None:
+    """That they tested different files of the product is said, and refused by nobody: what lies
+    about in a checkout may differ, as long as it is known to."""
+    tested: dict[str, list[str]] = defaultdict(list)
+    for one in shards:
+        if one.file.snapshot:
+            tested[one.file.snapshot].append(str(one.shard))
+    if len(tested) > 1:
+        groups = [", ".join(_some(numbers)) for numbers in tested.values()]
+        faults.left_out.append(
+            f"not all shards tested the same files of the product: {' | '.join(_some(groups))} "
+            "differ; were all of them run on one commit?"
+        )
+
+
+def _some(names: list[str]) -> list[str]:
+    return names if len(names) <= _NAMED else [*names[:_NAMED], "…"]
 
 
 def _mark(digest: str) -> str:
