@@ -1,7 +1,7 @@
 """Guests: the first command in a cold one and in one from a saved state, a command's round trip,
 and a plain `vagrant up` of the same system beside them.
 
-    python benchmarks/guests.py [--distro debian-12] [--times 5] [--no-vagrant]
+    python benchmarks/guests.py [--distro debian-12] [--times 5] [--no-vagrant | --no-direct]
 
 Everything is measured in one run, in turn, on images that are made beforehand; what is kept ready
 is made anew in a folder of its own, which goes. Prints each figure, the ratios, and what direct
@@ -149,24 +149,13 @@ def main() -> None:
     parser.add_argument("--distro", default="debian-12")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--no-vagrant", action="store_true")
+    parser.add_argument("--no-direct", action="store_true")
     options = parser.parse_args()
     cache = Path(tempfile.mkdtemp(prefix="distromatrix-bench-", dir=Path.home()))
     containers = open_engine("docker")
     try:
-        image = guest_image_of(containers, options.distro, "qemu")
-        engine = QemuEngine(containers, cache=cache)
-        show("direct: disk, boot, save, restore and first command", [first_command(engine, image)])
-        cold, saved, loop = [], [], []
-        for _ in range(options.times):
-            cold.append(with_processors(lambda: cold_direct(engine, image, cache)))
-            saved.append(with_processors(lambda: first_command(engine, image)))
-            loop.append(container_run(image))
-        container = statistics.median(loop)
-        show("docker run --rm IMAGE true", loop)
-        for what, pairs in (("cold", cold), ("from its saved state", saved)):
-            taken, cpu = (list(figures) for figures in zip(*pairs, strict=True))
-            show(f"direct, {what}: first command", taken, container, cpu)
-        show("direct: a command's round trip", round_trips(engine, image, 20 * options.times))
+        if not options.no_direct:
+            of_direct(containers, options.distro, options.times, cache)
         if not options.no_vagrant:
             of_vagrant(containers, options.distro, options.times, cache)
     finally:
@@ -174,19 +163,43 @@ def main() -> None:
         shutil.rmtree(cache, ignore_errors=True)
 
 
+def of_direct(containers: Engine, distro: str, times: int, cache: Path) -> None:
+    image = guest_image_of(containers, distro, "qemu")
+    engine = QemuEngine(containers, cache=cache)
+    show("direct: disk, boot, save, restore and first command", [first_command(engine, image)])
+    cold, saved, loop = [], [], []
+    for _ in range(times):
+        cold.append(with_processors(lambda: cold_direct(engine, image, cache)))
+        saved.append(with_processors(lambda: first_command(engine, image)))
+        loop.append(container_run(image))
+    container = statistics.median(loop)
+    show("docker run --rm IMAGE true", loop)
+    for what, pairs in (("cold", cold), ("from its saved state", saved)):
+        taken, cpu = (list(figures) for figures in zip(*pairs, strict=True))
+        show(f"direct, {what}: first command", taken, container, cpu)
+    show("direct: a command's round trip", round_trips(engine, image, 20 * times))
+
+
 def of_vagrant(containers: Engine, distro: str, times: int, cache: Path) -> None:
     from distromatrix.engines.vagrant import VagrantEngine
 
     image = guest_image_of(containers, distro, "vagrant")
     engine = VagrantEngine(containers, cache)
+    whole = first_command(engine, image)
+    for left in engine.templates():
+        if left.kind == "template":
+            engine.remove(left)
     cold = first_command(engine, image)
     up, ssh = plain_vagrant(cache)
     show("plain vagrant up", [up])
     show("and its first vagrant ssh", [ssh])
-    show("vagrant: box, up, save, restore and first command", [cold], up + ssh)
+    show("vagrant: box, up, save, restore and first command", [whole], up + ssh)
+    show("vagrant, cold: up, save, restore and first command", [cold], up + ssh)
     saved = [first_command(engine, image) for _ in range(times)]
     show("vagrant, from its saved state: first command", saved, up + ssh)
     show("vagrant: a command's round trip", round_trips(engine, image, 20 * times), ssh)
+    for left in (*engine.templates(), *engine.templates()):  # a box goes after what stands on it
+        engine.remove(left)
     engine.close()
 
 

@@ -94,7 +94,10 @@ def test_a_cell_runs_in_a_guest_of_a_box_with_its_packages_and_prepare(
             'web.vm.provision "shell", inline: "rm /usr/bin/sudo"',
             "it has no sudo, and vagrant, who logs in to it, is not root",
         ),
-        ('web.vm.provision "shell", inline: "rm /bin/sh"', "it has no /bin/sh"),
+        (
+            'web.vm.provision "shell", inline: "rm /bin/sh"',
+            "vagrant cannot log in to it by ssh (is its login shell there, and /bin/sh?)",
+        ),
         (
             """web.vm.boot_timeout = 100
     web.vm.provider(:libvirt) { |it| it.cmd_line = "WITHOUT_SSH" }""".replace(

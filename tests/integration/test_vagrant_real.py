@@ -104,8 +104,8 @@ def test_what_is_written_for_providers_that_vagrant_brings_is_what_they_know(
     )
     file = tmp_path / "Vagrantfile"
     # What it does not know it notes, and tells once the provider is there to be used.
-    told_now = "    raise it._detected_errors.to_a.join if it._detected_errors.any?\n  end\nend"
-    read = vagrantfile(wanted).replace("  end\nend", told_now)
+    told_now = "    raise it._detected_errors.to_a.join if it._detected_errors.any?\n  end\nend }"
+    read = vagrantfile(wanted).replace("  end\nend }", told_now)
     file.write_text(read.replace("it.cpus", "it.no_such_word"), encoding="utf-8")
     with pytest.raises(InfrastructureError, match="no_such_word"):
         vagrant("validate", folder=tmp_path, timeout=120)

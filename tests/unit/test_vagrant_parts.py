@@ -142,7 +142,7 @@ def test_the_users_vagrantfile_is_loaded_and_ours_is_around_it() -> None:
     text = vagrantfile(own)
     assert 'load "/my/Vagrant\\#{file}"' in text
     assert "config.vm.box =" not in text
-    assert text.index("load ") < text.index("Vagrant.configure")
+    assert text.index("load ") < text.index("Vagrant.configure") < text.index('define "web"')
 
 
 @pytest.mark.parametrize("provider", ["virtualbox", "vmware_desktop", "hyperv", "proxmox"])

@@ -109,9 +109,12 @@ def vagrantfile(definition: Definition) -> str:
     lines += [_LINUX] if d.kernel else []
     if d.own is not None:
         lines += [loaded(d.own)]
-    lines += ['Vagrant.configure("2") do |config|']
+    # In the machine's own part, and last: the user's may say there what it likes. (And the plugin
+    # fails on a serial port in the part for all, and any word of its own in a machine's.)
+    machine = f"all.vm.define {_ruby(d.machine)} do |config|"
+    lines += [f'Vagrant.configure("2") {{ |all| {machine}']
     if d.own is None:
-        lines += [f"  config.vm.define {_ruby(d.machine)}", f"  config.vm.box = {_ruby(d.box)}"]
+        lines += [f"  config.vm.box = {_ruby(d.box)}"]
         lines += [f"  config.vm.box_version = {_ruby(d.version)}"] if d.version else []
         lines += ["  config.vm.guest = :distromatrix"] if d.kernel else []
     lines += [
@@ -123,7 +126,7 @@ def vagrantfile(definition: Definition) -> str:
         *([f"  config.ssh.private_key_path = {_ruby(d.key)}"] if d.key else []),
         *([f"  config.ssh.username = {_ruby(d.user)}"] if d.user else []),
         *(_libvirt(d) if ours else _other(d)),
-        "end",
+        "end }",
     ]
     return "\n".join(lines) + "\n"
 

@@ -165,7 +165,11 @@ def settle(connection: Connection, who: Login) -> None:
         connection.open(60.0)
         status, said = connection.send(iter(()), _SETTLE.format(install=install()))
     except TimeoutError as error:
-        raise InfrastructureError(f"nobody can log in to it by ssh: {error}") from error
+        # Vagrant has just been let in: the keys are right, and sshd lets nobody in without a shell.
+        shell = " (is its login shell there, and /bin/sh?)" if "denied" in str(error) else ""
+        raise InfrastructureError(
+            f"{who.user} cannot log in to it by ssh{shell}: {error}", transient=False
+        ) from error
     finally:
         connection.close()
         connection.config.unlink(missing_ok=True)
