@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from platformdirs import user_cache_path
+
+from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines.vagrant import VagrantEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest, pytest.mark.slow]
 
@@ -44,8 +50,29 @@ def distromatrix(*words: str, within: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=within, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def guests_of_its_own() -> Iterator[None]:
+    """A cache of this module's, so that its templates and boxes can go in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="distromatrix-test-"))
+    cache = folder / "distromatrix"
+    cache.mkdir()
+    proof = user_cache_path("distromatrix") / "acceleration.json"
+    if proof.exists():
+        shutil.copy(proof, cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield
+    engine = VagrantEngine(DockerEngine(), cache)
+    for _ in range(2):  # a box goes after what stands on it
+        for left in engine.leftovers():
+            engine.remove(left)
+    assert engine.leftovers() == ()
+    assert list(engine.home.pool.iterdir()) == []
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def box(guests_of_its_own: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name under which Vagrant knows a box that was built here."""
     folder = tmp_path_factory.mktemp("box")
     built = distromatrix("guests", "build", "debian-12", "-o", "it.box", within=folder)
