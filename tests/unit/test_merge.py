@@ -177,6 +177,16 @@ def test_a_plan_file_that_was_changed_is_not_believed(world: World) -> None:
     assert "its digest is another" in warning
 
 
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "9/9/9", "////"])
+def test_a_shard_that_there_cannot_be_is_left_out_and_told(world: World, shard: str) -> None:
+    world.leave_all()
+    path = world.jobs / "job-2/run-2" / WHOLE
+    path.write_text(path.read_text().replace('"shard": "2/3"', f'"shard": "{shard}"'))
+    (warning,) = world.warnings()
+    assert "has a wrong `shard`" in warning
+    assert by_id(world.merged())[world.cells_of(2)[0]].reason.startswith("shard 2/3 is lost")
+
+
 def test_of_a_shard_that_ran_again_the_later_counts(world: World) -> None:
     cell = world.cells_of(2)[0]
     world.leave_all(failed(cell, "t::flaky"))

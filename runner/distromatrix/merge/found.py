@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from distromatrix.collect.text import one_line
@@ -19,6 +21,8 @@ _MAX_DEPTH = 8  # folders below one that is given
 _MAX_FOLDERS = 50_000
 _SIGNS = (WHOLE, "journal.jsonl", "lock")  # of a run folder
 _NAMED = 5  # shards of a kind that a warning names
+_HEAD = 1024  # bytes of a plan file, in which it says its shard
+_SHARD = re.compile(rb'"shard": "([0-9/]{3,9})",')
 _MARKED = 12  # digits of a digest that are shown
 
 
@@ -61,8 +65,9 @@ def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
     faults = _Faults()
     given = tuple(given)
     named = {path.resolve() for path in given}
+    reader = _PlanFiles()
     read = (
-        _read(path, faults, named=path in named)
+        _read(path, reader, faults, named=path in named)
         for path in _folders(given, faults, needed=file is None)
     )
     shards = [one for one in read if one is not None]
@@ -128,14 +133,40 @@ def _below(start: Path, faults: _Faults) -> Iterator[Path]:
             ]
 
 
-def _read(path: Path, faults: _Faults, *, named: bool) -> ShardFolder | None:
+class _PlanFiles:
+    """Reads the plan files of run folders. Those of one plan are alike but for the shard in
+    their head: what is whole and checked once is so for all of them."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, PlanFile] = {}
+
+    def read(self, path: Path) -> PlanFile:
+        """Raises UnusableError, InputError and FileNotFoundError."""
+        with open_regular(path) as file:
+            head = file.read(_HEAD)
+            rest = sha256()
+            while chunk := file.read(1024 * 1024):
+                rest.update(chunk)
+        said = _SHARD.search(head)
+        if said is None:
+            return read_plan_file(path)
+        key = head[: said.start()] + head[said.end() :] + rest.digest()
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = read_plan_file(path)
+        try:
+            return replace(known, shard=Shard.parse(said[1].decode()))
+        except ValueError as error:
+            raise UnusableError(f"{path.name} has a wrong `shard`: {error}") from None
+
+
+def _read(path: Path, files: _PlanFiles, faults: _Faults, *, named: bool) -> ShardFolder | None:
     shown = _shown(path)
     if is_running(path):
         faults.wrong.append(f"{shown}: this run is still running: wait for its end")
         return None
     try:
-        open_regular(path / WHOLE).close()
-        file = read_plan_file(path / WHOLE)
+        file = files.read(path / WHOLE)
     except FileNotFoundError:
         if (path / "journal.jsonl").exists():
             said = f"{shown}: is no shard: it was run without --plan FILE, and has no {WHOLE}"
