@@ -103,7 +103,8 @@ def test_a_signal_ends_cells_and_leaves_nothing(
     here = world.root.parent / f"{world.root.name}-begun"
     here.mkdir()
     world.matrix(ASLEEP.replace("{HERE}", str(here)))
-    command = [sys.executable, "-m", "pytest", *xdist, "matrix"]
+    # Who was started in the background has Ctrl-C ignored, and so have his children.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", *xdist, "matrix"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
