@@ -337,3 +337,16 @@ def test_secrets_are_masked_before_they_are_cut_or_escaped() -> None:
 def test_the_counts_of_cells_are_not_those_of_cases() -> None:
     cell = result("debian-11/unit", cases=CaseCounts(passed=9))
     assert "1 passed" in summary_read(summary(cell)).text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_warnings_of_the_run_are_told_as_text(name: str) -> None:
+    plan, outcome = made(*everywhere())
+    text = github_summary(plan, outcome, warnings=["shards differ", f"odd: {name}"])
+    summary_read(text)
+    assert "2 warnings" in text and "<li>shards differ</li>" in text
+
+
+def test_of_many_warnings_some_are_told_and_the_rest_counted() -> None:
+    text = github_summary(*made(*everywhere()), warnings=[f"w{n}" for n in range(250)])
+    assert "250 warnings" in text and "<li>150 more</li>" in text and "w100" not in text

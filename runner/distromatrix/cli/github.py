@@ -36,6 +36,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
     from distromatrix.reports.annotations import make_annotations
     from distromatrix.reports.github_summary import github_summary
     from distromatrix.reports.places import place_of
+    from distromatrix.reports.replay import warnings
 
     mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
     place = _placing(plan.product.path, place_of)
@@ -43,7 +44,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
         click.echo(str(one), err=err)
 
     def summary(before: int) -> str:
-        return github_summary(plan, result, mask=mask, before=before)
+        return github_summary(plan, result, mask=mask, before=before, warnings=warnings(folder))
 
     named = os.environ.get(SUMMARY)
     try:

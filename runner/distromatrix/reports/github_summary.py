@@ -4,7 +4,7 @@ where, then the rest, under the size beyond which GitHub refuses it whole."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
 from distromatrix.collect.text import one_line
@@ -45,11 +45,16 @@ _TAIL = 20  # lines
 
 
 def github_summary(
-    plan: Plan, result: RunResult, *, mask: Callable[[str], str] = str, before: int = 0
+    plan: Plan,
+    result: RunResult,
+    *,
+    mask: Callable[[str], str] = str,
+    before: int = 0,
+    warnings: Sequence[str] = (),
 ) -> str:
     """The summary: with the `before` bytes that are there already, at most 1 MiB of UTF-8; ''
-    where not even the verdict fits."""
-    return _Summary(plan, result, mask, LIMIT - before - _MARGIN).text()
+    where not even the verdict fits. `warnings` are those of the run."""
+    return _Summary(plan, result, mask, LIMIT - before - _MARGIN).text(warnings)
 
 
 class _Summary:
@@ -65,7 +70,7 @@ class _Summary:
         self._page = Page(limit)
         self._cut = False
 
-    def text(self) -> str:
+    def text(self, warnings: Sequence[str]) -> str:
         if not self._page.add(self._verdict()):
             return ""
         groups = group_failures(self._plan, self._result.cells)
@@ -73,6 +78,7 @@ class _Summary:
         for block in (
             *self._failures(groups),
             *self._faults(),
+            *self._warnings(warnings),
             *self._flaky(),
             *self._unexpected(),
             *self._grid(),
@@ -116,6 +122,15 @@ class _Summary:
             lines = "".join(f"<li>{self._in_short(group)}</li>" for group in rest[:_LISTED])
             more = f"<li>{len(rest) - _LISTED:,} more</li>" if len(rest) > _LISTED else ""
             yield details(f"{len(rest):,} more such groups", f"<ul>{lines}{more}</ul>")
+
+    def _warnings(self, warnings: Sequence[str]) -> Iterator[str]:
+        if warnings:
+            lines = "".join(
+                f"<li>{escape(one_line(self._mask(text), 500))}</li>" for text in warnings[:_LISTED]
+            )
+            more = len(warnings) - _LISTED
+            lines += f"<li>{more:,} more</li>" if more > 0 else ""
+            yield details(counted(len(warnings), "warning"), f"<ul>{lines}</ul>")
 
     def _faults(self) -> Iterator[str]:
         faults = group_faults(self._result.cells)
