@@ -3,10 +3,12 @@ handed to those who wait for them."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock, Thread
 
 from distromatrix.errors import InfrastructureError
@@ -75,7 +77,7 @@ class CellsOnDemand:
             broken = (
                 error
                 if isinstance(error, InfrastructureError)
-                else InfrastructureError(f"the run broke off: {error!r}", transient=False)
+                else InfrastructureError(f"the run broke off: {_told(error)}", transient=False)
             )
             self._ended.set_exception(broken)
             self._give_up(broken)
@@ -87,3 +89,10 @@ class CellsOnDemand:
         for future in self._results.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _told(error: BaseException) -> str:
+    """A fault of ours, with where it arose: who reports it has nothing else."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    return f"{error!r} ({where})"
