@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distromatrix.cli.answer import show_answer
+from distromatrix.cli.answer import answer_options, show_answer
 from distromatrix.cli.project import project_options
 from distromatrix.project import find_root
 
@@ -36,12 +36,7 @@ class _Report(click.Command):
 )
 @click.argument("run", required=False)
 @project_options
-@click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
-@click.option(
-    "--github",
-    is_flag=True,
-    help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's folder).",
-)
+@answer_options
 def command(
     run: str | None, directory: Path, file: Path | None, as_json: bool, github: bool
 ) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.answer import show_answer
+from distromatrix.cli.answer import answer_options, show_answer
 from distromatrix.cli.project import project_options
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.model import RunResult
@@ -42,12 +42,7 @@ from distromatrix.project import find_root
     metavar="FILE",
     help="Add how long the cells took to this file, which `plan --durations` balances by.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
-@click.option(
-    "--github",
-    is_flag=True,
-    help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's folder).",
-)
+@answer_options
 def command(
     folders: tuple[Path, ...],
     directory: Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -37,7 +36,7 @@ from distromatrix.engines.vagrant_machine import (
     VagrantMachine,
     spec_facts,
 )
-from distromatrix.engines.vagrant_sweep import end_machine
+from distromatrix.engines.vagrant_sweep import end_machine, whole_or_gone
 from distromatrix.engines.vagrant_templates import Template
 from distromatrix.errors import InfrastructureError
 
@@ -66,7 +65,7 @@ class Cloner:
         """A machine, with its copy of the product in `snapshot`. Raises InfrastructureError;
         then nothing is left."""
         folder = self._home.machines / spec.name
-        try:
+        with whole_or_gone(self._home, self._libvirtd, folder):
             folder.mkdir(parents=True, mode=0o700)
             facts = spec_facts(
                 spec,
@@ -77,14 +76,6 @@ class Cloner:
             )
             (folder / FACTS).write_text(facts, encoding="utf-8")
             return self._opened(template, spec, snapshot, folder)
-        except BaseException as error:
-            with contextlib.suppress(InfrastructureError):
-                end_machine(self._home, self._libvirtd, folder)
-            if isinstance(error, OSError):
-                raise InfrastructureError(
-                    f"{spec.name} cannot be made: {error.filename or folder}: {error.strerror}"
-                ) from error
-            raise
 
     def _opened(
         self, template: Template, spec: MachineSpec, snapshot: Path | None, folder: Path

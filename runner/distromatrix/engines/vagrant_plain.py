@@ -32,7 +32,7 @@ from distromatrix.engines.vagrant_source import (
     root_of,
     settle,
 )
-from distromatrix.engines.vagrant_sweep import end_machine, machine_facts
+from distromatrix.engines.vagrant_sweep import end_machine, machine_facts, whole_or_gone
 from distromatrix.errors import CannotStartError, InfrastructureError
 from distromatrix.model import ProviderName
 from distromatrix.needs import PROVIDERS
@@ -80,7 +80,7 @@ class Plain:
         provider: ProviderName,
     ) -> VagrantMachine:
         console = console_of(spec, folder)
-        try:
+        with whole_or_gone(self._home, self._libvirtd, folder):
             folder.mkdir(parents=True, mode=0o700)
             console.parent.mkdir(parents=True, exist_ok=True)
             facts = spec_facts(
@@ -88,14 +88,6 @@ class Plain:
             )
             (folder / FACTS).write_text(facts, encoding="utf-8")
             return self._opened(source, spec, snapshot, folder, console)
-        except BaseException as error:
-            with contextlib.suppress(InfrastructureError):
-                end_machine(self._home, self._libvirtd, folder)
-            if isinstance(error, OSError):
-                raise InfrastructureError(
-                    f"{spec.name} cannot be made: {error.filename or folder}: {error.strerror}"
-                ) from error
-            raise
 
     def _opened(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,22 @@ def end_machine(home: Home, libvirtd: Libvirtd, folder: Path) -> None:
         elif left.parent != folder:
             shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_or_gone(home: Home, libvirtd: Libvirtd, folder: Path) -> Iterator[None]:
+    """In it the machine that has that folder is made: where that fails, nothing of it is left.
+    Raises InfrastructureError where its files cannot be written."""
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(InfrastructureError):
+            end_machine(home, libvirtd, folder)
+        if isinstance(error, OSError):
+            raise InfrastructureError(
+                f"{folder.name} cannot be made: {error.filename or folder}: {error.strerror}"
+            ) from error
+        raise
 
 
 def _destroy(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> None:
