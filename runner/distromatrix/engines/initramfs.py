@@ -66,9 +66,7 @@ def initramfs(modules: Path) -> bytes:
     """The archive for the kernel whose modules lie in that folder (`lib/modules/VERSION`).
     Raises CannotStartError, EngineUnavailableError."""
     inside = files("distromatrix.engines").joinpath("inside")
-    entries = [Entry(folder, FOLDER) for folder in ("bin", "dev", "proc", "sys", "root", "modules")]
-    entries.append(Entry("bin/busybox", PROGRAM, static_busybox().read_bytes()))
-    entries.append(Entry("init", PROGRAM, inside.joinpath("initramfs.sh").read_bytes()))
+    entries = [*_beginning("initramfs.sh")]
     entries.append(Entry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
     entries.append(Entry("loop.sh", FILE, _loop()))
     entries.append(Entry("session", PROGRAM, session()))
@@ -82,11 +80,17 @@ def initramfs(modules: Path) -> bytes:
 def system_initramfs(modules: Path) -> bytes:
     """The same for a guest that is a whole system: it goes on to the init system on its disk.
     Raises CannotStartError, EngineUnavailableError."""
-    script = files("distromatrix.engines").joinpath("inside/system_init.sh")
-    entries = [Entry(folder, FOLDER) for folder in ("bin", "dev", "proc", "sys", "root", "modules")]
-    entries.append(Entry("bin/busybox", PROGRAM, static_busybox().read_bytes()))
-    entries.append(Entry("init", PROGRAM, script.read_bytes()))
-    return newc((*entries, *_modules(modules)))
+    return newc((*_beginning("system_init.sh"), *_modules(modules)))
+
+
+def _beginning(init: str) -> Iterator[Entry]:
+    """The folders, busybox, and the script that is the first process."""
+    inside = files("distromatrix.engines").joinpath("inside")
+    for folder in ("bin", "dev", "proc", "sys", "root", "modules"):
+        yield Entry(folder, FOLDER)
+    yield Entry("bin/busybox", PROGRAM, static_busybox().read_bytes())
+    yield Entry("begin.sh", FILE, inside.joinpath("begin.sh").read_bytes())
+    yield Entry("init", PROGRAM, inside.joinpath(init).read_bytes())
 
 
 def _modules(modules: Path) -> Iterator[Entry]:

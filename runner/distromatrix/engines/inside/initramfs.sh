@@ -1,22 +1,7 @@
 #!/bin/busybox sh
 # A direct guest begins here: the distribution's own modules, its disk, and on to guest.sh there.
-b=/bin/busybox
-gone() {
-	echo "distromatrix: $*"
-	$b poweroff -f
-}
-$b mount -t devtmpfs dev /dev || gone "the kernel has no devtmpfs"
-$b mount -t proc proc /proc
-$b mount -t sysfs sys /sys
-for module in /modules/*.ko; do
-	$b insmod "$module" || echo "distromatrix: cannot load ${module##*/}"
-done
-tries=0
-until [ -b /dev/vda ]; do
-	tries=$((tries + 1))
-	[ $tries -lt 100 ] || gone "there is no disk"
-	$b sleep 0.1
-done
+. /begin.sh
+wait_for_disk
 $b mount -t ext4 -o noatime /dev/vda /root || gone "cannot mount the disk"
 [ -x /root/bin/sh ] || [ -L /root/bin/sh ] || gone "there is no /bin/sh"
 guest=/root/distromatrix/guest

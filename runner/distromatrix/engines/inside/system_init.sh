@@ -1,17 +1,7 @@
 #!/bin/busybox sh
 # A whole guest begins here: the distribution's own modules, its disk, an address on QEMU's own
 # network where the command line says which, and on to the init system there.
-b=/bin/busybox
-gone() {
-	echo "distromatrix: $*"
-	$b poweroff -f
-}
-$b mount -t devtmpfs dev /dev || gone "the kernel has no devtmpfs"
-$b mount -t proc proc /proc
-$b mount -t sysfs sys /sys
-for module in /modules/*.ko; do
-	$b insmod "$module" || echo "distromatrix: cannot load ${module##*/}"
-done
+. /begin.sh
 read -r words </proc/cmdline
 for word in $words; do
 	case $word in
@@ -23,12 +13,7 @@ for word in $words; do
 		;;
 	esac
 done
-tries=0
-until [ -b /dev/vda ]; do
-	tries=$((tries + 1))
-	[ $tries -lt 100 ] || gone "there is no disk"
-	$b sleep 0.1
-done
+wait_for_disk
 # noinit_itable: else the kernel writes hundreds of MiB of zeros in its first minute.
 $b mount -t ext4 -o noatime,noinit_itable /dev/vda /root || gone "cannot mount the disk"
 init=
