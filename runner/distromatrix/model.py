@@ -172,6 +172,7 @@ class Suite:
     needs: tuple[Need, ...] = ()
     privileges: tuple[str, ...] = ()
     cases: bool = False
+    retry_failed: int = 0
     user: str = "root"
     cpus: float = 1.0
     memory: int = 2 * 1024**3
@@ -190,8 +191,8 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What holds for the cells that all its globs match. Of `skip` and `expect` the first
-    match counts; additions add up. `where` is `file:line:column`."""
+    """What holds for the cells that all its globs match. Of `skip` and `expect`, and of
+    `retry_failed`, the first match counts; additions add up. `where` is `file:line:column`."""
 
     distro: str = "*"
     suite: str = "*"
@@ -203,6 +204,7 @@ class Rule:
     env: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     setup: str | None = None
+    retry_failed: int | None = None
     where: str = ""
 
 
@@ -263,6 +265,7 @@ class Selection:
 
 
 REPEATS = 1000  # of a cell at most
+RETRIES = 10  # of a cell that failed, at most
 SEEDS = 2**32  # what pytest-randomly, NumPy and Go's -shuffle all take
 
 # --- plan ----------------------------------------------------------------------------------
@@ -297,6 +300,7 @@ class Cell:
     needs: tuple[Need, ...] = ()
     privileges: tuple[str, ...] = ()
     cases: bool = False
+    retry_failed: int = 0  # how often it is run again where it failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +379,8 @@ CaseStatus = Literal["passed", "failed", "error", "skipped"]
 class Case:
     """One test inside a cell, as the product's own test tool reports it. `text` is its
     failure's own text, bounded; `engine` where it ran elsewhere than its cell; `file` and `line`
-    where the tool says it is written ('' and 0 where it does not)."""
+    where the tool says it is written ('' and 0 where it does not). `flaky`: it passed after it
+    had failed, and `message` and `text` are those of that failure."""
 
     name: str  # classname::name, or name alone
     status: CaseStatus
@@ -385,6 +390,7 @@ class Case:
     engine: str = ""
     file: str = ""
     line: int = 0
+    flaky: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -459,7 +465,8 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRun:
-    """One of several runs of a cell (`--repeat`), counted from 1."""
+    """One of several runs of a cell (`--repeat`), or of those that it had again after it failed
+    (`retry_failed`), counted from 1."""
 
     repeat: int
     verdict: Verdict
@@ -491,7 +498,11 @@ class CellResult:
     cases (bounded); `warnings` what went wrong beside its verdict.
 
     Of a cell that was run several times: `runs` are those, `seconds` and `cases` their sums,
-    `failing` the cases that passed in none of them, `flaky` those that did both."""
+    `failing` the cases that passed in none of them, `flaky` those that did both.
+
+    Of a cell that failed and was run again: `retries` are those further runs, `seconds` the sum
+    of all, `cases` and `failing` what all say together, `flaky` what failed first and then
+    passed."""
 
     id: str
     verdict: Verdict
@@ -510,6 +521,7 @@ class CellResult:
     kept: Kept | None = None
     unmet: bool = False
     runs: tuple[CellRun, ...] = ()
+    retries: tuple[CellRun, ...] = ()
     flaky: tuple[Flaky, ...] = ()
     fallback: tuple[Fallback, ...] = ()  # of all its runs, those in one engine as one
 

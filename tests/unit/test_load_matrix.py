@@ -222,6 +222,8 @@ def test_a_slip_is_told_where_it_is(
         ("prepare: [x]", "expected a shell command, or a mapping", ""),
         ("setup: ''", "expected a shell command, got nothing", ""),
         ("user: ''", "got nothing", ""),
+        ("retry_failed: 11", "expected a number from 0 to 10", "expect it to fail, or mend it"),
+        ("retry_failed: often", "expected a number from 0 to 10", ""),
     ],
 )
 def test_a_slip_in_a_suite_is_told(project: Project, line: str, message: str, hint: str) -> None:

@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from distromatrix import needs
 from distromatrix.load.words import did_you_mean, kind, listing, quoted
-from distromatrix.model import AccelWanted
+from distromatrix.model import RETRIES, AccelWanted
 from distromatrix.runners import HOSTED
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -207,6 +207,15 @@ def _memory(value: object) -> int:
     return size
 
 
+def _retry_failed(value: object) -> int:
+    expected = f"a number from 0 to {RETRIES}"
+    text = _text(value, expected)
+    if not re.fullmatch(r"\d{1,3}", text, re.ASCII) or int(text) > RETRIES:
+        hint = "what fails so often is not flaky: expect it to fail, or mend it"
+        raise wrong(f"expected {expected}, got {quoted(text)}", hint if text.isdigit() else "")
+    return int(text)
+
+
 def _cpus(value: object) -> float:
     text = _text(value, "a number of CPUs such as `2` or `0.5`")
     if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) or not float(text) >= 0.01:
@@ -243,6 +252,11 @@ def _user(value: object) -> str:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _schema(DURATION)]
 Size = Annotated[int, BeforeValidator(_memory), _schema(SIZE)]
+RetryFailed = Annotated[
+    int,
+    BeforeValidator(_retry_failed),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": RETRIES}),
+]
 Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]

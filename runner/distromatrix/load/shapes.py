@@ -47,6 +47,7 @@ from distromatrix.load.fields import (
     RelativeGlob,
     Release,
     Repository,
+    RetryFailed,
     RunnerKey,
     RunnerLabels,
     Script,
@@ -337,6 +338,9 @@ class SuiteOptions(Shape):
     """What a container may be given for this suite."""
     cases: Flag = False
     """`run` can be told single cases, in the file `$DISTROMATRIX_CASES`."""
+    retry_failed: RetryFailed = 0
+    """How often a cell that failed is run again, each time in a fresh machine; what then passes
+    is flaky. Never after a timeout or out of memory, and not with `--repeat`."""
     user: User = "root"
     """Who runs it: `root` or a numeric `UID:GID`."""
     cpus: Cpus | None = None
@@ -389,6 +393,8 @@ class RuleShape(Shape):
     """Packages added."""
     setup: Script | None = None
     """A command added, before the suite's own setup."""
+    retry_failed: RetryFailed | None = None
+    """How often these cells are run again where they failed, instead of what their suite says."""
 
     @model_validator(mode="after")
     def _sensible(self) -> RuleShape:
@@ -401,8 +407,9 @@ class RuleShape(Shape):
         for key in ("reason", "until"):
             if key in self.model_fields_set and not self.expect:
                 raise wrong(f"`{key}` goes with `expect: fail` only", at=key)
-        if not (self.skip or self.expect or self.env or self.packages or self.setup):
-            what = "`skip`, `expect`, `env`, `packages` or `setup`"
+        added = self.env or self.packages or self.setup or self.retry_failed is not None
+        if not (self.skip or self.expect or added):
+            what = "`skip`, `expect`, `env`, `packages`, `setup` or `retry_failed`"
             raise wrong("the rule does nothing", f"give it {what}")
         return self
 
