@@ -166,6 +166,7 @@ class Suite:
     setup: str | None = None
     restore: str | None = None
     debug: str | None = None
+    shell: str = "sh"
     timeout: float = 1800.0
     env: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
@@ -289,6 +290,7 @@ class Cell:
     setup: tuple[str, ...] = ()
     restore: str | None = None
     debug: str | None = None
+    shell: str = "sh"  # that its scripts are for
     packages: tuple[str, ...] = ()  # native names
     prepare: Prepare | None = None
     env: Mapping[str, str] = field(default_factory=dict)
@@ -373,6 +375,7 @@ class Shard:
 # --- results -------------------------------------------------------------------------------
 
 CaseStatus = Literal["passed", "failed", "error", "skipped"]
+Blame = Literal["", "matrix"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -495,7 +498,8 @@ class Flaky:
 class CellResult:
     """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
     `debug` those of its `debug` hook, already masked and made printable; `failing` the failed
-    cases (bounded); `warnings` what went wrong beside its verdict.
+    cases (bounded); `hints` what may mend it; `warnings` what went wrong beside its verdict.
+    `blame`: of an `error`, whose fault it is where it is not the infrastructure's.
 
     Of a cell that was run several times: `runs` are those, `seconds` and `cases` their sums,
     `failing` the cases that passed in none of them, `flaky` those that did both.
@@ -510,12 +514,14 @@ class CellResult:
     engine: str | None = None
     seconds: float = 0.0
     reason: str = ""
+    blame: Blame = ""
     image: ImageUsed | None = None
     cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     needing: tuple[CaseNeeds, ...] = ()  # cases that did not run at all; `unmet` is set, too
     tail: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     attempts: int = 1
     kept: Kept | None = None

@@ -6,7 +6,7 @@ Pure: no file is read and no engine asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 
@@ -17,6 +17,7 @@ from distromatrix.model import (
     HostFacts,
     Matrix,
     Plan,
+    Prepare,
     Rule,
     Selection,
     Suite,
@@ -25,6 +26,7 @@ from distromatrix.model import (
 )
 from distromatrix.needs import Choice, choose_engine
 from distromatrix.runners import runners_of
+from distromatrix.scripts import under
 from distromatrix.select import select
 
 
@@ -137,8 +139,9 @@ def _cell(
         setup=tuple(setup),
         restore=suite.restore,
         debug=suite.debug,
+        shell=suite.shell,
         packages=_native(wanted, part.distro.packages),
-        prepare=suite.prepare,
+        prepare=_prepare(suite),
         env={key: value for layer in layers for key, value in layer.items()},
         timeout=suite.timeout if timeout is None else timeout,
         user=suite.user,
@@ -152,6 +155,12 @@ def _cell(
             (r.retry_failed for r in rules if r.retry_failed is not None), suite.retry_failed
         ),
     )
+
+
+def _prepare(suite: Suite) -> Prepare | None:
+    """With its shell in it: what an image is made with is part of its key."""
+    prepare = suite.prepare
+    return replace(prepare, run=under(suite.shell, prepare.run)) if prepare else None
 
 
 def _for_variant(rule: Rule, variant: Variant | None) -> bool:

@@ -29,6 +29,7 @@ COMMON = {
     "balance",
     "durations",
     "schemas",
+    "scripts",
 }
 # What each part may use besides COMMON and itself.
 ALLOWED = {

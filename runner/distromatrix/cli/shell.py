@@ -22,6 +22,7 @@ from distromatrix.project import (
     opened_engines,
     require_images,
 )
+from distromatrix.scripts import under
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
@@ -146,7 +147,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
             for script in cell.setup:
                 click.echo("--- setup", err=True)
                 ended = machine.run(
-                    script,
+                    under(cell.shell, script),
                     env=env,
                     cwd=machine.product,
                     timeout=cell.timeout,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # How a script itself is called, which says less than what it called.
-_SCRIPT = "/bin/sh -e -c "
+_SCRIPT = re.compile(r"^(?:/bin/sh -e|\S*sh -e -o pipefail) -c ")
 # In the calls of LOOP and READER, and in no script's.
 _OURS = "read -r _dm_l"
 _MOST = 3
@@ -41,7 +41,7 @@ def describe(processes: Sequence[Process]) -> str:
         for p in processes
         if p.parent in pids and _OURS not in p.command and not _ENDED.fullmatch(p.command)
     ]
-    named = [p for p in below if not p.command.startswith(_SCRIPT)] or below
+    named = [p for p in below if not _SCRIPT.match(p.command)] or below
     named.sort(key=lambda p: (p.pid in parents, -_seconds(p.elapsed), p.pid))
     return ", ".join(f"{_short(p.command)} (for {_clock(p.elapsed)})" for p in named[:_MOST])
 
@@ -69,6 +69,5 @@ def _seconds(elapsed: str) -> int:
 
 
 def _short(command: str) -> str:
-    line = " ".join(command.split())
-    line = line.removeprefix(_SCRIPT)
+    line = _SCRIPT.sub("", " ".join(command.split()), count=1)
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

@@ -38,6 +38,7 @@ from distromatrix.model import (
 )
 from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
+from distromatrix.scripts import under
 from distromatrix.verdicts import time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
@@ -290,7 +291,11 @@ def _test(
             log.note(f"--- {phase}")
         try:
             tried.exit = machine.run(
-                script, env=env, cwd=machine.product, timeout=left, output=log.write
+                under(cell.shell, script),
+                env=env,
+                cwd=machine.product,
+                timeout=left,
+                output=log.write,
             )
         except MachineGoneError as gone:
             if not gone.oom:

@@ -16,6 +16,7 @@ from distromatrix.engines.base import Machine
 from distromatrix.errors import InfrastructureError
 from distromatrix.execute.bring_back import bring_artifacts
 from distromatrix.model import Cell
+from distromatrix.scripts import under
 
 HOOK_TIMEOUT = 300.0  # seconds
 DEBUG_LINES = 100
@@ -36,7 +37,7 @@ class Hooks:
     def __init__(self, cell: Cell, *, failed: bool, dead: str) -> None:
         self._dead = dead
         due = (("debug", cell.debug if failed else None), ("restore", cell.restore))
-        self._due = [(name, script) for name, script in due if script]
+        self._due = [(name, under(cell.shell, script)) for name, script in due if script]
         self._warnings: list[str] = []
 
     def run(

@@ -27,6 +27,7 @@ from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Handed, Images, Prepared
 from distromatrix.model import Cell, Distro
 from distromatrix.needs import GUESTS
+from distromatrix.scripts import under
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -218,7 +219,7 @@ class Machines:
         for script in cell.setup:
             lines = LastLines(self._masker)
             done = machine.run(
-                script,
+                under(cell.shell, script),
                 env=self._environment(machine, cell),
                 cwd=machine.product,
                 timeout=cell.timeout * machine.scale,

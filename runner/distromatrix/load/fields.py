@@ -24,6 +24,7 @@ from distromatrix import needs
 from distromatrix.load.words import did_you_mean, kind, listing, quoted
 from distromatrix.model import RETRIES, AccelWanted
 from distromatrix.runners import HOSTED
+from distromatrix.scripts import SHELLS, base
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -277,6 +278,19 @@ def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
 
 
 NeedName = Annotated[str, _one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": list(needs.NEEDS)})]
+
+
+def _shell(value: object) -> str:
+    expected = f"a shell such as `bash`, or its path; known are {listing(SHELLS)}"
+    text = _text(value, expected)
+    if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)*/?[a-z0-9]+", text) or base(text) not in SHELLS:
+        raise wrong(f"expected {expected}; got {quoted(text)}", did_you_mean(base(text), SHELLS))
+    return text
+
+
+Shell = Annotated[
+    str, BeforeValidator(_shell), _schema(rf"(/([A-Za-z0-9._+-]+/)*)?({'|'.join(SHELLS)})")
+]
 Privilege = Annotated[
     str,
     _one_of(needs.PRIVILEGES, "privilege", f"{needs.DEVICE_PREFIX}[A-Za-z0-9._/-]+"),

@@ -52,6 +52,7 @@ from distromatrix.load.fields import (
     RunnerLabels,
     Script,
     Sha256,
+    Shell,
     Size,
     SuiteGlob,
     Text,
@@ -326,6 +327,9 @@ class SuiteOptions(Shape):
     """Runs always, after the suite and its setup, but in no machine that a timeout has ended."""
     debug: Script | None = None
     """Runs after a failure that was not expected, before restore; its output is in the report."""
+    shell: Shell = "sh"
+    """The shell of its scripts: a name or a path of sh, dash, ash, bash, ksh, mksh or zsh, called
+    with -e, the last four with -o pipefail too (default sh)."""
     timeout: Duration | None = None
     """The longest that setup or run may take (default 30m)."""
     env: dict[EnvName, EnvValue] = {}

@@ -69,9 +69,11 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "engine": cell.engine,
         "seconds": cell.seconds,
         "reason": cell.reason,
+        "blame": (cell.blame or "infrastructure") if cell.verdict is Verdict.ERROR else None,
         "image": _image_json(image) if image else None,
         "cases": _counts_json(cell.cases),
         "debug": list(cell.debug),
+        "hints": list(cell.hints),
         "warnings": list(cell.warnings),
         "needing": [{"test": one.test, "needs": list(one.needs)} for one in cell.needing],
         "runs": [
