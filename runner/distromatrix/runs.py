@@ -122,9 +122,7 @@ class RunFolder:
             ignore = root / STATE / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="ascii")
-            run = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-            path = parent / run
-            path.mkdir()
+            path = _new_folder(parent)
         except OSError as error:
             raise disk_fault(error, parent) or InputError(
                 f"{parent}: cannot make a folder for the run: {error.strerror}"
@@ -174,6 +172,15 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._lock)
+
+
+def _new_folder(parent: Path) -> Path:
+    """A folder that nobody else has made, named after the time."""
+    while True:
+        path = parent / (time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2))
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
 
 
 def _point_latest_at(path: Path) -> None:

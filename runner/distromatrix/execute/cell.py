@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs
 from distromatrix.execute.hooks import Hooks
+from distromatrix.execute.naming import machine_name
 from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots, Turn
 from distromatrix.execute.tried import Only, Tried, collect, judge
@@ -102,7 +102,7 @@ def run_cell(
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
             around.slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
-            _machine(task, prepared, stage, around, _name(task, attempt, only), turn) as opened,
+            _machine(task, prepared, stage, around, turn, attempt, bool(only)) as opened,
             turn.hold(cell),
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
@@ -196,9 +196,14 @@ def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, comm
 
 @contextmanager
 def _machine(
-    task: Task, prepared: Prepared, stage: Stage, around: Surroundings, name: str, turn: Turn
+    task: Task,
+    prepared: Prepared,
+    stage: Stage,
+    around: Surroundings,
+    turn: Turn,
+    *which: object,
 ) -> Iterator[Machine]:
-    spec = machine_spec(task.cell, prepared, around.run, around.labels, name)
+    spec = machine_spec(task.cell, prepared, around.run, around.labels, task.repeat, *which)
     machine = around.engines.of(task.cell.engine).open(spec, stage)
     turn.open = True
     try:
@@ -208,18 +213,12 @@ def _machine(
         around.close(machine, turn.give_back)
 
 
-def _name(task: Task, attempt: int, only: Only | None) -> str:
-    """Unique in a run."""
-    name = f"{task.cell.id}-r{task.repeat}" if task.repeat else task.cell.id
-    return f"{name}-cases-{attempt}" if only else f"{name}-{attempt}"
-
-
 def machine_spec(
-    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], name: str = ""
+    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], *which: object
 ) -> MachineSpec:
-    """What to open for a cell; `name` is unique in its run, like the cell's id."""
+    """What to open for a cell; `which` of its machines in this run it is."""
     return MachineSpec(
-        name=re.sub(r"[^a-zA-Z0-9_.-]", "-", f"distromatrix-{run}-{name or cell.id}"),
+        name=machine_name(run, labels, cell.id, *which),
         image=prepared.image.id,
         guest=prepared.guest,
         ready=prepared.ready,

@@ -177,8 +177,7 @@ class Machines:
         prepared = self._prepare(distro, cell)
         engine = around.engines.of(cell.engine)
         stage = self._staged(prepared, engine) if cell.suite else None
-        name = f"{cell.id}-{secrets.token_hex(3)}"
-        spec = machine_spec(cell, prepared, around.run, around.labels, name)
+        spec = machine_spec(cell, prepared, around.run, around.labels, secrets.token_hex(8))
         machine = engine.open(spec, stage)
         try:
             self._set_up(machine, cell)
