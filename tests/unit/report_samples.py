@@ -73,4 +73,5 @@ def failed(cell_id: str, *cases: str, **fields: object) -> CellResult:
     fields.setdefault("reason", f"{len(cases)} of 9 cases failed" if cases else "exit status 1")
     failing = tuple(Case(name=name, status="failed", message=f"why {name}") for name in cases)
     counts = CaseCounts(passed=9 - len(cases), failed=len(cases)) if cases else None
-    return result(cell_id, Verdict.FAILED, phase=Phase.RUN, failing=failing, cases=counts, **fields)
+    fields = {"phase": Phase.RUN, "failing": failing, "cases": counts, **fields}
+    return result(cell_id, Verdict.FAILED, **fields)

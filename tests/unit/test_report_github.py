@@ -122,6 +122,29 @@ def test_a_case_is_told_once_for_all_its_distros() -> None:
     assert one.title == "t::a fails everywhere (5 of 5)"
 
 
+def test_one_failure_in_two_wordings_is_one_annotation_and_one_entry() -> None:
+    plan, outcome = made(
+        failed("debian-12/unit", reason="exit status 2", tail=("no such folder",)),
+        failed("alpine-3.20/unit", reason="exit status 1"),
+    )
+    (one,) = make_annotations(plan, outcome)
+    assert one.title == "unit fails everywhere (2 of 2)"
+    assert one.message.splitlines()[1:3] == [
+        "debian-12/unit: exit status 2",
+        "alpine-3.20/unit: exit status 1",
+    ]
+    text = github_summary(plan, outcome)
+    assert text.count("<h3>") == 1
+    assert "<code>exit status 2</code> in <code>debian-12/unit</code>" in text
+    assert "<code>exit status 1</code> in <code>alpine-3.20/unit</code>" in text
+
+
+def test_each_suite_that_fails_on_one_distro_has_its_end_in_the_summary() -> None:
+    cells = (failed(f"debian-12/s{n}", tail=(f"the end {n}",)) for n in range(3))
+    text = github_summary(*made(*cells, *everywhere()))
+    assert all(f"the end {n}" in text for n in range(3))
+
+
 def test_ten_errors_are_told_and_one_notice_counts_the_rest() -> None:
     many = tuple(f"t::{n:02}" for n in range(40))
     cells = everywhere(failed("alpine-3.20/unit", *many), failed("debian-11/unit", "t::old"))

@@ -1,10 +1,12 @@
 """What failed is grouped by where it failed."""
 
+from dataclasses import replace
+
 import pytest
 from report_samples import FACTS, failed, make_plan, result
 
-from distromatrix.model import CellResult, Verdict
-from distromatrix.reports.grouping import group_failures
+from distromatrix.model import CellResult, Phase, Verdict
+from distromatrix.reports.grouping import Failure, Group, Wording, group_failures
 
 
 def labels(*results: CellResult) -> list[str]:
@@ -64,17 +66,90 @@ def test_expected_failures_count_for_where_but_are_not_listed_alone() -> None:
     assert labels(result("debian-11/unit"), expected) == []
 
 
-def test_cells_without_cases_are_grouped_by_what_is_said_of_them() -> None:
+def only_failure(*results: CellResult) -> tuple[Group, Failure]:
+    (group,) = group_failures(make_plan(*(r.id for r in results)), results)
+    (failure,) = group.failures
+    return group, failure
+
+
+def test_a_cell_that_ends_in_another_way_fails_otherwise() -> None:
     results = (
         failed("debian-11/unit", reason="exit status 2"),
         failed("debian-12/unit", reason="timed out after 5 s"),
+        failed("rocky-9/unit", reason="exit status 139 (SIGSEGV)"),
+        failed("fedora-41/unit", reason="setup: exit status 2", phase=Phase.SETUP),
         result("alpine-3.20/unit"),
     )
     groups = group_failures(make_plan(*(r.id for r in results)), results)
-    assert {g.label: g.failures[0].reason for g in groups} == {
+    assert {g.label.partition(" (")[0]: g.failures[0].wordings[0].text for g in groups} == {
         "fails only on debian-11": "exit status 2",
         "fails only on debian-12": "timed out after 5 s",
+        "fails only on rocky-9": "exit status 139 (SIGSEGV)",
+        "fails only on fedora-41": "setup: exit status 2",
     }
+
+
+def test_one_failure_in_two_wordings_is_one() -> None:
+    group, failure = only_failure(
+        failed("debian-11/unit", reason="exit status 2"),
+        failed("rocky-9/unit", reason="exit status 1"),
+        failed("alpine-3.20/unit", reason="exit status 1"),
+    )
+    assert group.label == "fails everywhere (3 of 3)"
+    assert failure.wordings == (
+        Wording(text="exit status 1", cells=("rocky-9/unit", "alpine-3.20/unit")),
+        Wording(text="exit status 2", cells=("debian-11/unit",)),
+    )
+
+
+def test_what_hung_and_for_how_long_makes_no_other_failure() -> None:
+    _, failure = only_failure(
+        failed("debian-11/unit", reason="timed out after 2 s, running: sleep 71 (for 00:02)"),
+        failed("debian-12/unit", reason="timed out after 2 s, running: sleep 71 (for 00:01)"),
+        failed("alpine-3.20/unit", reason="timed out after 2 s, running: sleep 72 (for 00:02)"),
+    )
+    assert [w.cells for w in failure.wordings] == [
+        ("debian-11/unit", "debian-12/unit"),
+        ("alpine-3.20/unit",),
+    ]
+
+
+def test_an_expected_failure_is_the_same_failure() -> None:
+    group, _ = only_failure(
+        failed("debian-11/unit", reason="exit status 2"),
+        result("debian-12/unit", Verdict.XFAILED, phase=Phase.RUN, reason="old (exit status 1)"),
+    )
+    assert group.label == "fails everywhere (2 of 2)"
+
+
+def test_a_cases_messages_differ_and_it_is_one_failure() -> None:
+    one = failed("debian-11/unit", "c")
+    other = replace(one.failing[0], message="another <Thing at 0x7f0012345678>")
+    third = replace(one.failing[0], message="another <Thing at 0x7f0087654321>")
+    _, failure = only_failure(
+        one,
+        replace(one, id="debian-12/unit", failing=(other,)),
+        replace(one, id="rocky-9/unit", failing=(third,)),
+    )
+    assert failure.case == other
+    assert [(w.text, w.cells) for w in failure.wordings] == [
+        (other.message, ("debian-12/unit", "rocky-9/unit")),
+        ("why c", ("debian-11/unit",)),
+    ]
+
+
+def test_failures_with_one_footprint_are_told_suite_by_suite() -> None:
+    results = (
+        failed("debian-11/unit", "a", "b"),
+        failed("debian-11/lint"),
+        result("debian-12/unit"),
+        result("debian-12/lint"),
+    )
+    (group,) = group_failures(make_plan(*(r.id for r in results)), results)
+    assert [([f.column for f in those], cells) for those, cells in group.by_column] == [
+        (["unit", "unit"], ("debian-11/unit",)),
+        (["lint"], ("debian-11/lint",)),
+    ]
 
 
 def test_suites_and_variants_are_compared_each_for_itself() -> None:

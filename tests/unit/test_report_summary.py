@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_samples import failed, make_plan, result
+from report_samples import FACTS, failed, make_plan, result
 from rich.console import Console
 
 from distromatrix.model import (
@@ -83,6 +83,41 @@ def test_a_group_has_its_cases_the_end_of_the_output_and_the_command() -> None:
     for part in ("unit  t::one", "why t::one", "│ the \\x1b[2J end", "run debian-11/unit"):
         assert part in said
     assert "\x1b[2J" not in text
+
+
+def test_each_suite_of_a_group_has_its_own_end() -> None:
+    text = shown(
+        failed("debian-11/unit", "t::one", tail=("the end of unit's",)),
+        failed("debian-11/lint", tail=("the end of lint's",)),
+        result("debian-12/unit"),
+        result("debian-12/lint"),
+    )
+    said = block(text, "fails only on debian-11")
+    places = [said.index(part) for part in ("t::one", "end of unit's", "lint: exit", "end of lint")]
+    assert places == sorted(places)
+    assert said.count("again") == 1
+
+
+def test_what_is_said_differently_is_told_with_where() -> None:
+    said = block(
+        shown(
+            failed("debian-11/unit", reason="exit status 2"),
+            failed("alpine-3.20/unit", reason="exit status 1"),
+        ),
+        "fails everywhere (2 of 2)",
+    )
+    for line in (
+        "  unit:\n      exit status 2  in debian-11/unit\n",
+        "      exit status 1  in alpine-3.20/unit\n",
+    ):
+        assert line in said
+
+
+def test_many_wordings_are_counted() -> None:
+    cells = (failed(f"{name}/unit", reason=f"exit status {n}") for n, name in enumerate(FACTS, 1))
+    said = block(shown(*cells), "fails everywhere (6 of 6)")
+    assert "exit status 3  in" in said and "exit status 4" not in said
+    assert "… and in 3 other wordings" in said
 
 
 def test_many_cases_are_cut_and_the_rest_is_counted() -> None:

@@ -16,7 +16,13 @@ from distromatrix.collect.text import one_line, shorten
 from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import FlakyCase, flaky_cases
-from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
+from distromatrix.reports.grouping import (
+    WORDINGS,
+    Failure,
+    Group,
+    group_failures,
+    group_faults,
+)
 
 MOST = 10  # of a kind, in a step
 _TITLE = 220  # characters
@@ -132,12 +138,7 @@ class _Teller:
 
     def _failure(self, group: Group, failure: Failure, beside: str) -> Annotation:
         file, line = self._place(failure.case) if failure.case else ("", 0)
-        if failure.case:
-            what = self._text(failure.case.name, _NAME)
-            reason = self._text(failure.case.message, _REASON)
-        else:
-            what = failure.column
-            reason = self._text(failure.reason, _REASON)
+        what = self._text(failure.case.name, _NAME) if failure.case else failure.column
         title = f"{what} {group.label}"
         where = f"in {', '.join(failure.cells[:_CELLS])}"
         if len(failure.cells) > _CELLS:
@@ -145,10 +146,21 @@ class _Teller:
         return Annotation(
             level="error",
             title=title,
-            message=_lines(title, reason, where, beside, self._again(failure.cells)),
+            message=_lines(
+                title, *self._wordings(failure), where, beside, self._again(failure.cells)
+            ),
             file=file,
             line=line,
         )
+
+    def _wordings(self, failure: Failure) -> Iterator[str]:
+        """What is said of it, with where, if not everywhere the same."""
+        several = len(failure.wordings) > 1
+        for one in failure.wordings[:WORDINGS]:
+            said = self._text(one.text, _REASON // WORDINGS if several else _REASON)
+            yield f"{self._ids(one.cells)}: {said}" if several else said
+        if (more := len(failure.wordings) - WORDINGS) > 0:
+            yield f"and in {more:,} other wordings"
 
     def _flaky(self, one: FlakyCase) -> Annotation:
         what = self._text(one.case, _NAME) or one.column

@@ -13,7 +13,13 @@ from distromatrix.repeats import told_by
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import flaky_cases
 from distromatrix.reports.grid import beside, laid_out
-from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
+from distromatrix.reports.grouping import (
+    WORDINGS,
+    Failure,
+    Group,
+    group_failures,
+    group_faults,
+)
 from distromatrix.reports.html import MIB, Page, code, details, pre, table
 from distromatrix.reports.style import WORST_FIRST, counted, duration, repeated
 from distromatrix.verdicts import said_of_needs
@@ -208,10 +214,11 @@ class _Summary:
         yield details("the whole grid", self._table(rows, columns, found))
 
     def _ends(self, groups: tuple[Group, ...]) -> Iterator[str]:
-        """The last lines of one cell of each group, and of each fault."""
+        """The last lines of one cell of each suite in a group, and of each fault."""
         seen: set[str] = set()
         faults = (tuple(c.id for c in f.cells) for f in group_faults(self._result.cells))
-        for ids in (*(group.cells for group in groups), *faults):
+        suites = (ids for group in groups for _, ids in group.by_column)
+        for ids in (*suites, *faults):
             cell = next((self._by_id[i] for i in ids if self._by_id[i].tail), None)
             if cell is None or cell.id in seen:
                 continue
@@ -272,11 +279,15 @@ class _Summary:
         return f"{title}<ul>{shown}</ul>{more}{again}"
 
     def _failure(self, failure: Failure, *, named: bool) -> str:
-        if failure.case is None or named:  # its title says which it is
-            reason = failure.case.message if failure.case else failure.reason
-            return f"{code(failure.column)} {self._code(reason, 300)}"
-        said = f"<br>{self._code(failure.case.message, 300)}" if failure.case.message else ""
-        return f"{self._name(failure)}{said}"
+        whole = failure.case is None or named  # its title says which it is
+        name = code(failure.column) if whole else self._name(failure)
+        if len(failure.wordings) == 1:
+            said = self._code(failure.wordings[0].text, 300) if failure.wordings[0].text else ""
+            return f"{name}{' ' if whole else '<br>' * bool(said)}{said}"
+        for one in failure.wordings[:WORDINGS]:
+            name += f"<br>{self._code(one.text, 300)} in {self._ids(one.cells)}"
+        more = len(failure.wordings) - WORDINGS
+        return f"{name}<br>and in {more:,} other wordings" if more > 0 else name
 
     def _name(self, failure: Failure) -> str:
         if failure.case is None:

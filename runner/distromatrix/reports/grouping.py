@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,18 +11,32 @@ from distromatrix.model import Case, Cell, CellResult, Distro, Phase, Plan, Verd
 
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
 _RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
+WORDINGS = 3  # of a failure, that are shown
+_ENDS = ("timed out", "out of memory", "left no file", "holds no case")
+# What differs from run to run makes no other wording: addresses, and how long something ran.
+_VOLATILE = re.compile(r"0x[0-9a-fA-F]{6,}|\(for [\d:]+\)")
 _EVERYWHERE, _ALONE = 0, 6  # ranks, see _where
 _NOT_PARTIAL = (_EVERYWHERE, _ALONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What is said of a failure in some of its cells: the message of a case, or the reason of a
+    whole cell. Not masked."""
+
+    text: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """One case, or a whole cell without cases (`case` None), and the cells it failed in.
-    `column` is the suite, or `suite/variant`; `reason` what is said of a whole cell."""
+    `column` is the suite, or `suite/variant`; `wordings`: what is said of it there, the most
+    frequent first. `case` is that of the first wording."""
 
     column: str
     case: Case | None
-    reason: str
+    wordings: tuple[Wording, ...]
     cells: tuple[str, ...]
 
 
@@ -38,7 +53,19 @@ class Group:
     @property
     def cells(self) -> tuple[str, ...]:
         """The ids of all cells concerned, each once."""
-        return tuple(dict.fromkeys(cell for f in self.failures for cell in f.cells))
+        return _cells_of(self.failures)
+
+    @property
+    def by_column(self) -> tuple[tuple[tuple[Failure, ...], tuple[str, ...]], ...]:
+        """The failures of each suite, with the ids of the cells concerned."""
+        found: dict[str, list[Failure]] = defaultdict(list)
+        for failure in self.failures:
+            found[failure.column].append(failure)
+        return tuple((tuple(those), _cells_of(those)) for those in found.values())
+
+
+def _cells_of(failures: Iterable[Failure]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell for f in failures for cell in f.cells))
 
 
 def column_of(cell: Cell) -> str:
@@ -50,7 +77,9 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
     """The failures of a run, those that say most first.
 
     Compared are, suite by suite, the distros on which it ran to a verdict on the product;
-    cells that are `error` or `skipped` tell nothing of it. What fails as expected counts for
+    cells that are `error` or `skipped` tell nothing of it. What failed is one failure wherever
+    it did, in whatever words: a case by its name, a whole cell by its phase and by how it ended
+    (see _how). What fails as expected counts for
     where something fails, and is listed only along with what does not. What is flaky fails only
     sometimes: that is not of these.
     """
@@ -63,19 +92,13 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
     facts = {distro.name: distro for distro in plan.distros}
     groups: dict[tuple[int, str, tuple[str, ...]], list[Failure]] = defaultdict(list)
     for column, by_distro in ran.items():
-        for (_, case, reason), where in _failures(by_distro).items():
+        for where in _failures(by_distro).values():
             if all(by_distro[d].verdict is Verdict.XFAILED for d in where):
                 continue
             distros = tuple(sorted(where, key=lambda d: order[d]))
             rank, label = _where(distros, tuple(by_distro), facts)
-            groups[rank, label, distros].append(
-                Failure(
-                    column=column,
-                    case=where[distros[0]] if case else None,
-                    reason=reason,
-                    cells=tuple(by_distro[d].id for d in distros),
-                )
-            )
+            said = {by_distro[d].id: where[d] for d in distros}
+            groups[rank, label, distros].append(_failure(column, said))
     made = (
         (
             rank,
@@ -112,19 +135,45 @@ def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
     )
 
 
-def _failures(
-    by_distro: Mapping[str, CellResult],
-) -> dict[tuple[str, bool, str], dict[str, Case | None]]:
-    """(name, whether it is a case, reason) -> the distros where it failed."""
-    found: dict[tuple[str, bool, str], dict[str, Case | None]] = defaultdict(dict)
+_Said = tuple[Case | None, str]  # the case, or None for a whole cell; what is said of it
+
+
+def _failures(by_distro: Mapping[str, CellResult]) -> dict[tuple[str, ...], dict[str, _Said]]:
+    """What tells one failure from another -> the distros where it failed."""
+    found: dict[tuple[str, ...], dict[str, _Said]] = defaultdict(dict)
     for distro, result in by_distro.items():
         if result.verdict not in _FAILED:
             continue
         for case in result.failing:
-            found[case.name, True, ""].setdefault(distro, case)
+            found["case", case.name].setdefault(distro, (case, case.message))
         if not result.failing and not result.flaky:
-            found["", False, result.reason][distro] = None
+            key = ("cell", str(result.phase), _how(result.reason))
+            found[key][distro] = (None, result.reason)
     return found
+
+
+def _how(reason: str) -> str:
+    """How a cell ended, by the words of `verdicts`: which status it was makes no difference, but
+    for a signal's."""
+    signal = re.search(r"\(SIG[A-Z]+\)", reason)
+    return signal[0] if signal else next((one for one in _ENDS if one in reason), "")
+
+
+def _failure(column: str, said: Mapping[str, _Said]) -> Failure:
+    """A failure of the cells `said`."""
+    wordings: dict[str, list[str]] = defaultdict(list)
+    texts: dict[str, _Said] = {}
+    for cell, one in said.items():
+        key = _VOLATILE.sub("", one[1])
+        wordings[key].append(cell)
+        texts.setdefault(key, one)
+    keys = sorted(wordings, key=lambda key: -len(wordings[key]))
+    return Failure(
+        column=column,
+        case=texts[keys[0]][0],
+        wordings=tuple(Wording(text=texts[k][1], cells=tuple(wordings[k])) for k in keys),
+        cells=tuple(said),
+    )
 
 
 def _where(

@@ -15,7 +15,13 @@ from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import flaky_cases
 from distromatrix.reports.grid import grid
-from distromatrix.reports.grouping import Failure, Group, group_failures, group_faults
+from distromatrix.reports.grouping import (
+    WORDINGS,
+    Failure,
+    Group,
+    group_failures,
+    group_faults,
+)
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
 from distromatrix.verdicts import said_of_needs
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_CASES = 20  # of a group
+MAX_ENDS = 6  # of outputs in a group
 MAX_CELLS = 6  # named in one line
 TAIL = 12  # lines of output
 MAX_REASON = 12  # lines
@@ -126,28 +133,47 @@ class _Summary:
 
     def _group(self, group: Group) -> None:
         self._title(Verdict.FAILED, group.label)
-        said = ""
-        for failure in group.failures[:MAX_CASES]:
-            said = self._failure(failure, said)
-        more = len(group.failures) - MAX_CASES
-        if more > 0:
-            where = f"cells/{group.cells[0]}/junit.xml"
-            self._line(f"{self._dots} and {more:,} more in {where}", "dim")
-        self._end_of(group.cells)
+        room = MAX_CASES
+        for number, (failures, cells) in enumerate(group.by_column):
+            said = ""
+            for failure in failures[:room]:
+                said = self._failure(failure, said)
+            if (more := len(failures) - room) > 0:
+                where = f"cells/{cells[0]}/junit.xml"
+                self._line(f"{self._dots} and {more:,} more in {where}", "dim")
+            room = max(room - len(failures), 1)
+            if number < MAX_ENDS:
+                self._end_of(cells)
+        if (more := len(group.by_column) - MAX_ENDS) > 0:
+            self._line(f"{self._dots} and the ends of {more:,} more suites in cells/", "dim")
         self._again(group.cells)
 
     def _failure(self, failure: Failure, said: str) -> str:
-        """One failure; its message where it is not the one that was `said` just before."""
-        if failure.case is None:
-            self._line(f"{failure.column}: {one_line(failure.reason, self._room)}")
+        """One failure; what is said of it where it is not what was `said` just before, and if it
+        is not everywhere the same, with where. Returns what was said."""
+        several = len(failure.wordings) > 1
+        if failure.case is None and not several:
+            reason = one_line(failure.wordings[0].text, self._room)
+            self._line(f"{failure.column}: {reason}")
             return ""
-        name = one_line(failure.case.name, 1000)
-        where = f" (in {failure.case.engine})" if failure.case.engine else ""
-        say(self._console, (f"  {failure.column}  ", "dim"), f"{name}{where}")
-        message = one_line(failure.case.message, self._room - 4)
-        if message and message != said:
-            self._line(f"    {message}", "red")
-        return message
+        if failure.case is None:
+            self._line(f"{failure.column}:")
+        else:
+            where = f" (in {failure.case.engine})" if failure.case.engine else ""
+            name = one_line(failure.case.name, 1000)
+            say(self._console, (f"  {failure.column}  ", "dim"), f"{name}{where}")
+        message = one_line(failure.wordings[0].text, self._room - 4)
+        if not several:
+            if message and message != said:
+                self._line(f"    {message}", "red")
+            return message
+        for one in failure.wordings[:WORDINGS]:
+            where = f"  in {self._names(one.cells)}"
+            text = one_line(one.text, max(self._room - 4 - len(where), 40)) or "no message"
+            say(self._console, (f"      {text}", "red"), (where, "dim"))
+        if (more := len(failure.wordings) - WORDINGS) > 0:
+            self._line(f"    {self._dots} and in {more:,} other wordings", "dim")
+        return ""
 
     def _flaky(self) -> None:
         cases = flaky_cases(self._plan, self._result.cells)
