@@ -157,7 +157,9 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """A named command that tests the product, with what it needs."""
+    """A named command that tests the product, with what it needs. `distros`: globs of those it
+    runs on; `not_gating`: why its verdict does not count, '' where it does; `skip_status`: with
+    this exit status `run` says that there was nothing to test."""
 
     name: str
     run: str
@@ -178,22 +180,31 @@ class Suite:
     cpus: float = 1.0
     memory: int = 2 * 1024**3
     network: bool = True
+    distros: tuple[str, ...] = ("*",)
+    tags: tuple[str, ...] = ()
+    not_gating: str = ""
+    skip_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """A named set of environment variables and packages that multiplies the suites it names."""
+    """A named set of environment variables and packages that multiplies the suites it names, on
+    the distros that its globs match. `not_gating`: as of a suite; None: what the suite says."""
 
     name: str
     suites: tuple[str, ...] = ("*",)
+    distros: tuple[str, ...] = ("*",)
     env: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    not_gating: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What holds for the cells that all its globs match. Of `skip` and `expect`, and of
-    `retry_failed`, the first match counts; additions add up. `where` is `file:line:column`."""
+    `retry_failed` and `not_gating` (as of a variant), the first match counts; additions add up.
+    `where` is `file:line:column`."""
 
     distro: str = "*"
     suite: str = "*"
@@ -206,7 +217,19 @@ class Rule:
     packages: tuple[str, ...] = ()
     setup: str | None = None
     retry_failed: int | None = None
+    tags: tuple[str, ...] = ()
+    not_gating: str | None = None
     where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSet:
+    """A name for the cells that have certain `tags` (as Selection has them; none: all) and are
+    on distros that the globs match."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+    distros: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +253,7 @@ class Matrix:
     suites: tuple[Suite, ...]
     variants: tuple[Variant, ...] = ()
     rules: tuple[Rule, ...] = ()
+    sets: tuple[CellSet, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
     ca_bundle: str = "none"
@@ -258,10 +282,15 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which cells of the matrix are wanted: globs by path segment; none means all."""
+    """Which cells of the matrix are wanted: all that every kind of choice leaves.
+
+    `selectors`, `exclude`: globs by path segment; `tags`: one of these, and none of those that
+    are written `!tag`; `sets`: in one of the matrix's sets of these names. None means all."""
 
     selectors: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     timeout: float | None = None  # instead of every suite's own
 
 
@@ -285,6 +314,9 @@ class Cell:
     reason: str
     verdict: Verdict | None = None
     unmet: bool = False  # skipped for a need that nothing here meets: the run exits 1
+    tags: tuple[str, ...] = ()
+    not_gating: str = ""  # why its verdict does not count
+    skip_status: int | None = None  # with this exit status it skips itself
     expect_fail: str | None = None  # the reason why a failure is expected
     run: str
     setup: tuple[str, ...] = ()
@@ -307,7 +339,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excluded:
-    """A cell that the selectors left out."""
+    """A cell that the selection left out."""
 
     id: str
     reason: str
@@ -506,7 +538,10 @@ class CellResult:
 
     Of a cell that failed and was run again: `retries` are those further runs, `seconds` the sum
     of all, `cases` and `failing` what all say together, `flaky` what failed first and then
-    passed."""
+    passed.
+
+    `not_gating`: as in the plan, from where it is always taken. A cell that has skipped itself
+    (`skip_status`) is in the phase `run`; one that was not run is in none."""
 
     id: str
     verdict: Verdict
@@ -526,6 +561,7 @@ class CellResult:
     attempts: int = 1
     kept: Kept | None = None
     unmet: bool = False
+    not_gating: str = ""
     runs: tuple[CellRun, ...] = ()
     retries: tuple[CellRun, ...] = ()
     flaky: tuple[Flaky, ...] = ()

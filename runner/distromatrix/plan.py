@@ -33,18 +33,23 @@ from distromatrix.select import select
 def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
     """Every selected cell of the matrix, in the order of distros, suites and variants.
 
-    Raises NothingSelectedError when a selector matches no cell.
+    Raises NothingSelectedError when a selector or a tag matches no cell, InputError for a set
+    that the matrix has not.
     """
     rules = [rule for rule in matrix.rules if rule.until is None or facts.today <= rule.until]
-    pairs = {suite.name: _variants_of(suite, matrix.variants) for suite in matrix.suites}
-    ids = [
-        cell_id(distro.name, suite.name, variant)
-        for distro in matrix.distros
-        for suite in matrix.suites
-        for variant in pairs[suite.name]
-    ]
-    left_out = select(ids, selection)
-    cells = tuple(_cells(matrix, rules, pairs, left_out, selection, facts))
+    parts = tuple(_parts(matrix, rules, facts))
+    tags = {
+        cell_id(part.distro.name, part.suite.name, variant): _tags(part, variant)
+        for part in parts
+        for variant in part.variants
+    }
+    left_out = select(tags, selection, matrix.sets)
+    cells = tuple(
+        _cell(part, variant, matrix.env, selection.timeout)
+        for part in parts
+        for variant in part.variants
+        if cell_id(part.distro.name, part.suite.name, variant) not in left_out
+    )
     used = {cell.distro for cell in cells}
     running = {cell.distro for cell in cells if cell.engine is not None}
     idle = {eol_warning(d, facts.today) for d in matrix.distros if d.name not in running}
@@ -77,10 +82,22 @@ def eol_warning(distro: Distro, today: date) -> str:
     return f"{distro.name} is past its end of life ({distro.eol}): its packages get no more fixes"
 
 
-def _variants_of(suite: Suite, variants: Sequence[Variant]) -> tuple[Variant | None, ...]:
-    """The variants that multiply a suite; one None where there are none."""
-    matching = [v for v in variants if any(fnmatchcase(suite.name, g) for g in v.suites)]
-    return tuple(matching) or (None,)
+def variants_on(
+    distro: str, suite: Suite, variants: Sequence[Variant]
+) -> tuple[Variant | None, ...]:
+    """What multiplies a suite on a distro: its variants there, or one None for a suite that has
+    none at all. Nothing where the suite, or every variant of it, is for other distros: what a
+    suite with variants would do without one, nobody has said."""
+    if not matches_any(distro, suite.distros):
+        return ()
+    of_suite = [v for v in variants if matches_any(suite.name, v.suites)]
+    there = tuple(v for v in of_suite if matches_any(distro, v.distros))
+    return there if of_suite else (None,)
+
+
+def matches_any(name: str, globs: Iterable[str]) -> bool:
+    """Whether one of the globs matches."""
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +106,26 @@ class _Part:
 
     distro: Distro
     suite: Suite
+    variants: Sequence[Variant | None]
     rules: Sequence[Rule]  # those whose distro and suite match
     choice: Choice
 
 
-def _cells(
-    matrix: Matrix,
-    rules: Sequence[Rule],
-    pairs: Mapping[str, Sequence[Variant | None]],
-    left_out: Mapping[str, str],
-    selection: Selection,
-    facts: HostFacts,
-) -> Iterator[Cell]:
+def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[_Part]:
     for distro in matrix.distros:
         of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
         for suite in matrix.suites:
-            matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
-            choice = choose_engine(suite.needs, suite.privileges, facts, distro.guest)
-            part = _Part(distro, suite, matching, choice)
-            for variant in pairs[suite.name]:
-                if cell_id(distro.name, suite.name, variant) not in left_out:
-                    yield _cell(part, variant, matrix.env, selection.timeout)
+            if variants := variants_on(distro.name, suite, matrix.variants):
+                matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
+                choice = choose_engine(suite.needs, suite.privileges, facts, distro.guest)
+                yield _Part(distro, suite, variants, matching, choice)
+
+
+def _tags(part: _Part, variant: Variant | None) -> tuple[str, ...]:
+    """The tags of a cell: its suite's, its variant's and those that rules add, each once."""
+    said = [part.suite.tags, variant.tags if variant else ()]
+    said += [rule.tags for rule in part.rules if _for_variant(rule, variant)]
+    return tuple(dict.fromkeys(tag for tags in said for tag in tags))
 
 
 def _cell(
@@ -125,6 +141,7 @@ def _cell(
         wanted += rule.packages
     # A rule's setup comes first: it makes a distro ready for the setup that all distros share.
     setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
+    not_gating = [*(r.not_gating for r in rules), variant.not_gating if variant else None]
     return Cell(
         id=cell_id(part.distro.name, suite.name, variant),
         distro=part.distro.name,
@@ -134,6 +151,9 @@ def _cell(
         reason=part.choice.reason if skip is None else skip,
         verdict=None if runs else Verdict.SKIPPED,
         unmet=skip is None and part.choice.engine is None,
+        tags=_tags(part, variant),
+        not_gating=next((why for why in not_gating if why is not None), suite.not_gating),
+        skip_status=suite.skip_status,
         expect_fail=ruling.reason if ruling and ruling.expect else None,
         run=suite.run,
         setup=tuple(setup),

@@ -16,7 +16,7 @@ from annotated_types import Ge, Lt
 
 from distromatrix import __version__
 from distromatrix.errors import Fault, InputError
-from distromatrix.model import REPEATS, SEEDS, Distro, HostFacts, Plan, Selection, Shard
+from distromatrix.model import REPEATS, SEEDS, Cell, Distro, HostFacts, Plan, Selection, Shard
 from distromatrix.needs import CONTAINERS
 
 if TYPE_CHECKING:
@@ -53,10 +53,19 @@ class PlanFile:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """What `plan --json` prints: which cells there are, and why each runs where it does."""
+    return {
+        "cells": [_cell_json(cell) for cell in plan.cells],
+        "excluded": [{"id": cell.id, "reason": cell.reason} for cell in plan.excluded],
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
     keys = ("id", "distro", "suite", "variant", "engine", "reason", "verdict")
     return {
-        "cells": [{key: getattr(cell, key) for key in keys} for cell in plan.cells],
-        "excluded": [{"id": cell.id, "reason": cell.reason} for cell in plan.excluded],
+        **{key: getattr(cell, key) for key in keys},
+        "tags": list(cell.tags),
+        "gating": not cell.not_gating,
+        "gating_reason": cell.not_gating or None,
     }
 
 

@@ -1,13 +1,16 @@
-"""Selectors: globs per path segment over cell ids. A shorter one selects all below."""
+"""Which cells are wanted: by selectors (globs per path segment over cell ids; a shorter one
+selects all below), by tags and by the matrix's own sets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import translate
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase, translate
 
-from distromatrix.errors import NothingSelectedError
-from distromatrix.model import Selection
+from distromatrix.errors import InputError, NothingSelectedError
+from distromatrix.model import CellSet, Selection
+
+NOT = "!"  # before a tag that is not wanted
 
 
 class Selector:
@@ -38,28 +41,94 @@ def _remembering(glob: str) -> Callable[[str], bool]:
     return match
 
 
-def select(ids: Sequence[str], selection: Selection) -> dict[str, str]:
-    """Of `ids` those that are left out, each with the reason.
+def select(
+    tags: Mapping[str, Sequence[str]], selection: Selection, sets: Sequence[CellSet] = ()
+) -> dict[str, str]:
+    """Of the cells those that are left out, each with the reason. `tags` has those of each cell,
+    by its id; `sets` are the matrix's.
 
-    Raises NothingSelectedError for every selector (`--exclude` too: a misspelt one would run
-    what was meant to be left out) that matches no cell at all, and if nothing is left.
+    Raises InputError for a set that is not among them, and NothingSelectedError for every
+    selector (`--exclude` too: a misspelt one would run what was meant to be left out) and every
+    tag (`!tag`, too) that matches no cell at all, and if nothing is left.
     """
+    within = _sets(selection.sets, sets)
     wanted = [Selector(text) for text in selection.selectors]
     unwanted = [Selector(text) for text in selection.exclude]
-    idle = [s.text for s in (*wanted, *unwanted) if not any(map(s.matches, ids))]
+    idle = [_nothing(s.text, tags) for s in (*wanted, *unwanted) if not any(map(s.matches, tags))]
+    there = dict.fromkeys(tag for of_cell in tags.values() for tag in of_cell)
+    idle += [_no_tag(tag, there) for tag in selection.tags if tag.removeprefix(NOT) not in there]
     if idle:
-        raise NothingSelectedError("\n".join(_nothing(text, ids) for text in idle))
+        raise NothingSelectedError("\n".join(idle))
     left_out: dict[str, str] = {}
     chosen = " ".join(s.text for s in wanted)
-    for cell_id in ids:
+    for cell_id, of_cell in tags.items():
         excluded = next((s.text for s in unwanted if s.matches(cell_id)), None)
         if excluded is not None:
             left_out[cell_id] = f"excluded by {excluded}"
         elif wanted and not any(s.matches(cell_id) for s in wanted):
             left_out[cell_id] = f"not selected by {chosen}"
-    if len(left_out) == len(ids):
-        raise NothingSelectedError("nothing selected: what is selected is also excluded")
+        elif not tagged(of_cell, selection.tags):
+            left_out[cell_id] = f"not selected by --tag {' '.join(selection.tags)}"
+        elif within and not any(_within(one, cell_id, of_cell) for one in within):
+            left_out[cell_id] = f"not in the set {' or '.join(selection.sets)}"
+    if len(left_out) == len(tags):
+        raise NothingSelectedError(_all_left_out(selection))
     return left_out
+
+
+def tagged(tags: Iterable[str], wanted: Iterable[str]) -> bool:
+    """Whether those are the tags of a cell that is wanted: one of them, where any is asked for,
+    and none that is written with `!`."""
+    there, asked = set(tags), set(wanted)
+    positive = {tag for tag in asked if not tag.startswith(NOT)}
+    negative = {tag.removeprefix(NOT) for tag in asked - positive}
+    return not there & negative and (not positive or bool(there & positive))
+
+
+def _within(one: CellSet, cell_id: str, tags: Iterable[str]) -> bool:
+    distro = cell_id.partition("/")[0]
+    return tagged(tags, one.tags) and any(fnmatchcase(distro, glob) for glob in one.distros)
+
+
+def _sets(names: Iterable[str], sets: Iterable[CellSet]) -> tuple[CellSet, ...]:
+    known = {one.name: one for one in sets}
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        there = f"there is {', '.join(known)}" if known else "the matrix names none: `sets:`"
+        raise InputError("\n".join(f"no set {_named(name, known, there)}" for name in unknown))
+    return tuple(known[name] for name in names)
+
+
+def _no_tag(tag: str, known: Iterable[str]) -> str:
+    there = ", ".join(known)
+    there = f"there is {there}" if there else "no cell has any"
+    return f"no cell has the tag {_named(tag.removeprefix(NOT), known, there)}"
+
+
+def _named(name: str, known: Iterable[str], there: str) -> str:
+    """A name that is not known, and those that are near, else all of them."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:200], list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else there[:200]
+    return f"{_shown(name[:80])} ({hint})"
+
+
+def _all_left_out(selection: Selection) -> str:
+    if not selection.tags and not selection.sets:
+        return "nothing selected: what is selected is also excluded"
+    kinds = {
+        "": selection.selectors,
+        "--exclude ": selection.exclude,
+        "--tag ": selection.tags,
+        "--set ": selection.sets,
+    }
+    words = " ".join(f"{kind}{text}" for kind, texts in kinds.items() for text in texts)
+    return f"nothing selected: no cell is all of {_shown(words)}"
+
+
+def _shown(text: str) -> str:
+    return (text if text.isprintable() else ascii(text)[1:-1]) or repr(text)
 
 
 def _nothing(text: str, ids: Iterable[str]) -> str:
@@ -69,6 +138,5 @@ def _nothing(text: str, ids: Iterable[str]) -> str:
     depth = text.strip("/").count("/") + 1
     names = dict.fromkeys("/".join(cell_id.split("/")[:depth]) for cell_id in ids)
     near = get_close_matches(text[:200], list(names), n=3, cutoff=0.5)
-    shown = text if text.isprintable() else ascii(text)[1:-1]
     hint = f"did you mean {' or '.join(near)}?" if near else "`distromatrix plan` lists all"
-    return f"no cell matches {shown or repr(shown)} ({hint})"
+    return f"no cell matches {_shown(text)} ({hint})"

@@ -279,6 +279,9 @@ def test_the_plan_as_json_is_what_programs_were_promised() -> None:
             "engine": "docker",
             "reason": plan.cells[0].reason,
             "verdict": None,
+            "tags": [],
+            "gating": True,
+            "gating_reason": None,
         },
         {
             "id": "debian-12/docs",
@@ -288,6 +291,9 @@ def test_the_plan_as_json_is_what_programs_were_promised() -> None:
             "engine": None,
             "reason": "no",
             "verdict": "skipped",
+            "tags": [],
+            "gating": True,
+            "gating_reason": None,
         },
     ]
     assert {"id": "debian-11/docs", "reason": "not selected by debian-12"} in data["excluded"]

@@ -47,6 +47,8 @@ class Context:
     distros: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()  # of `distros`, those of the matrix
+    tags: tuple[str, ...] = ()
     shapes: dict[int, Any] = field(default_factory=dict)
 
 
@@ -300,15 +302,18 @@ Privilege = Annotated[
 ]
 
 
-def _glob_over(what: str, names: Callable[[Context], tuple[str, ...]]) -> Any:
+def glob_over(what: str, names: Callable[[Context], tuple[str, ...]], where: str = "") -> Any:
+    """A name or a glob that must match one of the names that the context knows; `where` says
+    where these are."""
+
     def check(value: object, info: ValidationInfo) -> str:
         text = _text(value, f"a {what} or a glob of {what}s")
         if not re.fullmatch(GLOB, text) or ".." in text:
             raise wrong(f"expected a {what} or a glob of {what}s, got {quoted(text)}")
         known = names(info.context) if isinstance(info.context, Context) else ()
         if not any(fnmatchcase(name, text) for name in known):
-            said = f"{quoted(text)} matches no {what}"
-            message = said if set(text) & set("*?[") else f"no {what} {quoted(text)}"
+            said = f"{quoted(text)} matches no {what}{where}"
+            message = said if set(text) & set("*?[") else f"no {what} {quoted(text)}{where}"
             raise wrong(message, did_you_mean(text, known) or _some(known, what))
         return text
 
@@ -321,9 +326,9 @@ def _some(known: tuple[str, ...], what: str) -> str:
     )
 
 
-DistroGlob = Annotated[str, _glob_over("distro", lambda c: c.distros), _schema(GLOB)]
-SuiteGlob = Annotated[str, _glob_over("suite", lambda c: c.suites), _schema(GLOB)]
-VariantGlob = Annotated[str, _glob_over("variant", lambda c: c.variants), _schema(GLOB)]
+DistroGlob = Annotated[str, glob_over("distro", lambda c: c.distros), _schema(GLOB)]
+SuiteGlob = Annotated[str, glob_over("suite", lambda c: c.suites), _schema(GLOB)]
+VariantGlob = Annotated[str, glob_over("variant", lambda c: c.variants), _schema(GLOB)]
 
 
 def _product_folder(value: object, info: ValidationInfo) -> Path:

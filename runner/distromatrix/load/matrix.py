@@ -11,12 +11,13 @@ from typing import Any
 from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import Catalogue
 from distromatrix.load.decode import decode
-from distromatrix.load.document import Document, shown
+from distromatrix.load.document import Document, Node, shown
 from distromatrix.load.fields import Context
 from distromatrix.load.read import read_document
-from distromatrix.load.shapes import MatrixShape, RuleShape, SuiteOptions, SuiteShape
+from distromatrix.load.shapes import MatrixShape, RuleShape, Shape, SuiteOptions, SuiteShape
 from distromatrix.load.words import quoted
 from distromatrix.model import (
+    CellSet,
     Distro,
     Matrix,
     Need,
@@ -26,7 +27,7 @@ from distromatrix.model import (
     Suite,
     Variant,
 )
-from distromatrix.plan import eol_warning
+from distromatrix.plan import eol_warning, matches_any, variants_on
 
 _DEFAULT = Path("matrix") / "default.yaml"
 
@@ -67,25 +68,28 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
         distros=catalogue.names,
         suites=_keys(document, "suites"),
         variants=_keys(document, "variants"),
+        chosen=_matched(document, catalogue.names),
+        tags=_said_tags(document),
     )
     shape = decode(MatrixShape, document, context)
     faults = [*sorted(document.faults), *sorted(catalogue.faults)]
     if shape is None or faults:
         raise InputError(*faults)
     distros = _chosen(shape.distros, catalogue.distros)
+    suites = tuple(_suite(n, s, shape.defaults) for n, s in shape.suites.items())
+    variants = tuple(Variant(name=n, **_gated(_given(v))) for n, v in shape.variants.items())
     rules = tuple(_rule(i, rule, document) for i, rule in enumerate(shape.rules))
+    _check_cells(suites, variants, distros, document)
     expired = [line for distro in distros if (line := eol_warning(distro, today))]
     return Matrix(
         file=file.absolute(),
         root=root,
         product=_product(shape),
         distros=distros,
-        suites=tuple(_suite(n, s, shape.defaults) for n, s in shape.suites.items()),
-        variants=tuple(
-            Variant(name=name, suites=v.suites, env=v.env, packages=v.packages)
-            for name, v in shape.variants.items()
-        ),
+        suites=suites,
+        variants=variants,
         rules=rules,
+        sets=tuple(CellSet(name=n, **_given(s)) for n, s in shape.sets.items()),
         env=shape.env,
         pass_env=shape.pass_env,
         ca_bundle=shape.ca_bundle,
@@ -100,6 +104,49 @@ def _keys(document: Document, section: str) -> tuple[str, ...]:
     root = document.root.value if document.root else None
     node = root.get(section) if isinstance(root, dict) else None
     return tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
+
+
+def _matched(document: Document, names: Sequence[str]) -> tuple[str, ...]:
+    """The distros of the matrix, also where not all of its globs are right; where none is, that
+    is told at them, and all distros do."""
+    globs = _texts(document.root, "distros")
+    return tuple(name for name in names if matches_any(name, globs)) or tuple(names)
+
+
+def _said_tags(document: Document) -> tuple[str, ...]:
+    """All tags that something has, also where other things have faults."""
+    root = document.root.value if document.root else None
+    if not isinstance(root, dict):
+        return ()
+    holders = [node for key in ("suites", "variants", "rules") if (node := root.get(key))]
+    within = [node.value for node in holders]
+    nodes = [n for v in within for n in (v.values() if isinstance(v, dict) else v)]
+    found = [_texts(n, "tags") for n in (*nodes, root.get("defaults")) if isinstance(n, Node)]
+    return tuple(dict.fromkeys(tag for tags in found for tag in tags))
+
+
+def _texts(node: Node | None, key: str) -> tuple[str, ...]:
+    """The texts of the list that a mapping has below a key, if it is one."""
+    value = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
+    items = value.value if value is not None and isinstance(value.value, list) else []
+    return tuple(item.value for item in items if isinstance(item.value, str))
+
+
+def _check_cells(
+    suites: Sequence[Suite],
+    variants: Sequence[Variant],
+    distros: Sequence[Distro],
+    document: Document,
+) -> None:
+    """Raises InputError for suites that would run nowhere: their variants are all for other
+    distros."""
+    for suite in suites:
+        if not any(variants_on(distro.name, suite, variants) for distro in distros):
+            message = f"the suite {quoted(suite.name)} has no cell"
+            hint = "its variants are for other distros than it is: see their `distros`"
+            document.fault(message, hint, at=document.locate(["suites", suite.name], key=True))
+    if document.faults:
+        raise InputError(*sorted(document.faults))
 
 
 def _chosen(globs: Sequence[str], distros: Sequence[Distro]) -> tuple[Distro, ...]:
@@ -127,7 +174,8 @@ def _suite(name: str, shape: SuiteShape, defaults: SuiteOptions) -> Suite:
         values["prepare"] = (
             Prepare(run=prepare) if text else Prepare(run=prepare.run, files=prepare.files)
         )
-    return Suite(name=name, **values)
+    values = _gated(values)
+    return Suite(name=name, **(values | {"not_gating": values["not_gating"] or ""}))
 
 
 def _need(shape: str | dict[str, str]) -> Need:
@@ -138,8 +186,21 @@ def _need(shape: str | dict[str, str]) -> Need:
 
 
 def _rule(index: int, shape: RuleShape, document: Document) -> Rule:
-    values = {key: getattr(shape, key) for key in shape.model_fields_set}
-    return Rule(**values, where=document.where(["rules", index]))
+    where = document.where(["rules", index])
+    return Rule(**_gated(_given(shape)), reason=shape.reason or "", where=where)
+
+
+def _given(shape: Shape) -> dict[str, Any]:
+    """What was written, by its keys."""
+    return {key: getattr(shape, key) for key in shape.model_fields_set}
+
+
+def _gated(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with `not_gating` for `gating` and its `reason`."""
+    rest = {key: value for key, value in values.items() if key not in ("gating", "reason")}
+    gating = values.get("gating")
+    said = None if gating is None else "" if gating else values["reason"]
+    return rest | {"not_gating": said}
 
 
 def _lapsed(rules: Sequence[Rule], today: date) -> list[str]:

@@ -6,7 +6,7 @@ The text below each field is its description in the JSON Schema.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import MinLen
 from pydantic import (
@@ -60,6 +60,7 @@ from distromatrix.load.fields import (
     VariantGlob,
     wrong,
 )
+from distromatrix.load.which import ChosenGlob, KnownTag, SkipStatus, TagName
 from distromatrix.model import (
     BootstrapTool,
     Family,
@@ -83,6 +84,15 @@ class Shape(BaseModel):
         if isinstance(info.context, Context):
             info.context.shapes[id(data)] = cls
         return data
+
+
+def check_reason(shape: Shape, gating: bool | None, goes_with: str = "`gating: false`") -> None:
+    """See that whoever says that cells do not count says why. Raises PydanticCustomError."""
+    given = getattr(shape, "reason", None)
+    if gating is False and not given:
+        raise wrong("`gating: false` wants a `reason`", at="gating")
+    if gating is not False and given:
+        raise wrong(f"`reason` goes with {goes_with} only", at="reason")
 
 
 def _text_or_mapping(expected: str) -> Discriminator:
@@ -353,6 +363,23 @@ class SuiteOptions(Shape):
     """Memory it may use (default 2G)."""
     network: Flag = True
     """Whether the suite has a network."""
+    distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)
+    """Which of the matrix's distros it runs on, by name or glob (default: all)."""
+    tags: tuple[TagName, ...] = ()
+    """Names to choose its cells by: `run --tag NAME`, sets, `pytest -m NAME`."""
+    gating: Flag = True
+    """`false`, with a `reason`: its cells are run and shown, and do not count for the run's
+    verdict."""
+    reason: Text | None = None
+    """Why they do not count."""
+    skip_status: SkipStatus | None = None
+    """With this exit status (77 by convention) `run` says that there was nothing to test, and in
+    the last line that it prints why."""
+
+    @model_validator(mode="after")
+    def _with_reason(self) -> Self:
+        check_reason(self, self.gating)
+        return self
 
 
 class SuiteShape(SuiteOptions):
@@ -367,15 +394,30 @@ class VariantShape(Shape):
 
     suites: Annotated[tuple[SuiteGlob, ...], MinLen(1)] = ("*",)
     """The suites it multiplies, by name or glob (default: all)."""
+    distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)
+    """Where it does so, by name or glob (default: on all). A suite that has variants has no cell
+    where none of them is."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
     packages: tuple[PackageName, ...] = ()
     """Packages to install, by common or native name."""
+    tags: tuple[TagName, ...] = ()
+    """Names to choose its cells by, beside those of the suite."""
+    gating: Flag | None = None
+    """Whether its cells count for the run's verdict (default: what the suite says); `false` with
+    a `reason`."""
+    reason: Text | None = None
+    """Why they do not count."""
+
+    @model_validator(mode="after")
+    def _with_reason(self) -> VariantShape:
+        check_reason(self, self.gating)
+        return self
 
 
 class RuleShape(Shape):
-    """What holds for the cells that its globs match. Of `skip` and `expect` the first match
-    counts; additions add up."""
+    """What holds for the cells that its globs match. Of `skip` and `expect`, and of `gating`, the
+    first match counts; additions add up."""
 
     distro: DistroGlob = "*"
     """The distros it is for."""
@@ -388,7 +430,7 @@ class RuleShape(Shape):
     expect: Literal["fail"] | None = None
     """These cells are expected to fail; passing is then a failure."""
     reason: Text | None = None
-    """Why they are expected to fail."""
+    """Why they are expected to fail, or do not count."""
     until: Day | None = None
     """The last day on which the rule holds."""
     env: dict[EnvName, EnvValue] = {}
@@ -400,6 +442,12 @@ class RuleShape(Shape):
     retry_failed: RetryFailed | None = None
     """How often these cells are run again where they failed, instead of what their suite says."""
 
+    tags: tuple[TagName, ...] = ()
+    """Tags added."""
+    gating: Flag | None = None
+    """`false`, with a `reason`: these cells are run and shown, and do not count for the run's
+    verdict. `true`: they count, whatever their suite says."""
+
     @model_validator(mode="after")
     def _sensible(self) -> RuleShape:
         if self.skip and self.expect:
@@ -408,13 +456,33 @@ class RuleShape(Shape):
             )
         if self.expect and not self.reason:
             raise wrong("`expect: fail` wants a `reason`", at="expect")
-        for key in ("reason", "until"):
-            if key in self.model_fields_set and not self.expect:
-                raise wrong(f"`{key}` goes with `expect: fail` only", at=key)
+        if self.skip and self.gating is not None:
+            raise wrong("`skip` and `gating` in one rule; a skipped cell never counts", at="gating")
+        if not self.expect:
+            check_reason(self, self.gating, "`expect: fail` or `gating: false`")
+        if self.until and not self.expect and self.gating is not False:
+            raise wrong("`until` goes with `expect: fail` or `gating: false` only", at="until")
         added = self.env or self.packages or self.setup or self.retry_failed is not None
-        if not (self.skip or self.expect or added):
-            what = "`skip`, `expect`, `env`, `packages`, `setup` or `retry_failed`"
+        if not (self.skip or self.expect or added or self.tags or self.gating is not None):
+            what = (
+                "`skip`, `expect`, `gating`, `tags`, `env`, `packages`, `setup` or `retry_failed`"
+            )
             raise wrong("the rule does nothing", f"give it {what}")
+        return self
+
+
+class SetShape(Shape):
+    """A name for some of the cells: those with the tags, on the distros."""
+
+    tags: tuple[KnownTag, ...] = ()
+    """One of these tags, and none that is written `"!tag"` (default: any or none)."""
+    distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)
+    """On these of the matrix's distros, by name or glob (default: all)."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> SetShape:
+        if not self.tags and "distros" not in self.model_fields_set:
+            raise wrong("the set says nothing", "give it `tags` or `distros`")
         return self
 
 
@@ -448,6 +516,8 @@ class MatrixShape(Shape):
     """The variants, by name."""
     rules: tuple[RuleShape, ...] = ()
     """Exceptions and additions."""
+    sets: dict[Name, SetShape] = {}
+    """Names for some of the cells: `run --set NAME`."""
 
 
 # --- the user's config.yaml ----------------------------------------------------------------
