@@ -18,6 +18,7 @@ PackageManagerName = Literal["apt", "dnf", "zypper", "pacman", "apk", "xbps", "n
 Libc = Literal["glibc", "musl"]
 BootstrapTool = Literal["mmdebstrap", "dnf", "zypper", "pacman", "apk"]
 HostOrNone = Literal["host", "none"]
+ReportKind = Literal["junit", "tap"]
 AccelWanted = Literal["auto", "kvm", "tcg"]
 ProviderName = Literal["libvirt", "virtualbox", "vmware_desktop", "hyperv", "proxmox"]
 
@@ -175,6 +176,7 @@ class Suite:
     needs: tuple[Need, ...] = ()
     privileges: tuple[str, ...] = ()
     cases: bool = False
+    report: ReportKind = "junit"
     retry_failed: int = 0
     user: str = "root"
     cpus: float = 1.0
@@ -334,6 +336,7 @@ class Cell:
     needs: tuple[Need, ...] = ()
     privileges: tuple[str, ...] = ()
     cases: bool = False
+    report: ReportKind = "junit"  # what its standard output is, too, where it is tap
     retry_failed: int = 0  # how often it is run again where it failed
 
 

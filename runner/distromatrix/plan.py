@@ -171,6 +171,7 @@ def _cell(
         needs=suite.needs,
         privileges=suite.privileges,
         cases=suite.cases,
+        report=suite.report,
         retry_failed=next(
             (r.retry_failed for r in rules if r.retry_failed is not None), suite.retry_failed
         ),

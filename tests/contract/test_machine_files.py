@@ -80,9 +80,9 @@ def test_links_of_the_product_stay_as_they_are_wherever_they_lead(
 def test_out_is_writable_and_comes_back_after_a_kill(staging_bench: Bench) -> None:
     stage = staging_bench.stage()
     machine = staging_bench.open(stage, user="1234:4321")
-    assert said(machine, "ls -A . artifacts; echo x >artifacts/x", cwd=machine.out)[1] == (
-        b".:\nartifacts\n\nartifacts:\n"
-    )
+    script = "ls -A . artifacts junit; echo x >artifacts/x; echo y >junit/y"
+    done, out = said(machine, script, cwd=machine.out)
+    assert (done.status, out) == (0, b".:\nartifacts\njunit\n\nartifacts:\n\njunit:\n")
     machine.kill()
     assert untar(machine.get(f"{machine.out}/artifacts")) == {"artifacts/x": b"x\n"}
     machine.close()

@@ -39,7 +39,7 @@ suites:
     cases: true
     privileges: [mount, /dev/fuse]
     user: 1000
-  plain: {run: x, prepare: y}
+  plain: {run: x, prepare: y, report: tap}
 variants:
   py311: {suites: [un*], env: {PY: python3.11}, packages: [python3.11]}
 rules:
@@ -66,6 +66,7 @@ def test_every_key_is_read(project: Project) -> None:
     assert unit.needs == (Need(name="mount"), Need(name="own-kernel", version=">=6.1"))
     assert (unit.timeout, unit.cpus, unit.memory, unit.network) == (90, 0.5, 512 << 20, False)
     assert (unit.user, unit.cases) == ("1000:1000", True)
+    assert (unit.report, plain.report) == ("junit", "tap")
     assert unit.privileges == ("mount", "/dev/fuse")
     assert (unit.restore, unit.debug, unit.setup, unit.reads) == (
         "r",
@@ -223,6 +224,7 @@ def test_a_slip_is_told_where_it_is(
         ("setup: ''", "expected a shell command, got nothing", ""),
         ("user: ''", "got nothing", ""),
         ("retry_failed: 11", "expected a number from 0 to 10", "expect it to fail, or mend it"),
+        ("report: tapp", "expected `junit` or `tap`, got `tapp`", "did you mean `tap`"),
         ("retry_failed: often", "expected a number from 0 to 10", ""),
     ],
 )

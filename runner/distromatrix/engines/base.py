@@ -31,6 +31,8 @@ LABEL_DISTRO = "distromatrix.distro"
 LABEL_SOURCE = "distromatrix.source"
 LABEL_KEY = "distromatrix.key"
 
+OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out
+
 OnOutput = Callable[[bytes], None]
 
 
@@ -145,8 +147,8 @@ class Machine(Protocol):
 
     @property
     def out(self) -> str:
-        """Path in the machine of a folder, writable by its user, that holds an empty folder
-        `artifacts` and what the suite leaves for us ('' if no product was staged)."""
+        """Path in the machine of a folder, writable by its user, that holds the empty folders
+        OUT_FOLDERS and what the suite leaves for us ('' if no product was staged)."""
         ...
 
     def run(

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
-from distromatrix.engines.base import API_TIMEOUT, MachineSpec
+from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import MOUNT, Limits, Overlay, create_body
@@ -227,9 +227,10 @@ class _Snapshot:
         self.ended = threading.Event()
 
     def fill(self, machine: DockerMachine, path: str, owner: str) -> None:
-        """Put it and an empty `out/artifacts`, all of it `owner`'s, below `path`. Raises
+        """Put it and `out` with its empty folders, all of it `owner`'s, below `path`. Raises
         InfrastructureError, also when it breaks off."""
-        machine.put(_folders(owner, ("out", "out/artifacts")), path)
+        out = ("out", *(f"out/{name}" for name in OUT_FOLDERS))
+        machine.put(_folders(owner, out), path)
         try:
             self._put(machine, path, owner)
         except InfrastructureError as error:

@@ -21,6 +21,7 @@ from distromatrix.engines.base import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
+    OUT_FOLDERS,
     Address,
     EngineFacts,
     Leftover,
@@ -129,7 +130,8 @@ class FakeEngine:
             with self.images.rootfs(image).open("rb") as tar:
                 extract(tar, root)
             if stage is not None:
-                (root / "distromatrix/out/artifacts").mkdir(parents=True)
+                for name in OUT_FOLDERS:
+                    (root / "distromatrix/out" / name).mkdir(parents=True)
                 with cast("FakeStage", stage).tar.open("rb") as tar:
                     extract(tar, root / "distromatrix")
             staged, guest = stage is not None, self.name != "fake"

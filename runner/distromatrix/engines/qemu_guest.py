@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from distromatrix.engines import qemu_process
-from distromatrix.engines.base import API_TIMEOUT, MachineSpec, OnOutput
+from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, trouble
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
@@ -222,8 +222,9 @@ echo {self.host} >/proc/sys/kernel/hostname
         """Give it its private copy of the product, whose tar has that many bytes, and the
         folder for what the suite leaves. Raises InfrastructureError."""
         user = "0:0" if self.spec.user == "root" else self.spec.user
+        folders = " ".join(f"out/{name}" for name in OUT_FOLDERS)
         script = f"""b={BUSYBOX}
-cd /distromatrix; $b mkdir -p out/artifacts
+cd /distromatrix; $b mkdir -p {folders}
 $b dd if=/dev/vdb bs={_BLOCK} count={-(-size // _BLOCK)} 2>/dev/null | $b tar -xf - || exit
 $b chown -R {user} product out"""
         said: list[bytes] = []

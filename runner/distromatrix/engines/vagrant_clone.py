@@ -14,7 +14,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, MachineSpec
+from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.guest_machine import MOUNT
 from distromatrix.engines.guest_scripts import BEGIN, BOOT, FOLDER, become_written
@@ -188,7 +188,8 @@ def _prepare(
         script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
     owner = "0:0" if spec.user == "root" else spec.user
     if snapshot is not None:
-        script += f"\nmkdir -p {MOUNT}/out/artifacts && chown -R {owner} {MOUNT}/out"
+        folders = " ".join(f"{MOUNT}/out/{name}" for name in OUT_FOLDERS)
+        script += f"\nmkdir -p {folders} && chown -R {owner} {MOUNT}/out"
     status, said = connection.send(iter(()), f"{script}\n{BOOT} >&2")
     if status != 0:
         raise InfrastructureError(f"{spec.name} cannot be made ready: {said or status}")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from distromatrix.collect.artifacts import extract
-from distromatrix.engines.base import Machine
+from distromatrix.engines.base import OUT_FOLDERS, Machine
 from distromatrix.errors import MachineGoneError
 from distromatrix.runs import give_to_caller
 
@@ -19,11 +19,14 @@ LOOK_TIMEOUT = 30.0
 # word, as all the rest that comes back.
 LOOK = f"""\
 set +e
-cd OUT && [ -d artifacts ] && [ ! -L artifacts ] && [ -z "$(ls -A artifacts)" ] || exit {MORE}
+cd OUT || exit {MORE}
+for folder in {" ".join(OUT_FOLDERS)}; do
+  [ -d $folder ] && [ ! -L $folder ] && [ -z "$(ls -A $folder)" ] || exit {MORE}
+done
 set -- $(ls -A)
 case "$*" in
-  artifacts) exit {NOTHING} ;;
-  "artifacts junit.xml") ;;
+  "{" ".join(OUT_FOLDERS)}") exit {NOTHING} ;;
+  "{" ".join(OUT_FOLDERS)} junit.xml") ;;
   *) exit {MORE} ;;
 esac
 [ -f junit.xml ] && [ ! -L junit.xml ] && size=$(wc -c <junit.xml) || exit {MORE}

@@ -252,6 +252,7 @@ def environment(
         "DISTROMATRIX_DISTRO": cell.distro,
         "DISTROMATRIX_ENGINE": engine,
         "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
+        "DISTROMATRIX_JUNIT_DIR": f"{out}/junit",
         "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
         "DISTROMATRIX_REPEAT": str(number),
         **({} if seed is None else {"DISTROMATRIX_SEED": str((seed + number - 1) % SEEDS)}),

@@ -68,6 +68,7 @@ from distromatrix.model import (
     Libc,
     PackageManagerName,
     ProviderName,
+    ReportKind,
 )
 from distromatrix.needs import NEEDS, meetable
 
@@ -352,6 +353,9 @@ class SuiteOptions(Shape):
     """What a container may be given for this suite."""
     cases: Flag = False
     """`run` can be told single cases, in the file `$DISTROMATRIX_CASES`."""
+    report: ReportKind = "junit"
+    """How it says what its cases came to: `junit`, in files at `$DISTROMATRIX_JUNIT` or below
+    `$DISTROMATRIX_JUNIT_DIR`; `tap`: on its standard output, too, in TAP 12, 13 or 14."""
     retry_failed: RetryFailed = 0
     """How often a cell that failed is run again, each time in a fresh machine; what then passes
     is flaky. Never after a timeout or out of memory, and not with `--repeat`."""
