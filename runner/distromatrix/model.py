@@ -202,17 +202,37 @@ class Variant:
     not_gating: str | None = None
 
 
+# How a cell fails: its `setup` or `run` (or a case), the suite's timeout or memory, its report
+# that is not there or holds no case.
+FailureKind = Literal["setup", "run", "timeout", "memory", "report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a rule expects to fail (`expect: fail`), and why. With `cases`, globs over their
+    names, exactly these; else the cell as a whole, if it fails in one of `kinds`. `statuses`: the
+    exit statuses that it covers (none: any, and beside cases any below 126)."""
+
+    reason: str
+    cases: tuple[str, ...] = ()
+    kinds: tuple[FailureKind, ...] = ("run",)
+    statuses: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What holds for the cells that all its globs match. Of `skip` and `expect`, and of
-    `retry_failed` and `not_gating` (as of a variant), the first match counts; additions add up.
-    `where` is `file:line:column`."""
+    """What holds for the cells that all its globs match. Of `skip` and of `expect` without
+    `cases`, and of `retry_failed` and `not_gating` (as of a variant), the first match counts;
+    additions, and `expect` with `cases`, add up. `where` is `file:line:column`."""
 
     distro: str = "*"
     suite: str = "*"
     variant: str | None = None
     skip: str | None = None
     expect: Literal["fail"] | None = None
+    cases: tuple[str, ...] = ()
+    phase: tuple[FailureKind, ...] = ("run",)
+    expect_status: tuple[int, ...] = ()
     reason: str = ""
     until: date | None = None
     env: Mapping[str, str] = field(default_factory=dict)
@@ -319,7 +339,7 @@ class Cell:
     tags: tuple[str, ...] = ()
     not_gating: str = ""  # why its verdict does not count
     skip_status: int | None = None  # with this exit status it skips itself
-    expect_fail: str | None = None  # the reason why a failure is expected
+    expect_fail: tuple[Expectation, ...] = ()  # at most one of them without cases
     run: str
     setup: tuple[str, ...] = ()
     restore: str | None = None

@@ -14,6 +14,7 @@ from distromatrix.model import (
     Cell,
     Distro,
     Excluded,
+    Expectation,
     HostFacts,
     Matrix,
     Plan,
@@ -132,8 +133,7 @@ def _cell(
     part: _Part, variant: Variant | None, env: Mapping[str, str], timeout: float | None
 ) -> Cell:
     suite, rules = part.suite, [r for r in part.rules if _for_variant(r, variant)]
-    ruling = next((r for r in rules if r.skip or r.expect), None)
-    skip = ruling.skip if ruling else None
+    skip, expected = _ruling(rules)
     runs = skip is None and part.choice.engine is not None
     layers = [env, suite.env, variant.env if variant else {}, *(r.env for r in rules)]
     wanted = [*suite.packages, *(variant.packages if variant else ())]
@@ -154,7 +154,7 @@ def _cell(
         tags=_tags(part, variant),
         not_gating=next((why for why in not_gating if why is not None), suite.not_gating),
         skip_status=suite.skip_status,
-        expect_fail=ruling.reason if ruling and ruling.expect else None,
+        expect_fail=expected,
         run=suite.run,
         setup=tuple(setup),
         restore=suite.restore,
@@ -182,6 +182,24 @@ def _prepare(suite: Suite) -> Prepare | None:
     """With its shell in it: what an image is made with is part of its key."""
     prepare = suite.prepare
     return replace(prepare, run=under(suite.shell, prepare.run)) if prepare else None
+
+
+def _ruling(rules: Iterable[Rule]) -> tuple[str | None, tuple[Expectation, ...]]:
+    """Why a cell is skipped, if it is, and how it is expected to fail. Cases that are named after
+    a rule that expects any failing `run` make no difference."""
+    found: list[Expectation] = []
+    whole: Expectation | None = None
+    for rule in rules:
+        if rule.skip and whole is None:
+            return rule.skip, ()
+        if not rule.expect or (whole and (not rule.cases or "run" in whole.kinds)):
+            continue
+        one = Expectation(
+            reason=rule.reason, cases=rule.cases, kinds=rule.phase, statuses=rule.expect_status
+        )
+        whole = whole if rule.cases else one
+        found.append(one)
+    return None, tuple(found)
 
 
 def _for_variant(rule: Rule, variant: Variant | None) -> bool:

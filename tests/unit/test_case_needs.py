@@ -10,7 +10,7 @@ import pytest
 from executing import World, cell
 
 from distromatrix.execute import case_needs
-from distromatrix.model import CaseNeeds, Verdict
+from distromatrix.model import CaseNeeds, Expectation, Verdict
 
 TESTS = """\
 import os
@@ -229,7 +229,9 @@ def test_a_product_with_a_mark_of_that_name_of_its_own_can_say_so(world: World) 
 
 
 def test_a_file_that_was_not_found_is_no_failure_that_was_expected(world: World) -> None:
-    result = world.execute(cell("a/s", f"PYTHONPATH=src {PYTEST}", expect_fail="known")).cells[0]
+    result = world.execute(
+        cell("a/s", f"PYTHONPATH=src {PYTEST}", expect_fail=(Expectation(reason="known"),))
+    ).cells[0]
     assert result.verdict is Verdict.FAILED
 
 

@@ -14,7 +14,7 @@ from distromatrix.errors import EngineUnavailableError, ImageError, Infrastructu
 from distromatrix.events import CellFinished, CellPhase, CellStarted, Event
 from distromatrix.execute import crew, executor, pulse
 from distromatrix.execute.executor import Executor
-from distromatrix.model import CellResult, Phase, Prepare, Verdict
+from distromatrix.model import CellResult, Expectation, Phase, Prepare, Verdict
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def test_cells_get_their_verdicts_and_nothing_stays_on_the_engine(world: World) 
     result = world.execute(
         cell("a/good", "cat hello"),
         cell("a/bad", "exit 3"),
-        cell("b/known", "exit 1", expect_fail="a bug"),
-        cell("b/mended", expect_fail="a bug"),
+        cell("b/known", "exit 1", expect_fail=(Expectation(reason="a bug"),)),
+        cell("b/mended", expect_fail=(Expectation(reason="a bug"),)),
     )
     verdicts = {r.id: r.verdict for r in result.cells}
     assert verdicts == {

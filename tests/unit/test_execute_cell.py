@@ -17,7 +17,7 @@ from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.events import CellSilent, Event
 from distromatrix.execute import hooks
 from distromatrix.execute.executor import Executor
-from distromatrix.model import CellResult, Phase, Verdict
+from distromatrix.model import CellResult, Expectation, Phase, Verdict
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def test_debug_runs_after_every_failure_and_then_restore(
 @pytest.mark.parametrize(
     ("run", "expect", "verdict"),
     [
-        (GREEN, None, Verdict.PASSED),
-        (RED, "a bug", Verdict.XFAILED),
-        (GREEN, "a bug", Verdict.XPASSED),
+        (GREEN, (), Verdict.PASSED),
+        (RED, (Expectation(reason="a bug"),), Verdict.XFAILED),
+        (GREEN, (Expectation(reason="a bug"),), Verdict.XPASSED),
     ],
 )
 def test_restore_alone_runs_where_nothing_unexpected_failed(
-    world: World, run: str, expect: str | None, verdict: Verdict
+    world: World, run: str, expect: tuple[Expectation, ...], verdict: Verdict
 ) -> None:
     scripts = {"debug": "echo debugging", "restore": "echo restoring"}
     result = world.execute(cell("a/s", run, expect_fail=expect, **scripts)).cells[0]

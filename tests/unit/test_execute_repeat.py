@@ -12,7 +12,7 @@ from distromatrix.errors import ImageError
 from distromatrix.events import CellFinished, Event, RepeatFinished
 from distromatrix.execute.executor import Executor
 from distromatrix.execute.order import in_order
-from distromatrix.model import CellResult, Flaky, RunResult, Verdict
+from distromatrix.model import CellResult, Expectation, Flaky, RunResult, Verdict
 from distromatrix.reports.replay import read_run, replay
 
 # fails in every run whose number is odd, in one of its cases
@@ -151,7 +151,9 @@ def test_a_resumed_run_makes_only_the_runs_that_are_missing(world: World, tmp_pa
 
 
 def test_an_expected_failure_that_is_flaky_stays_expected(world: World) -> None:
-    result = world.execute(cell("a/s", FLAKY, expect_fail="a race"), repeat=4)
+    result = world.execute(
+        cell("a/s", FLAKY, expect_fail=(Expectation(reason="a race"),)), repeat=4
+    )
     (found,) = result.cells
     assert (found.verdict, result.exit_code) == (Verdict.XFAILED, 0)
     assert [one.case for one in found.flaky] == ["x"]

@@ -14,7 +14,7 @@ from executing import World, by_id, cell
 from distromatrix.errors import ImageError
 from distromatrix.events import CellFallback, RepeatFinished
 from distromatrix.execute import crew
-from distromatrix.model import CaseCounts, CaseNeeds, CellResult, Verdict
+from distromatrix.model import CaseCounts, CaseNeeds, CellResult, Expectation, Verdict
 from distromatrix.reports.files import results_json, write_junit
 from distromatrix.reports.replay import finished
 
@@ -290,7 +290,7 @@ def test_a_guest_is_tried_again_without_its_container(world: World, tmp_path: Pa
 
 def test_what_is_expected_to_fail_may_fail_in_the_guest_alone(world: World) -> None:
     write(world, "@pytest.mark.needs('reboot')\ndef test_it(): assert 0\ndef test_b(): pass\n")
-    result = one(world, "a/s", PYTEST, expect_fail="a bug")
+    result = one(world, "a/s", PYTEST, expect_fail=(Expectation(reason="a bug"),))
     assert result.verdict is Verdict.XFAILED
     assert "a bug" in result.reason
 

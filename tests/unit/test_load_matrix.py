@@ -16,6 +16,8 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+XFAIL = "rules: [{expect: fail, reason: because, "  # a rule begins
+
 FULL = """\
 product: {path: ., git: true}
 distros: [debian-1*, alpine-3.20, debian-12]
@@ -46,6 +48,8 @@ rules:
   - {distro: alpine-*, suite: unit, skip: why}
   - {distro: debian-11, expect: fail, reason: old, until: 2027-01-01}
   - {variant: py*, env: {A: b}, packages: [epel-release], setup: s}
+  - {suite: unit, expect: fail, cases: ["*::b[[]1]", c *], reason: x, expect_status: [1, 139]}
+  - {suite: unit, expect: fail, reason: hangs, phase: [run, timeout], expect_status: 2}
 """
 
 
@@ -78,9 +82,12 @@ def test_every_key_is_read(project: Project) -> None:
     assert plain.timeout == 5400
     (variant,) = matrix.variants
     assert (variant.suites, variant.packages) == (("un*",), ("python3.11",))
-    skip, expect, add = matrix.rules
+    skip, expect, add, named, hangs = matrix.rules
     assert (skip.distro, skip.suite, skip.skip) == ("alpine-*", "unit", "why")
     assert (expect.expect, expect.reason, expect.until) == ("fail", "old", date(2027, 1, 1))
+    assert (expect.cases, expect.phase, expect.expect_status) == ((), ("run",), ())
+    assert (named.cases, named.expect_status) == (("*::b[[]1]", "c *"), (1, 139))
+    assert (hangs.phase, hangs.expect_status) == (("run", "timeout"), (2,))
     assert (add.variant, add.env, add.setup) == ("py*", {"A": "b"}, "s")
     assert skip.where.endswith("matrix/default.yaml:27:5")
 
@@ -179,6 +186,20 @@ def test_all_faults_of_all_files_come_at_once_and_in_order(project: Project) -> 
         ("rules: [{variant: v, skip: x}]", (4, 19), "no variant `v`", "there is no variant"),
         ("rules: [{skip: x, expect: fail}]", (4, 27), "`skip` and `expect`", ""),
         ("rules: [{expect: fail}]", (4, 18), "wants a `reason`", ""),
+        ("rules: [{expect: fail, reason: ''}]", (4, 32), "the reason is left open", "say why"),
+        ("rules: [{expect: fail, reason: [x]}]", (4, 32), "expected text, got a list", ""),
+        ("rules: [{skip: x, cases: [a]}]", (4, 26), "`cases` goes with `expect: fail`", ""),
+        ("rules: [{skip: x, phase: run}]", (4, 26), "`phase` goes with `expect: fail`", ""),
+        ("rules: [{skip: x, expect_status: 1}]", (4, 34), "`expect_status` goes with", ""),
+        (f"{XFAIL}cases: []}}]", (4, 48), "expected at least one entry", ""),
+        (f"{XFAIL}cases: ['']}}]", (4, 49), "expected the name of a case or a glob", ""),
+        (f"{XFAIL}cases: '*'}}]", (4, 48), "expected a list, got `*`", 'write ["*"]'),
+        (f"{XFAIL}cases: [a], phase: timeout}}]", (4, 60), "goes without `cases`", "of its own"),
+        (f"{XFAIL}phase: timout}}]", (4, 48), "nothing fails in `timout`", "mean `timeout`?"),
+        (f"{XFAIL}phase: [image]}}]", (4, 49), "nothing fails in `image`", "expected `setup`"),
+        (f"{XFAIL}expect_status: 0}}]", (4, 56), "expected an exit status from 1 to 255", ""),
+        (f"{XFAIL}expect_status: [1, 256]}}]", (4, 60), "from 1 to 255, got `256`", ""),
+        (f"{XFAIL}phase: memory, expect_status: 9}}]", (4, 71), "which `phase` leaves out", ""),
         ("rules: [{skip: x, until: 2027-01-01}]", (4, 26), "`until` goes with", ""),
         ("rules: [{suite: unit}]", (4, 9), "does nothing", ""),
         ("rules: [{expect: pass, reason: x}]", (4, 18), "expected `fail`", ""),

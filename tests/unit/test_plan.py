@@ -13,6 +13,7 @@ from distromatrix.model import (
     Bootstrap,
     Cell,
     Distro,
+    Expectation,
     Guest,
     HostFacts,
     Matrix,
@@ -102,12 +103,37 @@ def test_of_skip_and_expect_the_first_match_counts() -> None:
     expect = Rule(distro="debian-11", expect="fail", reason="old")
     skip = Rule(distro="debian-*", skip="no")
     first = cells(rules=(expect, skip))
-    assert (first["debian-11/unit"].expect_fail, first["debian-11/unit"].engine) == (
-        "old",
-        "docker",
-    )
+    cell = first["debian-11/unit"]
+    assert (cell.expect_fail, cell.engine) == ((Expectation(reason="old"),), "docker")
     assert first["debian-12/unit"].reason == "no"
     assert cells(rules=(skip, expect))["debian-11/unit"].verdict is Verdict.SKIPPED
+
+
+def reasons(*rules: Rule, distro: str = "debian-11") -> list[str]:
+    return [one.reason for one in cells(rules=rules)[f"{distro}/unit"].expect_fail]
+
+
+def test_rules_that_name_cases_add_up_each_with_its_own_reason() -> None:
+    named = Rule(distro="debian-*", cases=("*a*",), expect="fail", reason="a", expect_status=(3,))
+    more = Rule(cases=("b", "c"), expect="fail", reason="bc")
+    cell = cells(rules=(named, more))["debian-11/unit"]
+    assert cell.expect_fail == (
+        Expectation(reason="a", cases=("*a*",), statuses=(3,)),
+        Expectation(reason="bc", cases=("b", "c")),
+    )
+    assert reasons(named, more, distro="alpine-3.20") == ["bc"]
+
+
+def test_what_comes_first_of_a_skip_a_whole_cell_and_cases_decides() -> None:
+    named = Rule(cases=("*a*",), expect="fail", reason="a")
+    whole = Rule(expect="fail", reason="all")
+    hangs = Rule(expect="fail", reason="hangs", phase=("timeout",))
+    assert reasons(whole, named) == ["all"]  # which any failing case is part of
+    assert reasons(named, whole) == ["a", "all"]
+    assert reasons(whole, hangs) == ["all"]
+    assert reasons(hangs, named, whole) == ["hangs", "a"]
+    assert cells(rules=(named, Rule(skip="no")))["debian-11/unit"].verdict is Verdict.SKIPPED
+    assert cells(rules=(named, whole, Rule(skip="no")))["debian-11/unit"].engine == "docker"
 
 
 def test_a_rule_that_only_adds_does_not_hide_a_later_skip() -> None:
@@ -150,7 +176,7 @@ def test_the_nearer_environment_wins(dropped: tuple[str, ...], value: str) -> No
 def test_a_rule_lapses_after_its_last_day(until: date, runs: bool) -> None:
     rule = Rule(expect="fail", reason="old", until=until, env={"A": "b"})
     cell = cells(rules=(rule,))["debian-12/unit"]
-    assert cell.expect_fail == (None if runs else "old")
+    assert cell.expect_fail == (() if runs else (Expectation(reason="old"),))
     assert cell.env == ({} if runs else {"A": "b"})
 
 

@@ -112,7 +112,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         names_junit=names_junit,
         counts=tried.counts,
         collect_fault=tried.collect_fault,
-        expect_fail=cell.expect_fail,
+        expect_fail="; ".join(one.reason for one in cell.expect_fail) or None,
     )
     tail, warnings = log.tail(TAIL_LINES), (tried.lost,) if tried.lost else ()
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, TypeVar
 
@@ -77,7 +78,9 @@ def _in_words(error: ErrorDetails, steps: list[str | int]) -> tuple[str, str]:
             hint = did_you_mean(str(value), known)
         case "tuple_type":
             message = f"expected a list, got {kind(value)}"
-            hint = f"write [{value}]" if isinstance(value, str) and 0 < len(value) < 30 else ""
+            short = isinstance(value, str) and 0 < len(value) < 30
+            plain = short and re.fullmatch(r"[\w./-][\w./*-]*", value)
+            hint = f"write [{value if plain else json.dumps(value)}]" if short else ""
         case "dict_type" | "model_type" | "model_attributes_type":
             message = f"expected a mapping of keys, got {kind(value)}"
     return message, hint

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from distromatrix.load.expect_fields import CaseGlobs, FailureKinds, Reason, Statuses
 from distromatrix.load.fields import (
     AccelName,
     Arch,
@@ -420,8 +421,8 @@ class VariantShape(Shape):
 
 
 class RuleShape(Shape):
-    """What holds for the cells that its globs match. Of `skip` and `expect`, and of `gating`, the
-    first match counts; additions add up."""
+    """What holds for the cells that its globs match. Of `skip` and of `expect` without `cases`,
+    and of `gating`, the first match counts; additions, and `expect` with `cases`, add up."""
 
     distro: DistroGlob = "*"
     """The distros it is for."""
@@ -433,7 +434,17 @@ class RuleShape(Shape):
     """Do not run these cells; the reason."""
     expect: Literal["fail"] | None = None
     """These cells are expected to fail; passing is then a failure."""
-    reason: Text | None = None
+    cases: CaseGlobs = ()
+    """The cases that are expected to fail, by globs over their names as reports show them
+    (`classname::name`): exactly these, and each of them. Any other failure is one."""
+    phase: FailureKinds = ("run",)
+    """What is expected to fail where no `cases` are named, one or several: `setup`, `run` (its
+    command or its cases; the default), `timeout`, `memory` or `report` (it is not there, or
+    holds no case)."""
+    expect_status: Statuses = ()
+    """The exit status that is expected, one or several (default: any; with `cases` any below
+    126, as a crash is no failing case)."""
+    reason: Reason | None = None
     """Why they are expected to fail, or do not count."""
     until: Day | None = None
     """The last day on which the rule holds."""
@@ -466,6 +477,17 @@ class RuleShape(Shape):
             check_reason(self, self.gating, "`expect: fail` or `gating: false`")
         if self.until and not self.expect and self.gating is not False:
             raise wrong("`until` goes with `expect: fail` or `gating: false` only", at="until")
+        for key in ("cases", "phase", "expect_status"):
+            if key in self.model_fields_set and not self.expect:
+                raise wrong(f"`{key}` goes with `expect: fail` only", at=key)
+        if self.cases and "phase" in self.model_fields_set:
+            hint = "make it a rule of its own for what fails beside these cases"
+            raise wrong("`phase` goes without `cases`, which fail in `run`", hint, at="phase")
+        if self.expect_status and not {"setup", "run"} & set(self.phase):
+            raise wrong(
+                "`expect_status` is that of `setup` or `run`, which `phase` leaves out",
+                at="expect_status",
+            )
         added = self.env or self.packages or self.setup or self.retry_failed is not None
         if not (self.skip or self.expect or added or self.tags or self.gating is not None):
             what = (
