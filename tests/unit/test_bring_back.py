@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from distromatrix.collect.errors import CollectError
 from distromatrix.engines.base import Machine, MachineSpec
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_machine import FakeMachine
-from distromatrix.execute.bring_back import SMALL, bring_back
+from distromatrix.execute.bring_back import SMALL, Brought, bring_back
 from distromatrix.execute.snapshot import take
 from distromatrix.model import Product
 
@@ -66,17 +67,17 @@ def test_what_is_left_comes_back(
     machine.run(left, cwd=machine.out)
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert bring_back(machine, folder, alive=True) == ""
+    assert bring_back(machine, folder, alive=True) == Brought()
     found = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
     assert found == files
     assert bool(asked) == archived
 
 
-def test_a_report_that_is_a_link_out_is_refused(machine: Machine, tmp_path: Path) -> None:
+def test_a_report_that_is_a_link_is_refused(machine: Machine, tmp_path: Path) -> None:
     machine.run("ln -s /etc/passwd junit.xml", cwd=machine.out)
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert "junit.xml" in bring_back(machine, folder, alive=True)
+    assert "junit.xml" in bring_back(machine, folder, alive=True).fault
     assert not (folder / "junit.xml").exists()
 
 
@@ -85,5 +86,41 @@ def test_a_stopped_machine_is_asked_for_an_archive(machine: Machine, tmp_path: P
     machine.kill()
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert bring_back(machine, folder, alive=False) == ""
+    assert bring_back(machine, folder, alive=False) == Brought()
     assert (folder / "junit.xml").read_text() == "j\n"
+
+
+def test_links_and_pipes_among_the_artifacts_are_told_and_no_fault(
+    machine: Machine, tmp_path: Path
+) -> None:
+    script = "echo 1 >1.log; ln -s $PWD/1.log latest.log; ln -s /etc/passwd out; mkfifo pipe"
+    machine.run(script, cwd=f"{machine.out}/artifacts")
+    (folder := tmp_path / "cell").mkdir()
+    came = bring_back(machine, folder, alive=True)
+    assert came.fault == ""
+    assert "left out of the artifacts: " in came.left_out
+    assert came.left_out.endswith(" and 2 more")
+    assert [file.name for file in (folder / "artifacts").iterdir()] == ["1.log"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_archive_that_is_cut_off_is_asked_for_once_more(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    asked: list[str] = []
+    get = FakeMachine.get
+
+    def cut(self: FakeMachine, path: str) -> Iterable[bytes]:
+        asked.append(path)
+        whole = b"".join(get(self, path))
+        return iter((whole[:2000] if len(asked) <= times else whole,))
+
+    monkeypatch.setattr(FakeMachine, "get", cut)
+    machine.run("head -c 3000 /dev/zero >log; echo j >../junit.xml", cwd=f"{machine.out}/artifacts")
+    (folder := tmp_path / "cell").mkdir()
+    if times > 1:
+        with pytest.raises(CollectError):
+            bring_back(machine, folder, alive=True)
+        return
+    assert bring_back(machine, folder, alive=True) == Brought()
+    assert (folder / "artifacts/log").stat().st_size == 3000

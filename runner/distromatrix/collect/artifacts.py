@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import normpath
 from typing import Protocol
 
 from distromatrix.collect.errors import CollectError
@@ -21,6 +20,8 @@ from distromatrix.errors import InfrastructureError
 
 LIMIT_BYTES = 1024**3
 LIMIT_FILES = 100_000
+ARTIFACTS = "artifacts"
+WANTED = ("junit.xml", ARTIFACTS)  # of what a suite leaves
 _MAX_DEPTH = 64  # folders in folders
 _MAX_HEADER = 4 * 1024 * 1024  # bytes of one member's headers; real ones have some KiB
 _MAX_REFUSED = 100
@@ -32,7 +33,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
     """What was unpacked. `refused`: one line for each thing that a well-meant archive does
-    not hold, or that was too much; `skipped`: symbolic links that would have stayed inside."""
+    not hold, or that was too much; `skipped`: one for each symbolic link, pipe or socket among
+    the artifacts, which are usual, and stay behind."""
 
     files: int
     bytes: int
@@ -47,7 +49,7 @@ def extract(
     limit_bytes: int = LIMIT_BYTES,
     limit_files: int = LIMIT_FILES,
     strip: str = "out",
-    only: tuple[str, ...] = ("junit.xml", "artifacts"),
+    only: tuple[str, ...] = WANTED,
 ) -> Extracted:
     """Unpack a tar stream below the folder `dest`, without its top-level folder `strip`.
 
@@ -93,7 +95,7 @@ class _Stream(io.RawIOBase):
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
-        self._left = b""
+        self._left = self._last = b""
         self.budget = _MAX_HEADER
 
     def read(self, size: int = -1) -> bytes:
@@ -104,10 +106,16 @@ class _Stream(io.RawIOBase):
                 return b""
         data = self._left[:size] if size >= 0 else self._left
         self._left = self._left[len(data) :]
+        self._last = (self._last + data[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
         self.budget -= len(data)
         if self.budget < 0:
             raise CollectError("the archive of artifacts is refused: a header of it is too big")
         return data
+
+    @property
+    def at_end(self) -> bool:
+        """Whether what was read last marks an archive's end; tarfile takes a cut for one."""
+        return self._last == bytes(tarfile.BLOCKSIZE)
 
 
 class _Unpacker:
@@ -136,6 +144,8 @@ class _Unpacker:
             while True:
                 member = tar.next()
                 if member is None:
+                    if not stream.at_end:
+                        raise tarfile.ReadError("it is cut off")
                     return
                 vars(tar)["members"].clear()  # it would keep them all
                 stream.budget = max(member.size, 0) + _MAX_HEADER
@@ -159,7 +169,9 @@ class _Unpacker:
             with self._folder(parts, make=True):
                 return
         if member.issym():
-            self._skip_link(member, parts)
+            self._skip(parts, "a symbolic link")
+        elif member.isfifo():
+            self._skip(parts, "a pipe")
         elif member.islnk():
             with self._linked(member) as source:
                 self._write(parts, source, member.mode)
@@ -168,7 +180,7 @@ class _Unpacker:
             if file is not None:
                 self._write(parts, file, member.mode, size=member.size)
         else:
-            raise _RefusedError("a device or pipe")
+            raise _RefusedError("a device")
 
     def _parts(self, name: str) -> tuple[str, ...]:
         """The path below `dest`; empty for what does not concern us."""
@@ -183,13 +195,12 @@ class _Unpacker:
             return ()
         return parts[1:] if parts[1] in self._only else ()
 
-    def _skip_link(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
-        target = member.linkname
-        inside = normpath("/".join((*parts[:-1], target)))
-        if target.startswith("/") or inside.split("/")[0] != parts[0]:
-            raise _RefusedError("a symbolic link that leads outside")
+    def _skip(self, parts: tuple[str, ...], what: str) -> None:
+        """Wherever a link leads, nobody follows it. In a report's place it hides the report."""
+        if parts[0] != ARTIFACTS or len(parts) == 1:
+            raise _RefusedError(what)
         if len(self.skipped) < _MAX_REFUSED:
-            self.skipped.append(f"{one_line(member.name)}: a symbolic link")
+            self.skipped.append(f"{one_line('/'.join(parts[1:]))} ({what})")
 
     @contextmanager
     def _linked(self, member: tarfile.TarInfo) -> Iterator[io.BufferedIOBase]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.collect.artifacts import extract
+from distromatrix.collect.artifacts import ARTIFACTS, WANTED, Extracted, extract
+from distromatrix.collect.errors import CollectError
 from distromatrix.engines.base import OUT_FOLDERS, Machine
 from distromatrix.errors import MachineGoneError
 from distromatrix.runs import give_to_caller
@@ -36,36 +38,54 @@ exit {MORE}
 """
 
 
-def bring_back(machine: Machine, folder: Path, *, alive: bool) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What became of it: `fault` says what had to be refused, `left_out` what stays behind as it
+    usually does (links, pipes); each is '' if nothing."""
+
+    fault: str = ""
+    left_out: str = ""
+
+
+def bring_back(machine: Machine, folder: Path, *, alive: bool) -> Brought:
     """Write the machine's `out` to `folder`: `junit.xml` and `artifacts/`.
 
-    `alive`: its shell still answers. Returns what had to be refused, '' if nothing. Raises
-    CollectError, InfrastructureError.
+    `alive`: its shell still answers. Raises CollectError, InfrastructureError.
     """
     said = bytearray()
     if alive and _look(machine, said) == NOTHING:
-        return ""
+        return Brought()
     if said:
         report = folder / "junit.xml"
         report.write_bytes(said)
         give_to_caller(report)
-        return ""
-    with suppress(FileNotFoundError):
-        got = extract(machine.get(machine.out), folder)
-        if got.refused:
-            return f"artifacts: {got.refused[0]}"
-    return ""
+        return Brought()
+    return _unpack(machine, folder, WANTED)
 
 
-def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> str:
+def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> Brought:
     """Write what is in the machine's `out/artifacts` to `folder/artifacts`, once more. As
     `bring_back`, but no report is looked at."""
     if not alive or _look(machine, bytearray()) == MORE:
-        with suppress(FileNotFoundError):
-            got = extract(machine.get(machine.out), folder, only=("artifacts",))
-            if got.refused:
-                return f"artifacts: {got.refused[0]}"
-    return ""
+        return _unpack(machine, folder, (ARTIFACTS,))
+    return Brought()
+
+
+def _unpack(machine: Machine, folder: Path, only: tuple[str, ...]) -> Brought:
+    """An engine breaks its archive off where a file shrinks under its hands, as a log does that
+    is begun anew by what the suite left running: once more, then."""
+    got = Extracted(files=0, bytes=0)
+    with suppress(FileNotFoundError):
+        try:
+            got = extract(machine.get(machine.out), folder, only=only)
+        except CollectError:
+            got = extract(machine.get(machine.out), folder, only=only)
+    first, *others = got.skipped or ("",)
+    more = f" and {len(others)} more" if others else ""
+    return Brought(
+        fault=f"artifacts: {got.refused[0]}" if got.refused else "",
+        left_out=f"left out of the artifacts: {first}{more}" if first else "",
+    )
 
 
 def _look(machine: Machine, said: bytearray) -> int:

@@ -82,7 +82,7 @@ class Hooks:
         """Bring back the artifacts that they left; what could not be is given as warnings."""
         if self._due:
             try:
-                refused = bring_artifacts(machine, folder, alive=not self._dead)
+                refused = bring_artifacts(machine, folder, alive=not self._dead).fault
             except (CollectError, InfrastructureError) as error:
                 refused = one_line(str(error))
             if refused:

@@ -56,6 +56,7 @@ class Tried:
     counts: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     collect_fault: str = ""
+    left_out: str = ""  # what of the artifacts stays behind, without a fault
     needing: tuple[CaseNeeds, ...] = ()
     lost: str = ""  # what is wrong with the record of `needing`
     by_pytest: bool = False  # it is pytest that wrote it down
@@ -71,7 +72,8 @@ def collect(
     trusted."""
     junit = folder / "junit.xml"
     try:
-        tried.collect_fault = bring_back(machine, folder, alive=not tried.dead)
+        came = bring_back(machine, folder, alive=not tried.dead)
+        tried.collect_fault, tried.left_out = came.fault, masker.mask(came.left_out)
         if junit.exists() and tried.phase is Phase.RUN:
             mask_file(junit, masker)
             names = tried.only.names if tried.only else None
@@ -114,7 +116,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         collect_fault=tried.collect_fault,
         expect_fail="; ".join(one.reason for one in cell.expect_fail) or None,
     )
-    tail, warnings = log.tail(TAIL_LINES), (tried.lost,) if tried.lost else ()
+    tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, (tried.lost, tried.left_out)))
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
         # No failure that the user expects: our own file is what was not found.
         verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
