@@ -80,6 +80,20 @@ class CellFallback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellRetried:
+    """A cell failed (`reason`) and is run again: for the time `retry`, counted from 1, of at
+    most `of`."""
+
+    cell: str
+    retry: int
+    of: int
+    reason: str
+    repeat: int = 0
+    time: float = field(default_factory=time)
+    type: Literal["cell-retried"] = "cell-retried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellOutput:
     """The last line that a cell printed, printable and masked, at most a few a second.
     For the live board only: not written to the journal."""
@@ -154,6 +168,7 @@ Event = (
     | CellStarted
     | CellPhase
     | CellFallback
+    | CellRetried
     | CellOutput
     | CellSilent
     | RepeatFinished

@@ -56,6 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="skip cells whose needs nothing here meets, instead of failing them",
     )
+    group.addoption(
+        f"{_OPTION}-fail-on-flaky",
+        action="store_true",
+        help="fail cells that passed only when run again (retry_failed)",
+    )
     parser.addini(
         "distromatrix",
         "a matrix file, relative to the rootdir, whose cells are collected as tests where it lies "

@@ -13,13 +13,17 @@ _SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "
 
 
 def run_verdict(
-    cells: Iterable[CellResult], interrupted: str = "", allow_unmet: bool = False
+    cells: Iterable[CellResult],
+    interrupted: str = "",
+    allow_unmet: bool = False,
+    fail_on_flaky: bool = False,
 ) -> tuple[Verdict, int]:
     """The verdict of a whole run and the exit code it ends with.
 
     `interrupted` names what ended it early (SIGINT, SIGTERM, or anything else for a run that
     was killed): such a run is an `error`, whatever its cells say. `allow_unmet`: cells skipped
-    because nothing here meets their needs do not make the run fail.
+    because nothing here meets their needs do not make the run fail; `fail_on_flaky`: those with
+    something flaky do.
     """
     cells = tuple(cells)
     verdicts = {cell.verdict for cell in cells}
@@ -27,9 +31,9 @@ def run_verdict(
         return Verdict.ERROR, _INTERRUPTED.get(interrupted, EXIT_INFRASTRUCTURE)
     if Verdict.ERROR in verdicts:
         return Verdict.ERROR, EXIT_INFRASTRUCTURE
-    if verdicts & {Verdict.FAILED, Verdict.XPASSED}:
-        return Verdict.FAILED, EXIT_FAILED
-    if not allow_unmet and any(cell.unmet for cell in cells):
+    unmet = not allow_unmet and any(cell.unmet for cell in cells)
+    flaky = fail_on_flaky and any(cell.flaky for cell in cells)
+    if verdicts & {Verdict.FAILED, Verdict.XPASSED} or unmet or flaky:
         return Verdict.FAILED, EXIT_FAILED
     if verdicts == {Verdict.SKIPPED}:
         return Verdict.SKIPPED, EXIT_OK

@@ -120,7 +120,7 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
     assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
     keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "image", "cases"]
-    keys += ["debug", "warnings", "needing", "runs", "flaky", "fallback"]
+    keys += ["debug", "warnings", "needing", "runs", "retries", "flaky", "fallback"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 
@@ -192,6 +192,19 @@ def test_a_need_that_nothing_meets_is_no_success(cli: Cli, project: Path) -> Non
     assert said.code == 1
     assert "kernel-modules, which a container cannot give" in said.out
     assert cli("run", "one/kernel", "one/good", "--allow-unmet").code == 0
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--fail-on-flaky",), 1)])
+def test_a_flaky_cell_fails_the_run_only_where_that_is_wanted(
+    cli: Cli, project: Path, options: tuple[str, ...], code: int
+) -> None:
+    count = f"echo >>{project}/../runs; test $(wc -l <{project}/../runs) -gt 1"
+    matrix = MATRIX + f"  now-and-then: {{retry_failed: 1, run: '{count}'}}\n"
+    (project / "matrix/default.yaml").write_text(matrix)
+    said = cli("run", "one/now-and-then", *options)
+    assert said.code == code
+    assert "again one/now-and-then: run again (1 of at most 1): exit status 1" in said.out
+    assert "✓ passed (flaky)" in said.out
 
 
 def test_a_timeout_on_the_command_line_goes_before_the_suites_own(cli: Cli, project: Path) -> None:

@@ -11,7 +11,7 @@ from report_samples import failed, make_plan, result
 
 from distromatrix.errors import InputError
 from distromatrix.events import CellFinished, Warned
-from distromatrix.model import Kept, Shard, Verdict
+from distromatrix.model import CellRun, Flaky, Kept, Shard, Verdict
 from distromatrix.planfile import WHOLE, read_plan, save_plan
 from distromatrix.reports.files import results_json, write_reports
 from distromatrix.reports.replay import read_run, warnings
@@ -311,6 +311,25 @@ def test_unmet_needs_that_the_shard_was_allowed_are_no_failure(world: World) -> 
     world.leave(2)
     world.leave(3)
     assert world.merged().exit_code == 0
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_what_was_flaky_fails_the_whole_if_it_failed_its_shard(
+    world: World, exit_code: int
+) -> None:
+    flaky = (Flaky(case="t::a", passed=1, failed=1, first=1),)
+    again = (CellRun(repeat=1, verdict=Verdict.PASSED), CellRun(repeat=9, verdict=Verdict.PASSED))
+    world.plan = replace(
+        world.plan, cells=tuple(replace(c, retry_failed=2) for c in world.plan.cells)
+    )
+    cell = world.cells_of(1)[0]
+    world.leave(1, replace(result(cell), flaky=flaky, retries=again), exit_code=exit_code)
+    world.leave(2)
+    world.leave(3)
+    merged = world.merged()
+    assert merged.exit_code == exit_code
+    (one,) = (c for c in merged.cells if c.flaky)
+    assert [run.repeat for run in one.retries] == [1]  # never was there a ninth
 
 
 def test_machines_that_were_kept_on_a_runner_are_not_offered(world: World) -> None:

@@ -258,3 +258,17 @@ def test_cases_as_subtests_need_pytest_9(verdicts: World, monkeypatch: pytest.Mo
     done = verdicts.pytester.runpytest("--distromatrix-cases")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["ERROR: --distromatrix-cases: *pytest 9; this is pytest *"])
+
+
+def test_a_flaky_cell_passes_with_a_warning_or_fails_where_that_is_wanted(world: World) -> None:
+    runs = world.root.parent / f"{world.root.name}-runs"
+    count = f"echo >>{runs}; test $(wc -l <{runs}) -gt 1"
+    world.ini()
+    world.matrix(f"product: .\ndistros: [two]\nsuites:\n  s: {{retry_failed: 1, run: '{count}'}}\n")
+    done = world.pytester.runpytest("matrix")
+    done.assert_outcomes(passed=1, warnings=1)
+    done.stdout.fnmatch_lines(["*two/s: flaky: it failed first and passed when run again"])
+    runs.unlink()
+    done = world.pytester.runpytest("matrix", "--distromatrix-fail-on-flaky")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["flaky: it failed first and passed when run again"])

@@ -233,8 +233,8 @@ def test_what_is_flaky_stands_apart_with_its_counts_and_how_to_run_it_again() ->
     said = block(text, "flaky")
     assert said.count("t::race") == 1
     assert said.count("too late") == 1
-    assert "debian-11/unit: passed 7, failed 3 of 10, first in repeat-8" in said
-    assert "rocky-9/unit: passed 9, failed 1 of 10, first in repeat-10" in said
+    assert "debian-11/unit: passed 7, failed 3 of 10 runs, first in repeat-8" in said
+    assert "rocky-9/unit: passed 9, failed 1 of 10 runs, first in repeat-10" in said
     assert "the end of debian-11/unit/repeat-8:" in said
     assert "distromatrix run --repeat 10 --shuffle 42 debian-11/unit rocky-9/unit" in said
     assert "fails everywhere" not in text and "fails only" not in text

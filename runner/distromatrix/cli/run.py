@@ -87,6 +87,9 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
     help="Which machines stay, to be entered.",
 )
 @click.option("--allow-unmet", is_flag=True, help="Cells whose needs nothing meets are no failure.")
+@click.option(
+    "--fail-on-flaky", is_flag=True, help="What passed only when run again (retry_failed) fails."
+)
 @offline_option
 @click.option(
     "--silent-after",
@@ -126,6 +129,7 @@ def command(
     retries: int,
     keep: str,
     allow_unmet: bool,
+    fail_on_flaky: bool,
     offline: bool | None,
     silent_after: float,
     repeat: int | None,
@@ -164,6 +168,7 @@ def command(
         retries=retries,
         keep=keep,
         allow_unmet=allow_unmet,
+        fail_on_flaky=fail_on_flaky,
         silent_after=silent_after,
         command=shlex.join(["distromatrix", *sys.argv[1:]]),
     )

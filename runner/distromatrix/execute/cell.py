@@ -70,12 +70,15 @@ class Surroundings:
 class Ran:
     """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
     that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
-    needed is not known."""
+    needed is not known; `may_pass`: it failed, and not for its time or its memory, so that it
+    might pass when run again; `crashed`: its status is no test tool's word on its cases."""
 
     result: CellResult
     ran: frozenset[str] = frozenset()
     by_pytest: bool = False
     lost: bool = False
+    may_pass: bool = False
+    crashed: bool = False
 
 
 def run_cell(
@@ -102,7 +105,9 @@ def run_cell(
         with (
             CellLog(folder / "log.txt", around.masker, show) as log,
             around.slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
-            _machine(task, prepared, stage, around, turn, attempt, bool(only)) as opened,
+            _machine(
+                task, prepared, stage, around, turn, attempt, task.retry, bool(only)
+            ) as opened,
             turn.hold(cell),
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
@@ -178,7 +183,14 @@ def _tested(
         left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
         warnings = (*result.warnings, *came.warnings, *left)
         result = replace(result, debug=came.debug, warnings=warnings)
-    return Ran(result=result, ran=tried.ran, by_pytest=tried.by_pytest, lost=bool(tried.lost))
+    return Ran(
+        result=result,
+        ran=tried.ran,
+        by_pytest=tried.by_pytest,
+        lost=bool(tried.lost),
+        may_pass=tried.may_pass,
+        crashed=tried.crashed,
+    )
 
 
 def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:

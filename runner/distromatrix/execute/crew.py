@@ -26,7 +26,9 @@ from distromatrix.execute.fallback import Again, Done, again, join
 from distromatrix.execute.faults import error_result
 from distromatrix.execute.job import Job
 from distromatrix.execute.order import Order, Task, by_image
+from distromatrix.execute.retry import Once, once, retry_failed
 from distromatrix.execute.slots import Cancelled, Slots
+from distromatrix.execute.tried import Only
 from distromatrix.execute.workers import Workers, behind
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult, Verdict
@@ -213,18 +215,13 @@ class Crew:
             self._slots.drop(ticket)
 
     def _run(self, task: Task, ticket: object) -> None:
-        cell, prepared = task.cell, self._prepared[task.image]
-        folder = self._job.folder.path / "cells" / task.id
-        attempts = 0
+        cell, attempts = task.cell, 0
 
         def attempt(number: int) -> Ran:
             nonlocal attempts
             attempts = number
-            shutil.rmtree(folder, ignore_errors=True)
-            self._job.folder.cell(task.id)
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
-            stage = self._staged(prepared, cell.engine)
-            return run_cell(task, prepared, stage, folder, self._around, number, ticket)
+            return self._attempt(task, task.id, self._prepared[task.image], number, ticket)
 
         try:
             ran = self._retried(attempt, cell.engine)
@@ -232,32 +229,72 @@ class Crew:
             self._report_fault(cell, error, attempts, task.repeat)
             return
         self._slots.drop(ticket)
-        result = ran.result
-        if result.needing:
-            plan, mask = self._job.plan, self.masker.mask
-            done = [self._run_again(task, one) for one in again(cell, ran, plan)]
-            result = join(cell, ran, done, plan, folder, mask)
+        once = self._with_guests(task, ran)
+        result = once.result
+        if cell.retry_failed and not task.repeat:  # repetitions tell what is flaky themselves
+            result = self._retry_failed(task, once)
         if not self._state.interrupted:  # it may have ended because its machine was closed
             self._loop.post(partial(self._loop.finish, result, task.repeat))
+
+    def _attempt(
+        self,
+        task: Task,
+        name: str,
+        prepared: Prepared,
+        number: int,
+        ticket: object,
+        only: Only | None = None,
+    ) -> Ran:
+        """Run a cell, or some of its cases, in a new machine; what it leaves goes into the folder
+        `name` below `cells/`."""
+        folder = self._job.folder.path / "cells" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        self._job.folder.cell(name)
+        stage = self._staged(prepared, task.cell.engine)
+        return run_cell(task, prepared, stage, folder, self._around, number, ticket, only)
+
+    def _with_guests(self, task: Task, ran: Ran) -> Once:
+        """What one run of a cell comes to, with the cases of it that need guests."""
+        if not ran.result.needing:
+            return once(ran.result, (ran,))
+        plan, folder = self._job.plan, self._job.folder.path / "cells" / task.id
+        done = [self._run_again(task, one) for one in again(task.cell, ran, plan)]
+        result = join(task.cell, ran, done, plan, folder, self.masker.mask)
+        return once(result, (ran, *(one.ran for one in done if one.ran)))
+
+    def _retry_failed(self, task: Task, first: Once) -> CellResult:
+        def run(number: int, only: Only | None) -> Once | CellResult:
+            there, attempts = replace(task, retry=number), 0
+            ticket = object()  # drawn when it is wanted
+
+            def attempt(count: int) -> Ran:
+                nonlocal attempts
+                attempts = count
+                image = self._prepared[task.image]
+                return self._attempt(there, there.id, image, count, ticket, only)
+
+            try:
+                return self._with_guests(there, self._retried(attempt, task.cell.engine))
+            except (Cancelled, DistromatrixError, OSError) as error:
+                return self._not_done(task.cell, error, attempts, there.id)
+            finally:
+                self._slots.drop(ticket)
+
+        folder = self._job.folder.path / "cells" / task.id
+        return retry_failed(task.cell, first, run, folder, self.masker.mask, self._job.emit)
 
     def _run_again(self, task: Task, again: Again) -> Done:
         """Run some cases of a cell once more, alone, in a guest. What breaks there is told in
         its result."""
         there, engine = replace(task, cell=again.cell), again.cell.engine
         name = f"{task.id}/{guest_folder(engine or '')}"
-        folder = self._job.folder.path / "cells" / name
         ticket, attempts = object(), 0  # drawn when the image is there: none waits for that
 
         def attempt(number: int) -> Ran:
             nonlocal attempts
             attempts = number
             prepared = self._guest_image(again.cell, self._prepared[task.image])
-            shutil.rmtree(folder, ignore_errors=True)
-            self._job.folder.cell(name)
-            stage = self._staged(prepared, engine)
-            return run_cell(
-                there, prepared, stage, folder, self._around, number, ticket, again.only
-            )
+            return self._attempt(there, name, prepared, number, ticket, again.only)
 
         said = CellFallback(
             cell=task.cell.id,
@@ -271,14 +308,16 @@ class Crew:
             ran = self._retried(attempt, engine)
             return Done(again=again, result=ran.result, ran=ran)
         except (Cancelled, DistromatrixError, OSError) as error:
-            if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
-                why = self._state.stopping or "not run"
-                result = CellResult(id=task.cell.id, verdict=Verdict.SKIPPED, reason=why)
-                return Done(again=again, result=result)
-            result = error_result(again.cell, error, attempts, self._job.folder, self.masker, name)
-            return Done(again=again, result=result)
+            return Done(again=again, result=self._not_done(again.cell, error, attempts, name))
         finally:
             self._slots.drop(ticket)
+
+    def _not_done(self, cell: Cell, error: Exception, attempts: int, name: str) -> CellResult:
+        """What is said of a part of a cell that was not begun, or that the infrastructure broke."""
+        if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
+            why = self._state.stopping or "not run"
+            return CellResult(id=cell.id, verdict=Verdict.SKIPPED, reason=why)
+        return error_result(cell, error, attempts, self._job.folder, self.masker, name)
 
     def _guest_image(self, cell: Cell, prepared: Prepared) -> Prepared:
         return self._job.images.guest(self._job.plan.distro(cell.distro), cell, prepared)

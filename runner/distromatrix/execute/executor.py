@@ -170,7 +170,9 @@ class Executor:
             )
             for c in self._plan.cells
         )
-        verdict, exit_code = run_verdict(cells, state.interrupted, self._options.allow_unmet)
+        verdict, exit_code = run_verdict(
+            cells, state.interrupted, self._options.allow_unmet, self._options.fail_on_flaky
+        )
         self._emit(
             RunFinished(
                 verdict=verdict,

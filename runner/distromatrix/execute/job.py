@@ -24,6 +24,7 @@ class Options:
     retries: int = 1
     keep: str = "never"  # never | failed | always
     allow_unmet: bool = False
+    fail_on_flaky: bool = False
     silent_after: float = SILENT_AFTER  # seconds without output that are told of
     command: str = ""
     done: tuple[CellResult, ...] = ()  # of the run that is resumed

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 
+from distromatrix.collect.retried import retry_folder
 from distromatrix.images import layer_inputs
 from distromatrix.model import Cell
 from distromatrix.needs import GUESTS
@@ -18,16 +19,19 @@ from distromatrix.repeats import run_id
 @dataclass(frozen=True, slots=True)
 class Task:
     """One run of a cell; `repeat` counts from 1, and is 0 where the cell has only one.
-    `image` is equal for tasks that share a prepared image."""
+    `image` is equal for tasks that share a prepared image; `retry`: the how many-th time that
+    the cell is run again, after it failed."""
 
     cell: Cell
     repeat: int
     image: object
+    retry: int = 0
 
     @property
     def id(self) -> str:
         """What stands for it: also its folder's path."""
-        return run_id(self.cell.id, self.repeat)
+        run = run_id(self.cell.id, self.repeat)
+        return f"{run}/{retry_folder(self.retry)}" if self.retry else run
 
 
 def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task, ...]:

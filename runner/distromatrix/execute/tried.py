@@ -25,6 +25,7 @@ from distromatrix.verdicts import cell_verdict, said_of_needs
 
 TAIL_LINES = 40
 FAILING_CASES = 200
+CRASHED = 126  # by an exit status from here on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,19 @@ class Tried:
     by_pytest: bool = False  # it is pytest that wrote it down
     ran: frozenset[str] = frozenset()  # of the cases that the machine is for
     dead: str = ""  # why its machine runs no more commands
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it failed in a way that may be chance."""
+        ended, cases = self.exit, self.counts
+        if ended is None or ended.timed_out or ended.oom or self.collect_fault:
+            return False
+        return ended.status != 0 or bool(cases and cases.failed)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether its exit status is no test tool's word on its cases."""
+        return self.exit is not None and (self.exit.status or 0) >= CRASHED
 
 
 def collect(

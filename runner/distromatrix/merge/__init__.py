@@ -15,6 +15,7 @@ from distromatrix.events import (
     CellFallback,
     CellFinished,
     CellPhase,
+    CellRetried,
     CellStarted,
     Event,
     ImageProgress,
@@ -26,7 +27,7 @@ from distromatrix.events import (
 from distromatrix.journal import Journal, read
 from distromatrix.merge.found import Found, ShardFolder, find_shards
 from distromatrix.merge.untrusted import UnusableError, events, folder_in, take_over
-from distromatrix.model import Cell, CellResult, Fallback, Plan, RunResult, Verdict
+from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.planfile import WHOLE, save_plan, store_plan
 from distromatrix.reports.replay import read_run, replay
@@ -100,6 +101,7 @@ class _Joining:
         self._finished: set[str] = set()
         self._seconds = 0.0
         self._allow_unmet = True
+        self._fail_on_flaky = False
         if found.of:
             parts = shards(found.file.plan, found.file.seconds, found.of)
         else:
@@ -131,7 +133,7 @@ class _Joining:
             for event in told.not_run:
                 self._write(event, told)
         self._seconds = max(self._seconds, told.seconds)
-        self._look_at_needs(told)
+        self._look_at_options(told)
         self._why |= dict.fromkeys(cells, _why(one, told))
 
     def end(self) -> None:
@@ -140,7 +142,9 @@ class _Joining:
         for cell in result.cells:
             if cell.id not in self._finished:
                 self._journal(CellFinished(result=cell, log=self._log(cell.id)))
-        verdict, exit_code = run_verdict(result.cells, allow_unmet=self._allow_unmet)
+        verdict, exit_code = run_verdict(
+            result.cells, allow_unmet=self._allow_unmet, fail_on_flaky=self._fail_on_flaky
+        )
         self._journal(
             RunFinished(verdict=verdict, exit_code=exit_code, seconds=round(self._seconds, 3))
         )
@@ -169,7 +173,7 @@ class _Joining:
                     yield self._checked(event, cells[event.result.id])
                 else:
                     others += 1
-            elif isinstance(event, CellStarted | CellPhase | CellFallback):
+            elif isinstance(event, CellStarted | CellPhase | CellFallback | CellRetried):
                 if event.cell in cells:
                     yield event
             elif isinstance(event, ImageProgress | Warned):
@@ -205,11 +209,8 @@ class _Joining:
             warnings=result.warnings[:_MAX_WARNINGS],
             kept=None,  # on a machine that is gone
             fallback=_guests(result.fallback),
-            runs=tuple(
-                replace(run, kept=None, fallback=_guests(run.fallback))
-                for run in result.runs
-                if 1 <= run.repeat <= self._plan.repeat
-            ),
+            runs=_runs(result.runs, self._plan.repeat),
+            retries=_runs(result.retries, cell.retry_failed),
         )
         return replace(event, result=checked, log=self._log(cell.id))
 
@@ -217,11 +218,17 @@ class _Joining:
         log = f"cells/{cell}/log.txt"
         return log if (self._folder.path / log).exists() else ""
 
-    def _look_at_needs(self, told: _Told) -> None:
-        """--allow-unmet is an option of the run, of which only its exit code tells."""
+    def _look_at_options(self, told: _Told) -> None:
+        """--allow-unmet and --fail-on-flaky are options of the run, of which only its exit code
+        tells."""
         cells = tuple(told.results.values())
-        if told.ended and told.ended.exit_code and any(cell.unmet for cell in cells):
-            self._allow_unmet &= run_verdict(cells, allow_unmet=True)[1] != 0
+        failed = told.ended is not None and told.ended.exit_code != 0
+        if not failed or run_verdict(cells, allow_unmet=True)[1] != 0:
+            return
+        if any(cell.unmet for cell in cells):
+            self._allow_unmet = False
+        elif any(cell.flaky for cell in cells):
+            self._fail_on_flaky = True
 
     def _rest(self, cell: Cell) -> CellResult:
         if cell.engine is None and cell.verdict is not None:  # known before any job began
@@ -259,6 +266,15 @@ def _why(one: ShardFolder, told: _Told) -> str:
     if told.ended:
         return f"shard {one.shard} came to its end without a verdict on this cell"
     return f"shard {one.shard} ended before its verdict: its job was killed, or its files are cut"
+
+
+def _runs(runs: tuple[CellRun, ...], most: int) -> tuple[CellRun, ...]:
+    """Those of numbers that there are."""
+    return tuple(
+        replace(run, kept=None, fallback=_guests(run.fallback))
+        for run in runs
+        if 1 <= run.repeat <= most
+    )
 
 
 def _guests(fallback: tuple[Fallback, ...]) -> tuple[Fallback, ...]:

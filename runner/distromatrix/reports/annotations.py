@@ -15,7 +15,7 @@ from typing import Literal
 from distromatrix.collect.text import one_line, shorten
 from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
-from distromatrix.reports.flaky import FlakyCase, flaky_cases
+from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grouping import (
     WORDINGS,
     Failure,
@@ -38,7 +38,7 @@ Place = Callable[[Case], tuple[str, int]]
 class Annotation:
     """One of them. `str()` of it is the workflow command, one line."""
 
-    level: Literal["error", "notice"]
+    level: Literal["error", "warning", "notice"]
     title: str
     message: str
     file: str = ""
@@ -165,15 +165,12 @@ class _Teller:
     def _flaky(self, one: FlakyCase) -> Annotation:
         what = self._text(one.case, _NAME) or one.column
         ids = tuple(cell.id for cell, _ in one.cells)
-        counts = (
-            f"{cell.id}: passed {seen.passed}, failed {seen.failed} of {len(cell.runs)} runs"
-            for cell, seen in one.cells[:_CELLS]
-        )
+        counts = (f"{cell.id}: {counts_of(cell, seen)}" for cell, seen in one.cells[:_CELLS])
         title = f"{what} is flaky in {self._ids(ids)}"
         reason = self._text(one.message, _REASON)
-        return Annotation(
-            level="error", title=title, message=_lines(title, reason, *counts, self._again(ids))
-        )
+        level: Literal["error", "warning"] = "warning" if one.passed else "error"
+        message = _lines(title, reason, *counts, self._again(ids))
+        return Annotation(level=level, title=title, message=message)
 
     def _faults(self) -> Iterator[Annotation]:
         if self._interrupted:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from distromatrix.collect.joined import parse_joined
 from distromatrix.collect.junit import CollectError
+from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import (
@@ -22,6 +22,7 @@ from distromatrix.model import (
     CaseCounts,
     CaseStatus,
     CellResult,
+    CellRun,
     Fallback,
     ImageUsed,
     Plan,
@@ -76,23 +77,24 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "hints": list(cell.hints),
         "warnings": list(cell.warnings),
         "needing": [{"test": one.test, "needs": list(one.needs)} for one in cell.needing],
-        "runs": [
-            {
-                "repeat": run.repeat,
-                "verdict": str(run.verdict),
-                "phase": str(run.phase) if run.phase else None,
-                "seconds": run.seconds,
-                "reason": run.reason,
-                "cases": _counts_json(run.cases),
-                "fallback": [_fallback_json(one) for one in run.fallback],
-            }
-            for run in cell.runs
-        ],
+        "runs": [{"repeat": run.repeat, **_run_json(run)} for run in cell.runs],
+        "retries": [_run_json(run) for run in cell.retries],
         "flaky": [
             {"case": one.case or None, "passed": one.passed, "failed": one.failed}
             for one in cell.flaky
         ],
         "fallback": [_fallback_json(one) for one in cell.fallback],
+    }
+
+
+def _run_json(run: CellRun) -> dict[str, Any]:
+    return {
+        "verdict": str(run.verdict),
+        "phase": str(run.phase) if run.phase else None,
+        "seconds": run.seconds,
+        "reason": run.reason,
+        "cases": _counts_json(run.cases),
+        "fallback": [_fallback_json(one) for one in run.fallback],
     }
 
 
@@ -190,7 +192,7 @@ def _write_suite(
             cases.write(_case_xml(cell.id, case, status, mask).encode())
 
         try:
-            parse_joined(folder / "cells" / cell.id, cell.fallback, add)
+            parse_cell(folder / "cells" / cell.id, cell, add)
         except (FileNotFoundError, CollectError):
             cases.seek(0)  # what was read of a file that is unusable does not count
             cases.truncate()
@@ -224,7 +226,10 @@ def _whole(cell: CellResult, count: Counter[str]) -> Case | None:
     if cell.verdict is Verdict.SKIPPED:
         message = cell.reason
     text = "\n".join(cell.tail) if status in ("failed", "error") else ""
-    return Case(name=cell.id, status=status, seconds=cell.seconds, message=message, text=text)
+    flaky = status == "passed" and bool(cell.flaky)
+    return Case(
+        name=cell.id, status=status, seconds=cell.seconds, message=message, text=text, flaky=flaky
+    )
 
 
 def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], str]) -> str:
@@ -237,10 +242,13 @@ def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], s
     if case.engine:
         value = f'name="engine" value={quoteattr(case.engine)}'
         where = f"<properties><property {value}/></properties>"
-    if status == "passed":
-        return f"{head}>{where}</testcase>\n" if where else f"{head}/>\n"
     message = quoteattr(one_line(mask(case.message), 1000))
     text = escape(printable(mask(case.text)))
+    if case.flaky:  # as Surefire says it: the failure stands in a case that passed
+        where += f'<flakyFailure message={message} type="flaky"><stackTrace>{text}</stackTrace>'
+        where += "</flakyFailure>"
+    if status == "passed":
+        return f"{head}>{where}</testcase>\n" if where else f"{head}/>\n"
     tag = _TAG[status]
     return f"{head}>{where}<{tag} message={message}>{text}</{tag}></testcase>\n"
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from distromatrix.model import CellResult, Flaky, Plan
+from distromatrix.model import CellResult, Flaky, Plan, Verdict
 from distromatrix.reports.grouping import column_of
 
 
@@ -23,6 +23,27 @@ class FlakyCase:
     def message(self) -> str:
         """Why it failed, where it did first."""
         return self.cells[0][1].message
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed in the end in all of them, when they were run again."""
+        return all(is_green(cell) for cell, _ in self.cells)
+
+
+def is_green(cell: CellResult) -> bool:
+    """Whether a cell is as it is expected to be, flaky or not."""
+    return cell.verdict in (Verdict.PASSED, Verdict.XFAILED)
+
+
+def count_flaky(results: Iterable[CellResult]) -> int:
+    """How many cells passed in the end, and have something flaky."""
+    return sum(is_green(cell) and bool(cell.flaky) for cell in results)
+
+
+def counts_of(cell: CellResult, one: Flaky) -> str:
+    """`passed 2, failed 3 of 5 runs`."""
+    runs = len(cell.runs) or 1 + len(cell.retries)
+    return f"passed {one.passed}, failed {one.failed} of {runs} runs"
 
 
 def flaky_cases(plan: Plan, results: Iterable[CellResult]) -> tuple[FlakyCase, ...]:

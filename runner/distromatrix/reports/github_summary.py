@@ -11,7 +11,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.model import CellResult, Plan, RunResult, Verdict
 from distromatrix.repeats import told_by
 from distromatrix.reports.commands import run_elsewhere
-from distromatrix.reports.flaky import flaky_cases
+from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grid import beside, laid_out
 from distromatrix.reports.grouping import (
     WORDINGS,
@@ -152,21 +152,27 @@ class _Summary:
             yield f"<p>and for {len(faults) - _LISTED:,} more reasons, in results.json</p>"
 
     def _flaky(self) -> Iterator[str]:
-        cases = flaky_cases(self._plan, self._result.cells)
+        found = flaky_cases(self._plan, self._result.cells)
+        failed = tuple(one for one in found if not one.passed)
+        title = f"{_SIGNS[Verdict.FAILED]} flaky: both passed and failed in the same cell"
+        yield from self._flaky_cases(title, failed)
+        passed = tuple(one for one in found if one.passed)
+        title = f"{_SIGNS[Verdict.XFAILED]} flaky: failed first, passed when run again"
+        yield from self._flaky_cases(title, passed)
+
+    def _flaky_cases(self, title: str, cases: tuple[FlakyCase, ...]) -> Iterator[str]:
         if not cases:
             return
         rows = []
         for one in cases[:_LISTED]:
             where = "<br>".join(
-                f"{code(cell.id)} passed {seen.passed}, failed {seen.failed} of {len(cell.runs)}"
-                for cell, seen in one.cells[:_CELLS]
+                f"{code(cell.id)} {counts_of(cell, seen)}" for cell, seen in one.cells[:_CELLS]
             )
             more = len(one.cells) - _CELLS
             where += f"<br>and in {more:,} more" if more > 0 else ""
             name = self._code(one.case) if one.case else "(the suite as a whole)"
             rows.append((f"{code(one.column)} {name}", where, self._code(one.message)))
-        title = "flaky: both passed and failed in the same cell"
-        yield f"<h3>{_SIGNS[Verdict.FAILED]} {title}</h3>"
+        yield f"<h3>{title}</h3>"
         yield table(("what", "where", "why"), tuple(rows))
         if len(cases) > _LISTED:
             yield f"<p>and {len(cases) - _LISTED:,} more in results.json</p>"

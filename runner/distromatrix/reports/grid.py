@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.model import CellResult, Plan
 from distromatrix.needs import GUESTS
+from distromatrix.reports.flaky import is_green
 from distromatrix.reports.grouping import column_of
 from distromatrix.reports.style import Look
 
@@ -45,11 +46,13 @@ def laid_out(
 
 def beside(result: CellResult) -> tuple[str, str]:
     """What is said beside a verdict: `3/10` where only some of the runs of a repeated cell have
-    it; `qemu` of one in a guest, `+qemu` where some of its cases ran in one."""
+    it; `qemu` of one in a guest, `+qemu` where some of its cases ran in one; `flaky` where it
+    passed only when run again."""
     alike = sum(run.verdict is result.verdict for run in result.runs)
     part = f"{alike}/{len(result.runs)}" if 0 < alike < len(result.runs) else ""
     where = [result.engine] if result.engine in GUESTS else []
     where += [f"+{one.engine}" for one in result.fallback]
+    where += ["flaky"] if result.flaky and is_green(result) else []
     return part, " ".join(map(str, where))
 
 

@@ -146,7 +146,7 @@ def _failures(by_distro: Mapping[str, CellResult]) -> dict[tuple[str, ...], dict
             continue
         for case in result.failing:
             found["case", case.name].setdefault(distro, (case, case.message))
-        if not result.failing and not result.flaky:
+        if not result.failing and (not result.flaky or result.retries):
             key = ("cell", str(result.phase), _how(result.reason))
             found[key][distro] = (None, result.reason)
     return found

@@ -19,6 +19,7 @@ from distromatrix.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellRetried,
     CellSilent,
     CellStarted,
     Event,
@@ -119,6 +120,11 @@ def _fallback(event: CellFallback) -> str:
     return f"{counted(event.cases, 'case')} again in {event.engine}: {one_line(event.reason, 300)}"
 
 
+def _retry(event: CellRetried) -> str:
+    """`run again (1 of at most 2): 1 of 3 cases failed`."""
+    return f"run again ({event.retry} of at most {event.of}): {one_line(event.reason, 300)}"
+
+
 def _silence(event: CellSilent, seconds: float | None = None) -> str:
     running = f", running: {one_line(event.command)}" if event.command else ""
     return f"silent for {duration(event.seconds if seconds is None else seconds)}{running}"
@@ -164,6 +170,9 @@ class Plain:
                 case CellFallback():
                     name = self._progress.name(event.cell, event.repeat)
                     say(self._console, ("guest ", "dim"), f"{name}: {_fallback(event)}")
+                case CellRetried():
+                    name = self._progress.name(event.cell, event.repeat)
+                    say(self._console, ("again ", "yellow"), f"{name}: {_retry(event)}")
                 case RepeatFinished(result=result, repeat=repeat):
                     self._progress.finish_run(result)
                     self._finished(result, repeat)
@@ -282,7 +291,7 @@ class Board:
                 self._images.pop(cell.partition("/")[0], None)
                 name = self._progress.name(cell, repeat)
                 self._cells[cell, repeat] = _Row(name, _STARTING, self._clock())
-            case CellPhase() | CellOutput() | CellSilent() | CellFallback():
+            case CellPhase() | CellOutput() | CellSilent() | CellFallback() | CellRetried():
                 if (event.cell, event.repeat) in self._cells:
                     self._show(event, self._cells[event.cell, event.repeat])
             case RepeatFinished(result=result, repeat=repeat):
@@ -299,12 +308,16 @@ class Board:
                 pass
         return None
 
-    def _show(self, event: CellPhase | CellOutput | CellSilent | CellFallback, row: _Row) -> None:
+    def _show(
+        self, event: CellPhase | CellOutput | CellSilent | CellFallback | CellRetried, row: _Row
+    ) -> None:
         row.silent = None
         match event:
             case CellFallback(engine=engine):
                 name = self._progress.name(event.cell, event.repeat)
                 row.name, row.phase, row.line = f"{name} ({engine})", _STARTING, _fallback(event)
+            case CellRetried():
+                row.phase, row.line = _STARTING, _retry(event)
             case CellPhase(phase=phase):
                 row.phase = str(phase)
             case CellOutput(line=line):

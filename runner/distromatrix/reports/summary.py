@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.planfile import is_merged
 from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
-from distromatrix.reports.flaky import flaky_cases
+from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
 from distromatrix.reports.grid import grid
 from distromatrix.reports.grouping import (
     WORDINGS,
@@ -53,7 +54,8 @@ def _kept(cell: CellResult) -> Iterator[tuple[str, Kept]]:
     each: list[tuple[str, CellResult | CellRun]] = [
         (run_id(cell.id, run.repeat), run) for run in cell.runs
     ]
-    for name, one in each or [(cell.id, cell)]:
+    again = [(f"{cell.id}/{retry_folder(run.repeat)}", run) for run in cell.retries]
+    for name, one in (*(each or [(cell.id, cell)]), *again):
         guests = {f.kept.name: (f.engine, f.kept) for f in one.fallback if f.kept}
         if one.kept and one.kept.name not in guests:
             yield name, one.kept
@@ -176,10 +178,16 @@ class _Summary:
         return ""
 
     def _flaky(self) -> None:
-        cases = flaky_cases(self._plan, self._result.cells)
+        found = flaky_cases(self._plan, self._result.cells)
+        failed = tuple(one for one in found if not one.passed)
+        self._flaky_cases(Verdict.FAILED, "flaky (both passed and failed in the same cell)", failed)
+        passed = tuple(one for one in found if one.passed)
+        self._flaky_cases(Verdict.XFAILED, "flaky (failed first, passed when run again)", passed)
+
+    def _flaky_cases(self, look: Verdict, title: str, cases: tuple[FlakyCase, ...]) -> None:
         if not cases:
             return
-        self._title(Verdict.FAILED, "flaky (both passed and failed in the same cell)")
+        self._title(look, title)
         said = ""
         for one in cases[:MAX_CASES]:
             name = one_line(one.case, 1000) or "(the suite as a whole)"
@@ -189,7 +197,7 @@ class _Summary:
                 self._line(f"    {message}", "red")
             said = message
             for cell, counts in one.cells[:MAX_CELLS]:
-                self._line(f"    {cell.id}: {self._counts(counts, len(cell.runs))}")
+                self._line(f"    {cell.id}: {self._counts(cell, counts)}")
             if len(one.cells) > MAX_CELLS:
                 self._line(f"    {self._dots} and on {len(one.cells) - MAX_CELLS:,} more", "dim")
         if len(cases) > MAX_CASES:
@@ -199,10 +207,13 @@ class _Summary:
         self._end_of(ids)
         self._again(ids)
 
-    def _counts(self, flaky: Flaky, runs: int) -> str:
-        missing = f" ({self._plan.repeat} were wanted)" if runs < self._plan.repeat else ""
-        counts = f"passed {flaky.passed}, failed {flaky.failed} of {runs}{missing}"
-        return f"{counts}, first in repeat-{flaky.first}"
+    def _counts(self, cell: CellResult, flaky: Flaky) -> str:
+        said = counts_of(cell, flaky)
+        if not cell.runs:
+            return said
+        missing = len(cell.runs) < self._plan.repeat
+        said += f" ({self._plan.repeat} were wanted)" if missing else ""
+        return f"{said}, first in repeat-{flaky.first}"
 
     def _unexpected(self) -> None:
         cells = self._of(Verdict.XPASSED)
@@ -260,6 +271,7 @@ class _Summary:
             f"  {counted(len(result.cells), 'cell')}{repeated(self._plan.repeat)}"
             f" in {duration(result.seconds)}: ",
             tally((cell.verdict for cell in result.cells), self._look),
+            f", {flaky:,} flaky" if (flaky := count_flaky(result.cells)) else "",
         )
         if self._plan.seed is not None:
             say(self._console, ("seed    ", "dim"), str(self._plan.seed))

@@ -53,6 +53,8 @@ def judge(item: CellItem, report: CellReport) -> None:
     strictly = not item.config.getoption("runxfail")
     if result.verdict is Verdict.SKIPPED and (not result.unmet or item.matrix.allow_unmet):
         raise pytest.skip.Exception(reason)
+    if result.flaky and item.config.getoption("distromatrix_fail_on_flaky"):
+        raise CellFailed("\n".join(_text(item, report)))
     if result.verdict is Verdict.XFAILED and strictly:
         raise pytest.xfail.Exception(reason, pytrace=False)
     if result.verdict is Verdict.XPASSED and strictly:
@@ -61,6 +63,8 @@ def judge(item: CellItem, report: CellReport) -> None:
         raise CellFailed("\n".join(_text(item, report)))
     if result.unmet and not item.matrix.allow_unmet:
         raise CellFailed("\n".join(_needing(result)))
+    if result.flaky:
+        item.warn(pytest.PytestWarning(f"{item.entry.id}: {reason}"))
 
 
 def expected(item: CellItem, report: CellReport) -> TerminalRepr:

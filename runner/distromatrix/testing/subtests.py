@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from distromatrix.collect.joined import read_joined
 from distromatrix.collect.junit import CollectError, JUnitReport
+from distromatrix.collect.retried import read_cell
 from distromatrix.model import Case, Verdict
 from distromatrix.testing.outcomes import case_lines, shown_text
 
@@ -24,7 +24,7 @@ def report_cases(item: CellItem, report: CellReport) -> None:
     come before the item's own outcome, as those of pytest's fixture `subtests` do."""
     said: JUnitReport | None = None
     with suppress(CollectError, FileNotFoundError):  # the cell's verdict says so, where it matters
-        said = read_joined(report.folder, report.result.fallback)
+        said = read_cell(report.folder, report.result)
     if said is None:
         return
     capture = item.config.pluginmanager.get_plugin("capturemanager")
