@@ -11,7 +11,8 @@ from typing import NoReturn
 import click
 
 from distromatrix import __version__
-from distromatrix.errors import EXIT_INFRASTRUCTURE, DistromatrixError
+from distromatrix.cli.output import exit_code, open_streams
+from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_OK, DistromatrixError
 
 COMMANDS = {
     "init": "Write a first matrix for the product in a folder.",
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all as expected, 1 a cell failed, 2 wrong input, 3 nothing selected, "
-    "69 the infrastructure failed, 130/143 interrupted.",
+    "69 the infrastructure failed, 74 the output could not be written, 130/143 interrupted.",
 )
 @click.version_option(__version__, prog_name="distromatrix")
 def root() -> None:
@@ -96,8 +97,13 @@ def _show_usage(error: click.UsageError) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """The console script: the one place where errors become exit codes."""
+    open_streams()
     # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
     signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(exit_code(_call(args)))
+
+
+def _call(args: list[str] | None) -> int:
     try:
         code = root.main(args=args, prog_name="distromatrix", standalone_mode=False)
     except click.UsageError as error:
@@ -114,11 +120,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"{where}{error.strerror or error}", err=True)
         code = EXIT_INFRASTRUCTURE
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else EXIT_OK

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.output import print_command
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project import handed_secrets
 
@@ -22,11 +23,11 @@ def nothing_obeyed() -> Iterator[None]:
     """What is printed here is no workflow command, whatever products may have printed:
     https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands"""
     token = secrets.token_hex(16)
-    click.echo(f"::stop-commands::{token}")
+    print_command(f"::stop-commands::{token}")
     try:
         yield
     finally:
-        click.echo(f"::{token}::")
+        print_command(f"::{token}::")
 
 
 def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = False) -> None:
@@ -41,7 +42,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
     mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
     place = _placing(plan.product.path, place_of)
     for one in make_annotations(plan, result, place=place, mask=mask):
-        click.echo(str(one), err=err)
+        print_command(str(one), err=err)
 
     def summary(before: int) -> str:
         return github_summary(plan, result, mask=mask, before=before, warnings=warnings(folder))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.output import tell_only
 from distromatrix.cli.project import (
     asked_engine,
     engine_option,
@@ -293,6 +294,8 @@ def _carry_out(
     from distromatrix.reports.summary import print_summary
     from distromatrix.runs import give_all_to_caller
 
+    if not as_json:
+        tell_only("`distromatrix report` shows the run's answer again")
     console = Console(stderr=as_json, highlight=False)
     resumed = folder.plan.exists()
     snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # Colours and 'erase to the end of the line' carry no text: left out, for they only make
 # output hard to read. Every other escape sequence is shown.
@@ -16,6 +17,14 @@ _HIDDEN = re.compile(
     "\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
+
+# What the runners of CI obey wherever it is printed: GitHub `::name::` at the beginning of a line,
+# and `##[name]` anywhere in it (ActionCommand.cs of actions/runner; it trims a line first, and a
+# carriage return ends one); Azure Pipelines `##[`, `##vso[`; TeamCity `##teamcity[`.
+_OBEYED = re.compile(
+    r"(?m)(?P<space>(?:^|\r)[^\S\r\n]*):(?=:)|(?<=#)#(?=(?:vso|teamcity)?\[)", re.IGNORECASE
+)
+_CI = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")  # set by them
 
 
 def _show(match: re.Match[str]) -> str:
@@ -37,6 +46,22 @@ def printable(value: str | bytes) -> str:
     if "\x1b" in text:
         text = _STYLE.sub("", text)
     return _HIDDEN.sub(_show, text)
+
+
+def obeyed(environ: Mapping[str, str]) -> bool:
+    """Whether what is printed is read by one of CI's runners, which obeys some of it."""
+    return any(environ.get(name) for name in _CI)
+
+
+def unobeyed(text: str) -> str:
+    """`text` with nothing that such a runner obeys: `\\u003a:error::`, `#\\u0023[error]`. JSON
+    stays the same JSON."""
+    return _OBEYED.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    space: str | None = match["space"]
+    return "\\u0023" if space is None else f"{space}\\u003a"
 
 
 def shorten(text: str, length: int) -> str:
