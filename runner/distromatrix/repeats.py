@@ -136,6 +136,7 @@ class Runs:
             failing=tuple(c for c in self._failing.values() if not _passed(tallies, c.name)),
             tail=speaker.tail,
             debug=speaker.debug,
+            hints=speaker.hints,
             warnings=tuple(f"{text} ({_where(n)})" for text, n in self._warnings.items()),
             attempts=max((run.attempts for run in runs), default=speaker.attempts),
             kept=next((run.kept for run in runs if run.kept), None),

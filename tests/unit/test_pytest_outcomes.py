@@ -75,6 +75,14 @@ def test_every_verdict_becomes_its_outcome(verdicts: World, xdist: tuple[str, ..
     assert len(verdicts.runs()) == 1
 
 
+def test_a_failure_that_can_be_explained_is(verdicts: World) -> None:
+    verdicts.matrix("distros: [two]\nsuites:\n  cases: {run: no-such-program}\n")
+    done = verdicts.pytester.runpytest(*of("two/cases"))
+    done.stdout.fnmatch_lines(
+        ["| *no-such-program*not found", "hint *no-such-program is not installed: packages: *"]
+    )
+
+
 def test_a_failure_shows_its_cases_the_end_of_the_log_and_how_to_run_it_again(
     verdicts: World,
 ) -> None:

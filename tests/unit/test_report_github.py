@@ -145,6 +145,17 @@ def test_each_suite_that_fails_on_one_distro_has_its_end_in_the_summary() -> Non
     assert all(f"the end {n}" in text for n in range(3))
 
 
+def test_hints_are_in_the_summary_and_the_annotation() -> None:
+    hint = "jq is not installed: packages: [jq] <b>"
+    plan, outcome = made(*(failed(f"{d}/unit", hints=(hint,)) for d in DISTROS[:2]))
+    (one,) = make_annotations(plan, outcome)
+    assert one.message.splitlines().count(f"hint: {hint}") == 1
+    text = github_summary(plan, outcome)
+    assert (
+        text.count("<p>hint: <code>jq is not installed: packages: [jq] &lt;b&gt;</code></p>") == 1
+    )
+
+
 def test_ten_errors_are_told_and_one_notice_counts_the_rest() -> None:
     many = tuple(f"t::{n:02}" for n in range(40))
     cells = everywhere(failed("alpine-3.20/unit", *many), failed("debian-11/unit", "t::old"))

@@ -21,7 +21,7 @@ from distromatrix.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.model import Phase, Verdict
+from distromatrix.model import CaseCounts, Phase, Verdict
 from distromatrix.reports.live import Board, Plain, live_report
 
 
@@ -49,12 +49,23 @@ def test_plain_lines_tell_each_result_and_the_end_of_what_failed() -> None:
     assert text.split("\n") == [
         "2 cells, 2 at a time, on Fake 1 (API 1)",
         "warning: old \\x1b",
-        "[1/2] ✓ passed   debian-12/unit   1.0 s",
+        "[1/2] ✓ passed   debian-12/unit   1.0 s  no report",
         "[2/2] ✗ failed   debian-11/unit   3.2 s  1 of 9 cases failed",
         "    │ x",
         "    │ " + "y" * 200,
         "",
     ]
+
+
+def test_plain_lines_say_how_many_cases_passed_and_what_may_mend_a_failure() -> None:
+    counts = CaseCounts(passed=1200, skipped=3)
+    text = plain(
+        started("a/b", "a/c"),
+        CellFinished(result=result("a/b", seconds=1.0, cases=counts)),
+        CellFinished(result=failed("a/c", seconds=1.0, tail=("x",), hints=("y: packages: [y]",))),
+    )
+    assert "passed   a/b   1.0 s  1,200 cases, 3 skipped\n" in text
+    assert text.endswith("    │ x\n    hint: y: packages: [y]\n")
 
 
 def test_plain_lines_do_not_count_what_never_ran() -> None:
@@ -241,10 +252,10 @@ def test_plain_lines_tell_each_run_of_a_repeated_cell_and_what_kept_it_from_the_
     )
     assert text.split("\n") == [
         "2 cells x 3 runs, 2 at a time, on Fake 1, shuffled by 42",
-        "[1/6] ✓ passed   debian-12/unit 2/3   1.0 s",
+        "[1/6] ✓ passed   debian-12/unit 2/3   1.0 s  no report",
         "[2/6] ✗ failed   debian-12/unit 1/3   1.0 s  exit status 1",
         "    │ x",
-        "[3/6] ✓ passed   debian-12/unit 3/3   1.0 s",
+        "[3/6] ✓ passed   debian-12/unit 3/3   1.0 s  no report",
         "[6/6] ! error    debian-11/unit       0.0 s  no image",
         "",
     ]

@@ -10,6 +10,7 @@ from report_samples import FACTS, failed, make_plan, result
 from rich.console import Console
 
 from distromatrix.model import (
+    CaseCounts,
     CellResult,
     CellRun,
     Fallback,
@@ -68,6 +69,21 @@ def test_a_grid_shows_every_cell_in_words() -> None:
     assert lines[3].split() == ["alpine-3.20", "✗", "failed"]
 
 
+def test_a_grid_says_how_many_cases_passed_and_what_is_beneath_it_has_no_report() -> None:
+    text = shown(
+        result("debian-11/unit", cases=CaseCounts(passed=12)),
+        result("debian-11/lint"),
+        result("debian-11/mixed"),
+        result("debian-12/unit", cases=CaseCounts(passed=1100, skipped=1)),
+        result("debian-12/lint"),
+        result("debian-12/mixed", cases=CaseCounts(passed=1)),
+    )
+    lines = text.split("\n")
+    assert " ".join(lines[2].split()) == "debian-11 ✓ passed 12 ✓ passed ✓ passed"
+    assert " ".join(lines[3].split()) == "debian-12 ✓ passed 1,100 ✓ passed ✓ passed 1"
+    assert "  passed, with no report of cases: lint, debian-11/mixed\n" in text
+
+
 def test_a_grid_too_wide_for_the_screen_is_a_list() -> None:
     text = shown(*(result(f"debian-11/suite-{n}") for n in range(10)), width=60)
     assert "✓ passed   debian-11/suite-9\n" in text
@@ -118,6 +134,15 @@ def test_many_wordings_are_counted() -> None:
     said = block(shown(*cells), "fails everywhere (6 of 6)")
     assert "exit status 3  in" in said and "exit status 4" not in said
     assert "… and in 3 other wordings" in said
+
+
+def test_hints_of_a_suites_cells_follow_its_end_each_once() -> None:
+    hint = "jq is not installed: packages: [jq]"
+    text = shown(
+        failed("debian-11/unit", tail=("sh: 1: jq: not found",), hints=(hint,)),
+        failed("alpine-3.20/unit", tail=("sh: jq: not found",), hints=(hint, "\x1b[2J other")),
+    )
+    assert text.count(f"  hint    {hint}\n  hint    \\x1b[2J other\n") == 1
 
 
 def test_many_cases_are_cut_and_the_rest_is_counted() -> None:

@@ -23,6 +23,7 @@ from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs
+from distromatrix.execute.hints import hints
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.naming import machine_name
 from distromatrix.execute.order import Task
@@ -64,6 +65,7 @@ class Surroundings:
     opened: Callable[[Machine], None]
     close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
     case_needs: bool = False  # the product's cases say what they need
+    callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,9 @@ def _tested(
     around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
     result = judge(cell, prepared, tried, log, attempt)
+    if result.verdict is Verdict.FAILED:
+        alive = None if tried.dead else machine
+        result = replace(result, hints=hints(cell, result.tail, alive, env, around.callers))
     if cell.debug or cell.restore:
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)

@@ -5,6 +5,7 @@ They decide nothing: what comes out is posted to the loop (`executor.Executor`),
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import defaultdict
@@ -126,6 +127,7 @@ class Crew:
             keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
+            callers=frozenset(name for name, value in os.environ.items() if value),
             case_needs=bool(tasks) and uses_mark(job.snapshot.path),
         )
 

@@ -124,6 +124,7 @@ def join(
         unmet=bool(left or first.lost),
         tail=speaker.tail or result.tail,
         debug=speaker.debug or result.debug,
+        hints=speaker.hints,
         warnings=(*result.warnings, *notes),
         attempts=max(r.attempts for r in (result, *parts)),
         kept=next((r.kept for r in (result, *parts) if r.kept), None),

@@ -147,7 +147,12 @@ class _Teller:
             level="error",
             title=title,
             message=_lines(
-                title, *self._wordings(failure), where, beside, self._again(failure.cells)
+                title,
+                *self._wordings(failure),
+                *self._hints(failure.cells),
+                where,
+                beside,
+                self._again(failure.cells),
             ),
             file=file,
             line=line,
@@ -161,6 +166,10 @@ class _Teller:
             yield f"{self._ids(one.cells)}: {said}" if several else said
         if (more := len(failure.wordings) - WORDINGS) > 0:
             yield f"and in {more:,} other wordings"
+
+    def _hints(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        found = (hint for cell in self._cells if cell.id in ids for hint in cell.hints)
+        return tuple(f"hint: {self._text(one, 300)}" for one in dict.fromkeys(found))[:WORDINGS]
 
     def _flaky(self, one: FlakyCase) -> Annotation:
         what = self._text(one.case, _NAME) or one.column

@@ -275,6 +275,7 @@ class _Summary:
                 lines += f"<li>and {beyond:,} more in <code>junit.xml</code></li>"
             number = len(group.failures) - _SHOWN
             more = details(f"{number:,} more", f"<ul>{lines}</ul>")
+        more += "".join(f"<p>hint: {self._code(hint, 300)}</p>" for hint in self._hints(group))
         said = escape(one_line(group.label, 300))
         if only is None:
             said += f": {len(group.failures):,} failures"
@@ -283,6 +284,10 @@ class _Summary:
         title = f"<h3>{_SIGNS[Verdict.FAILED]} {said}</h3>"
         again = pre((run_elsewhere(self._plan, group.cells),))
         return f"{title}<ul>{shown}</ul>{more}{again}"
+
+    def _hints(self, group: Group) -> tuple[str, ...]:
+        found = (hint for cell in group.cells for hint in self._by_id[cell].hints)
+        return tuple(dict.fromkeys(found))[:_SHOWN]
 
     def _failure(self, failure: Failure, *, named: bool) -> str:
         whole = failure.case is None or named  # its title says which it is

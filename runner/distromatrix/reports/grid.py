@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from distromatrix.model import CellResult, Plan
+from distromatrix.model import CellResult, Plan, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.reports.flaky import is_green
 from distromatrix.reports.grouping import column_of
@@ -45,15 +45,27 @@ def laid_out(
 
 
 def beside(result: CellResult) -> tuple[str, str]:
-    """What is said beside a verdict: `3/10` where only some of the runs of a repeated cell have
-    it; `qemu` of one in a guest, `+qemu` where some of its cases ran in one; `flaky` where it
-    passed only when run again."""
+    """What is said beside a verdict: how many cases passed, or `3/10` where only some of the runs
+    of a repeated cell have it; `qemu` of one in a guest, `+qemu` where some of its cases ran in
+    one; `flaky` where it passed only when run again."""
     alike = sum(run.verdict is result.verdict for run in result.runs)
     part = f"{alike}/{len(result.runs)}" if 0 < alike < len(result.runs) else ""
+    if result.verdict is Verdict.PASSED and result.cases and not result.runs:
+        part = f"{result.cases.passed:,}"
     where = [result.engine] if result.engine in GUESTS else []
     where += [f"+{one.engine}" for one in result.fallback]
     where += ["flaky"] if result.flaky and is_green(result) else []
     return part, " ".join(map(str, where))
+
+
+def without_report(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
+    """What passed by its exit status alone: whole suites where they did so everywhere, else
+    cells."""
+    columns = {cell.id: column_of(cell) for cell in plan.cells}
+    passed = [r for r in results if r.verdict is Verdict.PASSED and r.id in columns]
+    some = {columns[r.id] for r in passed if r.cases is not None}
+    bare = (r.id for r in passed if r.cases is None)
+    return tuple(dict.fromkeys(c if columns[c] in some else columns[c] for c in bare))
 
 
 def _table(

@@ -111,8 +111,18 @@ def _result_line(result: CellResult, name: str, look: Look, width: int) -> tuple
     return (
         look.verdict(result.verdict, len("x xpassed")),
         f"  {name.ljust(width)}  {duration(result.seconds):>6}",
-        f"  {one_line(result.reason).rstrip(':')}{tried}".rstrip(),
+        f"  {one_line(result.reason).rstrip(':') or _reported(result)}{tried}".rstrip(),
     )
+
+
+def _reported(result: CellResult) -> str:
+    """How many cases passed."""
+    if result.verdict is not Verdict.PASSED:
+        return ""
+    if result.cases is None:
+        return "no report"
+    skipped = f", {result.cases.skipped:,} skipped" if result.cases.skipped else ""
+    return f"{counted(result.cases.passed, 'case')}{skipped}"
 
 
 def _fallback(event: CellFallback) -> str:
@@ -211,6 +221,8 @@ class Plain:
             bar = self._look.pick("│", "|")
             for line in result.tail[-_BLOCK:]:
                 parts += [(f"\n    {bar} ", "dim"), printable(line)]
+            for hint in result.hints:
+                parts += [("\n    hint: ", "dim"), (one_line(hint, 300), "yellow")]
             if result.debug:
                 parts.append(("\n    debug:", "dim"))
             for line in result.debug[-_BLOCK:]:

@@ -15,7 +15,7 @@ from distromatrix.planfile import is_merged
 from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
-from distromatrix.reports.grid import grid
+from distromatrix.reports.grid import grid, without_report
 from distromatrix.reports.grouping import (
     WORDINGS,
     Failure,
@@ -34,6 +34,7 @@ MAX_ENDS = 6  # of outputs in a group
 MAX_CELLS = 6  # named in one line
 TAIL = 12  # lines of output
 MAX_REASON = 12  # lines
+MAX_HINTS = 4  # of a cell
 
 
 def print_summary(
@@ -80,6 +81,9 @@ class _Summary:
         # rich takes 80 columns for what is no terminal, and lets no table be wider than that.
         self._console.width = self._look.width
         self._console.print(table, crop=False, highlight=False)
+        if bare := without_report(self._plan, self._result.cells):
+            say(self._console)
+            self._line(f"passed, with no report of cases: {self._names(bare)}", "dim")
         self._in_guests()
         self._skipped()
         self._expected()
@@ -315,6 +319,8 @@ class _Summary:
                 self._block(f"the end of {told_by(by_id[cell])}:", by_id[cell].tail)
             if by_id[cell].debug:
                 self._block(f"debug output of {told_by(by_id[cell])}:", by_id[cell].debug)
+        for hint in dict.fromkeys(hint for one in cells for hint in by_id[one].hints[:MAX_HINTS]):
+            say(self._console, ("  hint    ", "dim"), (one_line(hint, 300), "yellow"))
         first = self._folder / "cells" / told_by(by_id[cell or cells[0]])
         if first.is_dir():
             say(self._console, ("  files   ", "dim"), shown_path(first))

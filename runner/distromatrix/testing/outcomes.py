@@ -117,6 +117,9 @@ def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]
     yield from _reason(result, before)
     yield from _cases(result, texts=not item.config.getoption("distromatrix_cases"))
     yield from _block(f"the end of {told_by(result)}:", result.tail)
+    if result.hints:
+        yield ""
+        yield from (f"hint    {one_line(hint, 300)}" for hint in result.hints)
     yield from _block(f"debug output of {told_by(result)}:", result.debug)
     yield ""
     for one in result.fallback:

@@ -1,0 +1,143 @@
+"""What may mend a failure, in a line each, as far as its last lines or its script tell.
+
+The words are those of dash, bash, busybox, zsh, mksh, env and make. They come from the machine:
+what is taken from them is a single short word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from distromatrix.engines.base import Machine
+from distromatrix.errors import InfrastructureError
+from distromatrix.model import Cell
+from distromatrix.scripts import MISSING, SHELLS, base
+
+MOST = 4
+_ASK_TIMEOUT = 30.0  # seconds
+_ANSWER = 4096  # bytes
+_WHAT = r"(?P<what>[\w.+@/\[-]{1,80})"
+_WHERE = r"(?P<where>[\w./+-]{1,200})"
+_LINE = r"(?:line )?\d+: "
+_NOT_FOUND = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"{_WHERE}: {_LINE}{_WHAT}: (?:command )?not found",  # dash, bash
+        rf"(?P<where>[\w./+-]{{0,200}}sh): {_WHAT}: (?:inaccessible or )?not found",  # busybox
+        rf"(?P<where>[\w./+-]{{0,200}}zsh):\d+: command not found: {_WHAT}",
+        rf"(?P<where>[\w./]{{0,80}}env): (?:can't execute )?['‘]{_WHAT}['’]: No such file.*",
+        rf"(?P<where>g?make)(?:\[\d+\])?: {_WHAT}: (?:Command not found|No such file.*)",
+    )
+)
+# What bash understands, and a plain sh stumbles over.
+_STUMBLED = re.compile(
+    rf"{_WHERE}: (?:{_LINE})?(?:"
+    r'[Ss]yntax error: (?:"[({}]" unexpected|unexpected "[({}]"|redirection unexpected'
+    r"|unexpected redirection|bad substitution)|Bad substitution"
+    r"|(?P<what>set: [Ii]llegal option -o pipefail|\[: \S{1,80}: unexpected operator))"
+)
+_MISSING = re.compile(rf"{MISSING} {_WHAT} in this image")
+# fmt: off
+_OF_BASH = frozenset((
+    "[[", "source", "shopt", "declare", "typeset", "let", "function", "pushd", "popd", "dirs",
+    "mapfile", "readarray", "coproc", "disown", "compgen", "complete",
+))
+# fmt: on
+# What is packaged under another common name than that of its command.
+_PACKAGES = {
+    **dict.fromkeys(("python", "python3"), "python"),
+    **dict.fromkeys(("pip", "pip3"), "pip"),
+    **dict.fromkeys(("pytest", "pytest-3", "py.test"), "pytest"),
+    **dict.fromkeys(("cc", "gcc"), "compiler"),
+    **dict.fromkeys(("c++", "g++"), "c++"),
+    "gmake": "make",
+}
+# $X, ${X} and ${X:?…}: those with a default may be empty.
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?:\}|:?\?)|([A-Za-z_]\w*))")
+
+
+def hints(
+    cell: Cell,
+    tail: Iterable[str],
+    machine: Machine | None,
+    env: Mapping[str, str],
+    callers: Collection[str],
+) -> tuple[str, ...]:
+    """At most MOST. `tail` are the cell's last lines, masked; `env` the variables that it had in
+    its machine (None where that is dead), `callers` the names of those that are not empty where
+    the user is."""
+    found = list(of_lines(tail, cell.shell))
+    wanted = of_variables((*cell.setup, cell.run), env, callers)
+    for name in _empty(machine, env, wanted) if machine and wanted else ():
+        found.append(f"${name} is set where you are and empty in the cell: pass_env: [{name}]")
+    return tuple(dict.fromkeys(found))[:MOST]
+
+
+def _empty(machine: Machine, env: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
+    """Those that the machine's own variables do not give a value either."""
+    said = bytearray()
+
+    def take(data: bytes) -> None:
+        if len(said) < _ANSWER:
+            said.extend(data)
+
+    script = "\n".join(f'[ "${{{name}}}" ] || echo {name}' for name in names)
+    with suppress(InfrastructureError):
+        machine.run(script, env=env, timeout=_ASK_TIMEOUT, output=take)
+    answered = said.decode(errors="replace").split()
+    yield from (name for name in names if name in answered)
+
+
+def of_lines(lines: Iterable[str], shell: str) -> Iterator[str]:
+    """What such lines of a suite for that shell tell."""
+    for line in lines:
+        text = line.strip()
+        if missing := _MISSING.fullmatch(text):
+            name = base(missing["what"])
+            yield f"the image has no {name}: packages: [{name}]"
+        for pattern in _NOT_FOUND:
+            if found := pattern.fullmatch(text):
+                yield _not_found(found["what"], found["where"], shell)
+                break
+        if stumbled := _STUMBLED.fullmatch(text):
+            what = "pipefail" if "pipefail" in (stumbled["what"] or "") else ""
+            what = "`==` in [ ]" if (stumbled["what"] or "").startswith("[") else what
+            yield _of_bash(what or "what the shell stumbled over may be", stumbled["where"], shell)
+
+
+def _not_found(what: str, where: str, shell: str) -> str:
+    if what in _OF_BASH:
+        return _of_bash(what, where, shell)
+    if "/" in what:
+        return f"{what} is not there, or the program that its first line (#!) names is not"
+    return f"{what} is not installed: packages: [{_PACKAGES.get(what, what)}]"
+
+
+def _of_bash(what: str, where: str, shell: str) -> str:
+    """`where`: the shell that stumbled, where it was the suite's own script, else a script's."""
+    is_s = "bash's" if "may be" in what else "is bash's"
+    if base(where) in SHELLS and shell in ("sh", "dash", "ash"):
+        return f"{what} {is_s}: shell: bash"
+    return f"{what} {is_s}: run {where} with bash"
+
+
+def of_variables(
+    scripts: Iterable[str], env: Mapping[str, str], callers: Collection[str]
+) -> tuple[str, ...]:
+    """The variables of `callers` that the scripts name, and have neither of `env` nor of
+    themselves."""
+    text = "\n".join(scripts)
+    found = []
+    for match in _VARIABLE.finditer(text):
+        name = match[1] or match[2]
+        given = env.get(name) or name.startswith("DISTROMATRIX_")
+        if name in callers and not given and not _is_set(name, text):
+            found.append(name)
+    return tuple(dict.fromkeys(found))[:MOST]
+
+
+def _is_set(name: str, text: str) -> bool:
+    """Whether the scripts give the variable a value themselves."""
+    return bool(re.search(rf"\b{name}=|\bfor {name}\b|\bread [^\n;|&]*\b{name}\b", text))
