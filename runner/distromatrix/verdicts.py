@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
-from distromatrix.model import CaseCounts, CaseNeeds, CellResult, Phase, Verdict
+from distromatrix.model import CaseCounts, CaseNeeds, Cell, CellResult, Phase, Verdict
 
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
+BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)  # what makes a run fail
 _SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "SIGSEGV"}
 
 
@@ -23,9 +25,11 @@ def run_verdict(
     `interrupted` names what ended it early (SIGINT, SIGTERM, or anything else for a run that
     was killed): such a run is an `error`, whatever its cells say. `allow_unmet`: cells skipped
     because nothing here meets their needs do not make the run fail; `fail_on_flaky`: those with
-    something flaky do.
+    something flaky do. Cells that do not gate count for nothing, but that a run in which one of
+    them passed was not skipped.
     """
-    cells = tuple(cells)
+    every = tuple(cells)
+    cells = tuple(cell for cell in every if not cell.not_gating)
     verdicts = {cell.verdict for cell in cells}
     if interrupted:
         return Verdict.ERROR, _INTERRUPTED.get(interrupted, EXIT_INFRASTRUCTURE)
@@ -35,9 +39,20 @@ def run_verdict(
     flaky = fail_on_flaky and any(cell.flaky for cell in cells)
     if verdicts & {Verdict.FAILED, Verdict.XPASSED} or unmet or flaky:
         return Verdict.FAILED, EXIT_FAILED
-    if verdicts == {Verdict.SKIPPED}:
-        return Verdict.SKIPPED, EXIT_OK
-    return Verdict.PASSED, EXIT_OK
+    good = any(cell.verdict in (Verdict.PASSED, Verdict.XFAILED) for cell in every)
+    return Verdict.PASSED if good or not every else Verdict.SKIPPED, EXIT_OK
+
+
+def tolerated(cell: CellResult) -> bool:
+    """Whether a cell did not pass, and that does not count: it is not gating."""
+    return bool(cell.not_gating) and (cell.verdict in BAD or cell.unmet)
+
+
+def with_gating(result: CellResult, cell: Cell) -> CellResult:
+    """A cell's result with what its plan says of whether it counts, whatever the result says."""
+    if result.not_gating == cell.not_gating:
+        return result
+    return replace(result, not_gating=cell.not_gating)
 
 
 def said_of_needs(cases: tuple[CaseNeeds, ...]) -> str:

@@ -79,6 +79,7 @@ def test_the_plan_for_programs_is_json_alone(cli: Cli) -> None:
     assert list(plan) == ["cells", "excluded"]
     assert [c["id"] for c in plan["cells"]] == ["one/good"]
     keys = ["id", "distro", "suite", "variant", "engine", "reason", "verdict"]
+    keys += ["tags", "gating", "gating_reason"]
     assert list(plan["cells"][0]) == keys
     assert {e["id"] for e in plan["excluded"]} == {"one/bad", "two/good", "two/bad"}
     assert [list(e) for e in plan["excluded"]] == [["id", "reason"]] * 3

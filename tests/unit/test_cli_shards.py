@@ -121,7 +121,7 @@ def test_a_shard_without_cells_has_nothing_to_do(cli: Cli, project: Path) -> Non
     assert not runs(project)
 
 
-NO_OTHER = "--plan runs a plan as it is: no selector, --exclude, --failed, --timeout, --repeat"
+NO_OTHER = "--plan runs a plan as it is: no selector, --exclude, --tag, --set, --failed, --timeout"
 
 
 @pytest.mark.parametrize(

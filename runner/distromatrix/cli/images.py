@@ -85,8 +85,7 @@ def list_images(as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
 @offline_option
 def build(
-    selectors: tuple[str, ...],
-    exclude: tuple[str, ...],
+    selection: Selection,
     directory: Path,
     file: Path | None,
     force: bool,
@@ -106,7 +105,7 @@ def build(
     settings = with_offline(project.settings, offline)
     if force and settings.offline:
         raise click.UsageError("--force gets images anew, which --offline forbids")
-    plan = project.plan(Selection(selectors=selectors, exclude=exclude))
+    plan = project.plan(selection)
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engine(settings) as engine, ExitStack() as stack:
         require_images(engine, settings, plan)

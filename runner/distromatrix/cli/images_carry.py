@@ -58,8 +58,7 @@ def say(event: Event) -> None:
 )
 def export(
     target: Path,
-    selectors: tuple[str, ...],
-    exclude: tuple[str, ...],
+    selection: Selection,
     directory: Path,
     file: Path | None,
     plan_path: Path | None,
@@ -83,9 +82,10 @@ def export(
 
     settings = with_offline(settings_here(), offline)
     if plan_path is None:
-        plan = open_project(directory, file).plan(Selection(selectors=selectors, exclude=exclude))
-    elif selectors or exclude:
-        raise click.UsageError("--plan says which cells there are: no selector, no --exclude")
+        plan = open_project(directory, file).plan(selection)
+    elif selection != Selection():
+        what = "no selector, --exclude, --tag, --set"
+        raise click.UsageError(f"--plan says which cells there are: {what}")
     else:
         plan = planned_part(plan_path, shard, directory, file, settings)
     if not target.absolute().parent.is_dir() or target.is_dir():

@@ -27,8 +27,7 @@ _AT_ONCE = 4  # registries do not like more
 @engine_option
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the lock would change.")
 def lock(
-    selectors: tuple[str, ...],
-    exclude: tuple[str, ...],
+    selection: Selection,
     directory: Path,
     file: Path | None,
     check: bool,
@@ -49,7 +48,7 @@ def lock(
     project = open_project(directory, file)
     if project.settings.offline:
         raise InputError("images lock asks registries what they have, which `offline` forbids")
-    plan = project.plan(Selection(selectors=selectors, exclude=exclude), locked=False)
+    plan = project.plan(selection, locked=False)
     running = {c.distro for c in plan.cells if c.engine is not None}
     distros = tuple(d for d in plan.distros if d.name in running)
     old = dict(project.lock.entries) if project.lock else {}

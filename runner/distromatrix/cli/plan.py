@@ -19,6 +19,7 @@ from distromatrix.cli.project import (
     settings_here,
 )
 from distromatrix.cli.types import DURATION, SEED, SHARD
+from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
 from distromatrix.model import REPEATS, SHARDS, AccelWanted, Plan, Selection, Shard
 from distromatrix.runners import HOSTED
@@ -86,8 +87,7 @@ if TYPE_CHECKING:
 )
 @click.option("--shuffle", "seed", type=SEED, metavar="SEED", help="As of `run`; with --save.")
 def command(
-    selectors: tuple[str, ...],
-    exclude: tuple[str, ...],
+    selection: Selection,
     directory: Path,
     file: Path | None,
     shape: str | None,
@@ -109,6 +109,7 @@ def command(
     Examples:
       distromatrix plan
       distromatrix plan 'debian-*/unit' --json
+      distromatrix plan --set pr --tag '!slow'       which cells are these?
       distromatrix plan --shards 10                  which jobs would that be?
       distromatrix plan --save plan.json --durations durations.json
       distromatrix plan --plan plan.json --shard 3/10
@@ -119,15 +120,16 @@ def command(
     if save is None and (timeout, repeat, seed) != (None, None, None):
         raise click.UsageError("--timeout, --repeat and --shuffle go into a plan file: --save FILE")
     if path is not None:
-        if selectors or exclude or save or durations or arch:
+        if selection != Selection() or save or durations or arch:
             raise click.UsageError(
-                "--plan shows a plan as it is: no selector, --exclude, --save, --durations, --arch"
+                "--plan shows a plan as it is: no selector, --exclude, --tag, --set, --save, "
+                "--durations, --arch"
             )
         from distromatrix.planfile import read_plan_file
 
         made = read_plan_file(path)
     else:
-        selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
+        selection = replace(selection, timeout=timeout)
         shared = bool(save or shard or shards or arch or shape == "github")
         arch = arch or platform.machine()
         made = _made(directory, file, selection, durations, arch if shared else None)
@@ -261,11 +263,16 @@ def _show(plan: Plan, wanted: AccelWanted | None) -> None:
     width = max(map(len, ids), default=0)
     for cell in plan.cells:
         what = cell.engine or cell.verdict or ""
-        click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}")
+        marks = f"; tags: {', '.join(cell.tags)}" if cell.tags else ""
+        if cell.not_gating:
+            marks += f"; not gating: {one_line(cell.not_gating, 500)}"
+        click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}{marks}")
     for excluded in plan.excluded:
         click.echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
     if wanted is not None:
         _show_guests(plan, wanted)
     running = sum(c.engine is not None for c in plan.cells)
     skipped = len(plan.cells) - running
-    click.echo(f"{running} to run, {skipped} skipped, {len(plan.excluded)} left out")
+    not_gating = sum(c.engine is not None and bool(c.not_gating) for c in plan.cells)
+    of_them = f" ({not_gating} of them not gating)" if not_gating else ""
+    click.echo(f"{running} to run{of_them}, {skipped} skipped, {len(plan.excluded)} left out")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from distromatrix.model import Plan, Shard
+from distromatrix.model import Plan, Selection, Shard
 from distromatrix.needs import CONTAINERS, GUESTS
 from distromatrix.project import Project, load_project
 
@@ -47,11 +48,44 @@ def project_options(command: Command) -> Command:
 
 
 def selection_options(command: Command) -> Command:
-    """SELECTOR … and --exclude GLOB."""
-    command = click.option(
-        "--exclude", multiple=True, metavar="GLOB", help="Leave these cells out; may repeat."
-    )(command)
-    return click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")(command)
+    """SELECTOR …, --exclude GLOB, --tag TAG and --set NAME: the command is given a Selection,
+    which is as a new one where none of them was said."""
+
+    @functools.wraps(command)
+    def with_selection(
+        *args: Any,
+        selectors: tuple[str, ...],
+        exclude: tuple[str, ...],
+        tags: tuple[str, ...],
+        sets: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        selection = Selection(selectors=selectors, exclude=exclude, tags=tags, sets=sets)
+        return command(*args, selection=selection, **others)
+
+    wrapped: Any = with_selection
+    for option in (
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="NAME",
+            help="Only cells of that set of the matrix's; of several, those of any.",
+        ),
+        click.option(
+            "--tag",
+            "tags",
+            multiple=True,
+            metavar="TAG",
+            help="Only cells with that tag, of several with any; with `!TAG` none of its cells.",
+        ),
+        click.option(
+            "--exclude", multiple=True, metavar="GLOB", help="Leave these cells out; may repeat."
+        ),
+        click.argument("selectors", nargs=-1, metavar="[SELECTOR]..."),
+    ):
+        wrapped = option(wrapped)
+    return cast("Command", wrapped)
 
 
 def shard_options(command: Command) -> Command:

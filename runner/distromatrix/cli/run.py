@@ -25,7 +25,7 @@ from distromatrix.cli.project import (
 from distromatrix.cli.types import DURATION, JOBS, SEED, SHARD
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.events import Event
-from distromatrix.model import REPEATS, Plan, RunResult, Selection, Shard, Verdict
+from distromatrix.model import REPEATS, Plan, RunResult, Selection, Shard
 from distromatrix.needs import CONTAINERS
 from distromatrix.project import (
     Project,
@@ -37,6 +37,7 @@ from distromatrix.project import (
     require_images,
     restricted,
 )
+from distromatrix.verdicts import BAD
 
 if TYPE_CHECKING:
     from distromatrix.agreed import Part
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
     from distromatrix.runs import RunFolder
 
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
-BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 
 
 @click.command(
     name="run",
     epilog="A selector is a glob by path segment over DISTRO/SUITE[/VARIANT]; a shorter one "
-    "selects all below it. Several are a union.",
+    "selects all below it. Several are a union, as are several --tag, and several --set; a cell "
+    "is run that all three choose.",
 )
 @selection_options
 @project_options
@@ -116,8 +117,7 @@ BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
-    selectors: tuple[str, ...],
-    exclude: tuple[str, ...],
+    selection: Selection,
     directory: Path,
     file: Path | None,
     jobs: int | None,
@@ -144,6 +144,7 @@ def command(
       distromatrix run                          everything
       distromatrix run debian-12 'alpine-*'     those distributions
       distromatrix run '*/unit' --exclude debian-sid
+      distromatrix run --set pr --tag '!slow'   a set that the matrix names, but what is slow
       distromatrix run --failed --keep failed   again what failed, and keep it to look at
       distromatrix run --resume latest          go on after a crash
       distromatrix run --repeat 10 --shuffle random   what passes only sometimes?
@@ -155,13 +156,14 @@ def command(
     from distromatrix.execute.sweep import sweep_before
     from distromatrix.runs import RunFolder
 
-    fresh = (selectors, exclude, failed, timeout, repeat, asked_engine())
+    fresh = (selection != Selection(), failed, timeout, repeat, asked_engine())
     if resume and (any(fresh) or seed is not None):
         raise click.UsageError(
             "--resume goes on with the stored plan: "
-            "no selector, --exclude, --failed, --timeout, --repeat, --shuffle, --engine"
+            "no selector, --exclude, --tag, --set, --failed, --timeout, --repeat, --shuffle, "
+            "--engine"
         )
-    _check_plan_options(plan_path, shard, resume, fresh[:5], seed)
+    _check_plan_options(plan_path, shard, resume, fresh[:4], seed)
     settings = with_offline(settings_here(), offline)
     options = Options(
         jobs=(settings.jobs if jobs is None else jobs) or None,
@@ -195,8 +197,8 @@ def command(
                     return EXIT_OK
             else:
                 project = open_project(directory, file)
-                selection = Selection(selectors=selectors, exclude=exclude, timeout=timeout)
-                plan = replace(_planned(project, selection, failed), repeat=repeat or 1, seed=seed)
+                plan = _planned(project, replace(selection, timeout=timeout), failed)
+                plan = replace(plan, repeat=repeat or 1, seed=seed)
             engines = stack.enter_context(opened_engines(settings))
             require_images(engines.containers, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
@@ -223,8 +225,8 @@ def _check_plan_options(
         raise click.UsageError("--resume goes on with the plan that its run has: no --plan")
     if any(fresh) or seed is not None:
         raise click.UsageError(
-            "--plan runs a plan as it is: no selector, --exclude, --failed, --timeout, --repeat, "
-            "--shuffle (say all but --failed to `plan --save`)"
+            "--plan runs a plan as it is: no selector, --exclude, --tag, --set, --failed, "
+            "--timeout, --repeat, --shuffle (say all but --failed to `plan --save`)"
         )
 
 

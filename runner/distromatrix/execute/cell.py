@@ -40,7 +40,7 @@ from distromatrix.model import (
 from distromatrix.needs import GUESTS, version_meets
 from distromatrix.runs import disk_fault
 from distromatrix.scripts import under
-from distromatrix.verdicts import time_of
+from distromatrix.verdicts import BAD, time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 UNAME_TIMEOUT = 60.0  # seconds
@@ -347,5 +347,4 @@ def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -
 
 
 def _wanted(keep: str, result: CellResult) -> bool:
-    bad = result.verdict in (Verdict.FAILED, Verdict.XPASSED, Verdict.ERROR)
-    return keep == "always" or (keep == "failed" and bad)
+    return keep == "always" or (keep == "failed" and result.verdict in BAD)

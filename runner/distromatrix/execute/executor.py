@@ -28,11 +28,10 @@ from distromatrix.execute.workers import behind
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.repeats import run_id
-from distromatrix.verdicts import run_verdict
+from distromatrix.verdicts import BAD, run_verdict, with_gating
 
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
-BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 
 
 def execute(job: Job) -> RunResult:
@@ -55,6 +54,7 @@ class Executor:
         self._job = job
         self._plan, self._emit, self._options = job.plan, job.emit, job.options
         self._folder = job.folder
+        self._cells = {cell.id: cell for cell in job.plan.cells}
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._state = State()
         facts = job.engine.facts()
@@ -103,7 +103,11 @@ class Executor:
         return tuple(c for c in self._plan.cells if c.engine is not None and c.id not in done)
 
     def _begin(self) -> None:
-        self._state.results = {r.id: r for r in self._options.done}
+        self._state.results = {
+            r.id: with_gating(r, self._cells[r.id])
+            for r in self._options.done
+            if r.id in self._cells
+        }
         self._state.open = {c.id: c for c in self._todo()}
         self._emit(
             RunStarted(
@@ -165,8 +169,11 @@ class Executor:
         why = "interrupted before it ended" if state.interrupted else "not run"
         cells = tuple(
             state.results.get(c.id)
-            or self._joined(
-                c.id, CellResult(id=c.id, verdict=Verdict.SKIPPED, engine=c.engine, reason=why)
+            or with_gating(
+                self._joined(
+                    c.id, CellResult(id=c.id, verdict=Verdict.SKIPPED, engine=c.engine, reason=why)
+                ),
+                c,
             )
             for c in self._plan.cells
         )
@@ -229,7 +236,7 @@ class Executor:
         if not repeat:
             self._join(result.id, result)
             return
-        if result.verdict is Verdict.SKIPPED:
+        if result.verdict is Verdict.SKIPPED and result.phase is None:
             self._repeats.give_up(result, repeat)
         else:
             self._repeats.add(result, repeat)
@@ -263,7 +270,8 @@ class Executor:
             self._fail_fast(result)
 
     def _fail_fast(self, result: CellResult) -> None:
-        if self._options.fail_fast and result.verdict in BAD and not self._state.stopping:
+        counts = result.verdict in BAD and not self._cells[result.id].not_gating
+        if self._options.fail_fast and counts and not self._state.stopping:
             self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
             self._slots.cancel()  # those that wait; what is under test ends by itself
             self._crew.cancel_images()
@@ -271,6 +279,7 @@ class Executor:
     # --- results ---------------------------------------------------------------------------
 
     def _record(self, result: CellResult) -> None:
+        result = with_gating(result, self._cells[result.id])
         self._state.results[result.id] = result
         self._emit(CellFinished(result=result, log=self._log(result.id)))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from distromatrix.collect.junit import CollectError, read_cases
 from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
 from distromatrix.execute.bring_back import bring_back
@@ -26,6 +28,7 @@ from distromatrix.verdicts import cell_verdict, said_of_needs
 TAIL_LINES = 40
 FAILING_CASES = 200
 CRASHED = 126  # by an exit status from here on
+REASON = 500  # characters of what a suite says for itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,19 +121,26 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     # What it holds back belongs to the tail.
     (log.settle if cell.debug or cell.restore else log.close)()
     timed_out = ended is not None and ended.timed_out
-    verdict, phase, reason = cell_verdict(
-        status=ended.status if ended else None,
+    decide = partial(
+        cell_verdict,
         timed_out_after=cell.timeout if timed_out else None,
         scale=tried.scale,
         hung=ended.hung if ended else "",
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
-        names_junit=names_junit,
-        counts=tried.counts,
         collect_fault=tried.collect_fault,
         expect_fail="; ".join(one.reason for one in cell.expect_fail) or None,
     )
+    status = ended.status if ended else None
+    verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, (tried.lost, tried.left_out)))
+    if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
+        there = tried.counts if tried.counts and tried.counts.total else None
+        if decide(status=0, names_junit=False, counts=there)[0] in (
+            Verdict.PASSED,
+            Verdict.XPASSED,
+        ):
+            verdict, phase, reason = Verdict.SKIPPED, Phase.RUN, _last_said(tail, status)
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
         # No failure that the user expects: our own file is what was not found.
         verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
@@ -151,6 +161,16 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         warnings=warnings,
         attempts=attempt,
     )
+
+
+def _last_said(tail: tuple[str, ...], status: int) -> str:
+    """Why a suite has skipped itself: the last line that its `run` printed."""
+    for line in map(str.strip, reversed(tail)):
+        if line == f"--- {Phase.RUN}":  # above it are the lines of its setup
+            break
+        if line:
+            return one_line(line, REASON)
+    return f"it ended with exit status {status}, and said no more"
 
 
 def _others_alone_failed(tried: Tried, only: Only) -> bool:

@@ -208,6 +208,7 @@ class _Joining:
             flaky=result.flaky[:_MAX_LISTED],
             warnings=result.warnings[:_MAX_WARNINGS],
             kept=None,  # on a machine that is gone
+            not_gating=cell.not_gating,
             fallback=_guests(result.fallback),
             runs=_runs(result.runs, self._plan.repeat),
             retries=_runs(result.retries, cell.retry_failed),
@@ -254,6 +255,7 @@ def _not_run(event: Event) -> bool:
         isinstance(event, CellFinished)
         and event.result.verdict is Verdict.SKIPPED
         and event.result.engine is not None
+        and event.result.phase is None  # else it has skipped itself
     )
 
 

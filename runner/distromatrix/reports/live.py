@@ -31,12 +31,12 @@ from distromatrix.events import (
 )
 from distromatrix.model import CellResult, Plan, Verdict
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style
+from distromatrix.verdicts import BAD
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)
 REFRESH = 4  # times a second
 _BLOCK = 40  # lines of output of a failed cell
 _SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one image, in plain output

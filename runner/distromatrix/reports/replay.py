@@ -18,7 +18,7 @@ from distromatrix.events import (
 )
 from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
 from distromatrix.repeats import Runs
-from distromatrix.verdicts import run_verdict
+from distromatrix.verdicts import run_verdict, with_gating
 
 KILLED = "killed"
 
@@ -45,9 +45,11 @@ def finished(path: Path, repeat: int = 1) -> tuple[CellResult, ...]:
 
 def _cut_off(result: CellResult) -> bool:
     """Whether its turn, or that of cases of it in a guest, had not come (--fail-fast): with an
-    engine and still skipped."""
-    cases = any(one.verdict is Verdict.SKIPPED for one in result.fallback)
-    return cases or (result.verdict is Verdict.SKIPPED and result.engine is not None)
+    engine and still skipped, and in no phase, as one is that has skipped itself."""
+    cases = any(one.verdict is Verdict.SKIPPED and one.phase is None for one in result.fallback)
+    return cases or (
+        result.verdict is Verdict.SKIPPED and result.engine is not None and result.phase is None
+    )
 
 
 def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:
@@ -99,7 +101,7 @@ def replay(
             return missing
         return join(runs[cell.id], folder, missing if runs[cell.id].left else None)
 
-    cells = tuple(results.get(c.id) or of(c) for c in plan.cells)
+    cells = tuple(with_gating(results.get(c.id) or of(c), c) for c in plan.cells)
     verdict, exit_code = run_verdict(cells, interrupted)
     return RunResult(
         run=run,
