@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +13,7 @@ from distromatrix.load.catalogue import Catalogue
 from distromatrix.load.decode import decode
 from distromatrix.load.document import Document, Node, shown
 from distromatrix.load.fields import Context
+from distromatrix.load.pipes import hiding_pipe
 from distromatrix.load.read import read_document
 from distromatrix.load.shapes import MatrixShape, RuleShape, Shape, SuiteOptions, SuiteShape
 from distromatrix.load.words import quoted
@@ -28,6 +29,7 @@ from distromatrix.model import (
     Variant,
 )
 from distromatrix.plan import eol_warning, matches_any, variants_on
+from distromatrix.scripts import pipes_fail
 
 _DEFAULT = Path("matrix") / "default.yaml"
 
@@ -95,8 +97,23 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
         ca_bundle=shape.ca_bundle,
         index=shape.index,
         runners=shape.runners,
-        warnings=(*expired, *_lapsed(rules, today)),
+        warnings=(*expired, *_lapsed(rules, today), *_hiding(suites, shape.env, document)),
     )
+
+
+def _hiding(suites: Sequence[Suite], env: Mapping[str, str], document: Document) -> Iterator[str]:
+    """Of suites that say nothing but by their status, those that hide it."""
+    for suite in suites:
+        said = (suite.run, *suite.env.values(), *env.values())
+        if suite.report != "junit" or any("DISTROMATRIX_JUNIT" in text for text in said):
+            continue
+        if not pipes_fail(suite.shell) and (end := hiding_pipe(suite.run)):
+            where = document.where(["suites", suite.name, "run"])
+            yield (
+                f"{where}: the suite `{suite.name}` ends in {quoted(f'… | {end}')}, whose status "
+                "is all that counts: what fails before it is not seen; say `shell: bash`, in which a "
+                "pipe fails as any of its commands does, or write a report"
+            )
 
 
 def _keys(document: Document, section: str) -> tuple[str, ...]:
