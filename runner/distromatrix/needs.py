@@ -30,6 +30,7 @@ PRIVILEGES = {
     "mount": "mount and unmount file systems",
     "sysctl": "write to net.* under /proc/sys",
     "init": "run an init system as process 1",
+    "setuid": "let programs that are setuid become their owner: sudo, su, helpers of the product's",
 }
 # What one engine of containers cannot give, and why.
 _NOT_BY = {
@@ -62,6 +63,7 @@ NEEDS = {
         guests=("vagrant",),
         lacking="its guests boot without an init system",
     ),
+    "setuid": KnownNeed(description="setuid programs become their owner", privilege="setuid"),
     "gpu": KnownNeed(
         description="a GPU", privilege="/dev/dri", guests=(), lacking="guests have no GPU"
     ),

@@ -171,6 +171,21 @@ def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     yield from bench_of(request)
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("docker-overlay", marks=IN_DOCKER),
+        pytest.param("docker-archive", marks=IN_DOCKER),
+        pytest.param("podman-overlay", marks=IN_PODMAN),
+        pytest.param("podman-archive", marks=IN_PODMAN),
+        pytest.param("vagrant", marks=IN_GUEST),
+        pytest.param("qemu", marks=IN_QEMU),
+    ]
+)
+def real_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each engine whose machines have a system of their own, with each way to stage."""
+    yield from bench_of(request)
+
+
 @pytest.fixture
 def machine(bench: Bench) -> Iterator[Machine]:
     """An open machine of each engine."""

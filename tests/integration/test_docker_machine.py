@@ -12,6 +12,7 @@ from time import sleep
 
 import pytest
 
+from distromatrix.engines import docker_spec
 from distromatrix.engines.base import LABEL_RUN, Machine, MachineSpec
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.docker_machine import DockerMachine
@@ -188,3 +189,26 @@ def test_the_engines_disk_holds_no_second_copy_of_the_output(opener: Opener) -> 
     machine = opener()
     machine.run("echo out")
     assert docker("inspect", "-f", "{{.HostConfig.LogConfig.Type}}", machine.name) == "none\n"
+
+
+def test_where_the_kernel_has_no_ipv6_a_container_starts_without_its_loopback(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As such a kernel does, this one has no such setting.
+    monkeypatch.setitem(docker_spec.LOOPBACK_IPV6, "net.ipv6.conf.none.disable_ipv6", "0")
+    machine = opener()
+    assert machine.run("grep -q ' lo$' /proc/net/if_inet6 && exit 9 || :").status == 0
+    assert opener().run(":").status == 0
+
+
+def test_a_user_who_is_entered_as_has_the_home_of_the_commands(opener: Opener) -> None:
+    machine = opener(user="1234:4321")
+    kept = machine.keep()
+    assert "-e HOME=/distromatrix/home " in kept.enter
+    done = subprocess.run(
+        [*kept.enter.replace("-it", "-i").split()[:-1], "sh", "-c", 'echo "$HOME"; : >~/x'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "/distromatrix/home\n"

@@ -42,9 +42,23 @@ def test_each_privilege_gives_its_own_and_no_other() -> None:
     assert sysctl["CapAdd"] == ["NET_ADMIN"]
     assert "/proc/sys/kernel" in sysctl["ReadonlyPaths"]
     assert not {"/proc/sys", "/proc/sys/net"} & set(sysctl["ReadonlyPaths"])
+    setuid = _host_config(privileges=("setuid",))
+    assert (setuid["SecurityOpt"], setuid["CapAdd"]) == ([], [])
     device = _host_config(privileges=("/dev/fuse",))
     assert [one["PathOnHost"] for one in device["Devices"]] == ["/dev/fuse"]
     assert device["CapAdd"] == []
+
+
+def test_shared_memory_grows_with_the_memory() -> None:
+    assert _host_config(memory=1024**3)["ShmSize"] == 512 * 1024**2
+
+
+def test_only_without_a_network_its_name_is_told_to_be_an_address_of_the_loopbacks() -> None:
+    body = create_body(MachineSpec(name="m", image="i", hostname="h", network=False), HOST)
+    assert (body["Hostname"], body["HostConfig"]["ExtraHosts"]) == ("h", ["h:127.0.1.1"])
+    assert _host_config()["ExtraHosts"] == []
+    long = MachineSpec(name="distromatrix-" + "n" * 49 + ".x-and-more", image="i")
+    assert create_body(long, HOST)["Hostname"] == "distromatrix-" + "n" * 49
 
 
 @pytest.mark.parametrize("privilege", ["everything", "../dev/sda"])

@@ -19,7 +19,7 @@ from distromatrix.engines.base import (
     Stage,
 )
 from distromatrix.engines.fake import FakeEngine
-from distromatrix.execute.naming import machine_name
+from distromatrix.execute.naming import host_name, machine_name
 from distromatrix.runs import RunFolder
 
 RUN = "20261128-003211-1445"
@@ -70,3 +70,8 @@ def test_runs_that_begin_in_the_same_second_never_share_a_folder(
     monkeypatch.setattr(runs.secrets, "token_hex", lambda _n: next(tokens))
     monkeypatch.setattr(runs.time, "strftime", lambda _f: "20261128-003211-")
     assert [RunFolder.create(tmp_path).id[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
+
+
+def test_a_machine_is_called_as_its_distro_in_letters_that_a_host_may_have() -> None:
+    assert host_name("alpine-3.20") == "alpine-3-20"
+    assert host_name("Some_distro.") == "some-distro"

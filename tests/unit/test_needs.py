@@ -57,7 +57,7 @@ def test_what_takes_a_kernel_of_its_own_goes_to_the_cheapest_guest(name: str) ->
     assert choice.reason == f"needs {name}, which a container cannot give"
 
 
-@pytest.mark.parametrize("name", ["mount", "sysctl"])
+@pytest.mark.parametrize("name", ["mount", "sysctl", "setuid"])
 def test_a_privilege_is_never_given_in_silence(name: str) -> None:
     refused = choose_engine(needs(name), (), HOST, None)
     assert refused.engine is None
@@ -67,7 +67,7 @@ def test_a_privilege_is_never_given_in_silence(name: str) -> None:
     assert name in granted.reason
 
 
-@pytest.mark.parametrize("name", ["mount", "sysctl"])
+@pytest.mark.parametrize("name", ["mount", "sysctl", "setuid"])
 def test_what_no_privilege_allows_a_guest_gives(name: str) -> None:
     assert choose_engine(needs(name), (), WITH_GUESTS, WHOLE).engine == "qemu"
 

@@ -84,6 +84,11 @@ class MachineSpec:
     guest: Guest | None = None  # for engines of guests: what its distro says of them
     ready: Ready | None = None  # for guests that do not begin from an image
 
+    @property
+    def host(self) -> str:
+        """What it calls itself: 63 characters at most (gethostname(2), RFC 1035)."""
+        return (self.hostname or self.name)[:63].rstrip("-.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,14 @@ from distromatrix.engines.docker_api import DOCKER, Access, Api
 from distromatrix.engines.docker_dialect import MACHINES, own_limits
 from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.docker_machine import DockerMachine
-from distromatrix.engines.docker_spec import Limits, create_body
-from distromatrix.engines.docker_stage import DockerStage, Strategy
-from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.engines.docker_spec import LOOPBACK_IPV6, Limits, create_body
+from distromatrix.engines.docker_stage import DockerStage, Strategy, put_home
+from distromatrix.errors import (
+    CannotStartError,
+    EngineUnavailableError,
+    InfrastructureError,
+    InputError,
+)
 from distromatrix.model import Kept
 
 
@@ -88,9 +94,22 @@ class DockerEngine:
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> DockerMachine:
         """See Engine; `stage` is one of this engine's."""
+        try:
+            return self._open(spec, stage)
+        except (CannotStartError, InfrastructureError) as error:
+            # Trying is the only way to know that of an engine's host.
+            words = str(error).replace("/", ".")
+            if self._api.lacks_ipv6 or not any(name in words for name in LOOPBACK_IPV6):
+                raise
+        self._api.lacks_ipv6 = True
+        return self._open(spec, stage)
+
+    def _open(self, spec: MachineSpec, stage: Stage | None) -> DockerMachine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
-        return DockerMachine.start(self._api, spec, create_body(spec, self._known_limits()))
+        home = None if spec.user == "root" else partial(put_home, owner=spec.user)
+        body = create_body(spec, self._known_limits())
+        return DockerMachine.start(self._api, spec, body, before_start=home)
 
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""

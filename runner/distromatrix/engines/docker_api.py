@@ -99,6 +99,7 @@ class Api:
         self._address: dict[str, Any] | None = None
         self._version: str | None = None
         self._dialect: Dialect | None = None
+        self.lacks_ipv6 = False  # the kernel of its host; known when a container could not start
         self.url = os.environ.get("DOCKER_HOST") or "the default socket"
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from threading import Thread
@@ -79,6 +80,8 @@ class DockerMachine:
 
         Raises CannotStartError, InfrastructureError.
         """
+        if api.lacks_ipv6:
+            body = {**body, "HostConfig": {**body["HostConfig"], "Sysctls": {}}}
         with api.calling(f"create a container of {spec.image}") as client:
             try:
                 created = client.create_container_from_config(body, name=spec.name)
@@ -97,16 +100,18 @@ class DockerMachine:
         body: dict[str, Any],
         *,
         before_start: Callable[[DockerMachine], None] | None = None,
+        staged: bool = False,
         after_close: Callable[[bool], None] = lambda _kept: None,
     ) -> DockerMachine:
-        """Create, attach, start, and hear its shell answer. `before_start` may put files.
+        """Create, attach, start, and hear its shell answer. `before_start` may put files;
+        `staged`: the product among them.
 
         Raises CannotStartError, InfrastructureError; then nothing is left.
         """
         machine = cls.create(api, spec, body, after_close=after_close)
         try:
+            machine._staged = machine._staged or staged
             if before_start is not None:
-                machine._staged = True
                 before_start(machine)
             machine.begin()
         except BaseException:
@@ -271,7 +276,7 @@ class DockerMachine:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
         if not self._owned:
             raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
-        name = KEPT + self._spec.name.removeprefix("distromatrix-")
+        name, home = KEPT + self._spec.name.removeprefix("distromatrix-"), self._home()
         if not self._closed:
             with self._api.calling(f"keep {self._name}") as client:
                 client.rename(self.container, name)
@@ -283,10 +288,19 @@ class DockerMachine:
         command = self._api.access.command
         return Kept(
             name=name,
-            enter=f"{command} exec -it {where}{name} /bin/sh",
+            enter=f"{command} exec -it {home}{where}{name} /bin/sh",
             remove=f"{command} rm -f -v {name}",
             out=self.out,
         )
+
+    def _home(self) -> str:
+        """What tells the engine's client the HOME that commands here have, where only they
+        know it."""
+        said = bytearray()
+        if self._spec.user != "root":
+            with contextlib.suppress(InfrastructureError):
+                self.run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said.extend)
+        return f"-e {shlex.quote(f'HOME={said.decode()}')} " if said else ""
 
     def close(self) -> None:
         """See Machine."""

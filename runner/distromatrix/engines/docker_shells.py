@@ -16,7 +16,7 @@ from distromatrix.errors import InfrastructureError
 def open_shell(api: Api, name: str, container: str, user: str) -> Shell:
     """A shell of its own in a running container; it ends when its stream is closed, also by
     the end of this process. Raises InfrastructureError."""
-    command = ["/bin/sh", "-c", shell_loop(api.dialect)]
+    command = ["/bin/sh", "-c", shell_loop(api.dialect, user)]
     with api.calling(f"open a shell in {name}") as client:
         made = client.exec_create(
             container, command, stdin=True, user="0" if user == "root" else user, workdir="/"

@@ -8,6 +8,7 @@ from typing import Any
 
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.docker_dialect import DOCKER, Dialect
+from distromatrix.engines.homes import home_found
 from distromatrix.engines.shell import LOOP
 from distromatrix.errors import CannotStartError
 
@@ -16,6 +17,12 @@ MOUNT = "/distromatrix"
 LABEL_MACHINE = "distromatrix.machine"  # a container's name as it was opened; also on its volume
 LABEL_STAGE = "distromatrix.stage"  # the stage volume that an overlay stands on
 
+# Debian's address for a machine's own name, where that has no other (hostname(1), hosts(5)).
+OWN_ADDRESS = "127.0.1.1"
+# Docker before 26 takes ::1 from containers whose network has no IPv6, and names it in their
+# /etc/hosts nevertheless. See DockerEngine.open for kernels that have none.
+LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
+
 # Docker's own list (oci/defaults.go), but of /proc/sys only what is not the network's.
 _READONLY_WITHOUT_NET = [
     *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger"),
@@ -23,6 +30,7 @@ _READONLY_WITHOUT_NET = [
     *("/proc/sys/sunrpc", "/proc/sys/vm", "/proc/sys/xen"),
 ]
 
+SETUID = "setuid"  # the privilege with which programs may be another user's
 INIT = "init"  # the privilege whose container has an init system as process 1
 # From 256 on, systemd boots on cgroup v1 only where it is told to; others take no notice.
 FORCE = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
@@ -65,10 +73,10 @@ def create_body(
         "Image": spec.image,
         # [""] takes away the image's own entrypoint.
         "Entrypoint": [""],
-        "Cmd": ["/bin/sh", "-c", main_loop(limits.dialect)],
+        "Cmd": ["/bin/sh", "-c", main_loop(limits.dialect, spec.user)],
         "User": "0" if spec.user == "root" or INIT in spec.privileges else spec.user,
         "WorkingDir": "/",
-        "Hostname": spec.hostname,
+        "Hostname": spec.host,
         "Labels": labels,
         **({"Healthcheck": dict(check)} if (check := limits.dialect.healthcheck) else {}),
         **({"StopSignal": "SIGKILL"} if limits.dialect.asks_before_force else {}),
@@ -82,7 +90,11 @@ def create_body(
             "MemorySwap": spec.memory,
             "NanoCpus": int(min(spec.cpus, limits.cpus) * 1e9),
             "PidsLimit": spec.pids,
+            "ShmSize": spec.memory // 2,  # as tmpfs(5) has it; it counts as the cell's memory
             "NetworkMode": "bridge" if spec.network else "none",
+            # On a network the engine names it, by its address there.
+            "ExtraHosts": [] if spec.network else [f"{spec.host}:{OWN_ADDRESS}"],
+            "Sysctls": {} if isinstance(mount, str) else dict(LOOPBACK_IPV6),
             # Output is ours to keep: no second copy of it on the engine's disk.
             "LogConfig": {"Type": "none"},
             **_mounts(mount, labels, limits.dialect),
@@ -94,15 +106,15 @@ def create_body(
     }
 
 
-def shell_loop(dialect: Dialect) -> str:
-    """What a shell in a container runs."""
+def shell_loop(dialect: Dialect, user: str) -> str:
+    """What a shell of that user's in a container runs."""
     added = " ".join(dialect.adds_variables)
-    return f"unset {added}\n{LOOP}" if added else LOOP
+    return (f"unset {added}\n" if added else "") + home_found(user) + LOOP
 
 
-def main_loop(dialect: Dialect) -> str:
+def main_loop(dialect: Dialect, user: str) -> str:
     """What its main process runs."""
-    loop = shell_loop(dialect)
+    loop = shell_loop(dialect, user)
     return f"{loop}\nwhile sleep 86400; do :; done" if dialect.closes_stdin else loop
 
 
@@ -138,10 +150,13 @@ def _of_init(limits: Limits) -> dict[str, Any]:
 
 
 def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
-    """Exactly what was asked for, on top of nothing."""
-    security = ["no-new-privileges"]
+    """Exactly what was asked for, on top of nothing. Without no-new-privileges a program that is
+    setuid may become root, with what the engine leaves to root: the same as a suite of root's."""
+    security = [] if SETUID in asked else ["no-new-privileges"]
     given: dict[str, Any] = {"SecurityOpt": security, "CapAdd": [], "Devices": []}
     for one in asked:
+        if one == SETUID:
+            continue
         if one == "mount":
             given["CapAdd"].append("SYS_ADMIN")
             if limits.apparmor:
@@ -160,7 +175,7 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
                 {"PathOnHost": one, "PathInContainer": one, "CgroupPermissions": "rwm"}
             )
         else:
-            known = ["mount"]
+            known = ["mount", SETUID]
             known += ["sysctl"] if limits.dialect.parts_proc_sys else []
             known += [INIT] if limits.dialect.boots_init else []
             raise CannotStartError(

@@ -21,6 +21,7 @@ from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import MOUNT, Limits, Overlay, create_body
+from distromatrix.engines.homes import HOME
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -31,6 +32,7 @@ from distromatrix.errors import (
 Strategy = Literal["overlay", "archive"]
 
 ROOT = "0:0"
+_HOME = HOME.rpartition("/")[2]
 VIEWS_AT_ONCE = 64
 SWEEP_FROM = 8  # folders of ended cells that may lie about before the helper is started
 
@@ -103,7 +105,7 @@ class DockerStage:
             self._snapshot.fill(machine, MOUNT, owner)
 
         body = create_body(spec, self._limits)
-        return DockerMachine.start(self._api, spec, body, before_start=put)
+        return DockerMachine.start(self._api, spec, body, before_start=put, staged=True)
 
     def close(self) -> None:
         """See Stage."""
@@ -230,7 +232,7 @@ class _Snapshot:
         """Put it and `out` with its empty folders, all of it `owner`'s, below `path`. Raises
         InfrastructureError, also when it breaks off."""
         out = ("out", *(f"out/{name}" for name in OUT_FOLDERS))
-        machine.put(_folders(owner, out), path)
+        machine.put(_folders(owner, out, () if owner == ROOT else (_HOME,)), path)
         try:
             self._put(machine, path, owner)
         except InfrastructureError as error:
@@ -255,13 +257,19 @@ def owner_of(user: str) -> str:
     return ROOT if user == "root" else user
 
 
-def _folders(owner: str, names: tuple[str, ...]) -> bytes:
-    """A tar of empty folders."""
+def put_home(machine: DockerMachine, owner: str) -> None:
+    """A home for the user (UID:GID) of a machine without a stage. Raises InfrastructureError."""
+    machine.put(_folders(ROOT, (MOUNT.lstrip("/"),)), "/")
+    machine.put(_folders(owner, (), (_HOME,)), MOUNT)
+
+
+def _folders(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:
+    """A tar of empty folders; those of `private` are for their owner's eyes alone."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in names:
+        for name in (*names, *private):
             info = tarfile.TarInfo(name)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            info.type, info.mode = tarfile.DIRTYPE, 0o700 if name in private else 0o755
             info.uid, info.gid = map(int, owner.split(":"))
             tar.addfile(info)
     return buffer.getvalue()

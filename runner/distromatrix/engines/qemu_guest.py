@@ -269,7 +269,7 @@ $b chown -R {user} product out"""
     @property
     def host(self) -> str:
         """Its name, as a word of a shell's."""
-        return shlex.quote(self.spec.hostname or self.spec.name[:63].rstrip("-."))
+        return shlex.quote(self.spec.host)
 
     def tell(
         self,

@@ -25,7 +25,7 @@ from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs
 from distromatrix.execute.hints import hints
 from distromatrix.execute.hooks import Hooks
-from distromatrix.execute.naming import machine_name
+from distromatrix.execute.naming import host_name, machine_name
 from distromatrix.execute.order import Task
 from distromatrix.execute.slots import Slots, Turn
 from distromatrix.execute.tried import Only, Tried, collect, judge
@@ -245,6 +245,7 @@ def machine_spec(
         memory=cell.memory,
         network=cell.network,
         privileges=cell.privileges,
+        hostname=host_name(cell.distro),
     )
 
 

@@ -24,3 +24,9 @@ def machine_name(run: str, labels: Mapping[str, str], cell: str, *which: object)
     end = base64.b32encode(digest).decode().lower()[:_HASH]
     readable = _NO_HOST_NAME.sub("-", f"distromatrix-{run}-{cell}".lower())
     return f"{readable[: _MOST - _HASH - 1].rstrip('-')}-{end}"
+
+
+def host_name(distro: str) -> str:
+    """What the machines of a distro call themselves: short, and the same in every run, for it
+    gets into reports and into the paths of sockets."""
+    return _NO_HOST_NAME.sub("-", distro.lower()).strip("-")

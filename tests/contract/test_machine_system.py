@@ -1,0 +1,134 @@
+"""A machine behaves like one: its names, its loopback, its memory's tmpfs, its users' homes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distromatrix.needs import GUESTS
+
+from .conftest import Bench, said, untar
+
+MIB = 1024**2
+USER = "1234:4321"  # no image has a passwd entry for it
+
+
+@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize("hostname", ["debian-12", ""])
+def test_its_own_name_and_localhost_resolve_with_and_without_a_network(
+    real_bench: Bench, network: bool, hostname: str
+) -> None:
+    machine = real_bench.open(network=network, hostname=hostname, user=USER)
+    script = """hostname; hostname -f >/dev/null; read -r name </proc/sys/kernel/hostname
+    getent hosts "$name" >/dev/null; getent hosts localhost >/dev/null; echo resolved"""
+    done, out = said(machine, script, timeout=30)
+    assert (done.status, out) == (0, f"{hostname or machine.name[:63]}\nresolved\n".encode())
+    machine.close()
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_the_ipv6_loopback_is_there_where_the_kernel_has_ipv6(
+    real_bench: Bench, network: bool
+) -> None:
+    machine = real_bench.open(network=network)
+    script = "[ -e /proc/sys/net/ipv6 ] || echo none; cat /proc/net/if_inet6 || :"
+    seen = said(machine, script)[1].split()
+    loopback = [seen[at - 5] for at, word in enumerate(seen) if word == b"lo"]
+    has = real_bench.engine.name in GUESTS or Path("/proc/sys/net/ipv6").exists()
+    assert loopback == ([b"0" * 31 + b"1"] if has else [])
+    assert seen[:1] != [b"none"] or not has
+    machine.close()
+
+
+def test_shared_memory_is_half_of_its_memory(real_bench: Bench) -> None:
+    machine = real_bench.open(memory=512 * MIB)
+    out = said(machine, "df -Pk /dev/shm")[1].splitlines()[-1].split()
+    size = int(out[1]) * 1024
+    if real_bench.engine.name in GUESTS:  # of what its kernel leaves
+        assert 150 * MIB < size <= 256 * MIB
+    else:
+        assert size == 256 * MIB
+    script = "head -c 100000000 /dev/zero >/dev/shm/file; wc -c </dev/shm/file; rm /dev/shm/file"
+    assert said(machine, script)[1].strip() == b"100000000"
+    machine.close()
+
+
+HOME_IS_ONE = """[ "$HOME" = ~ ] && [ -d "$HOME" ] && [ -O "$HOME" ] && : >"$HOME/.of-a-tool"
+case $HOME in / | *product*) exit 9 ;; esac
+ls -ld "$HOME" | cut -c 1-10"""
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_user_without_a_passwd_entry_has_a_home(real_bench: Bench, staged: bool) -> None:
+    stage = real_bench.stage() if staged else None
+    machine = real_bench.open(stage, user=USER)
+    for strict in (True, False, False):
+        done, out = said(machine, HOME_IS_ONE, cwd=machine.product or "/", strict=strict)
+        assert (done.status, out) == (0, b"drwx------\n")
+    other = real_bench.again().join(machine.address)
+    assert said(other, "ls -A ~")[1] == b".of-a-tool\n"
+    other.close()
+    assert said(machine, "echo $HOME ~", env={"HOME": "/own"})[1] == b"/own /own\n"
+    machine.close()
+    if stage is not None:
+        stage.close()
+
+
+def test_roots_home_is_as_its_image_says(real_bench: Bench) -> None:
+    machine = real_bench.open()
+    assert said(machine, "echo $HOME")[1] == b"/root\n"
+    machine.close()
+
+
+@pytest.mark.parametrize("privileges", [(), ("setuid",)])
+def test_programs_become_their_owner_with_that_privilege_and_in_guests(
+    real_bench: Bench, privileges: tuple[str, ...]
+) -> None:
+    machine = real_bench.open(privileges=privileges)
+    # No program of busybox's: these give up what they have become.
+    script = """cp "$(command -v iconv)" /usr/bin/helper; chmod 4755 /usr/bin/helper
+    (umask 077; echo for root >/secret)
+    su -s /bin/sh nobody -c '/usr/bin/helper -f UTF-8 -t UTF-8 /secret 2>/dev/null' || echo no"""
+    works = bool(privileges) or real_bench.engine.name in GUESTS
+    assert said(machine, script)[1] == (b"for root\n" if works else b"no\n")
+    machine.close()
+
+
+@pytest.mark.parametrize("user", ["root", USER])
+def test_a_process_that_lost_its_parent_is_gone_when_it_has_ended(
+    real_bench: Bench, user: str
+) -> None:
+    machine = real_bench.open(user=user)
+    script = """sh -c 'sleep 300 & echo $! >"$HOME/pid"'; read -r pid <"$HOME/pid"; kill "$pid"
+    n=0; while kill -0 "$pid" 2>/dev/null; do n=$((n+1)); [ $n -lt 200 ]; sleep 0.1; done"""
+    assert machine.run(script).status == 0
+    machine.close()
+
+
+@pytest.mark.parametrize("user", ["root", USER])
+def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) -> None:
+    machine = real_bench.open(user=user)
+    script = "echo 1 >/dev/stdout; echo 2 >/dev/stderr; echo 3 >/proc/self/fd/2; echo 4 >/dev/fd/1"
+    err: list[bytes] = []
+    done, out = said(machine, script, errors=err.append)
+    assert (done.status, out, b"".join(err)) == (0, b"1\n4\n", b"2\n3\n")
+    done, out = said(machine, script)
+    assert (done.status, out) == (0, b"1\n2\n3\n4\n")
+    machine.close()
+
+
+def test_a_file_that_grows_while_it_is_got_is_as_long_as_it_was(real_bench: Bench) -> None:
+    stage = real_bench.stage()
+    machine = real_bench.open(stage)
+    script = """head -c 5000000 /dev/zero >artifacts/growing; echo z >artifacts/z
+    (while :; do head -c 500000 /dev/zero; done >>artifacts/growing) & :"""
+    machine.run(script, cwd=machine.out)
+    for _ in range(3):
+        got = untar(machine.get(machine.out))
+        assert got["out/artifacts/z"] == b"z\n"
+        assert len(got["out/artifacts/growing"]) >= 5_000_000
+        machine.run(": >growing", cwd=f"{machine.out}/artifacts")
+        machine.run("head -c 5000000 /dev/zero >>growing", cwd=f"{machine.out}/artifacts")
+    machine.close()
+    stage.close()

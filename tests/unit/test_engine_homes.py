@@ -1,0 +1,43 @@
+"""Which HOME a machine's user gets."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.homes import HOME, home_found
+
+NOBODY = "54321:54321"  # no passwd entry has this number
+
+
+def _home(user: str, home: str | None) -> str:
+    env = {} if home is None else {"HOME": home}
+    script = home_found(user) + "env"
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return next(line for line in done.stdout.split("\n") if line.startswith("HOME="))[5:]
+
+
+def test_a_home_that_can_be_written_to_stays(tmp_path: Path) -> None:
+    assert _home(NOBODY, str(tmp_path)) == str(tmp_path)
+
+
+@pytest.mark.parametrize("home", ["/", "", None, "/nonexistent", "/proc/version"])
+def test_else_it_is_that_of_the_passwd_entry(home: str | None) -> None:
+    entry = pwd.getpwuid(os.getuid())
+    assert _home(f"{entry.pw_uid}:{entry.pw_gid}", home) == entry.pw_dir
+
+
+@pytest.mark.parametrize("home", ["/", "/nonexistent", None])
+def test_who_has_none_gets_ours(home: str | None) -> None:
+    assert _home(NOBODY, home) == HOME
+
+
+def test_roots_is_not_asked_after() -> None:
+    assert home_found("root") == ""
