@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.errors import Fault, InfrastructureError, InputError
 from distromatrix.events import Event
+from distromatrix.folders import cache_folder, require_current_folder
 from distromatrix.model import Cell, Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.needs import CONTAINERS
 
@@ -76,6 +77,7 @@ def load_project(directory: Path, file: Path | None, settings: Settings) -> Proj
     from distromatrix.load import find_matrix, load_matrix, project_root
     from distromatrix.load.lock import read_lock
 
+    require_current_folder(directory / (file or ""))
     found = find_matrix(directory, file)
     matrix, lock = None, None
     faults: list[Fault] = []
@@ -96,16 +98,8 @@ def find_root(directory: Path, file: Path | None) -> Path:
     """The project's root, without reading its matrix (for `report`, `clean`)."""
     from distromatrix.load import project_root
 
+    require_current_folder(directory / (file or ""))
     return project_root(directory / (file or Path("matrix", "default.yaml")))
-
-
-def cache_folder() -> Path:
-    """Where locks and downloads live, outside the tree."""
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("distromatrix")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
@@ -196,8 +190,8 @@ def all_distros(directory: Path) -> tuple[Distro, ...]:
     """The catalogue, with the project's own distros where there is a project."""
     from distromatrix.load import load_distros
 
-    own = directory.resolve()
-    return load_distros(own if (own / "distros").is_dir() else None)
+    own = (directory / "distros").is_dir()  # not in a folder that was removed, which has no path
+    return load_distros(directory.resolve() if own else None)
 
 
 def require_images(

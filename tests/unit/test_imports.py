@@ -20,6 +20,7 @@ COMMON = {
     "repeats",
     "needs",
     "runs",
+    "folders",
     "select",
     "journal",
     "process",

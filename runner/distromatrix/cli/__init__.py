@@ -12,7 +12,7 @@ import click
 
 from distromatrix import __version__
 from distromatrix.cli.output import exit_code, open_streams
-from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_OK, DistromatrixError
+from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_INPUT, EXIT_OK, DistromatrixError
 
 COMMANDS = {
     "init": "Write a first matrix for the product in a folder.",
@@ -121,6 +121,11 @@ def _call(args: list[str] | None) -> int:
     except KeyboardInterrupt:
         code = 130
     except OSError as error:
+        from distromatrix.folders import GONE, is_gone
+
+        if is_gone(error):
+            click.echo(GONE, err=True)
+            return EXIT_INPUT
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"{where}{error.strerror or error}", err=True)
         code = EXIT_INFRASTRUCTURE

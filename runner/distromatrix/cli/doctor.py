@@ -33,7 +33,7 @@ def command(guests: bool, fix: bool, yes: bool) -> int:
     from rich.console import Console
 
     from distromatrix import doctor
-    from distromatrix.project import cache_folder
+    from distromatrix.folders import cache_folder
 
     settings = settings_here()
     console = Console(highlight=False)

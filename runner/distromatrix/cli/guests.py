@@ -13,9 +13,10 @@ import click
 from distromatrix.cli.images_carry import say
 from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.errors import InputError, NothingSelectedError
+from distromatrix.folders import cache_folder
 from distromatrix.model import Cell, Distro, Kept
 from distromatrix.needs import GUESTS
-from distromatrix.project import all_distros, cache_folder, open_images, opened_engine
+from distromatrix.project import all_distros, open_images, opened_engine
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Engine, Leftover

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.errors import InputError
+from distromatrix.folders import require_current_folder
 from distromatrix.project import all_distros, host_facts
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
     from distromatrix.init.choose import chosen, suggested
 
     file = directory / "matrix" / "default.yaml"
+    require_current_folder(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: is no folder")
     if not to_stdout and (file.exists() or file.is_symlink()):

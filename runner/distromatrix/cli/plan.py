@@ -243,12 +243,12 @@ def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
 def _accelerated(wanted: AccelWanted) -> str:
     """As far as that is known: nothing is booted here."""
     from distromatrix.engines.accel import TCG_SCALE, known_acceleration
-    from distromatrix.project import cache_folder
+    from distromatrix.folders import cache_path
 
     if wanted == "tcg":
         times = f"timeouts of suites count {TCG_SCALE:g} times"
         return f"under software emulation ({times}), as accel: tcg asks for"
-    known = known_acceleration(cache_folder())
+    known = known_acceleration(cache_path())
     if known is None:
         return "in KVM if the first of them proves that it works"
     if known.kind == "kvm":

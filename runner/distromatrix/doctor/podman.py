@@ -12,6 +12,7 @@ from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
 from distromatrix.engines import podman
 from distromatrix.engines.base import EngineFacts
+from distromatrix.folders import home as own_home
 
 # As `man containers.conf` names the folders of drop-ins; the first is root's.
 _SYSTEM_CONF = Path("/etc/containers/containers.conf.d")
@@ -67,7 +68,7 @@ def podman_checks(
     which: Callable[[str], str | None] = shutil.which,
 ) -> tuple[Check, ...]:
     """What Podman stands on here; `cgroup` is the host's version."""
-    checks = [_runtime(host, cgroup, root, home or Path.home(), which)]
+    checks = [_runtime(host, cgroup, root, home or own_home() or root, which)]
     if not host.root:
         checks += [_user_ids(host, root, which), _network(host, root, which)]
     return tuple(checks)

@@ -20,10 +20,10 @@ from time import monotonic, sleep
 from typing import Any
 
 from filelock import FileLock
-from platformdirs import user_log_path
 
 from distromatrix.engines.ping import answers
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.folders import home, log_folder
 
 IDLE = 600  # seconds
 PATIENCE = 30.0  # seconds until a started service must answer; its first start makes its store
@@ -58,7 +58,7 @@ def socket_path(environ: Mapping[str, str]) -> Path:
 
 def log_file() -> Path:
     """Where the service that we start writes what it says."""
-    return user_log_path("distromatrix") / "podman.log"
+    return log_folder() / "podman.log"
 
 
 def commands(path: Path) -> tuple[tuple[str, ...], ...]:
@@ -147,10 +147,11 @@ def _spawn(command: tuple[str, ...]) -> Callable[[], bool]:
 def _environment() -> dict[str, str]:
     """Ours; but a user's Podman that has no store yet, and was told nothing of it, shall stack
     layers (Linux >= 5.13 lets it): Podman 4.3 would copy every image for every container."""
-    told = Path.home() / ".config/containers/storage.conf"
-    store = Path.home() / ".local/share/containers/storage/libpod"
-    environ = dict(os.environ)
-    if os.geteuid() != 0 and not told.exists() and not store.exists() and _stacks():
+    environ, own = dict(os.environ), home()
+    if own is None or os.geteuid() == 0 or not _stacks():
+        return environ
+    there = (".config/containers/storage.conf", ".local/share/containers/storage/libpod")
+    if not any((own / path).exists() for path in there):
         environ.setdefault("STORAGE_DRIVER", "overlay")
     return environ
 

@@ -48,6 +48,7 @@ from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
 )
+from distromatrix.folders import cache_folder
 from distromatrix.model import AccelWanted, Kept
 from distromatrix.runs import disk_fault, host_name
 
@@ -64,11 +65,9 @@ class QemuEngine:
     def __init__(
         self, containers: Engine, *, accel: AccelWanted = "auto", cache: Path | None = None
     ) -> None:
-        from platformdirs import user_cache_path
-
         self._containers = containers
         self._accel = accel
-        self._cache = cache or user_cache_path("distromatrix")
+        self._cache = cache or cache_folder()
         self._machines = self._cache / "guests" / "machines"
         self._templates = Templates(self._cache / "guests")
         self._opened: WeakSet[QemuMachine] = WeakSet()

@@ -39,6 +39,7 @@ from distromatrix.engines.vagrant_plain import Plain
 from distromatrix.engines.vagrant_source import is_named
 from distromatrix.engines.vagrant_templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
+from distromatrix.folders import cache_folder
 from distromatrix.model import AccelWanted, Kept
 from distromatrix.runs import host_name
 
@@ -55,10 +56,7 @@ class VagrantEngine:
     def __init__(
         self, containers: Engine, cache: Path | None = None, *, accel: AccelWanted = "auto"
     ) -> None:
-        if cache is None:
-            from platformdirs import user_cache_path
-
-            cache = user_cache_path("distromatrix")
+        cache = cache or cache_folder()
         self._containers = containers
         self._cache = cache
         self._wanted = accel

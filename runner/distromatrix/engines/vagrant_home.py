@@ -24,6 +24,7 @@ from pathlib import Path
 
 from distromatrix.engines.libvirtd import short
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.folders import cache_path, home
 
 TEMPLATE = "distromatrix-template-"
 
@@ -62,8 +63,8 @@ class Home:
 
 def vagrant_boxes() -> Path:
     """Where Vagrant keeps the user's boxes."""
-    home = os.environ.get("VAGRANT_HOME")
-    return (Path(home) if home else Path.home() / ".vagrant.d") / "boxes"
+    named = os.environ.get("VAGRANT_HOME")
+    return (Path(named) if named else (home() or cache_path()) / ".vagrant.d") / "boxes"
 
 
 class InUseError(Exception):

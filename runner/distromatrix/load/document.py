@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distromatrix.errors import Fault
+from distromatrix.folders import current_folder
 
 Position = tuple[int, int]
 Steps = Sequence[str | int]  # the keys and indexes that lead to a value
@@ -77,6 +78,6 @@ class Document:
 def shown(path: Path) -> str:
     """A path as a message shows it: relative where it lies below the working directory."""
     try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
+        return str(path.resolve().relative_to(current_folder().resolve()))
     except (ValueError, OSError):
         return str(path)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from platformdirs import user_config_path
 from pydantic import ValidationError
 
 from distromatrix.errors import Fault, InputError
+from distromatrix.folders import config_file
 from distromatrix.load.decode import decode
 from distromatrix.load.read import read_document
 from distromatrix.load.shapes import SettingsShape
@@ -89,17 +89,18 @@ class Settings:
 def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the file at `path` (default: the platform's place, where it may be
     absent) with those of `environ` over them. Raises InputError."""
-    file = path or user_config_path("distromatrix") / "config.yaml"
+    file = path or config_file()
     shape = SettingsShape()
     faults: list[Fault] = []
-    if path is not None or file.exists():
+    if file is not None:
         document = read_document(file)
         shape = decode(SettingsShape, document) or shape
         faults += document.faults
     over = _from_environment(environ, faults)
     if faults:
         raise InputError(*sorted(faults))
-    folders = over.archives or tuple(str(file.parent / _user(a)) for a in shape.archives)
+    beside = file.parent if file else Path()
+    folders = over.archives or tuple(str(beside / _user(a)) for a in shape.archives)
     jobs = over.jobs if "jobs" in over.model_fields_set else shape.jobs
     return Settings(
         registry=over.registry or shape.registry or "",

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from distromatrix.folders import current_folder
 from distromatrix.model import Plan
 from distromatrix.needs import CONTAINERS
 
@@ -47,7 +48,7 @@ def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
 
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
     """`-C` and `-m`, where they are needed to find this plan's matrix again."""
-    cwd = cwd or Path.cwd()
+    cwd = cwd or current_folder()
     options: tuple[str, ...] = ()
     if plan.root.absolute() != cwd:
         options += ("-C", shown_path(plan.root, cwd))
@@ -58,5 +59,5 @@ def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
 
 def shown_path(path: Path, cwd: Path | None = None) -> str:
     """A path as short as it can be: relative where it is at or below `cwd` (default: here)."""
-    cwd = cwd or Path.cwd()
+    cwd = cwd or current_folder()
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)

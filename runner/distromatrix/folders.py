@@ -1,0 +1,119 @@
+"""Where things lie that are a user's own, also of a user without a home: a uid that is in no
+passwd file, as in many CI containers, or a HOME that cannot be written to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from distromatrix.errors import InfrastructureError, InputError
+
+GONE = "the current folder was removed: change to another, or name the product's with -C DIR"
+_NAME = "distromatrix"
+_NO_HOME = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+
+
+def home() -> Path | None:
+    """The user's home folder, if there is one."""
+    try:
+        found = Path.home()
+    except RuntimeError:
+        return None
+    return found if found.is_absolute() else None
+
+
+def config_file() -> Path | None:
+    """The user's config.yaml, if there may be one."""
+    from platformdirs import user_config_path
+
+    try:
+        file = user_config_path(_NAME) / "config.yaml"
+        return file if file.is_absolute() and file.exists() else None
+    except (RuntimeError, PermissionError):  # another user's HOME holds none of this one's
+        return None
+
+
+def cache_path() -> Path:
+    """Where what is kept between runs lies, outside of every tree; without a home in a folder of
+    this user's own among the temporary ones. It may not be there."""
+    from platformdirs import user_cache_path
+
+    try:
+        path = user_cache_path(_NAME)
+    except RuntimeError:
+        return _temporary()
+    return path if path.is_absolute() else _temporary()
+
+
+def cache_folder() -> Path:
+    """The same, made if need be. Raises InfrastructureError where that cannot be."""
+    path = cache_path()
+    try:
+        if path == _temporary():
+            return _temporary(make=True)
+        path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK):
+            return path
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno not in _NO_HOME or os.environ.get("XDG_CACHE_HOME"):
+            raise _unusable(path, error.strerror or "") from error
+    return _temporary(make=True)
+
+
+def log_folder() -> Path:
+    """Where programs that are started here write what they say. It may not be there."""
+    from platformdirs import user_log_path
+
+    try:
+        path = user_log_path(_NAME)
+    except RuntimeError:
+        return cache_folder() / "log"
+    return path if path.is_absolute() else cache_folder() / "log"
+
+
+def current_folder() -> Path:
+    """The current folder. One that was removed has no path: then one in which nothing lies."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.devnull)
+
+
+def is_gone(error: OSError | None = None) -> bool:
+    """Whether the current folder was removed; of an error: whether that is why it came."""
+    if error is not None and not isinstance(error, FileNotFoundError):
+        return False
+    return current_folder() == Path(os.devnull)
+
+
+def require_current_folder(path: Path) -> None:
+    """Raises InputError where `path` begins in a current folder that was removed."""
+    if not path.is_absolute() and is_gone():
+        raise InputError(GONE)
+
+
+def _temporary(*, make: bool = False) -> Path:
+    """A folder whose name everyone knows: refused where another has made it."""
+    path = Path(tempfile.gettempdir(), f"{_NAME}-cache-{os.geteuid()}")
+    try:
+        if make:
+            path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise _unusable(path, error.strerror or "") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise _unusable(path, "is not this user's alone")
+    return path
+
+
+def _unusable(path: Path, why: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"{path}: {why}: set XDG_CACHE_HOME to a folder of your own that can be written to",
+        transient=False,
+    )
