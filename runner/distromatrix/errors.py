@@ -111,7 +111,8 @@ class CannotStartError(InfrastructureError):
 class ImageError(InfrastructureError):
     """An image could not be had, or its prepared layer not be built.
 
-    `phase` is the phase of the cell that this breaks; `log` is what the failing tool printed.
+    `phase` is the phase of the cell that this breaks; `log` is what the failing tool printed;
+    `absent`: the packages that the distribution does not have, which is the matrix's fault.
     """
 
     def __init__(
@@ -121,10 +122,12 @@ class ImageError(InfrastructureError):
         phase: Literal["image", "packages", "prepare"] = "image",
         log: str = "",
         transient: bool = False,
+        absent: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, transient=transient)
         self.phase = phase
         self.log = log
+        self.absent = absent
 
 
 PullFailure = Literal["unreachable", "rate-limit", "denied", "not-found", "other"]

@@ -137,6 +137,7 @@ class Runs:
             tail=speaker.tail,
             debug=speaker.debug,
             hints=speaker.hints,
+            blame=speaker.blame,
             warnings=tuple(f"{text} ({_where(n)})" for text, n in self._warnings.items()),
             attempts=max((run.attempts for run in runs), default=speaker.attempts),
             kept=next((run.kept for run in runs if run.kept), None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from threading import Event as Flag
@@ -77,6 +77,7 @@ class World:
         self.here: dict[str, str] = {}  # engines of guests; '' where one can be used
         self.events: list[Event] = []
         self.secrets: dict[str, str] = {}
+        self.common: dict[str, tuple[str, ...]] = {}  # names of packages
         self.on_event: Callable[[Event, Executor], None] = lambda event, executor: None
         (folder / "product").mkdir()
         (folder / "product" / "hello").write_text("hello\n")
@@ -100,7 +101,10 @@ class World:
             root=self.folder,
             product=Product(path=self.folder / "product"),
             cells=cells,
-            distros=tuple(distro(name) for name in dict.fromkeys(c.distro for c in cells)),
+            distros=tuple(
+                replace(distro(name), packages=self.common)
+                for name in dict.fromkeys(c.distro for c in cells)
+            ),
             repeat=repeat,
             seed=seed,
             guests=self.here,
@@ -161,5 +165,11 @@ def distro(name: str) -> Distro:
 
 def cell(id: str, run: str = "true", **other: Any) -> Cell:
     name, _, suite = id.partition("/")
-    values: dict[str, Any] = {"engine": "fake", "reason": "", "memory": 2**20, "cpus": 0.1}
-    return Cell(id=id, distro=name, suite=suite, run=run, **{**values, **other})
+    values: dict[str, Any] = {
+        "suite": suite,
+        "engine": "fake",
+        "reason": "",
+        "memory": 2**20,
+        "cpus": 0.1,
+    }
+    return Cell(id=id, distro=name, run=run, **{**values, **other})

@@ -92,6 +92,47 @@ def test_an_image_that_fails_is_the_error_of_all_cells_that_need_it(world: World
     assert len([i for i in world.images.asked if i.startswith("a/")]) == 1
 
 
+MATRIX = """\
+distros: [a]
+defaults:
+  packages: [make]
+suites:
+  one: {run: x, packages: [git, nosuch]}
+  two: {run: x}
+variants:
+  v: {packages: [x, y, nosuch]}
+rules:
+  - {distro: a, skip: z}
+  - {distro: a, packages: [nosuch]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (MATRIX, "5:33"),
+        (MATRIX.replace("git, nosuch", "git"), "8:24"),
+        (MATRIX.replace("git, nosuch", "git").replace("y, nosuch", "y"), "11:28"),
+        (MATRIX.replace("nosuch", "some"), "3:14"),  # a common name
+        ("suites: [", ""),
+        ("", ""),
+    ],
+)
+def test_a_package_that_does_not_exist_is_the_matrixs_fault_and_told_with_its_place(
+    world: World, text: str, place: str
+) -> None:
+    file = world.folder / "matrix/default.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    said = "package 'nosuch' not found in a (apt)"
+    world.images.faults["a"] = ImageError(said, phase="packages", absent=("nosuch",))
+    world.common["make"] = ("some", "nosuch") if place == "3:14" else ("make",)
+    result = world.execute(cell("a/one/v", suite="one", variant="v"))
+    (found,) = result.cells
+    assert (found.verdict, found.blame, result.exit_code) == (Verdict.ERROR, "matrix", 69)
+    assert found.reason == (f"{file}:{place}: " if place else "") + said
+
+
 def test_a_transient_image_fault_is_tried_again_and_said(world: World) -> None:
     world.images.faults["a"] = ImageError("mirror down", transient=True)
     result = world.execute(cell("a/one"), retries=2)

@@ -168,6 +168,7 @@ def test_a_package_that_does_not_exist_is_named_with_distro_and_manager(world: W
     error = failing(world, cell(packages=("nosuch",)), "apt-get", 100, REFUSES)
     assert str(error) == "package 'nosuch' not found in debian-12 (apt)"
     assert (error.phase, error.transient, error.log) == ("packages", False, REFUSES)
+    assert error.absent == ("nosuch",)
     assert world.engine.machines[0].closed
 
 

@@ -156,6 +156,17 @@ def test_hints_are_in_the_summary_and_the_annotation() -> None:
     )
 
 
+def test_a_package_that_does_not_exist_is_told_as_the_matrixs_fault() -> None:
+    plan, outcome = made(
+        result("debian-12/a", Verdict.ERROR, phase=Phase.PACKAGES, reason="no x", blame="matrix")
+    )
+    (one,) = make_annotations(plan, outcome)
+    assert "the matrix asks for what is not there" in one.message
+    text = github_summary(plan, outcome)
+    assert "<h3>💥 could not be tested: the matrix asks for what is not there</h3>" in text
+    assert "infrastructure" not in one.message + text
+
+
 def test_ten_errors_are_told_and_one_notice_counts_the_rest() -> None:
     many = tuple(f"t::{n:02}" for n in range(40))
     cells = everywhere(failed("alpine-3.20/unit", *many), failed("debian-11/unit", "t::old"))

@@ -164,6 +164,18 @@ def test_the_infrastructures_faults_stand_apart_from_the_products() -> None:
     assert "run --failed" in said
 
 
+def test_what_the_matrix_asks_for_in_vain_is_told_apart_and_first() -> None:
+    text = shown(
+        result("debian-11/a", Verdict.ERROR, phase=Phase.IMAGE, reason="no registry"),
+        result("debian-12/a", Verdict.ERROR, phase=Phase.PACKAGES, reason="no x", blame="matrix"),
+    )
+    asked = block(text, "could not be tested (the matrix asks for what is not there)")
+    broke = block(text, "could not be tested (the infrastructure failed, not the product)")
+    assert ("no x" in asked, "no registry" in asked) == (True, False)
+    assert ("no x" in broke, "no registry" in broke) == (False, True)
+    assert text.index(asked) < text.index(broke)
+
+
 def test_reasons_stand_beside_what_did_not_count() -> None:
     text = shown(
         result("debian-11/a", Verdict.SKIPPED, reason="no kernel", unmet=True),

@@ -319,7 +319,8 @@ class Crew:
         if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
             why = self._state.stopping or "not run"
             return CellResult(id=cell.id, verdict=Verdict.SKIPPED, reason=why)
-        return error_result(cell, error, attempts, self._job.folder, self.masker, name)
+        plan, masker = self._job.plan, self.masker
+        return error_result(plan, cell, error, attempts, self._job.folder, masker, name)
 
     def _guest_image(self, cell: Cell, prepared: Prepared) -> Prepared:
         return self._job.images.guest(self._job.plan.distro(cell.distro), cell, prepared)

@@ -297,4 +297,5 @@ class Executor:
 
     def _error(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> CellResult:
         run = run_id(cell.id, repeat)
-        return error_result(cell, error, attempts, self._folder, self._crew.masker, run)
+        folder, masker = self._folder, self._crew.masker
+        return error_result(self._plan, cell, error, attempts, folder, masker, run)

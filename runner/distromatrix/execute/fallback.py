@@ -125,6 +125,7 @@ def join(
         tail=speaker.tail or result.tail,
         debug=speaker.debug or result.debug,
         hints=speaker.hints,
+        blame=speaker.blame,
         warnings=(*result.warnings, *notes),
         attempts=max(r.attempts for r in (result, *parts)),
         kept=next((r.kept for r in (result, *parts) if r.kept), None),

@@ -9,18 +9,24 @@ from distromatrix.collect.log import Masker
 from distromatrix.collect.text import printable
 from distromatrix.errors import CannotStartError, ImageError
 from distromatrix.execute.tried import TAIL_LINES
-from distromatrix.model import Cell, CellResult, Phase, Verdict
+from distromatrix.model import Cell, CellResult, Phase, Plan, Verdict
 from distromatrix.runs import RunFolder
 
 TAIL_BYTES = 64 * 1024
 
 
 def error_result(
-    cell: Cell, error: Exception, attempts: int, folder: RunFolder, masker: Masker, run: str = ""
+    plan: Plan,
+    cell: Cell,
+    error: Exception,
+    attempts: int,
+    folder: RunFolder,
+    masker: Masker,
+    run: str = "",
 ) -> CellResult:
-    """The result of a cell that `error` ended at its attempt `attempts` (0: before the first).
-    What a failed image build printed becomes the cell's log. `run` is the id of the one run of
-    it that was ended (default: the cell's)."""
+    """The result of a cell of `plan` that `error` ended at its attempt `attempts` (0: before the
+    first). What a failed image build printed becomes the cell's log. `run` is the id of the one
+    run of it that was ended (default: the cell's)."""
     log = folder.path / "cells" / (run or cell.id) / "log.txt"
     if isinstance(error, ImageError):
         phase = Phase(error.phase)
@@ -34,15 +40,26 @@ def error_result(
         began = log.exists() and not isinstance(error, CannotStartError)
         phase = Phase.RUN if began else Phase.IMAGE
         tail = _last_lines(log)
+    absent = error.absent if isinstance(error, ImageError) else ()
+    where = _asked_for(plan, cell, absent[0]) if absent else ""
     return CellResult(
         id=cell.id,
         verdict=Verdict.ERROR,
         phase=phase,
         engine=cell.engine,
-        reason=masker.mask(str(error)),
+        reason=masker.mask(f"{where}{error}"),
+        blame="matrix" if absent else "",
         tail=tuple(tail[-TAIL_LINES:]),
         attempts=max(1, attempts),
     )
+
+
+def _asked_for(plan: Plan, cell: Cell, package: str) -> str:
+    """`matrix/default.yaml:7:16: ` of a package, or ''."""
+    from distromatrix.load.places import package_place
+
+    place = package_place(plan.matrix, cell, plan.distro(cell.distro), package)
+    return f"{place}: " if place else ""
 
 
 def _last_lines(log: Path) -> list[str]:

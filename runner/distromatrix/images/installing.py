@@ -78,7 +78,8 @@ def install(source: PackageSource, packages: tuple[str, ...], machine: Machine, 
     if broken := _mirror_fault(source, where, why):
         raise step.error(broken, bool(why.unreachable))
     if why.not_found:
-        raise step.error(_not_found(source, manager, where, why.not_found, machine, step))
+        said = _not_found(source, manager, where, why.not_found, machine, step)
+        raise step.error(said, absent=why.not_found)
     raise step.error(f"{step.name} failed with status {ended.status}: {why.error or step.last}")
 
 

@@ -84,9 +84,13 @@ class Step:
             return ""
         return answer.decode(errors="replace") if ended.status == 0 else ""
 
-    def error(self, message: str, transient: bool = False) -> ImageError:
+    def error(
+        self, message: str, transient: bool = False, absent: tuple[str, ...] = ()
+    ) -> ImageError:
         """The error of this step, with its log."""
-        return ImageError(message, phase=self._phase, log=self.text, transient=transient)
+        return ImageError(
+            message, phase=self._phase, log=self.text, transient=transient, absent=absent
+        )
 
     def _keep(self, output: bytes) -> None:
         self._tail += output

@@ -111,8 +111,8 @@ def _hiding(suites: Sequence[Suite], env: Mapping[str, str], document: Document)
             where = document.where(["suites", suite.name, "run"])
             yield (
                 f"{where}: the suite `{suite.name}` ends in {quoted(f'… | {end}')}, whose status "
-                "is all that counts: what fails before it is not seen; say `shell: bash`, in which a "
-                "pipe fails as any of its commands does, or write a report"
+                "is all that counts: what fails before it is not seen; say `shell: bash`, in which "
+                "a pipe fails as any of its commands does, or write a report"
             )
 
 

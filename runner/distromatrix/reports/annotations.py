@@ -17,6 +17,7 @@ from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grouping import (
+    WHOSE,
     WORDINGS,
     Failure,
     Group,
@@ -195,7 +196,7 @@ class _Teller:
                 title=f"{title}: {said}",
                 message=_lines(
                     f"{title}: {said}",
-                    "the infrastructure failed, not the product",
+                    WHOSE[fault.blame],
                     self._again(ids),
                 ),
             )

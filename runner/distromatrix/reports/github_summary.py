@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
 from distromatrix.collect.text import one_line
-from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.model import Blame, CellResult, Plan, RunResult, Verdict
 from distromatrix.repeats import told_by
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grid import beside, laid_out
 from distromatrix.reports.grouping import (
+    WHOSE,
     WORDINGS,
     Failure,
     Group,
@@ -140,11 +141,12 @@ class _Summary:
 
     def _faults(self) -> Iterator[str]:
         faults = group_faults(self._result.cells)
-        if not faults:
-            return
-        sign = _SIGNS[Verdict.ERROR]
-        yield f"<h3>{sign} could not be tested: the infrastructure failed, not the product</h3>"
+        told: Blame | None = None
         for fault in faults[:_LISTED]:
+            if fault.blame != told:
+                sign = _SIGNS[Verdict.ERROR]
+                yield f"<h3>{sign} could not be tested: {WHOSE[fault.blame]}</h3>"
+                told = fault.blame
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
             yield f"<p>{self._code(fault.reason, 400)}{phase}<br>{self._ids(ids)}</p>"

@@ -7,10 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from distromatrix.model import Case, Cell, CellResult, Distro, Phase, Plan, Verdict
+from distromatrix.model import Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
 
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
 _RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
+WHOSE: dict[Blame, str] = {
+    "matrix": "the matrix asks for what is not there",
+    "": "the infrastructure failed, not the product",
+}
 WORDINGS = 3  # of a failure, that are shown
 _ENDS = ("timed out", "out of memory", "left no file", "holds no case")
 # What differs from run to run makes no other wording: addresses, and how long something ran.
@@ -116,23 +120,26 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What broke in the infrastructure, and the cells that it broke."""
+    """Why cells could not be tested. `blame`: as of their results."""
 
     phase: Phase | None
+    blame: Blame
     reason: str
     cells: tuple[CellResult, ...]
 
 
 def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
-    """The cells that are `error`, by what is said of them, in the order of their first."""
-    found: dict[tuple[Phase | None, str], list[CellResult]] = defaultdict(list)
+    """The cells that are `error`, by whose fault it is and by what is said of them, in the order
+    of their first."""
+    found: dict[tuple[Blame, Phase | None, str], list[CellResult]] = defaultdict(list)
     for result in results:
         if result.verdict is Verdict.ERROR:
-            found[result.phase, result.reason].append(result)
-    return tuple(
-        Fault(phase=phase, reason=reason, cells=tuple(cells))
-        for (phase, reason), cells in found.items()
-    )
+            found[result.blame, result.phase, result.reason].append(result)
+    faults = [
+        Fault(blame=blame, phase=phase, reason=reason, cells=tuple(cells))
+        for (blame, phase, reason), cells in found.items()
+    ]
+    return tuple(sorted(faults, key=lambda fault: not fault.blame))
 
 
 _Said = tuple[Case | None, str]  # the case, or None for a whole cell; what is said of it

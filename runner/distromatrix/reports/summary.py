@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
+from distromatrix.model import Blame, CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.planfile import is_merged
 from distromatrix.repeats import run_id, told_by
@@ -17,6 +17,7 @@ from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
 from distromatrix.reports.grid import grid, without_report
 from distromatrix.reports.grouping import (
+    WHOSE,
     WORDINGS,
     Failure,
     Group,
@@ -230,12 +231,11 @@ class _Summary:
 
     def _errors(self) -> None:
         faults = group_faults(self._result.cells)
-        if not faults:
-            return
-        self._title(
-            Verdict.ERROR, "could not be tested (the infrastructure failed, not the product)"
-        )
+        told: Blame | None = None
         for fault in faults:
+            if fault.blame != told:
+                self._title(Verdict.ERROR, f"could not be tested ({WHOSE[fault.blame]})")
+                told = fault.blame
             ids = tuple(cell.id for cell in fault.cells)
             tried = max(cell.attempts for cell in fault.cells)
             times = f", tried {tried} times" if tried > 1 else ""
@@ -243,7 +243,8 @@ class _Summary:
             for line in printable(fault.reason).split("\n")[:MAX_REASON]:
                 self._line(f"    {line}", style(Verdict.ERROR).removeprefix("bold "))
             self._end_of(ids)
-        self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
+        if faults:
+            self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
 
     def _kept(self) -> None:
         kept = {name: machine for cell in self._result.cells for name, machine in _kept(cell)}

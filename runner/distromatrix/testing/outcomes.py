@@ -13,6 +13,7 @@ from distromatrix.collect.text import one_line, printable
 from distromatrix.model import Case, CellResult, Verdict
 from distromatrix.repeats import told_by
 from distromatrix.reports.commands import shown_path
+from distromatrix.reports.grouping import WHOSE
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
@@ -143,6 +144,8 @@ def _reason(result: CellResult, before: str) -> Iterator[str]:
     tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
     yield f"{before}{first}{tried}"
     yield from more
+    if result.blame:
+        yield f"({WHOSE[result.blame]})"
 
 
 def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
