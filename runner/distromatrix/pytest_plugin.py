@@ -52,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which cells' machines stay after the session, to be entered (default: never)",
     )
     group.addoption(
+        f"{_OPTION}-set",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="collect only the cells of that set of the matrix file's; of several, those of any",
+    )
+    group.addoption(
         f"{_OPTION}-allow-unmet",
         action="store_true",
         help="skip cells whose needs nothing here meets, instead of failing them",
@@ -99,6 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
             f"{_OPTION}-cases: cases are reported as subtests, which came with pytest 9; "
             f"this is pytest {pytest.__version__}"
         )
+    if file is None and config.getoption("distromatrix_set"):
+        raise pytest.UsageError(f"{_OPTION}-set: this session has no matrix file ({_OPTION}=FILE)")
     if file is not None:
         from distromatrix.testing.session import MatrixSession
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from distromatrix.collect.text import one_line
 from distromatrix.model import Verdict
 from distromatrix.testing import outcomes
 
@@ -40,8 +41,11 @@ class CellItem(pytest.Item):
         self.entry = entry
         self.report: CellReport | None = None
         self.extra_keyword_matches.update(entry.names)
-        for mark in entry.marks:
+        for mark in (*entry.marks, *entry.tags):
             self.add_marker(mark)
+        if entry.not_gating:
+            why = one_line(f"not gating: {entry.not_gating}", 500)
+            self.add_marker(pytest.mark.xfail(reason=why, strict=False))
 
     @property
     def cell_id(self) -> str:
@@ -96,8 +100,11 @@ class CellItem(pytest.Item):
         those of waiting for its turn; and of a skip, where it was declared."""
         if call.excinfo and isinstance(call.excinfo.value, outcomes.CellProblem):
             said.longrepr = outcomes.shown(self, call.excinfo)  # pytest asks us in the call alone
-        if hasattr(said, "wasxfail") and said.when == "call" and self.report is not None:
+        if hasattr(said, "wasxfail") and said.skipped and self.report is not None:
             said.longrepr = outcomes.expected(self, self.report)
+            result = self.report.result
+            if self.entry.not_gating and result.verdict is not Verdict.XFAILED:
+                said.wasxfail += f" ({one_line(f'{result.verdict}: {result.reason}', 500)})"
         if isinstance(said.longrepr, tuple):
             path, line, _ = self.reportinfo()
             said.longrepr = (str(path), line + 1, said.longrepr[2])

@@ -31,10 +31,12 @@ class MatrixSession:
         self.read: ReadMatrix | None = None  # not in workers
         self._sheet: Sheet | None = None
         handed = getattr(config, "workerinput", {}).get(_HANDED)
+        self._sets: tuple[str, ...] = tuple(config.getoption("distromatrix_set"))
         if handed is not None:
             from distromatrix.testing.sheet import Sheet
 
             self._sheet = Sheet.of_plain(handed)
+            self._register_tags(self._sheet)
 
     # --- the matrix ------------------------------------------------------------------------
 
@@ -43,15 +45,21 @@ class MatrixSession:
     def sheet(self) -> Sheet:
         """Its cells, read now if need be. Raises UsageError with every fault of the input."""
         if self._sheet is None:
-            from distromatrix.errors import InputError
+            from distromatrix.errors import InputError, NothingSelectedError
             from distromatrix.testing.sheet import read_matrix
 
             try:
-                self.read = read_matrix(self.file)
-            except InputError as error:
+                self.read = read_matrix(self.file, self._sets)
+            except (InputError, NothingSelectedError) as error:
                 raise pytest.UsageError(str(error)) from None
             self._sheet = self.read.sheet
+            self._register_tags(self._sheet)
         return self._sheet
+
+    def _register_tags(self, sheet: Sheet) -> None:
+        for tag in dict.fromkeys(tag for entry in sheet.entries for tag in entry.tags):
+            line = f"{tag}: (distromatrix) a cell that has this tag in its matrix file"
+            self._config.addinivalue_line("markers", line)
 
     def run(self, item: CellItem) -> CellReport:
         """Run the cell of an item, and wait for what comes out of it. Raises CellError; skips
@@ -107,6 +115,7 @@ class MatrixSession:
         name = os.path.relpath(self.file, self._config.invocation_params.dir)
         count = len(self._sheet.entries)
         first = f"distromatrix: {count:,} cell{'s' if count != 1 else ''} in {name}"
+        first += f" (of the set {' or '.join(self._sets)})" if self._sets else ""
         return [first, *(f"distromatrix: warning: {line}" for line in self._sheet.warnings)]
 
     @pytest.hookimpl(optionalhook=True)

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from distromatrix.project import Project
 
 
+_SEVERAL = ("names", "marks", "tags")  # of an entry
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One cell. `names` are its distro, suite and variant; `marks` what it is marked with;
     `line` where its suite begins in the file (from 1); `skip`: it will not run, and why;
-    `unmet`: because nothing here meets what it needs."""
+    `unmet`: because nothing here meets what it needs; `tags` are marks, too; `not_gating`: why
+    its verdict does not count."""
 
     id: str
     names: tuple[str, ...]
@@ -28,6 +32,8 @@ class Entry:
     line: int
     skip: str = ""
     unmet: bool = False
+    tags: tuple[str, ...] = ()
+    not_gating: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,7 @@ class Sheet:
         """Of lists, dicts, texts and numbers: what can be sent to a worker."""
         return {
             "entries": [
-                asdict(e) | {"names": list(e.names), "marks": list(e.marks)} for e in self.entries
+                asdict(e) | {key: list(getattr(e, key)) for key in _SEVERAL} for e in self.entries
             ],
             "warnings": list(self.warnings),
         }
@@ -49,25 +55,23 @@ class Sheet:
     @classmethod
     def of_plain(cls, said: Mapping[str, Any]) -> Sheet:
         """What `plain` gave."""
-        entries = (
-            Entry(**(e | {"names": tuple(e["names"]), "marks": tuple(e["marks"])}))
-            for e in said["entries"]
-        )
+        entries = (Entry(**(e | {key: tuple(e[key]) for key in _SEVERAL})) for e in said["entries"])
         return cls(entries=tuple(entries), warnings=tuple(said["warnings"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadMatrix:
-    """A matrix file with everything that the user wrote, the plan of all its cells, and their
-    sheet."""
+    """A matrix file with everything that the user wrote, the plan of all its cells, and the
+    sheet of those that are collected."""
 
     project: Project
     plan: Plan
     sheet: Sheet
 
 
-def read_matrix(file: Path) -> ReadMatrix:
-    """Load a matrix file and plan all of it. Raises InputError with all faults."""
+def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
+    """Load a matrix file and plan all of it; collected are the cells of its `sets` of these
+    names, all where there are none. Raises InputError with all faults, NothingSelectedError."""
     from distromatrix.load.settings import load_settings
     from distromatrix.model import Selection
     from distromatrix.project import load_project
@@ -76,7 +80,12 @@ def read_matrix(file: Path) -> ReadMatrix:
     plan = project.plan(Selection())
     lines = _suite_lines(file, {cell.suite for cell in plan.cells})
     facts = {d.name: (d.family, d.libc) for d in plan.distros}
-    entries = tuple(_entry(cell, facts[cell.distro], lines) for cell in plan.cells)
+    wanted = {cell.id for cell in project.plan(Selection(sets=sets)).cells} if sets else None
+    entries = tuple(
+        _entry(cell, facts[cell.distro], lines)
+        for cell in plan.cells
+        if wanted is None or cell.id in wanted
+    )
     sheet = Sheet(entries=entries, warnings=plan.warnings)
     return ReadMatrix(project=project, plan=plan, sheet=sheet)
 
@@ -89,6 +98,8 @@ def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> Entry:
         line=lines[cell.suite],
         skip=cell.reason if cell.engine is None else "",
         unmet=cell.unmet,
+        tags=cell.tags,
+        not_gating=cell.not_gating,
     )
 
 
