@@ -8,27 +8,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from checkouts import git, names
 
 from distromatrix.errors import InputError
-from distromatrix.execute.snapshot import Snapshot, take
+from distromatrix.execute.snapshot import take
 from distromatrix.model import Product
-
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=m"]
-
-
-def git(folder: Path, *args: str) -> None:
-    subprocess.run(
-        [*GIT, "-c", "protocol.file.allow=always", *args],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"},
-    )
-
-
-def names(snapshot: Snapshot) -> set[str]:
-    with tarfile.open(snapshot.path) as tar:
-        return {m.name.removeprefix("product/") for m in tar if not m.isdir()}
 
 
 @pytest.fixture

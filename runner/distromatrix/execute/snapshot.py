@@ -11,18 +11,24 @@ import json
 import os
 import re
 import stat
-import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
+from distromatrix.execute.checkout import Entry, look, trusts_modes
+from distromatrix.execute.git_folder import add_git
+from distromatrix.execute.product_tar import PREFIX, ProductTar
 from distromatrix.model import Product
-from distromatrix.runs import STATE, disk_fault, give_to_caller
+from distromatrix.runs import disk_fault, give_to_caller
 
-PREFIX = "product"
 GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
+_BLOCK = 1 << 20
+_ZEROS = bytes(_BLOCK)
 LINKS_NAMED = 3  # escaping links that a warning names before it only counts them
 
 
@@ -41,11 +47,11 @@ class Snapshot:
         content and mode, sorted by path. `**` crosses folders, `*` does not."""
         patterns = [re.compile(_glob(g)) for g in globs]
         found: list[tuple[str, bytes, int]] = []
-        with tarfile.open(self.path) as tar:
+        with tarfile.open(self.path, encoding="utf-8", errors="surrogateescape") as tar:
             for member in tar:
                 name = member.name.removeprefix(PREFIX + "/")
-                if any(p.fullmatch(name) for p in patterns):
-                    content = tar.extractfile(member) if member.isfile() else None
+                if any(p.fullmatch(name) for p in patterns) and not member.issym():
+                    content = tar.extractfile(member)  # of a hard link, the other name's
                     if content is not None:
                         found.append((name, content.read(), member.mode))
         return tuple(sorted(found))
@@ -54,20 +60,39 @@ class Snapshot:
         """What names the product as it is tested, wherever it was checked out: files, links and
         who may execute them, but for git's own, times and empty folders."""
         members: dict[str, tuple[str, ...]] = {}
-        with tarfile.open(self.path) as tar:
+        with tarfile.open(self.path, encoding="utf-8", errors="surrogateescape") as tar:
             for member in tar:
                 if member.isdir() or ".git" in PurePosixPath(member.name).parts:
                     continue
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is None:
-                    members[member.name] = ("link", member.linkname)
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    runs = "x" * bool(member.mode & 0o100)
+                    members[member.name] = (runs, *_digest_of(content, member))
+                elif member.islnk() and member.linkname in members:
+                    members[member.name] = members[member.linkname]
                 else:
-                    said = hashlib.sha256()
-                    while block := content.read(1024**2):
-                        said.update(block)
-                    members[member.name] = ("x" * bool(member.mode & 0o100), said.hexdigest())
+                    members[member.name] = ("link", member.linkname)
         listed = json.dumps(sorted(members.items())).encode()
         return "sha256:" + hashlib.sha256(listed).hexdigest()
+
+
+def _digest_of(content: IO[bytes], member: tarfile.TarInfo) -> tuple[str, ...]:
+    """What names a file's content. Blocks of nothing but zeros count by where they are: it is
+    the same whether they are a hole, which nobody wants to read, or not."""
+    said, zeros = hashlib.sha256(), list[str]()
+    pieces: list[tuple[int, int]] | None = getattr(member, "sparse", None)
+    for start in range(0, member.size, _BLOCK):
+        end = min(start + _BLOCK, member.size)
+        if pieces is not None and not any(s < end and start < s + n for s, n in pieces):
+            zeros.append(f"{start}-{end}")
+            continue
+        content.seek(start)
+        block = content.read(end - start)
+        if block == _ZEROS[: len(block)]:
+            zeros.append(f"{start}-{end}")
+        else:
+            said.update(block)
+    return said.hexdigest(), *zeros
 
 
 def take(product: Product, dest: Path) -> Snapshot:
@@ -83,66 +108,96 @@ def take(product: Product, dest: Path) -> Snapshot:
 
 def _take(product: Product, dest: Path) -> Snapshot:
     root = product.path
-    paths = sorted(set(_listed_by_git(root) or _walk(root)))
-    files = size = 0
-    escaping: list[str] = []
-    special: list[str] = []
+    checkout = look(root)
     partial = dest.with_suffix(".part")
-    with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-        _add_folder(tar, root, PurePosixPath())
-        known = {PurePosixPath()}
-        for relative in (*paths, *(_git_metadata(root, tar) if product.git else ())):
-            path = root / relative
-            name = PurePosixPath(relative)
-            try:
-                mode = path.lstat().st_mode
-                for parent in reversed(name.parents):
-                    if parent not in known:
-                        known.add(parent)
-                        _add_folder(tar, root, parent)
-                if stat.S_ISLNK(mode) and _escapes(root, path):
-                    escaping.append(relative)
-                elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
-                    special.append(relative)
-                    continue
-                size += _add(tar, path, f"{PREFIX}/{relative}")
-                files += 1
-            except FileNotFoundError:
-                continue  # tracked, but deleted in the working tree
-            except OSError as error:
-                if disk_fault(error, dest):
-                    raise
-                said = error.strerror or "it changed while it was read; try again"
-                raise InputError(f"{path}: cannot be read: {said}") from error
+    with tarfile.open(
+        partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        taking = _Taking(root, ProductTar(file), dest)
+        for entry in checkout.entries:
+            taking.add(entry)
+        warnings = [f"product: {said}" for said in taking.warnings()]
+        if product.git:
+            with _reading(root, dest):
+                said = add_git(taking.tar, root, checkout.repositories)
+                warnings += [f"product: {one_line(line, 500)}" for line in said]
     partial.replace(dest)
     give_to_caller(dest)
-    warnings = (
-        *_warning(escaping, "points outside the product, and will dangle in the cells"),
-        *_warning(special, "is no file, folder or link, and was left out"),
+    return Snapshot(
+        path=dest, files=taking.tar.files, size=taking.tar.size, warnings=tuple(warnings)
     )
-    return Snapshot(path=dest, files=files, size=size, warnings=warnings)
 
 
-def _add(tar: tarfile.TarFile, path: Path, arcname: str) -> int:
-    info = tar.gettarinfo(path, arcname)
-    info.uid = info.gid = 0
-    info.uname = info.gname = "root"
-    if info.isreg():
-        with path.open("rb") as content:
-            tar.addfile(info, content)
-        return info.size
-    tar.addfile(info)
-    return 0
+class _Taking:
+    """What is taken of a checkout: each path as it is there now, if it is."""
+
+    def __init__(self, root: Path, tar: ProductTar, dest: Path) -> None:
+        self.tar = tar
+        self._root = root
+        self._dest = dest
+        self._folders = {"": True}
+        self._escaping: list[str] = []
+        self._special: list[str] = []
+        self._trusts: dict[str, bool] = {}
+        tar.add_folder(root.resolve(), "")
+
+    def add(self, entry: Entry) -> None:
+        """Raises InputError."""
+        path = self._root / entry.path
+        with _reading(path, self._dest):
+            if not self._has_folder(entry.path.rpartition("/")[0]):
+                return
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                return  # tracked, but deleted in the working tree
+            if stat.S_ISDIR(mode):
+                if entry.folder:  # else it stands where git knows a file, empty for git
+                    self._has_folder(entry.path)
+                return
+            if stat.S_ISLNK(mode) and _escapes(self._root, path):
+                self._escaping.append(entry.path)
+            elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                self._special.append(entry.path)
+                return
+            self.tar.add(path, entry.path, self._executable(entry, mode))
+
+    def _has_folder(self, name: str) -> bool:
+        """Whether it is a folder, and not a link to one; then it is added, once."""
+        known = self._folders.get(name)
+        if known is None:
+            known = self._has_folder(name.rpartition("/")[0])
+            path = self._root / name
+            if known := known and path.is_dir() and not path.is_symlink():
+                self.tar.add_folder(path, name)
+            self._folders[name] = known
+        return known
+
+    def _executable(self, entry: Entry, mode: int) -> bool | None:
+        """What git's index says of it, where the working tree's disk cannot."""
+        if entry.executable is None or entry.executable == bool(mode & 0o100):
+            return None
+        if entry.repository not in self._trusts:
+            self._trusts[entry.repository] = trusts_modes(self._root, entry.repository)
+        return None if self._trusts[entry.repository] else entry.executable
+
+    def warnings(self) -> Iterator[str]:
+        yield from _warning(
+            self._escaping, "points outside the product, and will dangle in the cells"
+        )
+        yield from _warning(self._special, "is no file, folder or link, and was left out")
 
 
-def _add_folder(tar: tarfile.TarFile, root: Path, relative: PurePosixPath) -> None:
-    info = tarfile.TarInfo(str(PurePosixPath(PREFIX, relative)))
-    info.type = tarfile.DIRTYPE
-    status = (root / relative).stat()
-    info.mode = status.st_mode & 0o777 | 0o700
-    info.mtime = status.st_mtime
-    info.uname = info.gname = "root"
-    tar.addfile(info)
+@contextmanager
+def _reading(path: Path, dest: Path) -> Iterator[None]:
+    """Turns an OSError into what the user can do about it, but for a full disk at `dest`."""
+    try:
+        yield
+    except OSError as error:
+        if disk_fault(error, dest):
+            raise
+        said = error.strerror or "it changed while it was read; try again"
+        raise InputError(f"{error.filename or path}: cannot be read: {said}") from error
 
 
 def _escapes(root: Path, link: Path) -> bool:
@@ -155,102 +210,9 @@ def _escapes(root: Path, link: Path) -> bool:
 
 def _warning(names: list[str], what: str) -> Iterator[str]:
     for name in names[:LINKS_NAMED]:
-        yield f"product: {name} {what}"
+        yield f"{one_line(os.fsencode(name))} {what}"
     if len(names) > LINKS_NAMED:
-        yield f"product: … and {len(names) - LINKS_NAMED} more like it: {what}"
-
-
-def _walk(root: Path, top: str = "") -> Iterator[str]:
-    """Every file, link and empty folder below, as paths from the root."""
-    for folder, names, files in os.walk(root / top):
-        here = Path(folder).relative_to(root)
-        if not top:
-            names[:] = [n for n in names if n != STATE and n != ".git"]
-        links = [n for n in names if (Path(folder) / n).is_symlink()]
-        for name in (*files, *links):
-            if top or name != ".git":
-                yield (here / name).as_posix()
-        if not files and not names and here != Path():
-            yield here.as_posix()
-
-
-def _git(folder: Path, *args: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["git", "-C", str(folder), *args],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
-        check=False,
-    )
-
-
-def _listed_by_git(root: Path) -> list[str]:
-    """What git has there, as paths from `root`; nothing where git knows nothing of it."""
-    try:
-        asked = _git(root, "rev-parse", "--is-inside-work-tree")
-    except FileNotFoundError:
-        return []
-    if b"dubious ownership" in asked.stderr:
-        raise InputError(
-            f"{root}: git will not read it, as another user owns it; "
-            f"run: git config --global --add safe.directory {root}"
-        )
-    if asked.stdout.strip() != b"true":
-        return []
-    return list(_listed(root, ""))
-
-
-def _listed(root: Path, prefix: str) -> Iterator[str]:
-    folder = root / prefix
-    tracked = _git(folder, "ls-files", "-z", "--stage").stdout.split(b"\0")
-    untracked = _git(folder, "ls-files", "-z", "--others", "--exclude-standard").stdout
-    for entry in filter(None, tracked):
-        meta, _, raw = entry.partition(b"\t")
-        name = os.fsdecode(raw)
-        if meta.startswith(b"160000"):  # a submodule: a commit, not a file
-            yield from _nested(root, f"{prefix}{name}/")
-        else:
-            yield prefix + name
-    for raw in filter(None, untracked.split(b"\0")):
-        name = os.fsdecode(raw)
-        if name.split("/", 1)[0] == STATE:
-            continue
-        if name.endswith("/"):  # a repository of its own, not added
-            yield from _nested(root, prefix + name)
-        else:
-            yield prefix + name
-
-
-def _nested(root: Path, prefix: str) -> Iterator[str]:
-    if (root / prefix / ".git").exists():
-        yield from _listed(root, prefix)
-    elif (root / prefix).is_dir():
-        yield prefix.rstrip("/")
-
-
-def _git_metadata(root: Path, tar: tarfile.TarFile) -> Iterable[str]:
-    """Paths below `.git`; for a linked work tree, writes a whole `.git` made of both parts."""
-    if not (root / ".git").exists():
-        raise InputError(
-            f"{root}: `git: true`, but there is no .git in it "
-            "(the product must be the top folder of its work tree)"
-        )
-    if (root / ".git").is_dir():
-        return [*_walk(root, ".git")]
-    own = Path(os.fsdecode(_git(root, "rev-parse", "--absolute-git-dir").stdout.rstrip(b"\n")))
-    asked = _git(root, "rev-parse", "--git-common-dir").stdout.rstrip(b"\n")
-    common = (root / os.fsdecode(asked)).resolve()
-    _add_folder(tar, root, PurePosixPath())
-    for folder, skip in ((common, {"worktrees", "HEAD", "index"}), (own, None)):
-        for relative in _walk(folder, "."):
-            wanted = (
-                relative in ("HEAD", "index")
-                if skip is None
-                else (relative.split("/", 1)[0] not in skip)
-            )
-            if wanted:
-                _add(tar, folder / relative, f"{PREFIX}/.git/{relative}")
-    return []
+        yield f"… and {len(names) - LINKS_NAMED} more like it: {what}"
 
 
 def _glob(pattern: str) -> str:
