@@ -429,7 +429,7 @@ class Shard:
 
 # --- results -------------------------------------------------------------------------------
 
-CaseStatus = Literal["passed", "failed", "error", "skipped"]
+CaseStatus = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 Blame = Literal["", "matrix"]
 
 
@@ -438,7 +438,8 @@ class Case:
     """One test inside a cell, as the product's own test tool reports it. `text` is its
     failure's own text, bounded; `engine` where it ran elsewhere than its cell; `file` and `line`
     where the tool says it is written ('' and 0 where it does not). `flaky`: it passed after it
-    had failed, and `message` and `text` are those of that failure."""
+    had failed, and `message` and `text` are those of that failure. `expected`: why a rule expects
+    it to fail, of one that is `xfailed` or `xpassed`; a report itself knows neither."""
 
     name: str  # classname::name, or name alone
     status: CaseStatus
@@ -449,6 +450,7 @@ class Case:
     file: str = ""
     line: int = 0
     flaky: bool = False
+    expected: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,16 +465,43 @@ class CaseNeeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseCounts:
-    """How many cases a cell reported, by outcome (`failed` includes JUnit's errors)."""
+    """How many cases a cell reported, by outcome (`failed` includes JUnit's errors). Each is
+    counted once: `failed` and `passed` are those of which no rule says otherwise."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    xfailed: int = 0
+    xpassed: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.passed + self.failed + self.skipped
+        return self.passed + self.failed + self.skipped + self.xfailed + self.xpassed
+
+    @property
+    def red(self) -> int:
+        """Those that failed, expected or not."""
+        return self.failed + self.xfailed
+
+    def __add__(self, other: CaseCounts) -> CaseCounts:
+        return CaseCounts(
+            passed=self.passed + other.passed,
+            failed=self.failed + other.failed,
+            skipped=self.skipped + other.skipped,
+            xfailed=self.xfailed + other.xfailed,
+            xpassed=self.xpassed + other.xpassed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmatched:
+    """A glob of a rule (`cases`), with the rule's reason, that matched no case that ran; `near`:
+    a name that it may have meant, or ''."""
+
+    glob: str
+    reason: str = ""
+    near: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -552,9 +581,14 @@ class Flaky:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
     """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
-    `debug` those of its `debug` hook, already masked and made printable; `failing` the failed
-    cases (bounded); `hints` what may mend it; `warnings` what went wrong beside its verdict.
-    `blame`: of an `error`, whose fault it is where it is not the infrastructure's.
+    `debug` those of its `debug` hook, already masked and made printable; `failing` the cases that
+    failed and were not expected to (bounded); `hints` what may mend it; `warnings` what went wrong
+    beside its verdict. `blame`: of an `error`, whose fault it is where it is not the
+    infrastructure's.
+
+    `xfailed` and `xpassed`: the cases that rules expect to fail (bounded), and `unmatched` the
+    globs of these rules that no case that ran is called by; `failed_by`: how it failed, expected
+    or not, and `statuses` the exit statuses that were not 0.
 
     Of a cell that was run several times: `runs` are those, `seconds` and `cases` their sums,
     `failing` the cases that passed in none of them, `flaky` those that did both.
@@ -576,6 +610,11 @@ class CellResult:
     image: ImageUsed | None = None
     cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
+    xfailed: tuple[Case, ...] = ()
+    xpassed: tuple[Case, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
+    failed_by: tuple[FailureKind, ...] = ()
+    statuses: tuple[int, ...] = ()
     needing: tuple[CaseNeeds, ...] = ()  # cases that did not run at all; `unmet` is set, too
     tail: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from distromatrix.model import (
     Case,
@@ -14,8 +15,10 @@ from distromatrix.model import (
     CaseNeeds,
     CellResult,
     CellRun,
+    FailureKind,
     Fallback,
     Flaky,
+    Unmatched,
     Verdict,
 )
 
@@ -66,7 +69,7 @@ class Runs:
         self.left = set(range(1, wanted + 1))  # that have neither come nor been given up
         self._runs: dict[int, CellRun] = {}
         self._speakers: dict[Verdict, tuple[int, CellResult]] = {}
-        self._failing: dict[str, Case] = {}
+        self._cases = _Cases()
         self._warnings: dict[str, list[int]] = {}
         self._needing: dict[str, CaseNeeds] = {}
         self._unmet = False
@@ -82,7 +85,7 @@ class Runs:
     def red(self) -> frozenset[int]:
         """Those of them in which a case failed: where there is one, it takes a look at the
         reports to tell what is flaky."""
-        return frozenset(n for n, run in self._runs.items() if run.cases and run.cases.failed)
+        return frozenset(n for n, run in self._runs.items() if run.cases and run.cases.red)
 
     def add(self, repeat: int, result: CellResult) -> None:
         """One run has come to its end."""
@@ -101,9 +104,7 @@ class Runs:
         speaker = self._speakers.get(result.verdict)
         if speaker is None or repeat < speaker[0]:
             self._speakers[result.verdict] = (repeat, result)
-        for case in result.failing:
-            if len(self._failing) < MAX_FAILING:
-                self._failing.setdefault(case.name, case)
+        self._cases.add(result)
         for text in result.warnings:
             self._warnings.setdefault(text, []).append(repeat)
         self._needing |= {one.test: one for one in result.needing}
@@ -122,9 +123,12 @@ class Runs:
         speakers = {verdict: result for verdict, (_, result) in self._speakers.items()}
         if rest is not None:
             speakers.setdefault(rest.verdict, rest)
+        cases = self._cases.told(tallies)
         verdict = next(v for v in WORST_FIRST if v in speakers)
+        if verdict is Verdict.XFAILED and cases["xpassed"]:
+            verdict = Verdict.XPASSED  # no run saw these fail, whatever else did
         speaker = speakers[verdict]
-        return CellResult(
+        result = CellResult(
             id=self.cell,
             verdict=verdict,
             phase=speaker.phase,
@@ -133,7 +137,6 @@ class Runs:
             reason=self._reason(verdict, speaker.reason, runs),
             image=speaker.image,
             cases=_sum(run.cases for run in runs),
-            failing=tuple(c for c in self._failing.values() if not _passed(tallies, c.name)),
             tail=speaker.tail,
             debug=speaker.debug,
             hints=speaker.hints,
@@ -147,6 +150,7 @@ class Runs:
             unmet=self._unmet or speaker.unmet,
             fallback=_fallback(one for run in runs for one in run.fallback),
         )
+        return replace(result, **cases)
 
     def _reason(self, verdict: Verdict, reason: str, runs: tuple[CellRun, ...]) -> str:
         alike = sum(run.verdict is verdict for run in runs)
@@ -159,6 +163,41 @@ class Runs:
         return reason
 
 
+class _Cases:
+    """What the runs of a cell say of single cases, and how they failed; bounded."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, Case]] = {"failing": {}, "xfailed": {}, "xpassed": {}}
+        self._unmatched: dict[str, Unmatched] | None = None
+        self._failed_by: dict[FailureKind, None] = {}
+        self._statuses: dict[int, None] = {}
+
+    def add(self, result: CellResult) -> None:
+        for key, known in self._of.items():
+            for case in getattr(result, key):
+                if len(known) < MAX_FAILING:
+                    known.setdefault(case.name, case)
+        self._failed_by |= dict.fromkeys(result.failed_by)
+        self._statuses |= dict.fromkeys(result.statuses)
+        if result.cases is not None or result.unmatched:
+            here = {one.glob: one for one in result.unmatched}
+            before = here if self._unmatched is None else self._unmatched
+            self._unmatched = {glob: one for glob, one in before.items() if glob in here}
+
+    def told(self, tallies: Mapping[str, Tally]) -> dict[str, Any]:
+        """The fields of a result: of the failing cases those that passed in none of the runs, of
+        those that passed against a rule the ones that failed in none."""
+        failing, xfailed, xpassed = (tuple(known.values()) for known in self._of.values())
+        return {
+            "failing": tuple(c for c in failing if not _passed(tallies, c.name)),
+            "xfailed": tuple(c for c in xfailed if not _passed(tallies, c.name)),
+            "xpassed": tuple(c for c in xpassed if c.name not in tallies),
+            "unmatched": tuple((self._unmatched or {}).values()),
+            "failed_by": tuple(self._failed_by),
+            "statuses": tuple(self._statuses),
+        }
+
+
 def _passed(tallies: Mapping[str, Tally], case: str) -> bool:
     return case in tallies and tallies[case].passed > 0
 
@@ -169,13 +208,7 @@ def _where(runs: list[int]) -> str:
 
 def _sum(counts: Iterable[CaseCounts | None]) -> CaseCounts | None:
     there = [c for c in counts if c is not None]
-    if not there:
-        return None
-    return CaseCounts(
-        passed=sum(c.passed for c in there),
-        failed=sum(c.failed for c in there),
-        skipped=sum(c.skipped for c in there),
-    )
+    return sum(there, CaseCounts()) if there else None
 
 
 def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
@@ -212,7 +245,7 @@ def _flaky_cell(runs: tuple[CellRun, ...]) -> tuple[Flaky, ...]:
     """The cell itself, where it both passed and failed and no case says why."""
     passed = sum(run.verdict in _GREEN for run in runs)
     failed = [run for run in runs if run.verdict in _RED]
-    bare = [run for run in failed if run.cases is None or not run.cases.failed]
+    bare = [run for run in failed if run.cases is None or not run.cases.red]
     if not passed or not bare:
         return ()
     first = bare[0]

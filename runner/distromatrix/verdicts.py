@@ -6,7 +6,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
-from distromatrix.model import CaseCounts, CaseNeeds, Cell, CellResult, Phase, Verdict
+from distromatrix.expectations import Ended, judge_expected
+from distromatrix.model import (
+    Case,
+    CaseCounts,
+    CaseNeeds,
+    Cell,
+    CellResult,
+    Expectation,
+    FailureKind,
+    Phase,
+    Verdict,
+)
 
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
@@ -75,7 +86,9 @@ def cell_verdict(
     names_junit: bool = False,
     counts: CaseCounts | None = None,
     collect_fault: str = "",
-    expect_fail: str | None = None,
+    expected: tuple[Expectation, ...] = (),
+    met: tuple[Expectation, ...] = (),
+    xpassed: tuple[Case, ...] = (),
 ) -> tuple[Verdict, Phase | None, str]:
     """The verdict of a cell whose commands ran, the phase it failed in, and one line why.
 
@@ -83,8 +96,9 @@ def cell_verdict(
     `timed_out_after` seconds, which count `scale` times; `hung`: the commands that were running
     then; `oom_limit`: the memory limit, in bytes, that ended it; `phase`: setup or run, where it
     ended; `names_junit`: the suite names `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file
-    says, None without one; `collect_fault`: why what it left cannot be used; `expect_fail`: why
-    a failure is expected.
+    says, None without one; `collect_fault`: why what it left cannot be used; `expected`: what
+    rules expect to fail, `met`: those of them by which a case did, `xpassed`: the cases that
+    passed against one.
     Infrastructure errors are not decided here: no expectation ever excuses them.
     """
     after = "" if timed_out_after is None else time_of(timed_out_after, scale)
@@ -98,11 +112,49 @@ def cell_verdict(
     if collect_fault:  # hostile or unreadable: never green, expected or not
         both = f"{reason}; {collect_fault}" if reason else collect_fault
         return Verdict.FAILED, failed_in or Phase.COLLECT, both
-    if expect_fail is None:
+    if not expected:
         return (Verdict.FAILED, failed_in, reason) if failed_in else (Verdict.PASSED, None, "")
-    if failed_in is None:
-        return Verdict.XPASSED, Phase.RUN, f"passed, but was expected to fail: {expect_fail}"
-    return Verdict.XFAILED, failed_in, f"{expect_fail} ({reason})"
+    stopped = bool(after) or status is None or oom_limit is not None
+    ended = Ended(
+        kinds=failure_kinds(
+            status=status,
+            timed_out=bool(after) or status is None,
+            out_of_memory=oom_limit is not None,
+            phase=phase,
+            names_junit=names_junit,
+            counts=counts,
+        ),
+        phase=failed_in,
+        reason=reason,
+        status=None if stopped else status,
+        counts=counts or CaseCounts(),
+    )
+    return judge_expected(ended, expected, met, xpassed)
+
+
+def failure_kinds(
+    *,
+    status: int | None,
+    timed_out: bool,
+    out_of_memory: bool,
+    phase: Phase,
+    names_junit: bool,
+    counts: CaseCounts | None,
+) -> tuple[FailureKind, ...]:
+    """How a cell failed, expected or not; nothing where it did not. What ended before its time
+    owes no report."""
+    stopped = timed_out or out_of_memory
+    in_setup = phase is Phase.SETUP
+    report = (counts is None and names_junit) or (counts is not None and not counts.total)
+    found: dict[FailureKind, bool] = {
+        "setup": in_setup and (stopped or bool(status)),
+        "run": not in_setup
+        and ((not stopped and bool(status)) or (counts is not None and counts.red > 0)),
+        "timeout": timed_out and not out_of_memory,
+        "memory": out_of_memory,
+        "report": not in_setup and not stopped and report,
+    }
+    return tuple(kind for kind, there in found.items() if there)
 
 
 def time_of(seconds: float, scale: float) -> str:
@@ -128,9 +180,11 @@ def _command_fault(
 
 def _outcome(fault: str, names_junit: bool, counts: CaseCounts | None) -> tuple[Phase | None, str]:
     """Where and why a cell failed whose suite ran: (None, '') when it did not."""
-    if counts is not None and counts.failed:
+    if counts is not None and counts.red:
         plural = "s" if counts.total != 1 else ""
-        cases = f"{counts.failed} of {counts.total} case{plural} failed"
+        cases = f"{counts.red} of {counts.total} case{plural} failed"
+        if counts.failed and counts.xfailed:
+            cases += f", {counts.xfailed} of them as expected"
         if not fault:
             return Phase.RUN, f"{cases}, though the command ended with exit status 0"
         return Phase.RUN, cases if fault == "exit status 1" else f"{cases}; {fault}"

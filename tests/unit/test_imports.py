@@ -17,6 +17,7 @@ COMMON = {
     "errors",
     "events",
     "verdicts",
+    "expectations",
     "repeats",
     "needs",
     "runs",

@@ -9,13 +9,17 @@ from junitparser import JUnitXml, TestCase
 from report_samples import failed, make_plan, result
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import CellResult, ImageUsed, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, Expectation, ImageUsed, Plan, RunResult, Verdict
 from distromatrix.repeats import Runs, Tally
 from distromatrix.reports.files import results_json, write_junit, write_reports
 
 
 def run(folder: Path, *cells: CellResult) -> tuple[Plan, RunResult]:
     plan = make_plan(*(cell.id for cell in cells))
+    ruled = {c.id for c in cells if c.verdict in (Verdict.XFAILED, Verdict.XPASSED)}
+    rule = (Expectation(reason="why"),)
+    planned = (replace(c, expect_fail=rule if c.id in ruled else ()) for c in plan.cells)
+    plan = replace(plan, cells=tuple(planned))
     return plan, RunResult(
         run="r1", folder=folder, verdict=Verdict.FAILED, exit_code=1, cells=cells, seconds=2.5
     )
@@ -59,7 +63,9 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "reason": "1 of 9 cases failed",
             "blame": None,
             "image": {"source": "pull", "id": "sha256:1"},
-            "cases": {"passed": 8, "failed": 1, "skipped": 0},
+            "cases": {"passed": 8, "failed": 1, "skipped": 0, "xfailed": 0, "xpassed": 0},
+            "xpassed": [],
+            "unmatched": [],
             "debug": [],
             "hints": [],
             "warnings": [],
@@ -79,6 +85,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "blame": None,
             "image": None,
             "cases": None,
+            "xpassed": [],
+            "unmatched": [],
             "debug": ["free: 9"],
             "hints": [],
             "warnings": ["restore ended with exit status 9"],
@@ -126,7 +134,7 @@ RED = b'<testsuite><testcase name="bad"><failure message="m"/></testcase></tests
         (Verdict.FAILED, GREEN[:40], [("rocky-9/unit", "Failure", "failed: why")]),
         (Verdict.ERROR, None, [("rocky-9/unit", "Error", "error: why")]),
         (Verdict.XPASSED, GREEN, [("ok",), ("rocky-9/unit", "Failure", "xpassed: why")]),
-        (Verdict.XFAILED, RED, [("bad", "Skipped", "m")]),
+        (Verdict.XFAILED, RED, [("bad", "Skipped", "why")]),
         (Verdict.XFAILED, None, [("rocky-9/unit", "Skipped", "xfailed: why")]),
         (Verdict.SKIPPED, None, [("rocky-9/unit", "Skipped", "why")]),
         (Verdict.PASSED, None, [("rocky-9/unit",)]),

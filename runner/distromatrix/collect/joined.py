@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distromatrix.collect.junit import NEEDS, CollectError, JUnitReport, gather, parse_cases
-from distromatrix.model import Case, Fallback, Verdict
+from distromatrix.model import Case, Expectation, Fallback, Verdict
 
 MAX_NAMES = 20_000  # of cases that ran elsewhere
 REPORT = "junit.xml"
@@ -20,11 +20,14 @@ def guest_folder(engine: str) -> str:
 
 
 def read_joined(
-    folder: Path, fallback: Sequence[Fallback], mask: Callable[[str], str] | None = None
+    folder: Path,
+    fallback: Sequence[Fallback],
+    mask: Callable[[str], str] | None = None,
+    expected: Sequence[Expectation] = (),
 ) -> JUnitReport:
     """As `read_cases`, of a cell's folder: of cases that ran in a guest, what is said there.
     Raises what `parse_cases` raises for the cell's own report."""
-    return gather(lambda on_case: parse_joined(folder, fallback, on_case), mask)
+    return gather(lambda on_case: parse_joined(folder, fallback, on_case), mask, expected)
 
 
 def parse_joined(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -18,7 +18,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import Case, CaseCounts, CaseStatus
+from distromatrix.expectations import Marker
+from distromatrix.model import Case, CaseCounts, CaseStatus, Expectation, Unmatched
 
 __all__ = ["CollectError", "JUnitReport", "gather", "parse_cases", "read_cases"]
 
@@ -28,41 +29,58 @@ _MAX_DEPTH = 100
 _MAX_TEXT = 16 * 1024  # characters of a failure's own text
 _MAX_NAME = 1024
 _MAX_MESSAGE = 4096
-_MAX_FAILING = 10_000  # failing cases that are kept by name
+_MAX_KEPT = 10_000  # cases of one kind that are kept by name
 _MAX_FULL = 200  # failing cases that are kept with their text
-_MAX_PASSING = 10_000  # other cases that are kept by name
 
 _CHUNK = 64 * 1024
 _NOT_RUN = {"notrun", "disabled", "skipped", "suppressed", "ignored"}  # gtest, CTest
 _OUTCOMES: Mapping[str, CaseStatus] = {"failure": "failed", "error": "error", "skipped": "skipped"}
-_RANK: Mapping[CaseStatus, int] = {"passed": 0, "skipped": 1, "failed": 2, "error": 2}
+_RANK: Mapping[str, int] = {"passed": 0, "skipped": 1, "failed": 2, "error": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JUnitReport:
     """What a JUnit file says. `counts` is exact; `cases` is bounded: the first 10,000 failing
-    cases (the first 200 with their text), and the first 10,000 others. `needing`: the first
-    10,000 that were skipped with a message that begins with `needs:`."""
+    cases (the first 200 with their text), as many that failed as expected, that passed against a
+    rule, and of the others, in this order. `needing`: the first
+    10,000 that were skipped with a message that begins with `needs:`. Where rules expect cases to
+    fail: `met` those by which one did, `unmatched` the globs that no case that ran is called by."""
 
     cases: tuple[Case, ...]
     counts: CaseCounts
     needing: tuple[Case, ...] = ()
+    met: tuple[Expectation, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
 
     @property
     def failing(self) -> tuple[Case, ...]:
-        """The cases that failed or errored."""
-        return tuple(case for case in self.cases if case.status in ("failed", "error"))
+        """The cases that failed or errored, and were not expected to."""
+        return self._of("failed", "error")
+
+    @property
+    def xfailed(self) -> tuple[Case, ...]:
+        """The cases that failed as expected."""
+        return self._of("xfailed")
+
+    @property
+    def xpassed(self) -> tuple[Case, ...]:
+        """The cases that passed, and were expected to fail."""
+        return self._of("xpassed")
+
+    def _of(self, *statuses: CaseStatus) -> tuple[Case, ...]:
+        return tuple(case for case in self.cases if case.status in statuses)
 
 
 def read_cases(
     source: bytes | Path,
     mask: Callable[[str], str] | None = None,
     wanted: Container[str] | None = None,
+    expected: Sequence[Expectation] = (),
 ) -> JUnitReport:
     """The cases of a JUnit file (its content, or its path), those of certain names alone where
-    some are `wanted`; all texts printable, and through `mask`. Raises CollectError when it is no
-    JUnit XML, cut off, too big or hostile, and FileNotFoundError. Without any case
-    `counts.total` is 0."""
+    some are `wanted`; all texts printable, and through `mask`; `expected`: which of them rules
+    expect to fail. Raises CollectError when it is no JUnit XML, cut off, too big or hostile, and
+    FileNotFoundError. Without any case `counts.total` is 0."""
 
     def parse(on_case: Callable[[Case], None]) -> None:
         def chosen(case: Case) -> None:
@@ -71,18 +89,24 @@ def read_cases(
 
         parse_cases(source, chosen)
 
-    return gather(parse, mask)
+    return gather(parse, mask, expected)
 
 
 def gather(
-    parse: Callable[[Callable[[Case], None]], None], mask: Callable[[str], str] | None = None
+    parse: Callable[[Callable[[Case], None]], None],
+    mask: Callable[[str], str] | None = None,
+    expected: Sequence[Expectation] = (),
 ) -> JUnitReport:
     """A report of the cases that `parse` calls its argument with. Raises what that raises."""
-    report = _Gathered(mask)
-    parse(report.add)
-    counts = CaseCounts(passed=report.passed, failed=report.failed, skipped=report.skipped)
+    report, marker = _Gathered(mask), Marker(expected)
+    parse((lambda case: report.add(marker.mark(case))) if expected else report.add)
+    cases = tuple(case for kept in report.kept.values() for case in kept)
     return JUnitReport(
-        cases=(*report.failing, *report.others), counts=counts, needing=tuple(report.needing)
+        cases=cases,
+        counts=CaseCounts(**report.counts),
+        needing=tuple(report.needing),
+        met=marker.met,
+        unmatched=marker.unmatched(case.name for case in cases),
     )
 
 
@@ -151,26 +175,26 @@ class _Gathered:
     """Counts all cases, keeps some."""
 
     def __init__(self, mask: Callable[[str], str] | None) -> None:
-        self.passed = self.failed = self.skipped = 0
-        self.failing: list[Case] = []
-        self.others: list[Case] = []
+        self.counts = dict.fromkeys(("passed", "failed", "skipped", "xfailed", "xpassed"), 0)
+        self.kept: dict[str, list[Case]] = {
+            "failed": [],
+            "xfailed": [],
+            "xpassed": [],
+            "others": [],
+        }
         self.needing: list[Case] = []
         self._mask = mask
 
     def add(self, case: Case) -> None:
-        if case.status in ("failed", "error"):
-            self.failed += 1
-            if len(self.failing) < _MAX_FAILING:
-                self.failing.append(self._kept(case, full=len(self.failing) < _MAX_FULL))
-            return
-        if case.status == "skipped":
-            self.skipped += 1
-            if case.message.startswith(NEEDS) and len(self.needing) < _MAX_PASSING:
-                self.needing.append(self._kept(case, full=False))
-        else:
-            self.passed += 1
-        if len(self.others) < _MAX_PASSING:
-            self.others.append(self._kept(case, full=False))
+        outcome = "failed" if case.status == "error" else case.status
+        self.counts[outcome] += 1
+        needs = case.status == "skipped" and case.message.startswith(NEEDS)
+        if needs and len(self.needing) < _MAX_KEPT:
+            self.needing.append(self._kept(case, full=False))
+        kept = self.kept.get(outcome, self.kept["others"])
+        if len(kept) < _MAX_KEPT:
+            full = outcome in ("failed", "xfailed") and len(kept) < _MAX_FULL
+            kept.append(self._kept(case, full=full))
 
     def _kept(self, case: Case, *, full: bool) -> Case:
         mask = self._mask or str

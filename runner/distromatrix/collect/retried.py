@@ -13,7 +13,7 @@ from pathlib import Path
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.joined import parse_joined
 from distromatrix.collect.junit import JUnitReport, gather
-from distromatrix.model import Case, CellResult, CellRun, Fallback
+from distromatrix.model import Case, CellResult, CellRun, Expectation, Fallback
 
 MAX_FAILING = 10_000  # cases that failed in one of the runs: of more, none is told to be flaky
 
@@ -26,11 +26,14 @@ def retry_folder(number: int) -> str:
 
 
 def read_cell(
-    folder: Path, result: CellResult | CellRun, mask: Callable[[str], str] | None = None
+    folder: Path,
+    result: CellResult | CellRun,
+    mask: Callable[[str], str] | None = None,
+    expected: Sequence[Expectation] = (),
 ) -> JUnitReport:
     """As `read_cases`, of a cell's folder: the last word on each of its cases. Raises what
     `parse_cell` raises."""
-    return gather(lambda on_case: parse_cell(folder, result, on_case), mask)
+    return gather(lambda on_case: parse_cell(folder, result, on_case), mask, expected)
 
 
 def parse_cell(folder: Path, result: CellResult | CellRun, on_case: Callable[[Case], None]) -> None:

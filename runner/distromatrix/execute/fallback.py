@@ -3,15 +3,16 @@ together. Pure but for the reports that `join` reads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from distromatrix.collect.joined import read_joined
 from distromatrix.collect.junit import CollectError
 from distromatrix.execute import case_needs
 from distromatrix.execute.cell import Ran
-from distromatrix.execute.tried import FAILING_CASES, Only
+from distromatrix.execute.tried import Only, told_cases
 from distromatrix.model import (
     CaseNeeds,
     Cell,
@@ -25,6 +26,8 @@ from distromatrix.model import (
 from distromatrix.needs import Choice, choose_guest
 from distromatrix.repeats import WORST_FIRST
 from distromatrix.verdicts import said_of_needs
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,23 +106,23 @@ def join(
         reason = said if speaker.verdict is Verdict.PASSED else f"{reason}; {said}"
     elif speaker.verdict is Verdict.PASSED:
         reason = ""
-    counts, failing = result.cases, result.failing
+    cases: dict[str, Any] = {}
     if result.cases is not None and served:
         try:
-            report = read_joined(folder, fallback, mask)
-            counts, failing = report.counts, report.failing[:FAILING_CASES]
+            report = read_joined(folder, fallback, mask, cell.expect_fail)
+            cases = {"cases": report.counts, **told_cases(report)}
         except (CollectError, OSError):
             pass  # it was read before: what it said then stands
     parts = tuple(one.result for one in done)
     notes = (f"in {d.again.cell.engine}: {text}" for d in done for text in d.result.warnings)
-    return replace(
+    joined = replace(
         result,
         verdict=speaker.verdict,
         phase=speaker.phase,
         reason=reason,
         seconds=round(sum(r.seconds for r in (result, *parts)), 3),
-        cases=counts,
-        failing=failing,
+        failed_by=_all(r.failed_by for r in (result, *parts)),
+        statuses=_all(r.statuses for r in (result, *parts)),
         needing=left,
         unmet=bool(left or first.lost),
         tail=speaker.tail or result.tail,
@@ -131,6 +134,11 @@ def join(
         kept=next((r.kept for r in (result, *parts) if r.kept), None),
         fallback=fallback,
     )
+    return replace(joined, **cases)
+
+
+def _all(each: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(one for some in each for one in some))
 
 
 def _fallback(done: Done) -> Fallback:
@@ -156,7 +164,14 @@ def _speaker(first: CellResult, done: Sequence[Done]) -> tuple[CellResult, str]:
     as a whole has none to give."""
     told = [(first, ""), *((one.result, one.again.cell.engine or "") for one in done)]
     told = [(result, engine) for result, engine in told if result.verdict is not Verdict.SKIPPED]
-    return min(told, key=lambda one: WORST_FIRST.index(one[0].verdict), default=(first, ""))
+    return min(told, key=lambda one: _rank(one[0]), default=(first, ""))
+
+
+def _rank(result: CellResult) -> int:
+    """The worst first. A case that passed against a rule is none the better for what failed as
+    expected in another machine; a whole cell that did is."""
+    named = result.verdict is Verdict.XPASSED and bool(result.xpassed)
+    return WORST_FIRST.index(Verdict.SKIPPED if named else result.verdict)
 
 
 def _not_run(cell: Cell, left: tuple[CaseNeeds, ...], done: Sequence[Done], plan: Plan) -> str:

@@ -18,8 +18,17 @@ from distromatrix.collect.retried import (
 )
 from distromatrix.events import CellRetried, Event
 from distromatrix.execute.cell import Ran
-from distromatrix.execute.tried import FAILING_CASES, Only
-from distromatrix.model import CaseNeeds, Cell, CellResult, CellRun, Flaky, Verdict
+from distromatrix.execute.tried import Only, told_cases
+from distromatrix.expectations import Marker, said_of_cases, said_of_rules
+from distromatrix.model import (
+    CaseNeeds,
+    Cell,
+    CellResult,
+    CellRun,
+    Expectation,
+    Flaky,
+    Verdict,
+)
 
 _GREEN = (Verdict.PASSED, Verdict.XFAILED, Verdict.XPASSED)
 
@@ -66,7 +75,7 @@ def retry_failed(
             return replace(result, warnings=(*result.warnings, why))
         latest = came
         again.append(came.result)
-        result, worth_it = join_runs(first.result, again, folder, mask)
+        result, worth_it = join_runs(first.result, again, folder, mask, cell.expect_fail)
         if not worth_it:
             break
     return result
@@ -77,10 +86,11 @@ def cases_again(cell: Cell, latest: Once, views: Sequence[View]) -> Only | None:
     those that failed, and have not passed since. None: all of it is run."""
     if not cell.cases or latest.crashed:
         return None
+    marker = Marker(cell.expect_fail)
     failing = tuple(
         CaseNeeds(test=name, needs=())
         for name, history in histories(views).items()
-        if not history.flaky
+        if _failed(history, marker)
     )
     return Only(cases=failing, how="listed") if failing else None
 
@@ -105,13 +115,15 @@ def join_runs(
     again: Sequence[CellResult],
     folder: Path,
     mask: Callable[[str], str],
+    expected: Sequence[Expectation] = (),
 ) -> tuple[CellResult, bool]:
     """What the first run of a cell and those after it say together, and whether one more could
-    say something else. `folder` is the cell's."""
+    say something else. `folder` is the cell's; `expected`: what rules expect to fail in it."""
     runs = tuple(as_run(number, one) for number, one in enumerate(again, start=1))
     last = again[-1]
     found = histories(views_of(folder, first.fallback, runs))
-    failed = {name for name, history in found.items() if not history.flaky}
+    marker = Marker(expected)
+    failed = {name for name, history in found.items() if _failed(history, marker)}
     broke = any(history.broke for history in found.values())
     green = last.verdict in _GREEN and not failed
     joined = replace(
@@ -125,11 +137,22 @@ def join_runs(
         flaky=_flaky(first, found, green=green),
     )
     try:
-        report = read_cell(folder, joined, mask)
-        joined = replace(joined, cases=report.counts, failing=report.failing[:FAILING_CASES])
+        report = read_cell(folder, joined, mask, expected)
+        joined = replace(joined, cases=report.counts, **told_cases(report))
+        if green and report.xpassed:
+            said = said_of_cases(report.counts.xpassed, report.xpassed)
+            joined = replace(joined, verdict=Verdict.XPASSED, reason=said)
+        elif green and report.xfailed and joined.verdict is Verdict.PASSED:
+            joined = replace(joined, verdict=Verdict.XFAILED, reason=said_of_rules(report.met))
     except (CollectError, OSError):
         pass  # none of the runs left one
     return replace(joined, reason=_reason(joined, broke=broke)), not green and not broke
+
+
+def _failed(history: History, marker: Marker) -> bool:
+    """Whether a case has failed for good, and no rule expects that."""
+    case = None if history.flaky else history.case
+    return case is not None and marker.mark(case).status in ("failed", "error")
 
 
 def _worst(first: CellResult, again: Sequence[CellResult]) -> CellResult:

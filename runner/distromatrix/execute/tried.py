@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from distromatrix.collect.junit import CollectError, read_cases
+from distromatrix.collect.junit import CollectError, JUnitReport, read_cases
 from distromatrix.collect.log import CellLog, Masker, mask_file
 from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
 from distromatrix.execute.bring_back import bring_back
+from distromatrix.expectations import Marker
 from distromatrix.images import Prepared
 from distromatrix.model import (
-    Case,
     CaseCounts,
     CaseNeeds,
     Cell,
@@ -23,7 +24,7 @@ from distromatrix.model import (
     Rerun,
     Verdict,
 )
-from distromatrix.verdicts import cell_verdict, said_of_needs
+from distromatrix.verdicts import cell_verdict, failure_kinds, said_of_needs
 
 TAIL_LINES = 40
 FAILING_CASES = 200
@@ -58,7 +59,7 @@ class Tried:
     exit: Exit | None = None
     scale: float = 1.0  # how many times the suite's timeout counted
     counts: CaseCounts | None = None
-    failing: tuple[Case, ...] = ()
+    report: JUnitReport | None = None
     collect_fault: str = ""
     left_out: str = ""  # what of the artifacts stays behind, without a fault
     needing: tuple[CaseNeeds, ...] = ()
@@ -94,8 +95,8 @@ def collect(
         if junit.exists() and tried.phase is Phase.RUN:
             mask_file(junit, masker)
             names = tried.only.names if tried.only else None
-            report = read_cases(junit, masker.mask, names)
-            tried.counts, tried.failing = report.counts, report.failing[:FAILING_CASES]
+            report = read_cases(junit, masker.mask, names, cell.expect_fail)
+            tried.counts, tried.report = report.counts, report
             if case_needs.wanted(cell):
                 tried.needing = case_needs.said_in(report.needing)
             if names is not None:
@@ -129,10 +130,13 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
         collect_fault=tried.collect_fault,
-        expect_fail="; ".join(one.reason for one in cell.expect_fail) or None,
+        expected=cell.expect_fail,
+        met=tried.report.met if tried.report else (),
+        xpassed=tried.report.xpassed if tried.report else (),
     )
     status = ended.status if ended else None
     verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
+    hopeless = bool(tried.collect_fault)  # of rules that would expect it
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, (tried.lost, tried.left_out)))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
@@ -144,9 +148,10 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
         # No failure that the user expects: our own file is what was not found.
         verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
+        hopeless = True
     if not reason:
         reason = said_of_needs(tried.needing) if tried.needing else tried.lost
-    return CellResult(
+    result = CellResult(
         id=cell.id,
         verdict=verdict,
         phase=phase,
@@ -154,13 +159,38 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         reason=reason,
         image=prepared.used,
         cases=tried.counts,
-        failing=tried.failing,
+        failed_by=()
+        if hopeless
+        else failure_kinds(
+            status=ended.status if ended else None,
+            timed_out=timed_out,
+            out_of_memory=bool(ended and ended.oom),
+            phase=tried.phase,
+            names_junit=names_junit and not tried.collect_fault,
+            counts=tried.counts,
+        ),
+        statuses=(ended.status,) if ended and ended.status and not timed_out else (),
         needing=tried.needing,
         unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
         tail=tail,
         warnings=warnings,
         attempts=attempt,
     )
+    if tried.report is not None:
+        return replace(result, **told_cases(tried.report))
+    if result.failed_by in ((), ("run",)):  # it had its time, and there is no report
+        return replace(result, unmatched=Marker(cell.expect_fail).unmatched(()))
+    return result
+
+
+def told_cases(report: JUnitReport) -> dict[str, Any]:
+    """What a result says of single cases, as it bounds them."""
+    return {
+        "failing": report.failing[:FAILING_CASES],
+        "xfailed": report.xfailed[:FAILING_CASES],
+        "xpassed": report.xpassed[:FAILING_CASES],
+        "unmatched": report.unmatched,
+    }
 
 
 def _last_said(tail: tuple[str, ...], status: int) -> str:

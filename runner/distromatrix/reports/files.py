@@ -17,6 +17,7 @@ from distromatrix.collect.junit import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
+from distromatrix.expectations import Marker
 from distromatrix.model import (
     Case,
     CaseCounts,
@@ -32,8 +33,14 @@ from distromatrix.model import (
 from distromatrix.planfile import plan_to_json, shard_stamp
 from distromatrix.repeats import run_id
 
-_TAG: dict[CaseStatus, str] = {"failed": "failure", "error": "error", "skipped": "skipped"}
-_COUNTED: dict[CaseStatus, str] = {"failed": "failures", "error": "errors", "skipped": "skipped"}
+_TAG: dict[CaseStatus, str] = {
+    "failed": "failure",
+    "error": "error",
+    "skipped": "skipped",
+    "xfailed": "skipped",
+    "xpassed": "failure",
+}
+_COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 # cells that are red as a whole, even where none of their cases is
 _RED: dict[Verdict, CaseStatus] = {
     Verdict.FAILED: "failed",
@@ -73,6 +80,8 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "blame": (cell.blame or "infrastructure") if cell.verdict is Verdict.ERROR else None,
         "image": _image_json(image) if image else None,
         "cases": _counts_json(cell.cases),
+        "xpassed": [case.name for case in cell.xpassed],
+        "unmatched": [one.glob for one in cell.unmatched],
         "debug": list(cell.debug),
         "hints": list(cell.hints),
         "warnings": list(cell.warnings),
@@ -116,7 +125,8 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
 def _counts_json(cases: CaseCounts | None) -> dict[str, int] | None:
     if cases is None:
         return None
-    return {"passed": cases.passed, "failed": cases.failed, "skipped": cases.skipped}
+    keys = ("passed", "failed", "skipped", "xfailed", "xpassed")
+    return {key: getattr(cases, key) for key in keys}
 
 
 def write_reports(
@@ -140,10 +150,12 @@ def write_junit(
     the cell's own file, and a case called like the cell where they do not say it all. Of a cell
     that was run several times each run is a testsuite."""
     total: Counter[str] = Counter()
+    expected = {cell.id: cell.expect_fail for cell in plan.cells}
     with _replacing(folder / "junit.xml") as file, tempfile.TemporaryFile(dir=folder) as body:
         for cell in result.cells:
             for suite in _suites(cell, plan.repeat):
-                total += _write_suite(body, folder, suite, mask or str)
+                marker = Marker(expected.get(cell.id, ()))
+                total += _write_suite(body, folder, suite, marker, mask or str)
         name = quoteattr(f"distromatrix {result.run}")
         file.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
         file.write(f"<testsuites name={name}{_counts(total)}".encode())
@@ -176,23 +188,25 @@ def _suites(cell: CellResult, repeat: int) -> Iterator[CellResult]:
 
 
 def _write_suite(
-    out: IO[bytes], folder: Path, cell: CellResult, mask: Callable[[str], str]
+    out: IO[bytes],
+    folder: Path,
+    cell: CellResult,
+    marker: Marker,
+    mask: Callable[[str], str],
 ) -> Counter[str]:
     """Append the testsuite of one cell; the numbers in it come back."""
     count: Counter[str] = Counter()
     with tempfile.SpooledTemporaryFile(max_size=1024 * 1024, dir=str(folder)) as cases:
 
         def add(case: Case) -> None:
-            status = case.status
-            if cell.verdict is Verdict.XFAILED and status in ("failed", "error"):
-                status = "skipped"
             count["tests"] += 1
-            if status in _COUNTED:
-                count[_COUNTED[status]] += 1
-            cases.write(_case_xml(cell.id, case, status, mask).encode())
+            count["xpassed"] += case.status == "xpassed"
+            if tag := _TAG.get(case.status):
+                count[_COUNTED[tag]] += 1
+            cases.write(_case_xml(cell.id, case, mask).encode())
 
         try:
-            parse_cell(folder / "cells" / cell.id, cell, add)
+            parse_cell(folder / "cells" / cell.id, cell, lambda case: add(marker.mark(case)))
         except (FileNotFoundError, CollectError):
             cases.seek(0)  # what was read of a file that is unusable does not count
             cases.truncate()
@@ -216,23 +230,32 @@ def _whole(cell: CellResult, count: Counter[str]) -> Case | None:
     status: CaseStatus = "passed"
     if cell.verdict in _RED:
         status = _RED[cell.verdict]
-        if cell.verdict is Verdict.FAILED and count["failures"] + count["errors"]:
+        red = count["failures"] + count["errors"] - count["xpassed"]
+        if (cell.verdict is Verdict.FAILED and red) or (
+            cell.verdict is Verdict.XPASSED and count["xpassed"]
+        ):
             return None
     elif count["tests"]:
         return None
     elif cell.verdict in (Verdict.SKIPPED, Verdict.XFAILED):
-        status = "skipped"
+        status = "xfailed" if cell.verdict is Verdict.XFAILED else "skipped"
     message = f"{cell.verdict}: {cell.reason}" if cell.reason else str(cell.verdict)
     if cell.verdict is Verdict.SKIPPED:
         message = cell.reason
     text = "\n".join(cell.tail) if status in ("failed", "error") else ""
-    flaky = status == "passed" and bool(cell.flaky)
+    expected = message if status == "xfailed" else ""
     return Case(
-        name=cell.id, status=status, seconds=cell.seconds, message=message, text=text, flaky=flaky
+        name=cell.id,
+        status=status,
+        seconds=cell.seconds,
+        message="" if expected else message,
+        text=text,
+        flaky=status == "passed" and bool(cell.flaky),
+        expected=expected,
     )
 
 
-def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], str]) -> str:
+def _case_xml(cell: str, case: Case, mask: Callable[[str], str]) -> str:
     classname, _, name = case.name.rpartition("::")
     head = (
         f"    <testcase classname={quoteattr(printable(mask(classname or cell)))}"
@@ -244,13 +267,20 @@ def _case_xml(cell: str, case: Case, status: CaseStatus, mask: Callable[[str], s
         where = f"<properties><property {value}/></properties>"
     message = quoteattr(one_line(mask(case.message), 1000))
     text = escape(printable(mask(case.text)))
-    if case.flaky:  # as Surefire says it: the failure stands in a case that passed
+    if (
+        case.flaky and case.status == "passed"
+    ):  # as Surefire says it: the failure stands in a case that passed
         where += f'<flakyFailure message={message} type="flaky"><stackTrace>{text}</stackTrace>'
         where += "</flakyFailure>"
-    if status == "passed":
+    if case.status == "passed":
         return f"{head}>{where}</testcase>\n" if where else f"{head}/>\n"
-    tag = _TAG[status]
-    return f"{head}>{where}<{tag} message={message}>{text}</{tag}></testcase>\n"
+    tag, kind = _TAG[case.status], ""
+    if case.expected:  # as pytest says it: the reason is the message
+        kind = f' type="distromatrix.{case.status.removesuffix("ed")}"'
+        said = "" if case.status == "xfailed" else "passed, though a rule expects it to fail: "
+        message, own = quoteattr(one_line(mask(said + case.expected), 1000)), mask(case.message)
+        text = escape(printable(own)) + "\n" * bool(own and text) + text
+    return f"{head}>{where}<{tag}{kind} message={message}>{text}</{tag}></testcase>\n"
 
 
 def _counts(count: Counter[str]) -> str:

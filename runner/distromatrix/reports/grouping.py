@@ -97,7 +97,7 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
     groups: dict[tuple[int, str, tuple[str, ...]], list[Failure]] = defaultdict(list)
     for column, by_distro in ran.items():
         for where in _failures(by_distro).values():
-            if all(by_distro[d].verdict is Verdict.XFAILED for d in where):
+            if all(_expected(case, by_distro[d]) for d, (case, _) in where.items()):
                 continue
             distros = tuple(sorted(where, key=lambda d: order[d]))
             rank, label = _where(distros, tuple(by_distro), facts)
@@ -149,14 +149,24 @@ def _failures(by_distro: Mapping[str, CellResult]) -> dict[tuple[str, ...], dict
     """What tells one failure from another -> the distros where it failed."""
     found: dict[tuple[str, ...], dict[str, _Said]] = defaultdict(dict)
     for distro, result in by_distro.items():
-        if result.verdict not in _FAILED:
-            continue
-        for case in result.failing:
+        cases = (*result.failing, *result.xfailed)
+        for case in cases:
             found["case", case.name].setdefault(distro, (case, case.message))
-        if not result.failing and (not result.flaky or result.retries):
+        if result.verdict not in _FAILED or result.failing:
+            continue
+        if result.verdict is Verdict.FAILED and result.xfailed:
+            told = True  # it is something else that no rule expects
+        else:
+            told = not cases and (not result.flaky or bool(result.retries))
+        if told:
             key = ("cell", str(result.phase), _how(result.reason))
             found[key][distro] = (None, result.reason)
     return found
+
+
+def _expected(case: Case | None, result: CellResult) -> bool:
+    """Whether a rule expects that this case, or the whole cell, fails there."""
+    return case.status == "xfailed" if case else result.verdict is Verdict.XFAILED
 
 
 def _how(reason: str) -> str:

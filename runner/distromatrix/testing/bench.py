@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from distromatrix.engines.base import Address
-from distromatrix.model import CellResult, Need
+from distromatrix.model import CellResult, Expectation, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,13 @@ class Want:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellReport:
     """What came out of a cell, and what its failure's report names: the folder that holds its
-    log and artifacts, and the command that runs it again."""
+    log and artifacts, and the command that runs it again. `expected`: what rules expect to fail
+    in it."""
 
     result: CellResult
     folder: Path
     again: str
+    expected: tuple[Expectation, ...] = ()
 
 
 class Bench(Protocol):

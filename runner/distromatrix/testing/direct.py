@@ -115,7 +115,13 @@ class DirectBench:
         self._check(test)
         result = run.cells.run(cell)
         folder = run.folder.path / "cells" / cell
-        return CellReport(result=result, folder=folder, again=run_again(self._plan, [cell]))
+        expected = next((c.expect_fail for c in self._plan.cells if c.id == cell), ())
+        return CellReport(
+            result=result,
+            folder=folder,
+            again=run_again(self._plan, [cell]),
+            expected=expected,
+        )
 
     def machine(self, want: Want, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""

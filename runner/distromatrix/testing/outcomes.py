@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from distromatrix.collect.text import one_line, printable
+from distromatrix.expectations import unmatched_lines
 from distromatrix.model import Case, CellResult, Verdict
 from distromatrix.repeats import told_by
 from distromatrix.reports.commands import shown_path
@@ -54,6 +55,8 @@ def judge(item: CellItem, report: CellReport) -> None:
     strictly = not item.config.getoption("runxfail")
     if result.verdict is Verdict.SKIPPED and (not result.unmet or item.matrix.allow_unmet):
         raise pytest.skip.Exception(reason)
+    for text in unmatched_lines(result.unmatched[:MAX_CASES]):
+        item.warn(pytest.PytestWarning(f"{item.entry.id}: {one_line(text, 1000)}"))
     if result.flaky and item.config.getoption("distromatrix_fail_on_flaky"):
         raise CellFailed("\n".join(_text(item, report)))
     if result.verdict is Verdict.XFAILED and strictly:
@@ -151,9 +154,12 @@ def _reason(result: CellResult, before: str) -> Iterator[str]:
 def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
     """The failing cases with their own words; or without, where subtests have told them."""
     room = MAX_ALL
-    if result.failing and not texts:
+    failing = result.failing
+    if result.verdict in (Verdict.XFAILED, Verdict.XPASSED):
+        failing = (*failing, *result.xfailed, *result.xpassed)
+    if failing and not texts:
         yield ""
-    for case in result.failing[:MAX_CASES]:
+    for case in failing[:MAX_CASES]:
         if texts:
             yield ""
         yield one_line(case.name, 1000) + (f" (in {case.engine})" if case.engine else "")
@@ -162,7 +168,7 @@ def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
             lines = [one_line(case.message, 300) or lines[-1]]
         room -= len(lines)
         yield from (f"    {line}".rstrip() for line in lines)
-    failed = max(result.cases.failed if result.cases else 0, len(result.failing))
+    failed = max(result.cases.failed if result.cases else 0, len(failing))
     if failed > MAX_CASES:
         yield ""
         yield f"and {failed - MAX_CASES:,} more in junit.xml"

@@ -9,7 +9,7 @@ import pytest
 
 from distromatrix.collect.junit import CollectError, JUnitReport
 from distromatrix.collect.retried import read_cell
-from distromatrix.model import Case, Verdict
+from distromatrix.model import Case
 from distromatrix.testing.outcomes import case_lines, shown_text
 
 if TYPE_CHECKING:
@@ -24,31 +24,34 @@ def report_cases(item: CellItem, report: CellReport) -> None:
     come before the item's own outcome, as those of pytest's fixture `subtests` do."""
     said: JUnitReport | None = None
     with suppress(CollectError, FileNotFoundError):  # the cell's verdict says so, where it matters
-        said = read_cell(report.folder, report.result)
+        expected = () if item.config.getoption("runxfail") else report.expected
+        said = read_cell(report.folder, report.result, expected=expected)
     if said is None:
         return
     capture = item.config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         for case in said.cases:
-            item.ihook.pytest_runtest_logreport(report=_subtest(item, case, report))
+            item.ihook.pytest_runtest_logreport(report=_subtest(item, case))
     more = said.counts.total - len(said.cases)
     if more > 0:
         text = f"{item.entry.id}: {more:,} of {said.counts.total:,} cases are not told as subtests"
         item.warn(pytest.PytestWarning(text))
 
 
-def _subtest(item: CellItem, case: Case, report: CellReport) -> pytest.SubtestReport:
+def _subtest(item: CellItem, case: Case) -> pytest.SubtestReport:
     # The class is pytest's public one; what it says of its subtest has no public name.
     from _pytest.subtests import SubtestContext
 
-    failed = case.status in ("failed", "error")
-    excused = report.result.verdict is Verdict.XFAILED or bool(item.entry.not_gating)
-    expected = failed and excused
+    failed = case.status in ("failed", "error", "xpassed")
+    strictly = not item.config.getoption("runxfail")
+    excused = case.status == "xfailed" or (failed and strictly and bool(item.entry.not_gating))
     outcome: Literal["passed", "failed", "skipped"] = "passed"
     longrepr: tuple[str, int, str] | TerminalRepr | None = None
-    if expected and not item.config.getoption("runxfail"):
+    if excused:
         outcome = "skipped"
-    elif failed:
+    elif case.status == "xpassed":
+        outcome, longrepr = "failed", shown_text(item, f"[XPASS(strict)] {case.expected}")
+    elif case.status in ("failed", "error"):
         text = "\n".join(case_lines(case)) or case.status
         outcome, longrepr = "failed", shown_text(item, text)
     elif case.status == "skipped":
@@ -65,6 +68,6 @@ def _subtest(item: CellItem, case: Case, report: CellReport) -> pytest.SubtestRe
     )
     where = f" (in {case.engine})" if case.engine else ""
     subtest.context = SubtestContext(msg=f"{case.name}{where}", kwargs={})
-    if outcome == "skipped" and failed:
-        subtest.wasxfail = item.entry.not_gating or report.result.reason
+    if excused:
+        subtest.wasxfail = case.expected if case.status == "xfailed" else item.entry.not_gating
     return subtest
