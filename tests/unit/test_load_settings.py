@@ -61,6 +61,16 @@ def test_an_empty_variable_sets_nothing(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, FULL), {"DISTROMATRIX_JOBS": ""}).jobs == 3
 
 
+@pytest.mark.parametrize("engine", ["podman", "vagrant", "fake"])
+def test_inside_a_cell_its_engine_is_no_setting_and_all_others_are(
+    tmp_path: Path, engine: str
+) -> None:
+    cell = {"DISTROMATRIX_CELL": "a/unit", "DISTROMATRIX_ENGINE": engine, "DISTROMATRIX_JOBS": "4"}
+    inside = load_settings(write(tmp_path, "jobs: 3\n"), cell)
+    assert (inside.engine, inside.jobs) == ("docker", 4)
+    assert load_settings(write(tmp_path, "engine: podman\n"), cell).engine == "podman"
+
+
 def test_without_a_file_all_is_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert load_settings(None, {}) == Settings()

@@ -115,8 +115,11 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> SettingsShape:
-    """A shape with what the environment sets; an empty variable sets nothing."""
+    """A shape with what the environment sets; an empty variable sets nothing. Inside a cell
+    $DISTROMATRIX_ENGINE is what the cell runs on, and nobody's choice."""
     values: dict[str, object] = {}
+    if "DISTROMATRIX_CELL" in environ:
+        environ = {name: environ[name] for name in environ if name != "DISTROMATRIX_ENGINE"}
     for key in ("registry", "engine", "jobs", "accel"):
         if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
             values[key] = text
