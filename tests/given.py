@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import Engine
+from distromatrix.engines.base import Engine, Image
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.errors import InfrastructureError
+from distromatrix.images import Handed, Images
+from distromatrix.load.catalogue import load_distros
+from distromatrix.load.settings import load_settings
+from distromatrix.model import Cell, Distro
 
 ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
 ROOT = Path(__file__).parent.parent
@@ -56,17 +61,23 @@ def no_guests() -> str:
 def guest_image_of(engine: Engine, distro: str, kind: str, *packages: str) -> str:
     """The tag of an image that a guest of that engine (`qemu`, `vagrant`) boots, with packages.
     Raises InfrastructureError."""
-    from platformdirs import user_cache_path
+    images, found, cell = _wanted(engine, distro, kind, packages)
+    prepared = images.prepared(found, cell, lambda _: (), Handed())
+    return images.guest(found, cell, prepared).image.tag
 
-    from distromatrix.images import Handed, Images
-    from distromatrix.load.catalogue import load_distros
-    from distromatrix.load.settings import load_settings
-    from distromatrix.model import Cell
 
+def image_of(engine: Engine, distro: str, *packages: str) -> Image:
+    """The image of a container with packages. Raises InfrastructureError."""
+    images, found, cell = _wanted(engine, distro, engine.name, packages)
+    return images.prepared(found, cell, lambda _: (), Handed()).image
+
+
+def _wanted(
+    engine: Engine, distro: str, kind: str, packages: tuple[str, ...]
+) -> tuple[Images, Distro, Cell]:
     found = next(d for d in load_distros(None) if d.name == distro)
-    images = Images(
-        engine, load_settings(), cache=user_cache_path("distromatrix"), emit=lambda _: None
-    )
+    cache = user_cache_path("distromatrix")
+    images = Images(engine, load_settings(), cache=cache, emit=lambda _: None)
     cell = Cell(
         id=f"{distro}/test",
         distro=distro,
@@ -76,13 +87,15 @@ def guest_image_of(engine: Engine, distro: str, kind: str, *packages: str) -> st
         run=":",
         packages=packages,
     )
-    prepared = images.prepared(found, cell, lambda _: (), Handed())
-    return images.guest(found, cell, prepared).image.tag
+    return images, found, cell
 
 
 @functools.cache
 def alpine_archive() -> Path | None:
-    """The Alpine root filesystem, from $DISTROMATRIX_ARCHIVES or beside the checkout."""
+    """The Alpine root filesystem, from $DISTROMATRIX_ARCHIVES or beside the checkout; or what
+    $DISTROMATRIX_TEST_ROOT names in its place, such as tests/tiny_root.sh makes."""
+    if instead := os.environ.get("DISTROMATRIX_TEST_ROOT"):
+        return Path(instead)
     named = os.environ.get("DISTROMATRIX_ARCHIVES") or str(ROOT.parent / "shared/images")
     files = (Path(folder) / ALPINE for folder in named.split(":"))
     return next((file for file in files if file.is_file()), None)
@@ -96,7 +109,6 @@ def alpine_or_pulled() -> Path:
 @functools.cache
 def _exported() -> Path:
     from filelock import FileLock
-    from platformdirs import user_cache_path
 
     folder = user_cache_path("distromatrix") / "tests"
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from time import sleep
 
 import pytest
+from docker.errors import APIError
 
 from distromatrix.engines import docker_spec
 from distromatrix.engines.base import LABEL_RUN, Machine, MachineSpec
@@ -212,3 +213,21 @@ def test_a_user_who_is_entered_as_has_the_home_of_the_commands(opener: Opener) -
         check=True,
     )
     assert done.stdout == "/distromatrix/home\n"
+
+
+def test_what_hangs_is_named_where_the_engines_host_has_no_ps(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise APIError('exec: "ps": executable file not found in $PATH')
+
+    monkeypatch.setattr("distromatrix.engines.docker_api._Client.top", fails)
+    machine = opener()
+    assert machine.running() == ""  # and not what lists it
+    done = machine.run("(sleep 4731 &); sleep 4730", timeout=1)
+    assert done.timed_out
+    assert "sleep 4730 (for 00:0" in done.hung
+    assert "sleep 4731 (for 00:0" in done.hung
+    assert "/proc" not in done.hung
+    machine.close()
+    assert machine.running() == ""

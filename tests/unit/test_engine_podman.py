@@ -97,7 +97,7 @@ def test_a_users_socket_lies_in_a_folder_that_is_the_users(
 ) -> None:
     assert str(podman.socket_path({})).startswith("/run/") or os.geteuid() != 0
     own = os.geteuid()
-    monkeypatch.setattr(podman.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     if own == 0:
         monkeypatch.setattr(podman.os, "geteuid", lambda: 4321)
     else:

@@ -23,6 +23,7 @@ from distromatrix.engines import podman
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_auth import check_config
 from distromatrix.engines.docker_dialect import Dialect, dialect_of
+from distromatrix.engines.docker_ssh import SshAdapter, SshEndedError, SshHost
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 # Pulls, imports and commits are silent for as long as they unpack or write.
@@ -30,6 +31,7 @@ LONG_TIMEOUT = 1800.0
 # What must not hold up an interrupted run.
 SHORT_TIMEOUT = 10.0
 
+_POOL = 64  # connections that a client keeps
 _REMOVALS = 20  # attempts to remove a container
 # Of the API, where an engine does not say which is its newest.
 _OLDEST = "1.40"
@@ -100,6 +102,7 @@ class Api:
         self._version: str | None = None
         self._dialect: Dialect | None = None
         self.lacks_ipv6 = False  # the kernel of its host; known when a container could not start
+        self._ssh: SshHost | None = None
         self.url = os.environ.get("DOCKER_HOST") or "the default socket"
 
     @contextmanager
@@ -142,16 +145,8 @@ class Api:
                 if self._address is None:
                     check_config()
                     self._address = self.access.address()
-                    self.url = parse_host(self._address.get("base_url")).replace(
-                        "http+unix", "unix"
-                    )
-                client = _Client(
-                    version=self._version or _OLDEST,
-                    timeout=int(timeout),
-                    max_pool_size=64,
-                    use_ssh_client=self.url.startswith("ssh:"),
-                    **self._address,
-                )
+                    self.url = _url(self._address.get("base_url"))
+                client = self._new_client(timeout)
                 if self._version is None:
                     # Not by /version, for which Podman starts several processes.
                     headers = client.get(f"{client.base_url}/_ping", timeout=timeout).headers
@@ -160,6 +155,15 @@ class Api:
                     client._version = self._version
                 self._clients[timeout] = client
             return self._clients[timeout]
+
+    def _new_client(self, timeout: float) -> _Client:
+        known: dict[str, Any] = {"version": self._version or _OLDEST, "timeout": int(timeout)}
+        if not self.url.startswith("ssh:"):
+            return _Client(**known, max_pool_size=_POOL, **self._address or {})
+        self._ssh = self._ssh or SshHost(self.url, self.access.command)
+        client = _Client(**known, base_url="unix:///ssh")
+        client.mount(client.base_url, SshAdapter(self._ssh, timeout, _POOL))
+        return client
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -173,7 +177,9 @@ class Api:
     ) -> EngineUnavailableError:
         chain, url = tuple(_chain(error)), self.url
         numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
-        if numbers & {errno.EACCES, errno.EPERM}:
+        if said := next((str(e) for e in chain if isinstance(e, SshEndedError)), ""):
+            text = f"{url}: {said}"
+        elif numbers & {errno.EACCES, errno.EPERM}:
             text = f"no rights on the engine's socket {url}: {self.access.refused}"
         elif errno.ENOENT in numbers:
             text = f"there is no engine's socket {url}: {self.access.absent}"
@@ -188,6 +194,14 @@ class Api:
         else:
             text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
         return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
+
+
+def _url(address: str | None) -> str:
+    """As users write it. What docker-py makes of ssh's would hide the port that ssh is told of
+    in its own configuration, and refuses a path."""
+    if address and address.startswith("ssh://"):
+        return address
+    return str(parse_host(address)).replace("http+unix", "unix")
 
 
 def message_of(error: APIError) -> str:

@@ -10,6 +10,7 @@ from docker.errors import APIError
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended
 from distromatrix.engines.hung import Process, describe
+from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell
 from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
 
@@ -24,12 +25,33 @@ done"""
 
 def what_runs(api: Api, name: str, container: str) -> str:
     """The commands that run in it, for a human; '' where that cannot be known."""
-    with contextlib.suppress(InfrastructureError, ValueError):
-        with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
-            top = client.top(container, ps_args=api.dialect.ps)
-        rows = (row for row in top["Processes"] or ())
-        return describe([Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows])
+    with contextlib.suppress(EngineUnavailableError, ValueError):
+        try:
+            return describe(_as_listed(api, name, container))
+        except EngineUnavailableError:
+            raise
+        except InfrastructureError:  # the engine's host has no ps, or the container has ended
+            with contextlib.suppress(InfrastructureError):
+                return describe(_as_seen_inside(api, name, container))
     return ""
+
+
+def _as_listed(api: Api, name: str, container: str) -> list[Process]:
+    """By the engine, for which nothing needs to be in the container."""
+    with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
+        top = client.top(container, ps_args=api.dialect.ps)
+    return [Process(int(r[0]), int(r[1]), r[2], r[3]) for r in top["Processes"] or ()]
+
+
+def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
+    """By one command more in the container, and without that."""
+    with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
+        command = ["/bin/sh", "-c", LIST]
+        made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
+        said: bytes = client.exec_start(made["Id"])
+    listed = processes(said)
+    asking = {one.pid for one in listed if LIST in one.command}
+    return [one for one in listed if not asking & {one.pid, one.parent}]
 
 
 def oom_kills(shell: Shell) -> int:

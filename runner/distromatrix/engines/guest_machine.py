@@ -14,8 +14,8 @@ from time import monotonic
 from typing import BinaryIO
 
 from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
-from distromatrix.engines.guest_processes import LIST, processes
 from distromatrix.engines.hung import Process, describe, itself
+from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import KILL, MOST, Shells
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError

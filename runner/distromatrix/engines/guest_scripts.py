@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distromatrix.engines.guest_processes import LIST
 from distromatrix.engines.guest_programs import become, reseed, session
 from distromatrix.engines.hung import Process
+from distromatrix.engines.process_list import LIST
 from distromatrix.engines.shells import KILL
 
 # Where the commands of the product are, so that all of them can be found and ended.

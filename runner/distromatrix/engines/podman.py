@@ -13,7 +13,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from distromatrix.engines.own_folder import is_own, own_folder, own_place
 from distromatrix.engines.ping import answers
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.folders import home, log_folder
@@ -51,9 +51,9 @@ def socket_path(environ: Mapping[str, str]) -> Path:
     if os.geteuid() == 0:
         return Path("/run/podman/podman.sock")
     runtime = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    if _is_ours(runtime):
+    if is_own(runtime):
         return runtime / "podman/podman.sock"
-    return Path(tempfile.gettempdir()) / f"distromatrix-{os.geteuid()}/podman.sock"
+    return own_place() / "podman.sock"
 
 
 def log_file() -> Path:
@@ -77,7 +77,7 @@ def start(path: Path) -> None:
     """
     if shutil.which("podman") is None:
         raise EngineUnavailableError(f"there is no podman here: {ABSENT}")
-    _make_folder(path.parent)
+    own_folder("Podman's socket", path.parent)
     with FileLock(path.with_name("distromatrix.lock")):
         if answers(path):
             return
@@ -94,26 +94,6 @@ def start(path: Path) -> None:
         f"Podman's service does not answer at {path} after "
         f"`{shlex.join(command)}`: {text or 'it said nothing'} (its log is {log_file()})"
     )
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return found.st_uid == os.geteuid() and folder.is_dir() and not folder.is_symlink()
-
-
-def _make_folder(folder: Path) -> None:
-    """In a place that all may write to somebody else could have made it before."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise EngineUnavailableError(
-            f"cannot make {folder} for Podman's socket: {error.strerror}"
-        ) from error
-    if not _is_ours(folder):
-        raise EngineUnavailableError(f"{folder}, for Podman's socket, belongs to another user")
 
 
 def _systemd(command: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What runs in a guest, asked by one command there: no ps is the same everywhere."""
+"""What runs in a machine, asked by one command there: no ps is the same everywhere."""
 
 from __future__ import annotations
 
