@@ -46,7 +46,8 @@ _MAX_FILE = 2 * 1024**2
 
 _BROKEN = f'Error importing plugin "{PLUGIN}"'
 BROKEN_HINT = (
-    f"the suite's pytest did not find {PLUGIN}.py, which knows the mark `needs`: the suite sets "
+    f"the suite's pytest did not find {PLUGIN}.py, which knows the mark `needs` and skips tests "
+    "that open machines: the suite sets "
     "PYTHONPATH itself, or runs `python -I`; let it keep $PYTHONPATH: PYTHONPATH=src:$PYTHONPATH"
 )
 
@@ -77,9 +78,15 @@ class Record:
     fault: str = ""
 
 
-def put_in(machine: Machine, cell: Cell, only: tuple[str, ...] | None = None) -> None:
+def put_in(
+    machine: Machine,
+    cell: Cell,
+    only: tuple[str, ...] | None = None,
+    fixtures: Iterable[str] = (),
+) -> None:
     """Put the file and what it must know into a machine; `only`: the tests, by their ids, that
-    are to run there. Raises InfrastructureError."""
+    are to run there; `fixtures`: those of ours that its tests ask for. Raises
+    InfrastructureError."""
     top = _top(machine.out)
     facts = {
         "only": None if only is None else list(only),
@@ -87,6 +94,7 @@ def put_in(machine: Machine, cell: Cell, only: tuple[str, ...] | None = None) ->
         "refused": refused(cell),
         "record": f"{top}/{FOLDER}/{WRITTEN}/{RECORD}",
         "product": machine.product,
+        "fixtures": sorted(fixtures),
     }
     plugin = files("distromatrix.execute").joinpath(f"inside/{PLUGIN}.py").read_bytes()
     texts = ((f"{PLUGIN}.py", plugin), (f"{PLUGIN}.json", json.dumps(facts).encode()))

@@ -65,6 +65,7 @@ class Surroundings:
     opened: Callable[[Machine], None]
     close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
     case_needs: bool = False  # the product's cases say what they need
+    fixtures: frozenset[str] | None = None  # of ours, that they ask for (machine_cases)
     callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
 
 
@@ -168,10 +169,11 @@ def _tested(
     """What comes of the suite in its machine."""
     cell, tried = task.cell, Tried(only=only)
     env = _environment(task, machine, around)
-    loaded = around.case_needs and case_needs.wanted(cell)
-    if loaded:
-        by_pytest = only is not None and only.how == "pytest"
-        case_needs.put_in(machine, cell, only.tests if only and by_pytest else None)
+    wanted = case_needs.wanted(cell)
+    loaded = around.case_needs and wanted
+    if loaded or (wanted and around.fixtures is not None):
+        tests = only.tests if only is not None and only.how == "pytest" else None
+        case_needs.put_in(machine, cell, tests, around.fixtures or ())
         env = case_needs.environment(env, machine.out)
     if only is not None and cell.cases:
         env |= case_needs.put_list(machine, only.tests)

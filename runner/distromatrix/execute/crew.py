@@ -26,6 +26,7 @@ from distromatrix.execute.cell import Ran, Surroundings, run_cell
 from distromatrix.execute.fallback import Again, Done, again, join
 from distromatrix.execute.faults import error_result
 from distromatrix.execute.job import Job
+from distromatrix.execute.machine_cases import used_fixtures
 from distromatrix.execute.order import Order, Task, by_image
 from distromatrix.execute.retry import Once, once, retry_failed
 from distromatrix.execute.slots import Cancelled, Slots
@@ -129,6 +130,7 @@ class Crew:
             close=self._close_later,
             callers=frozenset(name for name, value in os.environ.items() if value),
             case_needs=bool(tasks) and uses_mark(job.snapshot.path),
+            fixtures=used_fixtures(job.snapshot.path) if tasks else None,
         )
 
     def begin(self) -> None:

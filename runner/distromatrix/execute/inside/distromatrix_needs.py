@@ -1,6 +1,6 @@
 """A pytest plugin in one file, for inside a machine: the mark `needs`, and skips whose message
 begins with `needs:`, of a case or of a whole module. Of cases that ran elsewhere before it can
-run some alone.
+run some alone. And tests that open machines themselves are skipped: they are of no cell.
 
 Put into machines by distromatrix, and loaded with `-p distromatrix_needs`. It depends on nothing
 but pytest (3.6 or newer, on Python 3.5 or newer). What the machine can give, and where to write
@@ -10,6 +10,7 @@ down which tests need more, is in `distromatrix_needs.json` beside it.
 import json
 import os
 import re
+import types
 import unittest
 
 import pytest
@@ -42,6 +43,27 @@ def _meets(constraint, version):
     return True
 
 
+_SCHEME = "distromatrix://"
+_OURS = (__name__, "distromatrix.testing.fixtures")  # where its fixtures come from
+_ELSEWHERE = "uses %s of distromatrix, which opens machines from outside: not inside a cell"
+
+
+def _stand_in(name):
+    """A fixture in the place of one of distromatrix's. One that the product has goes before."""
+
+    @pytest.fixture(scope="function" if name.startswith("fresh") else "module", name=name)
+    def stand_in():
+        pytest.skip(_ELSEWHERE % ("the fixture `%s`" % name))
+
+    return stand_in
+
+
+def _our_hosts(module):
+    """Whether a module's tests are for hosts of testinfra that are distromatrix's."""
+    hosts = getattr(module, "_distromatrix_hosts", None) or getattr(module, "testinfra_hosts", None)
+    return isinstance(hosts, (list, tuple)) and any(str(h).startswith(_SCHEME) for h in hosts)
+
+
 class _Needs:
     def __init__(self):
         with open(_FACTS) as file:
@@ -51,6 +73,7 @@ class _Needs:
         self.record = facts["record"]
         self.product = facts["product"]
         self.only = facts["only"] and frozenset(facts["only"])  # node ids; None: all
+        self.fixtures = facts["fixtures"]  # of distromatrix's, that tests of the product ask for
         self.written = set()
         self.modules = set()  # ids of modules that were skipped for what they need
 
@@ -96,6 +119,25 @@ class _Needs:
         ids = ("::".join(parts[:count]) for count in range(len(parts), 0, -1))
         return next((one for one in ids if one in self.only), "")
 
+    def skip_elsewhere(self, item):
+        """Skip a test that opens machines itself; which it needs is no need of this one."""
+        known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        for name in self.fixtures:
+            if name in known and getattr(known[name][-1].func, "__module__", "") in _OURS:
+                pytest.skip(_ELSEWHERE % ("the fixture `%s`" % name))
+        module = getattr(item, "module", None)
+        if "host" in getattr(item, "fixturenames", ()) and _our_hosts(module):
+            pytest.skip(_ELSEWHERE % "hosts")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc):
+        """testinfra does not know distromatrix's hosts here, and would end the collection."""
+        module = metafunc.module
+        known = metafunc.config.pluginmanager.hasplugin("distromatrix-fixtures")
+        if not known and not hasattr(module, "_distromatrix_hosts") and _our_hosts(module):
+            module._distromatrix_hosts = module.testinfra_hosts
+            module.testinfra_hosts = ["local://"]
+
     def said(self, message):
         """The needs that a skip's message names: `needs: kernel-modules, own-kernel >=6.1`."""
         found = []
@@ -122,7 +164,8 @@ class _Needs:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
-        """Before any fixture: skip what needs more than this machine has."""
+        """Before any fixture: skip what is of no cell, or needs more than this machine has."""
+        self.skip_elsewhere(item)
         needs = self.of(item)
         unmet = [why for why in map(self.refusal, needs) if why]
         if unmet:
@@ -196,4 +239,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "needs(*names): what the test needs that not every machine has"
     )
-    config.pluginmanager.register(_Needs(), "distromatrix-needs-here")
+    config.addinivalue_line("markers", "distros(*globs, **criteria): for tests that open machines")
+    needs = _Needs()
+    config.pluginmanager.register(needs, "distromatrix-needs-here")
+    stand_ins = types.ModuleType("distromatrix_stand_ins")
+    for name in needs.fixtures:
+        setattr(stand_ins, name, _stand_in(name))
+    config.pluginmanager.register(stand_ins, "distromatrix-stand-ins")
