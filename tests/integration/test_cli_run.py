@@ -115,3 +115,17 @@ def test_images_are_built_listed_and_pruned(project: Project) -> None:
     assert project.call("run").code == 0
     assert project.log("s") == "made\n"
     subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
+
+
+def test_a_users_suite_tests_a_setuid_helper_with_that_privilege_alone(project: Project) -> None:
+    suite = {
+        "user": "tester",
+        # No program of busybox's: these give up what they have become.
+        "prepare": "cp /usr/bin/iconv /usr/bin/helper; chmod 4755 /usr/bin/helper; "
+        "echo only root reads this >/secret; chmod 600 /secret",
+        "run": "! cat /secret; /usr/bin/helper -f UTF-8 -t UTF-8 /secret",
+    }
+    project.suites({"without": suite, "with": {**suite, "privileges": ["setuid"]}})
+    assert project.call("run").code == 1
+    verdicts = {name: one["verdict"] for name, one in project.results().items()}
+    assert verdicts == {"without": "failed", "with": "passed"}

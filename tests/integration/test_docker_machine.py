@@ -17,6 +17,7 @@ from distromatrix.engines import docker_spec
 from distromatrix.engines.base import LABEL_RUN, Machine, MachineSpec
 from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.docker_machine import DockerMachine
+from distromatrix.engines.homes import WITHOUT_PRODUCT
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
 
 pytestmark = pytest.mark.engine
@@ -205,14 +206,14 @@ def test_where_the_kernel_has_no_ipv6_a_container_starts_without_its_loopback(
 def test_a_user_who_is_entered_as_has_the_home_of_the_commands(opener: Opener) -> None:
     machine = opener(user="1234:4321")
     kept = machine.keep()
-    assert "-e HOME=/distromatrix/home " in kept.enter
+    assert f"-e HOME={WITHOUT_PRODUCT} " in kept.enter
     done = subprocess.run(
         [*kept.enter.replace("-it", "-i").split()[:-1], "sh", "-c", 'echo "$HOME"; : >~/x'],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "/distromatrix/home\n"
+    assert done.stdout == f"{WITHOUT_PRODUCT}\n"
 
 
 def test_what_hangs_is_named_where_the_engines_host_has_no_ps(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.homes import HOME, home_found
+from distromatrix.engines import homes
+from distromatrix.engines.homes import home_found, without_home
 
 NOBODY = "54321:54321"  # no passwd entry has this number
 
@@ -35,8 +36,23 @@ def test_else_it_is_that_of_the_passwd_entry(home: str | None) -> None:
 
 
 @pytest.mark.parametrize("home", ["/", "/nonexistent", None])
-def test_who_has_none_gets_ours(home: str | None) -> None:
-    assert _home(NOBODY, home) == HOME
+def test_who_has_none_gets_one_beside_the_product_or_where_all_may_write(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    monkeypatch.setattr(homes, "HOME", str(ours))
+    monkeypatch.setattr(homes, "WITHOUT_PRODUCT", str(elsewhere))
+    for _ in range(2):  # the second shell finds it
+        assert _home(NOBODY, home) == str(elsewhere)
+    assert elsewhere.stat().st_mode & 0o777 == 0o700
+    ours.mkdir()
+    assert _home(NOBODY, home) == str(ours)
+
+
+def test_the_home_of_an_image_is_roots_alone() -> None:
+    env = {"HOME": "/root", "A": "b"}
+    assert without_home(env, "root") == env
+    assert without_home(env, NOBODY) == {"A": "b"}
 
 
 def test_roots_is_not_asked_after() -> None:

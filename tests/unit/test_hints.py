@@ -39,6 +39,18 @@ def test_a_command_that_is_not_there_is_a_package_that_is_missing(line: str) -> 
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.',
+        "sudo: effective uid is not 0, is /usr/bin/sudo on a file system with the 'nosuid' option",
+        "su: must be suid to work properly",
+    ],
+)
+def test_a_program_that_may_not_become_root_is_a_privilege_that_is_missing(line: str) -> None:
+    assert said(line) == ["setuid programs do nothing in this container: privileges: [setuid]"]
+
+
+@pytest.mark.parametrize(
     ("command", "package"),
     [("python3", "python"), ("g++", "c++"), ("cc", "compiler"), ("git-lfs", "git-lfs")],
 )

@@ -33,6 +33,9 @@ LABEL_KEY = "distromatrix.key"
 
 OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out
 
+# Debian's address for a machine's own name, where that has no other (hostname(1), hosts(5)).
+OWN_ADDRESS = "127.0.1.1"
+
 OnOutput = Callable[[bytes], None]
 
 

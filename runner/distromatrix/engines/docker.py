@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from distromatrix.engines.docker_dialect import MACHINES, own_limits
 from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import LOOPBACK_IPV6, Limits, create_body
-from distromatrix.engines.docker_stage import DockerStage, Strategy, put_home
+from distromatrix.engines.docker_stage import DockerStage, Strategy
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -107,9 +106,7 @@ class DockerEngine:
     def _open(self, spec: MachineSpec, stage: Stage | None) -> DockerMachine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
-        home = None if spec.user == "root" else partial(put_home, owner=spec.user)
-        body = create_body(spec, self._known_limits())
-        return DockerMachine.start(self._api, spec, body, before_start=home)
+        return DockerMachine.start(self._api, spec, create_body(spec, self._known_limits()))
 
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""

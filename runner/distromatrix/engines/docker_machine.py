@@ -100,18 +100,16 @@ class DockerMachine:
         body: dict[str, Any],
         *,
         before_start: Callable[[DockerMachine], None] | None = None,
-        staged: bool = False,
         after_close: Callable[[bool], None] = lambda _kept: None,
     ) -> DockerMachine:
-        """Create, attach, start, and hear its shell answer. `before_start` may put files;
-        `staged`: the product among them.
+        """Create, attach, start, and hear its shell answer. `before_start` may put files.
 
         Raises CannotStartError, InfrastructureError; then nothing is left.
         """
         machine = cls.create(api, spec, body, after_close=after_close)
         try:
-            machine._staged = machine._staged or staged
             if before_start is not None:
+                machine._staged = True
                 before_start(machine)
             machine.begin()
         except BaseException:

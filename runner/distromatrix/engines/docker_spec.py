@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.base import OWN_ADDRESS, MachineSpec
 from distromatrix.engines.docker_dialect import DOCKER, Dialect
 from distromatrix.engines.homes import home_found
 from distromatrix.engines.shell import LOOP
@@ -17,8 +17,6 @@ MOUNT = "/distromatrix"
 LABEL_MACHINE = "distromatrix.machine"  # a container's name as it was opened; also on its volume
 LABEL_STAGE = "distromatrix.stage"  # the stage volume that an overlay stands on
 
-# Debian's address for a machine's own name, where that has no other (hostname(1), hosts(5)).
-OWN_ADDRESS = "127.0.1.1"
 # Docker before 26 takes ::1 from containers whose network has no IPv6, and names it in their
 # /etc/hosts nevertheless. See DockerEngine.open for kernels that have none.
 LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}

@@ -105,7 +105,7 @@ class DockerStage:
             self._snapshot.fill(machine, MOUNT, owner)
 
         body = create_body(spec, self._limits)
-        return DockerMachine.start(self._api, spec, body, before_start=put, staged=True)
+        return DockerMachine.start(self._api, spec, body, before_start=put)
 
     def close(self) -> None:
         """See Stage."""
@@ -255,12 +255,6 @@ class _Snapshot:
 def owner_of(user: str) -> str:
     """`UID:GID` of a machine's user."""
     return ROOT if user == "root" else user
-
-
-def put_home(machine: DockerMachine, owner: str) -> None:
-    """A home for the user (UID:GID) of a machine without a stage. Raises InfrastructureError."""
-    machine.put(_folders(ROOT, (MOUNT.lstrip("/"),)), "/")
-    machine.put(_folders(owner, (), (_HOME,)), MOUNT)
 
 
 def _folders(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:

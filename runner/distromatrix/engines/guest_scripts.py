@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from distromatrix.engines.base import OWN_ADDRESS
 from distromatrix.engines.guest_programs import become, reseed, session
 from distromatrix.engines.hung import Process
 from distromatrix.engines.process_list import LIST
@@ -39,6 +41,19 @@ mkfifo -m 622 {_FIFO} || exit
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 # Whether it is on its way down.
 GOES_DOWN = f"""[ -e {_GOES} ] || [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]"""
+
+
+def named(host: str) -> str:
+    """What gives a guest its name, and has that resolve without a network: some programs wait
+    long for their own host's name. Nothing is started for it."""
+    name = shlex.quote(host)
+    return f"""echo {name} >/proc/sys/kernel/hostname
+echo {OWN_ADDRESS} {name} >>/etc/hosts"""
+
+
+# The same for a guest whose name is its own.
+RESOLVES = f"""read -r name </proc/sys/kernel/hostname
+grep -qsw -e "$name" /etc/hosts || echo {OWN_ADDRESS} "$name" >>/etc/hosts"""
 
 
 def install() -> str:

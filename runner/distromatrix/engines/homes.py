@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-# For users that have none in the machine's /etc/passwd: CI's images are full of programs that
-# keep something in $HOME.
-HOME = "/distromatrix/home"
+from collections.abc import Mapping
 
-# HOME as it is where it will do; else what /etc/passwd says; else ours. Nothing is started for it.
+# For users that have none in the machine's /etc/passwd: CI's images are full of programs that
+# keep something in $HOME. It lies beside the product; where there is none, nobody has made it.
+HOME = "/distromatrix/home"
+WITHOUT_PRODUCT = "/tmp/.distromatrix-home"  # noqa: S108 - of a machine that has one user
+
+# HOME as it is where it will do; else what /etc/passwd says; else ours. No program is started for
+# it, but where there is no product.
 _FIND = """_dm_h() { [ "$1" ] && [ "$1" != / ] && [ -d "$1" ] && [ -w "$1" ]; }
 _dm_h "$HOME" || {
 while IFS=: read -r _ _ _dm_u _ _ HOME _; do [ "$_dm_u" != UID ] || break; HOME=; done
 } </etc/passwd 2>/dev/null
 _dm_h "$HOME" || HOME=FOLDER
+[ -d "$HOME" ] || { HOME=ELSEWHERE; mkdir -m 700 "$HOME" 2>/dev/null; }
 export HOME
 """
 
@@ -19,8 +24,10 @@ export HOME
 def home_found(user: str) -> str:
     """What a shell of that user (`root` or `UID:GID`) runs first, so that its commands have a
     HOME. Their own variables come later, and win."""
-    uid = user.partition(":")[0]
-    return "" if user == "root" else _FIND.replace("UID", uid).replace("FOLDER", HOME)
+    if user == "root":
+        return ""
+    script = _FIND.replace("UID", user.partition(":")[0])
+    return script.replace("FOLDER", HOME).replace("ELSEWHERE", WITHOUT_PRODUCT)
 
 
 def home_made(user: str, busybox: str = "") -> str:
@@ -28,5 +35,9 @@ def home_made(user: str, busybox: str = "") -> str:
     if user == "root":
         return ":"
     return f"""[ -e {HOME} ] || {{
-{busybox} mkdir -p {HOME.rpartition("/")[0]} && {busybox} mkdir -m 700 {HOME} &&
-{busybox} chown {user} {HOME}; }}"""
+{busybox} mkdir -p -m 700 {HOME} && {busybox} chown {user} {HOME}; }}"""
+
+
+def without_home(env: Mapping[str, str], user: str) -> Mapping[str, str]:
+    """An image's variables for the commands of a user: its HOME is root's."""
+    return {key: value for key, value in env.items() if key != "HOME" or user == "root"}

@@ -32,6 +32,7 @@ from distromatrix.engines.base import (
     Stage,
 )
 from distromatrix.engines.guest_disk import bytes_of
+from distromatrix.engines.homes import without_home
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
@@ -124,7 +125,9 @@ class QemuEngine:
             folder = self._new_folder(spec)
             shutil.copyfile(template.overlay, folder / OVERLAY)
             guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
-            machine = QemuMachine(guest, staged=product is not None, env=found.env)
+            machine = QemuMachine(
+                guest, staged=product is not None, env=without_home(found.env, spec.user)
+            )
             machine.at_close(holds.close)
         except BaseException as error:
             if folder is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.guest_programs import become
+from distromatrix.engines.homes import home_found
 from distromatrix.engines.qemu_guest import BUSYBOX
 from distromatrix.engines.qemu_machine import META, write_program
 from distromatrix.engines.qemu_ports import (
@@ -94,7 +95,12 @@ class _Entry:
         words = {"busybox": BUSYBOX, "files": files, "token": token, "uid": uid}
         words["program"] = program
         exports = [f"export {key}={shlex.quote(value)}" for key, value in self.env.items()]
-        entry = [*exports, f"cd {shlex.quote(self.cwd)} || cd /", "exec /bin/sh 9<&-"]
+        entry = [
+            home_found(self.user),
+            *exports,
+            f"cd {shlex.quote(self.cwd)} || cd /",
+            "exec /bin/sh 9<&-",
+        ]
         inner = (_BY_TERMINAL if self.terminal else _BY_PIECES).format(**words)
         check = f"{BUSYBOX} --list | {BUSYBOX} grep -qx telnetd || exit {_NO_TERMINAL}"
         return f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1

@@ -18,6 +18,7 @@ from typing import Any
 from distromatrix.engines import qemu_process
 from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, trouble
+from distromatrix.engines.guest_scripts import named
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
 from distromatrix.engines.qemu_process import CONSOLE, QMP_SOCKET, Memory, Virtual
@@ -209,7 +210,7 @@ class QemuGuest:
         long as later ones."""
         script = f"""echo {os.urandom(64).hex()} >/dev/urandom
 /distromatrix/guest/awaken {time.time():.0f} || echo its clock, random numbers or address stay
-echo {self.host} >/proc/sys/kernel/hostname
+{self._naming}
 [ ! -s /etc/machine-id ] || echo {os.urandom(16).hex()} >/etc/machine-id"""
         if not self.spec.network:
             script += f"\n[ ! -e /sys/class/net/eth0 ] || {BUSYBOX} ip link set eth0 down"
@@ -258,7 +259,7 @@ $b chown -R {user} product out"""
         with contextlib.suppress(OSError), (self.folder / EARLIER).open("ab") as log:
             log.write(self.console.read_bytes())  # QEMU truncates it
         self.boot()
-        self.tell(f"echo {self.host} >/proc/sys/kernel/hostname")
+        self.tell(self._naming)
 
     def wants_restart(self) -> bool:
         """Whether it has ended for a restart: one that was asked for, or a plain `reboot`."""
@@ -270,6 +271,11 @@ $b chown -R {user} product out"""
     def host(self) -> str:
         """Its name, as a word of a shell's."""
         return shlex.quote(self.spec.host)
+
+    @property
+    def _naming(self) -> str:
+        """What gives it its name, which resolves without a network. Its /etc/hosts is new."""
+        return named(self.spec.host)
 
     def tell(
         self,

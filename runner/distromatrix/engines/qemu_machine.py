@@ -25,6 +25,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.guest_machine import GuestMachine
 from distromatrix.engines.guest_programs import become
+from distromatrix.engines.homes import home_found, home_made
 from distromatrix.engines.qemu_guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu_ports import (
     DATA,
@@ -173,13 +174,15 @@ class QemuMachine(GuestMachine):
         program = f"/distromatrix/guest/become-{uid}-{gid}"
         made = "" if uid == gid == 0 else write_program(program, become(uid, gid))
         home = "/" if uid else "/root"
+        loop = shlex.quote(f"{home_found(user)}. {LOOP_FILE}")
         # The first redirection fails as long as a shell before holds the port.
         script = f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1
 export HOME={home} HOSTNAME; read -r HOSTNAME </proc/sys/kernel/hostname; unset OLDPWD
 begun=/distromatrix/guest/{token}
 {made}
+{home_made(user, BUSYBOX)}
 (cd /; i=0; while [ $i -lt 50 ]; do
-i=$((i+1)); (: >$begun; {program} /bin/sh {LOOP_FILE}; echo {token}) <>$o 1>&0 2<>$e
+i=$((i+1)); (: >$begun; {program} /bin/sh -c {loop}; echo {token}) <>$o 1>&0 2<>$e
 [ ! -e $begun ] || break
 {BUSYBOX} sleep 0.1
 done) >/dev/null 2>&1 &

@@ -29,6 +29,7 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
+from distromatrix.engines.homes import without_home
 from distromatrix.engines.libvirtd import Libvirtd
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_clone import Cloner
@@ -126,7 +127,7 @@ class VagrantEngine:
             with self.templates_kept.using(image.id, spec, cpus) as template:
                 machine = self._cloner.open(template, spec, snapshot)
         if not is_named(spec.guest):  # else it boots another's system
-            machine.has_variables(image.env)
+            machine.has_variables(without_home(image.env, spec.user))
         return machine
 
     def join(self, address: Address) -> VagrantMachine:

@@ -17,7 +17,15 @@ from pathlib import Path
 from distromatrix.engines.base import LABEL_CELL, LABEL_FOLDER, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.guest_machine import MOUNT
-from distromatrix.engines.guest_scripts import BEGIN, BOOT, FOLDER, become_written
+from distromatrix.engines.guest_scripts import (
+    BEGIN,
+    BOOT,
+    FOLDER,
+    RESOLVES,
+    become_written,
+    named,
+)
+from distromatrix.engines.homes import home_made
 from distromatrix.engines.libvirt_saved import (
     Clone,
     clone_definition,
@@ -36,6 +44,7 @@ from distromatrix.engines.vagrant_machine import (
     VagrantMachine,
     spec_facts,
 )
+from distromatrix.engines.vagrant_source import is_named
 from distromatrix.engines.vagrant_sweep import end_machine, whole_or_gone
 from distromatrix.engines.vagrant_templates import Template
 from distromatrix.errors import InfrastructureError
@@ -50,8 +59,6 @@ _FRESH = """date -u -s @{now} >/dev/null
 printf '{seed}' >/dev/urandom && {folder}/reseed ||
   {{ echo 'its kernel does not draw new random numbers' >&2; exit 1; }}
 """
-_NAMED = """echo {name} | tee /proc/sys/kernel/hostname >/etc/hostname
-echo 127.0.1.1 {name} >>/etc/hosts"""
 
 
 class Cloner:
@@ -184,8 +191,11 @@ def _prepare(
     """Make it one of its own, and give it the product. Its boot's id. Raises
     InfrastructureError."""
     script = f"{fresh}{become_written(spec.user)}\n{BEGIN}"
-    if spec.hostname:
-        script += "\n" + _NAMED.format(name=shlex.quote(spec.hostname))
+    if is_named(spec.guest):  # another's system, and its name
+        script += f"\n{RESOLVES}"
+    else:
+        script += f"\n{named(spec.host)}\necho {shlex.quote(spec.host)} >/etc/hostname"
+    script += f"\n{home_made(spec.user)}"
     owner = "0:0" if spec.user == "root" else spec.user
     if snapshot is not None:
         folders = " ".join(f"{MOUNT}/out/{name}" for name in OUT_FOLDERS)

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 
+from distromatrix.engines.homes import home_found
 from distromatrix.engines.ssh import Connection, clean_start
 from distromatrix.engines.vagrant_home import Home
 from distromatrix.engines.vagrant_sweep import machine_facts
@@ -29,7 +30,8 @@ def enter(home: Home, name: str, env: Mapping[str, str]) -> int:
     known = {**(facts.get("env") or {}), **env}  # those of its image, and the cell's
     file = f"/run/distromatrix-{secrets.token_hex(12)}"
     uid = "0" if user == "root" else user.partition(":")[0]
-    lines = [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
+    lines = [home_found(user)]
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
     lines += [f"cd {shlex.quote(str(facts.get('product') or '/'))} || cd /", "exec /bin/sh 9<&-"]
     entry = "\n".join(lines).encode()
     status, said = connection.send(iter([entry]), f"umask 077; cat >{file} && chown {uid} {file}")

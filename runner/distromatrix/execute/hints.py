@@ -38,6 +38,11 @@ _STUMBLED = re.compile(
     r"|unexpected redirection|bad substitution)|Bad substitution"
     r"|(?P<what>set: [Ii]llegal option -o pipefail|\[: \S{1,80}: unexpected operator))"
 )
+# What sudo and busybox say where no-new-privileges keeps them from becoming root.
+_NOT_SETUID = re.compile(
+    r'sudo: (?:The "no new privileges" flag is set|effective uid is not 0).*'
+    r"|\S{1,80}: must be suid to work properly"
+)
 _MISSING = re.compile(rf"{MISSING} {_WHAT} in this image")
 # fmt: off
 _OF_BASH = frozenset((
@@ -97,6 +102,8 @@ def of_lines(lines: Iterable[str], shell: str) -> Iterator[str]:
         if missing := _MISSING.fullmatch(text):
             name = base(missing["what"])
             yield f"the image has no {name}: packages: [{name}]"
+        if _NOT_SETUID.fullmatch(text):
+            yield "setuid programs do nothing in this container: privileges: [setuid]"
         for pattern in _NOT_FOUND:
             if found := pattern.fullmatch(text):
                 yield _not_found(found["what"], found["where"], shell)

@@ -21,6 +21,7 @@ done
 $b mkdir -p /run/lock
 $b chmod 1777 /run/lock
 # The engine's network: qemu-system(1), -netdev user.
+[ -e /proc/net/if_inet6 ] || $b modprobe -q ipv6 2>/dev/null
 $b ifconfig lo 127.0.0.1 up
 if [ -e /sys/class/net/eth0 ]; then
 	$b ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
@@ -28,6 +29,7 @@ if [ -e /sys/class/net/eth0 ]; then
 fi
 echo 'nameserver 10.0.2.3' >/etc/resolv.conf
 echo '127.0.0.1 localhost' >/etc/hosts
+[ ! -e /proc/net/if_inet6 ] || echo '::1 localhost' >>/etc/hosts
 # Whoever the suite becomes may ask for a restart.
 $b chmod 622 /dev/vport*p2
 set -- /dev/vport*p1
