@@ -7,6 +7,7 @@ machine.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -199,8 +200,8 @@ def _tell(session: pytest.Session) -> None:
 
 def _matrix_file(config: pytest.Config) -> Path | None:
     """The matrix file of this session: the option's, relative to the working directory as all
-    arguments are; else the setting's; else, where the option names none, the usual one here or
-    below the rootdir."""
+    arguments are; else the one that an argument names; else the setting's; else, where the option
+    names none, the usual one here or below the rootdir."""
     asked: str | None = config.getoption("distromatrix")
     said: str = config.getini("distromatrix").strip()
     if "\n" in said:
@@ -208,12 +209,33 @@ def _matrix_file(config: pytest.Config) -> Path | None:
     here = config.invocation_params.dir
     if asked:
         return here / asked
+    if named := _named(config):
+        return named
     if said:
         return config.rootpath / said
     if asked is None:
         return None
     usual = here / DEFAULT_FILE
     return usual if usual.is_file() else config.rootpath / DEFAULT_FILE
+
+
+def _named(config: pytest.Config) -> Path | None:
+    """The matrix file that an argument names: one in a folder `matrix` that has what every matrix
+    has. Raises UsageError where there are two."""
+    found = {}
+    for argument in config.args:
+        path = config.invocation_params.dir / argument.partition("::")[0]
+        if path.suffix in _FILE and path.parent.name == "matrix" and path.is_file():
+            with path.open("rb") as file:
+                text = file.read(1 << 20)
+            if all(re.search(rb"\b%s[\"']?\s*:" % key, text) for key in (b"distros", b"suites")):
+                found[path.resolve()] = path
+    if len(found) > 1:
+        raise pytest.UsageError(
+            "one matrix file is collected in a session, and several are named: "
+            + ", ".join(sorted(path.name for path in found.values()))
+        )
+    return next(iter(found.values()), None)
 
 
 def _marks() -> Iterator[str]:

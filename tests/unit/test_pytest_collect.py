@@ -117,6 +117,40 @@ def test_a_matrix_file_that_nobody_named_is_left_alone(world: World) -> None:
     assert world.collected() == [OWN]
 
 
+def test_a_matrix_file_that_an_argument_names_is_collected(world: World) -> None:
+    assert world.collected(FILE) == of(*IDS)
+    assert world.collected(*of("two/bad"), "tests") == [*of("two/bad"), OWN]
+    assert world.collected(str(world.root / FILE), "-k", "good") == of("one-1.0/good", "two/good")
+    assert world.collected(".") == [OWN]
+    assert world.collected("matrix", "tests") == [OWN]
+    done = world.pytester.runpytest(*of("two/good"), "-n", "2")
+    done.assert_outcomes(passed=1)
+
+
+def test_one_that_an_argument_names_goes_before_the_settings(world: World) -> None:
+    world.ini()
+    world.matrix(MATRIX.replace("two", "one-1.0"), "matrix/small.yaml")
+    small = "matrix/small.yaml::one-1.0/good"
+    assert world.collected(small) == [small]
+    assert world.collected("--distromatrix", small) == [small]
+
+
+def test_two_named_matrices_are_a_usage_error(world: World) -> None:
+    world.matrix(MATRIX, "matrix/small.yaml")
+    done = world.pytester.runpytest(FILE, "matrix/small.yaml")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["ERROR: one matrix file *: default.yaml, small.yaml"])
+
+
+def test_other_yaml_files_are_not_ours(world: World) -> None:
+    world.matrix("jobs: [one]\n", "matrix/jobs.yaml")
+    (world.root / "tests/like.yaml").write_text(MATRIX)
+    for name in ("matrix/jobs.yaml", "tests/like.yaml", "matrix/none.yaml"):
+        done = world.pytester.runpytest(name)
+        assert done.ret in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
+        assert "distromatrix:" not in done.stdout.str()
+
+
 def test_faults_of_the_matrix_are_one_usage_error(world: World) -> None:
     world.matrix("distros: [tow]\nsuites:\n  good: {rum: echo fine}\n")
     for args in ("--distromatrix", "-p", "no:terminal"), ("--distromatrix", "-n", "2"):
