@@ -120,7 +120,19 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
-    keys = ["id", "verdict", "phase", "engine", "seconds", "reason", "blame", "image", "cases"]
+    keys = [
+        "id",
+        "verdict",
+        "gating",
+        "gating_reason",
+        "phase",
+        "engine",
+        "seconds",
+        "reason",
+        "blame",
+        "image",
+        "cases",
+    ]
     keys += ["debug", "hints", "warnings", "needing", "runs", "retries", "flaky", "fallback"]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]

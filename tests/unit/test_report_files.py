@@ -57,6 +57,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
         {
             "id": "debian-12/unit",
             "verdict": "failed",
+            "gating": True,
+            "gating_reason": None,
             "phase": "run",
             "engine": "docker",
             "seconds": 1.5,
@@ -78,6 +80,8 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
         {
             "id": "alpine-3.20/unit",
             "verdict": "skipped",
+            "gating": True,
+            "gating_reason": None,
             "phase": None,
             "engine": None,
             "seconds": 0.0,

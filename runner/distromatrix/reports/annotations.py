@@ -17,6 +17,7 @@ from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grouping import (
+    NOT_GATING,
     WHOSE,
     WORDINGS,
     Failure,
@@ -67,7 +68,8 @@ def make_annotations(
     place: Place = lambda _: ("", 0),
     mask: Callable[[str], str] = str,
 ) -> tuple[Annotation, ...]:
-    """At most ten errors, and a notice that says how many there are besides.
+    """At most ten errors and ten warnings (what is flaky, or not gating), and a notice that says
+    how many there are besides.
 
     First what fails on some distros only, on the fewest first; then what fails everywhere; what
     is flaky; what could not be tested; what passed or was skipped against the rules. Of each
@@ -75,12 +77,15 @@ def make_annotations(
     """
     teller = _Teller(plan, result, place, mask)
     queues = teller.queues()
-    told = _rounds([len(queue) for queue in queues], MOST)
-    chosen = tuple(
-        replace(one, title=shorten(one.title, _TITLE), message=shorten(one.message, _MESSAGE))
-        for queue, number in zip(queues, told, strict=True)
-        for one in queue[:number]
-    )
+    chosen: tuple[Annotation, ...] = ()
+    for level in ("error", "warning"):
+        of_level = [[one for one in queue if one.level == level] for queue in queues]
+        told = _rounds([len(queue) for queue in of_level], MOST)
+        chosen += tuple(
+            replace(one, title=shorten(one.title, _TITLE), message=shorten(one.message, _MESSAGE))
+            for queue, number in zip(of_level, told, strict=True)
+            for one in queue[:number]
+        )
     more = sum(map(len, queues)) - len(chosen)
     if not more:
         return chosen
@@ -145,7 +150,7 @@ class _Teller:
         if len(failure.cells) > _CELLS:
             where += f" and {len(failure.cells) - _CELLS:,} more"
         return Annotation(
-            level="error",
+            level=_level(gating=group.gating),
             title=title,
             message=_lines(
                 title,
@@ -178,7 +183,7 @@ class _Teller:
         counts = (f"{cell.id}: {counts_of(cell, seen)}" for cell, seen in one.cells[:_CELLS])
         title = f"{what} is flaky in {self._ids(ids)}"
         reason = self._text(one.message, _REASON)
-        level: Literal["error", "warning"] = "warning" if one.passed else "error"
+        level = _level(gating=one.gating and not one.passed)
         message = _lines(title, reason, *counts, self._again(ids))
         return Annotation(level=level, title=title, message=message)
 
@@ -189,10 +194,11 @@ class _Teller:
         for fault in group_faults(self._cells):
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
+            phase += "" if fault.gating else NOT_GATING
             title = f"{self._ids(ids)} could not be tested{phase}"
             said = self._text(fault.reason, _REASON)
             yield Annotation(
-                level="error",
+                level=_level(gating=fault.gating),
                 title=f"{title}: {said}",
                 message=_lines(
                     f"{title}: {said}",
@@ -212,7 +218,9 @@ class _Teller:
 
     def _cell(self, cell: CellResult, title: str) -> Annotation:
         reason = self._text(cell.reason, _REASON)
-        return Annotation(level="error", title=title, message=_lines(title, reason))
+        title += NOT_GATING if cell.not_gating else ""
+        level = _level(gating=not cell.not_gating)
+        return Annotation(level=level, title=title, message=_lines(title, reason))
 
     def _ids(self, ids: tuple[str, ...]) -> str:
         more = len(ids) - 2
@@ -223,6 +231,10 @@ class _Teller:
 
     def _text(self, text: str, length: int) -> str:
         return one_line(self._mask(text), length)
+
+
+def _level(*, gating: bool) -> Literal["error", "warning"]:
+    return "error" if gating else "warning"
 
 
 def _lines(*lines: str) -> str:

@@ -25,6 +25,11 @@ class FlakyCase:
         return self.cells[0][1].message
 
     @property
+    def gating(self) -> bool:
+        """Whether it counts in one of them."""
+        return not all(cell.not_gating for cell, _ in self.cells)
+
+    @property
     def passed(self) -> bool:
         """Whether it passed in the end in all of them, when they were run again."""
         return all(is_green(cell) for cell, _ in self.cells)

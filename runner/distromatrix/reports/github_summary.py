@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 
 from distromatrix.collect.text import one_line
@@ -14,6 +15,7 @@ from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grid import beside, laid_out
 from distromatrix.reports.grouping import (
+    NOT_GATING,
     WHOSE,
     WORDINGS,
     Failure,
@@ -23,7 +25,7 @@ from distromatrix.reports.grouping import (
 )
 from distromatrix.reports.html import MIB, Page, code, details, pre, table
 from distromatrix.reports.style import WORST_FIRST, counted, duration, repeated
-from distromatrix.verdicts import said_of_needs
+from distromatrix.verdicts import said_of_needs, tolerated
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
 _MARGIN = 1024
@@ -36,6 +38,7 @@ _SIGNS = {
     Verdict.XFAILED: "🟡",
     Verdict.XPASSED: "❗",
 }
+_UNCOUNTED = "⚪"  # what is bad, and does not count
 _WORDS = {
     Verdict.ERROR: "could not be tested",
     Verdict.XFAILED: "failed as expected",
@@ -81,7 +84,7 @@ class _Summary:
         if not self._page.add(self._verdict()):
             return ""
         groups = group_failures(self._plan, self._result.cells)
-        groups = tuple(sorted(groups, key=lambda g: (not g.partial, len(g.distros))))
+        groups = tuple(sorted(groups, key=lambda g: (not g.gating, not g.partial, len(g.distros))))
         for block in (
             *self._failures(groups),
             *self._faults(),
@@ -90,6 +93,7 @@ class _Summary:
             *self._unexpected(),
             *self._grid(),
             *self._ends(groups),
+            *self._not_gating(),
             *self._quiet(),
             *self._slowest(),
         ):
@@ -102,7 +106,7 @@ class _Summary:
 
     def _verdict(self) -> str:
         cells = self._result.cells
-        count = Counter(cell.verdict for cell in cells)
+        count = Counter(cell.verdict for cell in cells if not tolerated(cell))
         bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
         name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
         if self._result.interrupted:
@@ -112,15 +116,18 @@ class _Summary:
             several = ", ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
             said = f"{_SIGNS[bad[0][0]]} {name}of {counted(len(cells), 'cell')} {several}"
         elif self._result.exit_code:
-            unmet = sum(cell.unmet for cell in cells)
+            unmet = sum(cell.unmet and not cell.not_gating for cell in cells)
             said = f"{_SIGNS[Verdict.FAILED]} {name}{counted(unmet, 'cell')} not run"
         elif count[Verdict.PASSED] + count[Verdict.XFAILED] == 0:
-            said = f"{_SIGNS[Verdict.SKIPPED]} {name}nothing was run"
+            counts = " that counts" if any(map(tolerated, cells)) else ""
+            said = f"{_SIGNS[Verdict.SKIPPED]} {name}nothing{counts} was run"
         else:
             said = (
                 f"{_SIGNS[Verdict.PASSED]} {name}all of {counted(len(cells), 'cell')} as expected"
             )
-        return f"<h2>{said}</h2>"
+        idle = Counter(cell.verdict for cell in cells if tolerated(cell))
+        several = ", ".join(f"{idle[v]:,} {_outcome(v)}" for v in WORST_FIRST if idle[v])
+        return f"<h2>{said}{f' ({several}, not gating)' if several else ''}</h2>"
 
     def _failures(self, groups: tuple[Group, ...]) -> Iterator[str]:
         for group in groups[:_GROUPS]:
@@ -141,12 +148,13 @@ class _Summary:
 
     def _faults(self) -> Iterator[str]:
         faults = group_faults(self._result.cells)
-        told: Blame | None = None
+        told: tuple[Blame, bool] | None = None
         for fault in faults[:_LISTED]:
-            if fault.blame != told:
-                sign = _SIGNS[Verdict.ERROR]
-                yield f"<h3>{sign} could not be tested: {WHOSE[fault.blame]}</h3>"
-                told = fault.blame
+            if (fault.blame, fault.gating) != told:
+                sign = _sign(Verdict.ERROR, gating=fault.gating)
+                idle = "" if fault.gating else NOT_GATING
+                yield f"<h3>{sign} could not be tested: {WHOSE[fault.blame]}{idle}</h3>"
+                told = fault.blame, fault.gating
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
             yield f"<p>{self._code(fault.reason, 400)}{phase}<br>{self._ids(ids)}</p>"
@@ -156,8 +164,10 @@ class _Summary:
     def _flaky(self) -> Iterator[str]:
         found = flaky_cases(self._plan, self._result.cells)
         failed = tuple(one for one in found if not one.passed)
-        title = f"{_SIGNS[Verdict.FAILED]} flaky: both passed and failed in the same cell"
-        yield from self._flaky_cases(title, failed)
+        for gating in (True, False):
+            title = f"{_sign(Verdict.FAILED, gating=gating)} flaky: both passed and failed in the "
+            title += "same cell" + NOT_GATING * (not gating)
+            yield from self._flaky_cases(title, tuple(o for o in failed if o.gating is gating))
         passed = tuple(one for one in found if one.passed)
         title = f"{_SIGNS[Verdict.XFAILED]} flaky: failed first, passed when run again"
         yield from self._flaky_cases(title, passed)
@@ -180,10 +190,14 @@ class _Summary:
             yield f"<p>and {len(cases) - _LISTED:,} more in results.json</p>"
 
     def _unexpected(self) -> Iterator[str]:
-        if cells := self._of(Verdict.XPASSED):
-            yield f"<h3>{_SIGNS[Verdict.XPASSED]} passed, though a rule expects a failure</h3>"
-            yield from self._by_reason(cells)
-        needing = [c for c in self._result.cells if c.unmet]
+        for gating in (True, False):
+            cells = [c for c in self._of(Verdict.XPASSED) if gating is not bool(c.not_gating)]
+            if cells:
+                sign = _sign(Verdict.XPASSED, gating=gating)
+                idle = NOT_GATING * (not gating)
+                yield f"<h3>{sign} passed, though a rule expects a failure{idle}</h3>"
+                yield from self._by_reason(cells)
+        needing = [c for c in self._result.cells if c.unmet and not c.not_gating]
         if needing and self._result.exit_code:
             yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: needs that nothing met</h3>"
             yield from self._by_reason(needing)
@@ -192,11 +206,12 @@ class _Summary:
         rows, columns, found = laid_out(self._plan, self._by_id)
         if not rows:
             return
-        tallies = Counter(cell.verdict for cell in found.values())
+        tallies = Counter((tolerated(cell), cell.verdict) for cell in found.values())
         legend = " &nbsp; ".join(
-            f"{_SIGNS[v]} {tallies[v]:,} {_outcome(v)}"
+            f"{_sign(v, gating=not idle)} {tallies[idle, v]:,} {_outcome(v)}{NOT_GATING * idle}"
+            for idle in (False, True)
             for v in (Verdict.PASSED, *WORST_FIRST[:-1])
-            if tallies[v]
+            if tallies[idle, v]
         )
         if len(rows) <= _ROWS and len(columns) <= _COLUMNS:
             yield self._table(rows, columns, found)
@@ -239,10 +254,17 @@ class _Summary:
             (Verdict.XFAILED, "failed as expected"),
             (Verdict.SKIPPED, "skipped"),
         ):
-            cells = [c for c in self._of(verdict) if not (c.unmet and self._result.exit_code)]
+            red = bool(self._result.exit_code)
+            cells = [c for c in self._of(verdict) if not (c.unmet and red) or c.not_gating]
             if cells:
                 body = "".join(self._by_reason(cells))
                 yield details(f"{_SIGNS[verdict]} {counted(len(cells), 'cell')} {title}", body)
+
+    def _not_gating(self) -> Iterator[str]:
+        """Why those that are bad do not count."""
+        if cells := [cell for cell in self._result.cells if tolerated(cell)]:
+            body = "".join(self._by_reason(replace(c, reason=c.not_gating) for c in cells))
+            yield details(f"{_UNCOUNTED} {counted(len(cells), 'cell')} not gating", body)
 
     def _slowest(self) -> Iterator[str]:
         cells = sorted(self._result.cells, key=lambda cell: -cell.seconds)[:_SLOWEST]
@@ -283,7 +305,7 @@ class _Summary:
             said += f": {len(group.failures):,} failures"
         else:
             said = f"{self._code(only.case.name) if only.case else code(only.column)} {said}"
-        title = f"<h3>{_SIGNS[Verdict.FAILED]} {said}</h3>"
+        title = f"<h3>{_sign(Verdict.FAILED, gating=group.gating)} {said}</h3>"
         again = pre((run_elsewhere(self._plan, group.cells),))
         return f"{title}<ul>{shown}</ul>{more}{again}"
 
@@ -348,6 +370,10 @@ class _Summary:
         return [cell for cell in self._result.cells if cell.verdict is verdict]
 
 
+def _sign(verdict: Verdict, *, gating: bool) -> str:
+    return _SIGNS[verdict] if gating else _UNCOUNTED
+
+
 def _outcome(verdict: Verdict) -> str:
     return _WORDS.get(verdict, str(verdict))
 
@@ -359,6 +385,10 @@ def _cell(result: CellResult | None) -> str:
     return " ".join(
         filter(
             None,
-            (_SIGNS[result.verdict], part, f"<sub>{escape(one_line(where))}</sub>" * bool(where)),
+            (
+                _sign(result.verdict, gating=not tolerated(result)),
+                part,
+                f"<sub>{escape(one_line(where))}</sub>" * bool(where),
+            ),
         )
     )

@@ -10,6 +10,7 @@ from distromatrix.needs import GUESTS
 from distromatrix.reports.flaky import is_green
 from distromatrix.reports.grouping import column_of
 from distromatrix.reports.style import Look
+from distromatrix.verdicts import tolerated
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +48,8 @@ def laid_out(
 def beside(result: CellResult) -> tuple[str, str]:
     """What is said beside a verdict: how many cases passed, or `3/10` where only some of the runs
     of a repeated cell have it; `qemu` of one in a guest, `+qemu` where some of its cases ran in
-    one; `flaky` where it passed only when run again."""
+    one; `flaky` where it passed only when run again; `not gating` where it is bad and does not
+    count."""
     alike = sum(run.verdict is result.verdict for run in result.runs)
     part = f"{alike}/{len(result.runs)}" if 0 < alike < len(result.runs) else ""
     if result.verdict is Verdict.PASSED and result.cases and not result.runs:
@@ -55,7 +57,8 @@ def beside(result: CellResult) -> tuple[str, str]:
     where = [result.engine] if result.engine in GUESTS else []
     where += [f"+{one.engine}" for one in result.fallback]
     where += ["flaky"] if result.flaky and is_green(result) else []
-    return part, " ".join(map(str, where))
+    idle = "not gating" if tolerated(result) else ""
+    return part, ", ".join(filter(None, (" ".join(map(str, where)), idle)))
 
 
 def without_report(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ def _list(plan: Plan, by_id: dict[str, CellResult], look: Look) -> RenderableTyp
 
 def _shown(result: CellResult, look: Look) -> Text:
     """A verdict, and in its words what `beside` says."""
-    shown = look.verdict(result.verdict)
+    shown = look.result(result)
     part, where = beside(result)
     if part:
         shown.append(f" {part}")

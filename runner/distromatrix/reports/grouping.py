@@ -15,6 +15,7 @@ WHOSE: dict[Blame, str] = {
     "matrix": "the matrix asks for what is not there",
     "": "the infrastructure failed, not the product",
 }
+NOT_GATING = ", not gating"
 WORDINGS = 3  # of a failure, that are shown
 _ENDS = ("timed out", "out of memory", "left no file", "holds no case")
 # What differs from run to run makes no other wording: addresses, and how long something ran.
@@ -47,10 +48,12 @@ class Failure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Failures with the same footprint. `label` says where: `fails only on musl`; `partial`:
-    that it does so on some of the distros that ran it, and not on others."""
+    that it does so on some of the distros that ran it, and not on others; `gating`: in one of its
+    cells it counts (the label says so where it does not)."""
 
     label: str
     partial: bool
+    gating: bool
     distros: tuple[str, ...]
     failures: tuple[Failure, ...]
 
@@ -78,7 +81,7 @@ def column_of(cell: Cell) -> str:
 
 
 def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ...]:
-    """The failures of a run, those that say most first.
+    """The failures of a run, those that say most first, those that do not count last.
 
     Compared are, suite by suite, the distros on which it ran to a verdict on the product;
     cells that are `error` or `skipped` tell nothing of it. What failed is one failure wherever
@@ -94,52 +97,63 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
         if result.id in cells and result.verdict in _RAN:
             ran[column_of(cells[result.id])][cells[result.id].distro] = result
     facts = {distro.name: distro for distro in plan.distros}
-    groups: dict[tuple[int, str, tuple[str, ...]], list[Failure]] = defaultdict(list)
+    groups: dict[tuple[bool, int, str, tuple[str, ...]], list[Failure]] = defaultdict(list)
     for column, by_distro in ran.items():
         for where in _failures(by_distro).values():
-            if all(_expected(case, by_distro[d]) for d, (case, _) in where.items()):
+            unexpected = [d for d, (case, _) in where.items() if not _expected(case, by_distro[d])]
+            if not unexpected:
                 continue
+            gating = not all(by_distro[d].not_gating for d in unexpected)
             distros = tuple(sorted(where, key=lambda d: order[d]))
             rank, label = _where(distros, tuple(by_distro), facts)
             said = {by_distro[d].id: where[d] for d in distros}
-            groups[rank, label, distros].append(_failure(column, said))
+            label += "" if gating else NOT_GATING
+            groups[not gating, rank, label, distros].append(_failure(column, said))
     made = (
         (
-            rank,
+            (idle, rank),
             Group(
                 label=label,
                 partial=rank not in _NOT_PARTIAL,
+                gating=not idle,
                 distros=distros,
                 failures=tuple(failures),
             ),
         )
-        for (rank, label, distros), failures in groups.items()
+        for (idle, rank, label, distros), failures in groups.items()
     )
     return tuple(g for _, g in sorted(made, key=lambda m: (m[0], -len(m[1].failures), m[1].label)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Why cells could not be tested. `blame`: as of their results."""
+    """Why cells could not be tested. `blame`: as of their results; `gating`: as of a group."""
 
     phase: Phase | None
     blame: Blame
+    gating: bool
     reason: str
     cells: tuple[CellResult, ...]
 
 
 def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
     """The cells that are `error`, by whose fault it is and by what is said of them, in the order
-    of their first."""
+    of their first, those that do not count last."""
     found: dict[tuple[Blame, Phase | None, str], list[CellResult]] = defaultdict(list)
     for result in results:
         if result.verdict is Verdict.ERROR:
             found[result.blame, result.phase, result.reason].append(result)
     faults = [
-        Fault(blame=blame, phase=phase, reason=reason, cells=tuple(cells))
+        Fault(
+            blame=blame,
+            phase=phase,
+            gating=not all(cell.not_gating for cell in cells),
+            reason=reason,
+            cells=tuple(cells),
+        )
         for (blame, phase, reason), cells in found.items()
     ]
-    return tuple(sorted(faults, key=lambda fault: not fault.blame))
+    return tuple(sorted(faults, key=lambda fault: (not fault.gating, not fault.blame)))
 
 
 _Said = tuple[Case | None, str]  # the case, or None for a whole cell; what is said of it

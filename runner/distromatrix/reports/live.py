@@ -31,7 +31,7 @@ from distromatrix.events import (
 )
 from distromatrix.model import CellResult, Plan, Verdict
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style
-from distromatrix.verdicts import BAD
+from distromatrix.verdicts import BAD, tolerated
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -108,10 +108,11 @@ def _headline(event: RunStarted) -> str:
 
 def _result_line(result: CellResult, name: str, look: Look, width: int) -> tuple[Text | str, ...]:
     tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
+    idle = " (not gating)" if tolerated(result) else ""
     return (
-        look.verdict(result.verdict, len("x xpassed")),
+        look.result(result, len("x xpassed")),
         f"  {name.ljust(width)}  {duration(result.seconds):>6}",
-        f"  {one_line(result.reason).rstrip(':') or _reported(result)}{tried}".rstrip(),
+        f"  {one_line(result.reason).rstrip(':') or _reported(result)}{tried}{idle}".rstrip(),
     )
 
 

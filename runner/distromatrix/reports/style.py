@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distromatrix.model import Verdict
+from distromatrix.model import CellResult, Verdict
+from distromatrix.verdicts import tolerated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +36,7 @@ WORST_FIRST = (
     Verdict.SKIPPED,
     Verdict.PASSED,
 )
+_TOLERATED = "yellow"  # the style of what is bad, and does not count
 _LOG_WIDTH = 120  # columns of what is no terminal and does not say
 
 
@@ -63,6 +66,13 @@ class Look:
         from rich.text import Text
 
         return Text(f"{self.symbol(verdict)} {verdict}".ljust(width), style=style(verdict))
+
+    def result(self, result: CellResult, width: int = 0) -> Text:
+        """The same of a cell's verdict, which is not red where it does not count."""
+        shown = self.verdict(result.verdict, width)
+        if tolerated(result):
+            shown.style = _TOLERATED
+        return shown
 
     def pick(self, good: str, plain: str) -> str:
         """`good` where it can be shown, else `plain`."""
@@ -96,16 +106,21 @@ def repeated(times: int) -> str:
     return f" x {times} runs" if times > 1 else ""
 
 
-def tally(verdicts: Iterable[Verdict], look: Look) -> Text:
-    """`✓ 12 passed  ✗ 1 failed`, what there is of each, the good first."""
+def tally(cells: Iterable[CellResult], look: Look) -> Text:
+    """`✓ 12 passed  ✗ 1 failed  ✗ 2 failed, not gating`: what there is of each, the good first,
+    and what does not count apart from what does."""
     from rich.text import Text
 
-    found = list(verdicts)
+    found = Counter((tolerated(cell), cell.verdict) for cell in cells)
     order = (Verdict.PASSED, *(v for v in WORST_FIRST if v is not Verdict.PASSED))
     parts = [
-        Text(f"{look.symbol(v)} {found.count(v):,} {v}", style=style(v))
+        Text(
+            f"{look.symbol(v)} {found[apart, v]:,} {v}{', not gating' * apart}",
+            style=_TOLERATED if apart else style(v),
+        )
+        for apart in (False, True)
         for v in order
-        if v in found
+        if found[apart, v]
     ]
     return Text("  ").join(parts)
 

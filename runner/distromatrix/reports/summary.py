@@ -17,6 +17,7 @@ from distromatrix.reports.commands import resume, run_again, shown_path
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
 from distromatrix.reports.grid import grid, without_report
 from distromatrix.reports.grouping import (
+    NOT_GATING,
     WHOSE,
     WORDINGS,
     Failure,
@@ -25,7 +26,7 @@ from distromatrix.reports.grouping import (
     group_faults,
 )
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
-from distromatrix.verdicts import said_of_needs
+from distromatrix.verdicts import said_of_needs, tolerated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,6 +94,7 @@ class _Summary:
         self._flaky()
         self._unexpected()
         self._errors()
+        self._not_gating()
         self._kept()
         self._warnings(warnings)
         self._last_lines()
@@ -122,24 +124,29 @@ class _Summary:
             green = cell.verdict is Verdict.PASSED and cell.reason
             said = cell.reason if green else said_of_needs(cell.needing)
             self._line(f"{cell.id}: {one_line(said, 500)}")
-        if not accepted and any(cell.unmet for cell in (*cells, *needing)):
+        unmet = (cell for cell in (*cells, *needing) if cell.unmet and not cell.not_gating)
+        if not accepted and any(unmet):
             self._line("a need that nothing here meets fails the run; --allow-unmet accepts it")
 
     def _expected(self) -> None:
         self._reasons(Verdict.XFAILED, "failed, as expected", self._of(Verdict.XFAILED))
 
     def _reasons(self, verdict: Verdict, title: str, cells: tuple[CellResult, ...]) -> None:
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for cell in cells:
-            by_reason[one_line(cell.reason, 500)].append(cell.id)
         if cells:
             self._title(verdict, title)
+        self._by_reason((one_line(cell.reason, 500), cell.id) for cell in cells)
+
+    def _by_reason(self, said: Iterable[tuple[str, str]]) -> None:
+        """Reasons, each with the ids of its cells."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for reason, cell in said:
+            by_reason[reason].append(cell)
         for reason, ids in by_reason.items():
             self._line(reason or "no reason given")
             self._line(f"    {self._names(tuple(ids))}", "dim")
 
     def _group(self, group: Group) -> None:
-        self._title(Verdict.FAILED, group.label)
+        self._title(Verdict.FAILED, group.label, gating=group.gating)
         room = MAX_CASES
         for number, (failures, cells) in enumerate(group.by_column):
             said = ""
@@ -184,8 +191,11 @@ class _Summary:
 
     def _flaky(self) -> None:
         found = flaky_cases(self._plan, self._result.cells)
+        title = "flaky (both passed and failed in the same cell)"
         failed = tuple(one for one in found if not one.passed)
-        self._flaky_cases(Verdict.FAILED, "flaky (both passed and failed in the same cell)", failed)
+        self._flaky_cases(Verdict.FAILED, title, tuple(one for one in failed if one.gating))
+        idle = tuple(one for one in failed if not one.gating)
+        self._flaky_cases(Verdict.XFAILED, title + NOT_GATING, idle)
         passed = tuple(one for one in found if one.passed)
         self._flaky_cases(Verdict.XFAILED, "flaky (failed first, passed when run again)", passed)
 
@@ -221,21 +231,25 @@ class _Summary:
         return f"{said}, first in repeat-{flaky.first}"
 
     def _unexpected(self) -> None:
-        cells = self._of(Verdict.XPASSED)
-        if cells:
-            self._title(Verdict.XPASSED, "passed, though a rule expects a failure")
-            for cell in cells:
-                self._line(f"{cell.id}: {one_line(cell.reason, self._room)}")
-            self._line("take the rule out of the matrix, or make it match less")
-            self._again(tuple(cell.id for cell in cells))
+        for gating in (True, False):
+            cells = [c for c in self._of(Verdict.XPASSED) if gating is not bool(c.not_gating)]
+            if cells:
+                title = "passed, though a rule expects a failure" + NOT_GATING * (not gating)
+                self._title(Verdict.XPASSED, title, gating=gating)
+                for cell in cells:
+                    self._line(f"{cell.id}: {one_line(cell.reason, self._room)}")
+                self._line("take the rule out of the matrix, or make it match less")
+                self._again(tuple(cell.id for cell in cells))
 
     def _errors(self) -> None:
         faults = group_faults(self._result.cells)
-        told: Blame | None = None
+        told: tuple[Blame, bool] | None = None
         for fault in faults:
-            if fault.blame != told:
-                self._title(Verdict.ERROR, f"could not be tested ({WHOSE[fault.blame]})")
-                told = fault.blame
+            if (fault.blame, fault.gating) != told:
+                title = f"could not be tested ({WHOSE[fault.blame]})"
+                title += "" if fault.gating else NOT_GATING
+                self._title(Verdict.ERROR, title, gating=fault.gating)
+                told = fault.blame, fault.gating
             ids = tuple(cell.id for cell in fault.cells)
             tried = max(cell.attempts for cell in fault.cells)
             times = f", tried {tried} times" if tried > 1 else ""
@@ -245,6 +259,13 @@ class _Summary:
             self._end_of(ids)
         if faults:
             self._again(tuple(cell.id for cell in self._of(Verdict.ERROR)))
+
+    def _not_gating(self) -> None:
+        """Why those that are bad do not count."""
+        cells = [cell for cell in self._result.cells if tolerated(cell)]
+        if cells:
+            self._title(None, "not gating: shown, and not counted")
+            self._by_reason((one_line(cell.not_gating, 500), cell.id) for cell in cells)
 
     def _kept(self) -> None:
         kept = {name: machine for cell in self._result.cells for name, machine in _kept(cell)}
@@ -275,7 +296,7 @@ class _Summary:
             (f"{result.verdict}", f"bold {style(result.verdict).removeprefix('bold ')}"),
             f"  {counted(len(result.cells), 'cell')}{repeated(self._plan.repeat)}"
             f" in {duration(result.seconds)}: ",
-            tally((cell.verdict for cell in result.cells), self._look),
+            tally(result.cells, self._look),
             f", {flaky:,} flaky" if (flaky := count_flaky(result.cells)) else "",
         )
         if self._plan.seed is not None:
@@ -300,10 +321,11 @@ class _Summary:
         names = ", ".join(ids[:MAX_CELLS])
         return f"{names} and {more:,} more" if more > 0 else names
 
-    def _title(self, verdict: Verdict | None, text: str) -> None:
+    def _title(self, verdict: Verdict | None, text: str, *, gating: bool = True) -> None:
         symbol = f"{self._look.symbol(verdict)} " if verdict else ""
+        look = style(verdict if gating else Verdict.XFAILED) if verdict else "bold"
         say(self._console)
-        say(self._console, (symbol + text, style(verdict) if verdict else "bold"))
+        say(self._console, (symbol + text, look))
 
     def _line(self, text: str, look: str = "") -> None:
         say(self._console, (f"  {text}", look))
