@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ SHORT_TIMEOUT = 10.0
 
 _POOL = 64  # connections that a client keeps
 _REMOVALS = 20  # attempts to remove a container
+_LISTINGS = 20  # attempts to list what there is
+_GONE = re.compile("no such (container|volume|image)|image not known|no container with", re.I)
 # Of the API, where an engine does not say which is its newest.
 _OLDEST = "1.40"
 _DOCTOR = "`distromatrix doctor` says more"
@@ -207,6 +210,18 @@ def _url(address: str | None) -> str:
 def message_of(error: APIError) -> str:
     """What the engine itself said, in one line."""
     return " ".join(str(error.explanation or error).split())
+
+
+def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What an engine lists: it may trip over a thing that goes while it does. Raises APIError."""
+    for patience in reversed(range(_LISTINGS)):
+        try:
+            return ask()
+        except APIError as error:
+            if not patience or not _GONE.search(str(error)):
+                raise
+            sleep(0.1)
+    raise AssertionError("unreachable")
 
 
 def has_ended(error: APIError) -> bool:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from time import sleep, time
+from time import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines import docker_carry
 from distromatrix.engines.base import Image, Machine, Resolved
-from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, message_of
+from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, listed, message_of
 from distromatrix.engines.docker_auth import credentials
 from distromatrix.engines.docker_dialect import DOCKER, MACHINES, OURS, Dialect, take_name
 from distromatrix.engines.pull_failures import pull_error
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from distromatrix.engines.docker_machine import DockerMachine
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LISTINGS = 20  # attempts to list images
 
 
 class DockerImages:
@@ -168,8 +167,8 @@ class DockerImages:
     def list(self) -> tuple[Image, ...]:
         """See ImageStore."""
         with self._api.calling("list images") as client:
-            rows = _rows(client)
-        names = (self._api.dialect.tag(n) for row in rows for n in row["RepoTags"] or ())
+            rows = listed(client.images)
+        names = (self._api.dialect.tag(n) for row in rows for n in row.get("RepoTags") or ())
         tags = sorted({name for name in names if _is_ours(name)})
         return tuple(image for tag in tags if (image := self.find(tag)))
 
@@ -214,19 +213,6 @@ class DockerImages:
         return InfrastructureError(f"cannot {doing}: {text}", transient=False)
 
 
-def _rows(client: Any) -> list[dict[str, Any]]:
-    """What the engine lists. Podman trips over an image that goes while it does."""
-    for attempt in range(_LISTINGS):
-        try:
-            rows: list[dict[str, Any]] = client.images()
-            return rows
-        except APIError as error:
-            if "image not known" not in str(error) or attempt == _LISTINGS - 1:
-                raise
-            sleep(0.1)
-    raise AssertionError("unreachable")
-
-
 def _label_changes(labels: Mapping[str, str], dockerfile: bool) -> tuple[str, ...]:
     """LABEL instructions; in a Dockerfile \\, " and $ have a meaning."""
 
@@ -248,7 +234,7 @@ def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Ima
     # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
     tagged = str((found.get("Metadata") or {}).get("LastTagTime") or "0001")
     architecture = str(found.get("Architecture") or "")
-    made = found["Created"] if tagged.startswith("0001") else tagged
+    made = str(found.get("Created") or "") if tagged.startswith("0001") else tagged
     return Image(
         id=found["Id"],
         tag=tag,

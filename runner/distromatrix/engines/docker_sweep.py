@@ -9,7 +9,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Leftover
-from distromatrix.engines.docker_api import Api, remove_container
+from distromatrix.engines.docker_api import Api, listed, remove_container
 from distromatrix.engines.docker_machine import KEPT
 from distromatrix.engines.docker_spec import LABEL_MACHINE, LABEL_STAGE
 
@@ -19,22 +19,27 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
     Raises EngineUnavailableError."""
     with api.calling("list what runs left behind") as client:
         filters = {"label": LABEL_RUN}
-        containers = [
-            c for c in client.containers(all=True, filters=filters) if c["Labels"][LABEL_RUN]
-        ]
-        volumes = client.volumes(filters=filters).get("Volumes") or []
+        containers = listed(lambda: client.containers(all=True, filters=filters))
+        volumes = listed(lambda: client.volumes(filters=filters).get("Volumes") or [])
     needed: set[str] = set()
     found: list[Leftover] = []
     for container in containers:
-        name, labels = container["Names"][0].lstrip("/"), container["Labels"]
+        labels = container.get("Labels") or {}
+        if not labels.get(LABEL_RUN):
+            continue
+        # One that is just being removed has lost its name; its id serves as well.
+        name = next(iter(container.get("Names") or ()), container["Id"]).lstrip("/")
         kept = name.startswith(KEPT)
         if kept:
             needed |= {labels.get(LABEL_STAGE, ""), "machine " + labels.get(LABEL_MACHINE, "")}
-        found.append(_leftover("container", name, labels, kept, float(container["Created"])))
+        created = float(container.get("Created") or 0)
+        found.append(_leftover("container", name, labels, kept, created))
     for volume in volumes:
-        name, labels = volume["Name"], volume["Labels"]
+        name, labels = volume["Name"], volume.get("Labels") or {}
+        if not labels.get(LABEL_RUN):
+            continue
         kept = name in needed or "machine " + labels.get(LABEL_MACHINE, "-") in needed
-        created = _timestamp(volume.get("CreatedAt", ""))
+        created = _timestamp(volume.get("CreatedAt") or "")
         found.append(_leftover("volume", name, labels, kept, created))
     return tuple(found)
 
@@ -43,9 +48,9 @@ def remove(api: Api, leftover: Leftover) -> None:
     """Remove it by force, if it still carries our label. Raises InfrastructureError."""
     with api.calling(f"remove {leftover.name}") as client, contextlib.suppress(NotFound):
         if leftover.kind == "container":
-            labels = client.inspect_container(leftover.name)["Config"]["Labels"]
+            labels = (client.inspect_container(leftover.name).get("Config") or {}).get("Labels")
         else:
-            labels = client.inspect_volume(leftover.name)["Labels"]
+            labels = client.inspect_volume(leftover.name).get("Labels")
         if not (labels or {}).get(LABEL_RUN):
             return
         try:

@@ -196,7 +196,7 @@ class QemuEngine:
         found = []
         for folder in sorted(self._machines.glob("*")):
             facts = _read_meta(folder)
-            labels = facts.get("labels", {})
+            labels = facts.get("labels") or {}
             if not labels.get(LABEL_RUN):
                 continue
             found.append(
@@ -284,6 +284,6 @@ def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        facts: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
-        return facts
+        facts = json.loads((folder / META).read_text(encoding="utf-8"))
+        return facts if isinstance(facts, dict) else {}
     return {}

@@ -31,7 +31,7 @@ def leftovers(home: Home) -> tuple[Leftover, ...]:
             found.append(
                 Leftover(
                     kind="guest",
-                    name=str(facts["name"]),
+                    name=str(facts.get("name") or folder.name),
                     run=labels[LABEL_RUN],
                     folder=labels.get(LABEL_FOLDER, ""),
                     host=labels.get(LABEL_HOST, ""),
@@ -46,7 +46,9 @@ def remove(home: Home, libvirtd: Libvirtd, leftover: Leftover) -> None:
     """Remove it by force, if it still carries our label. Raises InfrastructureError."""
     for folder in home.machines.glob("*/"):
         facts = machine_facts(folder)
-        if facts.get("name") == leftover.name and (facts.get("labels") or {}).get(LABEL_RUN):
+        if (facts.get("name") or folder.name) == leftover.name and (facts.get("labels") or {}).get(
+            LABEL_RUN
+        ):
             end_machine(home, libvirtd, folder)
 
 

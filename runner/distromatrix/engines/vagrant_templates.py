@@ -265,13 +265,15 @@ class Templates:
         found = []
         for folder in sorted(self._home.templates.glob(f"{TEMPLATE}*/")):
             facts = folder / _FACTS
-            used = (facts if facts.exists() else folder).stat().st_mtime
+            if (used := _changed(facts) or _changed(folder)) is None:
+                continue  # somebody has just removed it
             lost = not facts.exists() and self._is_free(folder.name)
             disks = self._home.pool.glob(f"{folder.name}-*")
             size = bytes_of(folder, *disks)
             found.append(Kept("template", folder.name, used, size, lost))
         for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
-            found.append(Kept("box", folder.name, folder.stat().st_mtime, bytes_of(folder)))
+            if (made := _changed(folder)) is not None:
+                found.append(Kept("box", folder.name, made, bytes_of(folder)))
         return tuple(found)
 
 
@@ -285,6 +287,14 @@ class Kept:
     used: float
     size: int  # bytes on the disk
     lost: bool = False
+
+
+def _changed(path: Path) -> float | None:
+    """When it was last changed; None where it is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _read(folder: Path) -> Template | None:
