@@ -22,7 +22,7 @@ from distromatrix.engines.base import (
 from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
-from distromatrix.execute import case_needs
+from distromatrix.execute import case_needs, stray
 from distromatrix.execute.hints import hints
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.naming import host_name, machine_name
@@ -181,6 +181,8 @@ def _tested(
     around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
     result = judge(cell, prepared, tried, log, attempt)
+    if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
+        result = replace(result, warnings=(*result.warnings, found))
     if result.verdict is Verdict.FAILED:
         alive = None if tried.dead else machine
         result = replace(result, hints=hints(cell, result.tail, alive, env, around.callers))
@@ -198,6 +200,13 @@ def _tested(
         may_pass=tried.may_pass,
         crashed=tried.crashed,
     )
+
+
+def _has_no_report(tried: Tried) -> bool:
+    """Whether a suite that ran to its end left none, in a machine that can still be asked."""
+    ended = tried.phase is Phase.RUN and tried.exit is not None and not tried.exit.timed_out
+    none = tried.counts is None and not tried.collect_fault and tried.only is None
+    return ended and none and not tried.dead
 
 
 def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
@@ -309,6 +318,8 @@ def _test(
         around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
             log.note(f"--- {phase}")
+            if phase is Phase.RUN:
+                stray.begin(machine)
         try:
             tried.exit = machine.run(
                 under(cell.shell, script),

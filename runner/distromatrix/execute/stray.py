@@ -1,0 +1,52 @@
+"""JUnit files that a suite wrote where nobody looks: one line tells where they lie."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+
+from distromatrix.collect.log import Masker
+from distromatrix.collect.text import one_line
+from distromatrix.engines.base import Machine
+from distromatrix.errors import InfrastructureError
+
+WITHIN = 10.0  # seconds: no cell waits longer for a hint
+_SHOWN = 3
+_ANSWER = 2000  # bytes
+# Newer than the machine's `out`, which was made, or touched, when the suite began: what came with
+# the product, or with its packages, is none. A small minority of files is opened.
+_LOOK = f"""\
+cd PRODUCT && find . -maxdepth 8 -xdev \\
+  '(' -name .git -o -name node_modules -o -name site-packages ')' -prune -o \\
+  -type f -name '*.xml' -newer OUT -size -40000 -exec grep -l '<testsuite' {{}} + 2>/dev/null |
+  head -n {_SHOWN + 1} || :
+"""
+
+
+def begin(machine: Machine) -> None:
+    """What is older than this moment will be none. Never raises."""
+    with suppress(InfrastructureError):
+        machine.run(f"touch {shlex.quote(machine.out)} || :", timeout=WITHIN * machine.scale)
+
+
+def stray_reports(machine: Machine, masker: Masker) -> str:
+    """A line about the JUnit files that lie in the product and are newer than its suite, or ''.
+    Never raises."""
+    said = bytearray()
+
+    def take(data: bytes) -> None:
+        if len(said) < _ANSWER:
+            said.extend(data)
+
+    script = _LOOK.replace("PRODUCT", shlex.quote(machine.product), 1)
+    script = script.replace("OUT", shlex.quote(machine.out), 1)
+    with suppress(InfrastructureError):
+        machine.run(script, timeout=WITHIN * machine.scale, output=take)
+    names = masker.mask(said[:_ANSWER].decode(errors="replace")).split("\n")[:-1]
+    shown = [one_line(name.removeprefix("./"), 200) for name in names if name.startswith("./")]
+    if not shown:
+        return ""
+    more = " and more" if len(shown) > _SHOWN else ""
+    where = "$DISTROMATRIX_JUNIT" if len(shown) == 1 else "below $DISTROMATRIX_JUNIT_DIR"
+    it = "write it to" if len(shown) == 1 else "write them"
+    return f"found {', '.join(shown[:_SHOWN])}{more}: {it} {where}, or copy {it.split()[1]} there"
