@@ -134,3 +134,35 @@ def test_a_suite_that_skips_itself_is_skipped_with_its_own_reason(world: World) 
     done = world.pytester.runpytest("--distromatrix", "-rs", *of("two/good"))
     done.assert_outcomes(skipped=1)
     done.stdout.fnmatch_lines(["SKIPPED * no FUSE"])
+
+
+# --- tests with machines -------------------------------------------------------------------
+
+APART = """\
+product: .
+distros: [one-1.0, two, three]
+suites:
+  good: {run: 'true', distros: ['t*']}
+"""
+
+
+def test_a_test_with_machines_runs_where_its_suite_does(world: World) -> None:
+    world.for_machines()
+    world.matrix(APART)
+    text = "import pytest\n@pytest.mark.distros('*', suite='good')\ndef test_it(distro): pass"
+    world.test(text, "test_a")
+    names = ("three", "two")
+    assert world.collected() == [f"tests/test_a.py::test_it[{name}/good]" for name in names]
+
+
+@pytest.mark.parametrize("said", ["'one-1.0'", "'o*'", "'t*', 'one-1.0'"])
+def test_a_distro_that_a_suite_is_not_for_is_told_where_it_is_asked_for(
+    world: World, said: str
+) -> None:
+    world.for_machines()
+    world.matrix(APART)
+    text = f"import pytest\n@pytest.mark.distros({said}, suite='good')\ndef test_it(distro): pass"
+    world.test(text, "test_a")
+    done = world.pytester.runpytest("-q")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*one-1.0/good: the suite is not for one-1.0, as `distros` in *"])

@@ -42,7 +42,13 @@ def test_whatever_a_name_holds_is_a_name(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("selectors", "no cell"), ("exclude", "no cell"), ("shards", "--shards")],
+    [
+        ("selectors", "no cell"),
+        ("exclude", "no cell"),
+        ("tags", "no cell has the tag"),
+        ("set", "no set"),
+        ("shards", "--shards"),
+    ],
 )
 def test_whatever_an_input_holds_is_a_value(world: World, name: str, said: str) -> None:
     (plan, *others) = world.call(**{name: NASTY})
@@ -58,6 +64,21 @@ def test_selectors_are_no_options_and_no_globs_of_the_shells(world: World) -> No
     (plan, *_) = world.call(selectors="--help")
     assert plan.result == "failure"
     assert "Usage" not in plan.log
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cell"),
+    [
+        ({"tags": "quick"}, "one/token"),
+        ({"tags": " \n!quick"}, "one/cases"),
+        ({"set": " pr "}, "one/token"),
+    ],
+)
+def test_cells_are_chosen_by_tag_and_by_set(
+    world: World, chosen: dict[str, str], cell: str
+) -> None:
+    jobs = world.call(shards="1", **chosen)
+    assert jobs[1].values["cells"] == [cell], jobs[0].log
 
 
 ONE_STEP = """\

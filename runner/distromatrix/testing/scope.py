@@ -86,11 +86,14 @@ class Scope:
         sorted, with a suite or without.
 
         Where the suite is skipped on a distro that was not named, the test will be skipped
-        there with the reason, and no hole is silent. Raises InputError where a glob stands for
-        none, for a suite that does not exist, and for a name whose suite is skipped.
+        there with the reason, and no hole is silent; where it has no cell, there is no test.
+        Raises InputError where a glob stands for none, for a suite that does not exist, and for
+        a name whose suite is skipped.
         """
         chosen = [(d, "*" not in glob) for glob in globs for d in self.matching(glob)]
         chosen += [(distro, False) for distro in more]
+        if suite and any(f"{distro.name}/{suite}" in self._cells for distro, _ in chosen):
+            chosen = [c for c in chosen if c[1] or not self._elsewhere(c[0].name, suite)]
         found = {distro.name: Want(distro=distro.name, suite=suite) for distro, _ in chosen}
         if suite:
             for distro, named in chosen:
@@ -137,10 +140,17 @@ class Scope:
 
         return host_facts(self.settings.engine)
 
+    def _elsewhere(self, distro: str, suite: str) -> bool:
+        """Whether a suite is for other distros of the matrix than this."""
+        others = any(cell.id.partition("/")[2] == suite for cell in self.plan.cells)
+        return others and distro in self._by_name and f"{distro}/{suite}" not in self._cells
+
     def _no_suite(self, want: Want) -> str:
         if not self.plan.cells:
             return f"there is no suite {quoted(want.suite)}: this session has no matrix"
         suites = {cell.id.partition("/")[2] for cell in self.plan.cells}
+        if self._elsewhere(want.distro, want.suite):
+            return f"{want}: the suite is not for {want.distro}, as `distros` in the matrix says"
         if want.suite in suites:
             return f"{want}: the matrix has suites for its own distros, and not for {want.distro}"
         if several := sorted(s for s in suites if s.startswith(f"{want.suite}/")):
