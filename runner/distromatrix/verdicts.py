@@ -22,6 +22,7 @@ from distromatrix.model import (
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)  # what makes a run fail
+NO_REPORT = "it names $DISTROMATRIX_JUNIT but left no file there"
 _SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "SIGSEGV"}
 
 
@@ -191,7 +192,7 @@ def _outcome(fault: str, names_junit: bool, counts: CaseCounts | None) -> tuple[
     if counts is not None and not counts.total:
         missing = "the JUnit file holds no case"
     elif counts is None and names_junit:
-        missing = "it names $DISTROMATRIX_JUNIT but left no file there"
+        missing = NO_REPORT
     elif fault and counts is not None:
         return Phase.RUN, f"{fault}, though none of {counts.total} cases failed"
     else:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.collect.artifacts import extract
+from distromatrix.collect.artifacts import Aside, extract
 from distromatrix.collect.errors import CollectError
+
+BOTH = ("junit.xml", "artifacts")
 
 
 def member(name: str, data: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
@@ -46,7 +48,7 @@ def test_what_the_suite_left_comes_back(tmp_path: Path) -> None:
         member("out/artifacts/" + "long" * 60, b"pax"),
         member("out/artifacts/hard", type=tarfile.LNKTYPE, linkname="out/artifacts/a/b.txt"),
     )
-    got = extract(pieces(data), tmp_path)
+    got = extract(pieces(data), tmp_path, only=BOTH)
     assert files(tmp_path) == {
         "junit.xml": b"<testsuite/>",
         "artifacts/a/b.txt": b"b" * 5000,
@@ -83,7 +85,7 @@ def test_what_is_hostile_is_refused_and_reported(
 ) -> None:
     dest = tmp_path / "cell"
     data = archive(info, member("out/artifacts/good", b"good"))
-    got = extract(pieces(data), dest)
+    got = extract(pieces(data), dest, only=BOTH)
     (refused,) = got.refused
     assert reason in refused
     assert files(tmp_path) == {"cell/artifacts/good": b"good"}
@@ -105,7 +107,7 @@ def test_nothing_is_written_through_links_that_are_there(tmp_path: Path) -> None
     (dest / "artifacts/file").symlink_to(outside / "file")
     (dest / "artifacts/sub").symlink_to(outside / "sub")
     data = archive(member("out/artifacts/file", b"new"), member("out/artifacts/sub/x", b"new"))
-    got = extract(pieces(data), dest)
+    got = extract(pieces(data), dest, only=BOTH)
     assert files(outside) == {"file": b"mine"}
     assert (dest / "artifacts/file").read_bytes() == b"new"
     assert not (dest / "artifacts/file").is_symlink()
@@ -123,7 +125,7 @@ def test_a_link_among_the_artifacts_stays_behind_wherever_it_leads(
         member("out/artifacts/sub/l", type=tarfile.SYMTYPE, linkname=target),
         member("out/artifacts/good", b"good"),
     )
-    got = extract(pieces(data), dest)
+    got = extract(pieces(data), dest, only=BOTH)
     assert (got.refused, got.skipped) == ((), ("sub/l (a symbolic link)",))
     assert files(tmp_path) == {"dest/artifacts/good": b"good"}
     assert not any(p.is_symlink() for p in tmp_path.rglob("*"))
@@ -208,7 +210,7 @@ def test_under_sudo_the_files_belong_to_the_caller(
 
 def test_names_that_are_no_utf8_and_control_characters_survive(tmp_path: Path) -> None:
     data = archive(member("out/artifacts/\udcff\x1b", b"x"), member("out/artifacts/\x1b/../x"))
-    got = extract(pieces(data), tmp_path)
+    got = extract(pieces(data), tmp_path, only=BOTH)
     assert [p.name for p in (tmp_path / "artifacts").iterdir()] == ["\udcff\x1b"]
     assert "\x1b" not in got.refused[0]
 
@@ -224,3 +226,26 @@ def test_a_full_disk_is_the_infrastructures_fault(
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(InfrastructureError, match="disk full"):
         extract(pieces(archive(member("out/artifacts/f", b"x"))), tmp_path)
+
+
+def test_what_is_to_go_aside_is_never_below_the_rest(tmp_path: Path) -> None:
+    (aside := tmp_path / "aside").mkdir()
+    data = archive(
+        member("out/artifacts/a", b"a"),
+        member("out/junit.xml", type=tarfile.LNKTYPE, linkname="out/artifacts/a"),
+        member("out/junit/deep/b.xml", b"b"),
+        member("out/junit/link.xml", type=tarfile.SYMTYPE, linkname="deep/b.xml"),
+        member("out/junit/pipe", type=tarfile.FIFOTYPE),
+        member("out/other", b"o"),
+    )
+    names = ("junit.xml", "junit")
+    got = extract(
+        pieces(data), tmp_path / "dest", aside=Aside(names=names, dest=aside, limit_bytes=2)
+    )
+    assert files(tmp_path / "dest") == {"artifacts/a": b"a"}
+    assert files(aside) == {"junit.xml": b"a", "junit/deep/b.xml": b"b"}
+    assert got.refused == ("out/junit/link.xml: a symbolic link", "out/junit/pipe: a pipe")
+    extracted = extract(
+        pieces(data), tmp_path / "again", aside=Aside(names=names, dest=aside, limit_bytes=1)
+    )
+    assert extracted.refused == ("the reports are too big: the rest was left out",)

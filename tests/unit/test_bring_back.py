@@ -67,7 +67,7 @@ def test_what_is_left_comes_back(
     machine.run(left, cwd=machine.out)
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert bring_back(machine, folder, alive=True) == Brought()
+    assert bring_back(machine, folder, folder, alive=True) == Brought()
     found = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
     assert found == files
     assert bool(asked) == archived
@@ -77,7 +77,7 @@ def test_a_report_that_is_a_link_is_refused(machine: Machine, tmp_path: Path) ->
     machine.run("ln -s /etc/passwd junit.xml", cwd=machine.out)
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert "junit.xml" in bring_back(machine, folder, alive=True).fault
+    assert "junit.xml" in bring_back(machine, folder, folder, alive=True).fault
     assert not (folder / "junit.xml").exists()
 
 
@@ -86,7 +86,7 @@ def test_a_stopped_machine_is_asked_for_an_archive(machine: Machine, tmp_path: P
     machine.kill()
     folder = tmp_path / "cell"
     folder.mkdir()
-    assert bring_back(machine, folder, alive=False) == Brought()
+    assert bring_back(machine, folder, folder, alive=False) == Brought()
     assert (folder / "junit.xml").read_text() == "j\n"
 
 
@@ -96,7 +96,7 @@ def test_links_and_pipes_among_the_artifacts_are_told_and_no_fault(
     script = "echo 1 >1.log; ln -s $PWD/1.log latest.log; ln -s /etc/passwd out; mkfifo pipe"
     machine.run(script, cwd=f"{machine.out}/artifacts")
     (folder := tmp_path / "cell").mkdir()
-    came = bring_back(machine, folder, alive=True)
+    came = bring_back(machine, folder, folder, alive=True)
     assert came.fault == ""
     assert "left out of the artifacts: " in came.left_out
     assert came.left_out.endswith(" and 2 more")
@@ -120,7 +120,7 @@ def test_an_archive_that_is_cut_off_is_asked_for_once_more(
     (folder := tmp_path / "cell").mkdir()
     if times > 1:
         with pytest.raises(CollectError):
-            bring_back(machine, folder, alive=True)
+            bring_back(machine, folder, folder, alive=True)
         return
-    assert bring_back(machine, folder, alive=True) == Brought()
+    assert bring_back(machine, folder, folder, alive=True) == Brought()
     assert (folder / "artifacts/log").stat().st_size == 3000

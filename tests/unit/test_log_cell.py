@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.collect import log as log_module
-from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.collect.log import CellLog, Masker
 
 MIB = 1024 * 1024
 
@@ -110,11 +110,3 @@ def test_a_log_is_never_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         CellLog(tmp_path / "log.txt")
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_file_is_masked_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "junit.xml"
-    path.write_text("<a>s3cret</a>")
-    mask_file(path, Masker(("s3cret",)))
-    assert path.read_text() == "<a>***</a>"
-    assert list(tmp_path.iterdir()) == [path]

@@ -21,7 +21,6 @@ from distromatrix.errors import InfrastructureError
 LIMIT_BYTES = 1024**3
 LIMIT_FILES = 100_000
 ARTIFACTS = "artifacts"
-WANTED = ("junit.xml", ARTIFACTS)  # of what a suite leaves
 _MAX_DEPTH = 64  # folders in folders
 _MAX_HEADER = 4 * 1024 * 1024  # bytes of one member's headers; real ones have some KiB
 _MAX_REFUSED = 100
@@ -42,6 +41,16 @@ class Extracted:
     skipped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """What comes to another place than the rest: the things of these `names`, to the folder
+    `dest`, which exists, at most `limit_bytes` of them."""
+
+    names: tuple[str, ...]
+    dest: Path
+    limit_bytes: int
+
+
 def extract(
     chunks: Iterable[bytes],
     dest: Path,
@@ -49,18 +58,19 @@ def extract(
     limit_bytes: int = LIMIT_BYTES,
     limit_files: int = LIMIT_FILES,
     strip: str = "out",
-    only: tuple[str, ...] = WANTED,
+    only: tuple[str, ...] = (ARTIFACTS,),
+    aside: Aside | None = None,
 ) -> Extracted:
     """Unpack a tar stream below the folder `dest`, without its top-level folder `strip`.
 
-    Only what is called, or lies below, a name of `only` is taken. Regular files and folders
-    come out, hard links as copies, with plain modes, owned by whoever called (also through
-    sudo). Files that are there are replaced, never followed. Raises CollectError when the
-    archive is unreadable, InfrastructureError when the disk is full, and whatever `chunks`
-    raises.
+    Only what is called, or lies below, a name of `only` is taken, and what is to go `aside`.
+    Regular files and folders come out, hard links as copies, with plain modes, owned by whoever
+    called (also through sudo). Files that are there are replaced, never followed. Raises
+    CollectError when the archive is unreadable, InfrastructureError when the disk is full, and
+    whatever `chunks` raises.
     """
     dest.mkdir(parents=True, exist_ok=True)
-    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only)
+    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only, aside)
     try:
         unpacker.run(_Stream(chunks))
     except (tarfile.TarError, EOFError) as error:
@@ -122,22 +132,32 @@ class _Unpacker:
     """One extraction. All paths are walked from `dest`'s descriptor, without following."""
 
     def __init__(
-        self, dest: Path, limit_bytes: int, limit_files: int, strip: str, only: tuple[str, ...]
+        self,
+        dest: Path,
+        limit_bytes: int,
+        limit_files: int,
+        strip: str,
+        only: tuple[str, ...],
+        aside: Aside | None,
     ) -> None:
         self._dest = dest
         self._limit_bytes = limit_bytes
         self._limit_files = limit_files
         self._strip = strip
-        self._only = only
         self._owner = _caller()
-        self._root = os.open(dest, _FOLDER)
+        self._left = limit_bytes if aside is None else aside.limit_bytes  # of what is aside
+        self._aside = () if aside is None else aside.names
+        self._roots = dict.fromkeys(only, os.open(dest, _FOLDER))
+        if aside is not None:
+            self._roots |= dict.fromkeys(aside.names, os.open(aside.dest, _FOLDER))
         self._seen = 0
         self.files = self.bytes = 0
         self.refused: list[str] = []
         self.skipped: list[str] = []
 
     def close(self) -> None:
-        os.close(self._root)
+        for root in set(self._roots.values()):
+            os.close(root)
 
     def run(self, stream: _Stream) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
@@ -166,7 +186,7 @@ class _Unpacker:
         if not parts:
             return
         if member.isdir():
-            with self._folder(parts, make=True):
+            with self._folder(parts, parts, make=True):
                 return
         if member.issym():
             self._skip(parts, "a symbolic link")
@@ -193,7 +213,7 @@ class _Unpacker:
             raise _RefusedError(f"in more than {_MAX_DEPTH} folders")
         if parts[:1] != (self._strip,) or parts[1:2] == ():
             return ()
-        return parts[1:] if parts[1] in self._only else ()
+        return parts[1:] if parts[1] in self._roots else ()
 
     def _skip(self, parts: tuple[str, ...], what: str) -> None:
         """Wherever a link leads, nobody follows it. In a report's place it hides the report."""
@@ -209,18 +229,20 @@ class _Unpacker:
         if not parts:
             raise _RefusedError("a hard link to what is not in the archive")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with self._folder(parts[:-1], make=False) as folder, self._naming_faults():
+        with self._folder(parts, parts[:-1], make=False) as folder, self._naming_faults():
             fd = os.open(parts[-1], flags, dir_fd=folder)
         with os.fdopen(fd, "rb") as file:
             yield file
 
     @contextmanager
-    def _folder(self, parts: tuple[str, ...], *, make: bool) -> Iterator[int]:
-        """A descriptor of the folder `parts` below `dest`."""
-        fd = os.dup(self._root)
+    def _folder(
+        self, path: tuple[str, ...], folder: tuple[str, ...], *, make: bool
+    ) -> Iterator[int]:
+        """A descriptor of the folder `folder`, below where `path` belongs."""
+        fd = os.dup(self._roots[path[0]])
         try:
             with self._naming_faults():
-                for part in parts:
+                for part in folder:
                     below = self._enter(fd, part, make=make)
                     os.close(fd)
                     fd = below
@@ -243,13 +265,13 @@ class _Unpacker:
         self, parts: tuple[str, ...], source: _Readable, mode: int, size: int | None = None
     ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with self._folder(parts[:-1], make=True) as folder, self._naming_faults():
+        with self._folder(parts, parts[:-1], make=True) as folder, self._naming_faults():
             with suppress(FileNotFoundError):
                 os.unlink(parts[-1], dir_fd=folder)
             fd = os.open(parts[-1], flags, 0o755 if mode & 0o100 else 0o644, dir_fd=folder)
         try:
             self._own(fd)
-            self._copy(source, fd, size)
+            self._copy(source, fd, size, aside=parts[0] in self._aside)
         finally:
             os.close(fd)
         self.files += 1
@@ -265,9 +287,13 @@ class _Unpacker:
                 raise InfrastructureError(reason, transient=False) from error
             raise _RefusedError(f"cannot be written: {error.strerror}") from error
 
-    def _copy(self, source: _Readable, fd: int, size: int | None) -> None:
+    def _copy(self, source: _Readable, fd: int, size: int | None, *, aside: bool) -> None:
         written = 0
         while chunk := source.read(_CHUNK):
+            if aside:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise _LimitError("the reports are too big: the rest was left out")
             if self.bytes + len(chunk) > self._limit_bytes:
                 limit = f"{self._limit_bytes / 1024**2:,.0f} MiB"
                 raise _LimitError(f"more than {limit}: the rest was left out")

@@ -1,41 +1,46 @@
-"""Reads JUnit XML that nobody vouches for, in bounded memory.
-
-There is no one standard; what is read here is what pytest, Maven, Gradle, go-junit-report,
-gtest, CTest and others have in common: https://github.com/testmoapp/junitxml
-"""
+"""Reads JUnit XML that nobody vouches for, in bounded memory."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from distromatrix.collect.errors import CollectError
-from distromatrix.collect.text import one_line, printable, shorten
+from distromatrix.collect.junit_cases import JUnitCases
+from distromatrix.collect.report_text import MAX_BYTES, ReportText
+from distromatrix.collect.text import one_line, shorten
 from distromatrix.expectations import Marker
 from distromatrix.model import Case, CaseCounts, CaseStatus, Expectation, Unmatched
 
-__all__ = ["CollectError", "JUnitReport", "gather", "parse_cases", "read_cases"]
+__all__ = ["MAX_BYTES", "CollectError", "JUnitReport", "gather", "parse_cases", "read_cases"]
 
-MAX_BYTES = 64 * 1024 * 1024
 NEEDS = "needs:"  # begins the message of a case that was skipped for what it needs
-_MAX_DEPTH = 100
-_MAX_TEXT = 16 * 1024  # characters of a failure's own text
-_MAX_NAME = 1024
-_MAX_MESSAGE = 4096
 _MAX_KEPT = 10_000  # cases of one kind that are kept by name
 _MAX_FULL = 200  # failing cases that are kept with their text
+# Codes of expat's: no element found, unclosed token, partial character; what comes after the
+# document, and an XML declaration that is not at the beginning.
+_CUT, _BEYOND = (3, 5, 6), (9, 17)
 
-_CHUNK = 64 * 1024
-_NOT_RUN = {"notrun", "disabled", "skipped", "suppressed", "ignored"}  # gtest, CTest
-_OUTCOMES: Mapping[str, CaseStatus] = {"failure": "failed", "error": "error", "skipped": "skipped"}
-_RANK: Mapping[str, int] = {"passed": 0, "skipped": 1, "failed": 2, "error": 2}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What there is to be said of a report beside its cases. `contradiction`: where it tells of
+    failures that none of its cases shows."""
+
+    contradiction: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def masked(self, mask: Callable[[str], str]) -> Notes:
+        """The same, through `mask`."""
+        return Notes(
+            contradiction=mask(self.contradiction), warnings=tuple(map(mask, self.warnings))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,7 @@ class JUnitReport:
     needing: tuple[Case, ...] = ()
     met: tuple[Expectation, ...] = ()
     unmatched: tuple[Unmatched, ...] = ()
+    notes: Notes = Notes()
 
     @property
     def failing(self) -> tuple[Case, ...]:
@@ -82,24 +88,24 @@ def read_cases(
     expect to fail. Raises CollectError when it is no JUnit XML, cut off, too big or hostile, and
     FileNotFoundError. Without any case `counts.total` is 0."""
 
-    def parse(on_case: Callable[[Case], None]) -> None:
+    def parse(on_case: Callable[[Case], None]) -> Notes:
         def chosen(case: Case) -> None:
             if wanted is None or case.name in wanted:
                 on_case(case)
 
-        parse_cases(source, chosen)
+        return parse_cases(source, chosen)
 
     return gather(parse, mask, expected)
 
 
 def gather(
-    parse: Callable[[Callable[[Case], None]], None],
+    parse: Callable[[Callable[[Case], None]], Notes | None],
     mask: Callable[[str], str] | None = None,
     expected: Sequence[Expectation] = (),
 ) -> JUnitReport:
     """A report of the cases that `parse` calls its argument with. Raises what that raises."""
     report, marker = _Gathered(mask), Marker(expected)
-    parse((lambda case: report.add(marker.mark(case))) if expected else report.add)
+    notes = parse((lambda case: report.add(marker.mark(case))) if expected else report.add)
     cases = tuple(case for kept in report.kept.values() for case in kept)
     return JUnitReport(
         cases=cases,
@@ -107,19 +113,37 @@ def gather(
         needing=tuple(report.needing),
         met=marker.met,
         unmatched=marker.unmatched(case.name for case in cases),
+        notes=(notes or Notes()).masked(mask or str),
     )
 
 
-def parse_cases(source: bytes | Path, on_case: Callable[[Case], None]) -> None:
+def parse_cases(source: bytes | Path, on_case: Callable[[Case], None]) -> Notes:
     """Call `on_case` for every case of a JUnit file, in its order, while it is read: memory
     does not grow with the file. Raises what `read_cases` raises."""
-    target = _Target(on_case)
+    cases, text = JUnitCases(on_case), ReportText(source)
+    parse_events(text, cases, cases)
+    return notes_of(cases, text)
+
+
+class Target(Protocol):
+    """What receives a parser's events; as of xml.etree.ElementTree."""
+
+    def start(self, tag: str, attributes: dict[str, str], /) -> object: ...
+    def data(self, text: str, /) -> object: ...
+    def comment(self, text: str, /) -> object: ...
+    def end(self, tag: str, /) -> object: ...
+    def close(self) -> object: ...
+
+
+def parse_events(text: ReportText, target: Target, cases: JUnitCases) -> None:
+    """Give the events of a JUnit file to `target`, and through it to `cases`. Raises what
+    `read_cases` raises."""
     # No DTD, so no entities: neither files nor 'billion laughs'. With a target of ours no
-    # tree is ever built.
+    # tree is ever built. What it is fed is text: an encoding that the file declares is done with.
     parser = DefusedXMLParser(target=target, forbid_dtd=True)
     empty = True
     try:
-        for chunk in _chunks(source):
+        for chunk in text.chunks():
             empty = empty and not chunk.strip()
             parser.feed(chunk)
         if empty:
@@ -129,45 +153,32 @@ def parse_cases(source: bytes | Path, on_case: Callable[[Case], None]) -> None:
         reason = "it declares a DTD or entities, which test reports do not need"
         raise CollectError(f"the JUnit file is refused: {reason}") from error
     except ParseError as error:
-        raise CollectError(_explain(error, depth=target.depth, started=target.started)) from error
-    except (LookupError, ValueError) as error:  # an encoding that nobody knows
+        raise CollectError(_explain(error, cases)) from error
+    except (LookupError, ValueError) as error:
         raise CollectError(f"the JUnit file cannot be read: {one_line(str(error))}") from error
 
 
-def _chunks(source: bytes | Path) -> Iterator[bytes]:
-    if isinstance(source, bytes):
-        _check_size(len(source))
-        yield from (source[at : at + _CHUNK] for at in range(0, len(source), _CHUNK))
-        return
-    try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(source, flags), "rb") as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise CollectError("the JUnit file is no regular file")
-            _check_size(state.st_size)
-            while chunk := file.read(_CHUNK):
-                yield chunk
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CollectError(f"the JUnit file cannot be read: {error.strerror}") from error
+def notes_of(cases: JUnitCases, text: ReportText) -> Notes:
+    """What there is to be said of a file that was read to its end."""
+    forbidden = [f"the JUnit file holds what XML forbids: {text.told}"] if text.told else []
+    fault = f"the JUnit file contradicts itself: {cases.contradiction}"
+    return Notes(
+        contradiction=fault if cases.contradiction else "",
+        warnings=(*forbidden, *cases.warnings),
+    )
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        mib = 1024 * 1024
-        raise CollectError(
-            f"the JUnit file is too big: {size / mib:.0f} MiB, at most {MAX_BYTES // mib} are read"
-        )
-
-
-def _explain(error: ParseError, *, depth: int, started: bool) -> str:
+def _explain(error: ParseError, cases: JUnitCases) -> str:
     line, column = error.position
-    if error.code in (3, 5, 6) and started and depth:  # no element, unclosed token, partial char
+    if error.code in _CUT and cases.started and cases.depth:
         return f"the JUnit file is cut off in line {line}"
+    if error.code in _BEYOND and cases.started and not cases.depth:
+        return (
+            f"the JUnit file goes on after its end, in line {line}: "
+            "several reports are read as files of their own, below $DISTROMATRIX_JUNIT_DIR"
+        )
     what = one_line(str(error)).partition(":")[0]
-    kind = "the JUnit file is not well-formed XML" if started else "the JUnit file is no XML"
+    kind = "the JUnit file is not well-formed XML" if cases.started else "the JUnit file is no XML"
     return f"{kind}: {what} (line {line}, column {column + 1})"
 
 
@@ -205,121 +216,3 @@ class _Gathered:
             text=mask(case.text) if full else "",
             file=mask(case.file),
         )
-
-
-class _Target:
-    """Receives the parser's events. Names are compared without their namespace."""
-
-    def __init__(self, on_case: Callable[[Case], None]) -> None:
-        self._on_case = on_case
-        self.depth = 0
-        self.started = False
-        self._suites: list[str] = []
-        self._case: dict[str, str] | None = None
-        self._status: CaseStatus = "passed"
-        self._message = ""
-        self._text: list[str] = []
-        self._text_size = 0
-        self._of_suite = False  # what failed is a suite, not one of its cases
-        self._outcome_depth = 0  # > 0: inside a <failure> or the like, at that depth
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = tag.rpartition("}")[2]
-        self.depth += 1
-        if self.depth == 1:
-            self.started = True
-            if name not in ("testsuites", "testsuite"):
-                root = one_line(name, 40)
-                raise CollectError(
-                    f"the JUnit file is none: its root is <{root}>, not <testsuites> or <testsuite>"
-                )
-        if self.depth > _MAX_DEPTH:
-            raise CollectError(f"the JUnit file is refused: nested deeper than {_MAX_DEPTH}")
-        if self._outcome_depth:
-            return
-        if name == "testsuite" and self._case is None:
-            self._suites.append(attributes.get("name", ""))
-        elif name == "testcase" and self._case is None:
-            self._begin(attributes)
-        elif name in _OUTCOMES:
-            if self._case is None:  # of a whole suite: its setup failed, say
-                if name == "skipped":
-                    return
-                self._begin({"name": self._suites[-1] if self._suites else ""})
-                self._of_suite = True
-            self._outcome(_OUTCOMES[name], attributes)
-
-    def data(self, text: str) -> None:
-        if self._outcome_depth and self._text_size < _MAX_TEXT:
-            self._text.append(text[: _MAX_TEXT - self._text_size])
-            self._text_size += len(text)
-
-    def end(self, tag: str) -> None:
-        name = tag.rpartition("}")[2]
-        if self._outcome_depth == self.depth:
-            self._outcome_depth = 0
-            if self._of_suite:
-                self._finish()
-        elif self._outcome_depth:
-            pass
-        elif name == "testcase" and self._case is not None:
-            self._finish()
-        elif name == "testsuite" and self._suites and self._case is None:
-            self._suites.pop()
-        self.depth -= 1
-
-    def close(self) -> None:
-        """Nothing is left to do."""
-
-    def _begin(self, attributes: dict[str, str]) -> None:
-        self._case = attributes
-        self._status = "passed"
-        if {attributes.get("status", "").lower(), attributes.get("result", "").lower()} & _NOT_RUN:
-            self._status = "skipped"
-        self._message = ""
-        self._text, self._text_size = [], 0
-
-    def _outcome(self, status: CaseStatus, attributes: dict[str, str]) -> None:
-        self._outcome_depth = self.depth
-        if _RANK[status] > _RANK[self._status]:
-            self._status = status
-        message = attributes.get("message") or attributes.get("type") or ""
-        self._message = self._message or printable(shorten(message, _MAX_MESSAGE))
-
-    def _finish(self) -> None:
-        case, self._case = self._case or {}, None
-        self._of_suite = False
-        name = case.get("name") or case.get("id") or "(no name)"
-        full = f"{case['classname']}::{name}" if case.get("classname") else name
-        text = printable("".join(self._text)).strip("\n")
-        self._on_case(
-            Case(
-                name=one_line(full.replace("\n", " "), _MAX_NAME) or "(no name)",
-                status=self._status,
-                seconds=_seconds(case.get("time", "")),
-                message=_message(self._message.strip(), text),
-                text=text,
-                file=one_line(case.get("file", ""), _MAX_NAME),
-                line=int(line)
-                if (line := case.get("line", "")).isdecimal() and len(line) < 8
-                else 0,
-            )
-        )
-
-
-def _message(said: str, text: str) -> str:
-    """Why a case failed, in one line. Of a file that it could not import pytest says
-    `collection failure`, and why on a line of the text, marked `E`."""
-    if said == "collection failure":
-        marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
-        return one_line(marked[-1]) if marked else said
-    return said or one_line(text)
-
-
-def _seconds(value: str) -> float:
-    """A duration as test tools write it; what is none is 0."""
-    try:
-        number = float(value.replace(",", "").rstrip("s "))
-    except ValueError:
-        return 0.0
-    return number if 0 <= number < 1e9 else 0.0

@@ -12,7 +12,7 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.text import one_line, printable, shorten
 from distromatrix.errors import InfrastructureError
 
-__all__ = ["CellLog", "LastLines", "Masker", "mask_file"]
+__all__ = ["CellLog", "LastLines", "Masker"]
 
 MIB = 1024 * 1024
 LIMIT = 32 * MIB
@@ -185,21 +185,3 @@ def write_all(fd: int, data: bytes, path: Path) -> None:
             reason = f"disk full while writing {path}: make room and run again"
             raise InfrastructureError(reason, transient=False) from error
         raise
-
-
-def mask_file(path: Path, masker: Masker) -> None:
-    """Mask a file in place (a cell's JUnit file); a new file takes its place at once."""
-    if not masker.longest:
-        return
-    masker = masker.stream()
-    other = path.with_name(path.name + ".masked")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(source, "rb") as file, os.fdopen(os.open(other, flags, 0o644), "wb") as out:
-        while chunk := file.read(MIB):
-            out.write(masker.feed(chunk))
-        out.write(masker.flush())
-        state = os.fstat(file.fileno())
-        if os.geteuid() == 0:
-            os.fchown(out.fileno(), state.st_uid, state.st_gid)
-    other.replace(path)

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.collect.artifacts import ARTIFACTS, WANTED, Extracted, extract
+from distromatrix.collect.artifacts import Aside, Extracted, extract
 from distromatrix.collect.errors import CollectError
+from distromatrix.collect.report_files import REPORT, REPORTS
+from distromatrix.collect.report_text import MAX_BYTES
 from distromatrix.engines.base import OUT_FOLDERS, Machine
 from distromatrix.errors import MachineGoneError
-from distromatrix.runs import give_to_caller
 
 NOTHING, REPORT_ALONE, MORE = 10, 11, 12  # exit statuses of LOOK
 SMALL = 1024**2  # bytes of a report that come through the shell
@@ -36,6 +37,23 @@ esac
 cat junit.xml && exit {REPORT_ALONE}
 exit {MORE}
 """
+FOUND, STAYS = 10, 11  # exit statuses of CLEAR
+CLEAR = f"""\
+set +e
+cd OUT || exit 0
+found=0
+if [ -e {REPORT} ] || [ -L {REPORT} ]; then
+  found={FOUND}
+  rm -rf {REPORT}
+fi
+if [ -n "$(ls -A {REPORTS} 2>/dev/null)" ]; then found={FOUND}; fi
+if [ $found = {FOUND} ] || [ ! -d {REPORTS} ] || [ -L {REPORTS} ]; then
+  rm -rf {REPORTS}
+  mkdir {REPORTS} || exit {STAYS}
+fi
+[ ! -e {REPORT} ] && [ ! -L {REPORT} ] || exit {STAYS}
+exit $found
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +65,9 @@ class Brought:
     left_out: str = ""
 
 
-def bring_back(machine: Machine, folder: Path, *, alive: bool) -> Brought:
-    """Write the machine's `out` to `folder`: `junit.xml` and `artifacts/`.
+def bring_back(machine: Machine, folder: Path, reports: Path, *, alive: bool) -> Brought:
+    """Write the machine's `out/artifacts` to `folder`, and its reports, as they came, to
+    `reports`: `junit.xml`, a file or a folder, and `junit/`.
 
     `alive`: its shell still answers. Raises CollectError, InfrastructureError.
     """
@@ -56,36 +75,47 @@ def bring_back(machine: Machine, folder: Path, *, alive: bool) -> Brought:
     if alive and _look(machine, said) == NOTHING:
         return Brought()
     if said:
-        report = folder / "junit.xml"
-        report.write_bytes(said)
-        give_to_caller(report)
+        (reports / REPORT).write_bytes(said)
         return Brought()
-    return _unpack(machine, folder, WANTED)
+    # A byte more than is read, so that it is those who read it that say so.
+    aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES + 1)
+    return _unpack(machine, folder, aside)
 
 
 def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> Brought:
     """Write what is in the machine's `out/artifacts` to `folder/artifacts`, once more. As
     `bring_back`, but no report is looked at."""
     if not alive or _look(machine, bytearray()) == MORE:
-        return _unpack(machine, folder, (ARTIFACTS,))
+        return _unpack(machine, folder)
     return Brought()
 
 
-def _unpack(machine: Machine, folder: Path, only: tuple[str, ...]) -> Brought:
+def clear_reports(machine: Machine) -> int:
+    """Remove all reports from a machine: FOUND where there were any, STAYS where one cannot be
+    removed. Raises InfrastructureError."""
+    script = CLEAR.replace("OUT", shlex.quote(machine.out), 1)
+    return machine.run(script, timeout=LOOK_TIMEOUT).status or 0
+
+
+def _unpack(machine: Machine, folder: Path, aside: Aside | None = None) -> Brought:
     """An engine breaks its archive off where a file shrinks under its hands, as a log does that
     is begun anew by what the suite left running: once more, then."""
     got = Extracted(files=0, bytes=0)
     with suppress(FileNotFoundError):
         try:
-            got = extract(machine.get(machine.out), folder, only=only)
+            got = extract(machine.get(machine.out), folder, aside=aside)
         except CollectError:
-            got = extract(machine.get(machine.out), folder, only=only)
-    first, *others = got.skipped or ("",)
-    more = f" and {len(others)} more" if others else ""
+            got = extract(machine.get(machine.out), folder, aside=aside)
+    reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
-        fault=f"artifacts: {got.refused[0]}" if got.refused else "",
-        left_out=f"left out of the artifacts: {first}{more}" if first else "",
+        fault=_first("reports" if reports else "artifacts", got.refused),
+        left_out=_first("left out of the artifacts", got.skipped),
     )
+
+
+def _first(what: str, lines: tuple[str, ...]) -> str:
+    more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+    return f"{what}: {lines[0]}{more}" if lines else ""
 
 
 def _look(machine: Machine, said: bytearray) -> int:

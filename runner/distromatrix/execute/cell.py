@@ -23,6 +23,7 @@ from distromatrix.engines.watch import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs, stray
+from distromatrix.execute.bring_back import clear_reports
 from distromatrix.execute.hints import hints
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.naming import host_name, machine_name
@@ -320,6 +321,7 @@ def _test(
             log.note(f"--- {phase}")
             if phase is Phase.RUN:
                 stray.begin(machine)
+                tried.note_left_by_setup(clear_reports(machine))
         try:
             tried.exit = machine.run(
                 under(cell.shell, script),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distromatrix.collect.junit import CollectError, JUnitReport, read_cases
-from distromatrix.collect.log import CellLog, Masker, mask_file
+from distromatrix.collect.errors import CollectError
+from distromatrix.collect.junit import JUnitReport
+from distromatrix.collect.log import CellLog, Masker
+from distromatrix.collect.report_files import REPORT, store_reports
 from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
-from distromatrix.execute.bring_back import bring_back
+from distromatrix.execute.bring_back import STAYS, bring_back
 from distromatrix.expectations import Marker
 from distromatrix.images import Prepared
 from distromatrix.model import (
@@ -20,11 +23,12 @@ from distromatrix.model import (
     CaseNeeds,
     Cell,
     CellResult,
+    Flaky,
     Phase,
     Rerun,
     Verdict,
 )
-from distromatrix.verdicts import cell_verdict, failure_kinds, said_of_needs
+from distromatrix.verdicts import NO_REPORT, cell_verdict, failure_kinds, said_of_needs
 
 TAIL_LINES = 40
 FAILING_CASES = 200
@@ -61,12 +65,20 @@ class Tried:
     counts: CaseCounts | None = None
     report: JUnitReport | None = None
     collect_fault: str = ""
+    left_by_setup: bool = False  # a report, which does not count
+    warnings: tuple[str, ...] = ()  # of its reports
     left_out: str = ""  # what of the artifacts stays behind, without a fault
     needing: tuple[CaseNeeds, ...] = ()
     lost: str = ""  # what is wrong with the record of `needing`
     by_pytest: bool = False  # it is pytest that wrote it down
     ran: frozenset[str] = frozenset()  # of the cases that the machine is for
     dead: str = ""  # why its machine runs no more commands
+
+    def note_left_by_setup(self, found: int) -> None:
+        """Take down what came of removing (`clear_reports`) the reports that setup left."""
+        self.left_by_setup = found != 0
+        if found == STAYS:
+            self.collect_fault = "the report that setup left cannot be removed"
 
     @property
     def may_pass(self) -> bool:
@@ -88,22 +100,15 @@ def collect(
     """Bring back what the suite left, and read its cases, those that the machine is for where
     it is not for all. `by_pytest`: its pytest writes down what cases need. Nothing of it is
     trusted."""
-    junit = folder / "junit.xml"
-    try:
-        came = bring_back(machine, folder, alive=not tried.dead)
-        tried.collect_fault, tried.left_out = came.fault, masker.mask(came.left_out)
-        if junit.exists() and tried.phase is Phase.RUN:
-            mask_file(junit, masker)
-            names = tried.only.names if tried.only else None
-            report = read_cases(junit, masker.mask, names, cell.expect_fail)
-            tried.counts, tried.report = report.counts, report
-            if case_needs.wanted(cell):
-                tried.needing = case_needs.said_in(report.needing)
-            if names is not None:
-                there = names.intersection(case.name for case in report.cases)
-                tried.ran = there.difference(case.test for case in tried.needing)
-    except CollectError as fault:
-        tried.collect_fault = str(fault)
+    with tempfile.TemporaryDirectory(prefix="distromatrix-") as reports:
+        try:
+            came = bring_back(machine, folder, Path(reports), alive=not tried.dead)
+            tried.left_out = masker.mask(came.left_out)
+            tried.collect_fault = tried.collect_fault or masker.mask(came.fault)
+        except CollectError as fault:
+            tried.collect_fault = str(fault)
+        if tried.phase is Phase.RUN:
+            _read_reports(cell, Path(reports), folder / REPORT, tried, masker)
     if by_pytest:
         record = case_needs.bring_record(machine, folder)
         tried.lost = record.fault
@@ -111,10 +116,28 @@ def collect(
             tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
 
 
+def _read_reports(cell: Cell, reports: Path, into: Path, tried: Tried, masker: Masker) -> None:
+    names = tried.only.names if tried.only else None
+    stored = store_reports(reports, into, masker, names, cell.expect_fail)
+    tried.collect_fault = tried.collect_fault or stored.fault
+    tried.warnings += stored.warnings
+    report = stored.report
+    if report is None:
+        if tried.left_by_setup:
+            tried.warnings += ("setup left a report: it does not count for run, which left none",)
+        return
+    tried.counts, tried.report = report.counts, report
+    if case_needs.wanted(cell):
+        tried.needing = case_needs.said_in(report.needing)
+    if names is not None:
+        there = names.intersection(case.name for case in report.cases)
+        tried.ran = there.difference(case.test for case in tried.needing)
+
+
 def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: int) -> CellResult:
     """The result of a cell whose commands ran and whose cases were read."""
     ended = tried.exit
-    names_junit = "DISTROMATRIX_JUNIT" in cell.run
+    names_junit = "DISTROMATRIX_JUNIT" in cell.run or tried.left_by_setup
     if tried.only is not None and tried.counts is not None and not tried.counts.total:
         tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
     if tried.only is not None and _others_alone_failed(tried, tried.only):
@@ -136,8 +159,10 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     )
     status = ended.status if ended else None
     verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
+    reason = reason.replace(NO_REPORT, _no_report(cell, tried))
     hopeless = bool(tried.collect_fault)  # of rules that would expect it
-    tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, (tried.lost, tried.left_out)))
+    said = (tried.lost, tried.left_out, *tried.warnings)
+    tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
         if decide(status=0, names_junit=False, counts=there)[0] in (
@@ -177,10 +202,27 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         attempts=attempt,
     )
     if tried.report is not None:
-        return replace(result, **told_cases(tried.report))
+        return replace(result, flaky=_flaky(tried.report), **told_cases(tried.report))
     if result.failed_by in ((), ("run",)):  # it had its time, and there is no report
         return replace(result, unmatched=Marker(cell.expect_fail).unmatched(()))
     return result
+
+
+def _no_report(cell: Cell, tried: Tried) -> str:
+    """What a suite lacks that left no report, though it was to leave one."""
+    if "DISTROMATRIX_JUNIT" not in cell.run and tried.left_by_setup:
+        return "setup left a report, run left none"
+    if "DISTROMATRIX_JUNIT_DIR" in cell.run:
+        return "it names $DISTROMATRIX_JUNIT_DIR but left no report there"
+    return NO_REPORT
+
+
+def _flaky(report: JUnitReport) -> tuple[Flaky, ...]:
+    """The cases that the suite's own tool had tried again until they passed."""
+    cases = [case for case in report.cases if case.flaky][:FAILING_CASES]
+    return tuple(
+        Flaky(case=case.name, passed=1, failed=1, first=1, message=case.message) for case in cases
+    )
 
 
 def told_cases(report: JUnitReport) -> dict[str, Any]:

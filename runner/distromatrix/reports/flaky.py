@@ -47,6 +47,8 @@ def count_flaky(results: Iterable[CellResult]) -> int:
 
 def counts_of(cell: CellResult, one: Flaky) -> str:
     """`passed 2, failed 3 of 5 runs`."""
+    if not cell.runs and not cell.retries:
+        return "passed when the suite's own tool tried it again"
     runs = len(cell.runs) or 1 + len(cell.retries)
     return f"passed {one.passed}, failed {one.failed} of {runs} runs"
 
