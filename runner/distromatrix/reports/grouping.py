@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distromatrix.model import Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
 
@@ -15,6 +15,7 @@ WHOSE: dict[Blame, str] = {
     "matrix": "the matrix asks for what is not there",
     "": "the infrastructure failed, not the product",
 }
+_OF_IMAGES = (Phase.IMAGE, Phase.PACKAGES, Phase.PREPARE)
 NOT_GATING = ", not gating"
 WORDINGS = 3  # of a failure, that are shown
 _ENDS = ("timed out", "out of memory", "left no file", "holds no case")
@@ -154,6 +155,28 @@ def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
         for (blame, phase, reason), cells in found.items()
     ]
     return tuple(sorted(faults, key=lambda fault: (not fault.gating, not fault.blame)))
+
+
+class ImageFaults:
+    """Of an image that several cells want, and that could not be had, the fault is told once.
+    Each cell is asked for once, in the order in which they are told."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, Phase | None, str], str] = {}
+
+    def told_by(self, result: CellResult) -> str:
+        """The cell with which it was told, '' if it is to be told with this one."""
+        if result.verdict is not Verdict.ERROR or result.phase not in _OF_IMAGES:
+            return ""
+        key = (result.id.partition("/")[0], result.phase, result.reason)
+        first = self._first.setdefault(key, result.id)
+        return "" if first == result.id else first
+
+    def once(self, result: CellResult) -> CellResult:
+        """The result as it is to be told."""
+        if not (first := self.told_by(result)):
+            return result
+        return replace(result, reason=f"as {first}", attempts=1, tail=(), hints=())
 
 
 _Said = tuple[Case | None, str]  # the case, or None for a whole cell; what is said of it

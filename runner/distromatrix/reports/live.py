@@ -30,6 +30,7 @@ from distromatrix.events import (
     Warned,
 )
 from distromatrix.model import CellResult, Plan, Verdict
+from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style
 from distromatrix.verdicts import BAD, tolerated
 
@@ -152,6 +153,7 @@ class Plain:
         self._progress = _Progress()
         self._width = 0
         self._images: dict[str, float] = {}
+        self._faults = ImageFaults()
         self._silent: dict[tuple[str, int], float] = {}  # seconds of silence last told of
 
     def __enter__(self) -> Plain:
@@ -213,6 +215,7 @@ class Plain:
 
     def _finished(self, result: CellResult, repeat: int = 0) -> None:
         self._silent.pop((result.id, repeat), None)
+        result = self._faults.once(result)
         name = self._progress.name(result.id, repeat)
         total = str(self._progress.total)
         place = f"[{self._progress.finished:>{len(total)}}/{total}] "
@@ -256,6 +259,7 @@ class Board:
         self._progress = _Progress()
         self._progress.began = clock()
         self._headline = ""
+        self._faults = ImageFaults()
         self._images: dict[str, _Row] = {}
         self._cells: dict[tuple[str, int], _Row] = {}  # by cell and repetition
         self._live: AbstractContextManager[object] | None = None
@@ -283,6 +287,8 @@ class Board:
         """Take in `event`; the screen shows it at its next refresh."""
         with self._lock:
             bad = self._take(event)
+            if bad is not None:
+                bad = self._faults.once(bad[0]), bad[1]
         if isinstance(event, Warned):
             say(self._console, ("warning: ", "yellow"), printable(event.text))
         if bad is not None and bad[0].verdict in BAD:

@@ -41,12 +41,13 @@ class Want:
 class CellReport:
     """What came out of a cell, and what its failure's report names: the folder that holds its
     log and artifacts, and the command that runs it again. `expected`: what rules expect to fail
-    in it."""
+    in it; `told_by`: the cell with which the same fault of their image was told, or ''."""
 
     result: CellResult
     folder: Path
     again: str
     expected: tuple[Expectation, ...] = ()
+    told_by: str = ""
 
 
 class Bench(Protocol):

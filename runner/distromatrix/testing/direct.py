@@ -19,7 +19,7 @@ from distromatrix.errors import (
     SetupFailedError,
 )
 from distromatrix.events import Event, ImageProgress
-from distromatrix.model import Cell, Distro, Plan, RunResult
+from distromatrix.model import Cell, CellResult, Distro, Plan, RunResult
 from distromatrix.needs import version_meets
 from distromatrix.testing.bench import CellReport, Want
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from distromatrix.execute.slots import Slots
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.load.settings import Settings
+    from distromatrix.reports.grouping import ImageFaults
     from distromatrix.runs import RunFolder
 
 
@@ -79,6 +80,7 @@ class DirectBench:
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
         self._lock = Lock()
+        self._faults: ImageFaults | None = None
         self._result: RunResult | None = None
         self._interrupted = False
         self._ended = False
@@ -121,7 +123,15 @@ class DirectBench:
             folder=folder,
             again=run_again(self._plan, [cell]),
             expected=expected,
+            told_by=self._faults_told_by(result),
         )
+
+    def _faults_told_by(self, result: CellResult) -> str:
+        from distromatrix.reports.grouping import ImageFaults
+
+        with self._lock:
+            self._faults = self._faults or ImageFaults()
+            return self._faults.told_by(result)
 
     def machine(self, want: Want, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""

@@ -118,7 +118,11 @@ def shown_text(item: CellItem, text: str) -> TerminalRepr:
 
 def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]:
     result = report.result
-    yield from _reason(result, before)
+    yield from _reason(result, before, report.told_by)
+    if report.told_by:
+        yield ""
+        yield from _again(item, report)
+        return
     yield from _cases(result, texts=not item.config.getoption("distromatrix_cases"))
     yield from _block(f"the end of {told_by(result)}:", result.tail)
     if result.hints:
@@ -135,15 +139,23 @@ def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]
         yield f"remove  {result.kept.remove}"
     if report.folder.is_dir():
         yield f"files   {shown_path(report.folder)}"
+    yield from _again(item, report)
+
+
+def _again(item: CellItem, report: CellReport) -> Iterator[str]:
     yield f"again   {report.again}"
     yield f"        {pytest_again(item)}"
 
 
-def _reason(result: CellResult, before: str) -> Iterator[str]:
-    """The reason; of an error with where it happened and how often it was tried."""
+def _reason(result: CellResult, before: str, told_by: str) -> Iterator[str]:
+    """The reason; of an error with where it happened and how often it was tried. Its first line,
+    where it was `told_by` another cell."""
     first, *more = printable(result.reason or "no reason given").split("\n")[:MAX_REASON]
     if result.verdict is Verdict.ERROR and result.phase:
         before += f"{result.phase}: "
+    if told_by:
+        yield f"{before}{first} (told with {told_by})"
+        return
     tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
     yield f"{before}{first}{tried}"
     yield from more
