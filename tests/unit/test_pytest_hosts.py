@@ -127,6 +127,28 @@ def test_hosts_answer_as_testinfras_others(made: World) -> None:
     assert not list((made.fake / "machines").iterdir())
 
 
+BYTES = r"""
+testinfra_hosts = ["distromatrix://two"]
+
+def test_it(host):
+    done = host.run(r"printf 'caf\351\n'; printf '\303\251\377' >&2")
+    assert (done.stdout, done.stdout_bytes) == ("caf\udce9\n", b"caf\xe9\n")
+    assert done.stderr == "\xe9\udcff"
+    name = host.check_output(r"n=$(mktemp -d)/$(printf 'x\351'); echo in >$n; echo $n")
+    assert name.endswith("/x\udce9")
+    assert host.file(name).content == b"in\n"
+"""
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])
+def test_bytes_that_are_no_text_come_out_and_go_back(
+    made: World, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    write(made, BYTES)
+    made.pytester.runpytest().assert_outcomes(passed=1)
+
+
 def test_sudo_is_as_in_testinfras_others(made: World) -> None:
     write(
         made,

@@ -208,9 +208,9 @@ def _expected(case: Case | None, result: CellResult) -> bool:
 
 def _how(reason: str) -> str:
     """How a cell ended, by the words of `verdicts`: which status it was makes no difference, but
-    for a signal's."""
-    signal = re.search(r"\(SIG[A-Z]+\)", reason)
-    return signal[0] if signal else next((one for one in _ENDS if one in reason), "")
+    for a signal's and for a command that is not there."""
+    special = re.search(r"\(SIG[A-Z]+\)|exit status 12[67]\b", reason)
+    return special[0] if special else next((one for one in _ENDS if one in reason), "")
 
 
 def _failure(column: str, said: Mapping[str, _Said]) -> Failure:

@@ -68,6 +68,17 @@ class DistromatrixBackend(BaseBackend):
                 _check(replace(want, engine=engine))
         return [want.distro for want in found]
 
+    # Bytes that are no text in the machine's encoding stay what they are, on the way out of it and
+    # back: a file's name may be any.
+
+    def decode(self, data: bytes) -> str:
+        """See testinfra; of any bytes."""
+        return data.decode("ascii" if data.isascii() else self.encoding, "surrogateescape")
+
+    def encode(self, data: str) -> bytes:
+        """See testinfra; of what `decode` gave, too."""
+        return data.encode("ascii" if data.isascii() else self.encoding, "surrogateescape")
+
     def run(self, command: str, *args: str, **_others: Any) -> CommandResult:
         """See testinfra: by `/bin/sh -c`, as in its other backends. Raises DistromatrixError
         where the machine is not to be had, or has died."""
