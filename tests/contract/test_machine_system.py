@@ -118,17 +118,21 @@ def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) 
     machine.close()
 
 
-def test_a_file_that_grows_while_it_is_got_is_as_long_as_it_was(real_bench: Bench) -> None:
+def test_what_is_written_to_meanwhile_is_got_as_long_as_it_was(real_bench: Bench) -> None:
     stage = real_bench.stage()
     machine = real_bench.open(stage)
     script = """head -c 5000000 /dev/zero >artifacts/growing; echo z >artifacts/z
     (while :; do head -c 500000 /dev/zero; done >>artifacts/growing) & :"""
     machine.run(script, cwd=machine.out)
     for _ in range(3):
-        got = untar(machine.get(machine.out))
+        got = untar(machine.get(machine.out, still=True))
         assert got["out/artifacts/z"] == b"z\n"
         assert len(got["out/artifacts/growing"]) >= 5_000_000
-        machine.run(": >growing", cwd=f"{machine.out}/artifacts")
-        machine.run("head -c 5000000 /dev/zero >>growing", cwd=f"{machine.out}/artifacts")
+        # And it goes on. It begins its log anew, as rotation does.
+        script = ": >growing; while [ $(wc -c <growing) -lt 5000000 ]; do sleep 0.1; done"
+        assert machine.run(script, cwd=f"{machine.out}/artifacts").status == 0
+    with pytest.raises(FileNotFoundError):
+        machine.get("/nothing", still=True)
+    assert machine.run(":").status == 0
     machine.close()
     stage.close()

@@ -59,7 +59,7 @@ def test_what_is_left_comes_back(
     asked: list[str] = []
     get = FakeMachine.get
 
-    def counted(self: FakeMachine, path: str) -> Iterable[bytes]:
+    def counted(self: FakeMachine, path: str, *, still: bool = False) -> Iterable[bytes]:
         asked.append(path)
         return get(self, path)
 
@@ -107,11 +107,11 @@ def test_links_and_pipes_among_the_artifacts_are_told_and_no_fault(
 def test_an_archive_that_is_cut_off_is_asked_for_once_more(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    asked: list[str] = []
+    asked: list[bool] = []
     get = FakeMachine.get
 
-    def cut(self: FakeMachine, path: str) -> Iterable[bytes]:
-        asked.append(path)
+    def cut(self: FakeMachine, path: str, *, still: bool = False) -> Iterable[bytes]:
+        asked.append(still)
         whole = b"".join(get(self, path))
         return iter((whole[:2000] if len(asked) <= times else whole,))
 
@@ -121,6 +121,7 @@ def test_an_archive_that_is_cut_off_is_asked_for_once_more(
     if times > 1:
         with pytest.raises(CollectError):
             bring_back(machine, folder, folder, alive=True)
+        assert asked == [False, True]
         return
     assert bring_back(machine, folder, folder, alive=True) == Brought()
     assert (folder / "artifacts/log").stat().st_size == 3000

@@ -249,7 +249,7 @@ class Hostile(FakeMachine):
 
     stream = b""
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
         return iter((self.stream,))
 
 

@@ -199,9 +199,11 @@ class Machine(Protocol):
         """Extract a tar stream below the folder `path` (which exists)."""
         ...
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
         """A tar stream of `path`, its last segment as top-level name. Works on a killed
-        machine. Raises FileNotFoundError. What comes is not to be trusted."""
+        machine. Raises FileNotFoundError. What comes is not to be trusted, and may break off
+        at a file that is written to meanwhile: less so with `still`, for which all that runs in
+        the machine stands still until the stream has been read, where the engine can do that."""
         ...
 
     def disk_free(self) -> int | None:

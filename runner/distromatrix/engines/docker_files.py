@@ -10,6 +10,8 @@ from docker.errors import NotFound
 
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api
 from distromatrix.engines.docker_archive import has_path, without_padding
+from distromatrix.engines.docker_shells import signal_all
+from distromatrix.errors import InfrastructureError
 
 
 def put_files(
@@ -39,6 +41,24 @@ def get_files(api: Api, name: str, container: str, path: str) -> Iterator[bytes]
     if stream is None:
         raise FileNotFoundError(f"{name}:{path}")
     return _translated(api, name, stream)
+
+
+def get_still(api: Api, name: str, container: str, path: str) -> Iterator[bytes]:
+    """The same, while all that runs in it stands still: Podman's archive ends at a file that
+    grows, Docker's at one that shrinks. Not by the engine's own pause: Podman finds no volumes in
+    a container that is paused. Raises as `get_files` does."""
+
+    def signal(which: str) -> None:
+        with contextlib.suppress(InfrastructureError):
+            signal_all(api, name, container, which)
+
+    signal("STOP")
+    try:
+        stream = get_files(api, name, container, path)
+    except BaseException:
+        signal("CONT")
+        raise
+    return until_read(stream, lambda: signal("CONT"))
 
 
 def until_read(stream: Iterable[bytes], then: Callable[[], None]) -> Iterator[bytes]:

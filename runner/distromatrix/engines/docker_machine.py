@@ -19,7 +19,7 @@ from distromatrix.engines.docker_api import (
     message_of,
     remove_container,
 )
-from distromatrix.engines.docker_files import get_files, put_files, until_read
+from distromatrix.engines.docker_files import get_files, get_still, put_files, until_read
 from distromatrix.engines.docker_init import until_up, why_not_up
 from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT
@@ -221,11 +221,13 @@ class DockerMachine:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
         put_files(self._api, self._name, self.container, tar, path)
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
         host = self._body.get("HostConfig", {})
         if self._stopped and "Binds" in host and path.startswith(MOUNT + "/"):
             return self._get_by_another(path)
+        if still and not self._stopped:
+            return get_still(self._api, self._name, self.container, path)
         return get_files(self._api, self._name, self.container, path)
 
     def _get_by_another(self, path: str) -> Iterable[bytes]:

@@ -39,3 +39,11 @@ def end_process(api: Api, name: str, container: str, process: int) -> None:
     with api.calling(f"end a command in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", KILL, "/bin/sh", str(process)]
         client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
+
+
+def signal_all(api: Api, name: str, container: str, signal: str) -> None:
+    """Send a signal to all that runs in it but its process 1 (kill(2)). Raises
+    InfrastructureError."""
+    with api.calling(f"signal what runs in {name}", SHORT_TIMEOUT) as client:
+        command = ["/bin/sh", "-c", f"kill -{signal} -1"]
+        client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])

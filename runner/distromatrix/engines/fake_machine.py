@@ -257,7 +257,7 @@ class FakeMachine:
             raise FileNotFoundError(path)
         extract(io.BytesIO(tar) if isinstance(tar, bytes) else tar, target)
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
         """See Machine. Raises FileNotFoundError."""
         source = self._host(path)
         if not os.path.lexists(source):

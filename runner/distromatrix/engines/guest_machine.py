@@ -213,7 +213,7 @@ class GuestMachine(ABC):
         data.seek(0)
         self._put(data, path)
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
         quoted = shlex.quote(path)
         folder, _, name = path.rstrip("/").rpartition("/")

@@ -74,6 +74,34 @@ def session() -> bytes:
     return _elf(bytes.fromhex("b8700000000f05") + _GO_ON)
 
 
+def piped() -> bytes:
+    """It begins the program that its arguments name (an absolute path) with pipes of this user's
+    as stdout and stderr, and has what comes out of them copied to its own. A guest's own are a
+    device that opens once, or a socket: nobody can open these by /dev/stdout and /dev/stderr. It
+    exits with 126 where that fails."""
+    code = bytes.fromhex(
+        "bb01000000"  # mov ebx, 1           the first of the two
+        "6a00b8160000004889e70f05"  # again: push 0; mov eax, 22; mov rdi, rsp; syscall   pipe
+        "85c00f85a0000000"  # test eax, eax; jnz end
+        "b8390000000f05"  # mov eax, 57; syscall                     fork
+        "85c00f8891000000742c"  # test eax, eax; js end; jz copier
+        "b8210000008b7c240489de0f05"  # dup2([rsp+4], ebx)
+        "b8030000008b7c24040f05"  # close([rsp+4])
+        "b8030000008b3c240f05"  # close([rsp])
+        "58ffc383fb0375b1eb6f"  # pop rax; inc ebx; cmp ebx, 3; jne again; jmp behind all this
+        "b8030000008b7c24040f05"  # copier: close([rsp+4])
+        "b803000000bf0300000029df0f05"  # mov eax, 3; mov edi, 3; sub edi, ebx; syscall   the other
+        "b80300000031ff0f05"  # close(0)
+        "448b24244881ec00800000"  # mov r12d, [rsp]; sub rsp, 32768
+        "31c04489e74889e6ba008000000f05"  # next: read(r12d, rsp, 32768)
+        "4189c54989e685c07e1d"  # mov r13d, eax; mov r14, rsp; test eax, eax; jle end
+        "b80100000089df4c89f64489ea0f05"  # more: write(ebx, r14, r13d)
+        "85c07e0a4901c64129c575e5ebca"  # jle end; add r14, rax; sub r13d, eax; jnz more; jmp next
+        "bf7e000000b83c0000000f05"  # end: mov edi, 126; mov eax, 60; syscall   exit
+    )
+    return _elf(code + _GO_ON)
+
+
 def become(uid: int, gid: int, *, alone: bool = True) -> bytes:
     """It begins a session (`alone`), heeds SIGINT and SIGQUIT, which a shell has ignored by what
     it runs in the background, becomes that user with that group and no other, and then the

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from distromatrix.engines.base import OWN_ADDRESS
-from distromatrix.engines.guest_programs import become, reseed, session
+from distromatrix.engines.guest_programs import become, piped, reseed, session
 from distromatrix.engines.hung import Process
 from distromatrix.engines.process_list import LIST
 from distromatrix.engines.shells import KILL
@@ -17,6 +17,7 @@ CGROUP = "/sys/fs/cgroup/distromatrix"
 # Where what is ours lies in a guest. Not below /distromatrix/guest, whose processes nobody lists.
 FOLDER = "/var/lib/distromatrix"
 SESSION = f"{FOLDER}/session"
+PIPED = f"{FOLDER}/piped"
 _FIFO, _GOES = "/run/distromatrix-restart", "/run/distromatrix-goes"
 
 # What a suite calls, whoever it has become: root waits at the other end.
@@ -58,7 +59,7 @@ grep -qsw -e "$name" /etc/hosts || echo {OWN_ADDRESS} "$name" >>/etc/hosts"""
 
 def install() -> str:
     """What puts all of ours into a guest, before it is saved."""
-    programs = {"session": session(), "reseed": reseed()}
+    programs = {"session": session(), "reseed": reseed(), "piped": piped()}
     lines = [f"mkdir -p {FOLDER} /usr/local/bin || exit"]
     lines += [written(f"{FOLDER}/{name}", content) for name, content in programs.items()]
     lines.append(become_written("root"))

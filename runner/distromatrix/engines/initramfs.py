@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from distromatrix.engines.cpio import FILE, FOLDER, PROGRAM, Entry, newc
-from distromatrix.engines.guest_programs import awaken, become, session
+from distromatrix.engines.guest_programs import awaken, become, piped, session
 from distromatrix.engines.shell import loop_by
 from distromatrix.errors import CannotStartError, EngineUnavailableError
 
@@ -31,7 +31,9 @@ def fingerprint() -> str:
     """What of ours goes into a guest, in short: a template of other files is another one."""
     inside = files("distromatrix.engines").joinpath("inside")
     parts = [p.read_bytes() for p in sorted(inside.iterdir(), key=str) if p.is_file()]
-    return sha256(b"\0".join((*parts, _loop(), session(), awaken(), become(0, 0)))).hexdigest()[:16]
+    return sha256(
+        b"\0".join((*parts, _loop(), session(), piped(), awaken(), become(0, 0)))
+    ).hexdigest()[:16]
 
 
 def static_busybox() -> Path:
@@ -70,6 +72,7 @@ def initramfs(modules: Path) -> bytes:
     entries.append(Entry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
     entries.append(Entry("loop.sh", FILE, _loop()))
     entries.append(Entry("session", PROGRAM, session()))
+    entries.append(Entry("piped", PROGRAM, piped()))
     entries.append(Entry("awaken", PROGRAM, awaken()))
     entries.append(Entry("become-0-0", PROGRAM, become(0, 0)))
     reboot = inside.joinpath("distromatrix-reboot").read_bytes()

@@ -49,6 +49,7 @@ META = "machine.json"
 KEPT = "distromatrix-kept-"
 _WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
+_PIPED = "/distromatrix/guest/piped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,7 @@ begun=/distromatrix/guest/{token}
 {made}
 {home_made(user, BUSYBOX)}
 (cd /; i=0; while [ $i -lt 50 ]; do
-i=$((i+1)); (: >$begun; {program} /bin/sh -c {loop}; echo {token}) <>$o 1>&0 2<>$e
+i=$((i+1)); (: >$begun; {program} {_PIPED} /bin/sh -c {loop}; echo {token}) <>$o 1>&0 2<>$e
 [ ! -e $begun ] || break
 {BUSYBOX} sleep 0.1
 done) >/dev/null 2>&1 &
@@ -207,11 +208,11 @@ echo $!"""
                 ) from error
             send_all(self, line, data, path)
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
         if self.guest.ended.is_set():
             return self._get_from_disk(path)
-        return super().get(path)
+        return super().get(path, still=still)
 
     def _get_from_disk(self, path: str) -> Iterable[bytes]:
         self._end_reader()

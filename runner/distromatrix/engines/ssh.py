@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
-from distromatrix.engines.guest_scripts import SESSION, becoming_program
+from distromatrix.engines.guest_scripts import PIPED, SESSION, becoming_program
 from distromatrix.engines.homes import home_found
 from distromatrix.engines.shell import STDERR, STDOUT, loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
@@ -229,7 +229,8 @@ else set -- chroot --userspec={uid}:{gid} /; fi"""
 def loop_script(user: str, cgroup: str) -> str:
     """What root runs in a guest for a shell of that user (`root` or `UID:GID`). Its processes
     are in a control group of their own, where there are any, which can be ended as one."""
-    loop = f"{becoming_program(user)} /bin/sh -c {shlex.quote(home_found(user) + loop_by(SESSION))}"
+    script = shlex.quote(home_found(user) + loop_by(SESSION))
+    loop = f"{becoming_program(user)} {PIPED} /bin/sh -c {script}"
     return f"""{{ mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs; }} 2>/dev/null
 {clean_start(user, loop, become="set --")}"""
 

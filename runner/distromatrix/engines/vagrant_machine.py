@@ -164,7 +164,7 @@ class VagrantMachine(GuestMachine):
             return f", which has {int(words[1]) // 1024} MiB"
         return ""
 
-    def get(self, path: str) -> Iterable[bytes]:
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
         """See Machine. Of one whose domain was ended, from its disk. Raises FileNotFoundError,
         InfrastructureError."""
         if self._closed and self._kept is None:

@@ -97,8 +97,8 @@ class Watched:
     def put(self, tar: bytes | BinaryIO, path: str) -> None:  # noqa: D102
         self._machine.put(tar, path)
 
-    def get(self, path: str) -> Iterable[bytes]:  # noqa: D102
-        return self._machine.get(path)
+    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: D102
+        return self._machine.get(path, still=still)
 
     def disk_free(self) -> int | None:  # noqa: D102
         return self._machine.disk_free()

@@ -98,14 +98,14 @@ def clear_reports(machine: Machine) -> int:
 
 
 def _unpack(machine: Machine, folder: Path, aside: Aside | None = None) -> Brought:
-    """An engine breaks its archive off where a file shrinks under its hands, as a log does that
-    is begun anew by what the suite left running: once more, then."""
+    """What the suite left running may write to its log still, and an engine breaks its archive
+    off where a file changes under its hands: once more, then, with all of it standing still."""
     got = Extracted(files=0, bytes=0)
     with suppress(FileNotFoundError):
         try:
             got = extract(machine.get(machine.out), folder, aside=aside)
         except CollectError:
-            got = extract(machine.get(machine.out), folder, aside=aside)
+            got = extract(machine.get(machine.out, still=True), folder, aside=aside)
     reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
         fault=_first("reports" if reports else "artifacts", got.refused),

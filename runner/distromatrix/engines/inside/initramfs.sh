@@ -7,7 +7,7 @@ $b mount -t ext4 -o noatime /dev/vda /root || gone "cannot mount the disk"
 guest=/root/distromatrix/guest
 $b mkdir -p $guest
 $b mount -t tmpfs -o mode=755 guest $guest || gone "the kernel has no tmpfs"
-$b cp /bin/busybox /guest.sh /loop.sh /awaken /session /become-0-0 $guest
+$b cp /bin/busybox /guest.sh /loop.sh /awaken /session /piped /become-0-0 $guest
 $b mkdir $guest/bin
 $b cp /distromatrix-reboot $guest/bin
 for folder in dev proc sys; do
