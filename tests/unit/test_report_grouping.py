@@ -75,11 +75,11 @@ def only_failure(*results: CellResult) -> tuple[Group, Failure]:
 
 def test_a_cell_that_ends_in_another_way_fails_otherwise() -> None:
     results = (
-        failed("debian-11/unit", reason="exit status 2"),
-        failed("debian-12/unit", reason="timed out after 5 s"),
-        failed("rocky-9/unit", reason="exit status 139 (SIGSEGV)"),
+        failed("debian-11/unit", reason="exit status 2", statuses=(2,)),
+        failed("debian-12/unit", reason="timed out after 5 s", failed_by=("timeout",)),
+        failed("rocky-9/unit", reason="exit status 139 (SIGSEGV)", statuses=(139,)),
         failed("fedora-41/unit", reason="setup: exit status 2", phase=Phase.SETUP),
-        failed("void-musl/unit", reason="exit status 127"),
+        failed("void-musl/unit", reason="exit status 127", statuses=(127,)),
         result("alpine-3.20/unit"),
     )
     groups = group_failures(make_plan(*(r.id for r in results)), results)
@@ -94,9 +94,9 @@ def test_a_cell_that_ends_in_another_way_fails_otherwise() -> None:
 
 def test_one_failure_in_two_wordings_is_one() -> None:
     group, failure = only_failure(
-        failed("debian-11/unit", reason="exit status 2"),
-        failed("rocky-9/unit", reason="exit status 1"),
-        failed("alpine-3.20/unit", reason="exit status 1"),
+        failed("debian-11/unit", reason="exit status 2", statuses=(2,)),
+        failed("rocky-9/unit", reason="exit status 1", statuses=(1,)),
+        failed("alpine-3.20/unit", reason="exit status 1", statuses=(1,)),
     )
     assert group.label == "fails everywhere (3 of 3)"
     assert failure.wordings == (

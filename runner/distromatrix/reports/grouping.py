@@ -18,7 +18,7 @@ WHOSE: dict[Blame, str] = {
 _OF_IMAGES = (Phase.IMAGE, Phase.PACKAGES, Phase.PREPARE)
 NOT_GATING = ", not gating"
 WORDINGS = 3  # of a failure, that are shown
-_ENDS = ("timed out", "out of memory", "left no file", "holds no case")
+_NO_COMMAND = 126  # exit statuses from here on are the shell's: not found, or a signal
 # What differs from run to run makes no other wording: addresses, and how long something ran.
 _VOLATILE = re.compile(r"0x[0-9a-fA-F]{6,}|\(for [\d:]+\)")
 _EVERYWHERE, _ALONE = 0, 6  # ranks, see _where
@@ -196,8 +196,7 @@ def _failures(by_distro: Mapping[str, CellResult]) -> dict[tuple[str, ...], dict
         else:
             told = not cases and (not result.flaky or bool(result.retries))
         if told:
-            key = ("cell", str(result.phase), _how(result.reason))
-            found[key][distro] = (None, result.reason)
+            found["cell", *_how(result)][distro] = (None, result.reason)
     return found
 
 
@@ -206,11 +205,11 @@ def _expected(case: Case | None, result: CellResult) -> bool:
     return case.status == "xfailed" if case else result.verdict is Verdict.XFAILED
 
 
-def _how(reason: str) -> str:
-    """How a cell ended, by the words of `verdicts`: which status it was makes no difference, but
-    for a signal's and for a command that is not there."""
-    special = re.search(r"\(SIG[A-Z]+\)|exit status 12[67]\b", reason)
-    return special[0] if special else next((one for one in _ENDS if one in reason), "")
+def _how(result: CellResult) -> tuple[str, ...]:
+    """How a cell ended: which status it was makes no difference, but for a signal's and for a
+    command that is not there."""
+    special = (str(status) for status in result.statuses if status >= _NO_COMMAND)
+    return (str(result.phase), *sorted(result.failed_by), *special)
 
 
 def _failure(column: str, said: Mapping[str, _Said]) -> Failure:
