@@ -107,7 +107,9 @@ class CellItem(pytest.Item):
                 said.wasxfail += f" ({one_line(f'{result.verdict}: {result.reason}', 500)})"
         if isinstance(said.longrepr, tuple):
             path, line, _ = self.reportinfo()
-            said.longrepr = (str(path), line + 1, said.longrepr[2])
+            said.longrepr = (str(path), line + 1, outcomes.harmless(said.longrepr[2]))
+        if hasattr(said, "wasxfail"):
+            said.wasxfail = outcomes.harmless(said.wasxfail)
         if self.report is not None:
             erred = self.report.result.verdict is Verdict.ERROR
             told = said.when == ("setup" if erred else "call")

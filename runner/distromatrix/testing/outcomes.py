@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from distromatrix.collect.text import one_line, printable
+from distromatrix.collect.text import obeyed, one_line, printable, unobeyed
 from distromatrix.expectations import unmatched_lines
 from distromatrix.model import Case, CellResult, Verdict
 from distromatrix.repeats import told_by
@@ -32,6 +32,20 @@ MAX_REASON = 12  # lines
 
 class CellProblem(Exception):  # noqa: N818 - no error of the program
     """A cell did not pass: `str()` is the text for people, its first line says why."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(harmless(text))
+
+
+def harmless(text: str) -> str:
+    """Text of a product's as pytest may print it: where a CI's runner reads that, nothing in it
+    is obeyed."""
+    return unobeyed(text) if obeyed(os.environ) else text
+
+
+def warn(item: CellItem, text: str) -> None:
+    """Have pytest warn of something about a cell."""
+    item.warn(pytest.PytestWarning(harmless(f"{item.entry.id}: {text}")))
 
 
 class CellFailed(CellProblem):
@@ -56,7 +70,7 @@ def judge(item: CellItem, report: CellReport) -> None:
     if result.verdict is Verdict.SKIPPED and (not result.unmet or item.matrix.allow_unmet):
         raise pytest.skip.Exception(reason)
     for text in unmatched_lines(result.unmatched[:MAX_CASES]):
-        item.warn(pytest.PytestWarning(f"{item.entry.id}: {one_line(text, 1000)}"))
+        warn(item, one_line(text, 1000))
     if result.flaky and item.config.getoption("distromatrix_fail_on_flaky"):
         raise CellFailed("\n".join(_text(item, report)))
     if result.verdict is Verdict.XFAILED and strictly:
@@ -68,7 +82,7 @@ def judge(item: CellItem, report: CellReport) -> None:
     if result.unmet and not item.matrix.allow_unmet:
         raise CellFailed("\n".join(_needing(result)))
     if result.flaky:
-        item.warn(pytest.PytestWarning(f"{item.entry.id}: {reason}"))
+        warn(item, reason)
 
 
 def expected(item: CellItem, report: CellReport) -> TerminalRepr:

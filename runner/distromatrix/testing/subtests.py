@@ -10,7 +10,7 @@ import pytest
 from distromatrix.collect.junit import CollectError, JUnitReport
 from distromatrix.collect.retried import read_cell
 from distromatrix.model import Case
-from distromatrix.testing.outcomes import case_lines, shown_text
+from distromatrix.testing.outcomes import case_lines, harmless, shown_text, warn
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
@@ -34,8 +34,7 @@ def report_cases(item: CellItem, report: CellReport) -> None:
             item.ihook.pytest_runtest_logreport(report=_subtest(item, case))
     more = said.counts.total - len(said.cases)
     if more > 0:
-        text = f"{item.entry.id}: {more:,} of {said.counts.total:,} cases are not told as subtests"
-        item.warn(pytest.PytestWarning(text))
+        warn(item, f"{more:,} of {said.counts.total:,} cases are not told as subtests")
 
 
 def _subtest(item: CellItem, case: Case) -> pytest.SubtestReport:
@@ -56,7 +55,7 @@ def _subtest(item: CellItem, case: Case) -> pytest.SubtestReport:
         outcome, longrepr = "failed", shown_text(item, text)
     elif case.status == "skipped":
         path, line, _ = item.reportinfo()
-        outcome, longrepr = "skipped", (str(path), line + 1, f"Skipped: {case.message}")
+        outcome, longrepr = "skipped", (str(path), line + 1, harmless(f"Skipped: {case.message}"))
     subtest = pytest.SubtestReport(
         nodeid=item.nodeid,
         location=item.location,
@@ -67,7 +66,8 @@ def _subtest(item: CellItem, case: Case) -> pytest.SubtestReport:
         duration=case.seconds,
     )
     where = f" (in {case.engine})" if case.engine else ""
-    subtest.context = SubtestContext(msg=f"{case.name}{where}", kwargs={})
+    subtest.context = SubtestContext(msg=harmless(f"{case.name}{where}"), kwargs={})
     if excused:
-        subtest.wasxfail = case.expected if case.status == "xfailed" else item.entry.not_gating
+        excuse = case.expected if case.status == "xfailed" else item.entry.not_gating
+        subtest.wasxfail = harmless(excuse)
     return subtest
