@@ -322,13 +322,15 @@ def _test(
             if phase is Phase.RUN:
                 stray.begin(machine)
                 tried.note_left_by_setup(clear_reports(machine))
+        tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
         try:
             tried.exit = machine.run(
                 under(cell.shell, script),
                 env=env,
                 cwd=machine.product,
                 timeout=left,
-                output=log.write,
+                output=partial(_to_both, log.write, tap) if tap else log.write,
+                errors=log.write if tap else None,
             )
         except MachineGoneError as gone:
             if not gone.oom:
@@ -345,6 +347,11 @@ def _test(
         if tried.exit.status != 0:
             _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
             return
+
+
+def _to_both(one: Callable[[bytes], None], other: Callable[[bytes], None], data: bytes) -> None:
+    one(data)
+    other(data)
 
 
 def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -> None:

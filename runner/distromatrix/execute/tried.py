@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.junit import JUnitReport
 from distromatrix.collect.log import CellLog, Masker
-from distromatrix.collect.report_files import REPORT, store_reports
+from distromatrix.collect.report_files import REPORT, TAP, store_reports
+from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
@@ -65,6 +68,7 @@ class Tried:
     counts: CaseCounts | None = None
     report: JUnitReport | None = None
     collect_fault: str = ""
+    tap: TapReport | None = None  # its standard output, where that is one
     left_by_setup: bool = False  # a report, which does not count
     warnings: tuple[str, ...] = ()  # of its reports
     left_out: str = ""  # what of the artifacts stays behind, without a fault
@@ -73,6 +77,11 @@ class Tried:
     by_pytest: bool = False  # it is pytest that wrote it down
     ran: frozenset[str] = frozenset()  # of the cases that the machine is for
     dead: str = ""  # why its machine runs no more commands
+
+    def begin_tap(self) -> Callable[[bytes], None]:
+        """Where its standard output is to go, too."""
+        self.tap = TapReport()
+        return self.tap.feed
 
     def note_left_by_setup(self, found: int) -> None:
         """Take down what came of removing (`clear_reports`) the reports that setup left."""
@@ -117,6 +126,10 @@ def collect(
 
 
 def _read_reports(cell: Cell, reports: Path, into: Path, tried: Tried, masker: Masker) -> None:
+    if tried.tap is not None:
+        with suppress(FileNotFoundError):
+            fault = masker.mask(tried.tap.save(reports / TAP))
+            tried.collect_fault = tried.collect_fault or fault
     names = tried.only.names if tried.only else None
     stored = store_reports(reports, into, masker, names, cell.expect_fail)
     tried.collect_fault = tried.collect_fault or stored.fault
@@ -137,7 +150,7 @@ def _read_reports(cell: Cell, reports: Path, into: Path, tried: Tried, masker: M
 def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: int) -> CellResult:
     """The result of a cell whose commands ran and whose cases were read."""
     ended = tried.exit
-    names_junit = "DISTROMATRIX_JUNIT" in cell.run or tried.left_by_setup
+    names_junit = "DISTROMATRIX_JUNIT" in cell.run or cell.report == "tap" or tried.left_by_setup
     if tried.only is not None and tried.counts is not None and not tried.counts.total:
         tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
     if tried.only is not None and _others_alone_failed(tried, tried.only):
@@ -210,6 +223,8 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
 
 def _no_report(cell: Cell, tried: Tried) -> str:
     """What a suite lacks that left no report, though it was to leave one."""
+    if cell.report == "tap":
+        return "report: tap, but its standard output holds no TAP"
     if "DISTROMATRIX_JUNIT" not in cell.run and tried.left_by_setup:
         return "setup left a report, run left none"
     if "DISTROMATRIX_JUNIT_DIR" in cell.run:
