@@ -83,17 +83,16 @@ def eol_warning(distro: Distro, today: date) -> str:
     return f"{distro.name} is past its end of life ({distro.eol}): its packages get no more fixes"
 
 
-def variants_on(
+def _variants_on(
     distro: str, suite: Suite, variants: Sequence[Variant]
 ) -> tuple[Variant | None, ...]:
-    """What multiplies a suite on a distro: its variants there, or one None for a suite that has
-    none at all. Nothing where the suite, or every variant of it, is for other distros: what a
-    suite with variants would do without one, nobody has said."""
+    """What multiplies a suite on a distro: its variants there; one None where it has none there,
+    so that no test is lost for a variant that is for other distros. Nothing where the suite itself
+    is for others."""
     if not matches_any(distro, suite.distros):
         return ()
-    of_suite = [v for v in variants if matches_any(suite.name, v.suites)]
-    there = tuple(v for v in of_suite if matches_any(distro, v.distros))
-    return there if of_suite else (None,)
+    of_suite = (v for v in variants if matches_any(suite.name, v.suites))
+    return tuple(v for v in of_suite if matches_any(distro, v.distros)) or (None,)
 
 
 def matches_any(name: str, globs: Iterable[str]) -> bool:
@@ -116,7 +115,7 @@ def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[
     for distro in matrix.distros:
         of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
         for suite in matrix.suites:
-            if variants := variants_on(distro.name, suite, matrix.variants):
+            if variants := _variants_on(distro.name, suite, matrix.variants):
                 matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
                 choice = choose_engine(suite.needs, suite.privileges, facts, distro.guest)
                 yield _Part(distro, suite, variants, matching, choice)

@@ -59,7 +59,8 @@ variants:
         "debian-12/unit/py311",
         "debian-12/unit/py312",
         "debian-12/docs",
-        "alpine-3.20/docs",  # and no unit: it never runs without a variant
+        "alpine-3.20/unit",  # no test is lost for variants that are for other distros
+        "alpine-3.20/docs",
     ]
 
 
@@ -69,14 +70,12 @@ def test_defaults_may_say_where_suites_run(project: Project) -> None:
     assert sum(i.endswith("/b") for i in cells(project, text)) == 3
 
 
-def test_a_suite_that_would_run_nowhere_is_a_fault(project: Project) -> None:
-    fault = project.fault(
-        HEAD
-        + "suites: {unit: {run: x, distros: [debian-*]}, docs: {run: x}}\n"
-        + "variants: {musl: {suites: [unit], distros: [alpine-*]}}\n"
-    )
-    assert place(fault) == (2, 10)
-    assert fault.message == "the suite `unit` has no cell"
+def test_a_suites_own_distros_go_before_those_of_its_variants(project: Project) -> None:
+    text = """\
+suites: {unit: {run: x, distros: [debian-*]}}
+variants: {musl: {distros: [alpine-*]}, next: {distros: ['*']}}
+"""
+    assert list(cells(project, text)) == ["debian-11/unit/next", "debian-12/unit/next"]
 
 
 # --- tags and sets -------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from distromatrix.model import (
     Suite,
     Variant,
 )
-from distromatrix.plan import eol_warning, matches_any, variants_on
+from distromatrix.plan import eol_warning, matches_any
 from distromatrix.scripts import pipes_fail
 
 _DEFAULT = Path("matrix") / "default.yaml"
@@ -81,7 +81,6 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
     suites = tuple(_suite(n, s, shape.defaults) for n, s in shape.suites.items())
     variants = tuple(Variant(name=n, **_gated(_given(v))) for n, v in shape.variants.items())
     rules = tuple(_rule(i, rule, document) for i, rule in enumerate(shape.rules))
-    _check_cells(suites, variants, distros, document)
     expired = [line for distro in distros if (line := eol_warning(distro, today))]
     return Matrix(
         file=file.absolute(),
@@ -147,23 +146,6 @@ def _texts(node: Node | None, key: str) -> tuple[str, ...]:
     value = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
     items = value.value if value is not None and isinstance(value.value, list) else []
     return tuple(item.value for item in items if isinstance(item.value, str))
-
-
-def _check_cells(
-    suites: Sequence[Suite],
-    variants: Sequence[Variant],
-    distros: Sequence[Distro],
-    document: Document,
-) -> None:
-    """Raises InputError for suites that would run nowhere: their variants are all for other
-    distros."""
-    for suite in suites:
-        if not any(variants_on(distro.name, suite, variants) for distro in distros):
-            message = f"the suite {quoted(suite.name)} has no cell"
-            hint = "its variants are for other distros than it is: see their `distros`"
-            document.fault(message, hint, at=document.locate(["suites", suite.name], key=True))
-    if document.faults:
-        raise InputError(*sorted(document.faults))
 
 
 def _chosen(globs: Sequence[str], distros: Sequence[Distro]) -> tuple[Distro, ...]:

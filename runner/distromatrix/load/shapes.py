@@ -400,8 +400,8 @@ class VariantShape(Shape):
     suites: Annotated[tuple[SuiteGlob, ...], MinLen(1)] = ("*",)
     """The suites it multiplies, by name or glob (default: all)."""
     distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)
-    """Where it does so, by name or glob (default: on all). A suite that has variants has no cell
-    where none of them is."""
+    """Where it does so, by name or glob (default: on all). Where none of a suite's variants is,
+    its cell is one without."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
     packages: tuple[PackageName, ...] = ()
