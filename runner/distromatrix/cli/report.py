@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distromatrix.cli.answer import answer_options, show_answer
 from distromatrix.cli.project import project_options
 from distromatrix.project import find_root
+
+if TYPE_CHECKING:
+    from distromatrix.model import Plan, RunResult
 
 _MERGE = "merge"
 
@@ -36,9 +39,19 @@ class _Report(click.Command):
 )
 @click.argument("run", required=False)
 @project_options
+@click.option(
+    "--rules",
+    is_flag=True,
+    help="Print instead the rules that would expect what failed, alone on stdout.",
+)
 @answer_options
 def command(
-    run: str | None, directory: Path, file: Path | None, as_json: bool, github: bool
+    run: str | None,
+    directory: Path,
+    file: Path | None,
+    rules: bool,
+    as_json: bool,
+    github: bool,
 ) -> int:
     """Show a run's answer again, made anew from its journal (default: the latest run).
 
@@ -49,6 +62,7 @@ def command(
       distromatrix report
       distromatrix report 20261123-101500-1a2b --json
       distromatrix report --github            in a step of a workflow
+      distromatrix report --rules             to expect these failures from now on
       distromatrix report merge shards/       one answer from the run folders of all jobs
     """
     from distromatrix.planfile import read_plan
@@ -56,10 +70,28 @@ def command(
     from distromatrix.reports.replay import read_run
     from distromatrix.runs import find_run, is_alive
 
+    if rules and (as_json or github):
+        raise click.UsageError("--rules is alone on stdout: no --json, no --github")
     folder = find_run(find_root(directory, file), run)
     result = read_run(folder)
     plan = read_plan(folder / "plan.json")
     if not is_alive(folder):
         write_reports(folder, plan, result)
+    if rules:
+        _print_rules(plan, result, folder)
+        return result.exit_code
     show_answer(plan, result, folder, as_json=as_json, github=github)
     return result.exit_code
+
+
+def _print_rules(plan: Plan, result: RunResult, folder: Path) -> None:
+    from distromatrix.reports.rules import rules_for
+
+    rules = rules_for(plan, result.cells, folder)
+    if not rules:
+        click.echo("nothing failed that a rule could expect", err=True)
+        return
+    click.echo("  # Put these first under `rules:`, each with its reason.")
+    for lines in rules:
+        for line in lines:
+            click.echo(f"  {line}")

@@ -197,28 +197,37 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         reason=reason,
         image=prepared.used,
         cases=tried.counts,
-        failed_by=()
-        if hopeless
-        else failure_kinds(
-            status=ended.status if ended else None,
-            timed_out=timed_out,
-            out_of_memory=bool(ended and ended.oom),
-            phase=tried.phase,
-            names_junit=names_junit and not tried.collect_fault,
-            counts=tried.counts,
-        ),
-        statuses=(ended.status,) if ended and ended.status and not timed_out else (),
+        **({} if hopeless else _how_it_failed(tried, ended, names_junit=names_junit)),
         needing=tried.needing,
         unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
         tail=tail,
         warnings=warnings,
         attempts=attempt,
     )
+    return replace(result, **_of_cases(cell, tried, result))
+
+
+def _how_it_failed(tried: Tried, ended: Exit | None, *, names_junit: bool) -> dict[str, Any]:
+    """What a result says of that, for the rules that would expect it."""
+    out_of_memory = ended is not None and ended.oom
+    status = ended.status if ended and not out_of_memory else None
+    kinds = failure_kinds(
+        status=status,
+        timed_out=ended is None or ended.timed_out,
+        out_of_memory=out_of_memory,
+        phase=tried.phase,
+        names_junit=names_junit,
+        counts=tried.counts,
+    )
+    return {"failed_by": kinds, "statuses": (status,) if status else ()}
+
+
+def _of_cases(cell: Cell, tried: Tried, result: CellResult) -> dict[str, Any]:
     if tried.report is not None:
-        return replace(result, flaky=_flaky(tried.report), **told_cases(tried.report))
+        return {"flaky": _flaky(tried.report), **told_cases(tried.report)}
     if result.failed_by in ((), ("run",)):  # it had its time, and there is no report
-        return replace(result, unmatched=Marker(cell.expect_fail).unmatched(()))
-    return result
+        return {"unmatched": Marker(cell.expect_fail).unmatched(())}
+    return {}
 
 
 def _no_report(cell: Cell, tried: Tried) -> str:

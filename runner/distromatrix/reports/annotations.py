@@ -15,6 +15,7 @@ from typing import Literal
 from distromatrix.collect.text import one_line, shorten
 from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.expected import passed_against
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grouping import (
     NOT_GATING,
@@ -208,9 +209,12 @@ class _Teller:
             )
 
     def _against_rules(self) -> Iterator[Annotation]:
-        for cell in self._cells:
-            if cell.verdict is Verdict.XPASSED:
-                yield self._cell(cell, f"{cell.id} passed, though a rule expects a failure")
+        for one in passed_against(self._cells):
+            what = self._text(one.case, _NAME) or self._ids(one.cells)
+            title = f"{what} passed, though a rule expects a failure"
+            where = f"in {self._ids(one.cells)}" if one.case else ""
+            reason = self._text(one.reason, _REASON)
+            yield Annotation(level="error", title=title, message=_lines(title, reason, where))
         if self._verdict is Verdict.FAILED:
             for cell in self._cells:
                 if cell.unmet:

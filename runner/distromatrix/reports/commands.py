@@ -46,6 +46,11 @@ def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
     return shlex.join(("distromatrix", "run", *project_options(plan, cwd=cwd), "--resume", run))
 
 
+def report_rules(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
+    """The command that writes the rules that would expect what failed in a run."""
+    return shlex.join(("distromatrix", "report", *project_options(plan, cwd=cwd), run, "--rules"))
+
+
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:
     """`-C` and `-m`, where they are needed to find this plan's matrix again."""
     cwd = cwd or current_folder()

@@ -83,7 +83,9 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
         "image": _image_json(image) if image else None,
         "cases": _counts_json(cell.cases),
         "xpassed": [case.name for case in cell.xpassed],
-        "unmatched": [one.glob for one in cell.unmatched],
+        "unmatched": [
+            {"glob": one.glob, "reason": one.reason, "near": one.near} for one in cell.unmatched
+        ],
         "debug": list(cell.debug),
         "hints": list(cell.hints),
         "warnings": list(cell.warnings),

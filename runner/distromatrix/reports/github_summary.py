@@ -12,6 +12,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.model import Blame, CellResult, Plan, RunResult, Verdict
 from distromatrix.repeats import told_by
 from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.expected import passed_against, unmatched_lines
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
 from distromatrix.reports.grid import beside, laid_out
 from distromatrix.reports.grouping import (
@@ -88,7 +89,7 @@ class _Summary:
         for block in (
             *self._failures(groups),
             *self._faults(),
-            *self._warnings(warnings),
+            *self._warnings((*warnings, *unmatched_lines(self._plan, self._result.cells))),
             *self._flaky(),
             *self._unexpected(),
             *self._grid(),
@@ -191,12 +192,16 @@ class _Summary:
 
     def _unexpected(self) -> Iterator[str]:
         for gating in (True, False):
-            cells = [c for c in self._of(Verdict.XPASSED) if gating is not bool(c.not_gating)]
-            if cells:
+            cells = (c for c in self._result.cells if gating is not bool(c.not_gating))
+            if found := passed_against(cells):
                 sign = _sign(Verdict.XPASSED, gating=gating)
                 idle = NOT_GATING * (not gating)
                 yield f"<h3>{sign} passed, though a rule expects a failure{idle}</h3>"
-                yield from self._by_reason(cells)
+                for one in found[:_LISTED]:
+                    name = f"<b>{self._code(one.case)}</b> " if one.case else ""
+                    yield f"<p>{name}{self._code(one.reason, 400)}<br>{self._ids(one.cells)}</p>"
+                if len(found) > _LISTED:
+                    yield f"<p>and {len(found) - _LISTED:,} more in results.json</p>"
         needing = [c for c in self._result.cells if c.unmet and not c.not_gating]
         if needing and self._result.exit_code:
             yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: needs that nothing met</h3>"

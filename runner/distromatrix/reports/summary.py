@@ -14,6 +14,7 @@ from distromatrix.needs import GUESTS
 from distromatrix.planfile import is_merged
 from distromatrix.repeats import run_id, told_by
 from distromatrix.reports.commands import resume, run_again, shown_path
+from distromatrix.reports.expected import Against, passed_against, unmatched_lines
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
 from distromatrix.reports.grid import grid, without_report
 from distromatrix.reports.grouping import (
@@ -25,6 +26,7 @@ from distromatrix.reports.grouping import (
     group_failures,
     group_faults,
 )
+from distromatrix.reports.rules import rules_in_short
 from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
 from distromatrix.verdicts import said_of_needs, tolerated
 
@@ -93,6 +95,7 @@ class _Summary:
             self._group(group)
         self._flaky()
         self._unexpected()
+        self._rules()
         self._errors()
         self._not_gating()
         self._kept()
@@ -232,14 +235,31 @@ class _Summary:
 
     def _unexpected(self) -> None:
         for gating in (True, False):
-            cells = [c for c in self._of(Verdict.XPASSED) if gating is not bool(c.not_gating)]
-            if cells:
+            cells = (c for c in self._result.cells if gating is not bool(c.not_gating))
+            if found := passed_against(cells):
                 title = "passed, though a rule expects a failure" + NOT_GATING * (not gating)
                 self._title(Verdict.XPASSED, title, gating=gating)
-                for cell in cells:
-                    self._line(f"{cell.id}: {one_line(cell.reason, self._room)}")
-                self._line("take the rule out of the matrix, or make it match less")
-                self._again(tuple(cell.id for cell in cells))
+                self._against(found)
+
+    def _against(self, found: tuple[Against, ...]) -> None:
+        for one in found[:MAX_CASES]:
+            if one.case:
+                self._line(one_line(one.case, 1000))
+                self._line(f"    {self._names(one.cells)}: {one_line(one.reason, 500)}", "dim")
+            else:
+                self._line(f"{self._names(one.cells)}: {one_line(one.reason, self._room)}")
+        if len(found) > MAX_CASES:
+            more = f"{len(found) - MAX_CASES:,} more in results.json"
+            self._line(f"{self._dots} and {more}", "dim")
+        self._line("take the rule out of the matrix, or make it match less")
+        self._again(tuple(dict.fromkeys(cell for one in found for cell in one.cells)))
+
+    def _rules(self) -> None:
+        if lines := rules_in_short(self._plan, self._result, self._folder):
+            title = "to expect these failures, first under `rules:` and with a reason each"
+            self._title(None, title)
+            for line in lines:
+                self._line(line)
 
     def _errors(self) -> None:
         faults = group_faults(self._result.cells)
@@ -278,7 +298,8 @@ class _Summary:
 
     def _warnings(self, warnings: tuple[str, ...]) -> None:
         of_cells = (f"{cell.id}: {text}" for cell in self._result.cells for text in cell.warnings)
-        if lines := (*warnings, *of_cells):
+        of_rules = unmatched_lines(self._plan, self._result.cells)
+        if lines := (*warnings, *of_rules, *of_cells):
             self._title(Verdict.XFAILED, "warnings")
             for text in lines:
                 self._line(one_line(text, 1000))

@@ -1,0 +1,65 @@
+"""What became of rules that expect failures: what passed against them, and what they never met."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from distromatrix.model import CellResult, Plan, Unmatched, Verdict
+
+_CELLS = 6  # named in one line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """A case that passed though a rule expects it to fail (`case` '': a whole cell), why the rule
+    does, or what is said of the cell, and where."""
+
+    case: str
+    reason: str
+    cells: tuple[str, ...]
+
+
+def passed_against(results: Iterable[CellResult]) -> tuple[Against, ...]:
+    """What passed against a rule, the cells first that did as a whole."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for cell in results:
+        if cell.verdict is Verdict.XPASSED and not cell.xpassed:
+            found["", cell.reason].append(cell.id)
+    for cell in results:
+        for case in cell.xpassed:
+            found[case.name, case.expected].append(cell.id)
+    return tuple(
+        Against(case=case, reason=reason, cells=tuple(dict.fromkeys(cells)))
+        for (case, reason), cells in found.items()
+    )
+
+
+def unmatched_lines(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
+    """A line for each glob of a rule that no case is called by: in none of the cells that it is
+    for, or in some."""
+    asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in plan.cells:
+        for rule in cell.expect_fail:
+            for glob in rule.cases:
+                asked[glob, rule.reason].add(cell.id)
+    found: dict[tuple[str, str], dict[str, Unmatched]] = defaultdict(dict)
+    for result in results:
+        for one in result.unmatched:
+            found[one.glob, one.reason][result.id] = one
+    return tuple(_line(key, where, asked[key]) for key, where in found.items())
+
+
+def _line(key: tuple[str, str], where: dict[str, Unmatched], asked: set[str]) -> str:
+    glob, reason = key
+    names = ", ".join(list(where)[:_CELLS])
+    more = f" and {len(where) - _CELLS:,} more" if len(where) > _CELLS else ""
+    everywhere = asked <= where.keys()
+    scope = "of any cell" if everywhere and len(asked) > 1 else f"of {names}{more}"
+    near = next((one.near for one in where.values() if one.near), "")
+    mean = f"; did you mean `{near}`?" if near else ""
+    return (
+        f"a rule expects `{glob}` to fail, and no case {scope} that ran has such a name{mean}"
+        + (f" ({reason})" if reason else "")
+    )
