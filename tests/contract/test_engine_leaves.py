@@ -106,7 +106,8 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
     kept = machine.keep()
     script = tmp_path / "script"
     script.write_text(
-        'cat hello left-here; printf "%s\\n" "$WORDS"; id -u; umask; echo off >&2; exit 7\n'
+        'cat hello left-here; printf "%s\\n" "$WORDS"; id -u; umask; '
+        '[ -O "$HOME" ] && echo at home; echo off >&2; exit 7\n'
     )
     capfd.readouterr()
     with stdin_of(script):
@@ -115,6 +116,7 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
     uid = user.partition(":")[0].replace("root", "0")
     assert out.split("\n")[:5] == ["hello", "trace", "two 'words'", "lines \\n $", uid]
     assert int(out.split("\n")[5], 8) == 0o022
+    assert out.split("\n")[6] == "at home"
     assert err.endswith("off\n")
     assert status == 7
     script.write_text("cat left-here")  # and once more, from another process's view
