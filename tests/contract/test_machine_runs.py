@@ -14,10 +14,13 @@ from distromatrix.errors import InfrastructureError, InputError, MachineGoneErro
 
 from .conftest import Bench, said, tar_of, untar
 
+# Seconds for what must happen: minutes in a guest that is emulated on a busy machine.
+PATIENCE = 600.0
+
 
 def until(what: Callable[[], bool]) -> None:
     """Wait until it is true; it must become so."""
-    deadline = monotonic() + 20
+    deadline = monotonic() + PATIENCE
     while not what():
         assert monotonic() < deadline, "it did not happen"
         sleep(0.05)
@@ -66,9 +69,9 @@ def test_output_comes_while_the_command_runs(machine: Machine) -> None:
         target=lambda: result.append(machine.run(script, output=lambda _: first.set()).status)
     )
     thread.start()
-    assert first.wait(20)
+    assert first.wait(PATIENCE)
     machine.put(tar_of({"go": b""}), "/")
-    thread.join(20)
+    thread.join(PATIENCE)
     assert result == [0]
 
 
@@ -163,7 +166,7 @@ def test_kill_ends_a_running_command(bench: Bench) -> None:
     thread.start()
     sleep(0.5)
     machine.kill()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert [error.oom for error in caught] == [False]  # type: ignore[attr-defined]
     assert untar(machine.get("/file")) == {"file": b"kept\n"}
     machine.kill()
@@ -179,7 +182,7 @@ def test_what_runs_is_named_while_it_runs_and_is_not_disturbed(machine: Machine)
     thread.start()
     until(lambda: "sleep 4713" in machine.running())
     machine.put(tar_of({"go": b""}), "/")
-    thread.join(20)
+    thread.join(PATIENCE)
     assert [(done.status, out) for done, out in result] == [(0, b"done\n")]
     assert machine.running() == ""
     machine.kill()
@@ -247,7 +250,7 @@ def test_commands_run_at_the_same_time(machine: Machine) -> None:
     here = said(machine, "pwd")[1].decode().strip() or "/"
     thread.start()
     machine.run(">two", cwd=here)
-    thread.join(20)
+    thread.join(PATIENCE)
     assert [(done.status, out) for done, out in results] == [(0, b"first\n")]
 
 
@@ -266,7 +269,7 @@ def test_outputs_of_commands_at_the_same_time_do_not_mix(machine: Machine) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert wrong == []
 
 
@@ -276,7 +279,7 @@ def test_a_timeout_leaves_other_commands_alone(machine: Machine) -> None:
     thread.start()
     sleep(0.3)
     assert machine.run("sleep 4719", timeout=0.5).timed_out
-    thread.join(20)
+    thread.join(PATIENCE)
     assert [(done.status, out) for done, out in results] == [(0, b"done\n")]
 
 
@@ -323,7 +326,7 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
     thread.start()
     until(lambda: "sleep 4721" in guest.running())
     machine.close()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert len(caught) == 1
     with pytest.raises(MachineGoneError):
         guest.run(":")
@@ -388,7 +391,7 @@ def test_several_commands_time_out_at_once(machine: Machine) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert [(one.timed_out, one.ended) for one in done] == [(True, False)] * 5
     assert machine.running() == ""
     assert said(machine, "echo on")[1] == b"on\n"
@@ -417,7 +420,7 @@ def test_eight_threads_run_a_hundred_commands_each(machine: Machine) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(600)  # some minutes in a guest that is emulated on a busy machine
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
 

@@ -95,7 +95,7 @@ class Project:
         }
         return subprocess.Popen(command, **given)
 
-    def call(self, *args: str, input: str | None = None, timeout: float = 120.0) -> Ended:
+    def call(self, *args: str, input: str | None = None, timeout: float = 600.0) -> Ended:
         """The command, to its end."""
         process = self.start(*args, stdin=subprocess.PIPE)
         out, err = process.communicate(input, timeout)

@@ -5,7 +5,7 @@ A world is a process and mount namespace with a root of its own (pivot_root: a p
 Docker's `cp` and `exec`) and a network namespace behind a veth pair. Its data folder has the same
 path inside and outside, so that its socket can be reached from here. All its processes end with
 its first one, which ends with this one; control groups, the rules of iptables and the folder are
-removed after it.
+removed after it, by the next world where this one was killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
@@ -32,6 +32,7 @@ from distromatrix.engines.ping import answers
 from distromatrix.errors import InfrastructureError
 from given import image_of, unobtainable
 
+PREFIX = "distromatrix-engine-"
 PATIENCE = 120.0  # seconds that an engine has to answer on a busy machine
 PROGRAMS = ("unshare", "setpriv", "nsenter", "ip", "iptables", "tar", "ssh", "ssh-keygen")
 SSH = shutil.which("ssh")
@@ -53,6 +54,8 @@ if ! [ -e "$root/etc/resolv.conf" ] || [ -L "$root/etc/resolv.conf" ]; then
   : >"$root/etc/resolv.conf"
 fi
 mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
+# What hangs in a container must be found without a ps on the engine's host, too.
+[ ! -e "$root/usr/bin/ps" ] || mount --bind /dev/null "$root/usr/bin/ps"
 cd "$root"
 pivot_root . tmp/host
 cd /
@@ -130,6 +133,7 @@ class World:
     kind: Kind
     folder: Path
     address: str = ""  # of its host
+    folders: list[Path] = field(default_factory=list)
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
@@ -143,7 +147,9 @@ class World:
 
     def environ_by_ssh(self, key: str = "client_key", host_key: str = "host_key") -> dict[str, str]:
         """The same by ssh, with that key, to a host that is known by that one."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        # ssh's shared connection lies below TMPDIR, whose path must be short: each has its own.
+        folder = Path(tempfile.mkdtemp(prefix="dm-"))
+        self.folders.append(folder)
         algorithm, public, _ = (self.folder / f"{host_key}.pub").read_text().split()
         (folder / "known").write_text(f"{self.address} {algorithm} {public}\n")
         text = SSH_CONFIG.format(key=self.folder / key, known=folder / "known")
@@ -152,7 +158,8 @@ class World:
         ssh.write_text(f'#!/bin/sh\nexec {SSH} -F {folder}/config "$@"\n')
         ssh.chmod(0o755)
         path = f"{folder}:{os.environ['PATH']}"
-        return {"DOCKER_HOST": f"ssh://root@{self.address}", "PATH": path}
+        where = {"DOCKER_HOST": f"ssh://root@{self.address}"}
+        return {**where, "PATH": path, "TMPDIR": str(folder)}
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command beside the engine."""
@@ -174,21 +181,28 @@ def world(name: str) -> Iterator[World]:
         unobtainable(f"an engine beside this machine's own needs {', '.join(missing)}")
     kind = KINDS[name]
     root = root_of(kind)
-    made = World(kind, Path(tempfile.mkdtemp(prefix=f"distromatrix-{name}-")))
-    made.folder.chmod(0o755)
+    with FileLock(user_cache_path("distromatrix") / "tests/engines.lock"):
+        for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            _remove(left)
+        made = World(kind, Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")))
+        made.folder.chmod(0o755)
+        lock = FileLock(made.folder / "lock")
+        lock.acquire()
     try:
-        _configure(made, root)
+        _configure(made)
         made.process = _start(made, root)
         try:
-            with _network(made):
-                _until_up(made)
-                yield made
+            _connect(made)
+            _until_up(made)
+            yield made
         finally:
             made.process.kill()
             made.process.wait()
     finally:
-        _remove_groups(made.folder.name)
-        shutil.rmtree(made.folder, ignore_errors=True)
+        lock.release()
+        _remove(made.folder)
+        for folder in made.folders:
+            shutil.rmtree(folder)
 
 
 def root_of(kind: Kind) -> Path:
@@ -219,7 +233,6 @@ def _export(engine: DockerEngine, image: str, folder: Path) -> None:
     with engine._api.calling("export a root", 1800) as client:
         container = client.create_container(image, command="true")["Id"]
         try:
-            # What hangs in a container must be found without a `ps` on the engine's host, too.
             unpack = [
                 "tar",
                 "-x",
@@ -240,7 +253,7 @@ def _export(engine: DockerEngine, image: str, folder: Path) -> None:
             client.remove_container(container)
 
 
-def _configure(made: World, root: Path) -> None:
+def _configure(made: World) -> None:
     data = str(made.folder)
     if made.kind.name == "podman":
         v2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -275,19 +288,15 @@ def _start(made: World, root: Path) -> subprocess.Popen[bytes]:
         )
 
 
-@contextmanager
-def _network(made: World) -> Iterator[None]:
-    """A veth pair from its namespace to here, and masquerading for it."""
+def _connect(made: World) -> None:
+    """A veth pair from its namespace to here, and masquerading for it. The pair goes with the
+    namespace, the rules by the comment that names the folder."""
     link = f"dm{secrets.token_hex(4)}"
     number = secrets.randbelow(1 << 14) * 4
     net, here, there = (f"10.213.{(number + n) >> 8}.{(number + n) & 255}" for n in range(3))
     made.address = there
-    rules = (
-        ("nat", "POSTROUTING", "-s", f"{net}/30", "!", "-o", link, "-j", "MASQUERADE"),
-        ("filter", "FORWARD", "-i", link, "-j", "ACCEPT"),
-        ("filter", "FORWARD", "-o", link, "-j", "ACCEPT"),
-    )
     enter = f"nsenter -t {made.process.pid} -n"
+    rule = f"-m comment --comment {made.folder.name}"
     up = f"""set -e
     echo 1 >/proc/sys/net/ipv4/ip_forward
     ip link add {link} type veth peer name {link}p
@@ -297,18 +306,13 @@ def _network(made: World) -> Iterator[None]:
     {enter} ip link set lo up
     {enter} ip address add {there}/30 dev {link}p
     {enter} ip link set {link}p name eth0 up
-    {enter} ip route add default via {here}"""
-    try:
-        _until_apart(made)
-        _told(["sh", "-c", up])
-        for table, *rule in rules:
-            _told(["iptables", "-w", "-t", table, "-I", *rule])
-        yield
-    finally:
-        for table, *rule in rules:
-            words = ["iptables", "-w", "-t", table, "-D", *rule]
-            subprocess.run(words, capture_output=True, check=False)
-        subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False)
+    {enter} ip route add default via {here}
+    iptables -w -t nat -I POSTROUTING -s {net}/30 ! -o {link} {rule} -j MASQUERADE
+    iptables -w -I FORWARD -i {link} {rule} -j ACCEPT
+    iptables -w -I FORWARD -o {link} {rule} -j ACCEPT"""
+    _until_apart(made)
+    done = subprocess.run(["sh", "-c", up], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _until_apart(made: World) -> None:
@@ -329,15 +333,24 @@ def _until_up(made: World) -> None:
         sleep(0.1)
 
 
-def _told(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
-
-
-def _remove_groups(name: str) -> None:
-    """The control groups of an engine that has ended."""
+def _remove(folder: Path) -> None:
+    """What an engine leaves that has ended, and nothing of one that runs."""
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return
+    for table in ("nat", "filter"):
+        words = ["iptables", "-w", "-t", table]
+        listed = subprocess.run([*words, "-S"], capture_output=True, text=True, check=False)
+        for line in listed.stdout.splitlines():
+            if line.startswith("-A ") and folder.name in line:
+                subprocess.run([*words, "-D", *shlex.split(line)[1:]], check=False)
     top = Path("/sys/fs/cgroup")
     for parent in (top, *(one for one in top.iterdir() if one.is_dir())):
-        for group in (*sorted((parent / name).rglob("*/"), reverse=True), parent / name):
+        groups = parent / folder.name
+        for group in (*sorted(groups.rglob("*/"), reverse=True), groups):
             with contextlib.suppress(OSError):
                 group.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()

@@ -152,9 +152,10 @@ def test_lacking_rights_are_told_from_a_missing_engine(
     assert checks["rights on the socket"].let_in is not member
 
 
-def test_old_cgroups_and_copying_storage_are_warned_of() -> None:
-    checks = examine(replace(FACTS, storage_driver="vfs", cgroup_version="1"))
-    assert checks["storage driver"].status == "warning"
+@pytest.mark.parametrize("driver", ["vfs", "native"])
+def test_old_cgroups_and_copying_storage_are_warned_of(driver: str) -> None:
+    checks = examine(replace(FACTS, storage_driver=driver, cgroup_version="1"))
+    assert (checks["storage driver"].status, checks["storage driver"].found) == ("warning", driver)
     assert checks["cgroup version"].status == "warning"
     assert "systemd" in checks["cgroup version"].why
 

@@ -101,6 +101,15 @@ def test_every_connection_is_a_command_there(calls: Path) -> None:
     assert end < words.index("-l")
 
 
+def test_where_a_sockets_path_would_be_too_long_each_connection_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
+    assert "ControlMaster=auto" in SshHost("ssh://far", "docker").command()
+    monkeypatch.setattr("tempfile.gettempdir", lambda: f"{tmp_path}/{'x' * 60}")
+    assert "ControlMaster=auto" not in SshHost("ssh://far", "docker").command()
+
+
 def test_an_attached_stream_knows_timeouts_and_its_end(calls: Path) -> None:
     api = Api()
     with api.calling("attach") as client:

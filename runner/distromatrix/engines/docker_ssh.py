@@ -29,6 +29,9 @@ _OPTIONS = ("BatchMode=yes", "ConnectTimeout=30", "LogLevel=ERROR")
 # One of ssh's connections for all of ours, those of the user's other runs too: nobody ends it, it
 # ends some seconds after the last of them.
 _SHARED = ("ControlMaster=auto", "ControlPersist=30")
+# Of the folder of its socket, whose name ssh makes of 40 characters and, for a moment, of 17 more:
+# a socket's path has 103 at most where it has fewest (unix(7), and macOS's unix(4)).
+_LONGEST = 103 - 58
 _LAST_WORDS = 4096  # bytes
 _PATIENCE = 5.0  # seconds
 
@@ -60,7 +63,9 @@ class SshHost:
 
     def command(self) -> list[str]:
         """What makes one connection."""
-        options = (*_OPTIONS, *_SHARED, f"ControlPath={self._folder}/%C")
+        options: tuple[str, ...] = _OPTIONS
+        if len(str(self._folder)) <= _LONGEST:
+            options = (*_OPTIONS, *_SHARED, f"ControlPath={self._folder}/%C")
         said = [word for option in options for word in ("-o", option)]
         return ["ssh", "-T", *said, *self._login, "--", self._host, self.remote]
 
