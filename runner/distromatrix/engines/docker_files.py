@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from time import sleep
 from typing import IO
 
 from docker.errors import NotFound
@@ -12,6 +14,9 @@ from distromatrix.engines.docker_api import LONG_TIMEOUT, Api
 from distromatrix.engines.docker_archive import has_path, without_padding
 from distromatrix.engines.docker_shells import signal_all
 from distromatrix.errors import InfrastructureError
+
+# Podman gives nothing of a container that ends in that moment, not even a tar's end.
+_ASKED = 20
 
 
 def put_files(
@@ -35,12 +40,18 @@ def put_files(
 def get_files(api: Api, name: str, container: str, path: str) -> Iterator[bytes]:
     """A tar stream of `path`. Raises FileNotFoundError at once, InfrastructureError also while
     it is read."""
-    stream: Iterator[bytes] | None = None
-    with api.calling(f"get files from {name}") as client, contextlib.suppress(NotFound):
-        stream, _ = client.get_archive(container, path, encode_stream=False)
-    if stream is None:
-        raise FileNotFoundError(f"{name}:{path}")
-    return _translated(api, name, stream)
+    for patience in reversed(range(_ASKED)):
+        stream: Iterator[bytes] | None = None
+        with api.calling(f"get files from {name}") as client, contextlib.suppress(NotFound):
+            stream, _ = client.get_archive(container, path, encode_stream=False)
+        if stream is None:
+            raise FileNotFoundError(f"{name}:{path}")
+        content = _translated(api, name, stream)
+        if first := next(content, b""):
+            return chain((first,), content)
+        if patience:
+            sleep(0.1)
+    raise InfrastructureError(f"cannot get files from {name}: the engine gives nothing of {path}")
 
 
 def get_still(api: Api, name: str, container: str, path: str) -> Iterator[bytes]:
