@@ -43,5 +43,5 @@ def test_an_answer_without_a_byte_is_asked_for_again() -> None:
 
 def test_an_engine_that_gives_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distromatrix.engines.docker_files.sleep", lambda _: None)
-    with pytest.raises(InfrastructureError, match="cannot get files from box: .* nothing of /d"):
+    with pytest.raises(InfrastructureError, match=r"cannot get files from box: .* nothing of /d"):
         get(Engine([[]]))
