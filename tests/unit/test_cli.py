@@ -182,6 +182,53 @@ def test_a_report_is_made_again_from_the_journal(cli: Cli, project: Path) -> Non
     assert (folder / "junit.xml").is_file()
 
 
+NAMED = """\
+product: .
+distros: [one, two]
+suites:
+  s:
+    run: |
+      f() { echo "<testcase name='$1'>$2</testcase>"; }
+      { echo "<testsuite>"; f 'x[1]' '<failure/>'; f y; echo "</testsuite>"; } >$DISTROMATRIX_JUNIT
+      exit 1
+rules:
+"""
+
+
+def test_rules_that_a_run_suggests_make_it_green_once_they_have_a_reason(
+    cli: Cli, project: Path
+) -> None:
+    matrix = project / "matrix/default.yaml"
+    matrix.write_text(f"{NAMED}  []\n")
+    first = cli("run")
+    rule = '{expect: fail, reason: "", cases: ["x[[]1]"]}'
+    assert first.code == 1
+    assert f"  - {rule}\n" in first.out
+    said = cli("report", "--rules")
+    assert (said.code, said.err) == (1, "")
+    assert said.out == f"  # Put these first under `rules:`, each with its reason.\n  - {rule}\n"
+    matrix.write_text(NAMED + said.out)
+    assert "the reason is left open (say why)" in cli("run").err
+    matrix.write_text(NAMED + said.out.replace('reason: ""', "reason: because"))
+    again = cli("run")
+    assert again.code == 0
+    assert "x 2 xfailed" in again.out
+    said = cli("report", "--rules")
+    assert (said.code, said.out, said.err.count("\n")) == (0, "", 1)
+    assert cli("report", "--rules", "--json").code == 2
+
+
+def test_a_glob_that_matches_no_case_is_a_warning_and_a_failure_beside_is_red(
+    cli: Cli, project: Path
+) -> None:
+    rules = "  - {expect: fail, cases: ['x[?]'], reason: r}\n"
+    (project / "matrix/default.yaml").write_text(NAMED + rules)
+    said = cli("run")
+    assert said.code == 1
+    assert "a rule expects `x[?]` to fail, and no case of any cell that ran" in said.out
+    assert "fails everywhere (2 of 2)" in said.out
+
+
 def test_a_matrix_outside_its_folder_has_its_runs_found_again(cli: Cli, project: Path) -> None:
     (project / "matrix/default.yaml").rename(project / "other.yaml")
     first = cli("run", "-m", "other.yaml", "*/good")

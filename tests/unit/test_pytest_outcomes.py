@@ -280,3 +280,53 @@ def test_a_flaky_cell_passes_with_a_warning_or_fails_where_that_is_wanted(world:
     done = world.pytester.runpytest("matrix", "--distromatrix-fail-on-flaky")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["flaky: it failed first and passed when run again"])
+
+
+def named(world: World, cases: str, status: int = 1) -> None:
+    """A cell in which `t::divides` fails and `t::adds` passes, and a rule that names cases."""
+    world.ini()
+    world.matrix(
+        "product: .\ndistros: [two]\nsuites:\n"
+        f"  s: {{run: 'echo ''{JUNIT}'' > $DISTROMATRIX_JUNIT; exit {status}'}}\n"
+        f"rules: [{{expect: fail, cases: [{cases}], reason: no numbers}}]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cases", "outcomes", "said"),
+    [
+        ("t::divides", {"xfailed": 1}, "XFAIL *two/s - no numbers (1 of 3 cases failed)"),
+        ("other", {"failed": 1, "warnings": 1}, "FAILED *two/s - 1 of 3 cases failed"),
+        ("'t::*'", {"failed": 1}, "FAILED *two/s - [[]XPASS(strict)[]] passed, but was *t::adds*"),
+        (
+            "t::divides, gone",
+            {"xfailed": 1, "warnings": 1},
+            "*a rule expects cases `gone` to fail*",
+        ),
+    ],
+)
+def test_a_cell_is_what_the_rules_for_its_cases_make_of_it(
+    world: World, cases: str, outcomes: dict[str, int], said: str
+) -> None:
+    named(world, cases)
+    done = world.pytester.runpytest("matrix", "-rA")
+    done.assert_outcomes(**outcomes)
+    done.stdout.fnmatch_lines([said])
+
+
+@subtests
+def test_each_subtest_has_the_verdict_of_its_case(world: World) -> None:
+    named(world, "t::divides, t::adds")
+    done = world.pytester.runpytest("matrix", "--distromatrix-cases", "-rA", "-v")
+    done.stdout.fnmatch_lines(["*SUBXFAIL[[]t::divides]*"])
+    done.stdout.fnmatch_lines(["SUBFAILED[[]t::adds]* - [[]XPASS(strict)[]] no numbers"])
+    done = world.pytester.runpytest("matrix", "--distromatrix-cases", "-rA", "--runxfail")
+    done.stdout.fnmatch_lines(["SUBFAILED[[]t::divides]* - by zero"])
+
+
+@subtests
+def test_a_failing_subtest_beside_an_expected_one_is_red(world: World) -> None:
+    named(world, "t::waits, other")
+    done = world.pytester.runpytest("matrix", "--distromatrix-cases", "-rA")
+    done.stdout.fnmatch_lines(["SUBFAILED[[]t::divides]* - by zero"])
+    done.stdout.fnmatch_lines(["FAILED *two/s - 1 of 3 cases failed"])

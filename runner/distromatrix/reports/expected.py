@@ -23,6 +23,7 @@ class Against:
 
 def passed_against(results: Iterable[CellResult]) -> tuple[Against, ...]:
     """What passed against a rule, the cells first that did as a whole."""
+    results = tuple(results)
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for cell in results:
         if cell.verdict is Verdict.XPASSED and not cell.xpassed:

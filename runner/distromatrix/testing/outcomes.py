@@ -181,8 +181,10 @@ def _cases(result: CellResult, *, texts: bool) -> Iterator[str]:
     """The failing cases with their own words; or without, where subtests have told them."""
     room = MAX_ALL
     failing = result.failing
-    if result.verdict in (Verdict.XFAILED, Verdict.XPASSED):
-        failing = (*failing, *result.xfailed, *result.xpassed)
+    if result.verdict is Verdict.XFAILED:
+        failing = result.xfailed
+    elif result.verdict is Verdict.XPASSED:
+        failing = result.xpassed
     if failing and not texts:
         yield ""
     for case in failing[:MAX_CASES]:
