@@ -116,13 +116,10 @@ class Kind:
     command: str
 
 
+BESIDE = ("iptables", "iproute2", "openssh-server")
 KINDS = {
-    "docker": Kind(
-        "docker", ("docker.io", "docker-cli", "iptables", "iproute2", "openssh-server"), DOCKER
-    ),
-    "podman": Kind(
-        "podman", ("podman", "runc", "crun", "netavark", "nftables", "iptables", "iproute2"), PODMAN
-    ),
+    "docker": Kind("docker", ("docker.io", "docker-cli", *BESIDE), DOCKER),
+    "podman": Kind("podman", ("podman", "runc", "crun", "netavark", "nftables", *BESIDE), PODMAN),
 }
 
 
@@ -158,8 +155,11 @@ class World:
         ssh.write_text(f'#!/bin/sh\nexec {SSH} -F {folder}/config "$@"\n')
         ssh.chmod(0o755)
         path = f"{folder}:{os.environ['PATH']}"
-        where = {"DOCKER_HOST": f"ssh://root@{self.address}"}
-        return {**where, "PATH": path, "TMPDIR": str(folder)}
+        name, *_ = self.environ()
+        # Docker's client there knows by itself where its engine is.
+        where = "" if self.kind.name == "docker" else str(self.socket)
+        where = f"ssh://root@{self.address}{where}"
+        return {name: where, "PATH": path, "TMPDIR": str(folder)}
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command beside the engine."""
@@ -255,27 +255,22 @@ def _export(engine: DockerEngine, image: str, folder: Path) -> None:
 
 def _configure(made: World) -> None:
     data = str(made.folder)
+    (made.folder / "sshd_config").write_text(SSHD_CONFIG.format(data=data))
+    for name in ("host_key", "client_key", "stranger_key"):
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", f"{data}/{name}"]
+        subprocess.run(make, check=True)
     if made.kind.name == "podman":
         v2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
         text = CONTAINERS_CONF.format(runtime="crun" if v2 else "runc")
         (made.folder / "containers.conf").write_text(text)
         (made.folder / "storage.conf").write_text(STORAGE_CONF.format(data=data))
-        return
-    (made.folder / "sshd_config").write_text(SSHD_CONFIG.format(data=data))
-    for name in ("host_key", "client_key", "stranger_key"):
-        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", f"{data}/{name}"]
-        subprocess.run(make, check=True)
 
 
 def _start(made: World, root: Path) -> subprocess.Popen[bytes]:
-    command = made.kind.command
+    command = f"{SSHD}exec {made.kind.command}"
     if made.kind.name == "podman":
-        command = (
-            "export CONTAINERS_CONF=$0/containers.conf CONTAINERS_STORAGE_CONF=$0/storage.conf\n"
-            f"exec {command}"
-        )
-    else:
-        command = f"{SSHD}exec {command}"
+        files = "CONTAINERS_CONF=$0/containers.conf CONTAINERS_STORAGE_CONF=$0/storage.conf"
+        command = f"export {files}\n{command}"
     words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--ipc"]
     words += ["--fork", "--kill-child", "sh", "-c", BEGIN, "begin", str(root), str(made.folder)]
     with (made.folder / "log").open("wb") as log:

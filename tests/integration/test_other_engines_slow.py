@@ -120,41 +120,40 @@ def _example(environ: dict[str, str], folder: Path, *args: str) -> subprocess.Co
     return called(environ, "distromatrix", "run", *args, cwd=product)
 
 
-@pytest.fixture
-def far(docker_28: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DockerEngine, str]]:
-    """The engine by ssh, and an image there."""
-    for name, value in docker_28.environ_by_ssh().items():
+@pytest.fixture(params=["docker", "podman"])
+def far(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine of an engine by ssh."""
+    opened: World = request.getfixturevalue(
+        {"docker": "docker_28", "podman": "podman_5"}[request.param]
+    )
+    for name, value in opened.environ_by_ssh().items():
         monkeypatch.setenv(name, value)
-    engine = DockerEngine()
+    engine = DockerEngine(access={"docker": DOCKER, "podman": PODMAN}[request.param])
     tag = "distromatrix/test-far:1"
     with alpine_or_pulled().open("rb") as tar:
         engine.images.load_rootfs(tar, tag, {})
-    yield engine, tag
+    spec = MachineSpec(name="distromatrix-test-far", image=tag, labels={}, network=False)
+    machine = engine.open(spec)
+    yield machine
+    machine.close()
     engine.images.remove(tag)
     engine.close()
 
 
-def test_more_commands_at_once_than_ssh_lets_through_one_connection(
-    far: tuple[DockerEngine, str],
-) -> None:
-    engine, image = far
-    spec = MachineSpec(name="distromatrix-test-far", image=image, labels={}, network=False)
-    machine: Machine = engine.open(spec)
+def test_more_commands_at_once_than_ssh_lets_through_one_connection(far: Machine) -> None:
     ended: list[int | None] = []
     # They wait for each other: 14 shells, where sshd's MaxSessions is 10.
-    script = ">$0-$$; while [ $(ls /tmp/a | wc -l) -lt 14 ]; do sleep 0.1; done"
+    script = ">/tmp/a/x-$$; while [ $(ls /tmp/a | wc -l) -lt 14 ]; do sleep 0.1; done"
 
     def run() -> None:
-        done = machine.run(script.replace("$0", "/tmp/a/x"), timeout=120)
-        ended.append(done.status)
+        ended.append(far.run(script, timeout=300).status)
 
-    machine.run("mkdir /tmp/a")
+    far.run("mkdir /tmp/a")
     threads = [threading.Thread(target=run) for _ in range(14)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(180)
-    machine.close()
+        thread.join(400)
     assert ended == [0] * 14
 
 
