@@ -283,9 +283,7 @@ def _case_xml(cell: str, case: Case, mask: Callable[[str], str]) -> str:
         where = f"<properties><property {value}/></properties>"
     message = quoteattr(one_line(mask(case.message), 1000))
     text = escape(printable(mask(case.text)))
-    if (
-        case.flaky and case.status == "passed"
-    ):  # as Surefire says it: the failure stands in a case that passed
+    if case.flaky and case.status == "passed":  # as Surefire says it: the failure stands there
         where += f'<flakyFailure message={message} type="flaky"><stackTrace>{text}</stackTrace>'
         where += "</flakyFailure>"
     if case.status == "passed":
