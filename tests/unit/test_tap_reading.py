@@ -162,13 +162,13 @@ def test_colours_do_not_hide_a_failure() -> None:
 
 
 def test_a_cut_anywhere_is_never_green() -> None:
-    """But where nothing is lost than the end of the last line."""
+    """But where no more is lost than the number in the last line."""
     text = (
         "TAP version 14\n1..3\nok 1 - a\n    ok 1 - b\n    1..1\nok 2 - c\n  ---\n  d: e\n  ...\n"
     )
     text += "ok 3\n"
     assert read(text)[1] == ""
-    for size in range(len(text) - len("\n")):
+    for size in range(len(text) - len(" 3\n")):
         reader = TapReader(lambda _: None)
         reader.feed(text[:size].encode())
         reader.finish()
