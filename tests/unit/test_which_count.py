@@ -71,6 +71,28 @@ def test_nothing_that_failed_hides_behind_a_skip(world: World, run: str, verdict
     assert one(world, run).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("tap", "verdict"),
+    [
+        ("echo no FUSE", Verdict.SKIPPED),
+        ("echo '1..0 # SKIP no FUSE'", Verdict.SKIPPED),
+        ("echo 'ok 1 - a'; echo 1..1", Verdict.SKIPPED),
+        ("echo 'not ok 1 - a'; echo 1..1", Verdict.FAILED),
+        ("echo 'ok 1 - a'; echo 1..2", Verdict.FAILED),  # cut off
+    ],
+)
+def test_a_skip_owes_no_tap_and_hides_nothing_in_it(
+    world: World, tap: str, verdict: Verdict
+) -> None:
+    assert one(world, f"{tap}; exit 77", report="tap").verdict is verdict
+
+
+def test_a_skip_matches_no_rule_and_asks_for_none(world: World) -> None:
+    expected = (Expectation(reason="a bug", cases=("*iconv*",)),)
+    result = one(world, "echo why; exit 77", expect_fail=expected)
+    assert (result.verdict, result.unmatched, result.failed_by) == (Verdict.SKIPPED, (), ())
+
+
 def test_a_timeout_is_no_skip_whatever_it_ends_with(world: World) -> None:
     result = one(world, "trap 'exit 77' TERM; sleep 60", timeout=0.3)
     assert (result.verdict, "timed out" in result.reason) == (Verdict.FAILED, True)

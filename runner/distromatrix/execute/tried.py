@@ -36,6 +36,7 @@ from distromatrix.verdicts import NO_REPORT, cell_verdict, failure_kinds, said_o
 TAIL_LINES = 40
 FAILING_CASES = 200
 CRASHED = 126  # by an exit status from here on
+_GREEN = (Verdict.PASSED, Verdict.XPASSED)
 REASON = 500  # characters of what a suite says for itself
 
 
@@ -178,11 +179,9 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
-        if decide(status=0, names_junit=False, counts=there)[0] in (
-            Verdict.PASSED,
-            Verdict.XPASSED,
-        ):
+        if decide(status=0, names_junit=False, counts=there)[0] in _GREEN:
             verdict, phase, reason = Verdict.SKIPPED, Phase.RUN, _last_said(tail, status)
+            hopeless = True
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
         # No failure that the user expects: our own file is what was not found.
         verdict, warnings = Verdict.FAILED, (*warnings, case_needs.BROKEN_HINT)
@@ -225,7 +224,10 @@ def _how_it_failed(tried: Tried, ended: Exit | None, *, names_junit: bool) -> di
 def _of_cases(cell: Cell, tried: Tried, result: CellResult) -> dict[str, Any]:
     if tried.report is not None:
         return {"flaky": _flaky(tried.report), **told_cases(tried.report)}
-    if result.failed_by in ((), ("run",)):  # it had its time, and there is no report
+    if result.verdict is not Verdict.SKIPPED and result.failed_by in (
+        (),
+        ("run",),
+    ):  # it had its time, and there is no report
         return {"unmatched": Marker(cell.expect_fail).unmatched(())}
     return {}
 
