@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.base import Leftover
+from distromatrix.engines.base import LABEL_CELL, Leftover
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+from distromatrix.execute.naming import machine_name
 from distromatrix.needs import GUESTS
 from given import stdin_of
 
@@ -48,6 +49,21 @@ def test_a_closed_machine_leaves_nothing(staging_bench: Bench) -> None:
     machine.close()
     machine.close()
     assert _names(staging_bench) == before
+    stage.close()
+
+
+def test_a_machine_may_have_the_longest_name_and_label_that_a_cell_gives_it(
+    staging_bench: Bench,
+) -> None:
+    long = "s" * 63
+    cell = f"{long}/{long}/{long}"
+    name = machine_name("20261128-003211-1445", staging_bench.labels, cell)
+    labels = {**staging_bench.labels, LABEL_CELL: cell}
+    stage = staging_bench.stage()
+    machine = staging_bench.open(stage, name=name, labels=labels)
+    assert machine.run("cat hello", cwd=machine.product).status == 0
+    assert name in _names(staging_bench)
+    machine.close()
     stage.close()
 
 

@@ -99,6 +99,30 @@ def test_a_background_process_with_our_stdout_does_not_hold_up(machine: Machine)
     assert said(machine, "echo next", timeout=30)[1] == b"next\n"
 
 
+def test_what_an_earlier_command_left_running_goes_on_and_holds_nobody_up(
+    machine: Machine,
+) -> None:
+    server = "while :; do n=$((n + 1)); echo $n >alive; echo server says $n; sleep 0.1; done"
+    begin = f"cd /tmp && rm -rf left && mkdir left && cd left && nohup sh -c '{server}' &\nsleep 1"
+    assert machine.run(begin, timeout=30).status == 0
+    look = """a=$(cat /tmp/left/alive); n=0
+    while [ "$(cat /tmp/left/alive)" = "$a" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ]; done
+    (setsid sleep 500 &); echo it lives"""
+    for _ in range(2):
+        assert said(machine, look, timeout=60)[1].endswith(b"it lives\n")
+    machine.run("rm -r /tmp/left")
+
+
+def test_no_signal_is_ignored_or_blocked(machine: Machine) -> None:
+    """Else `yes | head` never ends, and a service cannot be told to stop."""
+    signals = said(machine, "grep -E '^Sig(Ign|Blk)' /proc/self/status; :")[1].split()
+    asked = 1 << 12 | 1 << 14 | 1 << 2 | 1 << 1 | 1  # PIPE, TERM, QUIT, INT, HUP
+    assert [int(word, 16) & asked for word in signals[1::2]] == [0, 0]
+    cut = "mkdir -p /tmp/cut; { yes || echo $? >/tmp/cut/status; } 2>/dev/null | head -n 1"
+    wait = "while [ ! -s /tmp/cut/status ]; do sleep 0.1; done; cat /tmp/cut/status; rm -r /tmp/cut"
+    assert said(machine, f"{cut}\n{wait}", timeout=30)[1] == b"y\n141\n"
+
+
 def test_the_environment_is_what_was_passed(machine: Machine) -> None:
     env = {"A": "it's\n$HOME \\", "EMPTY": ""}
     shown = said(machine, 'printf %s "$A|$EMPTY|"; env', env=env)[1].decode()

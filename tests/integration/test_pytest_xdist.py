@@ -292,3 +292,31 @@ def test_faults_of_the_matrix_are_told_once(product: Sessions) -> None:
     assert done.code == 4
     assert done.said.count("rum") == 1
     assert "Traceback" not in done.said
+
+
+# --- strict products, and readers that go away ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options", ["-p no:xdist", "-n 2", "-n 2 --dist loadfile --junitxml=j.xml"]
+)
+def test_a_strict_product_sees_no_warning_of_ours(product: Sessions, options: str) -> None:
+    """Such as of a socket that was not closed."""
+    product.suites({"good": "true", "other": "true"}, distros=[product.distro])
+    product.ini(
+        "filterwarnings = error",
+        "xfail_strict = true",
+        "addopts = --strict-markers --strict-config",
+    )
+    done = product.pytest("-W", "error::ResourceWarning", *options.split())
+    assert (done.code, done.counts) == (0, {"passed": 22}), done.said
+    assert "Warning" not in done.said
+
+
+def test_a_session_whose_reader_goes_away_leaves_nothing(product: Sessions) -> None:
+    session = product.begin("-n", "2", "-v")
+    assert session.stdout is not None
+    assert session.stdout.readline()
+    session.stdout.close()
+    until(lambda: session.poll() is not None)
+    until(lambda: not product.left())

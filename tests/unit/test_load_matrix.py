@@ -1,5 +1,6 @@
 """Matrix files: what is read, and what is said of slips."""
 
+import textwrap
 from datetime import date
 from pathlib import Path
 
@@ -342,3 +343,28 @@ def test_today_is_not_yet_past_the_last_day(project: Project) -> None:
     text = "distros: [debian-11]\nsuites: {u: {run: x}}\n"
     assert project.load(text, today=date(2026, 8, 31)).warnings == ()
     assert project.load(text, today=TODAY).warnings != ()
+
+
+def test_the_line_ends_of_the_matrix_are_no_part_of_its_scripts(project: Project) -> None:
+    text = """\
+    distros: [debian-12]
+    suites:
+      lines:
+        run: |
+          set -- a b
+          echo two
+      folded:
+        run: >-
+          test 1 = 1 &&
+          echo ok
+      quoted: {run: "echo a
+        b"}
+    """
+    lines = textwrap.dedent(text).encode().replace(b"\n", b"\r\n")
+    project.file.write_bytes(lines)
+    scripts = {suite.name: suite.run for suite in project.load().suites}
+    assert scripts == {
+        "lines": "set -- a b\necho two\n",
+        "folded": "test 1 = 1 && echo ok",
+        "quoted": "echo a b",
+    }
