@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from threading import Thread
@@ -25,6 +24,7 @@ from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT
 from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
+from distromatrix.engines.homes import home_told
 from distromatrix.engines.hung import itself
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import Shells
@@ -276,7 +276,10 @@ class DockerMachine:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
         if not self._owned:
             raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
-        name, home = KEPT + self._spec.name.removeprefix("distromatrix-"), self._home()
+        name, home = (
+            KEPT + self._spec.name.removeprefix("distromatrix-"),
+            home_told(self.run, self._spec.user),
+        )
         if not self._closed:
             with self._api.calling(f"keep {self._name}") as client:
                 client.rename(self.container, name)
@@ -292,15 +295,6 @@ class DockerMachine:
             remove=f"{command} rm -f -v {name}",
             out=self.out,
         )
-
-    def _home(self) -> str:
-        """What tells the engine's client the HOME that commands here have, where only they
-        know it."""
-        said = bytearray()
-        if self._spec.user != "root":
-            with contextlib.suppress(InfrastructureError):
-                self.run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said.extend)
-        return f"-e {shlex.quote(f'HOME={said.decode()}')} " if said else ""
 
     def close(self) -> None:
         """See Machine."""

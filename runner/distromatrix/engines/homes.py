@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from distromatrix.engines.base import API_TIMEOUT, Exit
+from distromatrix.errors import InfrastructureError
 
 # For users that have none in the machine's /etc/passwd: CI's images are full of programs that
 # keep something in $HOME. It lies beside the product; where there is none, nobody has made it.
@@ -41,3 +46,14 @@ def home_made(user: str, busybox: str = "") -> str:
 def without_home(env: Mapping[str, str], user: str) -> Mapping[str, str]:
     """An image's variables for the commands of a user: its HOME is root's."""
     return {key: value for key, value in env.items() if key != "HOME" or user == "root"}
+
+
+def home_told(run: Callable[..., Exit], user: str) -> str:
+    """What tells `docker exec` the HOME that a machine's commands have, where its engine does not
+    know it. `run`: Machine.run."""
+    said = bytearray()
+    if user != "root":
+        with suppress(InfrastructureError):
+            run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said.extend)
+    home = said.decode(errors="replace")
+    return f"-e {shlex.quote(f'HOME={home}')} " if home else ""
