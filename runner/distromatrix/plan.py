@@ -39,17 +39,17 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
     """
     rules = [rule for rule in matrix.rules if rule.until is None or facts.today <= rule.until]
     parts = tuple(_parts(matrix, rules, facts))
-    tags = {
-        cell_id(part.distro.name, part.suite.name, variant): _tags(part, variant)
+    made = {
+        cell_id(part.distro.name, part.suite.name, variant): (part, variant)
         for part in parts
         for variant in part.variants
     }
+    tags = {one: _tags(part, variant) for one, (part, variant) in made.items()}
     left_out = select(tags, selection, matrix.sets)
     cells = tuple(
-        _cell(part, variant, matrix.env, selection.timeout)
-        for part in parts
-        for variant in part.variants
-        if cell_id(part.distro.name, part.suite.name, variant) not in left_out
+        _cell(one, part, variant, matrix.env, selection.timeout, tags[one])
+        for one, (part, variant) in made.items()
+        if one not in left_out
     )
     used = {cell.distro for cell in cells}
     running = {cell.distro for cell in cells if cell.engine is not None}
@@ -123,13 +123,20 @@ def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[
 
 def _tags(part: _Part, variant: Variant | None) -> tuple[str, ...]:
     """The tags of a cell: its suite's, its variant's and those that rules add, each once."""
-    said = [part.suite.tags, variant.tags if variant else ()]
-    said += [rule.tags for rule in part.rules if _for_variant(rule, variant)]
+    added = [rule.tags for rule in part.rules if rule.tags and _for_variant(rule, variant)]
+    if not added and not (variant and variant.tags):
+        return tuple(dict.fromkeys(part.suite.tags))
+    said = (part.suite.tags, variant.tags if variant else (), *added)
     return tuple(dict.fromkeys(tag for tags in said for tag in tags))
 
 
 def _cell(
-    part: _Part, variant: Variant | None, env: Mapping[str, str], timeout: float | None
+    cell: str,
+    part: _Part,
+    variant: Variant | None,
+    env: Mapping[str, str],
+    timeout: float | None,
+    tags: tuple[str, ...],
 ) -> Cell:
     suite, rules = part.suite, [r for r in part.rules if _for_variant(r, variant)]
     skip, expected = _ruling(rules)
@@ -142,7 +149,7 @@ def _cell(
     setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
     not_gating = [*(r.not_gating for r in rules), variant.not_gating if variant else None]
     return Cell(
-        id=cell_id(part.distro.name, suite.name, variant),
+        id=cell,
         distro=part.distro.name,
         suite=suite.name,
         variant=variant.name if variant else None,
@@ -150,7 +157,7 @@ def _cell(
         reason=part.choice.reason if skip is None else skip,
         verdict=None if runs else Verdict.SKIPPED,
         unmet=skip is None and part.choice.engine is None,
-        tags=_tags(part, variant),
+        tags=tags,
         not_gating=next((why for why in not_gating if why is not None), suite.not_gating),
         skip_status=suite.skip_status,
         expect_fail=expected,

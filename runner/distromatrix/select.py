@@ -67,7 +67,7 @@ def select(
             left_out[cell_id] = f"excluded by {excluded}"
         elif wanted and not any(s.matches(cell_id) for s in wanted):
             left_out[cell_id] = f"not selected by {chosen}"
-        elif not tagged(of_cell, selection.tags):
+        elif selection.tags and not tagged(of_cell, selection.tags):
             left_out[cell_id] = f"not selected by --tag {' '.join(selection.tags)}"
         elif within and not any(_within(one, cell_id, of_cell) for one in within):
             left_out[cell_id] = f"not in the set {' or '.join(selection.sets)}"
