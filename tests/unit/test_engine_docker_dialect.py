@@ -50,7 +50,10 @@ def test_our_tags_are_podmans_own_names_and_come_back_as_ours() -> None:
 def test_a_view_is_a_volume_of_dockers_and_a_bind_of_podmans() -> None:
     (mount,) = _body(DOCKER)["HostConfig"]["Mounts"]
     options = mount["VolumeOptions"]["DriverConfig"]["Options"]
-    assert options["o"] == "lowerdir=/v/base,upperdir=/v/1/upper,workdir=/v/1/work"
+    assert (
+        options["o"]
+        == "lowerdir=/v/base,upperdir=/v/1/upper,workdir=/v/1/work,redirect_dir=on,index=on"
+    )
     host = _body(PODMAN)["HostConfig"]
     assert host["Binds"] == ["/v/base:/distromatrix:O,upperdir=/v/1/upper,workdir=/v/1/work"]
     assert "Mounts" not in host

@@ -28,6 +28,8 @@ _READONLY_WITHOUT_NET = [
     *("/proc/sys/sunrpc", "/proc/sys/vm", "/proc/sys/xen"),
 ]
 
+# With these, folders can be renamed, and hard links stay links when they are written to.
+_AS_A_DISK = "redirect_dir=on,index=on"
 SETUID = "setuid"  # the privilege with which programs may be another user's
 INIT = "init"  # the privilege whose container has an init system as process 1
 # From 256 on, systemd boots on cgroup v1 only where it is told to; others take no notice.
@@ -128,7 +130,7 @@ def _mounts(
     if dialect.binds_overlays:
         return {"Binds": [f"{mount.lower}:{MOUNT}:O,{upper},{work}"]}
     # Being anonymous, it is removed with its container.
-    layers = f"lowerdir={mount.lower},{upper},{work}"
+    layers = f"lowerdir={mount.lower},{upper},{work},{_AS_A_DISK}"
     driver_options = {"type": "overlay", "device": "overlay", "o": layers}
     driver = {"Name": "local", "Options": driver_options}
     options = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
