@@ -13,7 +13,6 @@ from docker.errors import APIError, NotFound
 
 from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
 from distromatrix.engines.docker_api import (
-    LONG_TIMEOUT,
     SHORT_TIMEOUT,
     Api,
     message_of,
@@ -209,21 +208,6 @@ class DockerMachine:
             raise
         self._shells.give_back(shell)
         return Exit(status=status, seconds=monotonic() - started, oom=oom)
-
-    def as_root(self, script: str, cwd: str) -> None:
-        """Run what is ours in it. Raises InfrastructureError, also where it fails."""
-        shell = open_shell(self._api, self._name, self.container, "root")
-        said: list[bytes] = []
-        try:
-            until = monotonic() + LONG_TIMEOUT
-            status = shell.run(script, cwd=cwd, deadline=until, output=said.append)
-        except (TimeoutError, ShellEndedError, OSError) as error:
-            raise InfrastructureError(f"{self._name} does not answer") from error
-        finally:
-            shell.stream.close()
-        if status != 0:
-            words = b"".join(said).decode(errors="replace").strip() or f"status {status}"
-            raise InfrastructureError(f"{self._name}: the product's files cannot be made: {words}")
 
     def running(self) -> str:
         """See Machine."""

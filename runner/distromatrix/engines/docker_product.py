@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from distromatrix.engines.base import OUT_FOLDERS
+from distromatrix.engines.docker_api import LONG_TIMEOUT
 from distromatrix.engines.docker_machine import DockerMachine
-from distromatrix.engines.docker_spec import MOUNT
 from distromatrix.engines.homes import HOME
 from distromatrix.engines.parcel import FILL, ROOT, Parcel
 from distromatrix.errors import InfrastructureError
@@ -68,7 +68,11 @@ class Product:
 
     def make_holes(self, machine: DockerMachine, path: str) -> None:
         """Where it was filled. Raises InfrastructureError."""
-        machine.as_root(FILL, cwd=path)
+        said: list[bytes] = []
+        done = machine.run(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said.append)
+        if done.status != 0:
+            words = b"".join(said).decode(errors="replace").strip() or f"status {done.status}"
+            raise InfrastructureError(f"{machine.name}: the product's files with holes: {words}")
 
     def close(self) -> None:
         """Break off, and forget what was made for it."""

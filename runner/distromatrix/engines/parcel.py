@@ -20,8 +20,8 @@ from typing import IO
 
 ROOT = "0:0"
 HOLES = ".holes"
-# To be run by root in the folder that the product lies in, where `Parcel.holes`. `$b` is what
-# calls the programs of a busybox.
+# To be run by root or the owner in the folder that the product lies in, where `Parcel.holes`.
+# `$b` is what calls the programs of a busybox.
 FILL = f"{{ [ ! -d {HOLES} ] || {{ . ./{HOLES}/fill && $b rm -rf {HOLES}; }}; }}"
 _BLOCK = 1 << 16
 
@@ -84,6 +84,9 @@ class Parcel:
 
 def _write(snapshot: Path, target: tarfile.TarFile, owner: str, prefix: str) -> None:
     script: list[bytes] = []
+    folder = tarfile.TarInfo(prefix + HOLES)
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+    _give(folder, owner)
     with tarfile.open(snapshot, encoding="utf-8", errors="surrogateescape") as source:
         for info in source:
             content = source.extractfile(info) if info.isreg() else None
@@ -100,10 +103,15 @@ def _write(snapshot: Path, target: tarfile.TarFile, owner: str, prefix: str) -> 
             info.size, info.type, info.sparse = 0, tarfile.REGTYPE, None
             target.addfile(info)
             assert content is not None  # noqa: S101 - only a file has holes
-            lines = _add_pieces(target, info, content, pieces, f"{prefix}{HOLES}", len(script))
-            script += _script(name, size, lines)
+            if not script:
+                target.addfile(folder)
+            number = len(script)
+            info.name = f"{folder.name}/{number}"
+            added = _add_pieces(target, info, content, pieces)
+            script += _script(f"{HOLES}/{number}", name, size, added)
     if script:
         info = tarfile.TarInfo(f"{prefix}{HOLES}/fill")
+        _give(info, owner)
         joined = b"\n".join((*script, b""))
         info.size = len(joined)
         target.addfile(info, BytesIO(joined))
@@ -114,30 +122,29 @@ def _add_pieces(
     like: tarfile.TarInfo,
     content: IO[bytes],
     pieces: list[tuple[int, int]],
-    folder: str,
-    number: int,
-) -> Iterator[str]:
-    """Add a file for each piece, as old as the whole. What puts it where it belongs."""
-    for at, (start, length) in enumerate(pieces):
-        info = tarfile.TarInfo(f"{folder}/{number}-{at}")
-        info.mtime, info.size = like.mtime, length
+) -> Iterator[tuple[int, int, int]]:
+    """Add a file `NAME-N` for each piece, as old as the whole. N, and where it belongs: so many
+    blocks of so many bytes from the beginning."""
+    name = like.name
+    for number, (start, length) in enumerate(pieces):
+        like.name, like.size = f"{name}-{number}", length
         content.seek(start)
-        target.addfile(info, content)
+        target.addfile(like, content)
         # Where holes end is a block's boundary on all disks.
         block = min(start & -start or _BLOCK, _BLOCK)
-        yield f"{HOLES}/{number}-{at}\n{block} {start // block}"
+        yield number, start // block, block
 
 
-def _script(name: str, size: int, pieces: Iterator[str]) -> Iterator[bytes]:
+def _script(
+    folder: str, name: str, size: int, pieces: Iterator[tuple[int, int, int]]
+) -> Iterator[bytes]:
     file = shlex.quote(name).encode("utf-8", "surrogateescape")
-    yield b"$b dd if=/dev/null of=%b bs=1 seek=%d count=0 2>/dev/null &&" % (file, size)
-    last = ""
-    for piece in pieces:
-        last, _, where = piece.partition("\n")
-        block, at = where.split()
-        command = f"$b dd if={last} bs={block} seek={at} conv=notrunc 2>/dev/null of="
-        yield command.encode() + file + b" &&"
-    yield b"$b touch -r %b %b || return" % (last.encode(), file)
+    piece = folder.encode()
+    yield b"$b dd if=/dev/null of=%b bs=1 seek=%d count=0 &&" % (file, size)
+    for number, at, block in pieces:
+        piece = b"%b-%d" % (folder.encode(), number)
+        yield b"$b dd if=%b of=%b bs=%d seek=%d conv=notrunc &&" % (piece, file, block, at)
+    yield b"$b touch -r %b %b || return" % (piece, file)
 
 
 def _give(info: tarfile.TarInfo, owner: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -33,6 +34,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.homes import without_home
+from distromatrix.engines.parcel import ROOT, Parcel
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_door import Door, JoinedGuest
 from distromatrix.engines.qemu_guest import QemuGuest
@@ -114,9 +116,9 @@ class QemuEngine:
         if (found := self.images.find(spec.image)) is None:
             raise CannotStartError(f"there is no image {spec.image}")
         staged = stage if isinstance(stage, QemuStage) else None
-        product = staged.file if staged else None
         holds, folder = ExitStack(), None
         try:
+            product, size = staged.disk(spec.user) if staged else (None, 0)
             disk = holds.enter_context(
                 self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
             )
@@ -138,8 +140,8 @@ class QemuEngine:
             raise
         try:
             machine.restore(template.saved)
-            if staged is not None:
-                guest.fill(staged.size)
+            if product is not None:
+                guest.fill(size)
             Door(machine)
             self._opened.add(machine)
         except BaseException as error:
@@ -245,21 +247,32 @@ class QemuEngine:
 
 
 class QemuStage:
-    """The product's snapshot as a disk that every guest of a run reads: the tar file, and behind
-    it nothing."""
+    """The product's snapshot as disks that the guests of a run read, one for each user: the tar
+    file, and behind it nothing."""
 
     def __init__(self, snapshot: Path, machines: Path, labels: Mapping[str, str]) -> None:
         self._folder = machines / f"distromatrix-stage-{os.getpid()}-{time.monotonic_ns()}"
         self._folder.mkdir()
+        self._parcel = Parcel(snapshot, plain=True)
+        self._lock = Lock()
         try:
             _write_meta(self._folder, "stage", labels)
-            self.file = self._folder / "product.img"
-            shutil.copyfile(snapshot, self.file)
-            self.size = self.file.stat().st_size
-            os.truncate(self.file, PRODUCT_SIZE)
         except OSError:
             self.close()
             raise
+
+    def disk(self, user: str) -> tuple[Path, int]:
+        """A user's (`root` or `UID:GID`), and the bytes of the tar in it. Raises OSError."""
+        owner = ROOT if user == "root" else user
+        file = self._folder / f"product-{owner.replace(':', '-')}.img"
+        length = file.with_suffix(".size")
+        with self._lock:
+            if not length.exists():
+                self._parcel.write(file, owner)
+                size = file.stat().st_size
+                os.truncate(file, PRODUCT_SIZE)
+                length.write_text(str(size), encoding="ascii")
+            return file, int(length.read_text(encoding="ascii"))
 
     @property
     def strategy(self) -> str:

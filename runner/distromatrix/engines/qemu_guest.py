@@ -19,6 +19,7 @@ from distromatrix.engines import qemu_process
 from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, trouble
 from distromatrix.engines.guest_scripts import named
+from distromatrix.engines.parcel import FILL
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
 from distromatrix.engines.qemu_process import CONSOLE, QMP_SOCKET, Memory, Virtual
@@ -227,7 +228,8 @@ class QemuGuest:
         script = f"""b={BUSYBOX}
 cd /distromatrix; $b mkdir -p {folders}
 $b dd if=/dev/vdb bs={_BLOCK} count={-(-size // _BLOCK)} 2>/dev/null | $b tar -xf - || exit
-$b chown -R {user} product out"""
+$b chown -R {user} out || exit
+{FILL}"""
         said: list[bytes] = []
         if self.tell(script, output=said.append, within=10 * API_TIMEOUT):
             text = b"".join(said).decode(errors="replace").strip()

@@ -31,6 +31,7 @@ from distromatrix.engines.base import (
 )
 from distromatrix.engines.homes import without_home
 from distromatrix.engines.libvirtd import Libvirtd
+from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_clone import Cloner
 from distromatrix.engines.vagrant_guest import guest_in
@@ -119,13 +120,13 @@ class VagrantEngine:
             _have(_OF_LIBVIRT)
         image = self._image(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
-        snapshot = cast("VagrantStage", stage).snapshot if stage is not None else None
+        product = cast("VagrantStage", stage).product if stage is not None else None
         if spec.guest is not None and not spec.guest.keep_ready:
             source = self.templates_kept.source(image.id, spec, cpus)
-            machine = self._plain.open(source, spec, snapshot)
+            machine = self._plain.open(source, spec, product)
         else:
             with self.templates_kept.using(image.id, spec, cpus) as template:
-                machine = self._cloner.open(template, spec, snapshot)
+                machine = self._cloner.open(template, spec, product)
         if not is_named(spec.guest):  # else it boots another's system
             machine.has_variables(without_home(image.env, spec.user))
         return machine
@@ -225,7 +226,8 @@ class VagrantStage:
     strategy = "archive"
 
     def __init__(self, snapshot: Path) -> None:
-        self.snapshot = snapshot
+        self.product = Parcel(snapshot, plain=True)
 
     def close(self) -> None:
         """See Stage."""
+        self.product.close()

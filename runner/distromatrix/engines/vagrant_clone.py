@@ -34,6 +34,7 @@ from distromatrix.engines.libvirt_saved import (
     write_clone,
 )
 from distromatrix.engines.libvirtd import Libvirtd, VirshError
+from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.ssh import Connection, Login
 from distromatrix.engines.vagrant_file import Definition, arguments_of, vagrantfile
 from distromatrix.engines.vagrant_guest import guest_in
@@ -68,8 +69,8 @@ class Cloner:
         self._home = home
         self._libvirtd = libvirtd
 
-    def open(self, template: Template, spec: MachineSpec, snapshot: Path | None) -> VagrantMachine:
-        """A machine, with its copy of the product in `snapshot`. Raises InfrastructureError;
+    def open(self, template: Template, spec: MachineSpec, product: Parcel | None) -> VagrantMachine:
+        """A machine, with its copy of the product. Raises InfrastructureError;
         then nothing is left."""
         folder = self._home.machines / spec.name
         with whole_or_gone(self._home, self._libvirtd, folder):
@@ -82,10 +83,10 @@ class Cloner:
                 template=template.name,
             )
             (folder / FACTS).write_text(facts, encoding="utf-8")
-            return self._opened(template, spec, snapshot, folder)
+            return self._opened(template, spec, product, folder)
 
     def _opened(
-        self, template: Template, spec: MachineSpec, snapshot: Path | None, folder: Path
+        self, template: Template, spec: MachineSpec, product: Parcel | None, folder: Path
     ) -> VagrantMachine:
         shown = console_of(spec, folder).parent
         shown.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ class Cloner:
             raise InfrastructureError(
                 f"{spec.name} does not answer by ssh ({error}); its console says: {words}"
             ) from error
-        return machine_begun(self._home, self._libvirtd, spec, guest, connection, snapshot)
+        return machine_begun(self._home, self._libvirtd, spec, guest, connection, product)
 
     def _restore(self, template: Template, spec: MachineSpec, folder: Path, shown: Path) -> int:
         """Have the clone run; the port on which its sshd listens."""
@@ -151,7 +152,7 @@ def machine_begun(
     spec: MachineSpec,
     guest: Guest,
     connection: Connection,
-    snapshot: Path | None,
+    product: Parcel | None,
     *,
     cloned: bool = True,
 ) -> VagrantMachine:
@@ -161,12 +162,12 @@ def machine_begun(
         spec,
         guest,
         connection,
-        staged=snapshot is not None,
+        staged=product is not None,
         remove=lambda: end_machine(home, libvirtd, guest.folder),
     )
     try:
         fresh = _fresh() if cloned else ""
-        machine.begin(_prepare(machine, connection, spec, snapshot, fresh))
+        machine.begin(_prepare(machine, connection, spec, product, fresh))
     except BaseException:
         machine.close()
         raise
@@ -185,7 +186,7 @@ def _prepare(
     machine: VagrantMachine,
     connection: Connection,
     spec: MachineSpec,
-    snapshot: Path | None,
+    product: Parcel | None,
     fresh: str,
 ) -> str:
     """Make it one of its own, and give it the product. Its boot's id. Raises
@@ -197,15 +198,15 @@ def _prepare(
         script += f"\n{named(spec.host)}\necho {shlex.quote(spec.host)} >/etc/hostname"
     script += f"\n{home_made(spec.user)}"
     owner = "0:0" if spec.user == "root" else spec.user
-    if snapshot is not None:
+    if product is not None:
         folders = " ".join(f"{MOUNT}/out/{name}" for name in OUT_FOLDERS)
         script += f"\nmkdir -p {folders} && chown -R {owner} {MOUNT}/out"
     status, said = connection.send(iter(()), f"{script}\n{BOOT} >&2")
     if status != 0:
         raise InfrastructureError(f"{spec.name} cannot be made ready: {said or status}")
-    if snapshot is not None:
-        with snapshot.open("rb") as tar:
-            machine.put_owned(tar, MOUNT, owner)
+    if product is not None:
+        with product.open(owner) as tar:
+            machine.put_product(tar, MOUNT)
     return said.splitlines()[-1]
 
 

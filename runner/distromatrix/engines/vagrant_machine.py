@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from filelock import FileLock
 
@@ -30,6 +30,7 @@ from distromatrix.engines.guest_scripts import (
     of_commands,
 )
 from distromatrix.engines.hung import Process
+from distromatrix.engines.parcel import FILL
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.ssh import Connection, PipeStream, loop_script
 from distromatrix.engines.vagrant_dead import read_dead
@@ -141,12 +142,12 @@ class VagrantMachine(GuestMachine):
     def _put(self, data: BinaryIO, path: str) -> None:
         self._send(data, f"exec tar -xpf - -C {shlex.quote(path)}")
 
-    def put_owned(self, tar: BinaryIO, path: str, owner: str) -> None:
-        """The same, with all of it `owner`'s (UID:GID). Raises InfrastructureError."""
+    def put_product(self, tar: IO[bytes], path: str) -> None:
+        """A parcel's tar, as it is to lie there. Raises InfrastructureError."""
         where = shlex.quote(path)
-        self._send(tar, f"tar -xpf - -o -C {where} && chown -hR {owner} {where}")
+        self._send(tar, f"tar -xpf - -C {where} && cd {where} && b= && {FILL}")
 
-    def _send(self, tar: BinaryIO, script: str) -> None:
+    def _send(self, tar: IO[bytes], script: str) -> None:
         status, said = self._connection.send(_pieces(tar), script)
         if status == 0:
             return
@@ -343,7 +344,7 @@ def change_facts(folder: Path, **change: object) -> None:
         raise InfrastructureError(f"{file}: {error}") from error
 
 
-def _pieces(tar: BinaryIO) -> Iterator[bytes]:
+def _pieces(tar: IO[bytes]) -> Iterator[bytes]:
     while piece := tar.read(1 << 18):
         yield piece
 

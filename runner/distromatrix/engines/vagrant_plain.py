@@ -16,6 +16,7 @@ from filelock import FileLock
 from distromatrix.engines.base import LABEL_CELL, MachineSpec
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.libvirtd import Libvirtd
+from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.ssh import Connection
 from distromatrix.engines.vagrant_call import log_to, vagrant
 from distromatrix.engines.vagrant_clone import console_of, machine_begun
@@ -49,8 +50,8 @@ class Plain:
         self._libvirtd = libvirtd
         self._opening: set[Path] = set()
 
-    def open(self, source: Source, spec: MachineSpec, snapshot: Path | None) -> VagrantMachine:
-        """A machine, with its copy of the product in `snapshot`. Raises CannotStartError,
+    def open(self, source: Source, spec: MachineSpec, product: Parcel | None) -> VagrantMachine:
+        """A machine, with its copy of the product. Raises CannotStartError,
         InfrastructureError; then nothing is left."""
         provider: ProviderName = source.guest.provider if source.guest else "libvirt"
         if not (spec.network or source.ours):
@@ -61,7 +62,7 @@ class Plain:
         folder = self._home.machines / spec.name
         self._opening.add(folder)
         try:
-            return self._open(source, spec, snapshot, folder, provider)
+            return self._open(source, spec, product, folder, provider)
         finally:
             self._opening.discard(folder)
 
@@ -75,7 +76,7 @@ class Plain:
         self,
         source: Source,
         spec: MachineSpec,
-        snapshot: Path | None,
+        product: Parcel | None,
         folder: Path,
         provider: ProviderName,
     ) -> VagrantMachine:
@@ -87,13 +88,13 @@ class Plain:
                 spec, console=str(console), scale=source.accel.scale, provider=provider
             )
             (folder / FACTS).write_text(facts, encoding="utf-8")
-            return self._opened(source, spec, snapshot, folder, console)
+            return self._opened(source, spec, product, folder, console)
 
     def _opened(
         self,
         source: Source,
         spec: MachineSpec,
-        snapshot: Path | None,
+        product: Parcel | None,
         folder: Path,
         console: Path,
     ) -> VagrantMachine:
@@ -131,7 +132,7 @@ class Plain:
             spec,
             guest,
             connection,
-            snapshot,
+            product,
             cloned=False,
         )
 
