@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from distromatrix.engines import homes
-from distromatrix.engines.homes import home_found, without_home
+from distromatrix.engines.base import Exit
+from distromatrix.engines.homes import home_found, home_told, without_home
 
 NOBODY = "54321:54321"  # no passwd entry has this number
 
@@ -57,3 +59,21 @@ def test_the_home_of_an_image_is_roots_alone() -> None:
 
 def test_roots_is_not_asked_after() -> None:
     assert home_found("root") == ""
+
+
+@pytest.mark.parametrize(
+    ("user", "home", "told"),
+    [
+        (NOBODY, b"/home/some-one.2", "-e HOME=/home/some-one.2 "),
+        (NOBODY, b"/h\x1b[2J", ""),
+        (NOBODY, b"/home/a b; rm", ""),
+        (NOBODY, b"", ""),
+        ("root", b"/root", ""),
+    ],
+)
+def test_a_home_is_told_to_people_where_it_is_plain(user: str, home: bytes, told: str) -> None:
+    def run(_: str, *, timeout: float, output: Callable[[bytes], None]) -> Exit:
+        output(home)
+        return Exit(status=0, seconds=timeout)
+
+    assert home_told(run, user) == told

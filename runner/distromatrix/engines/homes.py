@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -14,6 +14,7 @@ from distromatrix.errors import InfrastructureError
 HOME = "/distromatrix/home"
 WITHOUT_PRODUCT = "/tmp/.distromatrix-home"  # noqa: S108 - of a machine that has one user
 
+_PLAIN = re.compile(r"/[A-Za-z0-9_./+-]{1,200}")
 # HOME as it is where it will do; else what /etc/passwd says; else ours. No program is started for
 # it, but where there is no product.
 _FIND = """_dm_h() { [ "$1" ] && [ "$1" != / ] && [ -d "$1" ] && [ -w "$1" ]; }
@@ -55,5 +56,6 @@ def home_told(run: Callable[..., Exit], user: str) -> str:
     if user != "root":
         with suppress(InfrastructureError):
             run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said.extend)
-    home = said.decode(errors="replace")
-    return f"-e {shlex.quote(f'HOME={home}')} " if home else ""
+    # It is shown to people, and an image's passwd may say anything.
+    home = _PLAIN.fullmatch(said.decode(errors="replace"))
+    return f"-e HOME={home[0]} " if home else ""
