@@ -11,6 +11,7 @@ removed after it, by the next world where this one was killed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shlex
@@ -190,19 +191,32 @@ def world(name: str) -> Iterator[World]:
         lock.acquire()
     try:
         _configure(made)
-        made.process = _start(made, root)
-        try:
-            _connect(made)
-            _until_up(made)
-            yield made
-        finally:
-            made.process.kill()
-            made.process.wait()
+        with held(root, fcntl.LOCK_SH):
+            made.process = _start(made, root)
+            try:
+                _connect(made)
+                _until_up(made)
+                yield made
+            finally:
+                made.process.kill()
+                made.process.wait()
     finally:
         lock.release()
         _remove(made.folder)
         for folder in made.folders:
             shutil.rmtree(folder)
+
+
+@contextmanager
+def held(folder: Path, how: int) -> Iterator[None]:
+    """A root is held by each world that stands on it, and removed by who has it alone. Raises
+    BlockingIOError."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, how | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(opened)
 
 
 def root_of(kind: Kind) -> Path:
@@ -216,8 +230,9 @@ def root_of(kind: Kind) -> Path:
         root = folder / f"{kind.name}-{image.id.rpartition(':')[2][:16]}"
         with FileLock(folder / f"{kind.name}.lock"):
             if not root.is_dir():
-                for old in folder.glob(f"{kind.name}-*"):
-                    shutil.rmtree(old)
+                for old in folder.glob(f"{kind.name}-*/"):
+                    with contextlib.suppress(BlockingIOError), held(old, fcntl.LOCK_EX):
+                        shutil.rmtree(old)
                 part = Path(tempfile.mkdtemp(prefix=f"{kind.name}-part-", dir=folder))
                 _export(engine, image.id, part)
                 part.chmod(0o755)
