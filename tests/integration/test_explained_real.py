@@ -28,7 +28,7 @@ def test_a_failure_says_what_is_missing(project: Project) -> None:
     assert hints == {
         "command": ["no-such-program is not installed: packages: [no-such-program]"],
         "script": ["./x.sh is not there, or the program that its first line (#!) names is not"],
-        "arrays": ["what the shell stumbled over may be bash's: shell: bash"],
+        "arrays": ["this looks like bash: shell: bash"],
         "variable": [token],
         "own": [token],
     }

@@ -109,25 +109,25 @@ def of_lines(lines: Iterable[str], shell: str) -> Iterator[str]:
                 yield _not_found(found["what"], found["where"], shell)
                 break
         if stumbled := _STUMBLED.fullmatch(text):
-            what = "pipefail" if "pipefail" in (stumbled["what"] or "") else ""
-            what = "`==` in [ ]" if (stumbled["what"] or "").startswith("[") else what
-            yield _of_bash(what or "what the shell stumbled over may be", stumbled["where"], shell)
+            what = stumbled["what"] or ""
+            said = "pipefail is bash's" if "pipefail" in what else "this looks like bash"
+            said = "`==` in [ ] is bash's" if what.startswith("[") else said
+            yield _of_bash(said, stumbled["where"], shell)
 
 
 def _not_found(what: str, where: str, shell: str) -> str:
     if what in _OF_BASH:
-        return _of_bash(what, where, shell)
+        return _of_bash(f"{what} is bash's", where, shell)
     if "/" in what:
         return f"{what} is not there, or the program that its first line (#!) names is not"
     return f"{what} is not installed: packages: [{_PACKAGES.get(what, what)}]"
 
 
-def _of_bash(what: str, where: str, shell: str) -> str:
+def _of_bash(said: str, where: str, shell: str) -> str:
     """`where`: the shell that stumbled, where it was the suite's own script, else a script's."""
-    is_s = "bash's" if "may be" in what else "is bash's"
     if base(where) in SHELLS and shell in ("sh", "dash", "ash"):
-        return f"{what} {is_s}: shell: bash"
-    return f"{what} {is_s}: run {where} with bash"
+        return f"{said}: shell: bash"
+    return f"{said}: run {where} with bash"
 
 
 def of_variables(
