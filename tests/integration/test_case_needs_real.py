@@ -43,6 +43,15 @@ import pytest
 def test_modules(): assert os.path.isdir("/lib/modules/" + os.uname().release)
 
 def test_plain(): pass
+
+@pytest.mark.distros("debian-*")
+@pytest.mark.needs("reboot")
+def test_machine(machine): machine.reboot()
+
+@pytest.fixture(scope="module")
+def server(machine, distro): return machine.run("true")
+
+def test_server(server, fresh_machine): pass
 """
 
 
@@ -68,6 +77,8 @@ def test_every_pytest_and_tox_loads_the_mark(tmp_path: Path) -> None:
         assert cell["needing"] == [
             {"test": "test_it.py::test_modules", "needs": ["kernel-modules"]}
         ]
+        log = tmp_path / ".distromatrix/runs/latest/cells" / cell["id"] / "log.txt"
+        assert "1 passed, 3 skipped" in log.read_text()  # and those that open machines
 
 
 def test_what_a_container_skips_a_guest_runs_alone(tmp_path: Path) -> None:
@@ -83,5 +94,5 @@ def test_what_a_container_skips_a_guest_runs_alone(tmp_path: Path) -> None:
         assert (there["engine"], there["how"]) == ("qemu", "pytest")
         assert there["cases"] == ["test_it.py::test_modules"]
         folder = tmp_path / ".distromatrix/runs/latest/cells" / cell["id"]
-        assert "1 passed, 1 skipped" in (folder / "log.txt").read_text()
-        assert "1 passed, 1 deselected" in (folder / "guest/qemu/log.txt").read_text()
+        assert "1 passed, 3 skipped" in (folder / "log.txt").read_text()
+        assert "1 passed, 3 deselected" in (folder / "guest/qemu/log.txt").read_text()
