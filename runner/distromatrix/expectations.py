@@ -21,6 +21,7 @@ from distromatrix.model import (
 CRASHED = 126  # from this exit status on it is no failing test: not found, no program, a signal
 _NAMED = 3  # cases in a reason
 _WORDS = 5_000  # that a glob's are compared with
+_LOOKED_UP = 20  # globs that near names are looked for
 
 
 def literal(glob: str) -> str | None:
@@ -87,7 +88,10 @@ class Marker:
         `names`."""
         left = [(one, g) for one in self._named for g in one.cases if (one, g) not in self._ran]
         words = _words(names) if left else {}
-        return tuple(Unmatched(glob=g, reason=one.reason, near=_near(g, words)) for one, g in left)
+        return tuple(
+            Unmatched(glob=g, reason=one.reason, near=_near(g, words) if n < _LOOKED_UP else "")
+            for n, (one, g) in enumerate(left)
+        )
 
 
 def _words(names: Iterable[str]) -> dict[str, str]:

@@ -77,6 +77,34 @@ def test_expected_failures_and_unmet_needs_decide_the_exit_code(project: Project
     assert project.call("run", "--allow-unmet").code == 0
 
 
+def test_named_cases_are_expected_and_nothing_beside_them_is(project: Project) -> None:
+    case = "<testcase name='{}'>{}</testcase>"
+    report = 'echo "<testsuite>{}</testsuite>" >$DISTROMATRIX_JUNIT; '
+    red = case.format("known", "<failure/>")
+    ends = {
+        "alone": report.format(red) + "exit 1",
+        "beside": report.format(red + case.format("other", "<failure/>")) + "exit 1",
+        "crash": report.format(red) + "kill -SEGV $$",
+        "hang": {"run": report.format(red) + "sleep 60", "timeout": "2s"},
+        "memory": {"run": report.format(red) + "tail /dev/zero", "memory": "32M"},
+        "mended": report.format(case.format("known", "")),
+        "setup": {"setup": "exit 1", "run": report.format(red) + "exit 1"},
+    }
+    project.suites(ends, rules=[{"expect": "fail", "cases": ["known"], "reason": "old"}])
+    said = project.call("run")
+    assert said.code == 1
+    assert {suite: cell["verdict"] for suite, cell in project.results().items()} == {
+        **dict.fromkeys(("beside", "crash", "hang", "memory", "setup"), "failed"),
+        "alone": "xfailed",
+        "mended": "xpassed",
+    }
+    counts = {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 1, "xpassed": 0}
+    assert project.results()["beside"]["cases"] == counts
+    # what a run suggests makes it green, but for what passed
+    found = project.call("report", "--rules")
+    assert found.out.count('reason: ""') == 5
+
+
 def test_a_kept_machine_is_entered_as_it_was_left_and_removed_as_it_says(
     project: Project,
 ) -> None:

@@ -207,6 +207,8 @@ class _Joining:
             xfailed=result.xfailed[:_MAX_LISTED],
             xpassed=result.xpassed[:_MAX_LISTED],
             unmatched=result.unmatched[:_MAX_LISTED],
+            failed_by=tuple(dict.fromkeys(result.failed_by)),
+            statuses=tuple(status for status in result.statuses[:_MAX_LISTED] if 0 < status < 256),
             needing=result.needing[:_MAX_LISTED],
             flaky=result.flaky[:_MAX_LISTED],
             warnings=result.warnings[:_MAX_WARNINGS],

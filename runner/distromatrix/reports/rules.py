@@ -12,11 +12,13 @@ from pathlib import Path
 
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.retried import parse_cell
+from distromatrix.collect.text import one_line
 from distromatrix.expectations import CRASHED, Marker
 from distromatrix.model import Case, Cell, CellResult, FailureKind, Plan, RunResult, Verdict
 from distromatrix.reports.commands import report_rules
 
 MOST_CASES = 10_000  # that failed in a cell: where there are more, the cell as a whole is named
+_MAX_NAME = 1024  # characters, as reports are read
 _WIDTH = 120  # of a rule on one line
 _MOST_LINES = 10  # of rules in short
 _MOST_READ = 16 * 1024**2  # bytes of reports that are looked at for these
@@ -99,7 +101,7 @@ def _parts(cell_id: str) -> Where:
 def _names(folder: Path, cell: Cell, result: CellResult) -> tuple[str, ...]:
     """The cases that failed in a cell and that a rule can name: all, or none, where they are too
     many, or one passed that is called the same."""
-    told = tuple(dict.fromkeys(case.name for case in result.failing))
+    told = tuple(dict.fromkeys(one_line(case.name, _MAX_NAME) for case in result.failing))
     if result.runs:  # each has a report; what failed in all of them is in the result
         return told
     failing: dict[str, None] = {}
@@ -159,7 +161,12 @@ class _Cover:
     """Finds globs that match just some of the cells there are."""
 
     def __init__(self, known: Iterable[Where]) -> None:
-        self._known = frozenset(known)
+        self._on: dict[tuple[str, str], set[str]] = defaultdict(set)  # a column's distros
+        self._there: dict[str, set[tuple[str, str]]] = defaultdict(set)  # a distro's columns
+        for distro, suite, variant in known:
+            self._on[suite, variant].add(distro)
+            self._there[distro].add((suite, variant))
+        self._several = {suite for suite, variant in self._on if variant}
 
     def __call__(self, where: Iterable[Where]) -> tuple[Where, ...]:
         """Globs for distro, suite and variant ('' where a rule need not say it)."""
@@ -180,18 +187,17 @@ class _Cover:
 
     def _distros(self, wanted: set[str], suite: str, variant: str) -> Iterable[str]:
         """Globs for the distros on which a suite and variant is wanted."""
-        if not variant and any(one == suite and other for _, one, other in self._known):
-            return (
-                wanted  # a rule cannot say 'without a variant', and a distro has one or the other
-            )
-        return _globs(wanted, {d for d, *rest in self._known if rest == [suite, variant]})
+        if not variant and suite in self._several:
+            return wanted  # no rule says 'without a variant'; a distro has one or the other
+        return _globs(wanted, self._on[suite, variant])
 
     def _columns(self, distro: str, wanted: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """Globs for the suites and variants that are wanted on the distros of a glob."""
         every: dict[str, set[str]] = defaultdict(set)
-        for one, suite, variant in self._known:
-            if _matches(one, distro):
-                every[suite].add(variant)
+        for one in [distro] if distro in self._there else self._there:
+            if not distro or fnmatchcase(one, distro):
+                for suite, variant in self._there[one]:
+                    every[suite].add(variant)
         asked: dict[str, set[str]] = defaultdict(set)
         for suite, variant in wanted:
             asked[suite].add(variant)
@@ -216,10 +222,6 @@ def _globs(wanted: set[str], every: set[str]) -> Iterator[str]:
             left -= matched
             yield glob
     yield from sorted(left)
-
-
-def _matches(name: str, glob: str) -> bool:
-    return not glob or fnmatchcase(name, glob)
 
 
 def _spelt(rule: _Rule, named: _Named, cover: _Cover) -> list[tuple[str, ...]]:
