@@ -115,7 +115,7 @@ def test_a_file_from_nothing_with_its_blanks_given_loads(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("like", [None, "debian-12"])
 def test_every_key_of_a_distro_file_is_in_it(tmp_path: Path, like: str | None) -> None:
-    from distromatrix.load.shapes import DistroShape
+    from distromatrix.load.distro_shapes import DistroShape
 
     given = Given(name="new-1")
     text = like_another(given, loaded(tmp_path)[like]) if like else from_nothing(given)

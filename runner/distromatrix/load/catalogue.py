@@ -10,16 +10,16 @@ from typing import Any
 import distromatrix
 from distromatrix.errors import Fault, InputError
 from distromatrix.load.decode import decode
-from distromatrix.load.document import Document
-from distromatrix.load.fields import NAME
-from distromatrix.load.read import read_document
-from distromatrix.load.shapes import (
+from distromatrix.load.distro_shapes import (
     ArchiveShape,
     BootstrapShape,
     DistroShape,
     GuestShape,
     PullShape,
 )
+from distromatrix.load.document import Document
+from distromatrix.load.fields import NAME
+from distromatrix.load.read import read_document
 from distromatrix.load.words import did_you_mean, quoted
 from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from distromatrix.load.document import Document
 from distromatrix.load.fields import Context
-from distromatrix.load.shapes import Shape
+from distromatrix.load.shape import Shape
 from distromatrix.load.words import did_you_mean, kind, listing, quoted
 
 _HINTED = 100  # finding near names takes time: a file full of nonsense gets no more than these

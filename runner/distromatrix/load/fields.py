@@ -57,7 +57,8 @@ def wrong(message: str, hint: str = "", *, at: str = "") -> PydanticCustomError:
     return PydanticCustomError("fault", "{text}", {"text": message, "hint": hint, "at": at})
 
 
-def _text(value: object, expected: str) -> str:
+def text_of(value: object, expected: str) -> str:
+    """A value that must be text, and some. Raises PydanticCustomError."""
     if not isinstance(value, str):
         raise wrong(f"expected {expected}, got {kind(value)}")
     if not value.strip():
@@ -69,7 +70,7 @@ def _matching(expected: str, pattern: str) -> BeforeValidator:
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
-        text = _text(value, expected)
+        text = text_of(value, expected)
         if not compiled.fullmatch(text) or ".." in text:
             raise wrong(f"expected {expected}, got {quoted(text)}")
         return text
@@ -77,7 +78,8 @@ def _matching(expected: str, pattern: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _schema(pattern: str = "", **more: Any) -> WithJsonSchema:
+def schema_of(pattern: str = "", **more: Any) -> WithJsonSchema:
+    """What JSON Schema says of a text that matches the whole of `pattern`, and `more`."""
     return WithJsonSchema(
         {"type": "string"} | ({"pattern": f"^{pattern}$"} if pattern else {}) | more
     )
@@ -89,23 +91,23 @@ _SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})  # as an edi
 Name = Annotated[
     str,
     _matching("a name of lower-case letters, digits, `.`, `_` and `-`", NAME),
-    _schema(NAME),
+    schema_of(NAME),
 ]
-Text = Annotated[str, BeforeValidator(lambda v: _text(v, "text")), _SCALAR]
-Script = Annotated[str, BeforeValidator(lambda v: _text(v, "a shell command")), _schema()]
-Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), _schema()]
+Text = Annotated[str, BeforeValidator(lambda v: text_of(v, "text")), _SCALAR]
+Script = Annotated[str, BeforeValidator(lambda v: text_of(v, "a shell command")), schema_of()]
+Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), schema_of()]
 FileName = Annotated[
     str,
     _matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}"),
-    _schema(),
+    schema_of(),
 ]
 Sha256 = Annotated[
-    str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), _schema("[0-9a-f]{64}")
+    str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), schema_of("[0-9a-f]{64}")
 ]
 Digest = Annotated[
     str,
     _matching("a digest such as `sha256:` and 64 hexadecimal digits", "sha256:[0-9a-f]{64}"),
-    _schema("sha256:[0-9a-f]{64}"),
+    schema_of("sha256:[0-9a-f]{64}"),
 ]
 ImageRef = Annotated[
     str,
@@ -113,13 +115,13 @@ ImageRef = Annotated[
         "an image reference such as `docker.io/library/debian:12`",
         r"[a-z0-9]([a-z0-9._-]*(:\d+)?/)?[a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
     ),
-    _schema(),
+    schema_of(),
 ]
 PackageName = Annotated[
     str,
     # A path (`/usr/bin/curl`) is, to dnf, whichever package holds that file.
     _matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
-    _schema(),
+    schema_of(),
 ]
 Constraint = Annotated[
     str,
@@ -139,12 +141,12 @@ Repository = Annotated[
         "a repository below the mirror, such as `bookworm main` or `releases/43/{arch}/os`",
         r"[A-Za-z0-9]([A-Za-z0-9._+/ -]|\{arch\})*",
     ),
-    _schema(),
+    schema_of(),
 ]
 
 
 def _env_name(value: object) -> str:
-    text = _text(value, "the name of an environment variable")
+    text = text_of(value, "the name of an environment variable")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise wrong(f"{quoted(text)} is no name for an environment variable")
     if text.startswith("DISTROMATRIX_"):
@@ -158,7 +160,7 @@ def _env_value(value: object) -> str:
     return value
 
 
-EnvName = Annotated[str, BeforeValidator(_env_name), _schema("[A-Za-z_][A-Za-z0-9_]*")]
+EnvName = Annotated[str, BeforeValidator(_env_name), schema_of("[A-Za-z_][A-Za-z0-9_]*")]
 EnvValue = Annotated[
     str,
     BeforeValidator(_env_value),
@@ -167,13 +169,13 @@ EnvValue = Annotated[
 
 
 def _relative(value: object) -> str:
-    text = _text(value, "a path or glob below the product's folder")
+    text = text_of(value, "a path or glob below the product's folder")
     if text.startswith(("/", "~")) or ".." in text.split("/"):
         raise wrong(f"{quoted(text)} leads out of the product's folder")
     return text
 
 
-RelativeGlob = Annotated[str, BeforeValidator(_relative), _schema()]
+RelativeGlob = Annotated[str, BeforeValidator(_relative), schema_of()]
 
 
 def is_constraint(text: str) -> bool:
@@ -183,7 +185,7 @@ def is_constraint(text: str) -> bool:
 
 def parse_duration(value: object) -> float:
     """`30m`, `1h30m`, `90s`, `7d` in seconds. Raises PydanticCustomError (a ValueError)."""
-    text = _text(value, "a duration such as `30m` or `1h30m`")
+    text = text_of(value, "a duration such as `30m` or `1h30m`")
     if not re.fullmatch(DURATION, text):
         number = text.isdecimal() and len(text) < 9 and int(text) > 0
         hint = f"write `{text}s` or `{text}m`" if number else ""
@@ -197,7 +199,7 @@ def parse_duration(value: object) -> float:
 
 def parse_size(value: object) -> int:
     """`512M`, `2G` in bytes. Raises PydanticCustomError (a ValueError)."""
-    text = _text(value, "a size such as `512M` or `2G`")
+    text = text_of(value, "a size such as `512M` or `2G`")
     if not re.fullmatch(SIZE, text) or len(text) > 12:
         raise wrong(f"expected a size such as `512M` or `2G`, got {quoted(text)}")
     return int(float(text[:-1]) * _SIZES[text[-1]])
@@ -212,7 +214,7 @@ def _memory(value: object) -> int:
 
 def _retry_failed(value: object) -> int:
     expected = f"a number from 0 to {RETRIES}"
-    text = _text(value, expected)
+    text = text_of(value, expected)
     if not re.fullmatch(r"\d{1,3}", text, re.ASCII) or int(text) > RETRIES:
         hint = "what fails so often is not flaky: expect it to fail, or mend it"
         raise wrong(f"expected {expected}, got {quoted(text)}", hint if text.isdigit() else "")
@@ -220,21 +222,21 @@ def _retry_failed(value: object) -> int:
 
 
 def _cpus(value: object) -> float:
-    text = _text(value, "a number of CPUs such as `2` or `0.5`")
+    text = text_of(value, "a number of CPUs such as `2` or `0.5`")
     if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) or not float(text) >= 0.01:
         raise wrong(f"expected a number of CPUs such as `2` or `0.5`, got {quoted(text)}")
     return float(text)
 
 
 def _flag(value: object) -> bool:
-    text = _text(value, "`true` or `false`")
+    text = text_of(value, "`true` or `false`")
     if text not in ("true", "false"):
         raise wrong(f"expected `true` or `false`, got {quoted(text)}")
     return text == "true"
 
 
 def _day(value: object) -> date:
-    text = _text(value, "a date such as `2028-06-30`")
+    text = text_of(value, "a date such as `2028-06-30`")
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return date.fromisoformat(text)
@@ -245,7 +247,7 @@ def _day(value: object) -> date:
 
 def _user(value: object) -> str:
     expected = "`root`, a user's name or a numeric `UID:GID`"
-    text = _text(value, expected)
+    text = text_of(value, expected)
     if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
         return text  # made in the prepared image where it is unknown
     if not re.fullmatch(r"\d{1,9}(:\d{1,9})?", text):
@@ -253,8 +255,8 @@ def _user(value: object) -> str:
     return text if ":" in text else f"{text}:{text}"
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema(DURATION)]
-Size = Annotated[int, BeforeValidator(_memory), _schema(SIZE)]
+Duration = Annotated[float, BeforeValidator(parse_duration), schema_of(DURATION)]
+Size = Annotated[int, BeforeValidator(_memory), schema_of(SIZE)]
 RetryFailed = Annotated[
     int,
     BeforeValidator(_retry_failed),
@@ -262,7 +264,7 @@ RetryFailed = Annotated[
 ]
 Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
-Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
+Day = Annotated[date, BeforeValidator(_day), schema_of(format="date")]
 User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]
 
 
@@ -270,7 +272,7 @@ def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
     known = tuple(names)
 
     def check(value: object) -> str:
-        text = _text(value, what)
+        text = text_of(value, what)
         if text in known or (also and re.fullmatch(also, text) and ".." not in text):
             return text
         hint = did_you_mean(text, known) or f"expected {listing(known)}"
@@ -284,14 +286,14 @@ NeedName = Annotated[str, _one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": 
 
 def _shell(value: object) -> str:
     expected = f"a shell such as `bash`, or its path; known are {listing(SHELLS)}"
-    text = _text(value, expected)
+    text = text_of(value, expected)
     if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)*/?[a-z0-9]+", text) or base(text) not in SHELLS:
         raise wrong(f"expected {expected}; got {quoted(text)}", did_you_mean(base(text), SHELLS))
     return text
 
 
 Shell = Annotated[
-    str, BeforeValidator(_shell), _schema(rf"(/([A-Za-z0-9._+-]+/)*)?({'|'.join(SHELLS)})")
+    str, BeforeValidator(_shell), schema_of(rf"(/([A-Za-z0-9._+-]+/)*)?({'|'.join(SHELLS)})")
 ]
 Privilege = Annotated[
     str,
@@ -307,7 +309,7 @@ def glob_over(what: str, names: Callable[[Context], tuple[str, ...]], where: str
     where these are."""
 
     def check(value: object, info: ValidationInfo) -> str:
-        text = _text(value, f"a {what} or a glob of {what}s")
+        text = text_of(value, f"a {what} or a glob of {what}s")
         if not re.fullmatch(GLOB, text) or ".." in text:
             raise wrong(f"expected a {what} or a glob of {what}s, got {quoted(text)}")
         known = names(info.context) if isinstance(info.context, Context) else ()
@@ -326,13 +328,13 @@ def _some(known: tuple[str, ...], what: str) -> str:
     )
 
 
-DistroGlob = Annotated[str, glob_over("distro", lambda c: c.distros), _schema(GLOB)]
-SuiteGlob = Annotated[str, glob_over("suite", lambda c: c.suites), _schema(GLOB)]
-VariantGlob = Annotated[str, glob_over("variant", lambda c: c.variants), _schema(GLOB)]
+DistroGlob = Annotated[str, glob_over("distro", lambda c: c.distros), schema_of(GLOB)]
+SuiteGlob = Annotated[str, glob_over("suite", lambda c: c.suites), schema_of(GLOB)]
+VariantGlob = Annotated[str, glob_over("variant", lambda c: c.variants), schema_of(GLOB)]
 
 
 def _product_folder(value: object, info: ValidationInfo) -> Path:
-    path, mode = _below_root(_text(value, "a folder"), info)
+    path, mode = _below_root(text_of(value, "a folder"), info)
     if not stat.S_ISDIR(mode):
         is_what = "is no folder" if mode else "does not exist"
         raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
@@ -340,7 +342,7 @@ def _product_folder(value: object, info: ValidationInfo) -> Path:
 
 
 def _ca_bundle(value: object, info: ValidationInfo) -> str:
-    text = _text(value, "`host`, `none` or a file")
+    text = text_of(value, "`host`, `none` or a file")
     if text in ("host", "none"):
         return text
     path, mode = _below_root(text, info)
@@ -362,12 +364,12 @@ def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
         raise wrong(f"{quoted(text)} is no usable path: {what}") from None
 
 
-ProductFolder = Annotated[Path, BeforeValidator(_product_folder), _schema()]
-CaBundle = Annotated[str, BeforeValidator(_ca_bundle), _schema()]
+ProductFolder = Annotated[Path, BeforeValidator(_product_folder), schema_of()]
+CaBundle = Annotated[str, BeforeValidator(_ca_bundle), schema_of()]
 
 
 def _jobs(value: object) -> int | None:
-    text = _text(value, "a number of cells, or `auto`")
+    text = text_of(value, "a number of cells, or `auto`")
     if text == "auto":
         return None
     if not re.fullmatch(r"\d{1,4}", text) or int(text) == 0:
@@ -392,7 +394,7 @@ AccelName = Annotated[
 
 def _runner_key(value: object) -> str:
     expected = "an engine, an architecture or ENGINE/ARCHITECTURE"
-    text = _text(value, expected)
+    text = text_of(value, expected)
     first, slash, arch = text.partition("/")
     if first in _ENGINES and (not slash or arch in HOSTED):
         return text
@@ -408,10 +410,10 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9])?"
 RunnerKey = Annotated[
     str,
     BeforeValidator(_runner_key),
-    _schema(f"(({'|'.join(_ENGINES)})(/({'|'.join(HOSTED)}))?|{'|'.join(HOSTED)})"),
+    schema_of(f"(({'|'.join(_ENGINES)})(/({'|'.join(HOSTED)}))?|{'|'.join(HOSTED)})"),
 ]
 _RunnerLabel = Annotated[
-    str, _matching("a runner's label such as `ubuntu-latest`", _LABEL), _schema(_LABEL)
+    str, _matching("a runner's label such as `ubuntu-latest`", _LABEL), schema_of(_LABEL)
 ]
 RunnerLabels = Annotated[
     tuple[_RunnerLabel, ...],
@@ -436,10 +438,10 @@ Registry = Annotated[
         "a registry without scheme, such as `mirror.example:5000/hub`",
         r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*",
     ),
-    _schema(),
+    schema_of(),
 ]
 MirrorUrl = Annotated[
     str,
     _matching("a URL such as `http://mirror.example/debian`", r"(https?|file)://[^\s'\"$`\\]+"),
-    _schema(),
+    schema_of(),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Tag
 
 from distromatrix.load.fields import Arch, Day, Digest, FileName, ImageRef, Name, Sha256, Text
-from distromatrix.load.shapes import Shape
+from distromatrix.load.shape import Shape
 
 
 class LockedPullShape(Shape):

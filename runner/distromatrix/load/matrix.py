@@ -15,7 +15,8 @@ from distromatrix.load.document import Document, Node, shown
 from distromatrix.load.fields import Context
 from distromatrix.load.pipes import hiding_pipe
 from distromatrix.load.read import read_document
-from distromatrix.load.shapes import MatrixShape, RuleShape, Shape, SuiteOptions, SuiteShape
+from distromatrix.load.shape import Shape
+from distromatrix.load.shapes import MatrixShape, RuleShape, SuiteOptions, SuiteShape
 from distromatrix.load.words import quoted
 from distromatrix.model import (
     CellSet,

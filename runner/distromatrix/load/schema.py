@@ -12,9 +12,11 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from distromatrix.load import lock_shapes, shapes
+from distromatrix.load import distro_shapes, lock_shapes, shapes
+from distromatrix.load.distro_shapes import DistroShape
 from distromatrix.load.lock_shapes import LockShape
-from distromatrix.load.shapes import DistroShape, MatrixShape, SettingsShape, Shape
+from distromatrix.load.shape import Shape
+from distromatrix.load.shapes import MatrixShape, SettingsShape
 
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,7 +26,7 @@ _SHAPES: dict[str, type[Shape]] = {
     "settings": SettingsShape,
     "lock": LockShape,
 }
-_MODULES = (shapes, lock_shapes)
+_MODULES = (distro_shapes, shapes, lock_shapes)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

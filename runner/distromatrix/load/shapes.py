@@ -1,32 +1,18 @@
-"""What our YAML files look like, as types: decoding and the editors' JSON Schema come from here.
-
-A shape is what a user wrote, no more: `like:` is not followed, `defaults:` are not applied.
-The text below each field is its description in the JSON Schema.
-"""
+"""What a matrix file and the user's settings look like, as types: decoding and the editors' JSON
+Schema come from here. A shape is what a user wrote, no more: `defaults:` are not applied."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import MinLen
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from distromatrix.load.expect_fields import CaseGlobs, FailureKinds, Reason, Statuses
 from distromatrix.load.fields import (
     AccelName,
-    Arch,
     CaBundle,
     Constraint,
-    Context,
     Cpus,
     Day,
     DistroGlob,
@@ -34,9 +20,7 @@ from distromatrix.load.fields import (
     EngineName,
     EnvName,
     EnvValue,
-    FileName,
     Flag,
-    ImageRef,
     Jobs,
     MirrorUrl,
     Name,
@@ -46,13 +30,10 @@ from distromatrix.load.fields import (
     ProductFolder,
     Registry,
     RelativeGlob,
-    Release,
-    Repository,
     RetryFailed,
     RunnerKey,
     RunnerLabels,
     Script,
-    Sha256,
     Shell,
     Size,
     SuiteGlob,
@@ -61,31 +42,13 @@ from distromatrix.load.fields import (
     VariantGlob,
     wrong,
 )
+from distromatrix.load.shape import Shape
 from distromatrix.load.which import ChosenGlob, KnownTag, SkipStatus, TagName
 from distromatrix.model import (
-    BootstrapTool,
-    Family,
     HostOrNone,
-    Libc,
-    PackageManagerName,
-    ProviderName,
     ReportKind,
 )
 from distromatrix.needs import NEEDS, meetable
-
-
-class Shape(BaseModel):
-    """A mapping with a fixed set of keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _remember(cls, data: Any, info: ValidationInfo) -> Any:
-        # For 'did you mean': pydantic does not say which shape an unknown key was looked up in.
-        if isinstance(info.context, Context):
-            info.context.shapes[id(data)] = cls
-        return data
 
 
 def check_reason(shape: Shape, gating: bool | None, goes_with: str = "`gating: false`") -> None:
@@ -110,167 +73,6 @@ def _text_or_mapping(expected: str) -> Discriminator:
         custom_error_type="expected",
         custom_error_message=f"expected {expected}",
     )
-
-
-# --- distros/NAME.yaml ---------------------------------------------------------------------
-
-
-class PullShape(Shape):
-    """An image from a registry."""
-
-    pull: ImageRef
-    """The full reference, with its registry: `docker.io/library/debian:12`."""
-    refresh: Duration | None = None
-    """A moving tag is looked at again after this long (default 7d)."""
-
-
-class BootstrapOptions(Shape):
-    """How to build an image from the distribution's own package mirror."""
-
-    tool: BootstrapTool
-    """The tool that builds it. All but mmdebstrap take the packages from the distro's
-    `repositories` below the mirror that a user sets for it (`mirrors:` in config.yaml)."""
-    suite: Release | None = None
-    """The release as the mirror names it: `bookworm` (mmdebstrap), `43` ($releasever of dnf and
-    zypper); pacman and apk ask for none."""
-    packages: tuple[PackageName, ...] = ()
-    """What makes the base image, with what it depends on; for mmdebstrap: more than its
-    minimum. A shell, the distribution's release files and its package manager belong to it."""
-    options: tuple[Text, ...] = ()
-    """More options for the tool, and two of ours for all but mmdebstrap: `--keys=FILE` names
-    keys that signatures are checked with (a path or a glob: absolute, beside this file, in
-    /usr/share/distribution-gpg-keys, or where the distribution has its keys; may be given
-    several times), `--no-signatures` switches the check off."""
-
-    @model_validator(mode="after")
-    def _sensible(self) -> BootstrapOptions:
-        if self.tool == "mmdebstrap" and not self.suite:
-            raise wrong("mmdebstrap wants a `suite`", "such as `suite: bookworm`")
-        if self.tool != "mmdebstrap" and not self.packages:
-            raise wrong(f"{self.tool} wants `packages`: what makes the base image")
-        return self
-
-
-class BootstrapShape(Shape):
-    """An image built from the distribution's own package mirror."""
-
-    bootstrap: BootstrapOptions
-    """What to build, and how."""
-    refresh: Duration | None = None
-    """Built anew after this long (default 7d)."""
-
-
-class ArchiveFile(Shape):
-    """A root filesystem tarball."""
-
-    file: FileName
-    """Its name; looked for beside the distro's file and in `$DISTROMATRIX_ARCHIVES`."""
-    sha256: Sha256
-    """Its sha256, checked before use."""
-
-
-class ArchiveShape(Shape):
-    """An image made of a root filesystem tarball."""
-
-    archive: ArchiveFile
-    """Which tarball."""
-
-
-def _source_kind(value: Any) -> str | None:
-    keys = ("pull", "bootstrap", "archive")
-    found = [k for k in keys if k in value] if isinstance(value, dict) else []
-    return f"<{found[0]}>" if len(found) == 1 else None
-
-
-SourceShape = Annotated[
-    Annotated[PullShape, Tag("<pull>")]
-    | Annotated[BootstrapShape, Tag("<bootstrap>")]
-    | Annotated[ArchiveShape, Tag("<archive>")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="expected",
-        custom_error_message="expected a mapping with one of `pull`, `bootstrap` and `archive`",
-    ),
-]
-
-
-class GuestBootstrapShape(Shape):
-    """A guest made here, of the same root filesystem as the container."""
-
-    kernel: PackageName
-    """The package of the distribution's kernel."""
-    system: tuple[PackageName, ...] = ()
-    """Packages that make it a whole system (an init system, an SSH server, sudo), for Vagrant."""
-
-
-class GuestShape(Shape):
-    """Where a guest, which has a kernel of its own, comes from."""
-
-    bootstrap: GuestBootstrapShape | None = None
-    """Made here, like the container's image, with a kernel."""
-    box: Text | None = None
-    """A Vagrant box, by name."""
-    version: Text | None = None
-    """The box's version; absent: the newest."""
-    vagrantfile: Text | None = None
-    """Your own Vagrantfile instead, by path from this file's folder; it is used as it is."""
-    machine: Text | None = None
-    """The machine of that Vagrantfile; absent: its only one."""
-    provider: ProviderName = "libvirt"
-    """Vagrant's provider. Only libvirt is tested; what others take is a box or a Vagrantfile."""
-    keep_ready: Flag | None = None
-    """Whether a guest is saved once it is up, for all cells to begin from; else each cell has a
-    `vagrant up` of its own. Absent: with libvirt."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> GuestShape:
-        given = self.model_fields_set
-        if not given & {"bootstrap", "box", "vagrantfile"}:
-            raise wrong("expected at least one of `bootstrap`, `box` and `vagrantfile`")
-        if {"box", "vagrantfile"} <= given:
-            raise wrong("expected one of `box` and `vagrantfile`, not both")
-        for key, of in (("version", "box"), ("machine", "vagrantfile")):
-            if key in given and of not in given:
-                raise wrong(f"`{key}` belongs to `{of}`, which is not there")
-        if self.provider != "libvirt":
-            if not given & {"box", "vagrantfile"}:
-                raise wrong(
-                    f"guests of the provider {self.provider} need a `box` or a `vagrantfile`; "
-                    "what is made here (`bootstrap`) is libvirt's"
-                )
-            if self.keep_ready:
-                raise wrong("`keep_ready` is for guests of the provider libvirt", at="keep_ready")
-        return self
-
-
-class DistroShape(Shape):
-    """One release of one Linux distribution. The file's name is the distro's name."""
-
-    title: Text | None = None
-    """Its full name: `Debian 12 (bookworm)`."""
-    like: Name | None = None
-    """Another distro: start from its values and override what differs."""
-    arch: tuple[Arch, ...] = ("x86_64", "aarch64")
-    """Architectures; reserved: cells run on the host's for now."""
-    family: Family | None = None
-    """The family it belongs to."""
-    package_manager: PackageManagerName | None = None
-    """What installs packages there."""
-    libc: Libc | None = None
-    """Its C library."""
-    eol: Day | None = None
-    """The last day of any public support; absent: none is announced. Not taken over by `like:`."""
-    verified: Day | None = None
-    """The day it last ran here; absent: never. Not taken over by `like:`."""
-    image: Annotated[tuple[SourceShape, ...], MinLen(1)] | None = None
-    """Where the image comes from, in order of preference."""
-    guest: GuestShape | None = None
-    """Where a guest comes from, for what needs a kernel of its own."""
-    packages: dict[PackageName, tuple[PackageName, ...]] = {}
-    """Common package names and the native ones they stand for."""
-    repositories: tuple[Repository, ...] = ()
-    """Where packages lie below the distribution's mirror, for bootstraps and for `mirrors:` of
-    the user's settings: `bookworm main` for apt, else paths (`{arch}`: the architecture)."""
 
 
 # --- matrix/NAME.yaml ----------------------------------------------------------------------

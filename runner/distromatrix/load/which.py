@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from distromatrix.load.fields import GLOB, NAME, Context, _schema, _text, glob_over, wrong
+from distromatrix.load.fields import GLOB, NAME, Context, glob_over, schema_of, text_of, wrong
 from distromatrix.load.words import did_you_mean, listing, quoted
 from distromatrix.model import Family, Libc
 from distromatrix.needs import NEEDS
@@ -25,13 +25,13 @@ _OF_CELLS = (*get_args(Family), *get_args(Libc), *NEEDS, "needs")
 ChosenGlob = Annotated[
     str,
     glob_over("distro", lambda c: c.chosen, " of this matrix"),
-    _schema(GLOB),
+    schema_of(GLOB),
 ]
 
 
 def _tag(value: object) -> str:
     expected = "a tag of lower-case letters, digits, `.`, `_` and `-`"
-    text = _text(value, expected)
+    text = text_of(value, expected)
     if not re.fullmatch(NAME, text) or ".." in text:
         raise wrong(f"expected {expected}, got {quoted(text)}")
     if text in _OF_CELLS:
@@ -42,7 +42,7 @@ def _tag(value: object) -> str:
 
 
 def _known_tag(value: object, info: ValidationInfo) -> str:
-    text = _text(value, "a tag, or `!` and a tag")
+    text = text_of(value, "a tag, or `!` and a tag")
     known = info.context.tags if isinstance(info.context, Context) else ()
     if (name := text.removeprefix(NOT)) not in known:
         there = f"there is {listing(known[:8])}" if known else "no suite, variant or rule has any"
@@ -51,15 +51,15 @@ def _known_tag(value: object, info: ValidationInfo) -> str:
 
 
 def _skip_status(value: object) -> int:
-    text = _text(value, "an exit status from 1 to 125")
+    text = text_of(value, "an exit status from 1 to 125")
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 125:
         hint = "0 is what success ends with" if text.strip("0") == "" else ""
         raise wrong(f"expected an exit status from 1 to 125, got {quoted(text)}", hint)
     return int(text)
 
 
-TagName = Annotated[str, BeforeValidator(_tag), _schema(NAME)]
-KnownTag = Annotated[str, BeforeValidator(_known_tag), _schema(f"!?{NAME}")]
+TagName = Annotated[str, BeforeValidator(_tag), schema_of(NAME)]
+KnownTag = Annotated[str, BeforeValidator(_known_tag), schema_of(f"!?{NAME}")]
 SkipStatus = Annotated[
     int,
     BeforeValidator(_skip_status),
