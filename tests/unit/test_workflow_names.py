@@ -57,6 +57,15 @@ def test_whatever_an_input_holds_is_a_value(world: World, name: str, said: str) 
     assert [job.result for job in others] == ["skipped", "skipped"]
 
 
+@pytest.mark.parametrize("name", ["x-1-plan", "x-1-shard-2", "x-durations-y"])
+def test_a_call_cannot_be_named_as_another_calls_artifacts_are(world: World, name: str) -> None:
+    (plan, *others) = world.call(name=name)
+    assert plan.result == "failure"
+    assert [job.result for job in others] == ["skipped", "skipped"]
+    assert "name: it may not look like another's" in " ".join(a.message for a in plan.annotations)
+    assert world.call(name="x-1")[0].result == "success"
+
+
 def test_selectors_are_no_options_and_no_globs_of_the_shells(world: World) -> None:
     jobs = world.call(selectors="one/*\n\n */token", exclude=" \n*/to*", shards="1")
     assert jobs[0].result == "success", jobs[0].log
