@@ -120,6 +120,36 @@ def test_a_report_that_cannot_be_trusted_is_never_green(project: Project) -> Non
         assert (cell["verdict"], cell["phase"]) == ("failed", "collect"), name
 
 
+def test_reports_of_any_shape_come_out_of_a_container(project: Project) -> None:
+    green = '<testsuite><testcase name="a"/></testsuite>'
+    red = '<testsuite><testcase name="b"><failure/></testcase></testsuite>'
+    one = f"echo '{green}' >$DISTROMATRIX_JUNIT_DIR/$i.xml"
+    project.suites(
+        {
+            "folder": f"mkdir $DISTROMATRIX_JUNIT; echo '{red}' >$DISTROMATRIX_JUNIT/a.xml",
+            "many": f"i=0; while [ $i -lt 300 ]; do {one}; i=$((i+1)); done",
+            "link": "ln -s /etc/passwd $DISTROMATRIX_JUNIT_DIR/a.xml",
+            "pipe": "mkfifo $DISTROMATRIX_JUNIT_DIR/a.xml",
+        }
+    )
+    assert project.call("run").code == 1
+    found = project.results()
+    assert found["folder"]["cases"]["failed"] == 1
+    assert (found["many"]["verdict"], found["many"]["cases"]["passed"]) == ("passed", 300)
+    for name in ("link", "pipe"):
+        assert found[name]["reason"].startswith("reports: out/junit/a.xml: a ")
+
+
+def test_tap_is_what_comes_on_standard_output_alone(project: Project) -> None:
+    tap = "echo 1..2; echo ok 1; echo not ok 9 >&2; echo ok 2"
+    project.suites({"whole": tap, "cut": f"({tap}) | head -n 2"}, defaults={"report": "tap"})
+    assert project.call("run").code == 1
+    found = project.results()
+    assert (found["whole"]["verdict"], found["whole"]["cases"]["passed"]) == ("passed", 2)
+    assert "2 tests were planned, only 1 came" in found["cut"]["reason"]
+    assert "not ok 9" in project.log("whole")
+
+
 @pytest.mark.slow
 def test_a_million_cases_are_counted_in_bounded_memory(project: Project) -> None:
     cases = "yes '<testcase name=\"a\"/>' | head -n 1000000"

@@ -248,4 +248,4 @@ def test_what_is_to_go_aside_is_never_below_the_rest(tmp_path: Path) -> None:
     extracted = extract(
         pieces(data), tmp_path / "again", aside=Aside(names=names, dest=aside, limit_bytes=1)
     )
-    assert extracted.refused == ("the reports are too big: the rest was left out",)
+    assert extracted.refused == ("the reports are bigger than 0 MiB: the rest was left out",)

@@ -145,7 +145,7 @@ class _Unpacker:
         self._limit_files = limit_files
         self._strip = strip
         self._owner = _caller()
-        self._left = limit_bytes if aside is None else aside.limit_bytes  # of what is aside
+        self._left = self._most_aside = 0 if aside is None else aside.limit_bytes
         self._aside = () if aside is None else aside.names
         self._roots = dict.fromkeys(only, os.open(dest, _FOLDER))
         if aside is not None:
@@ -293,7 +293,10 @@ class _Unpacker:
             if aside:
                 self._left -= len(chunk)
                 if self._left < 0:
-                    raise _LimitError("the reports are too big: the rest was left out")
+                    raise _LimitError(
+                        f"the reports are bigger than {self._most_aside / 1024**2:,.0f} MiB: "
+                        "the rest was left out"
+                    )
             if self.bytes + len(chunk) > self._limit_bytes:
                 limit = f"{self._limit_bytes / 1024**2:,.0f} MiB"
                 raise _LimitError(f"more than {limit}: the rest was left out")

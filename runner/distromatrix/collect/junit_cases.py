@@ -236,7 +236,7 @@ class JUnitCases:
         scope.shown += max(case.failures, failed)
         scope.attempts += case.flaky + case.reruns + case.said.tolerated
         said = case.said.word if case.said.status == status != "passed" else ""
-        message = case.message or one_line(restored(said))
+        message = case.message or (one_line(restored(said)) if said else "")
         self._on_case(_case(case, status, message, flaky=bool(case.flaky) and status == "passed"))
 
 
@@ -244,15 +244,15 @@ def _case(case: _Open, status: CaseStatus, message: str, *, flaky: bool) -> Case
     said = case.attributes
     name = said.get("name") or said.get("id") or "(no name)"
     full = f"{said['classname']}::{name}" if said.get("classname") else name
-    text = printable(restored("".join(case.text))).strip("\n")
+    text = printable(restored("".join(case.text))).strip("\n") if case.text else ""
     line = said.get("line", "")
     return Case(
         name=one_line(restored(full).replace("\n", " "), MAX_NAME) or "(no name)",
         status=status,
         seconds=seconds_of(said.get("time", "")),
-        message=_message(message.strip(), text),
+        message=_message(message.strip(), text) if message or text else "",
         text=text,
-        file=one_line(said.get("file", ""), MAX_NAME),
+        file=one_line(file, MAX_NAME) if (file := said.get("file")) else "",
         line=int(line) if line.isascii() and line.isdecimal() and len(line) < 8 else 0,
         flaky=flaky,
     )

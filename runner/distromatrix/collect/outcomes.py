@@ -30,6 +30,7 @@ _STATUS: Mapping[str, CaseStatus] = {
 _KEYS = ("status", "result", "outcome", "state")
 # What such an attribute of a case says when its value is false: NUnit 2.
 _FALSE: Mapping[str, CaseStatus] = {"success": "failed", "passed": "failed", "executed": "skipped"}
+_SAYING = frozenset((*_KEYS, *_FALSE))
 _NO = ("false", "no", "0")
 # A failure that its tool lets pass and counts all the same: Qt 5 of blacklisted tests.
 _TOLERATED = {"bfail", "xfail", "xfailed", "expectedfailure"}
@@ -52,6 +53,8 @@ NOTHING_SAID = Said()
 
 def said_in(attributes: Mapping[str, str]) -> Said:
     """The worst of what the attributes (their names in lower case) say."""
+    if _SAYING.isdisjoint(attributes):  # as of most cases of most tools
+        return NOTHING_SAID
     known, unknown = NOTHING_SAID, ""
     for said in _each(attributes):
         unknown = unknown or said.unknown

@@ -77,8 +77,7 @@ def bring_back(machine: Machine, folder: Path, reports: Path, *, alive: bool) ->
     if said:
         (reports / REPORT).write_bytes(said)
         return Brought()
-    # A byte more than is read, so that it is those who read it that say so.
-    aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES + 1)
+    aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES)
     return _unpack(machine, folder, aside)
 
 
