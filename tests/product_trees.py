@@ -248,14 +248,14 @@ def seen(stream: Iterable[bytes]) -> dict[bytes, Thing]:
 
 
 def differences(one: dict[bytes, Thing], other: dict[bytes, Thing]) -> dict[bytes, tuple]:
-    """What differs, for who reads it; before 1970 all times are one: Docker knows none."""
+    """What differs, for who reads it. Docker knows no time before 1970, and Podman rounds what
+    it gives."""
 
-    def even(thing: Thing | None) -> Thing | None:
-        if thing is None or thing.time is None:
-            return thing
-        return thing._replace(time=max(0, thing.time))
+    def same(this: Thing | None, that: Thing | None) -> bool:
+        if this is None or that is None or this.time is None or that.time is None:
+            return this == that
+        apart = max(0, this.time) - max(0, that.time)
+        return this[:3] == that[:3] and abs(apart) <= 1
 
     names = sorted({*one, *other})
-    return {
-        n: pair for n in names if (pair := (even(one.get(n)), even(other.get(n))))[0] != pair[1]
-    }
+    return {n: (one.get(n), other.get(n)) for n in names if not same(one.get(n), other.get(n))}

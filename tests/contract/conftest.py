@@ -160,8 +160,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         "fake",
         pytest.param("docker-overlay", marks=IN_DOCKER),
         pytest.param("docker-archive", marks=IN_DOCKER),
-        pytest.param("podman-overlay", marks=IN_PODMAN),
-        pytest.param("podman-archive", marks=IN_PODMAN),
+        pytest.param("podman", marks=IN_PODMAN),
         pytest.param("vagrant", marks=IN_GUEST),
         pytest.param("qemu", marks=IN_QEMU),
     ]
@@ -175,8 +174,7 @@ def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     params=[
         pytest.param("docker-overlay", marks=IN_DOCKER),
         pytest.param("docker-archive", marks=IN_DOCKER),
-        pytest.param("podman-overlay", marks=IN_PODMAN),
-        pytest.param("podman-archive", marks=IN_PODMAN),
+        pytest.param("podman", marks=IN_PODMAN),
         pytest.param("vagrant", marks=IN_GUEST),
         pytest.param("qemu", marks=IN_QEMU),
     ]

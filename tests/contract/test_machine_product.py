@@ -42,7 +42,7 @@ def check_copies(bench: Bench, *, examples: int, trees: int) -> None:
 
 def test_a_copy_is_the_checkout_file_by_file(staging_bench: Bench) -> None:
     one = isinstance(staging_bench.engine, FakeEngine)
-    check_copies(staging_bench, examples=12 if one else 2, trees=1 if one else 6)
+    check_copies(staging_bench, examples=12 if one else 3, trees=1 if one else 6)
 
 
 @pytest.mark.slow

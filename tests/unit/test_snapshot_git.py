@@ -266,6 +266,9 @@ def test_both_names_of_a_hard_link_are_files_of_the_product(
 def test_a_file_with_holes_takes_no_more_than_it_has(tmp_path: Path) -> None:
     product, dense = tmp_path / "product", tmp_path / "dense"
     product.mkdir()
+    for odd in ("ü", "\udce9", "x" * 200):
+        with (product / odd).open("wb") as image:
+            image.truncate(3 << 20)
     with (product / "disk.img").open("wb") as image:
         image.truncate(3 << 20)
         image.seek(1 << 20)
@@ -278,9 +281,12 @@ def test_a_file_with_holes_takes_no_more_than_it_has(tmp_path: Path) -> None:
     subprocess.run(["tar", "-xf", snapshot.path, "-C", out], check=True)
     content = (product / "disk.img").read_bytes()
     assert (out / "product/disk.img").read_bytes() == content
+    assert names(snapshot) == {p.name for p in (out / "product").iterdir()}
     assert snapshot.matching(("disk.img",)) == (("disk.img", content, 0o644),)
     dense.mkdir()
     (dense / "disk.img").write_bytes(content)
+    for odd in ("ü", "\udce9", "x" * 200):
+        (dense / odd).write_bytes(bytes(3 << 20))
     filled = take(Product(path=dense), tmp_path / "t.tar")
     assert filled.path.stat().st_size > 64 << 20
     assert filled.digest() == snapshot.digest()

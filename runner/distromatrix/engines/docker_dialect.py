@@ -44,9 +44,9 @@ class Dialect:
     adds_variables: tuple[str, ...] = ()
     # Who lets go of a container's stdin ends it: a kept machine must go on without.
     closes_stdin: bool = False
-    # A container's overlay is the option `O` of a bind mount, not a volume of the local driver;
-    # once the container has ended, nothing can be got from it.
-    binds_overlays: bool = False
+    # A volume of the local driver can be an overlay as on a disk. What Podman has instead, the
+    # option `O` of a bind mount, renames no folders and is gone once its container has ended.
+    mounts_overlays: bool = True
     # Files can be put where no folder is, which then is made; and an archive must end where its
     # end is marked.
     makes_folders: bool = False
@@ -94,7 +94,7 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             raises_limits=True,
             adds_variables=("container", "TERM"),
             closes_stdin=True,
-            binds_overlays=True,
+            mounts_overlays=False,
             makes_folders=True,
             tells_oom=False,
             # Its API passes over ReadonlyPaths; `unmask=/proc/sys` gives the host's own settings.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from threading import Thread
 from time import monotonic
 from typing import IO, Any
@@ -18,7 +17,7 @@ from distromatrix.engines.docker_api import (
     message_of,
     remove_container,
 )
-from distromatrix.engines.docker_files import get_files, get_still, put_files, until_read
+from distromatrix.engines.docker_files import get_files, get_still, put_files
 from distromatrix.engines.docker_init import until_up, why_not_up
 from distromatrix.engines.docker_shells import end_process, open_shell
 from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT
@@ -88,7 +87,7 @@ class DockerMachine:
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
         machine = cls(api, spec, created["Id"], after_close)
-        machine._staged = any(body["HostConfig"].get(key) for key in ("Mounts", "Binds"))
+        machine._staged = bool(body["HostConfig"].get("Mounts"))
         machine._body = body
         return machine
 
@@ -223,25 +222,9 @@ class DockerMachine:
 
     def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
-        host = self._body.get("HostConfig", {})
-        if self._stopped and "Binds" in host and path.startswith(MOUNT + "/"):
-            return self._get_by_another(path)
         if still and not self._stopped:
             return get_still(self._api, self._name, self.container, path)
         return get_files(self._api, self._name, self.container, path)
-
-    def _get_by_another(self, path: str) -> Iterable[bytes]:
-        """With the same view, where that is gone from a container that has ended."""
-        spec = replace(self._spec, name=f"{self._spec.name}-reader", network=False)
-        host = {**self._body["HostConfig"], "NetworkMode": "none"}
-        body = {**self._body, "HostConfig": host}
-        reader = DockerMachine.start(self._api, spec, body)
-        try:
-            stream = reader.get(path)
-        except BaseException:
-            reader.close()
-            raise
-        return until_read(stream, reader.close)
 
     def disk_free(self) -> int | None:
         """See Machine; None too while a command runs."""

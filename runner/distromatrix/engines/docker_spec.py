@@ -97,7 +97,7 @@ def create_body(
             "Sysctls": {} if isinstance(mount, str) else dict(LOOPBACK_IPV6),
             # Output is ours to keep: no second copy of it on the engine's disk.
             "LogConfig": {"Type": "none"},
-            **_mounts(mount, labels, limits.dialect),
+            **_mounts(mount, labels),
             "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in limits.resources],
             **_privileges(spec.privileges, limits),
             **({"LogConfig": _INIT_LOG} if INIT in spec.privileges else {}),
@@ -118,20 +118,15 @@ def main_loop(dialect: Dialect, user: str) -> str:
     return f"{loop}\nwhile sleep 86400; do :; done" if dialect.closes_stdin else loop
 
 
-def _mounts(
-    mount: Overlay | str | None, labels: Mapping[str, str], dialect: Dialect
-) -> dict[str, Any]:
+def _mounts(mount: Overlay | str | None, labels: Mapping[str, str]) -> dict[str, Any]:
     if mount is None:
         return {"Mounts": []}
     common = {"Type": "volume", "Target": MOUNT}
     if isinstance(mount, str):
         return {"Mounts": [{**common, "Source": mount}]}
-    upper, work = f"upperdir={mount.upper}", f"workdir={mount.work}"
-    if dialect.binds_overlays:
-        return {"Binds": [f"{mount.lower}:{MOUNT}:O,{upper},{work}"]}
     # Being anonymous, it is removed with its container.
-    layers = f"lowerdir={mount.lower},{upper},{work},{_AS_A_DISK}"
-    driver_options = {"type": "overlay", "device": "overlay", "o": layers}
+    folders = f"lowerdir={mount.lower},upperdir={mount.upper},workdir={mount.work}"
+    driver_options = {"type": "overlay", "device": "overlay", "o": f"{folders},{_AS_A_DISK}"}
     driver = {"Name": "local", "Options": driver_options}
     options = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
     return {"Mounts": [{**common, "VolumeOptions": options}]}

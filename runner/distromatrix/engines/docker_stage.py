@@ -63,6 +63,8 @@ class DockerStage:
         self._api = api
         self._limits = limits
         self._product = Product(snapshot)
+        if not limits.dialect.mounts_overlays:
+            forced = "archive"
         self._proven = forced is not None
         self._trial = threading.Lock()
         self._strategy: Strategy = forced or "overlay"

@@ -83,8 +83,6 @@ class ProductTar:
             "GNU.sparse.name": info.name,
             "GNU.sparse.realsize": str(size),
         }
-        folder, _, name = info.name.rpartition("/")
-        info.name = f"{folder}/GNUSparseFile.0/{name}"
         info.size = len(head) + sum(length for _, length in pieces)
         self._tar.addfile(info, _Joined(head, content, pieces))  # type: ignore[arg-type]
 
