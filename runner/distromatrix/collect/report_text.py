@@ -100,13 +100,11 @@ class ReportText:
             yield decoder.decode(b"", final=True)
 
     def _repaired(self, text: str, stop: int) -> tuple[str, str]:
-        """The first `stop` characters, and more where they would end within what is replaced as
-        a whole; and what is left."""
+        """The first `stop` characters, and what is left."""
         at, parts = 0, []
         for match in _ILLEGAL.finditer(text):
             if match.start() >= stop:
                 break
-            stop = max(stop, match.end())
             if (good := self._replaced(match)) is None:
                 continue
             what, instead = good
