@@ -133,7 +133,18 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
         "image",
         "cases",
     ]
-    keys += ["debug", "hints", "warnings", "needing", "runs", "retries", "flaky", "fallback"]
+    keys += [
+        "xpassed",
+        "unmatched",
+        "debug",
+        "hints",
+        "warnings",
+        "needing",
+        "runs",
+        "retries",
+        "flaky",
+        "fallback",
+    ]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 
