@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import sleep
 
 import pytest
@@ -19,6 +20,8 @@ from distromatrix.engines.docker import DockerEngine
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.homes import WITHOUT_PRODUCT
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
+from distromatrix.execute.snapshot import take
+from distromatrix.model import Product
 
 pytestmark = pytest.mark.engine
 Opener = Callable[..., DockerMachine]
@@ -232,3 +235,24 @@ def test_what_hangs_is_named_where_the_engines_host_has_no_ps(
     assert "/proc" not in done.hung
     machine.close()
     assert machine.running() == ""
+
+
+def test_where_overlays_rename_no_folders_the_product_comes_as_an_archive(
+    engine: DockerEngine, docker_alpine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p/folder").mkdir(parents=True)
+    (tmp_path / "p/folder/file").write_text("f")
+    snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar").path
+    labels = {LABEL_RUN: f"test-{secrets.token_hex(6)}"}
+    found = []
+    for options in (docker_spec._AS_A_DISK, "redirect_dir=nofollow,index=on", "redirect_dir=on"):
+        monkeypatch.setattr(docker_spec, "_AS_A_DISK", options)
+        stage = engine.stage(snapshot, image=docker_alpine, labels=labels)
+        name = f"distromatrix-test-{secrets.token_hex(6)}"
+        spec = MachineSpec(name=name, image=docker_alpine, labels=labels, network=False)
+        machine = engine.open(spec, stage)
+        done = machine.run("cat folder/file", cwd=machine.product)
+        found.append((stage.strategy, done.status))
+        machine.close()
+        stage.close()
+    assert found == [("overlay", 0), ("archive", 0), ("archive", 0)]

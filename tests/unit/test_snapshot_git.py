@@ -234,6 +234,22 @@ def test_a_folder_that_became_a_link_is_a_link_and_nothing_of_what_it_leads_to(
         assert tar.getmember("product/folder").issym()
 
 
+def test_a_folder_of_which_only_deleted_files_are_tracked_is_none_of_the_product(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    product = made("product")
+    for name in ("left/inner", "file"):
+        (product / name).mkdir(parents=True)
+        (product / name / "gone").write_text("g")
+    git(product, "add", ".")
+    (product / "left/inner/gone").unlink()
+    (product / "file/gone").unlink()
+    (product / "file").rmdir()
+    (product / "file").write_text("now")
+    with tarfile.open(take(Product(path=product), tmp_path / "s.tar").path) as tar:
+        assert {*tar.getnames()} == {"product", "product/f", "product/file"}
+
+
 def test_what_stands_in_a_submodules_place_is_as_it_is(
     made: Callable[..., Path], tmp_path: Path
 ) -> None:

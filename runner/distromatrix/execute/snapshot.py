@@ -145,16 +145,16 @@ class _Taking:
         """Raises InputError."""
         path = self._root / entry.path
         with _reading(path, self._dest):
-            if not self._has_folder(entry.path.rpartition("/")[0]):
-                return
             try:
                 mode = path.lstat().st_mode
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return  # tracked, but deleted in the working tree
             if stat.S_ISDIR(mode):
                 if entry.folder:  # else it stands where git knows a file, empty for git
                     self._has_folder(entry.path)
                 return
+            if not self._has_folder(entry.path.rpartition("/")[0]):
+                return  # it lies behind a link
             if stat.S_ISLNK(mode) and _escapes(self._root, path):
                 self._escaping.append(entry.path)
             elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
