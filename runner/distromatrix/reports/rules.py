@@ -209,10 +209,10 @@ class _Cover:
 
 
 def _globs(wanted: set[str], every: set[str]) -> Iterator[str]:
-    """As few globs as match just the names that are wanted, of all that there are: '' for all."""
-    if wanted == every:
-        if wanted:
-            yield ""
+    """As few globs as match just the names that are wanted, of all that there are: '' for all, if
+    they are several: a rule for the only one of today is none for those of tomorrow."""
+    if wanted == every and len(every) > 1:
+        yield ""
         return
     left = set(wanted)
     stems = {name[: at + 1] for name in wanted for at, letter in enumerate(name) if letter in "-."}
