@@ -13,6 +13,7 @@ import pytest
 from checkouts import git, names
 
 from distromatrix.errors import InputError
+from distromatrix.execute.product_tar import in_tar
 from distromatrix.execute.snapshot import Snapshot, take
 from distromatrix.model import Product
 
@@ -56,25 +57,39 @@ def in_copy(snapshot: Snapshot, out: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GIT_DIR": "{other}/.git", "GIT_INDEX_FILE": "{other}/.git/index"},
+        {"GIT_INDEX_FILE": "{other}/.git/index"},
+        {"GIT_DIR": "{other}/.git", "GIT_WORK_TREE": "{other}"},
+        {"GIT_COMMON_DIR": "{other}/.git", "GIT_PREFIX": "sub/"},
+        {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "core.excludesFile",
+            "GIT_CONFIG_VALUE_0": "{other}/all",
+        },
+        {"GIT_CONFIG_PARAMETERS": "'core.excludesFile'='{other}/all'"},
+    ],
+    ids="+".join,
+)
 def test_variables_of_a_git_that_called_us_lead_to_no_other_repository(
-    made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
 ) -> None:
-    product, other = made("product", a="a"), made("other", b="b")
-    for name, value in {
-        "GIT_DIR": f"{other}/.git",
-        "GIT_WORK_TREE": str(other),
-        "GIT_INDEX_FILE": f"{other}/.git/index",
-        "GIT_OBJECT_DIRECTORY": f"{other}/.git/objects",
-        "GIT_COMMON_DIR": f"{other}/.git",
-        "GIT_PREFIX": "sub/",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "core.excludesFile",
-        "GIT_CONFIG_VALUE_0": str(tmp_path / "all"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "all").write_text("*\n")
+    product, other = (
+        made("product", kept="tracked, though ignored"),
+        made("other", b="b", all="*\n"),
+    )
+    (product / ".gitignore").write_text("ignored\nkept\n")
+    (product / "ignored").write_text("i")
     (product / "new").write_text("n")
-    assert names(take(Product(path=product), tmp_path / "s.tar")) == {"a", "new"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(other=other))
+    found = names(take(Product(path=product), tmp_path / "s.tar"))
+    assert found == {"kept", "new", ".gitignore"}
 
 
 def test_what_a_repository_names_is_not_run(made: Callable[..., Path], tmp_path: Path) -> None:
@@ -157,6 +172,7 @@ def test_a_work_tree_of_a_bare_repository_is_whole(
     (tmp_path / "bare.git/worktrees/product/index.lock").touch()  # as in a hook
     snapshot = take(Product(path=tmp_path / "product", git=True), tmp_path / "s.tar")
     assert in_copy(snapshot, tmp_path / "out", "status", "--short", "--branch") == "## product\n"
+    assert ".git/index.lock" not in names(snapshot)
 
 
 def test_a_git_folder_made_of_links_is_whole(made: Callable[..., Path], tmp_path: Path) -> None:
@@ -339,3 +355,8 @@ def test_names_are_bytes_in_any_locale(made: Callable[..., Path], tmp_path: Path
     out.mkdir()
     subprocess.run(["tar", "-xf", tmp_path / "s.tar", "-C", out], check=True)
     assert {os.fsencode(path.name) for path in (out / "product").iterdir()} == {*odd, b"f"}
+
+
+def test_a_name_is_its_bytes_where_the_locale_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert in_tar("\xc3\xa9") == "\xe9"  # two letters there, one in UTF-8
