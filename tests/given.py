@@ -92,10 +92,7 @@ def _wanted(
 
 @functools.cache
 def alpine_archive() -> Path | None:
-    """The Alpine root filesystem, from $DISTROMATRIX_ARCHIVES or beside the checkout; or what
-    $DISTROMATRIX_TEST_ROOT names in its place, such as tests/tiny_root.sh makes."""
-    if instead := os.environ.get("DISTROMATRIX_TEST_ROOT"):
-        return Path(instead)
+    """The Alpine root filesystem, from $DISTROMATRIX_ARCHIVES or beside the checkout."""
     named = os.environ.get("DISTROMATRIX_ARCHIVES") or str(ROOT.parent / "shared/images")
     files = (Path(folder) / ALPINE for folder in named.split(":"))
     return next((file for file in files if file.is_file()), None)

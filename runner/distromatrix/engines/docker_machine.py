@@ -40,8 +40,9 @@ from distromatrix.model import Kept
 # Prefix of the names that say: this one stays on purpose.
 KEPT = "distromatrix-kept-"
 
-# Seconds that killed processes have to end; then the machine is killed.
-DIES_WITHIN = 10.0
+# Seconds that killing a command, and its end, may take; then the machine is killed. An engine in
+# an emulated guest took more than ten for five at once.
+DIES_WITHIN = 30.0
 
 
 class DockerMachine:
@@ -366,7 +367,7 @@ class DockerMachine:
         try:
             if shell.process is None:
                 raise TimeoutError
-            end_process(self._api, self._name, self.container, shell.process)
+            end_process(self._api, self._name, self.container, shell.process, DIES_WITHIN)
             shell.wait(monotonic() + DIES_WITHIN)
         except (InfrastructureError, TimeoutError, ShellEndedError, OSError):
             self._stopped = self._stopped or "was stopped by a timeout"

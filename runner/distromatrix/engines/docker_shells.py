@@ -33,10 +33,12 @@ def open_shell(api: Api, name: str, container: str, user: str) -> Shell:
     return shell
 
 
-def end_process(api: Api, name: str, container: str, process: int) -> None:
-    """Kill a process, by its id in the container, with all that descends from it. Raises
-    InfrastructureError."""
-    with api.calling(f"end a command in {name}", SHORT_TIMEOUT) as client:
+def end_process(
+    api: Api, name: str, container: str, process: int, within: float = SHORT_TIMEOUT
+) -> None:
+    """Kill a process, by its id in the container, with all that descends from it, `within`
+    seconds. Raises InfrastructureError."""
+    with api.calling(f"end a command in {name}", within) as client:
         command = ["/bin/sh", "-c", KILL, "/bin/sh", str(process)]
         client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
 
