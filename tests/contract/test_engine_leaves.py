@@ -33,7 +33,8 @@ def test_facts_say_what_it_is(bench: Bench) -> None:
     assert facts.version in str(facts)
 
 
-def test_an_image_that_is_not_there_cannot_start(bench: Bench) -> None:
+def test_an_image_that_is_not_there_cannot_start(staging_bench: Bench) -> None:
+    bench = staging_bench
     with pytest.raises(CannotStartError, match="test-none"):
         bench.open(image="distromatrix/test-none:1")
     with pytest.raises(CannotStartError):

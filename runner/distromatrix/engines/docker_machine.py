@@ -176,9 +176,10 @@ class DockerMachine:
         """See Machine. Raises MachineGoneError, InfrastructureError."""
         if self._stopped:
             raise MachineGoneError(f"{self._name} {self._stopped}")
+        shell = self._shells.take()
+        # Opening one is not the command's time, and takes seconds where the engine is slow.
         started = monotonic()
         deadline = None if timeout is None else started + timeout
-        shell = self._shells.take()
         try:
             status = shell.run(
                 script,

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from docker.errors import NotFound
+
 from distromatrix.engines.base import MachineSpec
-from distromatrix.engines.docker_api import Api
+from distromatrix.engines.docker_api import Api, message_of
 from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_overlay import OverlayVolume
 from distromatrix.engines.docker_product import Product, owner_of
@@ -71,6 +73,8 @@ class DockerStage:
         self._volume = None
         if self._strategy == "overlay":
             self._volume = OverlayVolume(api, limits, self._product, image=image, labels=labels)
+        else:
+            _see(api, limits, image)
 
     @property
     def strategy(self) -> Strategy:
@@ -124,3 +128,12 @@ class DockerStage:
         self._product.close()
         if self._volume is not None:
             self._volume.close()
+
+
+def _see(api: Api, limits: Limits, image: str) -> None:
+    """Raises CannotStartError for an image that is not there, as a volume's helper would."""
+    with api.calling(f"look at the image {image}") as client:
+        try:
+            client.inspect_image(limits.dialect.name(image))
+        except NotFound as error:
+            raise CannotStartError(message_of(error)) from error
