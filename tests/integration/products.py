@@ -93,7 +93,8 @@ class Project:
 
 def _outcome(cell: Mapping[str, Any]) -> Outcome:
     assert cell["verdict"] in ("passed", "failed"), cell
-    return Outcome(green=cell["verdict"] == "passed", **(cell["cases"] or {}))
+    counts = {key: (cell["cases"] or {}).get(key, 0) for key in ("passed", "failed", "skipped")}
+    return Outcome(green=cell["verdict"] == "passed", **counts)
 
 
 def project(root: Path, archive: Path, matrix: str) -> Project:

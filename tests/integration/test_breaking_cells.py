@@ -172,9 +172,12 @@ def test_artifacts_come_back_and_stay_in_the_runs_folder(project: Project) -> No
     assert project.call("run").code == 1
     good = project.latest / "cells" / project.distro / "good/artifacts/sub/y"
     assert good.read_text() == "x\n"
-    for name in ("device", "link", "folder"):
+    for name, verdict in (("device", "failed"), ("link", "passed"), ("folder", "failed")):
         cell = project.results()[name]
-        assert (cell["verdict"], cell["phase"]) == ("failed", "collect"), name
+        phase = "collect" if verdict == "failed" else None
+        assert (cell["verdict"], cell["phase"]) == (verdict, phase), name
+        left_out = {"device": ["pipe (a pipe)"], "link": ["link (a symbolic link)"]}.get(name, [])
+        assert cell["warnings"] == [f"left out of the artifacts: {one}" for one in left_out]
         for path in (project.latest / "cells" / project.distro / name).rglob("*"):
             assert path.is_dir() or path.is_file()
             assert not path.is_symlink()

@@ -212,7 +212,7 @@ def test_rules_that_a_run_suggests_make_it_green_once_they_have_a_reason(
     matrix = project / "matrix/default.yaml"
     matrix.write_text(f"{NAMED}  []\n")
     first = cli("run")
-    rule = '{expect: fail, reason: "", cases: ["x[[]1]"]}'
+    rule = '{suite: s, expect: fail, reason: "", cases: ["x[[]1]"]}'
     assert first.code == 1
     assert f"  - {rule}\n" in first.out
     said = cli("report", "--rules")

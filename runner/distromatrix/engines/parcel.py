@@ -7,10 +7,10 @@ beside it, and a script that puts them together (`FILL`)."""
 from __future__ import annotations
 
 import shlex
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
@@ -34,8 +34,7 @@ class Parcel:
         self._snapshot = snapshot
         self._format = tarfile.GNU_FORMAT if plain else tarfile.PAX_FORMAT
         self._lock = Lock()
-        self._folder: Path | None = None
-        self._made: dict[tuple[str, str], Path] = {}
+        self._made: dict[tuple[str, str], IO[bytes]] = {}  # without a name: nothing stays behind
 
     @cached_property
     def size(self) -> int:
@@ -59,26 +58,34 @@ class Parcel:
             return self._snapshot.open("rb")
         with self._lock:
             if (owner, prefix) not in self._made:
-                if self._folder is None:
-                    self._folder = Path(tempfile.mkdtemp(prefix="distromatrix-"))
-                path = self._folder / f"{len(self._made)}.tar"
-                self.write(path, owner, prefix)
-                self._made[owner, prefix] = path
-            return self._made[owner, prefix].open("rb")
+                file = tempfile.TemporaryFile(dir=self._snapshot.parent)  # noqa: SIM115 - see close
+                try:
+                    self._write(file, owner, prefix)
+                except BaseException:
+                    file.close()
+                    raise
+                self._made[owner, prefix] = file
+            # Opened anew, so that each reader has a place of its own in it.
+            return Path(f"/proc/self/fd/{self._made[owner, prefix].fileno()}").open("rb")
 
     def write(self, dest: Path, owner: str, prefix: str = "") -> None:
         """See open; into that file."""
+        with dest.open("wb") as file:
+            self._write(file, owner, prefix)
+
+    def _write(self, file: IO[bytes], owner: str, prefix: str) -> None:
         with tarfile.open(
-            dest, "w", format=self._format, encoding="utf-8", errors="surrogateescape"
+            fileobj=file, mode="w", format=self._format, encoding="utf-8", errors="surrogateescape"
         ) as target:
             _write(self._snapshot, target, owner, prefix)
+        file.flush()
 
     def close(self) -> None:
         """Forget what was made. Never raises."""
         with self._lock:
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            for file in self._made.values():
+                with suppress(OSError):
+                    file.close()
             self._made.clear()
 
 
