@@ -59,6 +59,21 @@ def told_by(result: CellResult) -> str:
     return run_id(result.id, first)
 
 
+def as_run(number: int, result: CellResult) -> CellRun:
+    """What is kept of the run of that number."""
+    return CellRun(
+        repeat=number,
+        verdict=result.verdict,
+        phase=result.phase,
+        seconds=result.seconds,
+        reason=result.reason,
+        cases=result.cases,
+        attempts=result.attempts,
+        kept=result.kept,
+        fallback=result.fallback,
+    )
+
+
 class Runs:
     """The runs of one cell so far. Memory is bounded by what fails differently, not by how
     many runs there are."""
@@ -90,17 +105,7 @@ class Runs:
     def add(self, repeat: int, result: CellResult) -> None:
         """One run has come to its end."""
         self.left.discard(repeat)
-        self._runs[repeat] = CellRun(
-            repeat=repeat,
-            verdict=result.verdict,
-            phase=result.phase,
-            seconds=result.seconds,
-            reason=result.reason,
-            cases=result.cases,
-            attempts=result.attempts,
-            kept=result.kept,
-            fallback=result.fallback,
-        )
+        self._runs[repeat] = as_run(repeat, result)
         speaker = self._speakers.get(result.verdict)
         if speaker is None or repeat < speaker[0]:
             self._speakers[result.verdict] = (repeat, result)

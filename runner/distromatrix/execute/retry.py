@@ -24,11 +24,11 @@ from distromatrix.model import (
     CaseNeeds,
     Cell,
     CellResult,
-    CellRun,
     Expectation,
     Flaky,
     Verdict,
 )
+from distromatrix.repeats import as_run
 
 _GREEN = (Verdict.PASSED, Verdict.XFAILED, Verdict.XPASSED)
 
@@ -93,21 +93,6 @@ def cases_again(cell: Cell, latest: Once, views: Sequence[View]) -> Only | None:
         if _failed(history, marker)
     )
     return Only(cases=failing, how="listed") if failing else None
-
-
-def as_run(number: int, result: CellResult) -> CellRun:
-    """What is kept of the run of that number."""
-    return CellRun(
-        repeat=number,
-        verdict=result.verdict,
-        phase=result.phase,
-        seconds=result.seconds,
-        reason=result.reason,
-        cases=result.cases,
-        attempts=result.attempts,
-        kept=result.kept,
-        fallback=result.fallback,
-    )
 
 
 def join_runs(
