@@ -256,3 +256,14 @@ def test_flaky_can_be_made_to_fail_the_run(world: World, nth: str) -> None:
     run = world.execute(cell("a/s", f"{nth}[ $N = 2 ]", retry_failed=1), fail_on_flaky=True)
     assert (run.verdict, run.exit_code) == (Verdict.FAILED, 1)
     assert run.cells[0].verdict is Verdict.PASSED
+
+
+def test_what_fails_in_too_many_cases_to_be_followed_is_not_green(
+    world: World, nth: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distromatrix.collect.tally.MAX_TRACKED", 1)
+    run = world.execute(cell("a/s", suite(nth, x="$N = 1", y="$N = 1"), retry_failed=1))
+    assert run.cells[0].verdict is Verdict.FAILED
+    write_junit(run.folder, world.plan, run)
+    root = ElementTree.parse(run.folder / "junit.xml").getroot()
+    assert root.get("failures") == "1"

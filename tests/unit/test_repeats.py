@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from report_samples import failed, result
 
-from distromatrix.collect.tally import join, tally
+from distromatrix.collect.tally import View, join
+from distromatrix.collect.tally import tally as tally_views
 from distromatrix.model import CaseCounts, CellResult, Flaky, Kept, Verdict
 from distromatrix.repeats import Runs, Tally, run_id, told_by
 
@@ -124,6 +126,10 @@ def leave(folder: Path, number: int, **cases: str) -> Path:
     path.parent.mkdir(parents=True)
     path.write_text(f"<testsuite>{body}</testsuite>")
     return path
+
+
+def tally(reports: dict[int, Path], mask: Callable[[str], str] = str) -> dict[str, Tally]:
+    return tally_views({number: View(path.parent) for number, path in reports.items()}, mask)
 
 
 def test_a_case_passed_only_in_runs_that_report_it_as_passed(tmp_path: Path) -> None:

@@ -9,13 +9,9 @@ from itertools import count
 from pathlib import Path
 
 from distromatrix.collect.errors import CollectError
-from distromatrix.collect.retried import (
-    History,
-    View,
-    histories,
-    read_cell,
-    views_of,
-)
+from distromatrix.collect.junit import gather
+from distromatrix.collect.retried import parse_views, views_of
+from distromatrix.collect.tally import Histories, History, View, read_histories
 from distromatrix.events import CellRetried, Event
 from distromatrix.execute.cell import Ran
 from distromatrix.execute.tried import Only, told_cases
@@ -81,7 +77,7 @@ def retry_failed(
     return result
 
 
-def cases_again(cell: Cell, latest: Once, views: Sequence[View]) -> Only | None:
+def cases_again(cell: Cell, latest: Once, views: dict[int, View]) -> Only | None:
     """The cases that a suite which can be told them (`cases: true`) is told when it is run again:
     those that failed, and have not passed since. None: all of it is run."""
     if not cell.cases or latest.crashed:
@@ -89,7 +85,7 @@ def cases_again(cell: Cell, latest: Once, views: Sequence[View]) -> Only | None:
     marker = Marker(cell.expect_fail)
     failing = tuple(
         CaseNeeds(test=name, needs=())
-        for name, history in histories(views).items()
+        for name, history in read_histories(views).of.items()
         if _failed(history, marker)
     )
     return Only(cases=failing, how="listed") if failing else None
@@ -106,11 +102,12 @@ def join_runs(
     say something else. `folder` is the cell's; `expected`: what rules expect to fail in it."""
     runs = tuple(as_run(number, one) for number, one in enumerate(again, start=1))
     last = again[-1]
-    found = histories(views_of(folder, first.fallback, runs))
+    views = views_of(folder, first.fallback, runs)
+    found = read_histories(views)
     marker = Marker(expected)
-    failed = {name for name, history in found.items() if _failed(history, marker)}
-    broke = any(history.broke for history in found.values())
-    green = last.verdict in _GREEN and not failed
+    failed = any(_failed(history, marker) for history in found.of.values())
+    broke = any(history.broke for history in found.of.values())
+    green = last.verdict in _GREEN and not failed and found.whole
     joined = replace(
         last if green else _worst(first, again),
         seconds=round(sum(one.seconds for one in (first, *again)), 3),
@@ -122,7 +119,7 @@ def join_runs(
         flaky=_flaky(first, found, green=green),
     )
     try:
-        report = read_cell(folder, joined, mask, expected)
+        report = gather(lambda on_case: parse_views(views, found, on_case), mask, expected)
         joined = replace(joined, cases=report.counts, **told_cases(report))
         if green and report.xpassed:
             said = said_of_cases(report.counts.xpassed, report.xpassed)
@@ -136,8 +133,7 @@ def join_runs(
 
 def _failed(history: History, marker: Marker) -> bool:
     """Whether a case has failed for good, and no rule expects that."""
-    case = None if history.flaky else history.case
-    return case is not None and marker.mark(case).status in ("failed", "error")
+    return not history.flaky and marker.mark(history.case).status in ("failed", "error")
 
 
 def _worst(first: CellResult, again: Sequence[CellResult]) -> CellResult:
@@ -158,7 +154,7 @@ def _reason(joined: CellResult, *, broke: bool) -> str:
     return f"{joined.reason} ({runs})"
 
 
-def _flaky(first: CellResult, found: dict[str, History], *, green: bool) -> tuple[Flaky, ...]:
+def _flaky(first: CellResult, found: Histories, *, green: bool) -> tuple[Flaky, ...]:
     """The cases that failed and then passed; the cell itself where none of them says why."""
     cases = tuple(
         Flaky(
@@ -166,9 +162,9 @@ def _flaky(first: CellResult, found: dict[str, History], *, green: bool) -> tupl
             passed=len(history.passed),
             failed=len(history.failed),
             first=min(history.failed) + 1,
-            message=history.case.message if history.case else "",
+            message=history.case.message,
         )
-        for name, history in sorted(found.items())
+        for name, history in sorted(found.of.items())
         if history.flaky
     )
     if green and not cases:
