@@ -28,7 +28,7 @@ from distromatrix.model import (
 from distromatrix.needs import Choice, choose_engine
 from distromatrix.runners import runners_of
 from distromatrix.scripts import under
-from distromatrix.select import select
+from distromatrix.select import matches_any, select
 
 
 def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
@@ -93,11 +93,6 @@ def _variants_on(
         return ()
     of_suite = (v for v in variants if matches_any(suite.name, v.suites))
     return tuple(v for v in of_suite if matches_any(distro, v.distros)) or (None,)
-
-
-def matches_any(name: str, globs: Iterable[str]) -> bool:
-    """Whether one of the globs matches."""
-    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 @dataclass(frozen=True, slots=True)

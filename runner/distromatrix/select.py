@@ -85,9 +85,14 @@ def tagged(tags: Iterable[str], wanted: Iterable[str]) -> bool:
     return not there & negative and (not positive or bool(there & positive))
 
 
+def matches_any(name: str, globs: Iterable[str]) -> bool:
+    """Whether one of the globs matches."""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
 def _within(one: CellSet, cell_id: str, tags: Iterable[str]) -> bool:
     distro = cell_id.partition("/")[0]
-    return tagged(tags, one.tags) and any(fnmatchcase(distro, glob) for glob in one.distros)
+    return tagged(tags, one.tags) and matches_any(distro, one.distros)
 
 
 def _sets(names: Iterable[str], sets: Iterable[CellSet]) -> tuple[CellSet, ...]:

@@ -85,6 +85,7 @@ def cell_verdict(
     oom_limit: int | None = None,
     phase: Phase = Phase.RUN,
     names_junit: bool = False,
+    no_report: str = NO_REPORT,
     counts: CaseCounts | None = None,
     collect_fault: str = "",
     expected: tuple[Expectation, ...] = (),
@@ -96,7 +97,8 @@ def cell_verdict(
     `status` is the exit status of its last command (None: it did not end by itself);
     `timed_out_after` seconds, which count `scale` times; `hung`: the commands that were running
     then; `oom_limit`: the memory limit, in bytes, that ended it; `phase`: setup or run, where it
-    ended; `names_junit`: the suite names `$DISTROMATRIX_JUNIT`; `counts`: what its JUnit file
+    ended; `names_junit`: the suite names `$DISTROMATRIX_JUNIT`, and
+    `no_report` is what is said where it left none; `counts`: what its JUnit file
     says, None without one; `collect_fault`: why what it left cannot be used; `expected`: what
     rules expect to fail, `met`: those of them by which a case did, `xpassed`: the cases that
     passed against one.
@@ -109,7 +111,8 @@ def cell_verdict(
         reason = f"setup: {reason}"
     else:
         # A file that cannot be used is there: the fault says all, 'left no file' would be wrong.
-        failed_in, reason = _outcome(reason, names_junit and not collect_fault, counts)
+        missing = no_report if names_junit and not collect_fault else ""
+        failed_in, reason = _outcome(reason, missing, counts)
     if collect_fault:  # hostile or unreadable: never green, expected or not
         both = f"{reason}; {collect_fault}" if reason else collect_fault
         return Verdict.FAILED, failed_in or Phase.COLLECT, both
@@ -179,8 +182,9 @@ def _command_fault(
     return f"exit status {status}" if status else ""
 
 
-def _outcome(fault: str, names_junit: bool, counts: CaseCounts | None) -> tuple[Phase | None, str]:
-    """Where and why a cell failed whose suite ran: (None, '') when it did not."""
+def _outcome(fault: str, no_report: str, counts: CaseCounts | None) -> tuple[Phase | None, str]:
+    """Where and why a cell failed whose suite ran: (None, '') when it did not. `no_report`: what
+    is said where there is none, though there should be."""
     if counts is not None and counts.red:
         plural = "s" if counts.total != 1 else ""
         cases = f"{counts.red} of {counts.total} case{plural} failed"
@@ -191,8 +195,8 @@ def _outcome(fault: str, names_junit: bool, counts: CaseCounts | None) -> tuple[
         return Phase.RUN, cases if fault == "exit status 1" else f"{cases}; {fault}"
     if counts is not None and not counts.total:
         missing = "the JUnit file holds no case"
-    elif counts is None and names_junit:
-        missing = NO_REPORT
+    elif counts is None and no_report:
+        missing = no_report
     elif fault and counts is not None:
         return Phase.RUN, f"{fault}, though none of {counts.total} cases failed"
     else:

@@ -41,6 +41,7 @@ FOUND, STAYS = 10, 11  # exit statuses of CLEAR
 CLEAR = f"""\
 set +e
 cd OUT || exit 0
+touch .
 found=0
 if [ -e {REPORT} ] || [ -L {REPORT} ]; then
   found={FOUND}
@@ -91,7 +92,7 @@ def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> Brought:
 
 def clear_reports(machine: Machine) -> int:
     """Remove all reports from a machine: FOUND where there were any, STAYS where one cannot be
-    removed. Raises InfrastructureError."""
+    removed. `out` is from now on newer than what is there. Raises InfrastructureError."""
     script = CLEAR.replace("OUT", shlex.quote(machine.out), 1)
     return machine.run(script, timeout=LOOK_TIMEOUT).status or 0
 

@@ -320,7 +320,6 @@ def _test(
         if cell.setup:
             log.note(f"--- {phase}")
             if phase is Phase.RUN:
-                stray.begin(machine)
                 tried.note_left_by_setup(clear_reports(machine))
         tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
         try:

@@ -233,10 +233,10 @@ class Crew:
             self._report_fault(cell, error, attempts, task.repeat)
             return
         self._slots.drop(ticket)
-        once = self._with_guests(task, ran)
-        result = once.result
+        first = self._with_guests(task, ran)
+        result = first.result
         if cell.retry_failed and not task.repeat:  # repetitions tell what is flaky themselves
-            result = self._retry_failed(task, once)
+            result = self._retry_failed(task, first)
         if not self._state.interrupted:  # it may have ended because its machine was closed
             self._loop.post(partial(self._loop.finish, result, task.repeat))
 

@@ -13,20 +13,14 @@ from distromatrix.errors import InfrastructureError
 WITHIN = 10.0  # seconds: no cell waits longer for a hint
 _SHOWN = 3
 _ANSWER = 2000  # bytes
-# Newer than the machine's `out`, which was made, or touched, when the suite began: what came with
-# the product, or with its packages, is none. A small minority of files is opened.
+# Newer than the machine's `out`, which was made, or touched by `clear_reports`, when `run` began:
+# what came with the product, or with its packages, is none. A small minority of files is opened.
 _LOOK = f"""\
 cd PRODUCT && find . -maxdepth 8 -xdev \\
   '(' -name .git -o -name node_modules -o -name site-packages ')' -prune -o \\
   -type f -name '*.xml' -newer OUT -size -40000 -exec grep -l '<testsuite' {{}} + 2>/dev/null |
   head -n {_SHOWN + 1} || :
 """
-
-
-def begin(machine: Machine) -> None:
-    """What is older than this moment will be none. Never raises."""
-    with suppress(InfrastructureError):
-        machine.run(f"touch {shlex.quote(machine.out)} || :", timeout=WITHIN * machine.scale)
 
 
 def stray_reports(machine: Machine, masker: Masker) -> str:

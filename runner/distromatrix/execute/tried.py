@@ -19,7 +19,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
 from distromatrix.execute.bring_back import STAYS, bring_back
-from distromatrix.expectations import Marker
+from distromatrix.expectations import CRASHED, Marker
 from distromatrix.images import Prepared
 from distromatrix.model import (
     CaseCounts,
@@ -35,7 +35,6 @@ from distromatrix.verdicts import NO_REPORT, cell_verdict, failure_kinds, said_o
 
 TAIL_LINES = 40
 FAILING_CASES = 200
-CRASHED = 126  # by an exit status from here on
 _GREEN = (Verdict.PASSED, Verdict.XPASSED)
 REASON = 500  # characters of what a suite says for itself
 
@@ -166,6 +165,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
         hung=ended.hung if ended else "",
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
+        no_report=_no_report(cell, tried),
         collect_fault=tried.collect_fault,
         expected=cell.expect_fail,
         met=tried.report.met if tried.report else (),
@@ -173,7 +173,6 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     )
     status = ended.status if ended else None
     verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
-    reason = reason.replace(NO_REPORT, _no_report(cell, tried))
     hopeless = bool(tried.collect_fault)  # of rules that would expect it
     said = (tried.lost, tried.left_out, *tried.warnings)
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))

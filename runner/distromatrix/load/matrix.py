@@ -29,8 +29,9 @@ from distromatrix.model import (
     Suite,
     Variant,
 )
-from distromatrix.plan import eol_warning, matches_any
+from distromatrix.plan import eol_warning
 from distromatrix.scripts import pipes_fail
+from distromatrix.select import matches_any
 
 _DEFAULT = Path("matrix") / "default.yaml"
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from distromatrix.expectations import CRASHED
 from distromatrix.model import Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
 
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
@@ -18,7 +19,6 @@ WHOSE: dict[Blame, str] = {
 _OF_IMAGES = (Phase.IMAGE, Phase.PACKAGES, Phase.PREPARE)
 NOT_GATING = ", not gating"
 WORDINGS = 3  # of a failure, that are shown
-_NO_COMMAND = 126  # exit statuses from here on are the shell's: not found, or a signal
 # What differs from run to run makes no other wording: addresses, and how long something ran.
 _VOLATILE = re.compile(r"0x[0-9a-fA-F]{6,}|\(for [\d:]+\)")
 _EVERYWHERE, _ALONE = 0, 6  # ranks, see _where
@@ -208,7 +208,7 @@ def _expected(case: Case | None, result: CellResult) -> bool:
 def _how(result: CellResult) -> tuple[str, ...]:
     """How a cell ended: which status it was makes no difference, but for a signal's and for a
     command that is not there."""
-    special = (str(status) for status in result.statuses if status >= _NO_COMMAND)
+    special = (str(status) for status in result.statuses if status >= CRASHED)
     return (str(result.phase), *sorted(result.failed_by), *special)
 
 
