@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, get_args
 
 from annotated_types import MinLen
 from pydantic import BeforeValidator, WithJsonSchema
 
-from distromatrix.load.fields import wrong
-from distromatrix.load.words import did_you_mean, kind, listing, quoted
+from distromatrix.load.fields import number_of, wrong
+from distromatrix.load.words import did_you_mean, kind, listing
 from distromatrix.model import FailureKind
 
 _KINDS = get_args(FailureKind)
@@ -51,11 +50,7 @@ def _kind(value: object) -> str:
 
 
 def _status(value: object) -> int:
-    text = value if isinstance(value, str) else ""
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 0 < int(text) < 256:
-        said = quoted(text) if text else kind(value)
-        raise wrong(f"expected an exit status from 1 to 255, got {said}")
-    return int(text)
+    return number_of(value, "an exit status", 1, 255)
 
 
 Reason = Annotated[

@@ -212,13 +212,21 @@ def _memory(value: object) -> int:
     return size
 
 
-def _retry_failed(value: object) -> int:
-    expected = f"a number from 0 to {RETRIES}"
+def number_of(
+    value: object, what: str, least: int, most: int, hint: Callable[[str], str] = lambda _: ""
+) -> int:
+    """A whole number of at most three digits, from `least` to `most`; `hint` says what to do about
+    the text of another."""
+    expected = f"{what} from {least} to {most}"
     text = text_of(value, expected)
-    if not re.fullmatch(r"\d{1,3}", text, re.ASCII) or int(text) > RETRIES:
-        hint = "what fails so often is not flaky: expect it to fail, or mend it"
-        raise wrong(f"expected {expected}, got {quoted(text)}", hint if text.isdigit() else "")
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not least <= int(text) <= most:
+        raise wrong(f"expected {expected}, got {quoted(text)}", hint(text))
     return int(text)
+
+
+def _retry_failed(value: object) -> int:
+    often = "what fails so often is not flaky: expect it to fail, or mend it"
+    return number_of(value, "a number", 0, RETRIES, lambda text: often * text.isdigit())
 
 
 def _cpus(value: object) -> float:

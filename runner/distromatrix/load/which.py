@@ -7,7 +7,16 @@ from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from distromatrix.load.fields import GLOB, NAME, Context, glob_over, schema_of, text_of, wrong
+from distromatrix.load.fields import (
+    GLOB,
+    NAME,
+    Context,
+    glob_over,
+    number_of,
+    schema_of,
+    text_of,
+    wrong,
+)
 from distromatrix.load.words import did_you_mean, listing, quoted
 from distromatrix.model import Family, Libc
 from distromatrix.needs import NEEDS
@@ -51,11 +60,8 @@ def _known_tag(value: object, info: ValidationInfo) -> str:
 
 
 def _skip_status(value: object) -> int:
-    text = text_of(value, "an exit status from 1 to 125")
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 125:
-        hint = "0 is what success ends with" if text.strip("0") == "" else ""
-        raise wrong(f"expected an exit status from 1 to 125, got {quoted(text)}", hint)
-    return int(text)
+    success = "0 is what success ends with"
+    return number_of(value, "an exit status", 1, 125, lambda text: success * (not text.strip("0")))
 
 
 TagName = Annotated[str, BeforeValidator(_tag), schema_of(NAME)]
