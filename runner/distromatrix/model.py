@@ -156,6 +156,10 @@ class Prepare:
     files: tuple[str, ...] = ()
 
 
+DISK = 10 * 1024**3  # bytes that a cell may write
+PIDS = 1024  # processes and threads of a cell at once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """A named command that tests the product, with what it needs. `distros`: globs of those it
@@ -181,6 +185,8 @@ class Suite:
     user: str = "root"
     cpus: float = 1.0
     memory: int = 2 * 1024**3
+    disk: int = DISK
+    pids: int = PIDS
     network: bool = True
     distros: tuple[str, ...] = ("*",)
     tags: tuple[str, ...] = ()
@@ -352,6 +358,8 @@ class Cell:
     user: str = "root"
     cpus: float = 1.0
     memory: int = 2 * 1024**3
+    disk: int = DISK  # bytes that its machine may come to hold beside its image and the product
+    pids: int = PIDS
     network: bool = True
     needs: tuple[Need, ...] = ()
     privileges: tuple[str, ...] = ()
@@ -640,4 +648,4 @@ class RunResult:
     exit_code: int
     cells: tuple[CellResult, ...]
     seconds: float = 0.0
-    interrupted: str = ""  # SIGINT | SIGTERM, or empty
+    interrupted: str = ""  # SIGHUP | SIGINT | SIGTERM, or empty

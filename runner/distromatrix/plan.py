@@ -168,6 +168,8 @@ def _cell(
         user=suite.user,
         cpus=suite.cpus,
         memory=suite.memory,
+        disk=suite.disk,
+        pids=suite.pids,
         network=suite.network,
         needs=suite.needs,
         privileges=suite.privileges,

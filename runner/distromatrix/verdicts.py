@@ -20,7 +20,7 @@ from distromatrix.model import (
 )
 
 # 128 + the signal's number, as shells say it.
-_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
+_INTERRUPTED = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)  # what makes a run fail
 NO_REPORT = "it names $DISTROMATRIX_JUNIT but left no file there"
 _SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "SIGSEGV"}
@@ -34,8 +34,8 @@ def run_verdict(
 ) -> tuple[Verdict, int]:
     """The verdict of a whole run and the exit code it ends with.
 
-    `interrupted` names what ended it early (SIGINT, SIGTERM, or anything else for a run that
-    was killed): such a run is an `error`, whatever its cells say. `allow_unmet`: cells skipped
+    `interrupted` names what ended it early (SIGHUP, SIGINT, SIGTERM, or anything else for a run
+    that was killed): such a run is an `error`, whatever its cells say. `allow_unmet`: cells skipped
     because nothing here meets their needs do not make the run fail; `fail_on_flaky`: those with
     something flaky do. Cells that do not gate count for nothing, but that a run in which one of
     them passed was not skipped.

@@ -30,13 +30,17 @@ def under_test(project: Project) -> bool:
     return '"passed"' in said and said.count('"phase":"run"') >= 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_machines_and_keeps_the_results(
     project: Project, number: signal.Signals, code: int
 ) -> None:
     process = project.start("run", "-j", "2")
     until(lambda: under_test(project))
     process.send_signal(number)
+    if number == signal.SIGHUP:  # a terminal's shell says so, and the kernel
+        process.send_signal(number)
     began = time.monotonic()
     result = ended(process)
     took = time.monotonic() - began

@@ -38,7 +38,7 @@ def cli(
     monkeypatch.setenv("COLUMNS", "100")
     # Not those of sessions that other tests kill at the same time: `clean` would tell of them.
     monkeypatch.setattr("distromatrix.testing.door._places", lambda: (str(tmp_path),))
-    before = signal.getsignal(signal.SIGTERM)
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(*args: str) -> Said:
         monkeypatch.setattr("sys.argv", ["distromatrix", *args])
@@ -48,7 +48,8 @@ def cli(
         return Said(int(ended.value.code or 0), out, err)
 
     yield call
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

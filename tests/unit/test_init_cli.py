@@ -32,7 +32,7 @@ def init(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Init]:
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(*args: str) -> Said:
         with pytest.raises(SystemExit) as ended:
@@ -41,7 +41,8 @@ def init(
         return Said(int(ended.value.code or 0), out, err)
 
     yield call
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 FILE = Path("matrix/default.yaml")

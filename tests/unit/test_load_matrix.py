@@ -26,7 +26,7 @@ env: {LC_ALL: C.UTF-8}
 pass_env: [TOKEN]
 ca_bundle: host
 index: host
-defaults: {timeout: 1h30m, cpus: 0.5, memory: 512M, network: false, env: {A: d, B: d}}
+defaults: {timeout: 1h30m, cpus: 0.5, memory: 512M, disk: 1G, network: false, env: {A: d, B: d}}
 suites:
   unit:
     packages: [python, g++]
@@ -42,6 +42,7 @@ suites:
     cases: true
     privileges: [mount, /dev/fuse]
     user: 1000
+    pids: 200
   plain: {run: x, prepare: y, report: tap}
 variants:
   py311: {suites: [un*], env: {PY: python3.11}, packages: [python3.11]}
@@ -70,6 +71,7 @@ def test_every_key_is_read(project: Project) -> None:
     )
     assert unit.needs == (Need(name="mount"), Need(name="own-kernel", version=">=6.1"))
     assert (unit.timeout, unit.cpus, unit.memory, unit.network) == (90, 0.5, 512 << 20, False)
+    assert (unit.disk, unit.pids, plain.disk, plain.pids) == (1 << 30, 200, 1 << 30, 1024)
     assert (unit.user, unit.cases) == ("1000:1000", True)
     assert (unit.report, plain.report) == ("junit", "tap")
     assert unit.privileges == ("mount", "/dev/fuse")
@@ -90,7 +92,7 @@ def test_every_key_is_read(project: Project) -> None:
     assert (named.cases, named.expect_status) == (("*::b[[]1]", "c *"), (1, 139))
     assert (hangs.phase, hangs.expect_status) == (("run", "timeout"), (2,))
     assert (add.variant, add.env, add.setup) == ("py*", {"A": "b"}, "s")
-    assert skip.where.endswith("matrix/default.yaml:27:5")
+    assert skip.where.endswith("matrix/default.yaml:28:5")
 
 
 def test_defaults_merge_env_and_give_way_in_all_else(project: Project) -> None:
@@ -227,6 +229,10 @@ def test_a_slip_is_told_where_it_is(
         ("timeout: [5m]", "got a list", ""),
         ("memory: 2", "expected a size", ""),
         ("memory: 1K", "at least 6M", ""),
+        ("disk: 10", "expected a size", ""),
+        ("pids: 9", "expected a number of processes from 10 to 4194304", ""),
+        ("pids: 1e9", "expected a number of processes", ""),
+        ("pids: 4194305", "expected a number of processes", ""),
         ("cpus: 0", "expected a number of CPUs", ""),
         ("cpus: nan", "expected a number of CPUs", ""),
         ("user: Bob!", "a user's name", ""),

@@ -212,6 +212,8 @@ def test_what_a_suite_says_reaches_its_cells() -> None:
         user="1:1",
         cpus=2.0,
         memory=7,
+        disk=8,
+        pids=9,
         network=False,
         needs=(Need(name="mount"),),
         privileges=("mount",),
@@ -220,7 +222,7 @@ def test_what_a_suite_says_reaches_its_cells() -> None:
     cell = cells(suites=(suite,))["debian-12/unit"]
     for name in ("run", "prepare", "restore", "debug", "timeout", "user", "cpus", "memory"):
         assert getattr(cell, name) == getattr(suite, name)
-    for name in ("network", "needs", "privileges", "cases"):
+    for name in ("disk", "pids", "network", "needs", "privileges", "cases"):
         assert getattr(cell, name) == getattr(suite, name)
 
 

@@ -94,7 +94,9 @@ def test_no_terminal_still_says_why(world: World) -> None:
 
 @XDIST
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 2), (signal.SIGTERM, 143)], ids=["int", "term"]
+    ("number", "status"),
+    [(signal.SIGINT, 2), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["int", "term", "hup"],
 )
 def test_a_signal_ends_cells_and_leaves_nothing(
     world: World, xdist: tuple[str, ...], number: signal.Signals, status: int

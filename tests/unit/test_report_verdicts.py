@@ -42,6 +42,7 @@ def cells(*verdicts: Verdict, unmet: bool = False) -> list[CellResult]:
         ((F, E), "SIGINT", (E, 130)),
         ((P,), "SIGINT", (E, 130)),
         ((P,), "SIGTERM", (E, 143)),
+        ((P,), "SIGHUP", (E, 129)),
         ((P,), "killed", (E, 69)),
     ],
 )

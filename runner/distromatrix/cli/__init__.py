@@ -100,6 +100,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     open_streams()
     # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, _terminated)
     sys.exit(exit_code(_call(args)))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from distromatrix.model import Guest, Kept
+from distromatrix.model import DISK, PIDS, Guest, Kept
 
 API_TIMEOUT = 60.0
 
@@ -80,7 +80,8 @@ class MachineSpec:
     user: str = "root"
     cpus: float = 1.0
     memory: int = 2 * 1024**3
-    pids: int = 4096
+    disk: int = DISK
+    pids: int = PIDS
     network: bool = True
     privileges: tuple[str, ...] = ()
     hostname: str = ""

@@ -255,6 +255,8 @@ def machine_spec(
         user=prepared.user,
         cpus=cell.cpus,
         memory=cell.memory,
+        disk=cell.disk,
+        pids=cell.pids,
         network=cell.network,
         privileges=cell.privileges,
         hostname=host_name(cell.distro),

@@ -1,4 +1,7 @@
-"""What SIGINT and SIGTERM do to a run: the first ends it in order, a second one at once."""
+"""What SIGINT, SIGTERM and SIGHUP do to a run: the first ends it in order, a second one at once.
+
+A terminal that is closed says so several times (its shell does, and the kernel): that SIGHUP comes
+again ends nothing at once. Who ignores it from the start (nohup(1)) is left alone."""
 
 from __future__ import annotations
 
@@ -15,20 +18,23 @@ _SHOW_CURSOR = "\x1b[?25h"  # a live board hides it
 @contextmanager
 def interrupts(interrupt: Callable[[str], None]) -> Iterator[None]:
     """Within, the first of the signals calls `interrupt` with its name, in the main thread; a
-    second one ends the process. Outside the main thread nothing is changed."""
+    second one, but SIGHUP, ends the process. Outside the main thread nothing is changed."""
     seen = ""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         if seen:
-            _leave(number)
+            if number != signal.SIGHUP:
+                _leave(number)
+            return
         seen = signal.Signals(number).name
         interrupt(seen)
 
     before = {}
     with suppress(ValueError):  # not the main thread: someone else handles signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, on_signal)
     try:
         yield
     finally:

@@ -30,6 +30,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LONGEST = 365 * 86400  # a year; longer is a slip of the pen, and overflows timers
 _LEAST_MEMORY = 6 << 20  # Docker's own minimum
+MOST_PIDS = 1 << 22  # Linux' own (PID_MAX_LIMIT, proc(5))
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 GLOB = r"[A-Za-z0-9._*?!\[\]-]{1,200}"
@@ -236,6 +237,13 @@ def _cpus(value: object) -> float:
     return float(text)
 
 
+def _pids(value: object) -> int:
+    text = text_of(value, "a number of processes such as `1024`")
+    if not re.fullmatch(r"[1-9][0-9]{1,6}", text) or not int(text) <= MOST_PIDS:
+        raise wrong(f"expected a number of processes from 10 to {MOST_PIDS}, got {quoted(text)}")
+    return int(text)
+
+
 def _flag(value: object) -> bool:
     text = text_of(value, "`true` or `false`")
     if text not in ("true", "false"):
@@ -271,6 +279,11 @@ RetryFailed = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": RETRIES}),
 ]
 Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
+Pids = Annotated[
+    int,
+    BeforeValidator(_pids),
+    WithJsonSchema({"type": "integer", "minimum": 10, "maximum": MOST_PIDS}),
+]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Day = Annotated[date, BeforeValidator(_day), schema_of(format="date")]
 User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]

@@ -26,6 +26,7 @@ from distromatrix.load.fields import (
     Name,
     NeedName,
     PackageName,
+    Pids,
     Privilege,
     ProductFolder,
     Registry,
@@ -168,6 +169,10 @@ class SuiteOptions(Shape):
     """CPUs it may use (default 1)."""
     memory: Size | None = None
     """Memory it may use (default 2G)."""
+    disk: Size | None = None
+    """What it may write to its machine's disk (default 10G)."""
+    pids: Pids | None = None
+    """Processes and threads that it may have at once (default 1024)."""
     network: Flag = True
     """Whether the suite has a network."""
     distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)

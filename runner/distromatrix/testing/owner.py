@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from distromatrix.testing.remote import Server
 
 _NAME = "distromatrix-owner"
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _DOOR = "distromatrix_door"  # in workerinput
 
 
@@ -132,12 +133,13 @@ class Owner:
         self._refused: DistromatrixError | None = None
         self._lines: tuple[str, ...] = ()  # for the end of pytest's summary
         self._ended = False
-        self._terminated = False
+        self._terminated = 0  # by which signal
         # A kill ends what there is, as Ctrl-C does; whoever has an answer of their own keeps it.
-        default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        self._catching = default and current_thread() is main_thread()
-        if self._catching:
-            signal.signal(signal.SIGTERM, self._terminate)
+        self._caught = [n for n in _ENDING if signal.getsignal(n) is signal.SIG_DFL]
+        if current_thread() is not main_thread():
+            self._caught.clear()
+        for number in self._caught:
+            signal.signal(number, self._terminate)
 
     # No properties here: some versions of pytest look at every attribute of a plugin.
 
@@ -227,7 +229,7 @@ class Owner:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """End all that there is: workers have ended before."""
         if self._terminated:
-            session.exitstatus = 128 + signal.SIGTERM
+            session.exitstatus = 128 + self._terminated
         self._end()
 
     def pytest_unconfigure(self) -> None:
@@ -249,9 +251,8 @@ class Owner:
             door, self._door = self._door, None
         # Whatever goes wrong in one of these, the others are done: the bench above all.
         with ExitStack() as ending:
-            if self._catching:
-                self._catching = False
-                ending.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+            while self._caught:
+                ending.callback(signal.signal, self._caught.pop(), signal.SIG_DFL)
             if door is not None:
                 ending.callback(door.close)
             if direct is not None:
@@ -267,7 +268,9 @@ class Owner:
         if self._direct is None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self._terminated = True
+        if self._terminated and number == signal.SIGHUP:
+            return  # a terminal that is closed says so several times
+        self._terminated = number
         raise KeyboardInterrupt
 
 
