@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.files.own import make_own, require_own
 
 GONE = "the current folder was removed: change to another, or name the product's with -C DIR"
 _NAME = "distromatrix"
@@ -100,15 +100,11 @@ def _temporary(*, make: bool = False) -> Path:
     """A folder whose name everyone knows: refused where another has made it."""
     path = Path(tempfile.gettempdir(), f"{_NAME}-cache-{os.geteuid()}")
     try:
-        if make:
-            path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
+        (make_own if make else require_own)(path)
     except FileNotFoundError:
         return path
     except OSError as error:
         raise _unusable(path, error.strerror or "") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise _unusable(path, "is not this user's alone")
     return path
 
 

@@ -15,6 +15,7 @@ COMMON = {
     "",
     "model",
     "errors",
+    "files",
     "events",
     "verdicts",
     "expectations",

@@ -20,8 +20,8 @@ from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 
 from distromatrix.collect.text import one_line
-from distromatrix.engines.own_folder import own_folder
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.files.own import own_folder
 
 # Who asks for a password would ask once a connection, in the middle of a run. ssh gives up sooner
 # than we do, so that it is its message that is told.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,8 +35,7 @@ class State:
     """The folder, and the count of the faults already made. Thread-safe."""
 
     def __init__(self, folder: Path | None, faults: Faults | None) -> None:
-        named = os.environ.get("DISTROMATRIX_FAKE")
-        self.folder = folder or Path(named or Path(tempfile.gettempdir()) / "distromatrix-fake")
+        self.folder = folder or Path(os.environ["DISTROMATRIX_FAKE"])
         self.machines = self.folder / "machines"
         self.images = self.folder / "images"
         self.stages = self.folder / "stages"

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.files.own import own_folder
 
 POOL = "distromatrix"
 IDLE = 15  # seconds without a client and a guest after which it ends
@@ -91,7 +92,7 @@ class Libvirtd:
         """Have it run. Raises EngineUnavailableError."""
         if self._answers():
             return
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own_folder("libvirtd", self.folder)
         with FileLock(self.folder / "lock"):
             if not self._answers():
                 self._start()
@@ -104,6 +105,8 @@ class Libvirtd:
         return self._virsh("uri", timeout=10.0).returncode == 0
 
     def _virsh(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
+        if self.folder.is_symlink() or self.folder.exists():  # what answers there is ours
+            own_folder("libvirtd", self.folder)
         command = ["virsh", "-q", "-c", self.uri, *arguments]
         try:
             return subprocess.run(

@@ -20,9 +20,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from distromatrix.engines.own_folder import is_own, own_folder, own_place
 from distromatrix.engines.ping import answers
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.files.own import is_own, own_folder, own_place
 from distromatrix.folders import home, log_folder
 
 IDLE = 600  # seconds
@@ -39,7 +39,7 @@ def address() -> dict[str, Any]:
     if given := os.environ.get("CONTAINER_HOST"):
         return {"base_url": given}
     path = socket_path(os.environ)
-    if not answers(path):
+    if not answers(path, own=True):
         start(path)
     return {"base_url": f"unix://{path}"}
 
@@ -79,7 +79,7 @@ def start(path: Path) -> None:
         raise EngineUnavailableError(f"there is no podman here: {ABSENT}")
     own_folder("Podman's socket", path.parent)
     with FileLock(path.with_name("distromatrix.lock")):
-        if answers(path):
+        if answers(path, own=True):
             return
         said = ""
         for command in commands(path):
@@ -143,7 +143,7 @@ def _stacks() -> bool:
 
 def _wait(path: Path, ended: Callable[[], bool]) -> bool:
     deadline = monotonic() + PATIENCE
-    while not answers(path):
+    while not answers(path, own=True):
         if ended() or monotonic() > deadline:
             return False
         sleep(0.05)

@@ -20,6 +20,7 @@ from distromatrix.engines.qemu_machine import QemuMachine, send_all
 from distromatrix.engines.qemu_ports import DATA, Lent, connect_in, socket_name
 from distromatrix.engines.shell import Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.files.own import require_peer
 from distromatrix.model import Kept
 
 DOOR = "door"
@@ -57,6 +58,7 @@ class Door:
 
     def _answer(self, one: socket.socket) -> None:
         with one, contextlib.suppress(OSError, ValueError, TypeError):  # also what is no question
+            require_peer(one)
             asked = json.loads(one.recv(_LONGEST))
             try:
                 self._do(one, **asked)

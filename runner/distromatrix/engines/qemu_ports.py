@@ -17,6 +17,7 @@ from threading import Condition
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.shell import STDERR, STDOUT
+from distromatrix.files.own import require_peer
 
 CONTROL, EVENTS, DATA = 1, 2, 3
 _FIRST = 4
@@ -43,6 +44,7 @@ def connect_in(folder: Path, name: str, within: float = 10.0) -> socket.socket:
             one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 one.connect(f"/proc/self/fd/{directory}/{name}")
+                require_peer(one)
                 return one
             except OSError:
                 one.close()

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from distromatrix.engines.libvirtd import short
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.files.own import own_folder
 from distromatrix.folders import cache_path, home
 
 TEMPLATE = "distromatrix-template-"
@@ -43,10 +44,10 @@ class Home:
 
     def make(self) -> None:
         """Have them."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own_folder("Vagrant's guests", self.folder)
         for one in (self.pool, self.boxes, self.templates, self.machines):
             one.mkdir(exist_ok=True)
-        self.sockets.mkdir(exist_ok=True, mode=0o700)
+        own_folder("sockets of Vagrant's guests", self.sockets)
 
     def key(self) -> Path:
         """The private key, made if need be; `.pub` beside it. Raises EngineUnavailableError."""

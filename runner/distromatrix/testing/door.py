@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+from distromatrix.files.own import is_own, require_peer
+
 _PREFIX = "distromatrix-"
 _LONGEST = 108 - 48  # bytes; the rest is for our folder's name and that of a socket in it
 KNOCK_TIMEOUT = 60.0  # seconds that a worker waits for an answer
@@ -39,6 +41,7 @@ class Door:
             except OSError:  # closed
                 return
             with one, suppress(OSError):
+                require_peer(one)
                 one.sendall(self._answer(self.folder).encode())
 
     def close(self) -> None:
@@ -53,6 +56,8 @@ def dead_doors() -> Iterator[Path]:
     """Folders of doors whose process was killed: no one listens there any more."""
     for parent in dict.fromkeys(_places()):
         for door in Path(parent).glob(f"{_PREFIX}*/door"):
+            if not is_own(door.parent):
+                continue
             with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
                 one.settimeout(1.0)
                 try:
@@ -90,6 +95,7 @@ def knock(door: str) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(KNOCK_TIMEOUT)
         one.connect(door)
+        require_peer(one)
         said = bytearray()
         while more := one.recv(4096):
             said += more

@@ -1,5 +1,6 @@
 """The bench across a Unix socket: a server in the process that has it, clients in the workers
-of pytest-xdist. Only who can read the folder of the socket can speak to it."""
+of pytest-xdist. Only this user is spoken to, who alone can read the folder of the
+socket: what comes through it is unpickled."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distromatrix.errors import DistromatrixError, InfrastructureError
+from distromatrix.files.own import require_peer_of
 
 if TYPE_CHECKING:
     from distromatrix.engines.base import Address
@@ -48,7 +50,8 @@ class Server:
 
     def _serve(self, connection: Connection[Any, Any]) -> None:
         """Answer one client until it goes: also what it asks while it dies is answered."""
-        with connection:
+        with connection, suppress(PermissionError):
+            require_peer_of(connection.fileno())
             while True:
                 try:
                     name, given, named = connection.recv()
@@ -132,7 +135,9 @@ class RemoteBench:
     def _connection(self) -> Connection[Any, Any]:
         connection: Connection[Any, Any] | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = Client(self._address, "AF_UNIX")
+            connection = Client(self._address, "AF_UNIX")
+            require_peer_of(connection.fileno())
+            self._local.connection = connection
             with self._lock:
                 self._all.append(connection)
         return connection
