@@ -54,7 +54,7 @@ def cache_folder() -> Path:
     try:
         if path == _temporary():
             return _temporary(make=True)
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
             return path
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
