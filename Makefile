@@ -1,10 +1,11 @@
 # make demo      the example's matrix on six real distributions
 # make demo-guests  the same for what needs a kernel of its own: containers and guests
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
-# make test-all  the slow ones too
+# make test-all  the slow ones too, and the fuzzers
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
 # make lint      ruff, mypy, and the workflows' linters only
 # make unit      what needs no engine
+# make fuzz      thousands of hostile inputs of each kind; some of them are part of `make unit`
 # make clean     removes what the commands above made in this checkout
 #
 # Needed: Python 3.11 or newer, git, make. Everything else is fetched or installed.
@@ -33,7 +34,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo demo-guests test test-all lint unit engine podman guests clean
+.PHONY: help demo demo-guests test test-all lint unit fuzz engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -48,13 +49,16 @@ test: engine podman guests
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel)
 
 test-all: engine podman guests
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel$(,)slow)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel$(,)fuzz$(,)slow)
 
 lint: $(STAMP)
 	@$(BIN)/tox run -e lint
 
 unit: $(STAMP)
 	@$(BIN)/tox run -e unit
+
+fuzz: $(STAMP)
+	@$(BIN)/tox run -e fuzz
 
 engine: $(STAMP)
 	@$(BIN)/distromatrix doctor --fix --yes

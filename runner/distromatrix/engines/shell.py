@@ -170,6 +170,13 @@ def _held_back(data: bytes, marker: bytes) -> int:
     return 0
 
 
+def _number(words: list[bytes], digits: int) -> int | None:
+    """The one word as a number of at most so many digits; None where that is not what it is."""
+    if len(words) != 1 or not words[0].isdigit() or len(words[0]) > digits:
+        return None
+    return int(words[0])
+
+
 @dataclass(slots=True)
 class _Channel:
     """One of the two outputs while a command runs: handed on between its two markers."""
@@ -291,7 +298,10 @@ class Shell:
             self._more(deadline)
         if out.lost:
             raise _ReaderLostError
-        return int(out.words[1][1])
+        status = _number(out.words[1][1:], 3)
+        if status is None:  # somebody in the machine, who knows the marker, wrote this line
+            raise ShellEndedError
+        return status
 
     @property
     def process(self) -> int | None:
@@ -299,7 +309,7 @@ class Shell:
         where that is not known (yet)."""
         words = self._channels[0].words if self._channels else []
         begun = words[0] if words else []
-        return int(begun[1]) if begun[:1] == [b"b"] and len(begun) == 2 else None
+        return _number(begun[1:], 9) if begun[:1] == [b"b"] else None
 
     def drain(self, seconds: float) -> None:
         """Hand on what a dying shell still printed, for at most `seconds`. Never raises."""

@@ -1,0 +1,147 @@
+"""What other jobs left: plan files, shards, durations."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+from fuzzing import FACTS, TODAY, folder, patched, plain, project, target, told, unpack
+from pydantic import TypeAdapter, ValidationError
+
+from distromatrix import durations
+from distromatrix.errors import InputError
+from distromatrix.events import CellFinished, RunFinished, RunStarted
+from distromatrix.journal import Journal
+from distromatrix.load import load_matrix
+from distromatrix.merge import find_shards, localised, merge
+from distromatrix.model import CellResult, Plan, Selection, Shard, Verdict
+from distromatrix.plan import make_plan
+from distromatrix.planfile import (
+    WHOLE,
+    PlanFile,
+    difference,
+    digest_of,
+    plan_file,
+    plan_to_json,
+    portable,
+    read_plan_file,
+    save_plan,
+)
+from distromatrix.reports.files import write_reports
+from distromatrix.reports.replay import warnings
+from distromatrix.runs import RunFolder
+from distromatrix.shards import shards
+
+
+@target
+def durations_file(data: bytes) -> None:
+    """A file of durations."""
+    with project() as root:
+        path = root / "durations.json"
+        path.write_bytes(data)
+        found = durations.read(path)
+        plain(found.warning)
+        loaded = load_matrix(root / "matrix/default.yaml", today=TODAY)
+        for seconds in found.estimate(make_plan(loaded, FACTS, Selection())).values():
+            assert 0 < seconds < 366 * 86400
+
+
+@cache
+def _whole() -> tuple[PlanFile, bytes]:
+    """A plan file that is as it should be."""
+    with project() as root:
+        loaded = load_matrix(root / "matrix/default.yaml", today=TODAY)
+        made = make_plan(loaded, FACTS, Selection())
+        file = plan_file(made, FACTS, Selection(), {"one/unit": 9.0})
+        save_plan(file, root / "plan.json")
+        return file, (root / "plan.json").read_bytes()
+
+
+def _digested(raw: bytes) -> bytes:
+    """With the digest that is right for what it says."""
+    try:
+        found = json.loads(raw)
+        plan = TypeAdapter(Plan).validate_json(raw)
+        seconds = TypeAdapter(dict[str, float]).validate_python(found["seconds"])
+        found["digest"] = digest_of(plan, seconds)
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return raw
+    return json.dumps(found).encode()
+
+
+@target
+def plan(data: bytes) -> None:
+    """A plan file: the bytes are a patch of a good one (see `patched`), whose digest is put
+    right; a patch that is no JSON is the whole file."""
+    good, whole = _whole()
+    with folder() as root:
+        path = root / "plan.json"
+        path.write_bytes(patched(whole, data))
+        try:
+            read_plan_file(path)
+        except InputError as error:
+            told(error)
+        path.write_bytes(_digested(path.read_bytes()))
+        try:
+            found = read_plan_file(path)
+        except InputError as error:
+            told(error)
+            return
+        plain(difference(good.plan, found.plan))
+        portable(found.plan)
+        local = localised(found.plan, root)
+        assert len(plan_to_json(local)["cells"]) == len(found.plan.cells)
+        parts = shards(found.plan, found.seconds, 3)
+        assert sum(map(len, parts)) == len(found.plan.cells)
+        save_plan(found, root / "again.json")
+        assert read_plan_file(root / "again.json") == found
+
+
+@target
+def shard_folders(data: bytes) -> None:
+    """The folders of two shards, in which files were changed (see `unpack`)."""
+    good, _ = _whole()
+    with folder() as root:
+        (root / "secret").mkdir()
+        (root / "secret/log.txt").write_text("kept to itself")
+        jobs = root / "jobs"
+        for number in (1, 2):
+            _leave(good, jobs / f"{number}/run", number)
+        unpack(data, jobs)
+        for path in jobs.rglob(WHOLE):
+            if path.is_file() and not path.is_symlink():
+                path.write_bytes(_digested(path.read_bytes()))
+        try:
+            found = find_shards((jobs,), None)
+        except InputError as error:
+            told(error)
+            return
+        with RunFolder.create(root) as run:
+            merged = merge(found, localised(found.file.plan, root), run)
+            write_reports(run.path, localised(found.file.plan, root), merged)
+        for line in warnings(run.path):
+            plain(line)
+        for path in run.path.rglob("*"):
+            assert not path.is_symlink()
+            assert path.is_dir() or b"kept to itself" not in path.read_bytes()
+
+
+def _leave(file: PlanFile, into: Path, number: int) -> None:
+    """The run folder of one of two shards, all of whose cells passed."""
+    into.mkdir(parents=True)
+    (into / "lock").touch()
+    save_plan(file, into / WHOLE, Shard(number, 2))
+    cells = [cell.id for cell in shards(file.plan, file.seconds, 2)[number - 1]]
+    with Journal(into / "journal.jsonl") as journal:
+        journal(RunStarted(run=f"run-{number}", cells=tuple(cells), jobs=1, engine="e", time=1.0))
+        for cell in cells:
+            (into / "cells" / cell).mkdir(parents=True)
+            (into / "cells" / cell / "log.txt").write_bytes(os.urandom(3))
+            journal(
+                CellFinished(
+                    result=CellResult(id=cell, verdict=Verdict.PASSED, engine="docker"), time=2.0
+                )
+            )
+        journal(RunFinished(verdict=Verdict.PASSED, exit_code=0, seconds=1.0, time=3.0))
