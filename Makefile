@@ -6,6 +6,7 @@
 # make lint      ruff, mypy, and the workflows' linters only
 # make unit      what needs no engine
 # make fuzz      thousands of hostile inputs of each kind; some of them are part of `make unit`
+# make audit     known advisories on what it is built on; no part of the tests
 # make clean     removes what the commands above made in this checkout
 #
 # Needed: Python 3.11 or newer, git, make. Everything else is fetched or installed.
@@ -34,7 +35,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo demo-guests test test-all lint unit fuzz engine podman guests clean
+.PHONY: help demo demo-guests test test-all lint unit fuzz audit engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -59,6 +60,9 @@ unit: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/tox run -e fuzz
+
+audit: $(STAMP)
+	@$(BIN)/tox run -e audit
 
 engine: $(STAMP)
 	@$(BIN)/distromatrix doctor --fix --yes

@@ -10,11 +10,16 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from distromatrix.errors import InfrastructureError
 from distromatrix.events import CellOutput, CellSilent, Event
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 class Journal:
@@ -64,15 +69,22 @@ class Journal:
                 raise InfrastructureError(reason, transient=False) from error
 
 
+@cache
+def event_adapter() -> TypeAdapter[Event]:
+    """What makes events of JSON. Made once: that takes longer than to read most journals."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Event)
+
+
 def read(path: Path) -> Iterator[Event]:
     """The events of a journal, in order. A line that is torn (kill -9) or of a kind unknown
     here is left out. Raises FileNotFoundError."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    adapter: TypeAdapter[Event] = TypeAdapter(Event)
     with path.open("rb") as file:
         for line in file:
             try:
-                yield adapter.validate_json(line)
+                yield event_adapter().validate_json(line)
             except ValidationError:
                 continue

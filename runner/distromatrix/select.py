@@ -100,7 +100,7 @@ def _sets(names: Iterable[str], sets: Iterable[CellSet]) -> tuple[CellSet, ...]:
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown:
         there = f"there is {', '.join(known)}" if known else "the matrix names none: `sets:`"
-        raise InputError("\n".join(f"no set {_named(name, known, there)}" for name in unknown))
+        raise InputError(*(f"no set {_named(name, known, there)}" for name in unknown))
     return tuple(known[name] for name in names)
 
 

@@ -131,7 +131,13 @@ def test_inputs_that_reach_something_new(name: str, tmp_path: Path) -> None:
     new = tmp_path / "new"
     new.mkdir()
     found = tmp_path / "found"
-    options = (f"-runs={MANY}", "-timeout=60", "-rss_limit_mb=2048", "-max_len=8192")
+    options = (
+        f"-runs={MANY}",
+        "-timeout=60",
+        "-rss_limit_mb=2048",
+        "-max_len=4096",
+        "-len_control=0",
+    )
     ran = subprocess.run(
         [sys.executable, HERE / "coverage_guided.py", name, new, *options,
          f"-exact_artifact_path={found}"],

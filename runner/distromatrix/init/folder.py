@@ -144,7 +144,10 @@ def parse_ini(text: str) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser(
         strict=False, delimiters=("=", ":"), comment_prefixes=("#", ";"), allow_no_value=True
     )
-    parser.read_string(text)
+    try:
+        parser.read_string(text)
+    except AttributeError:  # what configparser says of a value that goes on where none began
+        raise configparser.Error("a line goes on that has no value") from None
     return {s: {k: v or "" for k, v in parser.items(s)} for s in parser.sections()}
 
 

@@ -12,16 +12,13 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from distromatrix.collect.text import printable
 from distromatrix.events import Event
+from distromatrix.journal import event_adapter
 from distromatrix.runs import disk_fault
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 MAX_JOURNAL = 512 * 1024 * 1024  # bytes
 MAX_LINE = 64 * 1024 * 1024  # bytes; 10,000 failing cases are some 16 MiB
@@ -71,21 +68,13 @@ def events(path: Path) -> Iterator[Event]:
     after the events that could be read."""
     from pydantic import ValidationError
 
-    adapter = _adapter()
+    adapter = event_adapter()
     with suppress(FileNotFoundError), open_regular(path) as file:
         for line in _lines(file, path.name):
             try:
                 yield adapter.validate_python(_clean(json.loads(line)))
             except (ValidationError, ValueError, RecursionError):
                 continue
-
-
-@cache
-def _adapter() -> TypeAdapter[Event]:
-    """Made once: that takes longer than most journals."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Event)
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
