@@ -93,12 +93,15 @@ class EngineUnavailableError(InfrastructureError):
 
 
 class MachineGoneError(InfrastructureError):
-    """A machine ended under our hands. `oom`: its own memory limit ended it, which is no
-    fault of the infrastructure but of what ran in it."""
+    """A machine ended under our hands. No fault of the infrastructure, but of what ran in it:
+    `oom`: its own memory limit ended it; `choked`: its main shell could not go on, as where there
+    may be no more processes."""
 
-    def __init__(self, message: str, *, oom: bool = False, transient: bool = True) -> None:
+    def __init__(
+        self, message: str, *, oom: bool = False, choked: bool = False, transient: bool = True
+    ) -> None:
         super().__init__(message, transient=transient)
-        self.oom = oom
+        self.oom, self.choked = oom, choked
 
 
 class CannotStartError(InfrastructureError):

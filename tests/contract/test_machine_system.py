@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from distromatrix.needs import GUESTS
 
-from .conftest import Bench, said, untar
+from .conftest import Bench, said
 
 MIB = 1024**2
 USER = "1234:4321"  # no image has a passwd entry for it
@@ -118,21 +119,26 @@ def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) 
     machine.close()
 
 
-def test_what_is_written_to_meanwhile_is_got_as_long_as_it_was(real_bench: Bench) -> None:
+@pytest.mark.parametrize("user", ["root", USER])
+def test_what_commands_have_left_running_ends_and_the_machine_goes_on(
+    real_bench: Bench, user: str
+) -> None:
     stage = real_bench.stage()
-    machine = real_bench.open(stage)
-    script = """head -c 5000000 /dev/zero >artifacts/growing; echo z >artifacts/z
-    (while :; do head -c 500000 /dev/zero; done >>artifacts/growing) & :"""
-    machine.run(script, cwd=machine.out)
-    for _ in range(3):
-        got = untar(machine.get(machine.out, still=True))
-        assert got["out/artifacts/z"] == b"z\n"
-        assert len(got["out/artifacts/growing"]) >= 5_000_000
-        # And it goes on. It begins its log anew, as rotation does.
-        script = ": >growing; while [ $(wc -c <growing) -lt 5000000 ]; do sleep 0.1; done"
-        assert machine.run(script, cwd=f"{machine.out}/artifacts").status == 0
-    with pytest.raises(FileNotFoundError):
-        machine.get("/nothing", still=True)
-    assert machine.run(":").status == 0
+    machine = real_bench.open(stage, user=user)
+    # Nothing leads from a daemon to who began it; and it hears nothing.
+    daemon = "trap '' TERM HUP INT; echo $$ >daemon; while :; do sleep 1; done"
+    script = f"""(setsid sh -c {shlex.quote(daemon)} >/dev/null 2>&1 &)
+    while [ ! -s daemon ]; do sleep 0.1; done; sleep 1234 & echo $! >child"""
+    assert machine.run(script, cwd=machine.product).status == 0
+    assert machine.signal_left("STOP")
+    assert machine.run("kill -0 $(cat daemon) $(cat child)", cwd=machine.product).status == 0
+    assert machine.signal_left("CONT")
+    assert machine.signal_left("KILL")
+    there = "for one in daemon child; do ! kill -0 $(cat $one) || exit 9; done"
+    assert machine.run(there, cwd=machine.product).status == 0
+    assert "sleep 1234" not in machine.running()
+    assert b"".join(machine.get(f"{machine.product}/child"))
+    machine.kill()
+    assert not machine.signal_left("KILL")
     machine.close()
     stage.close()

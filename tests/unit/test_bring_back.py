@@ -59,7 +59,7 @@ def test_what_is_left_comes_back(
     asked: list[str] = []
     get = FakeMachine.get
 
-    def counted(self: FakeMachine, path: str, *, still: bool = False) -> Iterable[bytes]:
+    def counted(self: FakeMachine, path: str) -> Iterable[bytes]:
         asked.append(path)
         return get(self, path)
 
@@ -103,25 +103,34 @@ def test_links_and_pipes_among_the_artifacts_are_told_and_no_fault(
     assert [file.name for file in (folder / "artifacts").iterdir()] == ["1.log"]
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_an_archive_that_is_cut_off_is_asked_for_once_more(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+def test_an_archive_that_is_cut_off_is_a_fault(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
     get = FakeMachine.get
-
-    def cut(self: FakeMachine, path: str, *, still: bool = False) -> Iterable[bytes]:
-        asked.append(still)
-        whole = b"".join(get(self, path))
-        return iter((whole[:2000] if len(asked) <= times else whole,))
-
-    monkeypatch.setattr(FakeMachine, "get", cut)
+    monkeypatch.setattr(
+        FakeMachine, "get", lambda self, path: iter((b"".join(get(self, path))[:2000],))
+    )
     machine.run("head -c 3000 /dev/zero >log; echo j >../junit.xml", cwd=f"{machine.out}/artifacts")
     (folder := tmp_path / "cell").mkdir()
-    if times > 1:
-        with pytest.raises(CollectError):
-            bring_back(machine, folder, folder, alive=True)
-        assert asked == [False, True]
-        return
-    assert bring_back(machine, folder, folder, alive=True) == Brought()
-    assert (folder / "artifacts/log").stat().st_size == 3000
+    with pytest.raises(CollectError):
+        bring_back(machine, folder, folder, alive=True)
+
+
+def test_what_comes_for_ever_is_cut_off_at_the_deadline(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, now = FakeMachine.get, [0.0]
+
+    def slow(self: FakeMachine, path: str) -> Iterator[bytes]:
+        whole = b"".join(get(self, path))
+        for at in range(0, len(whole), 512):  # a block each hundred seconds
+            now[0] += 100.0
+            yield whole[at : at + 512]
+
+    monkeypatch.setattr(FakeMachine, "get", slow)
+    monkeypatch.setattr("distromatrix.execute.bring_back.monotonic", lambda: now[0])
+    script = "echo 1 >a; head -c 30000 /dev/zero >b; echo j >../junit.xml"
+    machine.run(script, cwd=f"{machine.out}/artifacts")
+    (folder := tmp_path / "cell").mkdir()
+    with pytest.raises(CollectError, match="could not be collected within 300 s"):
+        bring_back(machine, folder, folder, alive=True)

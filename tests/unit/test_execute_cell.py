@@ -7,11 +7,12 @@ import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from executing import World, cell
 
-from distromatrix.engines.base import MachineSpec, Stage
+from distromatrix.engines.base import LeftSignal, MachineSpec, Stage
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.events import CellSilent, Event
@@ -249,17 +250,94 @@ class Hostile(FakeMachine):
 
     stream = b""
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
+    def get(self, path: str) -> Iterable[bytes]:
         return iter((self.stream,))
 
 
-class HostileEngine(FakeEngine):
-    """Its machines do."""
+class EngineOf(FakeEngine):
+    """Its machines are of another kind."""
+
+    kind: type[FakeMachine]
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> FakeMachine:
         machine = super().open(spec, stage)
-        machine.__class__ = Hostile
+        machine.__class__ = self.kind
         return machine
+
+
+class HostileEngine(EngineOf):
+    """Its machines do."""
+
+    kind = Hostile
+
+
+class Looking(FakeMachine):
+    """Sees in which state (proc(5)) the process is whose id the suite wrote down, whenever files
+    are taken out; '' where it has ended."""
+
+    seen: ClassVar[list[str]] = []
+
+    def get(self, path: str) -> Iterable[bytes]:
+        pid = (self.root / "distromatrix/product/pid").read_text().strip()
+        try:
+            self.seen.append(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0])
+        except FileNotFoundError:
+            self.seen.append("")
+        return super().get(path)
+
+
+class LookingEngine(EngineOf):
+    kind = Looking
+
+
+# A daemon, which nothing leads back to who began it, and that hears no SIGTERM.
+DAEMON = """daemon='trap "" TERM HUP; echo $$ >pid; while :; do sleep 1; done'
+(setsid sh -c "$daemon" >/dev/null 2>&1 &)
+while [ ! -s pid ]; do sleep 0.01; done; echo a >$DISTROMATRIX_ARTIFACTS/a; """
+
+
+@pytest.mark.parametrize(
+    ("hooks", "seen"),
+    [
+        ({}, [""]),
+        ({"restore": "kill -0 $(cat pid); echo b >$DISTROMATRIX_ARTIFACTS/b"}, ["T", ""]),
+        ({"debug": "kill -0 $(cat pid); echo b >$DISTROMATRIX_ARTIFACTS/b"}, ["T", ""]),
+    ],
+)
+def test_nothing_that_a_suite_left_running_runs_while_its_files_are_taken_out(
+    tmp_path: Path, hooks: dict[str, str], seen: list[str]
+) -> None:
+    world = World(tmp_path, LookingEngine(tmp_path / "fake"))
+    Looking.seen.clear()
+    result = world.execute(cell("a/s", DAEMON + "exit 1", **hooks)).cells[0]
+    assert (result.verdict, result.reason) == (Verdict.FAILED, "exit status 1")
+    assert result.warnings == ()  # the hooks found it running
+    there = [["", "Z"] if state == "" else [state] for state in seen]
+    assert len(Looking.seen) == len(there)
+    assert all(state in states for state, states in zip(Looking.seen, there, strict=True))
+
+
+class Stubborn(FakeMachine):
+    """What was left running in it ends with it alone."""
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        self.kill()
+        return False
+
+
+class StubbornEngine(EngineOf):
+    kind = Stubborn
+
+
+def test_what_has_to_be_ended_with_its_machine_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, StubbornEngine(tmp_path / "fake"))
+    run = f"echo a >$DISTROMATRIX_ARTIFACTS/a; {GREEN}"
+    result = world.execute(cell("a/s", run, restore="echo restoring")).cells[0]
+    assert (result.verdict, result.cases and result.cases.passed) == (Verdict.PASSED, 1)
+    assert (world.run / "cells/a/s/artifacts/a").read_text() == "a\n"
+    assert result.warnings == (
+        "restore did not run: what the suite had left running ended only with its machine",
+    )
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 4) -> bytes:

@@ -48,6 +48,9 @@ class Local(GuestMachine):
     def _halt(self) -> None:
         self.ended.set()
 
+    def _end_left(self) -> None:
+        raise InfrastructureError("it does not end")
+
     def restarted(self) -> bool:
         return False
 
@@ -101,3 +104,11 @@ def test_files_that_stop_coming_are_told_and_not_waited_for(
     monkeypatch.setattr(guest_machine, "API_TIMEOUT", 0.3)
     with pytest.raises(InfrastructureError, match="does not answer: getting"):
         next(iter(stream))
+
+
+def test_what_does_not_end_takes_its_guest_with_it(machines: list[Local]) -> None:
+    machine, _ = machines
+    assert machine.signal_left("STOP")  # which is nothing in a guest
+    assert not machine.ended.is_set()
+    assert not machine.signal_left("KILL")
+    assert machine.ended.is_set()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from distromatrix.model import DISK, PIDS, Guest, Kept
 
@@ -37,6 +37,7 @@ OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out
 OWN_ADDRESS = "127.0.1.1"
 
 OnOutput = Callable[[bytes], None]
+LeftSignal = Literal["STOP", "CONT", "KILL"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +201,16 @@ class Machine(Protocol):
         """Extract a tar stream below the folder `path` (which exists)."""
         ...
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
+    def get(self, path: str) -> Iterable[bytes]:
         """A tar stream of `path`, its last segment as top-level name. Works on a killed
         machine. Raises FileNotFoundError. What comes is not to be trusted, and may break off
-        at a file that is written to meanwhile: less so with `still`, for which all that runs in
-        the machine stands still until the stream has been read, where the engine can do that."""
+        at a file that is written to meanwhile."""
+        ...
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """Have all that commands have left running stop (STOP), go on (CONT; neither does anything
+        in a guest) or end (KILL). For who opened it, while no command runs. What does not end
+        takes the machine with it: whether the machine still answers. Never raises."""
         ...
 
     def disk_free(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from time import sleep
 from typing import IO
@@ -12,7 +12,6 @@ from docker.errors import NotFound
 
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api
 from distromatrix.engines.docker_archive import has_path, without_padding
-from distromatrix.engines.docker_shells import signal_all
 from distromatrix.errors import InfrastructureError
 
 # Podman gives nothing of a container that ends in that moment, not even a tar's end.
@@ -52,32 +51,6 @@ def get_files(api: Api, name: str, container: str, path: str) -> Iterator[bytes]
         if patience:
             sleep(0.1)
     raise InfrastructureError(f"cannot get files from {name}: the engine gives nothing of {path}")
-
-
-def get_still(api: Api, name: str, container: str, path: str) -> Iterator[bytes]:
-    """The same, while all that runs in it stands still: Podman's archive ends at a file that
-    grows, Docker's at one that shrinks. Not by the engine's own pause: Podman finds no volumes in
-    a container that is paused. Raises as `get_files` does."""
-
-    def signal(which: str) -> None:
-        with contextlib.suppress(InfrastructureError):
-            signal_all(api, name, container, which)
-
-    signal("STOP")
-    try:
-        stream = get_files(api, name, container, path)
-    except BaseException:
-        signal("CONT")
-        raise
-    return until_read(stream, lambda: signal("CONT"))
-
-
-def until_read(stream: Iterable[bytes], then: Callable[[], None]) -> Iterator[bytes]:
-    """The stream; `then` is called at its end, or when it is let go of."""
-    try:
-        yield from stream
-    finally:
-        then()
 
 
 def _translated(api: Api, name: str, stream: Iterator[bytes]) -> Iterator[bytes]:

@@ -10,21 +10,27 @@ from typing import IO, Any
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.base import API_TIMEOUT, Address, Exit, MachineSpec, OnOutput
+from distromatrix.engines.base import API_TIMEOUT, Address, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.docker_api import (
     SHORT_TIMEOUT,
     Api,
     message_of,
     remove_container,
 )
-from distromatrix.engines.docker_files import get_files, get_still, put_files
+from distromatrix.engines.docker_files import get_files, put_files
 from distromatrix.engines.docker_init import until_up, why_not_up
-from distromatrix.engines.docker_shells import end_process, open_shell
-from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT
+from distromatrix.engines.docker_shells import (
+    SIGNALLED_WITHIN,
+    end_process,
+    ends_alone,
+    open_shell,
+    signal_all,
+)
+from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT, SETUID
 from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.homes import home_told
-from distromatrix.engines.hung import itself
+from distromatrix.engines.hung import describe, itself
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import Shells
 from distromatrix.engines.start_failures import cannot_start
@@ -215,17 +221,15 @@ class DockerMachine:
         if self._stopped:
             return ""
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            return what_runs(self._api, self._name, self.container)
+            return describe(what_runs(self._api, self._name, self.container))
         return ""
 
     def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
         put_files(self._api, self._name, self.container, tar, path)
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
+    def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
-        if still and not self._stopped:
-            return get_still(self._api, self._name, self.container, path)
         return get_files(self._api, self._name, self.container, path)
 
     def disk_free(self) -> int | None:
@@ -243,6 +247,34 @@ class DockerMachine:
             )
         except (InfrastructureError, ValueError, IndexError):
             return None
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """See Machine."""
+        if self._stopped:
+            return False
+        try:
+            self._signal_left(signal)
+            alone = signal != "KILL" or INIT in self._spec.privileges
+            if alone or ends_alone(self._api, self._name, self.container):
+                return True
+        except (InfrastructureError, ShellEndedError, TimeoutError, OSError):
+            pass
+        self.kill()
+        return False
+
+    def _signal_left(self, signal: LeftSignal) -> None:
+        """By its main process, which needs no other for that, where that may and is free."""
+        asked = self._spec.privileges
+        may = INIT not in asked and (self._spec.user == "root" or SETUID not in asked)
+        shell = self._shells.take() if may else None
+        if shell is not None and shell is self._main:
+            shell.ask(f"kill -{signal} -1", deadline=monotonic() + SIGNALLED_WITHIN)
+        else:
+            signal_all(self._api, self._name, self.container, signal)
+        if shell is not None:
+            self._shells.give_back(shell)
+        if signal == "KILL":
+            self._shells.drop_all_but(self._main)
 
     def kill(self) -> None:
         """See Machine."""
@@ -364,9 +396,11 @@ class DockerMachine:
         """End the command that a shell runs; what does not end takes the machine with it."""
         # Among what an init system runs, the list does not tell what the command has begun.
         init = INIT in self._spec.privileges
-        hung = "" if init else what_runs(self._api, self._name, self.container)
+        listed = [] if init else what_runs(self._api, self._name, self.container)
+        hung = describe(listed)
         try:
-            if shell.process is None:
+            # Among so many as a fork bomb's, nothing of ours gets its turn.
+            if shell.process is None or len(listed) > self._spec.pids // 2:
                 raise TimeoutError
             end_process(self._api, self._name, self.container, shell.process, DIES_WITHIN)
             shell.wait(monotonic() + DIES_WITHIN)
@@ -419,4 +453,6 @@ class DockerMachine:
         if self._stopped:
             return MachineGoneError(f"{self._name} {self._stopped}")
         self._stopped = "is gone"
-        return why_gone(self._api, self._name, self.container, self._spec.memory)
+        gone = why_gone(self._api, self._name, self.container, self._spec.memory)
+        gone.choked = gone.choked and INIT not in self._spec.privileges
+        return gone

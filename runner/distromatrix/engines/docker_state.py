@@ -9,31 +9,34 @@ from docker.errors import APIError
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended
-from distromatrix.engines.hung import Process, describe
+from distromatrix.engines.hung import Process
 from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell
 from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
 
 # cgroup v2's and v1's count of processes killed for memory (Documentation/admin-guide/
 # cgroup-v2.rst and cgroup-v1/memory.rst of the kernel); builtins only.
-_OOM_KILLS = """for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-  if [ -r $f ]; then
-    while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done <$f
+_OOM_KILLS = """_dm_g=/sys/fs/cgroup
+for _dm_f in $_dm_g/memory.events $_dm_g/memory/memory.oom_control; do
+  if [ -r $_dm_f ]; then
+    while read -r _dm_k _dm_v; do
+      if [ "$_dm_k" = oom_kill ]; then echo "$_dm_v"; fi
+    done <$_dm_f
   fi
 done"""
 
 
-def what_runs(api: Api, name: str, container: str) -> str:
-    """The commands that run in it, for a human; '' where that cannot be known."""
+def what_runs(api: Api, name: str, container: str) -> list[Process]:
+    """What runs in it; nothing where that cannot be known."""
     with contextlib.suppress(EngineUnavailableError, ValueError):
         try:
-            return describe(_as_listed(api, name, container))
+            return _as_listed(api, name, container)
         except EngineUnavailableError:
             raise
         except InfrastructureError:  # the engine's host has no ps, or the container has ended
             with contextlib.suppress(InfrastructureError):
-                return describe(_as_seen_inside(api, name, container))
-    return ""
+                return _as_seen_inside(api, name, container)
+    return []
 
 
 def _as_listed(api: Api, name: str, container: str) -> list[Process]:
@@ -56,9 +59,9 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
 
 def oom_kills(shell: Shell) -> int:
     """How many processes the kernel has killed for memory in its container, ever. Raises as
-    `Shell.run` does."""
+    `Shell.run` does. By the shell itself: where no more processes may be, none is needed."""
     lines: list[bytes] = []
-    shell.run(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
+    shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
     return sum(int(word) for word in b"".join(lines).split() if word.isdigit())
 
 
@@ -90,4 +93,6 @@ def why_gone(api: Api, name: str, container: str, memory: int) -> MachineGoneErr
     if status == 137:
         doubt = "" if api.dialect.tells_oom else ", or for its memory"
         return MachineGoneError(f"{name} was killed from outside{doubt}")
-    return MachineGoneError(f"{name} ended with status {status}")
+    # Of a shell whose stdin was closed: 0; that was killed: 137 or 143; that cannot fork: 2.
+    choked = status not in (0, 143)
+    return MachineGoneError(f"{name} ended with status {status}", choked=choked)

@@ -7,6 +7,7 @@ import io
 import os
 import select
 import shutil
+import signal as signals
 import subprocess
 import tarfile
 import threading
@@ -15,13 +16,15 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from distromatrix.engines.base import Address, Exit, MachineSpec, OnOutput
+from distromatrix.engines.base import Address, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.fake_state import State, read_json, write_json
 from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.engines.shells import KILL, Shells
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 from distromatrix.model import Kept
+
+_SIGNALS = {"STOP": signals.SIGSTOP, "CONT": signals.SIGCONT, "KILL": signals.SIGKILL}
 
 
 class PipeStream:
@@ -247,8 +250,10 @@ class FakeMachine:
         return "" if self._stopped else describe(self._processes())
 
     def _processes(self) -> list[Process]:
-        shells = self._state.machines / f"{self._spec.name}.shells"
-        return _below({int(file.name) for file in shells.glob("*")})
+        return _below({int(file.name) for file in self._shell_files()})
+
+    def _shell_files(self) -> Iterable[Path]:
+        return (self._state.machines / f"{self._spec.name}.shells").glob("*")
 
     def put(self, tar: bytes | IO[bytes], path: str) -> None:
         """See Machine. Raises FileNotFoundError."""
@@ -257,7 +262,7 @@ class FakeMachine:
             raise FileNotFoundError(path)
         extract(io.BytesIO(tar) if isinstance(tar, bytes) else tar, target)
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
+    def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError."""
         source = self._host(path)
         if not os.path.lexists(source):
@@ -266,6 +271,16 @@ class FakeMachine:
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             tar.add(source, arcname=source.name)
         return iter((buffer.getvalue(),))
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """See Machine: to what works below its root."""
+        if self._stopped:
+            return False
+        shells = {int(file.name) for file in self._shell_files()}
+        for process in set(_working_below(self.root)) - shells:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, _SIGNALS[signal])
+        return True
 
     def disk_free(self) -> int | None:
         """See Machine."""

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import BinaryIO
 
-from distromatrix.engines.base import API_TIMEOUT, Exit, MachineSpec, OnOutput
+from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell, ShellEndedError
@@ -71,6 +71,11 @@ class GuestMachine(ABC):
     @abstractmethod
     def _halt(self) -> None:
         """End the whole guest at once. Never raises."""
+
+    @abstractmethod
+    def _end_left(self) -> None:
+        """End all that commands have left running, their shells with it where need be. Raises
+        InfrastructureError."""
 
     @abstractmethod
     def restarted(self) -> bool:
@@ -213,7 +218,7 @@ class GuestMachine(ABC):
         data.seek(0)
         self._put(data, path)
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
+    def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
         quoted = shlex.quote(path)
         folder, _, name = path.rstrip("/").rpartition("/")
@@ -270,6 +275,18 @@ class GuestMachine(ABC):
             if self.as_root(f"df -Pk {MOUNT if self._staged else '/'}", output=lines.append) == 0:
                 return int(b"".join(lines).splitlines()[-1].split()[3]) * 1024
         return None
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """See Machine."""
+        if self._stopped:
+            return False
+        if signal == "KILL":
+            try:
+                self._end_left()
+            except InfrastructureError:
+                self.kill()
+                return False
+        return True
 
     def kill(self) -> None:
         """See Machine."""

@@ -141,6 +141,9 @@ class JoinedGuest(GuestMachine):
         one.close()
         return answer
 
+    def _end_left(self) -> None:
+        raise InfrastructureError(f"{self.name} is another's")
+
     def _open_shell(self, user: str) -> Shell:
         self._check()
         one, answer, fds = self._ask("shell", user=user)

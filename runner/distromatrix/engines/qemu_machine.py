@@ -23,7 +23,7 @@ from distromatrix.engines.base import (
     LABEL_FOLDER,
     Address,
 )
-from distromatrix.engines.guest_machine import GuestMachine
+from distromatrix.engines.guest_machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest_programs import become
 from distromatrix.engines.homes import home_found, home_made
 from distromatrix.engines.qemu_guest import BUSYBOX, EARLIER, QemuGuest
@@ -40,7 +40,7 @@ from distromatrix.engines.qemu_ports import (
 )
 from distromatrix.engines.qemu_process import CONSOLE, OVERLAY, Memory
 from distromatrix.engines.shell import Shell, ShellEndedError
-from distromatrix.engines.shells import KILL
+from distromatrix.engines.shells import KILL, KILL_OTHERS
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.model import Kept
 from distromatrix.runs import give_to_caller
@@ -208,11 +208,11 @@ echo $!"""
                 ) from error
             send_all(self, line, data, path)
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:
+    def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
         if self.guest.ended.is_set():
             return self._get_from_disk(path)
-        return super().get(path, still=still)
+        return super().get(path)
 
     def _get_from_disk(self, path: str) -> Iterable[bytes]:
         self._end_reader()
@@ -237,6 +237,12 @@ echo $!"""
             with contextlib.suppress(Exception):
                 self.guest.tell(f"{BUSYBOX} sync", within=2.0)
         self.guest.end()
+
+    def _end_left(self) -> None:
+        if self.guest.tell(KILL_OTHERS, within=DIES_WITHIN):
+            raise InfrastructureError(f"what runs in {self.name} cannot be ended")
+        self._fresh_shells()
+        self._slots = Slots()
 
     def restarted(self) -> bool:
         """See GuestMachine."""

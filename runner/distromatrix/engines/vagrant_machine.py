@@ -165,7 +165,7 @@ class VagrantMachine(GuestMachine):
             return f", which has {int(words[1]) // 1024} MiB"
         return ""
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: ARG002
+    def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one whose domain was ended, from its disk. Raises FileNotFoundError,
         InfrastructureError."""
         if self._closed and self._kept is None:
@@ -193,13 +193,22 @@ class VagrantMachine(GuestMachine):
             return
         with contextlib.suppress(OSError):
             (self._guest.folder / _STOPPED).touch()
-        with contextlib.suppress(InfrastructureError):
-            # Not as an argument: it looks for processes whose command has its words.
-            within = DIES_WITHIN * self._scale
-            script = iter([KILL_ALL.encode()])
-            if self._connection.send(script, "exec /bin/sh -s", within=within)[0] == 0:
-                return
-        self._die()
+        try:
+            self._kill_all()
+        except InfrastructureError:
+            self._die()
+
+    def _kill_all(self) -> None:
+        # Not as an argument: it looks for processes whose command has its words.
+        within = DIES_WITHIN * self._scale
+        script = iter([KILL_ALL.encode()])
+        status, said = self._connection.send(script, "exec /bin/sh -s", within=within)
+        if status:
+            raise InfrastructureError(f"what runs in {self.name} cannot be ended: {said}")
+
+    def _end_left(self) -> None:
+        self._kill_all()
+        self._fresh_shells()
 
     def _die(self) -> None:
         self._dead = True

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock, Thread
 from typing import BinaryIO
 
-from distromatrix.engines.base import Address, Exit, Machine, OnOutput
+from distromatrix.engines.base import Address, Exit, LeftSignal, Machine, OnOutput
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Kept
 
@@ -97,8 +97,11 @@ class Watched:
     def put(self, tar: bytes | BinaryIO, path: str) -> None:  # noqa: D102
         self._machine.put(tar, path)
 
-    def get(self, path: str, *, still: bool = False) -> Iterable[bytes]:  # noqa: D102
-        return self._machine.get(path, still=still)
+    def get(self, path: str) -> Iterable[bytes]:  # noqa: D102
+        return self._machine.get(path)
+
+    def signal_left(self, signal: LeftSignal) -> bool:  # noqa: D102
+        return self._machine.signal_left(signal)
 
     def disk_free(self) -> int | None:  # noqa: D102
         return self._machine.disk_free()

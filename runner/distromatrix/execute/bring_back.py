@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from distromatrix.collect.artifacts import Aside, Extracted, extract
 from distromatrix.collect.errors import CollectError
@@ -17,6 +19,9 @@ from distromatrix.errors import MachineGoneError
 NOTHING, REPORT_ALONE, MORE = 10, 11, 12  # exit statuses of LOOK
 SMALL = 1024**2  # bytes of a report that come through the shell
 LOOK_TIMEOUT = 30.0
+COLLECT_WITHIN = (
+    300.0  # seconds, as often as the machine's scale says; what takes longer is cut off
+)
 # An archive request costs an engine some 50 ms, the open shell 2 ms: so the shell is asked
 # first, and most suites leave nothing, or a small report. What it says is the suite's own
 # word, as all the rest that comes back.
@@ -72,21 +77,22 @@ def bring_back(machine: Machine, folder: Path, reports: Path, *, alive: bool) ->
 
     `alive`: its shell still answers. Raises CollectError, InfrastructureError.
     """
-    said = bytearray()
+    said, until = bytearray(), _until(machine)
     if alive and _look(machine, said) == NOTHING:
         return Brought()
     if said:
         (reports / REPORT).write_bytes(said)
         return Brought()
     aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES)
-    return _unpack(machine, folder, aside)
+    return _unpack(machine, folder, until, aside)
 
 
 def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> Brought:
     """Write what is in the machine's `out/artifacts` to `folder/artifacts`, once more. As
     `bring_back`, but no report is looked at."""
+    until = _until(machine)
     if not alive or _look(machine, bytearray()) == MORE:
-        return _unpack(machine, folder)
+        return _unpack(machine, folder, until)
     return Brought()
 
 
@@ -97,20 +103,26 @@ def clear_reports(machine: Machine) -> int:
     return machine.run(script, timeout=LOOK_TIMEOUT).status or 0
 
 
-def _unpack(machine: Machine, folder: Path, aside: Aside | None = None) -> Brought:
-    """What the suite left running may write to its log still, and an engine breaks its archive
-    off where a file changes under its hands: once more, then, with all of it standing still."""
+def _unpack(machine: Machine, folder: Path, until: float, aside: Aside | None = None) -> Brought:
     got = Extracted(files=0, bytes=0)
     with suppress(FileNotFoundError):
-        try:
-            got = extract(machine.get(machine.out), folder, aside=aside)
-        except CollectError:
-            got = extract(machine.get(machine.out, still=True), folder, aside=aside)
+        got = extract(_in_time(machine.get(machine.out), until), folder, aside=aside)
     reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
         fault=_first("reports" if reports else "artifacts", got.refused),
         left_out=_first("left out of the artifacts", got.skipped),
     )
+
+
+def _until(machine: Machine) -> float:
+    return monotonic() + COLLECT_WITHIN * machine.scale
+
+
+def _in_time(stream: Iterable[bytes], until: float) -> Iterator[bytes]:
+    for data in stream:
+        if monotonic() > until:
+            raise CollectError(f"what it left could not be collected within {COLLECT_WITHIN:g} s")
+        yield data
 
 
 def _first(what: str, lines: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from distromatrix.engines import Engines
 from distromatrix.engines.base import (
     LABEL_CELL,
     Exit,
+    LeftSignal,
     Machine,
     MachineSpec,
     Stage,
@@ -180,6 +181,9 @@ def _tested(
         env |= case_needs.put_list(machine, only.tests)
     _test(task, machine, env, log, tried, around)
     around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
+    # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
+    hooked = bool(cell.debug or cell.restore)
+    _signal_left(machine, tried, "STOP" if hooked else "KILL")
     collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
     result = judge(cell, prepared, tried, log, attempt)
     if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
@@ -187,9 +191,11 @@ def _tested(
     if result.verdict is Verdict.FAILED:
         alive = None if tried.dead else machine
         result = replace(result, hints=hints(cell, result.tail, alive, env, around.callers))
-    if cell.debug or cell.restore:
+    if hooked:
+        _signal_left(machine, tried, "CONT")
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)
+        hooks.end_left(machine)
         left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
         warnings = (*result.warnings, *came.warnings, *left)
         result = replace(result, debug=came.debug, warnings=warnings)
@@ -201,6 +207,11 @@ def _tested(
         may_pass=tried.may_pass,
         crashed=tried.crashed,
     )
+
+
+def _signal_left(machine: Machine, tried: Tried, signal: LeftSignal) -> None:
+    if not tried.dead and not machine.signal_left(signal):
+        tried.dead = "what the suite had left running ended only with its machine"
 
 
 def _has_no_report(tried: Tried) -> bool:
@@ -321,10 +332,10 @@ def _test(
         around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
             log.note(f"--- {phase}")
-            if phase is Phase.RUN:
-                tried.note_left_by_setup(clear_reports(machine))
         tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
         try:
+            if cell.setup and phase is Phase.RUN:
+                tried.note_left_by_setup(clear_reports(machine))
             tried.exit = machine.run(
                 under(cell.shell, script),
                 env=env,
@@ -334,10 +345,13 @@ def _test(
                 errors=log.write if tap else None,
             )
         except MachineGoneError as gone:
-            if not gone.oom:
+            if not (gone.oom or gone.choked):
                 raise
-            tried.exit = Exit(status=137, seconds=0.0, oom=True)
+            tried.exit = Exit(status=137 if gone.oom else 2, seconds=0.0, oom=gone.oom)
             tried.dead = "its machine had run out of memory"
+            if gone.choked:
+                tried.dead = f"its machine could begin no more processes (pids: {cell.pids})"
+                tried.collect_fault = tried.dead
         left = max(0.1, left - tried.exit.seconds)
         if tried.exit.timed_out:
             tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))

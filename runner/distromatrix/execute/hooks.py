@@ -78,6 +78,11 @@ class Hooks:
                 self._warn(name, f"ended with exit status {done.status}", log)
         return Hooked(debug=lines.last(DEBUG_LINES), warnings=tuple(self._warnings))
 
+    def end_left(self, machine: Machine) -> None:
+        """End all that runs in it still."""
+        if not self._dead and not machine.signal_left("KILL"):
+            self._dead = "it was ended with what it ran"
+
     def collect(self, machine: Machine, folder: Path) -> Iterator[str]:
         """Bring back the artifacts that they left; what could not be is given as warnings."""
         if self._due:

@@ -18,7 +18,7 @@ from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.execute import case_needs
-from distromatrix.execute.bring_back import STAYS, bring_back
+from distromatrix.execute.bring_back import FOUND, STAYS, bring_back
 from distromatrix.expectations import CRASHED, Marker
 from distromatrix.images import Prepared
 from distromatrix.model import (
@@ -85,9 +85,11 @@ class Tried:
 
     def note_left_by_setup(self, found: int) -> None:
         """Take down what came of removing (`clear_reports`) the reports that setup left."""
-        self.left_by_setup = found != 0
+        self.left_by_setup = found in (FOUND, STAYS)
         if found == STAYS:
             self.collect_fault = "the report that setup left cannot be removed"
+        elif found not in (0, FOUND):
+            self.collect_fault = "whether setup left a report cannot be seen"
 
     @property
     def may_pass(self) -> bool:

@@ -135,7 +135,7 @@ def _judge(
     in_call = report.when == "call"
     infrastructure = isinstance(error, InfrastructureError)
     products = isinstance(error, SetupFailedError)
-    products |= isinstance(error, MachineGoneError) and error.oom and in_call
+    products |= isinstance(error, MachineGoneError) and (error.oom or error.choked) and in_call
     if in_call and not (infrastructure or products):
         return  # a test's own mistake: it is shown where it stands
     if products:
