@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import tarfile
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from fuzzing import FACTS, TODAY, folder, patched, plain, project, target, told, unpack
+from fuzzing import (
+    FACTS,
+    TODAY,
+    folder,
+    patched,
+    plain,
+    project,
+    split,
+    target,
+    told,
+    unpack,
+    with_checksums,
+)
 from pydantic import TypeAdapter, ValidationError
 
 from distromatrix import durations
-from distromatrix.errors import InputError
+from distromatrix.engines.base import Engine, Image
+from distromatrix.engines.docker_carry import tags_in
+from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.events import CellFinished, RunFinished, RunStarted
+from distromatrix.images import carry
 from distromatrix.journal import Journal
 from distromatrix.load import load_matrix
 from distromatrix.merge import find_shards, localised, merge
@@ -147,3 +167,58 @@ def _leave(file: PlanFile, into: Path, number: int) -> None:
                 )
             )
         journal(RunFinished(verdict=Verdict.PASSED, exit_code=0, seconds=1.0, time=3.0))
+
+
+class _Images:
+    """What importing asks of an engine; its reader of saved images is Docker's."""
+
+    arch = "x86_64"
+
+    def facts(self) -> _Images:
+        return self
+
+    @property
+    def images(self) -> _Images:
+        return self
+
+    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
+        return tags_in(tar)
+
+    def find(self, tag: str) -> None: ...
+
+    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+        assert all(image.tag.startswith("distromatrix/") for image in images)
+
+    def tag(self, image: str, tag: str) -> None:
+        assert tag.startswith("distromatrix/")
+
+
+@target
+def images(data: bytes) -> None:
+    """A file of images, as another host exported it: its whole, or, where it begins with `{`, a
+    patch of its manifest in a line, and then its content."""
+    content, manifest = with_checksums(data), b""
+    if data.startswith(b"{"):
+        patch, content = split(data)
+        content = gzip.compress(with_checksums(content), 1, mtime=0)
+        image = {"tag": "distromatrix/x:1", "id": "i", "arch": "x86_64", "size": 1, "created": 1.0}
+        whole = {
+            "format": carry.FORMAT, "distromatrix": "1", "engine": "e", "written": 1.0,
+            "sha256": sha256(content).hexdigest(), "bytes": len(content),
+            "images": [{"image": {**image, "labels": {}, "digests": []}, "also": []}],
+        }  # fmt: skip
+        manifest = patched(json.dumps(whole).encode(), patch)
+    with folder() as root:
+        path = root / "images"
+        if manifest:
+            with tarfile.open(path, "w") as tar:
+                for name, said in ((carry.CONTENT, content), (carry.MANIFEST, manifest)):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(said)
+                    tar.addfile(info, io.BytesIO(said))
+        else:
+            path.write_bytes(content)
+        try:
+            carry.import_(cast(Engine, _Images()), path, lambda _: None)
+        except (InputError, InfrastructureError) as error:
+            told(error)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fuzzing import folder, plain, target, told
+from fuzzing import folder, plain, target, told, with_checksums
 
 from distromatrix.collect.artifacts import extract
 from distromatrix.collect.errors import CollectError
@@ -19,10 +19,14 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_files import store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
+from distromatrix.engines.console import last_lines, panic, trouble
 from distromatrix.engines.docker_archive import without_padding
+from distromatrix.engines.hung import describe
 from distromatrix.engines.process_list import processes
 from distromatrix.engines.shell import STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.errors import DistromatrixError, InputError
+from distromatrix.execute.case_needs import read_record
+from distromatrix.execute.hints import of_lines
 from distromatrix.images.packages import MANAGERS
 
 
@@ -78,10 +82,16 @@ def tap(data: bytes) -> None:
 
 @target
 def said(data: bytes) -> None:
-    """What programs in a machine print: lists of processes, messages of package managers."""
-    for one in processes(data):
-        assert one.pid >= 0
+    """What programs in a machine print: lists of processes, messages of package managers, of
+    shells and of kernels, records of cases."""
+    describe(processes(data))
     text = data.decode("utf-8", "replace")
+    list(of_lines(text.split("\n"), "sh"))
+    with folder() as root:
+        (root / "said").write_bytes(data)
+        read_record(root / "said")
+        for line in (*last_lines(root / "said"), panic(root / "said"), trouble(root / "said")):
+            plain(line)
     for manager in MANAGERS.values():
         manager.failure(text)
         manager.found(text)
@@ -102,7 +112,7 @@ def shown(data: bytes) -> None:
 @target
 def tar(data: bytes) -> None:
     """An archive of artifacts. Checksums of headers are put right, lest nothing else be tried."""
-    _extracted(_repaired(data))
+    _extracted(with_checksums(data))
 
 
 @target
@@ -121,19 +131,7 @@ def artifacts(data: bytes) -> None:
             )
         )  # fmt: skip
         made += content + bytes(-len(content) % 512)
-    _extracted(_repaired(made + bytes(1024)))
-
-
-def _repaired(data: bytes) -> bytes:
-    """With a right checksum in every block that may be a header (tar(5))."""
-    blocks = []
-    for at in range(0, len(data), 512):
-        block = data[at : at + 512]
-        if len(block) == 512 and block[257:262] == b"ustar":
-            block = block[:148] + b" " * 8 + block[156:]
-            block = block[:148] + b"%06o\0 " % sum(block) + block[156:]
-        blocks.append(block)
-    return b"".join(blocks)
+    _extracted(with_checksums(made + bytes(1024)))
 
 
 def _extracted(data: bytes) -> None:

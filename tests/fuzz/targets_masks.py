@@ -25,7 +25,7 @@ def masks(data: bytes) -> None:
         pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
         came = b"".join([*map(stream.feed, pieces), stream.flush()])
         assert spelling not in came
-        text = masker.mask(whole.decode("utf-8", "surrogateescape"))
+        text = masker.mask(whole.decode("utf-8", "replace"))
         assert spelling not in text.encode("utf-8", "surrogateescape")
 
 

@@ -26,6 +26,8 @@ _MAX_HEADER = 4 * 1024 * 1024  # bytes of one member's headers; real ones have s
 _MAX_REFUSED = 100
 _CHUNK = 1024 * 1024
 _READ_AHEAD = 256 * 1024
+# What tarfile raises, too, of headers that no program writes.
+_TARFILES = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -73,7 +75,7 @@ def extract(
     unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only, aside)
     try:
         unpacker.run(_Stream(chunks))
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, *_TARFILES) as error:
         raise CollectError(f"the archive of artifacts is unreadable: {one_line(str(error))}") from (
             error
         )

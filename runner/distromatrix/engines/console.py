@@ -7,12 +7,12 @@ from pathlib import Path
 
 _PANIC = re.compile(r"Kernel panic - not syncing: .*|Oops: .*|BUG: .*")
 _FATAL = re.compile(r"Kernel panic - not syncing: .*")
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x09\x0b-\x1f\x7f]")
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TAIL = 1 << 16  # bytes looked at from its end
 
 
 def last_lines(file: Path, count: int = 5) -> tuple[str, ...]:
-    """The last lines that say something, without control characters; none where there is no
+    """The last lines that say something, without what a terminal obeys; none where there is no
     such file."""
     lines = [line.rstrip() for line in _tail(file).splitlines() if line.strip()]
     return tuple(lines[-count:])
@@ -45,4 +45,4 @@ def _tail(file: Path) -> str:
             text = data.read(_TAIL).decode("utf-8", "replace")
     except OSError:
         return ""
-    return _CONTROL.sub("", text)
+    return "".join(c for c in _SEQUENCE.sub("", text) if c.isprintable() or c == "\n")

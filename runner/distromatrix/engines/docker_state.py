@@ -62,7 +62,7 @@ def oom_kills(shell: Shell) -> int:
     `Shell.run` does. By the shell itself: where no more processes may be, none is needed."""
     lines: list[bytes] = []
     shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
-    return sum(int(word) for word in b"".join(lines).split() if word.isdigit())
+    return sum(int(word[:18]) for word in b"".join(lines).split() if word.isdigit())
 
 
 def kill_container(api: Api, name: str, container: str) -> None:

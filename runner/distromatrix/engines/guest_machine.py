@@ -383,7 +383,7 @@ class GuestMachine(ABC):
         lines: list[bytes] = []
         deadline = monotonic() + API_TIMEOUT * self._scale
         shell.ask(_OOM_KILLS.format(grep=self.grep), deadline=deadline, output=lines.append)
-        now = sum(int(word) for word in b"".join(lines).split() if word.isdigit())
+        now = sum(int(word[:18]) for word in b"".join(lines).split() if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before
 

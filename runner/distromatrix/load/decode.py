@@ -38,18 +38,17 @@ def decode(shape: type[S], document: Document, context: Context | None = None) -
 def _note(
     document: Document, data: Any, context: Context, error: ErrorDetails, *, hinted: bool
 ) -> None:
-    # Tags of unions (`<text>`) are no part of the file's own path; `[key]` says that the
-    # error is in the key before it.
+    # `[key]` says that the error is in the key before it.
     if error["type"] == "too_short" and error["input"]:
         return  # there are entries, each with a fault of its own
     on_key = error["type"] in ("extra_forbidden", "missing") or error["loc"][-1:] == ("[key]",)
-    steps = [s for s in error["loc"] if not (isinstance(s, str) and s[:1] in ("<", "["))]
+    steps, owner = _steps(error["loc"], data)
     given = error.get("ctx", {})
     if error["type"] == "fault" and given["at"]:
         steps.append(given["at"])
     message, hint = _in_words(error, steps)
     if error["type"] == "extra_forbidden" and hinted:
-        hint = _near_key(data, context, steps)
+        hint = _near_key(owner, context, steps)
     if error["type"] == "missing":
         steps.pop()
     at = document.locate(steps, key=on_key)
@@ -86,10 +85,25 @@ def _in_words(error: ErrorDetails, steps: list[str | int]) -> tuple[str, str]:
     return message, hint
 
 
-def _near_key(data: Any, context: Context, steps: list[str | int]) -> str:
-    for step in steps[:-1]:
-        data = data[step]
-    shape = context.shapes.get(id(data))
+def _steps(loc: tuple[str | int, ...], data: Any) -> tuple[list[str | int], Any]:
+    """What of an error's place are keys and indexes of the file's, and what the last of them is
+    in. Tags of unions (`<text>`) are none, unless somebody has given a key such a name."""
+    steps: list[str | int] = []
+    owner = None
+    for step in loc:
+        there = step in (data if isinstance(data, dict) else _indexes(data))
+        if there or not str(step).startswith(("<", "[")):
+            steps.append(step)
+            owner, data = data, data[step] if there else None
+    return steps, owner
+
+
+def _indexes(data: Any) -> range:
+    return range(len(data)) if isinstance(data, list) else range(0)
+
+
+def _near_key(owner: Any, context: Context, steps: list[str | int]) -> str:
+    shape = context.shapes.get(id(owner))
     known = sorted(shape.model_fields) if shape else []
     near = did_you_mean(str(steps[-1]), known)
     return near or (f"known keys are {', '.join(known)}" if len(known) <= 4 else "")
