@@ -1,145 +1,400 @@
-"""Files below a folder, and nowhere else: whoever filled it may have put links into it.
+"""A folder, held open: whatever path below it is opened, made, renamed or removed stays below it,
+whoever wrote what lies there, and also where it changes meanwhile.
 
-Linux resolves a path below a folder by itself (openat2(2), since 5.6); where it cannot, or must
-not (some containers' seccomp), each part is opened on its own, and no link is followed.
+Links are followed in one of two ways, chosen for the folder: not at all, for what is ours; or as
+if the folder were the root, for a distribution's tree, in which links are usual. The kernel
+resolves (openat2(2), since Linux 5.6); where it cannot, we walk part by part with O_NOFOLLOW.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import os
-import shutil
+import secrets
 import stat
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import IO, Self
 
-_OPENAT2 = 437  # on every architecture
-_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10  # linux/openat2.h
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ABSENT = (errno.ENOSYS, errno.EPERM)
-_MAX_LINKS = 40  # as the kernel has it
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_SYS_OPENAT2 = 437  # of all architectures that Linux has had since; alpha has another
+# RESOLVE_NO_MAGICLINKS, and RESOLVE_BENEATH with RESOLVE_NO_SYMLINKS or RESOLVE_IN_ROOT, from
+# <linux/openat2.h>
+_WITHOUT_LINKS = 0x02 | 0x08 | 0x04
+_AS_ROOT = 0x02 | 0x10
+_TRIES = 16  # of the kernel, where something is renamed all the time
+_MOST_LINKS = 40  # in one path, as in path_resolution(7)
+_DEEP = 64  # folders in folders that are removed without being moved up
+
+Where = str | PurePath
 
 
-@contextlib.contextmanager
+class Folder:
+    """An open folder. Use as a context manager. Paths are relative to it; those that begin with
+    `/` or hold `..` are refused where no links are followed, else they mean what they mean to a
+    process whose root it is. All methods raise OSError, with the whole path in it.
+
+    `owner`: whose what is made here shall be, (uid, gid); None: whoever we are.
+    """
+
+    def __init__(
+        self, path: Path, fd: int, *, links: bool, owner: tuple[int, int] | None = None
+    ) -> None:
+        self.path = path  # to be shown, and for those who need a path
+        self.fd = fd
+        self.links = links
+        self.owner = owner
+
+    @classmethod
+    def at(cls, path: Path, *, links: bool = False, owner: tuple[int, int] | None = None) -> Self:
+        """Open the folder `path`, which itself is taken as it is, links included. `links`: those
+        below it are followed as if it were the root."""
+        return cls(path, os.open(path, _FOLDER), links=links, owner=owner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it. May be called twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def folder(self, path: Where, *, make: bool = False) -> Folder:
+        """The folder there; `make`: with all that is missing on the way to it."""
+        if make:
+            self.make(path)
+        return Folder(
+            self.path / path, self.open(path, _FOLDER), links=self.links, owner=self.owner
+        )
+
+    def read(self, path: Where) -> IO[bytes]:
+        """The regular file there, opened. No pipe is waited for, no device touched."""
+        self._require_regular(path, os.O_PATH)
+        return os.fdopen(self._require_regular(path, os.O_RDONLY | os.O_NONBLOCK, keep=True), "rb")
+
+    def read_bytes(self, path: Where, at_most: int) -> bytes:
+        """The content of the regular file there; EFBIG where it has more bytes than that."""
+        with self.read(path) as file:
+            content = file.read(at_most + 1)
+        if len(content) > at_most:
+            raise self._error(path, errno.EFBIG, f"it has more than {at_most:,} bytes")
+        return content
+
+    def stat(self, path: Where = ".") -> os.stat_result:
+        """What lies there, not what a link there leads to."""
+        with self._parent(path) as (fd, name):
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+
+    def has(self, path: Where) -> bool:
+        """Whether anything lies there, were it a link that leads nowhere."""
+        try:
+            self.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def names(self, path: Where = ".") -> list[str]:
+        """The names in the folder there, sorted."""
+        fd = self.open(path, _FOLDER)
+        try:
+            return sorted(os.listdir(fd))  # noqa: PTH208 - of a descriptor
+        finally:
+            os.close(fd)
+
+    # --- changing --------------------------------------------------------------------------
+
+    def make(self, path: Where) -> None:
+        """Make the folder there, with all that is missing on the way to it."""
+        try:
+            os.close(self.open(path, _PLACE))
+        except FileNotFoundError:
+            if (above := PurePath(path).parent) != PurePath(path):
+                self.make(above)
+            with self._parent(path) as (fd, name), suppress(FileExistsError):
+                os.mkdir(name, dir_fd=fd)
+                self._own(name, fd)
+            os.close(self.open(path, _PLACE))
+
+    def create(self, path: Where, mode: int = 0o644) -> IO[bytes]:
+        """A new file there, opened for writing. A file or link that lies there goes first."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._parent(path) as (fd, name):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=fd)
+            made = os.open(name, flags, mode, dir_fd=fd)
+        file = os.fdopen(made, "wb")
+        if self.owner is not None:
+            os.fchown(made, *self.owner)
+        return file
+
+    def write(self, path: Where, content: bytes, mode: int = 0o644) -> None:
+        """A file there with that content, at once or not at all."""
+        self._replace(path, lambda part: self._fill(part, content, mode))
+
+    def point(self, path: Where, target: str) -> None:
+        """A link there to `target`, in place of a file or link that lies there."""
+
+        def link(part: PurePath) -> None:
+            with self._parent(part) as (fd, name):
+                os.symlink(target, name, dir_fd=fd)
+                self._own(name, fd)
+
+        self._replace(path, link)
+
+    def rename(self, old: Where, new: Where) -> None:
+        """Move what lies at `old` to `new`, over a file or an empty folder that is there."""
+        with self._parent(old) as (source, before), self._parent(new) as (target, after):
+            os.rename(before, after, src_dir_fd=source, dst_dir_fd=target)
+
+    def remove(self, path: Where) -> None:
+        """Remove what lies there, a folder with all that is in it, however deep. Nothing there is
+        no error."""
+        with suppress(FileNotFoundError), self._parent(path) as (fd, name):
+            if not _unlinked(fd, name):
+                _remove_folder(fd, name)
+
+    # --- within ----------------------------------------------------------------------------
+
+    def open(self, path: Where, flags: int, mode: int = 0o644) -> int:
+        """A descriptor of what lies there, as open(2) gives one. It is not inherited."""
+        text, flags = os.fspath(path), flags | os.O_CLOEXEC
+        if "\0" in text:
+            raise self._error(path, errno.EINVAL)
+        if not self.links and (text.startswith("/") or ".." in text.split("/")):
+            raise self._error(path, errno.EXDEV, "it leads outside")
+        try:
+            return _opened(self.fd, text, flags, mode, links=self.links)
+        except OSError as error:
+            said = ""
+            if error.errno == errno.ELOOP and not self.links:
+                said = "a link lies there, and none is followed"
+            raise self._error(path, error.errno or 0, said) from error
+
+    def _error(self, path: Where, number: int, said: str = "") -> OSError:
+        return OSError(number, said or os.strerror(number), str(self.path / path))
+
+    @contextmanager
+    def _parent(self, path: Where) -> Iterator[tuple[int, str]]:
+        """The folder of what is named, and its name there; of the folder itself, `.`."""
+        above, _, name = os.fspath(path).rstrip("/").rpartition("/")
+        if name == "..":
+            raise self._error(path, errno.EINVAL)
+        fd = self.open(above or ("/" if self.links else "."), _PLACE)
+        try:
+            yield fd, name or "."
+        except OSError as error:
+            raise self._error(path, error.errno or 0) from error
+        finally:
+            os.close(fd)
+
+    def _require_regular(self, path: Where, flags: int, *, keep: bool = False) -> int:
+        fd = self.open(path, flags)
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        if not (keep and regular):
+            os.close(fd)
+        if not regular:
+            raise self._error(path, errno.EINVAL, "it is no regular file")
+        return fd
+
+    def _replace(self, path: Where, made: Callable[[PurePath], None]) -> None:
+        part = PurePath(path).with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            made(part)
+            self.rename(part, path)
+        except BaseException:
+            with suppress(OSError):
+                self.remove(part)
+            raise
+
+    def _fill(self, path: PurePath, content: bytes, mode: int) -> None:
+        with self.create(path, mode) as file:
+            file.write(content)
+
+    def _own(self, name: str, fd: int) -> None:
+        if self.owner is not None:
+            os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
+
+
+def caller() -> tuple[int, int] | None:
+    """Whose our files shall be, where that is not who we run as: the user before sudo."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    return None
+
+
+@contextmanager
 def held(folder: Path) -> Iterator[int]:
     """The folder's descriptor. Raises OSError, also where it is a link."""
-    descriptor = os.open(folder, _FOLDER)
+    descriptor = os.open(folder, _FOLDER | os.O_NOFOLLOW)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def open_below(folder: int, path: str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-    """Open a path below that folder. Raises OSError, also where a link or `..` is in it."""
-    try:
-        return _openat2(folder, path, flags, mode, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
-    except OSError as error:
-        if error.errno not in _ABSENT:
-            raise
-    return _walk(folder, _parts(path), flags, mode)
 
 
 def open_in_root(root: int, path: str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
     """Open a path as a process would whose root is that folder: its links lead where they lead
     there, and never out of it. Raises OSError."""
+    return _opened(root, path, flags | os.O_CLOEXEC, mode, links=True)
+
+
+def _opened(fd: int, path: str, flags: int, mode: int, *, links: bool) -> int:
+    if _kernel_resolves():
+        with suppress(BlockingIOError):
+            return _openat2(fd, path, flags, mode, links=links)
+    return _walked(fd, path, flags, mode, links=links)
+
+
+@cache
+def _syscall() -> Callable[..., int]:
+    import ctypes
+
+    function = ctypes.CDLL(None, use_errno=True).syscall
+    function.restype = ctypes.c_long
+    return function
+
+
+@cache
+def _kernel_resolves() -> bool:
+    """Whether openat2 is there: filters of system calls refuse it in many ways."""
     try:
-        return _openat2(root, path, flags, mode, _IN_ROOT | _NO_MAGICLINKS)
-    except OSError as error:
-        if error.errno not in _ABSENT:
-            raise
-    return _walk(root, _resolve(root, path), flags, mode)
+        os.close(_openat2(-100, ".", _PLACE, 0, links=True))  # AT_FDCWD
+    except (OSError, AttributeError, ImportError):
+        return False
+    return True
 
 
-def make_folder(folder: int, name: str, mode: int = 0o755) -> int:
-    """Make a folder of that name, or take the one that is there, and open it. Raises OSError,
-    also where a link is there."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, mode, dir_fd=folder)
-    return os.open(name, _FOLDER, dir_fd=folder)
+def _openat2(fd: int, path: str, flags: int, mode: int, *, links: bool) -> int:
+    """Raises BlockingIOError where it was disturbed each time."""
+    import ctypes
 
-
-def remove_below(folder: int, name: str) -> None:
-    """Remove what is called so in that folder, with all below it; links go, and not what they
-    lead to. Never raises."""
-    with contextlib.suppress(OSError):
-        if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
-        else:
-            os.unlink(name, dir_fd=folder)
-
-
-def _openat2(folder: int, path: str, flags: int, mode: int, resolve: int) -> int:
-    """See openat2(2). Raises OSError; ENOSYS where the kernel has no such call."""
-    flags |= os.O_CLOEXEC
+    resolve = _AS_ROOT if links else _WITHOUT_LINKS
     how = (ctypes.c_uint64 * 3)(flags, mode if flags & os.O_CREAT else 0, resolve)
-    libc = ctypes.CDLL(None, use_errno=True)
-    while True:
-        done = libc.syscall(
-            ctypes.c_long(_OPENAT2),
-            ctypes.c_int(folder),
-            ctypes.c_char_p(os.fsencode(path)),
+    name = ctypes.c_char_p(os.fsencode(path or "."))
+    for _ in range(_TRIES):
+        found = _syscall()(
+            ctypes.c_long(_SYS_OPENAT2),
+            ctypes.c_int(fd),
+            name,
             ctypes.byref(how),
             ctypes.c_size_t(ctypes.sizeof(how)),
         )
-        if done >= 0:
-            return int(done)
-        if (number := ctypes.get_errno()) not in (errno.EAGAIN, errno.EINTR):  # renamed meanwhile
-            raise OSError(number, os.strerror(number), path)
+        if found >= 0:
+            return int(found)
+        if (number := ctypes.get_errno()) != errno.EAGAIN:
+            raise OSError(number, os.strerror(number))
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    parts = PurePosixPath(path).parts
-    if path.startswith("/") or ".." in parts:
-        raise OSError(errno.EXDEV, "it leads out of its folder", path)
-    return parts
-
-
-def _walk(folder: int, parts: tuple[str, ...], flags: int, mode: int) -> int:
-    """Open part after part; none may be a link."""
-    here = os.dup(folder)
+def _walked(root: int, path: str, flags: int, mode: int, *, links: bool) -> int:
+    """The same, part by part. A folder once entered stays what it was, whoever moves it."""
+    left, followed = deque(_parts(path)), 0
+    entered = [os.dup(root)]
     try:
-        for part in parts[:-1]:
-            below = os.open(part, _FOLDER, dir_fd=here)
-            os.close(here)
-            here = below
-        last = parts[-1] if parts else "."
-        return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=here)
-    finally:
-        os.close(here)
-
-
-def _resolve(root: int, path: str) -> tuple[str, ...]:
-    """The same path without links, as seen from that root."""
-    found: list[str] = []
-    left = [*reversed(PurePosixPath(path).parts)]
-    links = 0
-    while left:
-        part = left.pop()
-        if part == "/":
-            found.clear()
-        elif part == "..":
-            del found[-1:]
-        else:
-            try:
-                with _opened_folder(root, tuple(found)) as here:
-                    leads = os.readlink(part, dir_fd=here)
-            except OSError:  # no link, or not there, which the walk will say
-                found.append(part)
+        while left:
+            part = left.popleft()
+            if part == "..":
+                if len(entered) > 1:
+                    os.close(entered.pop())
                 continue
-            links += 1
-            if links > _MAX_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            left += reversed(PurePosixPath(leads).parts)
-    return tuple(found)
-
-
-@contextlib.contextmanager
-def _opened_folder(root: int, parts: tuple[str, ...]) -> Iterator[int]:
-    descriptor = _walk(root, parts, os.O_RDONLY | os.O_DIRECTORY, 0)
-    try:
-        yield descriptor
+            target = _target(entered[-1], part)
+            if target and (left or not flags & os.O_NOFOLLOW):
+                followed += 1
+                if not links or followed > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                while target.startswith("/") and len(entered) > 1:
+                    os.close(entered.pop())
+                left.extendleft(reversed(_parts(target)))
+            elif left:
+                entered.append(os.open(part, _PLACE | os.O_NOFOLLOW, dir_fd=entered[-1]))
+            else:
+                return os.open(part, flags | os.O_NOFOLLOW, mode, dir_fd=entered[-1])
+        return os.open(".", flags, mode, dir_fd=entered[-1])
     finally:
-        os.close(descriptor)
+        for fd in entered:
+            os.close(fd)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _target(fd: int, name: str) -> str:
+    """Where a link leads; '' for anything else."""
+    try:
+        return os.readlink(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return ""
+        raise
+
+
+def _unlinked(fd: int, name: str) -> bool:
+    """Remove what is no folder; whether it was none."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+        return False
+    os.unlink(name, dir_fd=fd)
+    return True
+
+
+def _remove_folder(parent: int, name: str) -> None:
+    """Remove a folder with all that is in it. What lies very deep is moved up before: neither
+    descriptors nor Python's stack have room for every depth."""
+    fd = _entered(parent, name)
+    try:
+        while _remove_in(fd, fd, _DEEP):
+            pass
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _remove_in(folder: int, top: int, deep: int) -> bool:
+    """Remove what is in a folder; whether there was anything. What goes meanwhile is gone."""
+    names = os.listdir(folder)
+    for name in names:
+        with suppress(FileNotFoundError):
+            if _unlinked(folder, name):
+                continue
+            fd = _entered(folder, name)
+            try:
+                if deep:
+                    _remove_in(fd, top, deep - 1)
+            finally:
+                os.close(fd)
+            if deep:
+                os.rmdir(name, dir_fd=folder)
+            else:
+                os.rename(name, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=top)
+    return bool(names)
+
+
+def _entered(parent: int, name: str) -> int:
+    """A descriptor of a folder that is to be emptied: made open to us where it was closed."""
+    flags = _FOLDER | os.O_NOFOLLOW
+    if os.geteuid() != 0:
+        mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+        if mode & 0o700 != 0o700 and stat.S_ISDIR(mode):
+            place = os.open(name, _PLACE | os.O_NOFOLLOW, dir_fd=parent)
+            try:
+                os.chmod(f"/proc/self/fd/{place}", 0o700)  # noqa: PTH101 - of a descriptor
+            finally:
+                os.close(place)
+    return os.open(name, flags, dir_fd=parent)
