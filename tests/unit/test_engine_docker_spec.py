@@ -25,6 +25,7 @@ def test_by_default_nothing_is_given_and_all_is_bounded() -> None:
     config = _host_config(cpus=64, memory=1024**3, pids=99, network=False)
     assert config["SecurityOpt"] == ["no-new-privileges"]
     assert (config["CapAdd"], config["Devices"], config["Mounts"]) == ([], [], [])
+    assert config["CapDrop"] == ["NET_RAW", "MKNOD", "AUDIT_WRITE"]
     assert "Privileged" not in config
     assert "Binds" not in config
     assert "ReadonlyPaths" not in config
@@ -44,6 +45,9 @@ def test_each_privilege_gives_its_own_and_no_other() -> None:
     assert not {"/proc/sys", "/proc/sys/net"} & set(sysctl["ReadonlyPaths"])
     setuid = _host_config(privileges=("setuid",))
     assert (setuid["SecurityOpt"], setuid["CapAdd"]) == ([], [])
+    raw = _host_config(privileges=("net-raw", "audit-write"))
+    assert raw["CapAdd"] == ["NET_RAW", "AUDIT_WRITE"]
+    assert raw["CapDrop"] == ["MKNOD"]
     device = _host_config(privileges=("/dev/fuse",))
     assert [one["PathOnHost"] for one in device["Devices"]] == ["/dev/fuse"]
     assert device["CapAdd"] == []

@@ -51,6 +51,38 @@ def test_a_program_that_may_not_become_root_is_a_privilege_that_is_missing(line:
 
 
 @pytest.mark.parametrize(
+    ("privilege", "line"),
+    [
+        ("net-raw", "sh: 1: ping: Operation not permitted"),
+        ("net-raw", "bash: line 1: /usr/bin/ping: Operation not permitted"),
+        ("net-raw", "env: 'ping': Operation not permitted"),
+        ("net-raw", "ping: permission denied (are you root?)"),
+        ("net-raw", "ping: socket: Operation not permitted"),
+        (
+            "net-raw",
+            "tcpdump: lo: You don't have permission to capture on that device",
+        ),
+        ("net-raw", "You do not have enough privileges to use this traceroute method."),
+        ("mknod", "mknod: /tmp/x: Operation not permitted"),
+        ("mknod", "tar: null: Cannot mknod: Operation not permitted"),
+        ("mknod", "E: Cannot install into target '/tmp/d' mounted with noexec or nodev"),
+        ("audit-write", "sudo: unable to send audit message: Operation not permitted"),
+        ("audit-write", "fatal: linux_audit_write_entry failed: Operation not permitted"),
+    ],
+)
+def test_what_a_container_lacks_is_a_privilege_that_is_missing(privilege: str, line: str) -> None:
+    (hint,) = said(line)
+    assert hint.endswith(f" this container: privileges: [{privilege}]")
+
+
+@pytest.mark.parametrize(
+    "line", ["mkdir: /x: Permission denied", "skipping: Operation not permitted here", "ping: ok"]
+)
+def test_other_refusals_are_no_privilege_that_is_missing(line: str) -> None:
+    assert said(line) == []
+
+
+@pytest.mark.parametrize(
     ("command", "package"),
     [("python3", "python"), ("g++", "c++"), ("cc", "compiler"), ("git-lfs", "git-lfs")],
 )

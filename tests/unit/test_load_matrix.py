@@ -244,6 +244,7 @@ def test_a_slip_is_told_where_it_is(
         ("needs: [gpu, own-kernel: '>=6']", "no engine can meet `gpu`, `own-kernel` at once", ""),
         ("needs: [{own-kernel: new}]", "expected a version", ""),
         ("privileges: [mont]", "no privilege `mont`", "did you mean `mount`?"),
+        ("privileges: [net_raw]", "no privilege `net_raw`", "did you mean `net-raw`?"),
         ("privileges: [/dev/../etc]", "no privilege", ""),
         ("prepare: {runn: x}", "unknown key `runn`", "did you mean `run`?"),
         ("prepare: {run: x, files: [../y]}", "leads out of", ""),

@@ -67,6 +67,13 @@ def test_a_privilege_is_never_given_in_silence(name: str) -> None:
     assert name in granted.reason
 
 
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+@pytest.mark.parametrize("name", ["net-raw", "mknod", "audit-write"])
+def test_a_capability_that_roots_containers_had_takes_no_guest(name: str, engine: str) -> None:
+    here = replace(WITH_GUESTS, engine=engine)
+    assert choose_engine((), (name,), here, WHOLE).engine == engine
+
+
 @pytest.mark.parametrize("name", ["mount", "sysctl", "setuid"])
 def test_what_no_privilege_allows_a_guest_gives(name: str) -> None:
     assert choose_engine(needs(name), (), WITH_GUESTS, WHOLE).engine == "qemu"

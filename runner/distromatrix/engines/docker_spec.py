@@ -32,6 +32,8 @@ _READONLY_WITHOUT_NET = [
 _AS_A_DISK = "redirect_dir=on,index=on"
 SETUID = "setuid"  # the privilege with which programs may be another user's
 INIT = "init"  # the privilege whose container has an init system as process 1
+# Engines give these to root unasked: to forge its neighbours' addresses with, or nodes of devices.
+_CAPABILITIES = {"net-raw": "NET_RAW", "mknod": "MKNOD", "audit-write": "AUDIT_WRITE"}
 # From 256 on, systemd boots on cgroup v1 only where it is told to; others take no notice.
 FORCE = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 # What an init system says when it gives up is told from there.
@@ -145,14 +147,17 @@ def _of_init(limits: Limits) -> dict[str, Any]:
 
 
 def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
-    """Exactly what was asked for, on top of nothing. Without no-new-privileges a program that is
+    """Exactly what was asked for, on top of little. Without no-new-privileges a program that is
     setuid may become root, with what the engine leaves to root: the same as a suite of root's."""
     security = [] if SETUID in asked else ["no-new-privileges"]
     given: dict[str, Any] = {"SecurityOpt": security, "CapAdd": [], "Devices": []}
+    given["CapDrop"] = [cap for name, cap in _CAPABILITIES.items() if name not in asked]
     for one in asked:
         if one == SETUID:
             continue
-        if one == "mount":
+        if one in _CAPABILITIES:
+            given["CapAdd"].append(_CAPABILITIES[one])
+        elif one == "mount":
             given["CapAdd"].append("SYS_ADMIN")
             if limits.apparmor:
                 security.append("apparmor=unconfined")
@@ -170,7 +175,7 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
                 {"PathOnHost": one, "PathInContainer": one, "CgroupPermissions": "rwm"}
             )
         else:
-            known = ["mount", SETUID]
+            known = ["mount", SETUID, *_CAPABILITIES]
             known += ["sysctl"] if limits.dialect.parts_proc_sys else []
             known += [INIT] if limits.dialect.boots_init else []
             raise CannotStartError(

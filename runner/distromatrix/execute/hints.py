@@ -38,11 +38,30 @@ _STUMBLED = re.compile(
     r"|unexpected redirection|bad substitution)|Bad substitution"
     r"|(?P<what>set: [Ii]llegal option -o pipefail|\[: \S{1,80}: unexpected operator))"
 )
-# What sudo and busybox say where no-new-privileges keeps them from becoming root.
-_NOT_SETUID = re.compile(
-    r'sudo: (?:The "no new privileges" flag is set|effective uid is not 0).*'
-    r"|\S{1,80}: must be suid to work properly"
-)
+# Who says it (a shell, at a line), and of which program: up to what is wrong.
+_SAID = r"(?:[^:]{1,100}: ){0,3}['‘]?[\w./-]{0,100}"
+_EPERM = r"(?:[Oo]peration not permitted|[Pp]ermission denied).{0,80}"
+# What programs say where a container lacks what a privilege gives.
+_LACKS = {
+    # sudo and busybox, where no-new-privileges keeps them from becoming root.
+    "setuid programs do nothing in this container: privileges: [setuid]": re.compile(
+        r'sudo: (?:The "no new privileges" flag is set|effective uid is not 0).*'
+        r"|\S{1,80}: must be suid to work properly"
+    ),
+    # Programs with that file capability (ping), which no shell may start, and what opens sockets.
+    "raw sockets are not open to this container: privileges: [net-raw]": re.compile(
+        rf"{_SAID}\b(?:ping6?|arping|mtr|mtr-packet|dumpcap|tcpdump)['’]?: (?:socket: )?{_EPERM}"
+        r"|.{0,80}(?:You don't have permission to (?:perform this )?capture|CAP_NET_RAW required).*"
+        r"|You do not have enough privileges to use this traceroute method\."
+    ),
+    "device nodes cannot be made in this container: privileges: [mknod]": re.compile(
+        rf"{_SAID}mknod: .{{1,200}}: {_EPERM}|.{{1,200}}: Cannot mknod: {_EPERM}"
+        r"|E: Cannot install into target .{1,200} mounted with noexec or nodev"
+    ),
+    "the kernel's audit log is not open to this container: privileges: [audit-write]": re.compile(
+        rf"{_SAID}(?:unable to send audit message|linux_audit_write_entry failed): {_EPERM}"
+    ),
+}
 _MISSING = re.compile(rf"{MISSING} {_WHAT} in this image")
 # fmt: off
 _OF_BASH = frozenset((
@@ -102,8 +121,7 @@ def of_lines(lines: Iterable[str], shell: str) -> Iterator[str]:
         if missing := _MISSING.fullmatch(text):
             name = base(missing["what"])
             yield f"the image has no {name}: packages: [{name}]"
-        if _NOT_SETUID.fullmatch(text):
-            yield "setuid programs do nothing in this container: privileges: [setuid]"
+        yield from (hint for hint, says in _LACKS.items() if says.fullmatch(text))
         for pattern in _NOT_FOUND:
             if found := pattern.fullmatch(text):
                 yield _not_found(found["what"], found["where"], shell)

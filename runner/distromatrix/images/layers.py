@@ -37,6 +37,7 @@ LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
 LABEL_BASE = "distromatrix.base"  # id of the base image below
 LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
 _BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
+_PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may use them
 
 ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
 
@@ -156,6 +157,7 @@ class Layers:
             labels=self.labels,
             cpus=cell.cpus,
             memory=max(cell.memory, _BUILD_MEMORY),
+            privileges=_PRIVILEGES,
         )
         with self._machine(spec) as machine:
             with self.watch.over(machine, partial(self._silent, wanted)) as watched:
