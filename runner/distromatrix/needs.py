@@ -43,6 +43,7 @@ _NOT_BY = {
 # The first systemd that does not boot on cgroup v1; from 256 on it must be forced to (its NEWS).
 NO_CGROUP_1 = 258
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
+DEVICE = r"/dev(/[A-Za-z0-9_][A-Za-z0-9._:-]*)+"  # which is no other way to `/dev` itself
 
 
 class KnownNeed(NamedTuple):

@@ -26,6 +26,7 @@ COMMANDS = {
     "shell": "Open a shell in a cell's machine.",
     "clean": "Remove what dead runs left behind.",
     "doctor": "See whether this machine has all that is needed, and mend it.",
+    "trust": "Say what a checkout's own files may do to this host.",
     "schema": "Print a JSON Schema for editors.",
 }
 

@@ -12,9 +12,10 @@ import click
 
 from distromatrix.cli.images_carry import say
 from distromatrix.cli.project import engine_option, settings_here
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.folders import cache_folder
-from distromatrix.model import Cell, Distro, Kept
+from distromatrix.model import Cell, Distro, Kept, Plan, Product
 from distromatrix.needs import GUESTS
 from distromatrix.project import all_distros, open_images, opened_engine
 
@@ -56,6 +57,7 @@ def _vagrant(containers: Engine) -> VagrantEngine:
     help="The box to write (default: DISTRO.box here).",
 )  # fmt: skip
 @engine_option
+@trust_option
 def build(name: str, directory: Path, output: Path | None) -> None:
     """Make a libvirt box of a distribution: its base image as cells run on it, with its kernel,
     init system, sshd and sudo. No catalogue of boxes is asked, and no boot loader is in it.
@@ -75,6 +77,8 @@ def build(name: str, directory: Path, output: Path | None) -> None:
             f"{distro.file}: no box can be made of {name}: its `guest:` has no `bootstrap:` "
             "with a `kernel:` and a `system:`"
         )
+    root = directory.resolve()
+    allow(Plan(matrix=root, root=root, product=Product(path=root), cells=(), distros=(distro,)))
     to = output or Path(f"{name}.box")
     settings = settings_here()
     with opened_engine(settings) as containers:

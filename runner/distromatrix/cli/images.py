@@ -22,6 +22,7 @@ from distromatrix.cli.project import (
     selection_options,
     settings_here,
 )
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.cli.types import DURATION
 from distromatrix.model import Selection
 from distromatrix.project import open_images, opened_engine, require_images
@@ -84,6 +85,7 @@ def list_images(as_json: bool) -> None:
 @engine_option
 @click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
 @offline_option
+@trust_option
 def build(
     selection: Selection,
     directory: Path,
@@ -106,6 +108,7 @@ def build(
     if force and settings.offline:
         raise click.UsageError("--force gets images anew, which --offline forbids")
     plan = project.plan(selection)
+    allow(plan)
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engine(settings) as engine, ExitStack() as stack:
         require_images(engine, settings, plan)

@@ -22,6 +22,7 @@ from distromatrix.cli.project import (
     settings_here,
     shard_options,
 )
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.cli.types import SIZE
 from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.events import Event, ImageProgress, Warned
@@ -52,6 +53,7 @@ def say(event: Event) -> None:
 @shard_options
 @engine_option
 @offline_option
+@trust_option
 @click.option("--as-is", is_flag=True, help="Only what is here, whatever its age; make nothing.")
 @click.option(
     "--at-most", type=SIZE, metavar="SIZE", help="Write no FILE that is larger (`500M`, `2G`)."
@@ -88,6 +90,7 @@ def export(
         raise click.UsageError(f"--plan says which cells there are: {what}")
     else:
         plan = planned_part(plan_path, shard, directory, file, settings)
+    allow(plan)
     if not target.absolute().parent.is_dir() or target.is_dir():
         what = "is a folder" if target.is_dir() else "its folder does not exist"
         raise click.UsageError(f"{target}: {what}")

@@ -11,6 +11,7 @@ import click
 
 from distromatrix.cli.images_carry import say
 from distromatrix.cli.project import engine_option, open_project, project_options, selection_options
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import EXIT_FAILED, EXIT_OK, ImageError, InputError
 from distromatrix.model import Distro, Selection
 from distromatrix.project import Project, open_images, opened_engine
@@ -25,6 +26,7 @@ _AT_ONCE = 4  # registries do not like more
 @selection_options
 @project_options
 @engine_option
+@trust_option
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the lock would change.")
 def lock(
     selection: Selection,
@@ -49,6 +51,7 @@ def lock(
     if project.settings.offline:
         raise InputError("images lock asks registries what they have, which `offline` forbids")
     plan = project.plan(selection, locked=False)
+    allow(plan)
     running = {c.distro for c in plan.cells if c.engine is not None}
     distros = tuple(d for d in plan.distros if d.name in running)
     old = dict(project.lock.entries) if project.lock else {}

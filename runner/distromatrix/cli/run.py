@@ -22,6 +22,7 @@ from distromatrix.cli.project import (
     selection_options,
     settings_here,
 )
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.cli.types import DURATION, JOBS, SEED, SHARD
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.events import Event
@@ -115,6 +116,7 @@ SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of
     help="Begin the cells in an order shuffled by a number, a text, or `random`; cells see it "
     "in DISTROMATRIX_SEED.",
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
     selection: Selection,
@@ -178,7 +180,9 @@ def command(
     part: Part | None = None
     with ExitStack() as stack:
         if resume:
-            folder, plan, options = _resumed(stack, find_root(directory, file), resume, options)
+            root = find_root(directory, file)
+            folder, plan, options = _resumed(stack, root, resume, options)
+            allow(replace(plan, root=root), stored=True)
             planned = (cell.engine for cell in plan.cells if cell.engine in CONTAINERS)
             settings = replace(settings, engine=next(filter(None, planned), settings.engine))
             engines = stack.enter_context(opened_engines(settings))
@@ -199,6 +203,7 @@ def command(
                 project = open_project(directory, file)
                 plan = _planned(project, replace(selection, timeout=timeout), failed)
                 plan = replace(plan, repeat=repeat or 1, seed=seed)
+            allow(plan)
             engines = stack.enter_context(opened_engines(settings))
             require_images(engines.containers, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))

@@ -12,6 +12,7 @@ import click
 
 from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.project import any_engine_option, asked_engine, open_project, project_options
+from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError
 from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
 from distromatrix.needs import GUESTS, guest_refusal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @any_engine_option
 @click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
 @offline_option
+@trust_option
 def command(
     cell: str, directory: Path, file: Path | None, fresh: bool, offline: bool | None
 ) -> int:
@@ -60,6 +62,7 @@ def command(
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = _chosen(plan, cell)
     plan = replace(plan, cells=(chosen,))
+    allow(plan)
     handed = handed_over(plan.ca_bundle, plan.index, os.environ)
     with opened_engines(project.settings) as engines:
         kept = {} if fresh else _kept(project, chosen, engines)

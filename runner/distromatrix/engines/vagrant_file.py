@@ -101,7 +101,7 @@ def vagrantfile(definition: Definition) -> str:
     """Its text."""
     d = definition
     lines = [
-        f"# {d.title}",
+        f"# {' '.join(d.title.split())}",
         "# Written by distromatrix. `vagrant up`, `vagrant ssh`, `vagrant destroy` work here.",
     ]
     ours = d.provider == "libvirt"

@@ -75,6 +75,7 @@ def ask(command: tuple[str, ...], environ: Mapping[str, str]) -> str:
         done = subprocess.run(
             command,
             env=dict(environ),
+            cwd="/",  # a checkout's .npmrc may name any of the caller's variables
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

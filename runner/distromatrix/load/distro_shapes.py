@@ -8,22 +8,27 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from pydantic import Discriminator, Tag, model_validator
 
+from distromatrix.load.bootstrap_options import ALLOWED, refused_options, refused_packages
 from distromatrix.load.fields import (
     Arch,
+    BoxName,
+    BoxVersion,
     Day,
     Duration,
     FileName,
     Flag,
     ImageRef,
+    Line,
+    MachineName,
     Name,
     PackageName,
     Release,
     Repository,
     Sha256,
-    Text,
     wrong,
 )
 from distromatrix.load.shape import Shape
+from distromatrix.load.words import listing
 from distromatrix.model import BootstrapTool, Family, Libc, PackageManagerName, ProviderName
 
 
@@ -48,8 +53,9 @@ class BootstrapOptions(Shape):
     packages: tuple[PackageName, ...] = ()
     """What makes the base image, with what it depends on; for mmdebstrap: more than its
     minimum. A shell, the distribution's release files and its package manager belong to it."""
-    options: tuple[Text, ...] = ()
-    """More options for the tool, and two of ours for all but mmdebstrap: `--keys=FILE` names
+    options: tuple[Line, ...] = ()
+    """More options for the tool, of those that do no harm on the host (a wrong one is answered with
+    these), and two of ours for all but mmdebstrap: `--keys=FILE` names
     keys that signatures are checked with (a path or a glob: absolute, beside this file, in
     /usr/share/distribution-gpg-keys, or where the distribution has its keys; may be given
     several times), `--no-signatures` switches the check off."""
@@ -60,6 +66,17 @@ class BootstrapOptions(Shape):
             raise wrong("mmdebstrap wants a `suite`", "such as `suite: bookworm`")
         if self.tool != "mmdebstrap" and not self.packages:
             raise wrong(f"{self.tool} wants `packages`: what makes the base image")
+        if refused := refused_options(self.tool, self.options):
+            raise wrong(
+                f"{self.tool} runs on this host, and a distro's file may not give it "
+                f"{listing(refused)}",
+                f"what it may give: {', '.join(dict.fromkeys(ALLOWED[self.tool].values()))}",
+                at="options",
+            )
+        if refused := refused_packages(self.packages):
+            raise wrong(
+                f"{listing(refused)} is a file, and no package of the distribution's", at="packages"
+            )
         return self
 
 
@@ -120,13 +137,13 @@ class GuestShape(Shape):
 
     bootstrap: GuestBootstrapShape | None = None
     """Made here, like the container's image, with a kernel."""
-    box: Text | None = None
+    box: BoxName | None = None
     """A Vagrant box, by name."""
-    version: Text | None = None
+    version: BoxVersion | None = None
     """The box's version; absent: the newest."""
-    vagrantfile: Text | None = None
+    vagrantfile: Line | None = None
     """Your own Vagrantfile instead, by path from this file's folder; it is used as it is."""
-    machine: Text | None = None
+    machine: MachineName | None = None
     """The machine of that Vagrantfile; absent: its only one."""
     provider: ProviderName = "libvirt"
     """Vagrant's provider. Only libvirt is tested; what others take is a box or a Vagrantfile."""
@@ -158,7 +175,7 @@ class GuestShape(Shape):
 class DistroShape(Shape):
     """One release of one Linux distribution. The file's name is the distro's name."""
 
-    title: Text | None = None
+    title: Line | None = None
     """Its full name: `Debian 12 (bookworm)`."""
     like: Name | None = None
     """Another distro: start from its values and override what differs."""

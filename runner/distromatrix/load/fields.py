@@ -95,6 +95,34 @@ Name = Annotated[
     schema_of(NAME),
 ]
 Text = Annotated[str, BeforeValidator(lambda v: text_of(v, "text")), _SCALAR]
+
+
+def _line(value: object) -> str:
+    text = text_of(value, "text")
+    if not text.isprintable():
+        raise wrong(f"expected one line without control characters, got {quoted(text)}")
+    return text
+
+
+Line = Annotated[str, BeforeValidator(_line), _SCALAR]
+BoxName = Annotated[
+    str,
+    _matching(
+        "a Vagrant box such as `debian/bookworm64`, or its URL",
+        r"([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?|https?://[!-~]+)",
+    ),
+    schema_of(),
+]
+BoxVersion = Annotated[
+    str,
+    _matching("a box's version such as `12.20240905.1` or `>= 12`", r"[A-Za-z0-9<>=~!., +_-]+"),
+    _SCALAR,
+]
+MachineName = Annotated[
+    str,
+    _matching("the name of a machine in a Vagrantfile", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+    schema_of(),
+]
 Script = Annotated[str, BeforeValidator(lambda v: text_of(v, "a shell command")), schema_of()]
 Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), schema_of()]
 FileName = Annotated[
@@ -294,7 +322,7 @@ def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
 
     def check(value: object) -> str:
         text = text_of(value, what)
-        if text in known or (also and re.fullmatch(also, text) and ".." not in text):
+        if text in known or (also and re.fullmatch(also, text)):
             return text
         hint = did_you_mean(text, known) or f"expected {listing(known)}"
         raise wrong(f"no {what} {quoted(text)}", hint)
@@ -318,7 +346,7 @@ Shell = Annotated[
 ]
 Privilege = Annotated[
     str,
-    _one_of(needs.PRIVILEGES, "privilege", f"{needs.DEVICE_PREFIX}[A-Za-z0-9._/-]+"),
+    _one_of(needs.PRIVILEGES, "privilege", needs.DEVICE),
     WithJsonSchema(
         {"anyOf": [{"enum": list(needs.PRIVILEGES)}, {"type": "string", "pattern": "^/dev/"}]}
     ),

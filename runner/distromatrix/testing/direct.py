@@ -89,6 +89,9 @@ class DirectBench:
 
     def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
         """See Bench."""
+        from distromatrix.project import restricted
+        from distromatrix.trust import require
+
         wanted = {cell.id for cell in self._plan.cells if cell.engine is not None} & set(cells)
         if not wanted and not machines:
             return
@@ -96,6 +99,7 @@ class DirectBench:
             if self._refused is not None:
                 raise self._refused
             try:
+                require(self._plan if machines else restricted(self._plan, set(cells), ""))
                 engines = self._opened()
                 if wanted and self._run is None:
                     self._run = self._begun(engines, cells)
@@ -264,8 +268,10 @@ class DirectBench:
         from distromatrix.images import handed_over
         from distromatrix.project import handed_secrets, open_images
         from distromatrix.runs import SESSIONS, RunFolder, remove_dead, remove_folder
+        from distromatrix.trust import require
 
         plan = self._plan
+        require(plan)
         remove_dead(plan.root, SESSIONS)
         folder = self._closing.enter_context(RunFolder.create(plan.root, kind=SESSIONS))
         self._closing.callback(remove_folder, folder.path)
@@ -314,11 +320,15 @@ class DirectBench:
     def _distro(self, name: str) -> Distro:
         """That of the matrix, else the catalogue's, which is read when it is first needed:
         tests ask each time they use a machine. Raises InputError."""
+        from distromatrix.trust import require
+
         with suppress(KeyError):
             return self._plan.distro(name)
         if name not in self._catalogue:
             raise InputError(f"{name}: no such distro")
-        return self._catalogue[name]
+        distro = self._catalogue[name]
+        require(replace(self._plan, cells=(), distros=(distro,)))
+        return distro
 
     @cached_property
     def _catalogue(self) -> dict[str, Distro]:

@@ -28,6 +28,8 @@ from distromatrix.images.bootstrap.mmdebstrap import Mmdebstrap
 from distromatrix.images.bootstrap.pacman import Pacman
 from distromatrix.images.bootstrap.running import alone, as_root, bound_to_us, remove, run, tail
 from distromatrix.images.bootstrap.zypper import Zypper
+from distromatrix.load.bootstrap_options import refused_options, refused_packages
+from distromatrix.load.words import listing
 from distromatrix.model import Bootstrap, Distro
 
 __all__ = ["TOOLS", "OutOfReachError", "bootstrap", "declaration", "missing_programs", "remove"]
@@ -72,6 +74,12 @@ def bootstrap(
     ImageError for all else, also when `cancelled` is set meanwhile."""
     tool = TOOLS[source.tool]
     what = f"{source.tool} {source.suite}".strip()
+    # A plan that was stored has not come through the loading of a distro's file.
+    if refused := [
+        *refused_options(source.tool, source.options),
+        *refused_packages(source.packages),
+    ]:
+        raise ImageError(f"{what}: {listing(refused)} may not be given to it")
     prefix = _ready(tool, source, distro, mirror)
     keys: tuple[Path, ...] = ()
     if tool.builds_tree:

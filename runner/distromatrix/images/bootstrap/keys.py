@@ -30,7 +30,7 @@ def find_keys(
     places = (beside, _DISTRIBUTION_GPG_KEYS, *map(Path, folders))
     found: dict[Path, None] = {}
     for name in names:
-        here = next((files for place in places if (files := _matches(place, name))), None)
+        here = next((files for place in places if (files := matches(place, name))), None)
         if here is None:
             looked = "" if Path(name).is_absolute() else f" in {', '.join(map(str, places))}"
             raise ImageError(
@@ -43,7 +43,8 @@ def find_keys(
     return tuple(found)
 
 
-def _matches(place: Path, name: str) -> tuple[Path, ...]:
+def matches(place: Path, name: str) -> tuple[Path, ...]:
+    """The files that a name (a path or a glob) means in a folder."""
     if Path(name).is_absolute():
         place, name = Path("/"), name.lstrip("/")
     return tuple(sorted(path for path in place.glob(name) if path.is_file()))

@@ -1,0 +1,123 @@
+"""`distromatrix trust`, and the option and the question of the commands that act."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from distromatrix.cli.project import open_project, project_options
+from distromatrix.model import Plan, Product, Selection
+from distromatrix.project import all_distros, find_root
+
+if TYPE_CHECKING:
+    from distromatrix.trust import Reach
+
+_GIVEN = "distromatrix.trust"  # in click.Context.meta
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def trust_option(command: Command) -> Command:
+    """--trust[=DIGEST], for every command that acts on a plan: `allow` knows it."""
+    return click.option(
+        "--trust",
+        is_flag=False,
+        flag_value="all",
+        metavar="[DIGEST,…]",
+        expose_value=False,
+        callback=_note,
+        help="Let this checkout reach this host as these say (`distromatrix trust --digest`); "
+        "without any, as it likes, which is not safe for pull requests. Also $DISTROMATRIX_TRUST.",
+    )(command)
+
+
+def _note(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    ctx.meta[_GIVEN] = value
+
+
+def allow(plan: Plan, *, stored: bool = False) -> None:
+    """See that the user has said yes to all by which a plan reaches this host, and on a terminal
+    ask. `stored`: the plan was read back. Raises InputError."""
+    from distromatrix.trust import given_here, require
+
+    given = given_here(click.get_current_context().meta.get(_GIVEN), "--trust")
+    require(plan, given, stored=stored, ask=_ask if _can_ask() else None)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(left: Sequence[Reach]) -> bool:
+    click.echo("This checkout wants to reach your host:", err=True)
+    for one in left:
+        click.echo(f"  {one}", err=True)
+    return click.confirm("May it, from now on, as long as nothing of this changes?", err=True)
+
+
+@click.command(name="trust")
+@project_options
+@click.option("--yes", is_flag=True, help="Say yes without being asked.")
+@click.option("--digest", is_flag=True, help="Print what --trust and $DISTROMATRIX_TRUST take.")
+@click.option("--list", "listed", is_flag=True, help="Show which projects have your yes.")
+@click.option("--forget", is_flag=True, help="Take back your yes to this project.")
+def command(
+    directory: Path, file: Path | None, yes: bool, digest: bool, listed: bool, forget: bool
+) -> None:
+    """Show what a checkout's own files may do to this host, and say yes to it.
+
+    The yes is for this folder, these values and the content of the files that they name: whatever
+    of it changes asks again. Digests do not tell of the folder. What `trust` shows at once each
+    command that acts asks for on a terminal, as far as it is used.
+
+    \b
+    Examples:
+      distromatrix trust                       see what it is, and say yes
+      distromatrix trust --yes -C ~/src/mine   the same without being asked
+      DISTROMATRIX_TRUST=$(distromatrix trust --digest) in CI, of a branch that you trust
+      distromatrix trust --forget
+    """
+    from distromatrix.trust import missing, reach_of, refusal
+    from distromatrix.trust.kept import everything, keep, take_back, yes_of
+
+    if yes + digest + listed + forget > 1:
+        raise click.UsageError("one of --yes, --digest, --list and --forget")
+    if listed:
+        for project, count in everything():
+            click.echo(f"{project}: {count}")
+        return
+    if forget:
+        there = take_back(find_root(directory, file))
+        click.echo("taken back" if there else "there was no yes to it", err=True)
+        return
+    plan = _whole(directory, file)
+    reaches = reach_of(plan)
+    if digest:
+        click.echo(",".join(one.digest for one in reaches))
+        return
+    left = missing(reaches, plan.root)
+    for one in reaches:
+        click.echo(f"{'  ' if one in left else '✓ '}{one}")
+    if not left:
+        said = "all of it has your yes" if reaches else "nothing in it reaches this host"
+        click.echo(said, err=True)
+        return
+    if not yes and not (_can_ask() and _ask(left)):
+        raise refusal(left, plan)
+    keep(plan.root, yes_of(plan.root) | {one.digest for one in left})
+
+
+def _whole(directory: Path, file: Path | None) -> Plan:
+    """All that a project's matrix and its distros' files may ask for."""
+    distros = all_distros(directory)
+    if file is None and not (directory / "matrix" / "default.yaml").exists():
+        root = directory.resolve()
+        return Plan(matrix=root, root=root, product=Product(path=root), cells=(), distros=distros)
+    plan = open_project(directory, file).plan(Selection())
+    others = [one for one in distros if one.name not in {own.name for own in plan.distros}]
+    return replace(plan, distros=(*plan.distros, *others))
