@@ -168,6 +168,11 @@ def time_of(seconds: float, scale: float) -> str:
     return f"{seconds * scale:g} s ({seconds:g} s, which count {scale:g} times under emulation)"
 
 
+def size_of(size: int) -> str:
+    """Bytes as a matrix has them: 10G, 64M."""
+    return f"{size / 1024**3:g}G" if size >= 1024**3 else f"{size / 1024**2:g}M"
+
+
 def _command_fault(
     status: int | None, timed_out_after: str, hung: str, oom_limit: int | None
 ) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from breaking_world import Project
 
-from distromatrix.engines import docker_shells, open_engine
+from distromatrix.engines import docker_outside, open_engine
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, MachineSpec
 from distromatrix.engines.docker_machine import DockerMachine
 from given import alpine_or_pulled
@@ -101,19 +101,19 @@ def machine(request: pytest.FixtureRequest) -> Iterator[DockerMachine]:
 def test_it_is_seen_from_outside_whether_all_has_ended(
     machine: DockerMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_shells, "SIGNALLED_WITHIN", 0.2)
+    monkeypatch.setattr(docker_outside, "SIGNALLED_WITHIN", 0.2)
     machine.run("sleep 1234 & sleep 1235 &")
     looked = (machine._api, machine.name, machine.container)
-    assert not docker_shells.ends_alone(*looked)
+    assert not docker_outside.ends_alone(*looked)
     assert machine.signal_left("KILL")
-    assert docker_shells.ends_alone(*looked)
+    assert docker_outside.ends_alone(*looked)
     assert machine.run("exit 7").status == 7
 
 
 def test_who_keeps_a_machine_from_ending_what_runs_loses_it(
     machine: DockerMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_shells, "SIGNALLED_WITHIN", 0.2)
+    monkeypatch.setattr(docker_outside, "SIGNALLED_WITHIN", 0.2)
     monkeypatch.setattr(machine, "_signal_left", lambda _signal: None)  # its main shell is theirs
     machine.run("echo a >/tmp/a; sleep 1234 &")
     assert not machine.signal_left("KILL")

@@ -223,8 +223,14 @@ class Machine(Protocol):
         Raises InfrastructureError, also where it is a container."""
         ...
 
-    def kill(self) -> None:
-        """End every process in it at once; never raises. `get` still works."""
+    def disk_used(self) -> int | None:
+        """Bytes of its engine's disk that it has come to hold since it was opened, seen from
+        outside; None where that cannot be known. Works while a command runs; never raises."""
+        ...
+
+    def kill(self, why: str = "was stopped") -> None:
+        """End every process in it at once; never raises. `get` still works. Whoever waits for a
+        command is told `why`."""
         ...
 
     def keep(self) -> Kept:

@@ -19,13 +19,8 @@ from distromatrix.engines.docker_api import (
 )
 from distromatrix.engines.docker_files import get_files, put_files
 from distromatrix.engines.docker_init import until_up, why_not_up
-from distromatrix.engines.docker_shells import (
-    SIGNALLED_WITHIN,
-    end_process,
-    ends_alone,
-    open_shell,
-    signal_all,
-)
+from distromatrix.engines.docker_outside import SIGNALLED_WITHIN, ends_alone, written
+from distromatrix.engines.docker_shells import end_process, open_shell, signal_all
 from distromatrix.engines.docker_spec import FORCE, INIT, MOUNT, SETUID
 from distromatrix.engines.docker_state import kill_container, oom_kills, what_runs, why_gone
 from distromatrix.engines.docker_stream import AttachStream
@@ -72,6 +67,7 @@ class DockerMachine:
         self._closed = False
         self._oom_kills = 0
         self._body: dict[str, Any] = {}
+        self._beside: Callable[[], int] = lambda: 0
 
     @classmethod
     def create(
@@ -107,12 +103,15 @@ class DockerMachine:
         *,
         before_start: Callable[[DockerMachine], None] | None = None,
         after_close: Callable[[bool], None] = lambda _kept: None,
+        beside: Callable[[], int] = lambda: 0,
     ) -> DockerMachine:
-        """Create, attach, start, and hear its shell answer. `before_start` may put files.
+        """Create, attach, start, and hear its shell answer. `before_start` may put files;
+        `beside`: the bytes that it has written beside its own layer.
 
         Raises CannotStartError, InfrastructureError; then nothing is left.
         """
         machine = cls.create(api, spec, body, after_close=after_close)
+        machine._beside = beside
         try:
             if before_start is not None:
                 machine._staged = True
@@ -276,9 +275,19 @@ class DockerMachine:
         if signal == "KILL":
             self._shells.drop_all_but(self._main)
 
-    def kill(self) -> None:
+    def disk_used(self) -> int | None:
         """See Machine."""
-        self._stopped = self._stopped or "was stopped"
+        if self._stopped:
+            return None
+        with contextlib.suppress(InfrastructureError, OSError, ValueError):
+            beside = self._beside()
+            most = self._spec.disk - beside
+            return written(self._api, self._name, self.container, most) + beside
+        return None
+
+    def kill(self, why: str = "was stopped") -> None:
+        """See Machine."""
+        self._stopped = self._stopped or why
         # First the sockets: a waiting run() must end even if the engine is silent.
         self._shells.shutdown()
         self._kill_quietly()

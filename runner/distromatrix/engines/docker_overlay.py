@@ -9,13 +9,16 @@ goes on to show there what it had
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from distromatrix.engines.base import API_TIMEOUT, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_machine import DockerMachine
+from distromatrix.engines.docker_outside import blocks
 from distromatrix.engines.docker_product import Product, folders, owner_of
 from distromatrix.engines.docker_spec import MOUNT, Limits, Overlay, create_body
 from distromatrix.engines.parcel import ROOT
@@ -71,6 +74,7 @@ class OverlayVolume:
             spec,
             create_body(spec, self._limits, view),
             after_close=lambda kept: self._release(cell, kept),
+            beside=lambda: self._written(cell),
         )
 
     def _new_view(self, owner: str) -> tuple[Overlay, int]:
@@ -98,6 +102,21 @@ class OverlayVolume:
             with self._sweeping:
                 self._begin_helper()
             self._product.make_holes(self._helper, f"{MOUNT}/{base}")
+
+    def _written(self, cell: int) -> int:
+        """What a cell has written to its view, in bytes. Raises InfrastructureError, OSError,
+        ValueError."""
+        upper = Path(self._mountpoint, f"cells/{cell}/upper")
+        if os.geteuid() == 0 and upper.is_dir():  # by this host's programs, not the image's
+            return blocks(upper)
+        said: list[bytes] = []
+        with self._sweeping:
+            if self._closed:
+                return 0
+            self._begin_helper()
+        script = f"du -sk cells/{cell}/upper"
+        self._helper.run(script, cwd=MOUNT, timeout=API_TIMEOUT, output=said.append)
+        return int(b"".join(said).split()[0]) * 1024
 
     def _begin_helper(self) -> None:
         if not self._helper_runs:

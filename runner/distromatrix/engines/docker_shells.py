@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api
@@ -13,9 +11,6 @@ from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.shell import Shell, ShellEndedError
 from distromatrix.engines.shells import KILL
 from distromatrix.errors import InfrastructureError
-
-# Seconds in which what was left running has to be gone; then its machine ends with it.
-SIGNALLED_WITHIN = 5.0
 
 
 def open_shell(api: Api, name: str, container: str, user: str) -> Shell:
@@ -56,30 +51,3 @@ def signal_all(api: Api, name: str, container: str, signal: str) -> None:
     with api.calling(f"signal what runs in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", f"kill -{signal} -1"]
         client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
-
-
-def ends_alone(api: Api, name: str, container: str) -> bool:
-    """Whether its process 1 comes to be the only one in it within SIGNALLED_WITHIN seconds, seen
-    from outside; true where that is not seen from here. Raises InfrastructureError."""
-    if not api.url.startswith("unix:"):
-        return True
-    with api.calling(f"look at {name}", SHORT_TIMEOUT) as client:
-        first = int(client.inspect_container(container)["State"]["Pid"])
-    until = monotonic() + SIGNALLED_WITHIN
-    while (found := _beside(first, container)) and monotonic() < until:
-        sleep(0.005)
-    return not found
-
-
-def _beside(first: int, container: str) -> bool:
-    """Whether others are in a process's control group, and below it: that is its container's if
-    it has its id. Else this host is not the engine's."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{first}/cgroup").read_text().splitlines():
-            _, kinds, path = line.split(":", 2)
-            if container in path and (kinds == "pids" or not kinds):
-                top = Path("/sys/fs/cgroup", kinds, path.lstrip("/"))
-                files = (top, *top.rglob("*/")) if top.is_dir() else ()
-                found = {pid for one in files for pid in (one / "cgroup.procs").read_text().split()}
-                return bool(found - {str(first)})
-    return False

@@ -114,7 +114,9 @@ class DockerStage:
             self._product.fill(machine, "/", owner_of(spec.user), MOUNT.lstrip("/"))
 
         body = create_body(spec, self._limits)
-        machine = DockerMachine.start(self._api, spec, body, before_start=put)
+        machine = DockerMachine.start(
+            self._api, spec, body, before_start=put, beside=lambda: -self._product.size
+        )
         if self._product.holes:
             try:
                 self._product.make_holes(machine, MOUNT)

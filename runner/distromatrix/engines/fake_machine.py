@@ -18,6 +18,7 @@ from typing import IO
 
 from distromatrix.engines.base import Address, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.fake_state import State, read_json, write_json
+from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.engines.shells import KILL, Shells
@@ -286,9 +287,13 @@ class FakeMachine:
         """See Machine."""
         return None if self._stopped else shutil.disk_usage(self.root).free
 
-    def kill(self) -> None:
+    def disk_used(self) -> int | None:
+        """See Machine: with the product."""
+        return None if self._stopped else bytes_of(self.root)
+
+    def kill(self, why: str = "was stopped") -> None:
         """See Machine."""
-        self._stopped = self._stopped or "was stopped"
+        self._stopped = self._stopped or why
         self._end()
 
     def _end(self) -> None:

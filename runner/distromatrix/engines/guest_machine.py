@@ -8,12 +8,14 @@ import io
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
 from typing import BinaryIO
 
 from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, MachineSpec, OnOutput
+from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell, ShellEndedError
@@ -60,6 +62,7 @@ class GuestMachine(ABC):
         self._closed = False
         self._oom_kills = 0
         self._reboots = 0
+        self._disk_begun = 0
 
     # --- what an engine gives ---
 
@@ -288,9 +291,22 @@ class GuestMachine(ABC):
                 return False
         return True
 
-    def kill(self) -> None:
+    def _disks(self) -> Sequence[Path]:
+        """The files on this host that hold what it writes."""
+        return ()
+
+    def _note_disks(self) -> None:
+        """What is there now is no suite's."""
+        self._disk_begun = bytes_of(*self._disks())
+
+    def disk_used(self) -> int | None:
         """See Machine."""
-        self._stopped = self._stopped or "was stopped"
+        disks = self._disks()
+        return bytes_of(*disks) - self._disk_begun if disks and not self._stopped else None
+
+    def kill(self, why: str = "was stopped") -> None:
+        """See Machine."""
+        self._stopped = self._stopped or why
         self._shells.shutdown()
         self._halt()
         self._root_shells.shutdown()

@@ -142,6 +142,7 @@ class QemuEngine:
             machine.restore(template.saved)
             if product is not None:
                 guest.fill(size)
+            machine.begin()
             Door(machine)
             self._opened.add(machine)
         except BaseException as error:

@@ -160,6 +160,13 @@ class QemuMachine(GuestMachine):
                 f"a shell in {self.name} takes no commands: {error}"
             ) from error
 
+    def begin(self) -> None:
+        """It is as its suite is to have it."""
+        self._note_disks()
+
+    def _disks(self) -> tuple[Path, ...]:
+        return (self.folder / OVERLAY,)
+
     def take_back(self, lent: Lent) -> None:
         """End a lent shell; its ports are free again. Never raises."""
         lent.let_go()

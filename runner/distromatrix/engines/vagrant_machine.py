@@ -111,6 +111,7 @@ class VagrantMachine(GuestMachine):
         Raises InfrastructureError."""
         self._boot = boot or self._told(BOOT)
         self._shells.give_back(self._shells.take())
+        self._note_disks()
         Thread(target=self._watch, name=f"{self.name} console", daemon=True).start()
 
     def _told(self, script: str) -> str:
@@ -133,6 +134,9 @@ class VagrantMachine(GuestMachine):
                 f"a shell in {self.name} did not answer: {said}".rstrip(": ")
             ) from error
         return shell
+
+    def _disks(self) -> tuple[Path, ...]:
+        return self._guest.disks
 
     def _of_commands(self, listed: Sequence[Process]) -> Sequence[Process]:
         return of_commands(listed)

@@ -109,8 +109,11 @@ class Watched:
     def reboot(self) -> None:  # noqa: D102
         self._machine.reboot()
 
-    def kill(self) -> None:  # noqa: D102
-        self._machine.kill()
+    def disk_used(self) -> int | None:  # noqa: D102
+        return self._machine.disk_used()
+
+    def kill(self, why: str = "was stopped") -> None:  # noqa: D102
+        self._machine.kill(why)
 
     def keep(self) -> Kept:  # noqa: D102
         return self._machine.keep()

@@ -25,6 +25,7 @@ from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.execute import case_needs, stray
 from distromatrix.execute.bring_back import clear_reports
+from distromatrix.execute.disk_watch import Allowance, DiskWatch
 from distromatrix.execute.hints import hints
 from distromatrix.execute.hooks import Hooks
 from distromatrix.execute.naming import host_name, machine_name
@@ -58,6 +59,7 @@ class Surroundings:
     emit: Callable[[Event], None]
     masker: Masker
     watch: Watch
+    disks: DiskWatch
     environment: Mapping[str, str]  # handed over by the host; a cell's own wins
     secrets: Mapping[str, str]  # pass_env; wins over a cell's own
     labels: Mapping[str, str]
@@ -114,12 +116,14 @@ def run_cell(
                 task, prepared, stage, around, turn, attempt, task.retry, bool(only)
             ) as opened,
             turn.hold(cell),
+            around.disks.over(opened, cell.disk) as allowance,
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
             began = time.monotonic()
             ran = _unmet(cell, prepared, machine, attempt)
             if ran is None:
-                ran = _tested(task, prepared, machine, folder, log, around, attempt, only)
+                of_it = (folder, log, around, attempt, only, allowance)
+                ran = _tested(task, prepared, machine, *of_it)
             result = ran.result
             if _wanted(around.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
@@ -167,6 +171,7 @@ def _tested(
     around: Surroundings,
     attempt: int,
     only: Only | None,
+    allowance: Allowance,
 ) -> Ran:
     """What comes of the suite in its machine."""
     cell, tried = task.cell, Tried(only=only)
@@ -179,7 +184,15 @@ def _tested(
         env = case_needs.environment(env, machine.out)
     if only is not None and cell.cases:
         env |= case_needs.put_list(machine, only.tests)
-    _test(task, machine, env, log, tried, around)
+    try:
+        _test(task, machine, env, log, tried, around)
+        allowance.look(last=True)
+    except MachineGoneError:
+        if not allowance.over:
+            raise
+        tried.exit = Exit(status=137, seconds=0.0)
+    if allowance.over:
+        tried.dead = tried.collect_fault = allowance.over
     around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
     hooked = bool(cell.debug or cell.restore)

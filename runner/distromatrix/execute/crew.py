@@ -23,6 +23,7 @@ from distromatrix.errors import DistromatrixError, EngineUnavailableError, Infra
 from distromatrix.events import CellFallback, CellStarted
 from distromatrix.execute.case_needs import uses_mark
 from distromatrix.execute.cell import Ran, Surroundings, run_cell
+from distromatrix.execute.disk_watch import DiskWatch
 from distromatrix.execute.fallback import Again, Done, again, join
 from distromatrix.execute.faults import error_result
 from distromatrix.execute.job import Job
@@ -120,6 +121,7 @@ class Crew:
             emit=job.emit,
             masker=self.masker,
             watch=Watch(job.options.silent_after),
+            disks=DiskWatch(),
             environment=job.handed.env,
             secrets=job.secrets,
             labels=job.labels,

@@ -21,6 +21,7 @@ from distromatrix.errors import (
     SetupFailedError,
 )
 from distromatrix.execute.cell import UNAME_TIMEOUT, environment, machine_spec
+from distromatrix.execute.disk_watch import DiskWatch
 from distromatrix.execute.order import image_of
 from distromatrix.execute.snapshot import Snapshot
 from distromatrix.execute.workers import Workers, behind
@@ -96,6 +97,7 @@ class Machines:
         self._lock = Lock()
         self._ended = False
         self._closers = Workers(2, "close", lambda _: None)
+        self._disks = DiskWatch()
 
     def shared(self, key: str, distro: Distro, cell: Cell) -> Address:
         """The one machine of that key, made by the first who asks: of the cell's image, with
@@ -179,6 +181,7 @@ class Machines:
         stage = self._staged(prepared, engine) if cell.suite else None
         spec = machine_spec(cell, prepared, around.run, around.labels, secrets.token_hex(8))
         machine = engine.open(spec, stage)
+        self._disks.add(machine, cell.disk)
         try:
             self._set_up(machine, cell)
         except BaseException:
