@@ -18,7 +18,7 @@ from typing import Protocol
 
 from distromatrix.engines.ahead import READER, is_alike
 from distromatrix.engines.base import OnOutput
-from distromatrix.errors import InputError
+from distromatrix.errors import InfrastructureError, InputError
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
 # command a session of its own, where the machine has it (util-linux and busybox do) and no
@@ -70,6 +70,17 @@ class ShellEndedError(Exception):
 
 class _ReaderLostError(ShellEndedError):
     """Somebody killed the process that waited for the command: it did not begin."""
+
+
+class ForgedError(InfrastructureError):
+    """Somebody in the machine, who knows the marker, wrote what no shell of ours writes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what ran in the machine wrote a line of distromatrix's own, to tell how it ended: "
+            "it is not believed",
+            transient=False,
+        )
 
 
 class Stream(Protocol):
@@ -242,7 +253,8 @@ class Shell:
         """The status of `script`; `deadline` is on time.monotonic()'s clock. With `errors`,
         stderr goes there, else to `output`.
 
-        Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError, OSError.
+        Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError,
+        ForgedError, OSError.
         """
         sent = (script, env or {}, cwd, deadline, output, errors)
         for _ in range(_TRIES):
@@ -299,8 +311,8 @@ class Shell:
         if out.lost:
             raise _ReaderLostError
         status = _number(out.words[1][1:], 3)
-        if status is None:  # somebody in the machine, who knows the marker, wrote this line
-            raise ShellEndedError
+        if status is None:
+            raise ForgedError
         return status
 
     @property
