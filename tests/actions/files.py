@@ -70,10 +70,13 @@ def _checkout(call: Call) -> Mapping[str, str]:
     assert call.take("persist-credentials", "true") == "false", "the token must not stay"
     depth = int(call.take("fetch-depth", "1"))
     shallow = ("--depth", str(depth)) if depth else ()
-    assert not any(call.workspace.iterdir())
+    ref = call.take("ref", "HEAD")
+    for left in call.workspace.iterdir():  # it cleans what an earlier one has left
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     source = call.storage.repository.as_uri()
-    git = ["git", "clone", "--quiet", *shallow, source, str(call.workspace)]
-    subprocess.run(git, check=True)
+    git = ("git", "-C", str(call.workspace))
+    for command in (("init",), ("fetch", *shallow, source, ref), ("checkout", "FETCH_HEAD")):
+        subprocess.run([*git, *command], check=True, capture_output=True)
     return {}
 
 

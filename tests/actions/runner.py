@@ -106,6 +106,7 @@ class Runner:
     lost: Callable[[Mapping[str, Any]], bool] = lambda _: False
     before: Callable[[Path], None] = lambda _: None
     attempt: int = 1
+    base: str = ""  # of a pull request: the commit of its base branch
     environ: dict[str, str] = field(default_factory=files.environment)
     jobs: list[Job] = field(default_factory=list)
 
@@ -134,14 +135,17 @@ class Runner:
         inputs = {name: self.inputs.get(name, how["default"]) for name, how in declared.items()}
         for name, value in inputs.items():
             assert isinstance(value, types[declared[name]["type"]]), name
-        github = {
+        github: dict[str, Any] = {
             "workflow": "ci",
             "ref": "refs/pull/7/merge",
             "ref_name": "7/merge",
             "run_id": self.run_id,
             "run_attempt": str(self.attempt),
+            "event_name": "pull_request" if self.base else "push",
             "event": {"repository": {"default_branch": "main"}},
         }
+        if self.base:
+            github["event"] |= {"pull_request": {"base": {"sha": self.base}}}
         given = {name: self.secrets.get(name, "") for name in call["secrets"]}
         return {"inputs": inputs, "github": github, "secrets": given}
 
