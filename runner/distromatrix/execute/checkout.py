@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from distromatrix.execute.git import ask
+from distromatrix.errors import InputError
+from distromatrix.files.git import ask, is_work_tree
 from distromatrix.runs import STATE
 
 
@@ -51,7 +52,7 @@ def trusts_modes(root: Path, repository: str) -> bool:
 
 def _known(root: Path) -> bool:
     try:
-        return ask(root, "rev-parse", "--is-inside-work-tree", missing=b"").strip() == b"true"
+        return is_work_tree(root)
     except FileNotFoundError:
         return False
 
@@ -64,7 +65,10 @@ def _listed(root: Path, prefix: str, found: Checkout) -> Iterator[Entry]:
     for record in filter(None, tracked.split(b"\0")):
         meta, _, raw = record.partition(b"\t")
         name = os.fsdecode(raw)
-        if name.split("/", 1)[0] == STATE:
+        parts = name.split("/")
+        if ".." in parts or ".git" in parts or not parts[0]:  # git itself adds no such name
+            raise InputError(f"{folder}: git lists {name!r}, which is no file of the product")
+        if parts[0] == STATE:
             continue
         if meta.startswith(b"160000"):  # a submodule: a commit, not a file
             yield from _nested(root, prefix + name, found)
@@ -92,12 +96,12 @@ def _nested(root: Path, path: str, found: Checkout) -> Iterator[Entry]:
 
 
 def _walk(root: Path) -> Iterator[Entry]:
-    """Every file, link and empty folder below."""
+    """Every file, link and empty folder below, but what is git's own, which may hold secrets."""
     for folder, names, files in os.walk(root):
         here = Path(folder).relative_to(root)
-        if here == Path():
-            names[:] = [n for n in names if n != STATE and n != ".git"]
-            files[:] = [n for n in files if n != ".git"]
+        left_out = {".git", STATE} if here == Path() else {".git"}
+        names[:] = [n for n in names if n not in left_out]
+        files[:] = [n for n in files if n != ".git"]
         links = [n for n in names if (Path(folder) / n).is_symlink()]
         for name in (*files, *links):
             yield Entry((here / name).as_posix())

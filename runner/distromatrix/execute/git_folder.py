@@ -7,14 +7,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.errors import InputError
-from distromatrix.execute.git import ask, path_of
+from distromatrix.execute.git_config import without_passwords, without_secrets
 from distromatrix.execute.product_tar import ProductTar
+from distromatrix.files.git import ask, path_of
 
 # What the work trees of a repository have in common, and what below that they have not.
 _COMMON = (
@@ -26,7 +26,9 @@ _OWN = re.compile(r"info/sparse-checkout|(logs/)?refs/(bisect|rewritten|worktree
 _LEFT_OUT = re.compile(
     r"worktrees|commondir|gitdir|locked|objects/info/(alternates|http-alternates)"
     r"|.*\.lock|gc\.pid|fsmonitor--daemon.*"
+    r"|[^/]*credential[^/]*"
 )
+_URLS = re.compile(r"FETCH_HEAD|(.*/)?(branches|logs|remotes)/.*")  # may hold some
 _OBJECTS = re.compile(r"[0-9a-f]{2}/.+|pack/(?!multi-pack-index).*")
 _GRAPHS = re.compile(r"objects/info/commit-graph.*")  # may build on the graph of a lender
 
@@ -90,8 +92,13 @@ def _add_one(tar: ProductTar, one: _Repository, elsewhere: set[str]) -> Iterator
     partial = False
     for relative, path in one.files(elsewhere):
         partial = partial or relative.endswith(".promisor")
-        if moved and relative in ("config", "config.worktree"):
-            content = _at_home(path.read_bytes(), bare=one.linked)
+        if _is_config(relative, path):
+            # It lies in its work tree now, and says no more where that is.
+            elsewhere_too = ("core.worktree",) * moved + ("core.bare",) * one.linked
+            content = without_secrets(path, elsewhere_too)
+            tar.add_bytes(content, f"{one.name}/{relative}", path)
+        elif _URLS.fullmatch(relative) and path.is_file() and not path.is_symlink():
+            content = without_passwords(path.read_bytes())
             tar.add_bytes(content, f"{one.name}/{relative}", path)
         elif not (lenders and _GRAPHS.fullmatch(relative)):
             _add(tar, path, f"{one.name}/{relative}")
@@ -122,6 +129,14 @@ def _add(tar: ProductTar, path: Path, name: str) -> None:
             tar.add(path, name)
     except FileNotFoundError:
         return
+
+
+def _is_config(relative: str, path: Path) -> bool:
+    """Whether it is a repository's, also of one within, and no branch of that name."""
+    above, _, name = relative.rpartition("/")
+    if name not in ("config", "config.worktree") or not path.is_file():
+        return False
+    return not above or (path.parent / "objects").is_dir()
 
 
 def _is_common(relative: str) -> bool:
@@ -174,13 +189,3 @@ def _unquoted(line: bytes) -> bytes:
     if not (line.startswith(b'"') and line.endswith(b'"')):
         return line
     return line[1:-1].decode("unicode_escape").encode("latin-1")
-
-
-def _at_home(config: bytes, *, bare: bool) -> bytes:
-    """A configuration for a `.git` in its work tree, which says no more where that lies."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "config")
-        file.write_bytes(config)
-        for key in ("core.worktree", *(("core.bare",) if bare else ())):
-            ask(Path(folder), "config", "--file", str(file), "--unset-all", key, missing=b"")
-        return file.read_bytes()

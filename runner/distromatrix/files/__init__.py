@@ -1,1 +1,1 @@
-"""Files and folders, made, found, read and removed so that nobody else has a hand in it."""
+"""Files and folders, made, found, read and removed so that nobody else has a hand in it; Git."""
