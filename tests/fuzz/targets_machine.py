@@ -135,6 +135,7 @@ def artifacts(data: bytes) -> None:
 
 
 def _extracted(data: bytes) -> None:
+    opened = len(list(Path("/proc/self/fd").iterdir()))
     with folder() as root:
         dest = root / "a/b/c/cell"
         (dest / "artifacts").mkdir(parents=True)
@@ -152,6 +153,7 @@ def _extracted(data: bytes) -> None:
             assert got.bytes <= 1 << 16
             for line in (*got.refused, *got.skipped):
                 plain(line)
+        assert len(list(Path("/proc/self/fd").iterdir())) == opened
         there = {str(path.relative_to(root)): path for path in _below(root)}
         assert (root / "away/file").read_bytes() == b"kept"
         outside = [name for name in there if not name.startswith("a/b/c/cell/")]

@@ -78,6 +78,7 @@ class Project:
             "PYTHONPATH": str(RUNNER),
             "DISTROMATRIX_ARCHIVES": str(self.archives),
             "DISTROMATRIX_ENGINE": self.engine,
+            "DISTROMATRIX_TRUST": "all",
             **self.environ,
         }
 

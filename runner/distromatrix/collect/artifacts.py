@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -233,6 +234,9 @@ class _Unpacker:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with self._folder(parts, parts[:-1], make=False) as folder, self._naming_faults():
             fd = os.open(parts[-1], flags, dir_fd=folder)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise _RefusedError("a hard link to a folder")
         with os.fdopen(fd, "rb") as file:
             yield file
 
