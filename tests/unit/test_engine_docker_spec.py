@@ -39,6 +39,7 @@ def test_each_privilege_gives_its_own_and_no_other() -> None:
     mount = _host_config(privileges=("mount",))
     assert mount["CapAdd"] == ["SYS_ADMIN"]
     assert mount["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined"]
+    assert mount["CgroupnsMode"] == "private"
     sysctl = _host_config(privileges=("sysctl",))
     assert sysctl["CapAdd"] == ["NET_ADMIN"]
     assert "/proc/sys/kernel" in sysctl["ReadonlyPaths"]

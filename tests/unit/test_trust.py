@@ -38,7 +38,7 @@ REACHES = {
     "product": ("product: ../outside\n", ""),
     "git": ("product: {path: ., git: true}\n", ""),
     "privileges": ("defaults: {privileges: [mount]}\n", ""),
-    "pids": ("defaults: {pids: 4096}\n", ""),
+    "pids": ("defaults: {pids: 5000}\n", ""),
     "disk": ("defaults: {disk: 1T}\n", ""),
     "memory": ("defaults: {memory: 9000T}\n", ""),
     "vagrantfile": ("", "guest: {vagrantfile: Vagrantfile}\n"),
@@ -89,6 +89,9 @@ def reaching(project: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [li for li in lines if not (li.startswith("image:") and "image:" in distro)]
     own.write_text("".join(kept) + distro)
     (project / "distros/Vagrantfile").write_text("puts 1\n")
+    (project / ".git").mkdir()
+    url = "https://token@git.example/x" if kind == "git" else "https://git.example/x"
+    (project / ".git/config").write_text(f'[remote "origin"]\n\turl = {url}\n')
 
 
 @pytest.mark.parametrize("kind", REACHES)
@@ -159,6 +162,24 @@ def test_a_yes_ends_with_what_it_was_for(cli: Cli, project: Path, tmp_path: Path
     assert cli("trust", "--forget").code == 0
     assert cli("run", "one/good").code == 2
     assert cli("trust", "--list").out == ""
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_git_without_passwords_needs_no_yes(project: Path, linked: bool) -> None:
+    top = project.parent / "top" if linked else project
+    (top / ".git/modules/m").mkdir(parents=True)
+    config = top / ".git/modules/m/config"
+    config.write_text('[remote "origin"]\n\turl = ssh://git@git.example/x\n')
+    if linked:
+        (top / ".git/worktrees/w").mkdir(parents=True)
+        (top / ".git/worktrees/w/commondir").write_text("../..\n")
+        (project / ".git").write_text(f"gitdir: {top}/.git/worktrees/w\n")
+    product = Product(path=project, git=True)
+    plan = Plan(matrix=project / "m", root=project, product=product, cells=())
+    assert reach_of(plan) == ()
+    with config.open("a") as file:
+        file.write('[http "https://git.example/"]\n\textraheader = AUTHORIZATION: basic eDp5\n')
+    assert [one.kind for one in reach_of(plan)] == ["git"]
 
 
 def test_a_link_is_followed_before_it_is_asked_about(cli: Cli, project: Path) -> None:
@@ -281,11 +302,6 @@ def test_a_stored_plan_is_believed_in_nothing(cli: Cli, project: Path, tmp_path:
     said = cli("run", "--resume", run.name)
     assert said.code == 2
     assert "pass_env: TOKEN" in said.err and "box: someone/box" in said.err
-
-
-def plan_with(tmp_path: Path, **more: object) -> Plan:
-    product = Product(path=tmp_path)
-    return Plan(matrix=tmp_path / "m", root=tmp_path, product=product, cells=(), **more)  # type: ignore[arg-type]
 
 
 def test_the_catalogues_own_boxes_need_no_yes(cli: Cli, project: Path) -> None:

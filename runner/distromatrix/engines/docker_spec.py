@@ -159,6 +159,8 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
             given["CapAdd"].append(_CAPABILITIES[one])
         elif one == "mount":
             given["CapAdd"].append("SYS_ADMIN")
+            # The files by which a cgroup v1 has the host run a program are in its topmost one.
+            given["CgroupnsMode"] = "private"
             if limits.apparmor:
                 security.append("apparmor=unconfined")
         elif one == INIT and limits.dialect.boots_init:

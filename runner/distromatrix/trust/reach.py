@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,16 @@ from distromatrix.collect.text import one_line
 from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import builtin_folder, load_distros
 from distromatrix.load.document import shown
-from distromatrix.model import DISK, PIDS, Bootstrap, Distro, Plan, Product, Pull
+from distromatrix.model import Bootstrap, Distro, Plan, Product, Pull
 from distromatrix.trust.devices import in_use
 from distromatrix.trust.keys import NO_SIGNATURES, foreign_keys
 from distromatrix.trust.logins import logged_in
 
 _LARGEST = 16 * 1024**2  # bytes of a file whose content is part of a digest
 _DIGITS = 40  # of a digest, hexadecimal: as many as git shows of its own
+_PIDS = 4096  # processes, with which a small host has been seen to stand still
+_DISK = 100 * 1024**3  # bytes
+_LETS_IN = re.compile(rb"(?i)extraheader|https?://[^/\s@]+@|password|token|secret")
 _NOTHING = Product(path=Path())
 
 
@@ -85,6 +89,29 @@ def _paths(plan: Plan, path: Path) -> Iterator[Found]:
 
 def _ca_bundle(plan: Plan) -> Iterable[Found]:
     return () if plan.ca_bundle in ("host", "none") else _paths(plan, Path(plan.ca_bundle))
+
+
+def _git(plan: Plan) -> Iterator[Found]:
+    """Where the repository's settings, which come along, hold what lets in."""
+    if not plan.product.git:
+        return
+    at = plan.product.path / ".git"
+    if at.is_file():  # of a linked work tree or a submodule
+        at = at.parent / _begin(at).decode(errors="surrogateescape").partition("gitdir:")[2].strip()
+    if (at / "commondir").is_file():
+        at = at / _begin(at / "commondir").decode(errors="surrogateescape").strip()
+    configs = (at / "config", *at.glob("modules/**/config"))
+    if any(_LETS_IN.search(_begin(config)) for config in configs if config.is_file()):
+        yield Found("true")
+
+
+def _begin(file: Path, size: int = 1 << 20) -> bytes:
+    """At most so much of a file: nothing where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(size)
+    except OSError:
+        return b""
 
 
 def _privileges(plan: Plan) -> Iterator[Found]:
@@ -169,24 +196,24 @@ KINDS = {
     ),
     "git": Kind(
         ("ProductShape.git",),
-        "hands the product its .git, with the passwords that may be in its settings",
-        lambda plan: [Found("true")] if plan.product.git else (),
+        "hands the product its .git, with the passwords or tokens in its settings",
+        _git,
     ),
     "privileges": Kind(
         ("SuiteOptions.privileges",),
-        "widens containers (`mount` and `init` are as good as root on this host, a device is "
-        "the product's to read and write)",
+        "widens containers: `mount` and `init` are as good as root on this host where the engine "
+        "is root's, and a device is the product's to read and write",
         _privileges,
     ),
     "pids": Kind(
         ("SuiteOptions.pids",),
-        f"lets a cell have more than {PIDS:,} processes",
-        lambda plan: _most(plan, "pids", PIDS),
+        f"lets a cell have more than {_PIDS:,} processes, which this host has to bear",
+        lambda plan: _most(plan, "pids", _PIDS),
     ),
     "disk": Kind(
         ("SuiteOptions.disk",),
-        f"lets a cell write more than {DISK >> 30} GiB to this host's disk",
-        lambda plan: _most(plan, "disk", DISK),
+        f"lets a cell write more than {_DISK >> 30} GiB to this host's disk",
+        lambda plan: _most(plan, "disk", _DISK),
     ),
     "memory": Kind(
         ("SuiteOptions.memory",),
