@@ -164,6 +164,25 @@ def test_a_yes_ends_with_what_it_was_for(cli: Cli, project: Path, tmp_path: Path
     assert cli("trust", "--list").out == ""
 
 
+@pytest.mark.parametrize(
+    "link", ["matrix/default.yaml", "distros/three.yaml", "distros", "distros.lock"]
+)
+def test_a_link_shows_nothing_of_what_it_leads_to(cli: Cli, project: Path, link: str) -> None:
+    outside = project.parent / "outside"
+    outside.mkdir()
+    for name in ("token", "s3cret.yaml"):
+        (outside / name).write_text("s3cret\n")
+    at = project / link
+    if at.is_dir():
+        shutil.rmtree(at)
+    at.unlink(missing_ok=True)
+    at.symlink_to(outside if link == "distros" else outside / "token")
+    said = cli("run", "one/good", "--trust")
+    assert said.code == 2
+    assert f"{link}: is a link that leads out of the project" in said.err
+    assert "s3cret" not in said.err
+
+
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_git_without_passwords_needs_no_yes(project: Path, linked: bool) -> None:
     top = project.parent / "top" if linked else project

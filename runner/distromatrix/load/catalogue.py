@@ -19,7 +19,7 @@ from distromatrix.load.distro_shapes import (
 )
 from distromatrix.load.document import Document
 from distromatrix.load.fields import NAME
-from distromatrix.load.read import read_document
+from distromatrix.load.read import LEADS_OUT, leads_out, read_document
 from distromatrix.load.words import did_you_mean, quoted
 from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
 
@@ -95,6 +95,10 @@ def natural(name: str) -> list[str | int]:
 
 def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
+    root = folder.parent
+    if leads_out(folder, root):
+        faults.append(Fault(Document(folder).file, 0, 0, *LEADS_OUT))
+        return entries
     for path in sorted(folder.glob("*.y*ml")):
         document = Document(path)
         if path.suffix != ".yaml":
@@ -103,7 +107,7 @@ def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Ent
             message = "a distro's file is named with lower-case letters, digits, `.`, `_`, `-`"
             faults.append(Fault(document.file, 0, 0, message))
         else:
-            document = read_document(path)
+            document = read_document(path, root)
             shape = decode(DistroShape, document)
             entries[path.stem] = _Entry(path.stem, layer, document, shape)
     return entries

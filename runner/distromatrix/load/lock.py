@@ -89,7 +89,7 @@ def read_lock(root: Path) -> Lock | None:
     path = root / LOCK
     if not path.exists() and not path.is_symlink():
         return None
-    document = read_document(path)
+    document = read_document(path, root)
     shape = decode(LockShape, document)
     if shape is None:
         raise InputError(*sorted(document.faults))

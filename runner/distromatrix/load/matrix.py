@@ -66,7 +66,7 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
     this file and in the distros' files."""
     root = project_root(file)
     catalogue = Catalogue.read(root)
-    document = read_document(file)
+    document = read_document(file, root)
     context = Context(
         root=root,
         distros=catalogue.names,

@@ -24,15 +24,30 @@ MAX_NODES = 20_000  # after aliases are followed
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
+LEADS_OUT = ("is a link that leads out of the project", "put what it leads to in its place")
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path below `root` leads elsewhere, by links. Raises OSError."""
+    try:
+        return not path.resolve().is_relative_to(root.resolve())
+    except RuntimeError:  # a loop, before Python 3.13
+        return False
+
+
 class _UnreadableError(Exception):
     """Ends the reading of one file, whose fault is noted already."""
 
 
-def read_document(path: Path) -> Document:
-    """Read a file. What is wrong with it is in the document's faults; never raises."""
+def read_document(path: Path, within: Path | None = None) -> Document:
+    """Read a file, which must not lead out of the folder `within`: what is wrong with it would be
+    shown. What is wrong is in the document's faults; never raises."""
     document = Document(path)
     text = ""
     try:
+        if within is not None and leads_out(path, within):
+            document.fault(*LEADS_OUT)
+            raise _UnreadableError
         text = _read_text(document)
         events = yaml.parse(text, Loader=_Loader)
         document.root = _Composer(document, events).compose()

@@ -23,7 +23,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +41,6 @@ _DIGITS = 40  # of a digest, hexadecimal: as many as git shows of its own
 _PIDS = 4096  # processes, with which a small host has been seen to stand still
 _DISK = 100 * 1024**3  # bytes
 _LETS_IN = re.compile(rb"(?i)extraheader|https?://[^/\s@]+@|password|token|secret")
-_NOTHING = Product(path=Path())
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -255,15 +254,29 @@ def reach_of(plan: Plan, *, stored: bool = False) -> tuple[Reach, ...]:
     refused for good."""
     if is_ours(plan.root) and not stored:
         return ()
+    if not stored:  # what was read from the catalogue is its own
+        own = builtin_folder()
+        distros = tuple(one for one in plan.distros if one.file.parent != own)
+        plan = replace(plan, distros=distros)
     found: dict[tuple[str, str, tuple[str, ...]], Reach] = {}
     for name, kind in KINDS.items():
         for one in kind.find(plan):
-            if one.distro is not None and _is_builtin(name, one, stored=stored):
+            if name in _IN_CATALOGUE and one.value in _catalogue(name):
                 continue
             contents = tuple(map(_digest_of, one.files))
             where = shown(one.distro.file if one.distro else plan.matrix)
             found.setdefault((name, one.value, contents), Reach(name, one.value, where, contents))
     return tuple(found.values())
+
+
+_IN_CATALOGUE = ("box", "pull")  # kinds whose values say all, whoever writes them
+
+
+def _catalogue(kind: str) -> set[str]:
+    """The values that the built-in catalogue has of a kind."""
+    nothing = Product(path=Path())
+    plan = Plan(matrix=Path(), root=Path(), product=nothing, cells=(), distros=load_distros(None))
+    return {one.value for one in KINDS[kind].find(plan)}
 
 
 def is_ours(root: Path) -> bool:
@@ -274,17 +287,6 @@ def is_ours(root: Path) -> bool:
     if catalogue.is_relative_to(package):
         return False
     return root.resolve().is_relative_to(catalogue.parent.resolve())
-
-
-def _is_builtin(kind: str, found: Found, *, stored: bool) -> bool:
-    """Whether the value is one of the catalogue's own. What was read from there is."""
-    if found.distro is not None and not stored and found.distro.file.parent == builtin_folder():
-        return True
-    if kind not in ("box", "pull"):
-        return False
-    catalogue = load_distros(None)
-    plan = Plan(matrix=Path(), root=Path(), product=_NOTHING, cells=(), distros=catalogue)
-    return found.value in {one.value for one in KINDS[kind].find(plan)}
 
 
 def _digest_of(file: Path) -> str:
