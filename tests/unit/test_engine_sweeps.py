@@ -176,8 +176,8 @@ HALF = ["", "{", "[]", "null", "{}", '{"labels": null}', json.dumps({"labels": O
 
 
 def test_guests_that_are_half_made_are_looked_over(tmp_path: Path) -> None:
-    qemu = QemuEngine(FakeEngine(), cache=tmp_path)
-    vagrant = VagrantEngine(FakeEngine(), cache=tmp_path)
+    qemu = QemuEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
+    vagrant = VagrantEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
     for kind, file in {"machines": "machine.json", "vagrant/machines": "machine.json"}.items():
         for number, text in enumerate(HALF):
             (folder := tmp_path / "guests" / kind / f"distromatrix-{number}").mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_guests_that_are_half_made_are_looked_over(tmp_path: Path) -> None:
 def test_a_template_that_is_removed_while_it_is_listed_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vagrant = VagrantEngine(FakeEngine(), cache=tmp_path)
+    vagrant = VagrantEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
     folder = tmp_path / "guests/vagrant/templates/distromatrix-template-x"
     folder.mkdir(parents=True)
     assert [one.name for one in vagrant.templates()] == [folder.name]
