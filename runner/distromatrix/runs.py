@@ -2,6 +2,9 @@
 
 A run lives as long as the lock (flock(2)) that it holds on its folder: not by pid, which is
 reused, and not by time. The kernel lets go of the lock however the process ends.
+
+They lie below the project's `.distromatrix`, which a stranger's checkout may have brought along:
+it is refused unless it is ours, and no link at or below it is followed.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
-import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,11 +24,17 @@ from pathlib import Path
 from types import TracebackType
 
 from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.files.below import Folder, caller
 
 STATE = ".distromatrix"
 LATEST = "latest"
+RUNS = "runs"
 SHELLS = "shells"  # kind of the folders of `shell`
 SESSIONS = "sessions"  # kind of those of pytest's sessions that have machines open
+_KINDS = (RUNS, SHELLS, SESSIONS, "builds")
+_IGNORE = ".gitignore"
+_LOCK = "lock"
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -46,10 +56,9 @@ def host_name() -> str:
 
 def give_to_caller(path: Path) -> None:
     """Under sudo, make `path` the calling user's own: what we write belongs to who called."""
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
+    if (owner := caller()) is not None:
         with suppress(OSError):
-            os.lchown(path, int(uid), int(gid))
+            os.lchown(path, *owner)
 
 
 def give_all_to_caller(folder: Path) -> None:
@@ -62,8 +71,9 @@ def give_all_to_caller(folder: Path) -> None:
 def is_alive(folder: Path) -> bool:
     """Whether a process holds the run's lock. A lock that we may not look at is another
     user's, and counts as held; a folder that is gone is dead."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(folder / _LOCK, flags)
     except FileNotFoundError:
         return False
     except OSError:
@@ -106,33 +116,26 @@ class RunFolder:
 
     def cell(self, cell_id: str) -> Path:
         """The folder of a cell, made if need be."""
-        folder = self.path / "cells"
-        for part in ("", *cell_id.split("/")):
-            folder = folder / part
-            folder.mkdir(exist_ok=True)
-            give_to_caller(folder)
-        return folder
+        with Folder.at(self.path, owner=caller()) as run:
+            run.make(f"cells/{cell_id}")
+        return self.path / "cells" / cell_id
 
     @classmethod
-    def create(cls, root: Path, kind: str = "runs") -> RunFolder:
+    def create(cls, root: Path, kind: str = RUNS) -> RunFolder:
         """Make and lock a new run folder below `root/.distromatrix/kind`."""
         parent = root / STATE / kind
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            ignore = root / STATE / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="ascii")
-            path = _new_folder(parent)
+            with make_state(root) as state, state.folder(kind, make=True) as runs:
+                name = _new_folder(runs)
+                folder = cls.lock(parent / name)
+                if kind == RUNS:
+                    with suppress(OSError):
+                        runs.point(LATEST, name)
+                return folder
         except OSError as error:
             raise disk_fault(error, parent) or InputError(
                 f"{parent}: cannot make a folder for the run: {error.strerror}"
             ) from error
-        for made in (root / STATE, ignore, parent, path):
-            give_to_caller(made)
-        folder = cls.lock(path)
-        if kind == "runs":
-            _point_latest_at(path)
-        return folder
 
     @classmethod
     def create_at(cls, path: Path) -> RunFolder:
@@ -148,7 +151,8 @@ class RunFolder:
     @classmethod
     def lock(cls, path: Path, *, wait: float = 2.0) -> RunFolder:
         """Lock an existing run folder (`--resume`). Raises InputError if it stays alive."""
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(path / _LOCK, flags, 0o644)
         deadline = time.monotonic() + wait
         while True:
             try:
@@ -159,7 +163,9 @@ class RunFolder:
                     os.close(fd)
                     raise InputError(f"run {path.name} is still running") from None
                 time.sleep(0.05)
-        give_to_caller(path / "lock")
+        if not os.fstat(fd).st_size:
+            os.write(fd, _mark(path.name))
+        give_to_caller(path / _LOCK)
         return cls(path=path, _lock=fd)
 
     def __enter__(self) -> RunFolder:
@@ -174,33 +180,127 @@ class RunFolder:
         os.close(self._lock)
 
 
-def _new_folder(parent: Path) -> Path:
-    """A folder that nobody else has made, named after the time."""
+def _new_folder(parent: Folder) -> str:
+    """The name of a folder that nobody else has made, which says the time."""
     while True:
-        path = parent / (time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2))
-        with suppress(FileExistsError):
-            path.mkdir()
-            return path
+        name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+        if not parent.has(name):
+            parent.make(name)
+            return name
 
 
-def _point_latest_at(path: Path) -> None:
-    link = path.parent / LATEST
-    fresh = path.parent / f".latest-{path.name}"
-    with suppress(OSError):
-        fresh.symlink_to(path.name)
-        fresh.replace(link)
-        give_to_caller(link)
+def _mark(name: str) -> bytes:
+    """What the lock of a folder of that name holds: by this we know that we made it."""
+    return f"distromatrix {name}\n".encode()
+
+
+def make_state(root: Path) -> Folder:
+    """The project's `.distromatrix`, opened; made where there is none, ignored by git. Raises
+    InputError where it is not ours, OSError."""
+    state = open_state(root)
+    if state is None:
+        with Folder.at(root, owner=caller()) as project:
+            state = project.folder(STATE, make=True)
+    if not state.has(_IGNORE):
+        state.write(_IGNORE, b"*\n")
+    return state
+
+
+def open_state(root: Path) -> Folder | None:
+    """The same, None where there is none. Nothing is changed. Raises InputError."""
+    state = root / STATE
+    try:
+        with Folder.at(root, owner=caller()) as project:
+            if not project.has(STATE):
+                return None
+            if said := _not_ours(project):
+                raise InputError(f"{state}{said}; nothing was written or removed there")
+            return project.folder(STATE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{state}: cannot be read: {error.strerror}") from error
+
+
+def _not_ours(project: Folder) -> str:
+    """Why the project's state may be somebody else's, and what to do; '' where it is ours."""
+    from distromatrix.files.git import is_tracked
+
+    found = project.stat(STATE)
+    if not stat.S_ISDIR(found.st_mode):
+        return " is a link or a file, where our own folder should be: remove it"
+    with project.folder(STATE) as state:
+        if strange := _strange(state):
+            return f"/{strange}: remove it"
+    if is_tracked(project.path, STATE):  # it asks git, which refuses what is not the user's
+        return (
+            " is tracked by git, so the checkout's author wrote it: take it out of the repository"
+        )
+    ours = {os.geteuid(), 0, *(caller() or ())[:1]}
+    if found.st_uid not in ours and not _is_trusted(project, found.st_uid):
+        return f" belongs to another user (uid {found.st_uid}): remove it, or run as that user"
+    return ""
+
+
+def _strange(state: Folder) -> str:
+    """What in it is none of ours, and why; '' where nothing is."""
+    for kind in _KINDS:
+        if state.has(kind) and not stat.S_ISDIR(state.stat(kind).st_mode):
+            return f"{kind} is a link or a file, where our own folder should be"
+    if state.has(_IGNORE) and not stat.S_ISREG(state.stat(_IGNORE).st_mode):
+        return f"{_IGNORE} is no file, as ours is"
+    latest = f"{RUNS}/{LATEST}"
+    if state.has(latest) and not _ID.fullmatch(_target(state.path / latest)):
+        return f"{latest} is no link to a run beside it"
+    return ""
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+def _is_trusted(project: Folder, uid: int) -> bool:
+    """Whether the user has told git to trust the checkout of that user (`safe.directory`)."""
+    from distromatrix.files.git import is_work_tree
+
+    try:
+        return uid == project.stat().st_uid and is_work_tree(project.path)
+    except FileNotFoundError:  # no git here
+        return False
 
 
 def all_runs(root: Path) -> Iterator[Path]:
-    """Run folders of a project, oldest first."""
-    parent = root / STATE / "runs"
-    with suppress(OSError):
-        yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.is_symlink())
+    """Run folders of a project, oldest first. Raises InputError."""
+    return _folders(root, RUNS)
+
+
+def _folders(root: Path, kind: str, *, ours: bool = False) -> Iterator[Path]:
+    if state := open_state(root):
+        with state, suppress(OSError):
+            for name in state.names(kind):
+                if stat.S_ISDIR(state.stat(f"{kind}/{name}").st_mode) and (
+                    not ours or _is_marked(state, kind, name)
+                ):
+                    yield root / STATE / kind / name
+
+
+def _is_marked(state: Folder, kind: str, name: str) -> bool:
+    """Whether we made it, by its name and by what is in it."""
+    mark = _mark(name)
+    try:
+        return bool(_ID.fullmatch(name)) and (
+            state.read_bytes(f"{kind}/{name}/{_LOCK}", len(mark)) == mark
+        )
+    except OSError:
+        return False
 
 
 def remove_dead(root: Path, kind: str) -> tuple[Path, ...]:
-    """Remove the folders of that kind whose process is dead; returns them. Never raises."""
+    """Remove the folders of that kind that we made and whose process is dead; returns them.
+    Raises InputError."""
     dead = dead_folders(root, kind)
     for path in dead:
         remove_folder(path)
@@ -208,13 +308,9 @@ def remove_dead(root: Path, kind: str) -> tuple[Path, ...]:
 
 
 def dead_folders(root: Path, kind: str) -> tuple[Path, ...]:
-    """The folders of that kind whose process is dead. Never raises."""
-    with suppress(OSError):
-        there = [p for p in (root / STATE / kind).iterdir() if p.is_dir()]
-        # A new one is made first, and locked then.
-        old = [p for p in there if time.time() - p.stat().st_mtime > 60 or (p / "lock").exists()]
-        return tuple(p for p in old if not is_alive(p))
-    return ()
+    """The folders of that kind that we made and whose process is dead, the oldest first. Raises
+    InputError."""
+    return tuple(p for p in _folders(root, kind, ours=True) if not is_alive(p))
 
 
 def find_run(root: Path, name: str | None) -> Path:
@@ -223,8 +319,8 @@ def find_run(root: Path, name: str | None) -> Path:
     runs = list(all_runs(root))
     if name in (None, LATEST):
         if begun := [r for r in runs if (r / "plan.json").exists()] or runs:
-            link = root / STATE / "runs" / LATEST
-            latest = link.parent / link.readlink().name if link.is_symlink() else begun[-1]
+            link = root / STATE / RUNS / LATEST
+            latest = link.with_name(_target(link) or begun[-1].name)
             return latest if latest in begun else begun[-1]
         raise InputError(f"{root}: no run here yet: `distromatrix run` makes one")
     hits = [r for r in runs if r.name == name] or [
@@ -238,5 +334,6 @@ def find_run(root: Path, name: str | None) -> Path:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a dead run's folder with all that is in it."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a dead run's folder with all that is in it, as far as can be."""
+    with suppress(OSError), Folder.at(path.parent) as parent:
+        parent.remove(path.name)

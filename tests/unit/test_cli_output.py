@@ -129,7 +129,7 @@ def test_no_file_of_ours_gets_the_number_of_a_closed_stream(shell: Shell, projec
     (run,) = runs(project)
     for line in (run / "journal.jsonl").read_text().splitlines():
         assert isinstance(json.loads(line), dict)
-    assert (run / "lock").read_bytes() == b""
+    assert (run / "lock").read_text() == f"distromatrix {run.name}\n"
 
 
 def test_a_pipe_that_another_made_non_blocking_gets_everything(shell: Shell) -> None:

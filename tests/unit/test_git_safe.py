@@ -158,7 +158,7 @@ def trap(project: Path, tmp_path: Path) -> Path:
         (("distros",), 0),
         (("images", "list"), 0),
         (("images", "lock", "--dry-run"), None),
-        (("shell", "one/good", "--", "true"), 2),
+        (("shell", "one/good"), 2),
         (("clean",), 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -31,9 +31,12 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
       distromatrix clean --all
     """
     from distromatrix.execute.sweep import find_dead, sweep
-    from distromatrix.runs import SESSIONS, all_runs, dead_folders, is_alive, remove_folder
+    from distromatrix.runs import RUNS, SESSIONS, dead_folders, remove_folder
     from distromatrix.testing.door import dead_doors
 
+    root = find_root(directory, file)
+    runs, sessions = dead_folders(root, RUNS), dead_folders(root, SESSIONS)
+    runs = runs if everything else runs[:-KEEP_RUNS]
     said = "would remove" if dry_run else "removed"
     with opened_engines(settings_here()) as engines:
         engine = engines.containers
@@ -53,10 +56,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
                 click.echo(f"{said} image {image.tag}")
                 if not dry_run:
                     engine.images.remove(image.tag)
-    root = find_root(directory, file)
-    runs = [r for r in all_runs(root) if not is_alive(r)]
-    runs = runs if everything else runs[:-KEEP_RUNS]
-    for run in (*dead_folders(root, SESSIONS), *dead_doors(), *runs):
+    for run in (*sessions, *dead_doors(), *runs):
         click.echo(f"{said} folder {run}")
         if not dry_run:
             remove_folder(run)
