@@ -420,3 +420,23 @@ def test_only_a_regular_file_becomes_a_plan_file(cli: Cli, project: Path) -> Non
     assert cli("plan", "--save", "link").code == 0
     assert (project / "link").is_symlink()
     assert cli("plan", "--plan", "there.json").code == 0
+
+
+def test_a_step_is_told_which_folder_a_run_has(
+    cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would have to look in the checkout, where anything may lie."""
+    monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
+    for name, said in (("folder", "GITHUB_OUTPUT"), ("a=b", "no name")):
+        refused = cli("run", "one/good", "--output", name)
+        assert refused.code == 2
+        assert said in refused.err
+        assert not runs(project)
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    assert cli("run", "one/good", "--output", "folder").code == 0
+    (run,) = runs(project)
+    assert (tmp_path / "output").read_text() == f"folder={run}\n"
+    there = tmp_path / "two\nlines=x"
+    shutil.copytree(project, there, ignore=shutil.ignore_patterns(".distromatrix"))
+    assert cli("run", "-C", str(there), "one/good", "--output", "folder").code == 2
+    assert (tmp_path / "output").read_text() == f"folder={run}\n"

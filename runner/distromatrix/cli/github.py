@@ -1,8 +1,9 @@
-"""A run's answer for GitHub: `--github` of `report` and `report merge`."""
+"""For GitHub: a run's answer (`--github` of `report` and `report merge`), and a step's outputs."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.output import print_command
+from distromatrix.errors import InputError
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project import handed_secrets
+from distromatrix.runs import disk_fault
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _FILE = "summary.md"  # in the run's folder
@@ -56,6 +59,42 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
     except OSError as error:
         where = error.filename or named or folder
         click.echo(f"warning: no summary: {where}: {error.strerror}", err=True)
+
+
+output_option = click.option(
+    "--output",
+    metavar="NAME",
+    help="Append `NAME=…` to the file that $GITHUB_OUTPUT names, instead of printing.",
+)
+
+
+def output_file(name: str) -> Path:
+    """Where the output `name` of a step is written. Raises InputError where there is none."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+        raise InputError(f"--output: {name[:40]!r} is no name for an output")
+    if file := os.environ.get("GITHUB_OUTPUT"):
+        return Path(file)
+    raise InputError(
+        "--output writes to the file that $GITHUB_OUTPUT names, which is not set: this is "
+        "no step of GitHub's; without --output it is printed"
+    )
+
+
+def put_out(line: str, name: str | None) -> None:
+    """Print a line; or make it the output `name` of a step. Raises InputError."""
+    if name is None:
+        click.echo(line)
+        return
+    file = output_file(name)
+    if len(line.splitlines()) > 1:  # the next would be another output
+        raise InputError(f"--output: {line!r} is no single line")
+    try:
+        with file.open("a", encoding="utf-8", errors="surrogateescape") as output:
+            output.write(f"{name}={line}\n")
+    except OSError as error:
+        raise disk_fault(error, file) or InputError(
+            f"$GITHUB_OUTPUT: {file}: cannot be written: {error.strerror}"
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

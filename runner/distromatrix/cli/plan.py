@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.plan_jobs import github_matrix, put_out, show_jobs
+from distromatrix.cli.github import output_option, put_out
+from distromatrix.cli.plan_jobs import github_matrix, show_jobs
 from distromatrix.cli.project import (
     engine_option,
     open_project,
@@ -76,11 +77,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="How long cells took before, as `report merge --durations` keeps it.",
 )
-@click.option(
-    "--output",
-    metavar="NAME",
-    help="Append `NAME=…` to the file that $GITHUB_OUTPUT names, instead of printing.",
-)
+@output_option
 @click.option("--timeout", type=DURATION, metavar="T", help="As of `run`; with --save.")
 @click.option(
     "--repeat", type=click.IntRange(1, REPEATS), metavar="N", help="As of `run`; with --save."

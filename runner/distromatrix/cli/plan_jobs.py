@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from distromatrix.errors import InputError
-from distromatrix.runs import disk_fault
 
 if TYPE_CHECKING:
     from distromatrix.shards import Job
@@ -49,28 +43,6 @@ def _entry(job: Job, *, cells: bool) -> dict[str, Any]:
         "shard": str(job.shard),
         "guests": job.guests,
     }
-
-
-def put_out(line: str, name: str | None) -> None:
-    """Print a line; or make it the output `name` of a step. Raises InputError."""
-    if name is None:
-        click.echo(line)
-        return
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
-        raise InputError(f"--output: {name[:40]!r} is no name for an output")
-    file = os.environ.get("GITHUB_OUTPUT")
-    if not file:
-        raise InputError(
-            "--output writes to the file that $GITHUB_OUTPUT names, which is not set: this is "
-            "no step of GitHub's; without --output the jobs are printed"
-        )
-    try:
-        with Path(file).open("a", encoding="utf-8") as output:
-            output.write(f"{name}={line}\n")
-    except OSError as error:
-        raise disk_fault(error, Path(file)) or InputError(
-            f"$GITHUB_OUTPUT: {file}: cannot be written: {error.strerror}"
-        ) from error
 
 
 def show_jobs(jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:

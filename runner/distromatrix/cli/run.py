@@ -117,6 +117,11 @@ SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of
     "in DISTROMATRIX_SEED.",
 )
 @trust_option
+@click.option(
+    "--output",
+    metavar="NAME",
+    help="Append `NAME=…`, the run's folder, to the file that $GITHUB_OUTPUT names.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on stdout, alone.")
 def command(
     selection: Selection,
@@ -137,6 +142,7 @@ def command(
     silent_after: float,
     repeat: int | None,
     seed: int | None,
+    output: str | None,
     as_json: bool,
 ) -> int:
     """Test the product on the distributions of its matrix.
@@ -153,6 +159,7 @@ def command(
       distromatrix run --plan plan.json --shard 3/10   one part of what `plan --save` planned
       distromatrix run --offline                with the images that are here, without network
     """
+    from distromatrix.cli.github import output_file, put_out
     from distromatrix.execute.job import Options
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep_before
@@ -166,6 +173,8 @@ def command(
             "--engine"
         )
     _check_plan_options(plan_path, shard, resume, fresh[:4], seed)
+    if output is not None:
+        output_file(output)
     settings = with_offline(settings_here(), offline)
     options = Options(
         jobs=(settings.jobs if jobs is None else jobs) or None,
@@ -207,6 +216,8 @@ def command(
             engines = stack.enter_context(opened_engines(settings))
             require_images(engines.containers, settings, plan)
             folder = stack.enter_context(RunFolder.create(plan.root))
+        if output is not None:
+            put_out(str(folder.path), output)
         result = _carry_out(plan, engines, settings, folder, options, as_json, part)
     return result.exit_code
 

@@ -1,0 +1,58 @@
+"""What a checkout brings along as `.distromatrix` leads the workflow to no file of the runner's."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+from pathlib import Path
+
+import pytest
+from workflow_world import NASTY, World, make_world
+
+SECRET = "a file of the runner's"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    for name in ("CACHE", "CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    return make_world(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        (".distromatrix/runs/latest", "private"),
+        (".distromatrix/runs/latest", "../../private"),
+        (".distromatrix/runs", "private/runs"),
+        (".distromatrix", "private"),
+    ],
+)
+def test_a_committed_link_packs_nothing(world: World, link: str, target: str) -> None:
+    private = world.pwned.parent / "private"
+    for folder in (private, private / "runs/latest", private / "runs/20200101-000000-0000"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "secret").write_text(SECRET)
+    product = world.storage.repository / NASTY
+    (product / link).parent.mkdir(parents=True, exist_ok=True)
+    (product / link).symlink_to(target if target[0] == "." else private.parent / target)
+    git = ["git", "-C", str(product), "-c", "user.name=x", "-c", "user.email=x@y"]
+    for command in (["add", "-f", "."], ["commit", "-q", "-m", "link"]):
+        subprocess.run([*git, *command], check=True)
+    _, shard, *_ = world.call(selectors="one/token", shards="1")
+    assert shard.result == "failure"
+    assert "nothing was written or removed there" in shard.step("Run").log
+    for artifact in world.storage.artifacts.values():
+        for file in artifact.rglob("*"):
+            content = file.read_bytes() if file.is_file() else b""
+            assert SECRET.encode() not in (
+                gzip.decompress(content) if file.suffix == ".gz" else content
+            ), file
+    assert [p.name for p in private.rglob("*") if p.is_file()] == ["secret"] * 3
+
+
+def test_the_run_that_is_packed_is_this_ones(world: World) -> None:
+    jobs = world.call(selectors="one/token", shards="1")
+    assert [job.result for job in jobs] == ["success"] * 3, jobs[1].log
+    assert jobs[1].step("Pack the run").outcome == "success"
