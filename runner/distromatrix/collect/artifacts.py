@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import stat
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.log import write_all
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.below import Folder, caller
 
 LIMIT_BYTES = 1024**3
 LIMIT_FILES = 100_000
@@ -29,19 +28,22 @@ _CHUNK = 1024 * 1024
 _READ_AHEAD = 256 * 1024
 # What tarfile raises, too, of headers that no program writes.
 _TARFILES = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What makes a folder a repository (of git also without a `.git`: gitrepository-layout(5)). Who only
+# asks for its state there, as many prompts do, runs what its settings say.
+COMMANDS = frozenset((".git", "head", ".hg", ".jj", ".sl", ".bzr", "_darcs"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
     """What was unpacked. `refused`: one line for each thing that a well-meant archive does
     not hold, or that was too much; `skipped`: one for each symbolic link, pipe or socket among
-    the artifacts, which are usual, and stay behind."""
+    the artifacts, which are usual, and stay behind; `renamed`: what is of a repository."""
 
     files: int
     bytes: int
     refused: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ def extract(
         bytes=unpacker.bytes,
         refused=tuple(unpacker.refused),
         skipped=tuple(unpacker.skipped),
+        renamed=tuple(unpacker.renamed),
     )
 
 
@@ -132,7 +135,7 @@ class _Stream(io.RawIOBase):
 
 
 class _Unpacker:
-    """One extraction. All paths are walked from `dest`'s descriptor, without following."""
+    """One extraction."""
 
     def __init__(
         self,
@@ -147,20 +150,20 @@ class _Unpacker:
         self._limit_bytes = limit_bytes
         self._limit_files = limit_files
         self._strip = strip
-        self._owner = _caller()
         self._left = self._most_aside = 0 if aside is None else aside.limit_bytes
         self._aside = () if aside is None else aside.names
-        self._roots = dict.fromkeys(only, os.open(dest, _FOLDER))
+        self._roots = dict.fromkeys(only, Folder.at(dest, owner=caller()))
         if aside is not None:
-            self._roots |= dict.fromkeys(aside.names, os.open(aside.dest, _FOLDER))
+            self._roots |= dict.fromkeys(aside.names, Folder.at(aside.dest, owner=caller()))
         self._seen = 0
         self.files = self.bytes = 0
         self.refused: list[str] = []
         self.skipped: list[str] = []
+        self.renamed: dict[str, None] = {}
 
     def close(self) -> None:
-        for root in set(self._roots.values()):
-            os.close(root)
+        for root in self._roots.values():
+            root.close()
 
     def run(self, stream: _Stream) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
@@ -189,8 +192,9 @@ class _Unpacker:
         if not parts:
             return
         if member.isdir():
-            with self._folder(parts, parts, make=True):
-                return
+            with self._naming_faults():
+                self._roots[parts[0]].make("/".join(parts))
+            return
         if member.issym():
             self._skip(parts, "a symbolic link")
         elif member.isfifo():
@@ -216,7 +220,12 @@ class _Unpacker:
             raise _RefusedError(f"in more than {_MAX_DEPTH} folders")
         if parts[:1] != (self._strip,) or parts[1:2] == ():
             return ()
-        return parts[1:] if parts[1] in self._roots else ()
+        if parts[1] not in self._roots:
+            return ()
+        for end, part in enumerate(parts[2:], 3):
+            if disarmed(part) != part and len(self.renamed) < _MAX_REFUSED:
+                self.renamed[one_line("/".join(parts[2:end]))] = None
+        return tuple(disarmed(part) for part in parts[1:])
 
     def _skip(self, parts: tuple[str, ...], what: str) -> None:
         """Wherever a link leads, nobody follows it. In a report's place it hides the report."""
@@ -226,60 +235,28 @@ class _Unpacker:
             self.skipped.append(f"{one_line('/'.join(parts[1:]))} ({what})")
 
     @contextmanager
-    def _linked(self, member: tarfile.TarInfo) -> Iterator[io.BufferedIOBase]:
+    def _linked(self, member: tarfile.TarInfo) -> Iterator[IO[bytes]]:
         """The file, extracted before, that a hard link means."""
         parts = self._parts(member.linkname)
         if not parts:
             raise _RefusedError("a hard link to what is not in the archive")
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with self._folder(parts, parts[:-1], make=False) as folder, self._naming_faults():
-            fd = os.open(parts[-1], flags, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise _RefusedError("a hard link to a folder")
-        with os.fdopen(fd, "rb") as file:
+        try:
+            file = self._roots[parts[0]].read("/".join(parts))
+        except OSError as error:
+            said = f"a hard link to what cannot be read: {error.strerror}"
+            raise _RefusedError(said) from error
+        with file:
             yield file
-
-    @contextmanager
-    def _folder(
-        self, path: tuple[str, ...], folder: tuple[str, ...], *, make: bool
-    ) -> Iterator[int]:
-        """A descriptor of the folder `folder`, below where `path` belongs."""
-        fd = os.dup(self._roots[path[0]])
-        try:
-            with self._naming_faults():
-                for part in folder:
-                    below = self._enter(fd, part, make=make)
-                    os.close(fd)
-                    fd = below
-            yield fd
-        finally:
-            os.close(fd)
-
-    def _enter(self, fd: int, part: str, *, make: bool) -> int:
-        try:
-            return os.open(part, _FOLDER, dir_fd=fd)
-        except FileNotFoundError:
-            if not make:
-                raise
-        os.mkdir(part, 0o755, dir_fd=fd)
-        below = os.open(part, _FOLDER, dir_fd=fd)
-        self._own(below)
-        return below
 
     def _write(
         self, parts: tuple[str, ...], source: _Readable, mode: int, size: int | None = None
     ) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with self._folder(parts, parts[:-1], make=True) as folder, self._naming_faults():
-            with suppress(FileNotFoundError):
-                os.unlink(parts[-1], dir_fd=folder)
-            fd = os.open(parts[-1], flags, 0o755 if mode & 0o100 else 0o644, dir_fd=folder)
-        try:
-            self._own(fd)
-            self._copy(source, fd, size, aside=parts[0] in self._aside)
-        finally:
-            os.close(fd)
+        root = self._roots[parts[0]]
+        with self._naming_faults():
+            root.make("/".join(parts[:-1]))
+            file = root.create("/".join(parts), 0o755 if mode & 0o100 else 0o644)
+        with file:
+            self._copy(source, file.fileno(), size, aside=parts[0] in self._aside)
         self.files += 1
 
     @contextmanager
@@ -312,14 +289,8 @@ class _Unpacker:
         if size is not None and written != size:
             raise tarfile.ReadError("it is cut off")
 
-    def _own(self, fd: int) -> None:
-        if self._owner is not None:
-            os.fchown(fd, *self._owner)
 
-
-def _caller() -> tuple[int, int] | None:
-    """Whose the files shall be, where that is not who we run as: the user before sudo."""
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
-        return int(uid), int(gid)
-    return None
+def disarmed(name: str) -> str:
+    """The name under which a file or folder comes home: version control finds no repository of
+    its own in it, whose settings are commands."""
+    return f"_{name}" if name.casefold() in COMMANDS else name

@@ -65,7 +65,7 @@ exit $found
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
     """What became of it: `fault` says what had to be refused, `left_out` what stays behind as it
-    usually does (links, pipes); each is '' if nothing."""
+    usually does (links, pipes), or came under another name; each is '' if nothing."""
 
     fault: str = ""
     left_out: str = ""
@@ -110,7 +110,15 @@ def _unpack(machine: Machine, folder: Path, until: float, aside: Aside | None = 
     reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
         fault=_first("reports" if reports else "artifacts", got.refused),
-        left_out=_first("left out of the artifacts", got.skipped),
+        left_out="; ".join(
+            filter(
+                None,
+                (
+                    _first("left out of the artifacts", got.skipped),
+                    _first("artifacts of a repository, renamed with a _", got.renamed),
+                ),
+            )
+        ),
     )
 
 

@@ -127,7 +127,7 @@ class Folder:
             if (above := PurePath(path).parent) != PurePath(path):
                 self.make(above)
             with self._parent(path) as (fd, name), suppress(FileExistsError):
-                os.mkdir(name, dir_fd=fd)
+                os.mkdir(name, 0o755, dir_fd=fd)
                 self._own(name, fd)
             os.close(self.open(path, _PLACE))
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from distromatrix.collect.artifacts import disarmed
 from distromatrix.collect.text import printable
 from distromatrix.events import Event
 from distromatrix.journal import event_adapter
@@ -148,7 +149,7 @@ class _Taking:
             self._files += 1
             if self._files > _MAX_FILES:
                 return left_out + 1
-            path = target / entry.name
+            path = target / disarmed(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 if not _made(path):
                     left_out += 1
