@@ -283,6 +283,16 @@ class Resolved:
     arch: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A script of sh that root runs in a container of an image, without a network, with its
+    arguments; and what its exit statuses say of the image."""
+
+    script: str
+    arguments: tuple[str, ...]
+    complaints: Mapping[int, str]
+
+
 class ImageStore(Protocol):
     """The images of an engine. Tags of ours begin with `distromatrix/`."""
 
@@ -308,9 +318,12 @@ class ImageStore(Protocol):
         """Make an image of a machine's present root filesystem."""
         ...
 
-    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
-        """The root filesystem of an image (by id or tag) as a tar stream. What is made for that
-        has those labels, and goes. Raises InfrastructureError."""
+    def export(
+        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
+    ) -> Iterable[bytes]:
+        """The root filesystem of an image (by id or tag) as a tar stream, after what is to be
+        done in it `first`. What is made for that has those labels, and goes. Raises
+        InfrastructureError; CannotStartError where that cannot be done in it."""
         ...
 
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:

@@ -17,15 +17,31 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
-from docker.errors import NotFound
+import requests
+from docker.errors import APIError, NotFound
 
-from distromatrix.engines.base import Image
+from distromatrix.engines.base import Image, Preparation
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, remove_container
 from distromatrix.engines.docker_dialect import Dialect, take_name
-from distromatrix.errors import InfrastructureError
+from distromatrix.engines.start_failures import cannot_start
+from distromatrix.errors import CannotStartError, InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
 _CHUNK = 1 << 20
+_PREPARED_WITHIN = 120  # seconds
+# What prepares an image has what that takes, and nothing of the host.
+_ALONE: dict[str, Any] = {
+    "Entrypoint": [""],
+    "User": "0",
+    "WorkingDir": "/",
+    "HostConfig": {
+        "NetworkMode": "none",
+        "Memory": 512 * 1024**2,
+        "PidsLimit": 256,
+        "SecurityOpt": ["no-new-privileges"],
+        "LogConfig": {"Type": "none"},
+    },
+}
 _GZIP = b"\x1f\x8b"
 _MOST = 16 << 20  # bytes of a manifest
 
@@ -43,16 +59,40 @@ def carried(found: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
     return (max(float(m[1]) for m in marks) if marks else None), digests
 
 
-def export(api: Api, image: str, labels: Mapping[str, str]) -> Iterator[bytes]:
-    """The root filesystem of an image, by way of a container that is never started."""
+def export(
+    api: Api, image: str, labels: Mapping[str, str], first: Preparation | None = None
+) -> Iterator[bytes]:
+    """The root filesystem of an image, by way of a container in which nothing is started but
+    what is to be done `first`."""
     with api.calling(f"export {image}", LONG_TIMEOUT) as client:
-        body = {"Image": api.dialect.name(image), "Cmd": ["/bin/sh"], "Labels": dict(labels)}
+        body = {"Image": api.dialect.name(image), "Labels": dict(labels), **_ALONE}
+        script = (first.script, "sh", *first.arguments) if first else ("",)
+        body["Cmd"] = ["/bin/sh", "-ec", *script]
         container = client.create_container_from_config(body)["Id"]
         try:
+            if first is not None:
+                _prepare(client, container, first)
             yield from client.export(container, chunk_size=_CHUNK)
         finally:
             with contextlib.suppress(NotFound):
                 remove_container(client, container)
+
+
+def _prepare(client: Any, container: str, first: Preparation) -> None:
+    try:
+        client.start(container)
+        status = client.wait(container, timeout=_PREPARED_WITHIN)["StatusCode"]
+    except APIError as error:
+        text = str(error.explanation)
+        raise _unfit(cannot_start(text) or text) from error
+    except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError) as error:
+        raise _unfit(f"preparing it did not end within {_PREPARED_WITHIN} seconds") from error
+    if status != 0:
+        raise _unfit(first.complaints.get(status, f"preparing it ended with status {status}"))
+
+
+def _unfit(why: str) -> CannotStartError:
+    return CannotStartError(f"no guest can be made of the image: {why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines import docker_carry
-from distromatrix.engines.base import Image, Machine, Resolved
+from distromatrix.engines.base import Image, Machine, Preparation, Resolved
 from distromatrix.engines.docker_api import LONG_TIMEOUT, Api, disk_full, listed, message_of
 from distromatrix.engines.docker_auth import credentials
 from distromatrix.engines.docker_dialect import DOCKER, MACHINES, OURS, Dialect, take_name
@@ -180,9 +180,11 @@ class DockerImages:
             take_name(client, self._api.dialect.name(tag), self._api.dialect)
             orphans.remove()
 
-    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
+    def export(
+        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
+    ) -> Iterable[bytes]:
         """See ImageStore. Raises InfrastructureError."""
-        return docker_carry.export(self._api, image, labels)
+        return docker_carry.export(self._api, image, labels, first)
 
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
         """See ImageStore. Raises InfrastructureError."""

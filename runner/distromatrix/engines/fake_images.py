@@ -14,7 +14,7 @@ from pathlib import Path
 from time import time
 from typing import Any, BinaryIO, cast
 
-from distromatrix.engines.base import Image, Machine, Resolved
+from distromatrix.engines.base import Image, Machine, Preparation, Resolved
 from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.engines.fake_state import State, read_json, write_json
 from distromatrix.errors import InfrastructureError, PullError
@@ -104,7 +104,12 @@ class FakeImages:
             found = self._need(image.tag)
             self._record(replace(found, created=image.created, digests=image.digests))
 
-    def export(self, image: str, labels: Mapping[str, str]) -> Iterable[bytes]:
+    def export(
+        self,
+        image: str,
+        labels: Mapping[str, str],
+        first: Preparation | None = None,  # noqa: ARG002 - nothing is started here
+    ) -> Iterable[bytes]:
         """See ImageStore. Raises InfrastructureError."""
         del labels
         return (self.rootfs(self._need(image)).read_bytes(),)

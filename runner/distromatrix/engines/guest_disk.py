@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -38,6 +38,18 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
             process.stdin.close()
         said = heard.all()
     _judge(process.returncode, said)
+
+
+def bounded(rootfs: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """The same stream. Raises CannotStartError where it has more bytes than a guest's disk."""
+    left = most
+    for piece in rootfs:
+        left -= len(piece)
+        if left < 0:
+            raise CannotStartError(
+                f"no guest can be made of the image: it has more than {most // 1024**3} GiB"
+            )
+        yield piece
 
 
 def run_tool(*command: str) -> None:

@@ -4,22 +4,22 @@ All lie in a folder `distromatrix-template-…` of the cache, made once for an i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.guest_disk import fill_disk, natural, remove_tree
+from distromatrix.engines.guest_disk import bounded, fill_disk, remove_tree
+from distromatrix.engines.guest_kernel import read_kernel
 from distromatrix.engines.initramfs import initramfs, static_busybox
-from distromatrix.errors import CannotStartError
 
-FORMAT = 2  # part of every template's name: raise it when what is made of an image changes
+FORMAT = 3  # part of every template's name: raise it when what is made of an image changes
 DISK_SIZE = 16 * 1024**3  # bytes that a guest may fill; the file on the host has holes
 _HOLD = "root"
 
 _MAKE = """tar -x --numeric-owner --xattrs --xattrs-include='*' -C "$1" -f -
 cd "$1"
-rm -rf .dockerenv run/.containerenv
+rm -f .dockerenv
+[ -L run ] || rm -f run/.containerenv
 mke2fs -q -t ext4 -E lazy_itable_init=1,root_owner=0:0 -d . "$2" "$3"k
 """
 
@@ -58,28 +58,13 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
     disk, hold = Disk(folder), folder / _HOLD
     hold.mkdir()
     try:
-        fill_disk(rootfs, _MAKE, str(hold), str(disk.root), str(DISK_SIZE // 1024))
-        kernel, modules = find_kernel(hold)
-        shutil.copyfile(kernel, disk.kernel)
-        disk.initramfs.write_bytes(initramfs(modules))
-        (folder / "kernel-version").write_text(f"{modules.name}\n", encoding="utf-8")
+        fill_disk(
+            bounded(rootfs, DISK_SIZE), _MAKE, str(hold), str(disk.root), str(DISK_SIZE // 1024)
+        )
+        kernel = read_kernel(hold)
+        disk.kernel.write_bytes(kernel.image)
+        disk.initramfs.write_bytes(initramfs(kernel))
+        (folder / "kernel-version").write_text(f"{kernel.version}\n", encoding="utf-8")
     finally:
         remove_tree(hold, ignore_errors=True)
     return disk
-
-
-def find_kernel(root: Path) -> tuple[Path, Path]:
-    """The newest kernel in a root filesystem, and the folder of its modules. Raises
-    CannotStartError."""
-    folder = next((f for f in (root / "usr/lib/modules", root / "lib/modules") if f.is_dir()), None)
-    versions = sorted(folder.iterdir(), key=lambda p: natural(p.name)) if folder else []
-    for modules in reversed(versions):
-        for kernel in (
-            root / f"boot/vmlinuz-{modules.name}",
-            modules / "vmlinuz",
-            root / f"boot/vmlinuz-{modules.name.rpartition('-')[2]}",  # Alpine names its flavour
-            root / f"boot/Image-{modules.name}",
-        ):
-            if kernel.is_file() and not kernel.is_symlink() and (modules / "modules.dep").is_file():
-                return kernel, modules
-    raise CannotStartError("the image has no kernel that a guest could boot")

@@ -32,8 +32,10 @@ _CONFIG = """Host {host}
   User {user}
 {keys}  IdentitiesOnly yes
   BatchMode yes
-  StrictHostKeyChecking no
-  UserKnownHostsFile /dev/null
+  HostKeyAlias {host}
+  StrictHostKeyChecking {check}
+  UserKnownHostsFile "{known}"
+  GlobalKnownHostsFile /dev/null
   LogLevel ERROR
   ConnectTimeout 10
   ServerAliveInterval 10
@@ -48,12 +50,14 @@ _CONFIG = """Host {host}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Where sshd listens, and who may log in."""
+    """Where sshd listens, and who may log in. `host_key`: the public key that sshd shows; where
+    nobody knows it, the first one that is shown."""
 
     address: str
     port: int
     user: str
     keys: tuple[str, ...]
+    host_key: str = ""
 
 
 class Connection:
@@ -69,6 +73,9 @@ class Connection:
     def write(self, login: Login) -> None:
         """Write the configuration."""
         keys = "".join(f'  IdentityFile "{key}"\n' for key in login.keys)
+        known = self.config.with_name("known_hosts")
+        if login.host_key:
+            known.write_text(f"{HOST} {login.host_key}\n", encoding="utf-8")
         text = _CONFIG.format(
             host=HOST,
             address=login.address,
@@ -76,9 +83,19 @@ class Connection:
             user=login.user,
             keys=keys,
             control=self._control,
+            check="yes" if login.host_key else "accept-new",
+            known=known,
         )
         self.config.write_text(text, encoding="utf-8")
         self.root = login.user == "root"
+
+    def host_key(self) -> str:
+        """The public key that sshd has shown, or is to show; '' before that."""
+        with contextlib.suppress(OSError):
+            for line in self.config.with_name("known_hosts").read_text("utf-8").splitlines():
+                if line.startswith(f"{HOST} "):
+                    return line.partition(" ")[2]
+        return ""
 
     def open(self, timeout: float) -> None:
         """Connect, as often as it takes within `timeout` seconds. Raises TimeoutError with

@@ -40,7 +40,17 @@ def write_box(title: str, made: Path, key: Path, to: Path) -> None:
     disk, part = to.with_name(f"{to.name}.img"), to.with_name(f"{to.name}.part")
     facts = {"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_SIZE}
     try:
-        command = ["qemu-img", "convert", "-c", "-O", "qcow2", str(made / "box.img"), str(disk)]
+        command = [
+            "qemu-img",
+            "convert",
+            "-c",
+            "-f",
+            "qcow2",
+            "-O",
+            "qcow2",
+            str(made / "box.img"),
+            str(disk),
+        ]
         subprocess.run(command, check=True, capture_output=True, text=True)
         with tarfile.open(part, "w", dereference=True) as tar:
             _add(tar, "metadata.json", json.dumps(facts).encode())

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.vagrant_disk import DISK_SIZE, make_system
+from distromatrix.engines.base import Preparation
+from distromatrix.engines.vagrant_disk import DISK_SIZE, make_system, prepare
 from distromatrix.engines.vagrant_home import (
     TEMPLATE,
     Home,
@@ -40,7 +41,7 @@ def have_box(
     home: Home,
     image: str,
     labels: Mapping[str, str],
-    export: Callable[[str, Mapping[str, str]], Iterable[bytes]],
+    export: Callable[[str, Mapping[str, str], Preparation], Iterable[bytes]],
     form: int,
 ) -> Box:
     """The box of an image; what is made meanwhile has those labels. Raises CannotStartError,
@@ -56,7 +57,8 @@ def have_box(
                 part = box.folder.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir(parents=True)
-                make_system(export(image, labels), part, key.with_suffix(".pub"), "guest")
+                first = prepare(key.with_suffix(".pub").read_text(encoding="ascii"))
+                make_system(export(image, labels, first), part, "guest")
                 part.replace(box.folder)
     with contextlib.suppress(OSError):
         os.utime(box.folder)

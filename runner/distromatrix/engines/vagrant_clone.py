@@ -93,7 +93,13 @@ class Cloner:
         port = self._restore(template, spec, folder, shown)
         connection = Connection(folder, self._home.sockets)
         connection.write(
-            Login(address="127.0.0.1", port=port, user=template.user, keys=template.keys)
+            Login(
+                address="127.0.0.1",
+                port=port,
+                user=template.user,
+                keys=template.keys,
+                host_key=template.host_key,
+            )
         )
         facts = {"console": str(shown / "console.log"), "scale": template.scale}
         guest = guest_in(folder, facts, self._libvirtd)

@@ -43,7 +43,7 @@ def read_dead(disk: Path, path: str, machine: str, room: Path) -> Iterator[bytes
     held = tempfile.TemporaryDirectory(prefix="distromatrix-disk-", dir=room)
     raw = Path(held.name, "raw")
     try:
-        _run(["qemu-img", "convert", "-U", "-O", "raw", str(disk), str(raw)])
+        _run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", str(disk), str(raw)])
         _run(["e2fsck", "-fy", str(raw)], worst=2)  # its journal, above all
         name = path.rstrip("/").rpartition("/")[2] or "."
         top = _find(raw, path, name)

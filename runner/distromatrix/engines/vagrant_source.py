@@ -14,6 +14,7 @@ from distromatrix.engines.libvirtd import POOL, Libvirtd
 from distromatrix.engines.ssh import Connection, Login
 from distromatrix.engines.vagrant_boxes import VERSION, Box, lock_of, register
 from distromatrix.engines.vagrant_call import vagrant
+from distromatrix.engines.vagrant_disk import HOST_KEY
 from distromatrix.engines.vagrant_file import Definition, loaded
 from distromatrix.engines.vagrant_home import Home, digest, free_port, hold
 from distromatrix.engines.vagrant_machine import Guest, VagrantMachine
@@ -127,6 +128,10 @@ def login(folder: Path, definition: Definition) -> Login:
             port=definition.port,
             user=definition.user,
             keys=(definition.key,),
+            host_key=Path(definition.kernel)
+            .with_name(HOST_KEY)
+            .read_text(encoding="ascii")
+            .strip(),
         )
     words: dict[str, str] = {}
     keys = []

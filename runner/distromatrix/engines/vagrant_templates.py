@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distromatrix.engines.accel import Accel
-from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.base import MachineSpec, Preparation
 from distromatrix.engines.console import last_lines, panic
 from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.guest_scripts import install
@@ -40,7 +40,7 @@ from distromatrix.engines.vagrant_source import (
 )
 from distromatrix.errors import ImageError, InfrastructureError
 
-FORMAT = 4  # part of every name: raise it when what is made of an image changes
+FORMAT = 5  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
 _FACTS = "template.json"  # written last: what has none is not whole
 
@@ -55,6 +55,7 @@ class Template:
     machine: str
     user: str
     keys: tuple[str, ...]
+    host_key: str
     definition: Definition
     scale: float  # how much longer than at full speed things take in it
 
@@ -72,7 +73,7 @@ class Templates:
         self,
         home: Home,
         libvirtd: Libvirtd,
-        export: Callable[[str, Mapping[str, str]], Iterable[bytes]],
+        export: Callable[[str, Mapping[str, str], Preparation], Iterable[bytes]],
         accel: Callable[[Path | None, int, int], Accel],
     ) -> None:
         self._home = home
@@ -196,6 +197,7 @@ class Templates:
             machine=machine,
             user=who.user,
             keys=who.keys,
+            host_key=connection.host_key(),
             definition=definition,
             scale=scale,
         )
