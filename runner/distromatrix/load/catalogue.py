@@ -95,8 +95,8 @@ def natural(name: str) -> list[str | int]:
 
 def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
-    root = folder.parent
-    if leads_out(folder, root):
+    root = folder.parent if layer else None  # the built-in ones are ours
+    if root is not None and leads_out(folder, root):
         faults.append(Fault(Document(folder).file, 0, 0, *LEADS_OUT))
         return entries
     for path in sorted(folder.glob("*.y*ml")):

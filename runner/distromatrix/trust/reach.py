@@ -60,7 +60,7 @@ class Reach:
         return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
 
     def __str__(self) -> str:
-        return one_line(f"{self.where}: {self.kind}: {self.value}: {KINDS[self.kind].does}", 400)
+        return one_line(f"{self.where}: {self.kind}: {self.value}: {KINDS[self.kind].does}", 4000)
 
 
 class Found(NamedTuple):
@@ -252,7 +252,7 @@ def reach_of(plan: Plan, *, stored: bool = False) -> tuple[Reach, ...]:
     """All by which a plan reaches the host, each once, in the order of KINDS. `stored`: it was read
     back, and what it says of its distros' files proves nothing. Raises InputError for what is
     refused for good."""
-    if is_ours(plan.root) and not stored:
+    if is_ours(plan.root):
         return ()
     if not stored:  # what was read from the catalogue is its own
         own = builtin_folder()
