@@ -164,7 +164,10 @@ def test_artifacts_come_back_and_stay_in_the_runs_folder(project: Project) -> No
     project.suites(
         {
             "good": 'mkdir "$DISTROMATRIX_ARTIFACTS/sub"; echo x >"$DISTROMATRIX_ARTIFACTS/sub/y"',
-            "device": 'cd "$DISTROMATRIX_ARTIFACTS"; mkfifo pipe; mknod null c 1 3',
+            "device": {
+                "run": 'cd "$DISTROMATRIX_ARTIFACTS"; mkfifo pipe; mknod null c 1 3',
+                "privileges": ["mknod"],
+            },
             "link": 'ln -s /etc/passwd "$DISTROMATRIX_ARTIFACTS/link"',
             "folder": 'rm -r "$DISTROMATRIX_ARTIFACTS"; ln -s /etc "$DISTROMATRIX_ARTIFACTS"',
         }

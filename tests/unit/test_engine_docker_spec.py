@@ -16,7 +16,8 @@ HOST = Limits(cpus=2, apparmor=True)
 
 
 def _host_config(**spec: Any) -> dict[str, Any]:
-    body = create_body(MachineSpec(name="distromatrix-x", image="i", **spec), HOST)
+    machine = MachineSpec(name="distromatrix-x", image="i", **spec)
+    body = create_body(machine, HOST, network="of-its-run" if machine.network else "none")
     config: dict[str, Any] = body["HostConfig"]
     return config
 

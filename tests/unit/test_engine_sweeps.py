@@ -76,6 +76,11 @@ def container(**keys: object) -> dict[str, object]:
 
 
 NO_VOLUMES: Answer = (200, {"Volumes": None, "Warnings": None})
+NOTHING: Answers = {
+    "GET /containers/json": [(200, [])],
+    "GET /volumes": [NO_VOLUMES],
+    "GET /networks": [(200, [])],
+}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ NO_VOLUMES: Answer = (200, {"Volumes": None, "Warnings": None})
 def test_a_container_that_is_just_going_is_listed_as_far_as_it_is_there(
     api: Callable[[Answers], Api], row: dict[str, object], names: list[str]
 ) -> None:
-    answers = {"GET /containers/json": [(200, [row])], "GET /volumes": [NO_VOLUMES]}
+    answers = {**NOTHING, "GET /containers/json": [(200, [row])]}
     assert [left.name for left in docker_sweep.leftovers(api(answers))] == names
 
 
@@ -101,12 +106,27 @@ def test_a_volume_without_our_label_is_nobodys(
     api: Callable[[Answers], Api], keys: dict[str, object]
 ) -> None:
     volume = {"Name": "v", "CreatedAt": None, **keys}
-    answers = {
-        "GET /containers/json": [(200, [])],
-        "GET /volumes": [(200, {"Volumes": [volume]})],
-    }
+    answers = {**NOTHING, "GET /volumes": [(200, {"Volumes": [volume]})]}
     found = [(left.name, left.run) for left in docker_sweep.leftovers(api(answers))]
     assert found == ([("v", "r")] if keys["Labels"] else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("distromatrix-kept-x", True), ("distromatrix-x", False)]
+)
+def test_a_network_is_kept_with_the_machine_that_stands_on_it(
+    api: Callable[[Answers], Api], name: str, kept: bool
+) -> None:
+    row = container(Names=[f"/{name}"], NetworkSettings={"Networks": {"n": {}}})
+    networks = [{"Name": n, "Labels": OURS} for n in ("n", "other")]
+    networks.append({"Name": "theirs", "Labels": None})
+    answers = {
+        **NOTHING,
+        "GET /containers/json": [(200, [row])],
+        "GET /networks": [(200, networks)],
+    }
+    found = [(left.kind, left.name, left.kept) for left in docker_sweep.leftovers(api(answers))]
+    assert found[1:] == [("network", "n", kept), ("network", "other", False)]
 
 
 @pytest.mark.parametrize(
@@ -115,16 +135,14 @@ def test_a_volume_without_our_label_is_nobodys(
         ("/containers/json", f"No such container: {ID}"),
         ("/containers/json", f'no container with name or ID "{ID}" found: no such container'),
         ("/volumes", "get v: no such volume"),
+        ("/networks", "No such network: n"),
     ],
 )
 def test_a_listing_that_trips_over_something_that_goes_is_asked_for_again(
     api: Callable[[Answers], Api], path: str, message: str
 ) -> None:
-    answers: Answers = {
-        "GET /containers/json": [(200, [container()])],
-        "GET /volumes": [NO_VOLUMES],
-    }
-    answers[f"GET {path}"].insert(0, (500, {"message": message}))
+    answers: Answers = {**NOTHING, "GET /containers/json": [(200, [container()])]}
+    answers[f"GET {path}"] = [(500, {"message": message}), *answers[f"GET {path}"]]
     assert [left.name for left in docker_sweep.leftovers(api(answers))] == ["distromatrix-x"]
 
 

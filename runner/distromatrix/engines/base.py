@@ -419,5 +419,6 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections. Machines and stages stay as they are."""
+        """Let go of connections, and remove what networks it made for machines that are closed.
+        Machines and stages stay as they are."""
         ...

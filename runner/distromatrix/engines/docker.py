@@ -17,7 +17,8 @@ from distromatrix.engines.docker_api import DOCKER, Access, Api
 from distromatrix.engines.docker_dialect import MACHINES, own_limits
 from distromatrix.engines.docker_images import DockerImages
 from distromatrix.engines.docker_machine import DockerMachine
-from distromatrix.engines.docker_spec import LOOPBACK_IPV6, Limits, create_body
+from distromatrix.engines.docker_network import Networks
+from distromatrix.engines.docker_spec import LOOPBACK_IPV6, Limits
 from distromatrix.engines.docker_stage import DockerStage, Strategy
 from distromatrix.errors import (
     CannotStartError,
@@ -26,6 +27,8 @@ from distromatrix.errors import (
     InputError,
 )
 from distromatrix.model import Kept
+
+_LESSONS = 3  # that an engine's host may teach when a machine cannot be opened
 
 
 class DockerEngine:
@@ -44,6 +47,7 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._limits: Limits | None = None
         self._answer: dict[str, Any] | None = None
+        self._networks = Networks(self._api)
         self.images = DockerImages(self._api)
 
     def facts(self) -> EngineFacts:
@@ -85,6 +89,7 @@ class DockerEngine:
         return DockerStage(
             self._api,
             self._known_limits(),
+            self._networks,
             snapshot,
             image=image,
             labels=labels,
@@ -93,20 +98,25 @@ class DockerEngine:
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> DockerMachine:
         """See Engine; `stage` is one of this engine's."""
-        try:
-            return self._open(spec, stage)
-        except (CannotStartError, InfrastructureError) as error:
-            # Trying is the only way to know that of an engine's host.
-            words = str(error).replace("/", ".")
-            if self._api.lacks_ipv6 or not any(name in words for name in LOOPBACK_IPV6):
-                raise
-        self._api.lacks_ipv6 = True
+        for _ in range(_LESSONS):
+            try:
+                return self._open(spec, stage)
+            except (CannotStartError, InfrastructureError) as error:
+                # Trying is the only way to know that of an engine's host.
+                if not self._learn(str(error)) and not self._networks.learn(str(error)):
+                    raise
         return self._open(spec, stage)
+
+    def _learn(self, words: str) -> bool:
+        lacks = any(name in words.replace("/", ".") for name in LOOPBACK_IPV6)
+        news = lacks and not self._api.lacks_ipv6
+        self._api.lacks_ipv6 |= lacks
+        return news
 
     def _open(self, spec: MachineSpec, stage: Stage | None) -> DockerMachine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
-        return DockerMachine.start(self._api, spec, create_body(spec, self._known_limits()))
+        return self._networks.start(spec, self._known_limits())
 
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""
@@ -139,6 +149,7 @@ class DockerEngine:
 
     def close(self) -> None:
         """See Engine."""
+        self._networks.close()
         self._api.close()
 
     def _known_limits(self) -> Limits:

@@ -35,7 +35,9 @@ SHORT_TIMEOUT = 10.0
 _POOL = 64  # connections that a client keeps
 _REMOVALS = 20  # attempts to remove a container
 _LISTINGS = 20  # attempts to list what there is
-_GONE = re.compile("no such (container|volume|image)|image not known|no container with", re.I)
+_GONE = re.compile(
+    "no such (container|volume|network|image)|image not known|no container with", re.I
+)
 # Of the API, where an engine does not say which is its newest.
 _OLDEST = "1.40"
 _DOCTOR = "`distromatrix doctor` says more"

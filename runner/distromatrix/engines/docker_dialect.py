@@ -60,6 +60,14 @@ class Dialect:
     asks_before_force: bool = False
     # What a container says that is to have no health check.
     healthcheck: Mapping[str, Any] = field(default_factory=lambda: {"Test": ["NONE"]})
+    # Containers on one network can be kept apart, by these options; else a network is one
+    # container's, and they keep networks apart.
+    keeps_apart: bool = True
+    network_options: Mapping[str, str] = field(
+        default_factory=lambda: {"com.docker.network.bridge.enable_icc": "false"}
+    )
+    # The NetworkMode that gives each container a network of its own, if there is one.
+    user_network: str = ""
     # What to ask `top` for process id, parent's id, elapsed time and command line with.
     ps: str = "-eo pid,ppid,etime,args"
 
@@ -103,6 +111,10 @@ def dialect_of(headers: Mapping[str, str]) -> Dialect:
             asks_before_force=True,
             # Its own word for none makes it look for systemd's timers whenever one ends.
             healthcheck={},
+            keeps_apart=False,
+            network_options={"isolate": "true"},
+            # As its bridges do, it gives no addresses of IPv6 but the loopback's.
+            user_network="slirp4netns:enable_ipv6=false",
             # Else it runs the `ps` that is in the container, if there is one.
             ps="pid,ppid,etime,args",
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from distromatrix.engines.base import API_TIMEOUT, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_machine import DockerMachine
+from distromatrix.engines.docker_network import Networks
 from distromatrix.engines.docker_outside import blocks
 from distromatrix.engines.docker_product import Product, folders, owner_of
 from distromatrix.engines.docker_spec import MOUNT, Limits, Overlay, create_body
@@ -35,6 +36,7 @@ class OverlayVolume:
         self,
         api: Api,
         limits: Limits,
+        networks: Networks,
         snapshot: Product,
         *,
         image: str,
@@ -42,6 +44,7 @@ class OverlayVolume:
     ) -> None:
         self._api = api
         self._limits = limits
+        self._networks = networks
         self._product = snapshot
         self._lock = threading.Lock()
         self._cells = 0
@@ -68,11 +71,12 @@ class OverlayVolume:
 
     def open(self, spec: MachineSpec) -> DockerMachine:
         """A machine on a new private view. Raises CannotStartError, InfrastructureError."""
+        self._networks.begin(spec)
         view, cell = self._new_view(owner_of(spec.user))
-        return DockerMachine.start(
-            self._api,
+        return self._networks.start(
             spec,
-            create_body(spec, self._limits, view),
+            self._limits,
+            view,
             after_close=lambda kept: self._release(cell, kept),
             beside=lambda: self._written(cell),
         )

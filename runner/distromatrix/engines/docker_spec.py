@@ -64,10 +64,15 @@ class Limits:
 
 
 def create_body(
-    spec: MachineSpec, limits: Limits, mount: Overlay | str | None = None
+    spec: MachineSpec,
+    limits: Limits,
+    mount: Overlay | str | None = None,
+    *,
+    network: str = "none",
 ) -> dict[str, Any]:
     """The container's configuration. `mount` is an overlay, the name of a stage volume, or
-    nothing. Raises CannotStartError for a privilege that Docker cannot give."""
+    nothing; `network`: its NetworkMode. Raises CannotStartError for a privilege that Docker
+    cannot give."""
     labels = {**spec.labels, LABEL_MACHINE: spec.name}
     if isinstance(mount, Overlay):
         labels[LABEL_STAGE] = mount.stage
@@ -93,9 +98,9 @@ def create_body(
             "NanoCpus": int(min(spec.cpus, limits.cpus) * 1e9),
             "PidsLimit": spec.pids,
             "ShmSize": spec.memory // 2,  # as tmpfs(5) has it; it counts as the cell's memory
-            "NetworkMode": "bridge" if spec.network else "none",
+            "NetworkMode": network,
             # On a network the engine names it, by its address there.
-            "ExtraHosts": [] if spec.network else [f"{spec.host}:{OWN_ADDRESS}"],
+            "ExtraHosts": [f"{spec.host}:{OWN_ADDRESS}"] if network == "none" else [],
             "Sysctls": {} if isinstance(mount, str) else dict(LOOPBACK_IPV6),
             # Output is ours to keep: no second copy of it on the engine's disk.
             "LogConfig": {"Type": "none"},

@@ -13,12 +13,13 @@ from typing import Literal
 
 from docker.errors import NotFound
 
-from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.base import LABEL_RUN, MachineSpec
 from distromatrix.engines.docker_api import Api, message_of
 from distromatrix.engines.docker_machine import DockerMachine
+from distromatrix.engines.docker_network import Networks
 from distromatrix.engines.docker_overlay import OverlayVolume
 from distromatrix.engines.docker_product import Product, owner_of
-from distromatrix.engines.docker_spec import MOUNT, Limits, create_body
+from distromatrix.engines.docker_spec import MOUNT, Limits
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -56,14 +57,16 @@ class DockerStage:
         self,
         api: Api,
         limits: Limits,
+        networks: Networks,
         snapshot: Path,
         *,
         image: str,
         labels: Mapping[str, str],
         forced: Strategy | None = None,
     ) -> None:
-        self._api = api
         self._limits = limits
+        self._networks = networks
+        self._run = labels.get(LABEL_RUN, "")
         self._product = Product(snapshot)
         if not limits.dialect.mounts_overlays:
             forced = "archive"
@@ -72,7 +75,9 @@ class DockerStage:
         self._strategy: Strategy = forced or "overlay"
         self._volume = None
         if self._strategy == "overlay":
-            self._volume = OverlayVolume(api, limits, self._product, image=image, labels=labels)
+            self._volume = OverlayVolume(
+                api, limits, networks, self._product, image=image, labels=labels
+            )
         else:
             _see(api, limits, image)
 
@@ -113,9 +118,8 @@ class DockerStage:
         def put(machine: DockerMachine) -> None:
             self._product.fill(machine, "/", owner_of(spec.user), MOUNT.lstrip("/"))
 
-        body = create_body(spec, self._limits)
-        machine = DockerMachine.start(
-            self._api, spec, body, before_start=put, beside=lambda: -self._product.size
+        machine = self._networks.start(
+            spec, self._limits, before_start=put, beside=lambda: -self._product.size
         )
         if self._product.holes:
             try:
@@ -126,7 +130,8 @@ class DockerStage:
         return machine
 
     def close(self) -> None:
-        """See Stage."""
+        """See Stage. With it begins the end of its run."""
+        self._networks.end(self._run)
         self._product.close()
         if self._volume is not None:
             self._volume.close()

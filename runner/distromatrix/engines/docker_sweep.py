@@ -15,12 +15,13 @@ from distromatrix.engines.docker_spec import LABEL_MACHINE, LABEL_STAGE
 
 
 def leftovers(api: Api) -> tuple[Leftover, ...]:
-    """Containers first, then volumes; a volume is kept as long as a kept container needs it.
+    """Containers first, then volumes and networks, kept as long as a kept container needs them.
     Raises EngineUnavailableError."""
     with api.calling("list what runs left behind") as client:
         filters = {"label": LABEL_RUN}
         containers = listed(lambda: client.containers(all=True, filters=filters))
         volumes = listed(lambda: client.volumes(filters=filters).get("Volumes") or [])
+        networks = listed(lambda: client.networks(filters=filters))
     needed: set[str] = set()
     found: list[Leftover] = []
     for container in containers:
@@ -32,6 +33,7 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         kept = name.startswith(KEPT)
         if kept:
             needed |= {labels.get(LABEL_STAGE, ""), "machine " + labels.get(LABEL_MACHINE, "")}
+            needed |= set((container.get("NetworkSettings") or {}).get("Networks") or ())
         created = float(container.get("Created") or 0)
         found.append(_leftover("container", name, labels, kept, created))
     for volume in volumes:
@@ -41,6 +43,11 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         kept = name in needed or "machine " + labels.get(LABEL_MACHINE, "-") in needed
         created = _timestamp(volume.get("CreatedAt") or "")
         found.append(_leftover("volume", name, labels, kept, created))
+    for network in networks:
+        name, labels = network["Name"], network.get("Labels") or {}
+        if labels.get(LABEL_RUN):
+            created = _timestamp(network.get("Created") or "")
+            found.append(_leftover("network", name, labels, name in needed, created))
     return tuple(found)
 
 
@@ -49,6 +56,8 @@ def remove(api: Api, leftover: Leftover) -> None:
     with api.calling(f"remove {leftover.name}") as client, contextlib.suppress(NotFound):
         if leftover.kind == "container":
             labels = (client.inspect_container(leftover.name).get("Config") or {}).get("Labels")
+        elif leftover.kind == "network":
+            labels = client.inspect_network(leftover.name).get("Labels")
         else:
             labels = client.inspect_volume(leftover.name).get("Labels")
         if not (labels or {}).get(LABEL_RUN):
@@ -56,6 +65,8 @@ def remove(api: Api, leftover: Leftover) -> None:
         try:
             if leftover.kind == "container":
                 remove_container(client, leftover.name)
+            elif leftover.kind == "network":
+                client.remove_network(leftover.name)
             else:
                 client.remove_volume(leftover.name, force=True)
         except APIError as error:
