@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from distromatrix.errors import Fault, InputError
+from distromatrix.folders import current_folder
 from distromatrix.model import Plan
 from distromatrix.trust.kept import keep, yes_of
 from distromatrix.trust.reach import Reach, reach_of
@@ -46,7 +47,7 @@ def missing(
 
 def refusal(left: Sequence[Reach], plan: Plan) -> InputError:
     """What is said where nobody can be asked."""
-    where = "" if plan.root.resolve() == Path.cwd() else f" -C {shlex.quote(str(plan.root))}"
+    where = "" if plan.root.resolve() == current_folder() else f" -C {shlex.quote(str(plan.root))}"
     usual = plan.root / "matrix" / "default.yaml"
     file = plan.matrix
     if file.is_absolute() and file != usual and file.is_relative_to(plan.root):
