@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from docker.errors import APIError, NotFound
 from distromatrix.engines.base import LABEL_RUN, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_dialect import DOCKER, Dialect, dialect_of
-from distromatrix.engines.docker_network import PREFIX, Networks
+from distromatrix.engines.docker_network import Networks
 from distromatrix.errors import InfrastructureError
 
 PODMAN = dialect_of({"Libpod-Api-Version": "4.3.1"})
@@ -38,10 +39,14 @@ class Client:
             raise NotFound(f"no network {name}")
         return self.bridge
 
-    def create_network(self, name: str, **how: Any) -> None:
-        self.made[name] = how
+    def create_network(self, name: str, **how: Any) -> dict[str, str]:
         if self.refuses:
-            raise APIError("500", requests.Response(), self.refuses.pop(0))
+            response = requests.Response()
+            response.status_code = 400 if "name" in self.refuses[0] else 500
+            raise APIError("", response, self.refuses.pop(0))
+        made = hashlib.sha256(name.encode()).hexdigest()
+        self.made[made] = {**how, "name": name}
+        return {"Id": made}
 
     def remove_network(self, name: str) -> None:
         del self.made[name]
@@ -73,11 +78,11 @@ def test_machines_of_a_run_share_a_network_without_traffic_between_them() -> Non
     client = Client(bridge={"Options": {MTU: "1400", "x": "y"}, "EnableIPv6": True})
     ours = networks(client)
     first = mode(ours)
-    assert first.startswith(PREFIX)
     assert mode(ours) == first != mode(ours, "other")
     how = client.made[first]
     assert how["options"] == {MTU: "1400", ICC: "false"}
     assert how["labels"] == {LABEL_RUN: "r"}
+    assert how["name"].startswith("container:distromatrix-network-")
     assert "enable_ipv6" not in how  # before 27 Docker must be told addresses for it
     ours.end("r")
     ours.close()
@@ -106,12 +111,18 @@ def test_an_engine_that_has_no_addresses_left_is_told_some() -> None:
     assert pool["Subnet"].endswith(".0/24")
 
 
+def test_an_engine_that_refuses_its_name_gets_another() -> None:
+    client = Client(refuses=["invalid name"])
+    name = client.made[mode(networks(client))]["name"]
+    assert name.startswith("distromatrix-network-")
+
+
 def test_another_refusal_is_told_and_the_next_machine_tries_again() -> None:
     client = Client(refuses=["not today"])
     ours = networks(client)
     with pytest.raises(InfrastructureError, match="a network for the machines of a run: not today"):
         mode(ours)
-    assert mode(ours).startswith(PREFIX)
+    assert mode(ours) in client.made
 
 
 def test_where_a_kernel_keeps_no_containers_apart_each_has_a_network() -> None:
@@ -121,7 +132,6 @@ def test_where_a_kernel_keeps_no_containers_apart_each_has_a_network() -> None:
     with pytest.raises(InfrastructureError) as refused:
         mode(ours)
     assert ours.learn(str(refused.value))
-    client.made.clear()
     names = {mode(ours), mode(ours)}
     assert names == set(client.made)
     assert len(names) == 2

@@ -23,12 +23,16 @@ from distromatrix.engines.docker_machine import DockerMachine
 from distromatrix.engines.docker_spec import Limits, Overlay, create_body
 from distromatrix.errors import InfrastructureError
 
-PREFIX = "distromatrix-network-"
+# Docker starts a resolver of its own, for 40 ms, in each container of a network that it takes for
+# a user's (moby: NetworkMode.IsUserDefined): not for one with this name, whose containers find
+# names as on Docker's default network.
+_NO_RESOLVER = "container:"
+_INVALID = 400  # the status with which another version may refuse that
 _MTU = "com.docker.network.driver.mtu"
 _ALLOTS_IPV6 = (1, 46)  # from this version of its API on an engine finds IPv6 addresses itself
 _NONE_LEFT = "address pool"  # is there of those that the engine takes its networks from
 _NOT_APART = "restrict inter-container"  # communication: its host's kernel has no br_netfilter
-_GONE = re.compile(rf"network ({PREFIX}\w+) not found")
+_GONE = re.compile(r"network ([0-9a-f]{64}) not found")
 _SUBNETS = 20  # attempts to find one ourselves
 _PATIENCE = (0.3, 1.0)  # seconds, until what stood on a network has let go of it
 
@@ -145,12 +149,12 @@ class Networks:
 
     def _make(self, labels: Mapping[str, str]) -> str:
         dialect = self._api.dialect
-        name = PREFIX + secrets.token_hex(6)
+        prefix = _NO_RESOLVER if dialect.keeps_apart else ""
         apart = {} if self._each else dialect.network_options
         with self._api.calling("make a network for the machines of a run") as client:
             options, ipv6 = _as_the_engines_own(client)
             try:
-                _create(client, name, {**options, **apart}, ipv6, labels)
+                return _create(client, prefix, {**options, **apart}, ipv6, labels)
             except APIError as error:
                 if not dialect.user_network:
                     raise
@@ -159,7 +163,6 @@ class Networks:
                     f"slirp4netns or netavark on the engine's host",
                     transient=False,
                 ) from error
-        return name
 
     def _remove(self, name: str) -> None:
         """What cannot be removed is found by its label."""
@@ -175,26 +178,27 @@ class Networks:
 
 
 def _create(
-    client: Any, name: str, options: Mapping[str, str], ipv6: bool, labels: Mapping[str, str]
-) -> None:
+    client: Any, prefix: str, options: Mapping[str, str], ipv6: bool, labels: Mapping[str, str]
+) -> str:
+    """Its id."""
+    name = f"distromatrix-network-{secrets.token_hex(6)}"
     how: dict[str, Any] = {"driver": "bridge", "options": dict(options), "labels": dict(labels)}
     how |= {"enable_ipv6": True} if ipv6 else {}
-    try:
-        client.create_network(name, **how)
-        return
-    except APIError as error:
-        if _NONE_LEFT not in str(error):
-            raise
     for patience in reversed(range(_SUBNETS)):
-        # For tests of networks alone (RFC 2544, 198.18.0.0/15): where nobody's own hosts are.
-        number = secrets.randbelow(512)
-        pool = IPAMPool(subnet=f"198.{18 + number // 256}.{number % 256}.0/24")
         try:
-            client.create_network(name, **how, ipam=IPAMConfig(pool_configs=[pool]))
-            return
+            return str(client.create_network(prefix + name, **how)["Id"])
         except APIError as error:
-            if "overlap" not in str(error).lower() or not patience:
+            said = str(error).lower()
+            if _NONE_LEFT in said or ("ipam" in how and "overlap" in said and patience):
+                # For tests of networks alone (RFC 2544, 198.18.0.0/15): nobody's hosts are there.
+                number = secrets.randbelow(512)
+                pool = IPAMPool(subnet=f"198.{18 + number // 256}.{number % 256}.0/24")
+                how["ipam"] = IPAMConfig(pool_configs=[pool])
+            elif prefix and error.response is not None and error.response.status_code == _INVALID:
+                prefix = ""
+            else:
                 raise
+    raise AssertionError("unreachable")
 
 
 def _as_the_engines_own(client: Any) -> tuple[dict[str, str], bool]:
