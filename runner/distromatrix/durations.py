@@ -8,15 +8,14 @@ more than a worse balance.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.below import Folder
 from distromatrix.model import Cell, CellResult, Plan, Verdict
 from distromatrix.shards import UNKNOWN
 
@@ -136,13 +135,8 @@ def _write(path: Path, cells: Mapping[str, tuple[float, ...]]) -> None:
     kept = [(cell, list(seconds)) for cell, seconds in cells.items()][-MOST_CELLS:]
     while len(text := _text(dict(kept))) > _BIGGEST:
         kept = kept[len(kept) // 10 + 1 :]
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(text)
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with Folder.at(path.parent) as folder:
+        folder.write(path.name, text)
 
 
 def _text(cells: Mapping[str, list[float]]) -> bytes:

@@ -16,6 +16,7 @@ from annotated_types import Ge, Lt
 
 from distromatrix import __version__
 from distromatrix.errors import Fault, InputError
+from distromatrix.files.below import Folder
 from distromatrix.model import REPEATS, SEEDS, Cell, Distro, HostFacts, Plan, Selection, Shard
 from distromatrix.needs import CONTAINERS
 
@@ -327,6 +328,5 @@ def _shown(value: object) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    with Folder.at(path.parent) as folder:
+        folder.write(path.name, content)

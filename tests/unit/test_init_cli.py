@@ -157,7 +157,7 @@ def test_mistakes_are_one_line_and_exit_2(init: Init, args: list[str], words: st
 def test_a_folder_that_cannot_be_written_to_is_one_line(init: Init) -> None:
     Path("matrix").touch()
     said = init()
-    assert (said.code, said.err) == (2, "matrix/default.yaml: cannot be written: File exists\n")
+    assert (said.code, said.err) == (2, "matrix/default.yaml: cannot be written: Not a directory\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")

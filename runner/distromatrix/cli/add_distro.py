@@ -97,12 +97,15 @@ def _schema_line(folder: Path) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(exist_ok=True)
+    from distromatrix.files.given import write_new
+
     try:
-        with file.open("x", encoding="utf-8") as out:
-            out.write(text)
+        write_new(file.parent.parent, f"distros/{file.name}", text)
     except FileExistsError:
         raise InputError(Fault(str(file), 0, 0, "is there already, and is left as it is")) from None
+    except OSError as error:
+        said = f"cannot be written: {error.strerror}"
+        raise InputError(Fault(str(file), 0, 0, said)) from error
 
 
 def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:

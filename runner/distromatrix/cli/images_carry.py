@@ -26,6 +26,7 @@ from distromatrix.cli.trust import allow, trust_option
 from distromatrix.cli.types import SIZE
 from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.events import Event, ImageProgress, Warned
+from distromatrix.files.given import require_stays
 from distromatrix.model import Plan, Selection, Shard
 from distromatrix.needs import GUESTS
 from distromatrix.project import files_of, open_images, opened_engine, require_images
@@ -90,6 +91,7 @@ def export(
         raise click.UsageError(f"--plan says which cells there are: {what}")
     else:
         plan = planned_part(plan_path, shard, directory, file, settings)
+    require_stays(target, plan.root)
     allow(plan)
     if not target.absolute().parent.is_dir() or target.is_dir():
         what = "is a folder" if target.is_dir() else "its folder does not exist"

@@ -60,17 +60,12 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    from distromatrix.runs import give_to_caller
+    from distromatrix.files.given import write_new
 
-    made = [] if file.parent.exists() else [file.parent]
     try:
-        file.parent.mkdir(exist_ok=True)
-        with file.open("x", encoding="utf-8") as stream:  # never over another's
-            stream.write(text)
+        write_new(file.parent.parent, "matrix/default.yaml", text)
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
-    for path in (*made, file):
-        give_to_caller(path)
 
 
 def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:

@@ -189,8 +189,10 @@ def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
 
 
 def _save(made: PlanFile, path: Path) -> None:
+    from distromatrix.files.given import require_stays
     from distromatrix.planfile import save_plan
 
+    require_stays(path, made.plan.root)
     target = path.resolve()  # a link stays one
     if target.exists() and not target.is_file():  # a device would be replaced by a file
         raise InputError(f"{path}: is no regular file")

@@ -12,6 +12,7 @@ import click
 from distromatrix.cli.answer import answer_options, show_answer
 from distromatrix.cli.project import project_options
 from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.files.given import require_stays
 from distromatrix.model import RunResult
 from distromatrix.project import find_root
 
@@ -80,7 +81,10 @@ def command(
     if into is not None:
         _check_new(into)
     found = find_shards(folders, whole)
-    plan = localised(found.file.plan, find_root(directory, file))
+    root = find_root(directory, file)
+    for path in filter(None, (into, durations, durations and Path(f"{durations}.lock"))):
+        require_stays(path, root)
+    plan = localised(found.file.plan, root)
     with ExitStack() as stack:
         made = RunFolder.create_at(into) if into else RunFolder.create(plan.root)
         folder = stack.enter_context(made)

@@ -131,12 +131,14 @@ class Folder:
                 self._own(name, fd)
             os.close(self.open(path, _PLACE))
 
-    def create(self, path: Where, mode: int = 0o644) -> IO[bytes]:
-        """A new file there, opened for writing. A file or link that lies there goes first."""
+    def create(self, path: Where, mode: int = 0o644, *, new: bool = False) -> IO[bytes]:
+        """A new file there, to write. A file or link that lies there goes first, or is in the way
+        (`new`)."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._parent(path) as (fd, name):
             with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=fd)
+                if not new:
+                    os.unlink(name, dir_fd=fd)
             made = os.open(name, flags, mode, dir_fd=fd)
         file = os.fdopen(made, "wb")
         if self.owner is not None:
