@@ -234,7 +234,7 @@ def test_a_matrix_runs_on_bootstrapped_distros_and_installs_packages_there(
     )
     run = f"cd /root/product; {PYTHON} -m distromatrix"
     try:
-        shown = at.told(f"{run} run 2>&1")
+        shown = at.told(f"{run} run --trust 2>&1")
         results = json.loads(at.told("cat /root/product/.distromatrix/runs/latest/results.json"))
         verdicts = {cell["id"]: cell["verdict"] for cell in results["cells"]}
         assert verdicts == {
