@@ -120,6 +120,19 @@ def test_a_repository_in_a_folder_that_git_does_not_know_is_no_part_of_it(tmp_pa
     ]
 
 
+def test_no_link_in_a_repository_leads_to_what_is_no_repositorys(tmp_path: Path) -> None:
+    product, keys = tmp_path / "product", tmp_path / "keys"
+    product.mkdir()
+    git(product, "init", "-q")
+    (keys / "deep").mkdir(parents=True)
+    (keys / "deep/id").write_text(TOKEN)
+    for link, target in (("hooks/x", "deep/id"), ("svn", ""), ("FETCH_HEAD", "deep/id")):
+        (product / ".git" / link).symlink_to(keys / target)
+    take(Product(path=product, git=True), tmp_path / "s.tar")
+    found = dict(contents(tmp_path / "s.tar"))
+    assert [name for name, content in found.items() if TOKEN.encode() in content] == []
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [

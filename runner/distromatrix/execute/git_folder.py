@@ -145,7 +145,8 @@ def _is_common(relative: str) -> bool:
 
 def _files(top: Path, elsewhere: set[str]) -> Iterator[tuple[str, Path]]:
     """Files, folders and links that stay inside, with their paths from `top`. Links that lead
-    out, as `git-new-workdir` makes them, are followed; folders of `elsewhere` are left out."""
+    to another repository's, as `git-new-workdir` makes them, are followed, and to nothing else;
+    folders of `elsewhere` are left out."""
     inside = os.path.realpath(top)
     seen, left = {inside}, [(top, "")]
     while left:
@@ -156,7 +157,7 @@ def _files(top: Path, elsewhere: set[str]) -> Iterator[tuple[str, Path]]:
                 continue
             if path.is_symlink():
                 real = Path(os.path.realpath(path))
-                if real.exists() and not real.is_relative_to(inside):
+                if not real.is_relative_to(inside) and _is_repositorys(real):
                     path = real
             if path.is_symlink() or not path.is_dir():
                 yield relative, path
@@ -164,6 +165,14 @@ def _files(top: Path, elsewhere: set[str]) -> Iterator[tuple[str, Path]]:
                 seen.add(real_name)
                 yield relative, path
                 left.append((path, f"{relative}/"))
+
+
+def _is_repositorys(path: Path) -> bool:
+    """Whether it is there, and lies in the folder of a repository, or one folder below."""
+    return path.exists() and any(
+        (above / "HEAD").is_file() and (above / "objects").is_dir() and (above / "refs").is_dir()
+        for above in path.parents[:2]
+    )
 
 
 def _lenders(objects: Path, found: list[Path]) -> Iterator[str]:
