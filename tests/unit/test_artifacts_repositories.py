@@ -83,7 +83,7 @@ def test_nor_of_one_in_a_shards_folder(tmp_path: Path, kind: str) -> None:
     ran = tmp_path / "ran"
     repository(tmp_path / "shard/a", ran, kind)
     (tmp_path / "merged").mkdir()
-    assert take_over(tmp_path / "shard", tmp_path / "merged") == 0
+    assert take_over(tmp_path, "shard", lambda: tmp_path / "merged") == 0
     asked(tmp_path / "merged")
     assert not ran.exists()
     assert list((tmp_path / "merged").rglob("_HEAD"))

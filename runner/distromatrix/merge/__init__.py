@@ -26,7 +26,7 @@ from distromatrix.events import (
 )
 from distromatrix.journal import Journal, read
 from distromatrix.merge.found import Found, ShardFolder, find_shards
-from distromatrix.merge.untrusted import UnusableError, events, folder_in, take_over
+from distromatrix.merge.untrusted import UnusableError, events, take_over
 from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
 from distromatrix.needs import GUESTS
 from distromatrix.planfile import WHOLE, save_plan, store_plan
@@ -152,10 +152,9 @@ class _Joining:
     def _files(self, one: ShardFolder, cell: str) -> int:
         """Take a cell's files over; how many were left out."""
         try:
-            source = folder_in(one.path, f"cells/{cell}")
+            return take_over(one.path, f"cells/{cell}", lambda: self._folder.cell(cell))
         except UnusableError:
             return 1
-        return take_over(source, self._folder.cell(cell)) if source else 0
 
     def _events(self, one: ShardFolder, cells: Mapping[str, Cell], told: _Told) -> Iterator[Event]:
         """The events of a shard that are of its cells, as far as they can be true."""

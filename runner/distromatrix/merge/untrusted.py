@@ -4,13 +4,14 @@ believed beyond what a run can say, and everything is bounded.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +19,7 @@ from typing import IO, Any
 from distromatrix.collect.artifacts import disarmed
 from distromatrix.collect.text import printable
 from distromatrix.events import Event
+from distromatrix.files.below import Folder
 from distromatrix.journal import event_adapter
 from distromatrix.runs import disk_fault
 
@@ -36,19 +38,15 @@ class UnusableError(Exception):
 def open_regular(path: Path) -> IO[bytes]:
     """A regular file, opened for reading; no link is followed, no pipe waited for. Raises
     UnusableError, and FileNotFoundError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):  # a device may be harmed by being opened
-            raise UnusableError(f"{path.name} is no regular file")
-        file = os.fdopen(os.open(path, flags), "rb")
+        with Folder.at(path.parent) as folder:
+            return folder.read(path.name)
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EINVAL):
+            raise UnusableError(f"{path.name} is no regular file") from error
         raise UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise UnusableError(f"{path.name} is no regular file")
-    return file
 
 
 def is_running(folder: Path) -> bool:
@@ -108,89 +106,51 @@ def _clean(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def folder_in(source: Path, below: str) -> Path | None:
-    """The folder `below` (a path of plain names) `source`, or None where there is none. Raises
-    UnusableError where something else is in its place: no link is followed."""
-    folder = source
-    for part in below.split("/"):
-        folder = folder / part
-        try:
-            if not stat.S_ISDIR(folder.lstat().st_mode):
-                raise UnusableError(f"{part} is no folder")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise UnusableError(f"{part} cannot be read: {error.strerror}") from error
-    return folder
-
-
-def take_over(source: Path, target: Path) -> int:
-    """Take all that is in the folder `source` over into `target`, which is there: as hard links,
-    or copies where that cannot be. Returns how many things were left out: links, pipes, devices,
-    what cannot be read, what is too deep or too many. Raises InfrastructureError where the disk
-    is full."""
-    return _Taking().folder(source, target, 0)
+def take_over(source: Path, below: str, target: Callable[[], Path]) -> int:
+    """Take all that is in the folder `below` (a path of plain names) `source` over into `target`,
+    which is asked for where there is one: as hard links, or copies where that cannot be. Returns
+    how many things were left out: links, pipes, devices, what cannot be read, what is too deep or
+    too many. Raises UnusableError where something else is in the folder's place,
+    InfrastructureError where the disk is full."""
+    try:
+        with Folder.at(source) as top, top.folder(below) as folder, Folder.at(target()) as into:
+            return _Taking().folder(folder, into, 0)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise UnusableError(f"{below} cannot be read: {error.strerror}") from error
 
 
 class _Taking:
     def __init__(self) -> None:
         self._files = 0
 
-    def folder(self, source: Path, target: Path, depth: int) -> int:
+    def folder(self, source: Folder, target: Folder, depth: int) -> int:
         if depth > _MAX_DEPTH:
             return 1
         left_out = 0
-        try:
-            with os.scandir(source) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError:
-            return 1
-        for entry in entries:
+        for name in source.names():
             self._files += 1
             if self._files > _MAX_FILES:
                 return left_out + 1
-            path = target / disarmed(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                if not _made(path):
-                    left_out += 1
-                    continue
-                left_out += self.folder(Path(entry.path), path, depth + 1)
-            elif entry.is_file(follow_symlinks=False):
-                left_out += not _file(Path(entry.path), path)
-            else:
+            try:
+                left_out += self._one(source, target, name, depth)
+            except OSError as error:  # of a name that is too long here, say
+                if fault := disk_fault(error, target.path):
+                    raise fault from error
                 left_out += 1
         return left_out
 
-
-def _file(source: Path, target: Path) -> bool:
-    """Whether it could be read."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
+    def _one(self, source: Folder, target: Folder, name: str, depth: int) -> int:
+        mode, to = source.stat(name).st_mode, disarmed(name)
+        if stat.S_ISDIR(mode):
+            with target.folder(to, make=True) as into, source.folder(name) as folder:
+                return self.folder(folder, into, depth + 1)
+        if not stat.S_ISREG(mode):
+            return 1
         try:
-            with open_regular(source) as file:
-                return _copy(file, target)
-        except (UnusableError, FileNotFoundError):
-            return False
-    return True
-
-
-def _copy(file: IO[bytes], target: Path) -> bool:
-    try:
-        with target.open("wb") as out:
-            shutil.copyfileobj(file, out, 1024 * 1024)
-    except OSError as error:
-        if fault := disk_fault(error, target):
-            raise fault from error
-        return False
-    return True
-
-
-def _made(folder: Path) -> bool:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:  # of a name that is too long here, say
-        if fault := disk_fault(error, folder):
-            raise fault from error
-        return False
-    return True
+            os.link(name, to, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        except OSError:
+            with source.read(name) as file, target.create(to) as out:
+                shutil.copyfileobj(file, out, 1024 * 1024)
+        return 0
