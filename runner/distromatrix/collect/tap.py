@@ -25,15 +25,17 @@ _MAX_LEVELS = 50  # subtests in subtests
 _TEST = re.compile(
     r"(?P<failed>not[ \t]+)?ok\b(?:[ \t]+(?P<number>\d{1,9})\b)?(?:[ \t]+-)?(?P<rest>.*)"
 )
-_PLAN = re.compile(r"1\.\.(?P<last>\d{1,9})[ \t]*(?:#[ \t]*(?P<said>.*))?$")
-_DIRECTIVE = re.compile(r"(?:^|[ \t])#[ \t]*(?P<word>TODO\b|SKIP\w*)[ \t:-]*(?P<reason>.*)$", re.I)
+_PLAN = re.compile(r"1\.\.(?P<last>\d{1,9})[ \t]*+(?:#[ \t]*+(?P<said>.*+))?$")
+_DIRECTIVE = re.compile(
+    r"(?:^|[ \t])#[ \t]*+(?P<word>TODO\b|SKIP\w*+)[ \t:-]*+(?P<reason>.*+)$", re.I
+)
 _BAIL = re.compile(r"Bail out!(?P<reason>.*)", re.I)
 _VERSION = re.compile(r"TAP version (\d{1,3})$", re.I)
 _KNOWN = (12, 13, 14)
 _TAGS: Mapping[CaseStatus, str] = {"failed": "failure", "skipped": "skipped"}
-_MESSAGE = re.compile(r"""^\s*(?:message|error):[ \t]*(?![|>])["']?(?P<said>.*?)["']?\s*$""", re.M)
-_BLOCK = re.compile(r"^\s*(?:message|error):[ \t]*[|>][+-]?[ \t]*\n\s*(?P<said>.*)$", re.M)
-_DURATION = re.compile(r"^\s*duration_ms:[ \t]*(?P<ms>\d{1,12}(?:\.\d{1,9})?)\s*$", re.M)
+_MESSAGE = re.compile(r"""^[ \t]*+(?:message|error):[ \t]*+(?![|>])["']?(?P<said>.*+)$""", re.M)
+_BLOCK = re.compile(r"^[ \t]*+(?:message|error):[ \t]*+[|>][+-]?[ \t]*+\n\s*+(?P<said>.*+)$", re.M)
+_DURATION = re.compile(r"^[ \t]*+duration_ms:[ \t]*+(?P<ms>\d{1,12}(?:\.\d{1,9})?)[ \t]*+$", re.M)
 
 
 @dataclass(slots=True)
@@ -55,8 +57,13 @@ class _Test:
         text = "\n".join(self.lines)
         message = self.message
         if self.status == "failed":
-            said = _MESSAGE.search(text) or _BLOCK.search(text)
-            message = (said["said"] if said else "") or one_line(text) or "not ok"
+            message = ""
+            if said := _MESSAGE.search(text):
+                message = said["said"].rstrip()
+                message = message[:-1] if message.endswith(("'", '"')) else message
+            elif said := _BLOCK.search(text):
+                message = said["said"]
+            message = message or one_line(text) or "not ok"
         duration = _DURATION.search(text)
         return Case(
             name=self.name,

@@ -42,7 +42,7 @@ def printable(value: str | bytes) -> str:
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if "\r" in text:
-        text = _OVERWRITTEN.sub("", re.sub(r"\r+$", "", text, flags=re.MULTILINE))
+        text = _OVERWRITTEN.sub("", re.sub(r"(?<!\r)\r++$", "", text, flags=re.MULTILINE))
     if "\x1b" in text:
         text = _STYLE.sub("", text)
     return _HIDDEN.sub(_show, text)

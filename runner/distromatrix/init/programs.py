@@ -16,7 +16,7 @@ MAX_READ = 300
 _QUOTED = re.compile(r"""["']\s*(less|git|gcc|curl|wget|rsync|unzip|hg|gpg)\s*["'\s]""")
 # As a program that is looked for or called; the bare word is too common.
 _CALLED = re.compile(
-    r"""(?:which|run|call|Popen|check_call|check_output|system|exec\w*)\(\s*\[?\s*"""
+    r"""(?:which|run|call|Popen|check_call|check_output|system|\bexec\w*+)\(\s*+(?:\[\s*+)?"""
     r"""["'](make|file|patch|zip|ps|tree|bash|cc|ssh)["'\s]"""
 )
 _ZONES = re.compile(r"\b(?:zoneinfo|dateutil|pytz|tzset|ZoneInfo|tzlocal)\b")

@@ -219,7 +219,7 @@ def parse_duration(value: object) -> float:
         number = text.isdecimal() and len(text) < 9 and int(text) > 0
         hint = f"write `{text}s` or `{text}m`" if number else ""
         raise wrong(f"expected a duration such as `30m` or `1h30m`, got {quoted(text)}", hint)
-    parts = re.findall(r"(\d+)([dhms])", text)
+    parts = re.findall(r"(?<!\d)(\d++)([dhms])", text)
     seconds = sum(int(n[:12]) * _UNITS[unit] for n, unit in parts)
     if not 0 < seconds <= _LONGEST:
         raise wrong(f"a duration is more than 0 and at most 365d, got {quoted(text)}")
@@ -336,7 +336,8 @@ NeedName = Annotated[str, _one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": 
 def _shell(value: object) -> str:
     expected = f"a shell such as `bash`, or its path; known are {listing(SHELLS)}"
     text = text_of(value, expected)
-    if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)*/?[a-z0-9]+", text) or base(text) not in SHELLS:
+    path = r"(/[A-Za-z0-9._+-]+)*+" if text.startswith("/") else r"[a-z0-9]+"
+    if not re.fullmatch(path, text) or base(text) not in SHELLS:
         raise wrong(f"expected {expected}; got {quoted(text)}", did_you_mean(base(text), SHELLS))
     return text
 

@@ -17,7 +17,7 @@ _NOT_FOUND = re.compile(
 )
 _METADATA = r"\S*/repodata/repomd\.xml"
 _GONE = re.compile(
-    rf"(Status code: 404 for {_METADATA}|{_METADATA}: \[Errno 14\] HTTP Error 404.*)"
+    rf"(Status code: 404 for {_METADATA}|(?<!\S){_METADATA}: \[Errno 14\] HTTP Error 404.*)"
 )
 # Of a package, too: a mirror in the middle of its update. That a key's file is not to be read
 # (37), or a plugin's own repository, is no mirror's fault.

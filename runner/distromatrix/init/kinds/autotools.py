@@ -8,7 +8,7 @@ from distromatrix.init import reports
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import Folder
 
-_TESTS = re.compile(r"^\s*(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
+_TESTS = re.compile(r"^[ \t]*+(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
 _CHECK = re.compile(r"^(check|test)\s*:(?!=)", re.MULTILINE)
 
 

@@ -7,7 +7,9 @@ import re
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import Folder
 
-_ENABLED = re.compile(r"^\s*(enable_testing\s*\(|include\s*\(\s*CTest\b)", re.MULTILINE | re.I)
+_ENABLED = re.compile(
+    r"^[ \t]*+(enable_testing\s*+\(|include\s*+\(\s*+CTest\b)", re.MULTILINE | re.I
+)
 _PKG_CONFIG = re.compile(r"\bPkgConfig\b|pkg_check_modules", re.I)
 
 

@@ -7,7 +7,7 @@ import re
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import Folder
 
-_TEST = re.compile(r"^\s*test\s*\(", re.MULTILINE)
+_TEST = re.compile(r"^[ \t]*+test\s*+\(", re.MULTILINE)
 _CPP = re.compile(r"""['"]cpp['"]""")
 
 

@@ -63,7 +63,7 @@ _IMPORTS = {
     "testfixtures": "testfixtures",
     "yaml": "PyYAML",
 }
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
+_IMPORT = re.compile(r"^[ \t]*+(?:from|import)[ \t]++(\w++)", re.MULTILINE)
 _TEST_FILE = re.compile(r"(test\w*|\w+_tests?)\.py")
 
 

@@ -20,7 +20,7 @@ MAX_SUITES = 6
 NAMED = 12  # environments that a comment names before it stops
 _PYTHON = re.compile(r"(?:py|python|cpython)(?:3(?:\.?\d+)?)?|3\.\d+")
 _VERSION = re.compile(r"(py|python|cpython)?3(\.?)\d+")
-_PINNED = re.compile(r"(?:py|python|cpython)?[23]\.?\d+\S*|pypy.*")
+_PINNED = re.compile(r"(?:py|python|cpython)?[23]\.?\d\S*|pypy.*")
 _OTHER_PYTHON = re.compile(
     r"(?:pypy|jython|graalpy|rustpython).*|(?:py|python)?[23]\.?\d*t|(?:py|python)2\.?\d*"
 )
@@ -36,13 +36,15 @@ _ASIDE = (
 )
 _TESTS = re.compile(
     r"pytest|py\.test|\bunittest\b|\btrial\b|\bstestr\b|\bnose|zope-testrunner|\bward\b|\bgreen\b"
-    r"|\w*tests?\.py\b|run_?tests?|setup\.py\s+(?:-\w+\s+)*test|manage\.py\s+test|make\s+(?:check|test)"
+    r"|tests?\.py\b|run_?tests?|setup\.py\s++(?:-\w++\s++)*+test|manage\.py\s+test|make\s+(?:check|test)"
 )
 _UNITTEST = re.compile(
     r"(?:\{envpython\}|\{env_python\}|python[\d.]*)\s+(?:-\w+\s+)*?-m\s+unittest\b(.*)"
 )
 _PYTEST = re.compile(r"pytest|py\.test")
-_ADDOPTS_LOST = re.compile(r"^\s*PYTEST_ADDOPTS\s*=(?!.*\{env:PYTEST_ADDOPTS)", re.MULTILINE)
+_ADDOPTS_LOST = re.compile(
+    r"^[ \t]*+PYTEST_ADDOPTS[ \t]*+=(?!.*\{env:PYTEST_ADDOPTS)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

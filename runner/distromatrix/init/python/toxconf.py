@@ -14,7 +14,7 @@ from distromatrix.init.folder import Folder, parse_ini, table, texts
 
 MAX_ENVS = 500
 _REFERENCE = re.compile(r"\{\[([^]{}]+)\]([\w.-]+)\}")
-_CONDITION = re.compile(r"^((?:[\w.!-]|\{[^{}]*\}|\s*,\s*)+):\s+(.*)$")
+_CONDITION = re.compile(r"^((?:[\w.!-]|\{[^{}]*+\}|\s*+,\s*+)++):\s++(.*+)$")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
 
@@ -145,7 +145,7 @@ def _ini_env(ini: _Ini, name: str) -> ToxEnv:
 def _lines(text: str, factors: frozenset[str]) -> Iterator[str]:
     """The lines that hold for an environment of those factors, without comments; one that a
     backslash ends goes on in the next."""
-    for raw in re.sub(r"\s*\\\n\s*", " ", text).splitlines():
+    for raw in re.sub(r"(?<!\s)\s*+\\\n\s*+", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
         if not line:
             continue
