@@ -16,11 +16,12 @@ from distromatrix.runs import host_name
 from given import unobtainable
 
 pytestmark = pytest.mark.engine
+NETWORKED = {"network": True, "memory": "64M", "timeout": "1m"}
 
 
 @pytest.fixture
 def project(project: Project) -> Project:
-    project.suites({"quick": "echo done", "long": "sleep 600"})
+    project.suites({"quick": "echo done", "long": "sleep 600"}, defaults=NETWORKED)
     return project
 
 
@@ -133,7 +134,7 @@ def test_after_kill_9_nothing_is_lost_and_only_the_rest_is_run(project: Project)
 
 def test_what_a_killed_run_left_is_removed_and_nothing_else(project: Project) -> None:
     living, other = project, Project(project.root.parent / "q", project.archives, project.distro)
-    other.suites({"long": "sleep 600"})
+    other.suites({"long": "sleep 600"}, defaults=NETWORKED)
     strangers = [
         labelled("no-label", {}),
         labelled("other-host", {LABEL_RUN: "x", LABEL_FOLDER: "/gone", LABEL_HOST: "another"}),
@@ -141,14 +142,16 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(project: Project) ->
     dead = ""
     try:
         runs = living.start("run")
-        until(lambda: under_test(living) and len(living.left()) == 4)
+        until(lambda: under_test(living) and len(living.left()) == 5)
         alive = set(living.left())
         process = other.start("run")
         until(lambda: '"phase":"run"' in other.journal())
         killed(process)
         left = set(other.left())
         dead = labelled("dead", {LABEL_RUN: "x", LABEL_FOLDER: "/gone", LABEL_HOST: host_name()})
-        assert len(left) == 4  # the machine, its view, the stage's volume and helper
+        # The machine, its view, the stage's volume and helper, the run's network.
+        assert len(left) == 5
+        assert sum("distromatrix-network-" in name for name in left) == 1
 
         dry = living.call("clean", "--dry-run")
         assert all(name in dry.out for name in (*left, dead))

@@ -81,7 +81,8 @@ def test_all_of_the_example_says_on_podman_what_it_says_on_docker(example: Path)
 @pytest.fixture
 def project(project: Project) -> Project:
     project.engine = "podman"
-    project.suites({"quick": "echo done", "long": "sleep 600"})
+    networked = {"network": True, "memory": "64M", "timeout": "1m"}
+    project.suites({"quick": "echo done", "long": "sleep 600"}, defaults=networked)
     return project
 
 
