@@ -33,7 +33,7 @@ PRIVILEGES = {
     "setuid": "let programs that are setuid become their owner: sudo, su, helpers of the product's",
     "net-raw": "open raw sockets, and start programs that have that as a file capability: ping",
     "mknod": "make device nodes",
-    "audit-write": "write to the kernel's audit log, as PAM does for root: cron, login, sshd",
+    "audit-write": "write to the kernel's audit log",
 }
 # What one engine of containers cannot give, and why.
 _NOT_BY = {

@@ -48,8 +48,27 @@ class Client:
         self.made[made] = {**how, "name": name}
         return {"Id": made}
 
+    base_url = "http://podman"
+
+    def post(self, url: str, json: dict[str, Any]) -> Answer:
+        assert url.endswith("/libpod/networks/create")
+        return Answer(self, json)
+
+    def _raise_for_status(self, answer: Answer) -> None:
+        answer.made = self.create_network(**answer.asked)
+
     def remove_network(self, name: str) -> None:
         del self.made[name]
+
+
+@dataclass
+class Answer:
+    client: Client
+    asked: dict[str, Any]
+    made: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> dict[str, str]:
+        return {"id": self.made["Id"]}
 
 
 @dataclass
@@ -155,7 +174,8 @@ def test_podmans_machines_have_user_mode_networks_or_isolated_ones_of_their_own(
     assert client.made == {}
     assert ours.learn("could not find slirp4netns, the network namespace can't be configured")
     names = {mode(ours), mode(ours)}
-    assert [how["options"] for how in client.made.values()] == [{"isolate": "true"}] * 2
+    made = [(how["options"], how["dns_enabled"]) for how in client.made.values()]
+    assert made == [({"isolate": "true"}, False)] * 2
     assert names == set(client.made)
     client.refuses = ["unsupported bridge network option isolate"]
     with pytest.raises(InfrastructureError, match="install slirp4netns or netavark"):

@@ -148,19 +148,19 @@ class Networks:
             self._removing.pop().join()
 
     def _make(self, labels: Mapping[str, str]) -> str:
+        """A new one's id. Raises InfrastructureError."""
         dialect = self._api.dialect
-        prefix = _NO_RESOLVER if dialect.keeps_apart else ""
         apart = {} if self._each else dialect.network_options
         with self._api.calling("make a network for the machines of a run") as client:
-            options, ipv6 = _as_the_engines_own(client)
+            if dialect.keeps_apart:
+                options, ipv6 = _as_the_engines_own(client)
+                return _create(client, {**options, **apart}, ipv6, labels)
             try:
-                return _create(client, prefix, {**options, **apart}, ipv6, labels)
+                return _create_isolated(client, apart, labels)
             except APIError as error:
-                if not dialect.user_network:
-                    raise
                 raise InfrastructureError(
                     f"cannot make a network for a machine: {message_of(error)}; install "
-                    f"slirp4netns or netavark on the engine's host",
+                    "slirp4netns or netavark on the engine's host",
                     transient=False,
                 ) from error
 
@@ -177,11 +177,21 @@ class Networks:
                 sleep(pause)
 
 
-def _create(
-    client: Any, prefix: str, options: Mapping[str, str], ipv6: bool, labels: Mapping[str, str]
-) -> str:
-    """Its id."""
-    name = f"distromatrix-network-{secrets.token_hex(6)}"
+def _name() -> str:
+    return f"distromatrix-network-{secrets.token_hex(6)}"
+
+
+def _create_isolated(client: Any, options: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    """Podman's own API alone makes one without a resolver of Podman's, as its default network is
+    (https://docs.podman.io/en/latest/_static/api.html, NetworkCreateLibpod)."""
+    how = {"name": _name(), "labels": dict(labels), "options": dict(options), "dns_enabled": False}
+    answer = client.post(f"{client.base_url}/v4.0.0/libpod/networks/create", json=how)
+    client._raise_for_status(answer)
+    return str(answer.json()["id"])
+
+
+def _create(client: Any, options: Mapping[str, str], ipv6: bool, labels: Mapping[str, str]) -> str:
+    prefix, name = _NO_RESOLVER, _name()
     how: dict[str, Any] = {"driver": "bridge", "options": dict(options), "labels": dict(labels)}
     how |= {"enable_ipv6": True} if ipv6 else {}
     for patience in reversed(range(_SUBNETS)):
