@@ -11,6 +11,7 @@ import pytest
 from cli_world import DISTRO, MATRIX, Cli, runs
 
 from distromatrix.cli import COMMANDS
+from distromatrix.errors import InfrastructureError
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
@@ -370,6 +371,21 @@ def test_clean_says_what_it_would_remove_and_removes_it(cli: Cli, project: Path)
     assert f"removed folder {folder}" in cli("clean", "--all").out
     assert not runs(project)
     assert json.loads(cli("images", "list", "--json").out) == []
+
+
+def test_what_cannot_be_removed_keeps_clean_from_nothing_else(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("run", "one/good")
+    (folder,) = runs(project)
+
+    def stuck(*_: object) -> None:
+        raise InfrastructureError("it is stuck")
+
+    monkeypatch.setattr("distromatrix.engines.fake_images.FakeImages.remove", stuck)
+    said = cli("clean", "--all")
+    assert (said.code, folder.exists()) == (69, False)
+    assert said.err.splitlines()[-1] == "it is stuck"
 
 
 @pytest.mark.parametrize("name", ["matrix", "distro", "settings"])

@@ -225,3 +225,21 @@ def test_a_template_that_is_removed_while_it_is_listed_is_left_out(
 
     monkeypatch.setattr(vagrant_templates, "sorted", late, raising=False)
     assert vagrant.templates() == ()
+
+
+@pytest.mark.parametrize("kind", ["containers", "volumes", "networks"])
+def test_whatever_an_engine_lists_is_looked_over(api: Callable[[Answers], Api], kind: str) -> None:
+    odd: list[dict[str, Any]] = [
+        {"Labels": OURS},
+        {"Labels": OURS, "Id": ID, "Name": "one", "Names": None, "Created": "no date"},
+        {"Labels": {**OURS, "x": None}, "Id": "b", "Name": "two", "Names": [], "Created": 1e400},
+        {"Labels": None, "Id": "c", "Name": "three", "Names": ["/three"]},
+        {"Id": "d"},
+    ]
+    lists = {"containers": "containers/json", "volumes": "volumes", "networks": "networks"}
+    answers: Answers = {f"GET /{path}": [(200, [])] for path in lists.values()}
+    answers["GET /volumes"] = [(200, {"Volumes": None})]
+    answers[f"GET /{lists[kind]}"] = [(200, {"Volumes": odd} if kind == "volumes" else odd)]
+    found = docker_sweep.leftovers(api(answers))
+    names = [ID, "b"] if kind == "containers" else ["one", "two"]
+    assert [one.name for one in found] == names

@@ -74,6 +74,13 @@ def test_what_cannot_be_removed_keeps_nothing_else_and_is_told(tmp_path: Path) -
     assert shelf.names == {"a"}
 
 
+def test_what_cannot_be_removed_is_no_end_for_who_listens(tmp_path: Path) -> None:
+    shelf = Shelf(thing("a", tmp_path), thing("b", tmp_path), stuck=("a",))
+    told: list[str] = []
+    assert [left.name for left in sweep(shelf.engine, tell=told.append)] == ["b"]
+    assert told == ["a is stuck"]
+
+
 def test_a_volume_that_somebody_elses_removal_still_holds_is_tried_again(tmp_path: Path) -> None:
     shelf = Shelf(thing("volume", tmp_path, "volume"), stuck=("volume",))
     threading.Timer(0.1, lambda: setattr(shelf, "stuck", ())).start()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from distromatrix.cli.project import engine_option, project_options, settings_here
-from distromatrix.errors import EngineUnavailableError
+from distromatrix.errors import (
+    EXIT_INFRASTRUCTURE,
+    EngineUnavailableError,
+    InfrastructureError,
+)
 from distromatrix.project import find_root, host_facts, opened_engines
 
 KEEP_RUNS = 20
@@ -21,7 +26,7 @@ KEEP_RUNS = 20
     "--all", "everything", is_flag=True,
     help="Also machines and images kept on purpose, and every run's folder.",
 )  # fmt: skip
-def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> None:
+def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> int:
     """Remove what dead runs left behind: machines, volumes, and all but the newest 20 run
     folders. A living run's things, and what is not ours, are never touched.
 
@@ -38,10 +43,11 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     runs, sessions = dead_folders(root, RUNS), dead_folders(root, SESSIONS)
     runs = runs if everything else runs[:-KEEP_RUNS]
     said = "would remove" if dry_run else "removed"
+    left_over: list[str] = []
     with opened_engines(settings_here()) as engines:
         engine = engines.containers
         here = host_facts().guests
-        find = find_dead if dry_run else sweep
+        find = find_dead if dry_run else partial(sweep, tell=left_over.append)
         for name in (engine.name, *(guests for guests, why in here.items() if not why)):
             try:
                 for left in find(engines.of(name), kept_too=everything):
@@ -53,10 +59,18 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
                 click.echo(f"warning: {name} was not looked at: {error}", err=True)
         if everything:
             for image in engine.images.list():
-                click.echo(f"{said} image {image.tag}")
-                if not dry_run:
-                    engine.images.remove(image.tag)
+                try:
+                    if not dry_run:
+                        engine.images.remove(image.tag)
+                    click.echo(f"{said} image {image.tag}")
+                except EngineUnavailableError:
+                    raise
+                except InfrastructureError as error:
+                    left_over.append(str(error))
     for run in (*sessions, *dead_doors(), *runs):
         click.echo(f"{said} folder {run}")
         if not dry_run:
             remove_folder(run)
+    for text in left_over:
+        click.echo(text, err=True)
+    return EXIT_INFRASTRUCTURE if left_over else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -24,31 +25,33 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         networks = listed(lambda: client.networks(filters=filters))
     needed: set[str] = set()
     found: list[Leftover] = []
-    for container in containers:
-        labels = container.get("Labels") or {}
-        if not labels.get(LABEL_RUN):
-            continue
+    for container, labels in _ours(containers):
         # One that is just being removed has lost its name; its id serves as well.
-        name = next(iter(container.get("Names") or ()), container["Id"]).lstrip("/")
+        name = str(next(iter(container.get("Names") or ()), container.get("Id") or "")).lstrip("/")
         kept = name.startswith(KEPT)
         if kept:
             needed |= {labels.get(LABEL_STAGE, ""), "machine " + labels.get(LABEL_MACHINE, "")}
             needed |= set((container.get("NetworkSettings") or {}).get("Networks") or ())
-        created = float(container.get("Created") or 0)
+        created = _seconds(container.get("Created"))
         found.append(_leftover("container", name, labels, kept, created))
-    for volume in volumes:
-        name, labels = volume["Name"], volume.get("Labels") or {}
-        if not labels.get(LABEL_RUN):
-            continue
+    for volume, labels in _ours(volumes):
+        name = str(volume.get("Name") or "")
         kept = name in needed or "machine " + labels.get(LABEL_MACHINE, "-") in needed
-        created = _timestamp(volume.get("CreatedAt") or "")
+        created = _seconds(volume.get("CreatedAt"))
         found.append(_leftover("volume", name, labels, kept, created))
-    for network in networks:
-        name, labels = network["Name"], network.get("Labels") or {}
+    for network, labels in _ours(networks):
+        name = str(network.get("Name") or "")
+        created = _seconds(network.get("Created"))
+        found.append(_leftover("network", name, labels, name in needed, created))
+    return tuple(one for one in found if one.name)
+
+
+def _ours(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """Those with our label, and their labels. What is half gone lacks this and that."""
+    for row in rows:
+        labels = {str(k): str(v) for k, v in (row.get("Labels") or {}).items()}
         if labels.get(LABEL_RUN):
-            created = _timestamp(network.get("Created") or "")
-            found.append(_leftover("network", name, labels, name in needed, created))
-    return tuple(found)
+            yield row, labels
 
 
 def remove(api: Api, leftover: Leftover) -> None:
@@ -75,7 +78,7 @@ def remove(api: Api, leftover: Leftover) -> None:
                 raise
 
 
-def _leftover(kind: str, name: str, labels: dict[str, Any], kept: bool, created: float) -> Leftover:
+def _leftover(kind: str, name: str, labels: dict[str, str], kept: bool, created: float) -> Leftover:
     return Leftover(
         kind=kind,
         name=name,
@@ -87,8 +90,11 @@ def _leftover(kind: str, name: str, labels: dict[str, Any], kept: bool, created:
     )
 
 
-def _timestamp(text: str) -> float:
+def _seconds(said: object) -> float:
+    """Since 1970, of a number or a date; 0 of anything else."""
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        if isinstance(said, int | float):
+            return float(said)
+        return datetime.fromisoformat(str(said)).timestamp()
+    except (ValueError, OverflowError):
         return 0.0

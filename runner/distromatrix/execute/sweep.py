@@ -7,6 +7,7 @@ judged here and stay.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from distromatrix.engines.base import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engine, Leftover
@@ -64,9 +65,11 @@ def _order(left: Leftover) -> bool:
     return left.kind in _BELOW
 
 
-def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
-    """Remove what `find_dead` finds; returns what was removed. Raises InfrastructureError
-    for the first thing that could not be, after the others."""
+def sweep(
+    engine: Engine, *, kept_too: bool = False, tell: Callable[[str], None] | None = None
+) -> tuple[Leftover, ...]:
+    """Remove what `find_dead` finds; returns what was removed. The first thing that could not be
+    is told after the others; where nobody listens, InfrastructureError is raised for it."""
     removed: dict[str, Leftover] = {}
     # Several times: a volume is free once the machines that stand on it are gone, and those
     # may be just now removed by somebody else.
@@ -85,8 +88,10 @@ def sweep(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]:
             break
         if failed:
             time.sleep(pause)
-    if failed:
+    if failed and tell is None:
         raise failed
+    if failed and tell is not None:
+        tell(str(failed))
     if dead:  # an engine does not remove what others stand on
         there = {left.name for left in engine.leftovers()}
         return tuple(left for left in removed.values() if left.name not in there)
