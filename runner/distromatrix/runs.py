@@ -333,6 +333,16 @@ def find_run(root: Path, name: str | None) -> Path:
     raise InputError(f"{name}: {said} (the newest here: {known})")
 
 
+def require_plain(path: Path) -> None:
+    """See that a run's folder, which will be written to, has no link in it but those of ours to
+    Vagrant's folder of a guest. Raises InputError."""
+    for folder, names, files in os.walk(path):
+        for name in (*names, *files):
+            link = Path(folder, name)
+            if name != ".vagrant" and link.is_symlink():
+                raise InputError(f"{link}: is a link, and no run makes one: nothing was written")
+
+
 def remove_folder(path: Path) -> None:
     """Remove a dead run's folder with all that is in it, as far as can be."""
     with suppress(OSError), Folder.at(path.parent) as parent:

@@ -219,3 +219,38 @@ def test_a_link_in_a_run_folder_leads_nowhere(project: Path, victim: Path) -> No
         with pytest.raises((OSError, InputError)):
             attempt(run)
     assert everything(victim) == before
+
+
+@pytest.mark.parametrize("link", ["journal.jsonl", "cells/one/good", "lock", "cells/one/x/log"])
+def test_a_run_that_has_a_link_is_not_gone_on_with(
+    cli: Cli, project: Path, victim: Path, link: str
+) -> None:
+    cli("run", "one/good")
+    run = next(p for p in (project / ".distromatrix/runs").iterdir() if not p.is_symlink())
+    (run / "snapshot.tar").touch()
+    place = run / link
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(victim / "runs" / ID / ("" if link == "cells/one/good" else "precious"))
+    before = everything(victim)
+    said = cli("run", "--resume", "latest")
+    assert said.code == 2
+    assert "is a link, and no run makes one" in said.err
+    assert everything(victim) == before
+
+
+def test_reports_are_written_over_links_and_not_through_them(
+    cli: Cli, project: Path, victim: Path
+) -> None:
+    cli("run", "one/good")
+    run = next(p for p in (project / ".distromatrix/runs").iterdir() if not p.is_symlink())
+    for name in ("results.json", "junit.xml", "summary.md"):
+        for file in (name, f"{name}.part"):
+            (run / file).unlink(missing_ok=True)
+            (run / file).symlink_to(victim / "runs" / ID / "new")
+    before = everything(victim)
+    assert cli("report", "--github").code == 0
+    assert everything(victim) == before
+    assert (run / "junit.xml").read_text().startswith("<?xml")

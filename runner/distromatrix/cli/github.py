@@ -13,6 +13,7 @@ import click
 
 from distromatrix.cli.output import print_command
 from distromatrix.errors import InputError
+from distromatrix.files.given import whole
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project import handed_secrets
 from distromatrix.runs import disk_fault
@@ -52,7 +53,8 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
 
     named = os.environ.get(SUMMARY)
     try:
-        _write(folder / _FILE, summary(0))
+        with whole(folder / _FILE) as file:
+            file.write(summary(0).encode())
         if named:
             there = Path(named)
             _append(there, summary(there.stat().st_size if there.exists() else 0))
@@ -95,12 +97,6 @@ def put_out(line: str, name: str | None) -> None:
         raise disk_fault(error, file) or InputError(
             f"$GITHUB_OUTPUT: {file}: cannot be written: {error.strerror}"
         ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _append(path: Path, text: str) -> None:

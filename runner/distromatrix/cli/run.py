@@ -276,9 +276,10 @@ def _resumed(
 ) -> tuple[RunFolder, Plan, Options]:
     from distromatrix.planfile import read_plan
     from distromatrix.reports.replay import finished, repeated
-    from distromatrix.runs import RunFolder, find_run
+    from distromatrix.runs import RunFolder, find_run, require_plain
 
     path = find_run(root, name)
+    require_plain(path)
     folder = stack.enter_context(RunFolder.lock(path))
     if not folder.plan.exists() or not folder.snapshot.exists():
         raise InputError(

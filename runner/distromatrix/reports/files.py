@@ -18,6 +18,7 @@ from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
 from distromatrix.expectations import Marker
+from distromatrix.files.given import whole
 from distromatrix.model import (
     Case,
     CaseCounts,
@@ -305,14 +306,9 @@ def _counts(count: Counter[str]) -> str:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` once it is whole."""
-    part = path.with_name(path.name + ".part")
     try:
-        try:
-            with part.open("wb") as file:
-                yield file
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(path) as file:
+            yield file
     except OSError as error:
         raise InfrastructureError(
             f"cannot write {path}: {error.strerror}", transient=False
