@@ -225,3 +225,15 @@ def test_an_image_without_a_kernel_cannot_start(engine: QemuEngine, docker_alpin
     name = f"distromatrix-test-{secrets.token_hex(6)}"
     with pytest.raises(CannotStartError, match="no kernel"):
         engine.open(MachineSpec(name=name, image=docker_alpine))
+
+
+def test_processes_are_bounded_and_leave_the_engine_its_turn(guests: Guests) -> None:
+    machine = guests(pids=60)
+    spin = "i=0; while [ $i -lt 99 ]; do (while :; do :; done) & i=$((i+1)); done"
+    assert machine.run(spin).status not in (0, None)  # it cannot fork
+    assert machine.signal_left("KILL")
+    assert machine.run("exit 7").status == 7
+    leave = "(echo 0 >/sys/fs/cgroup/own/cgroup.procs; exec sleep 999) &"
+    assert machine.run(f"mkdir /sys/fs/cgroup/own; {leave}").status == 0
+    assert machine.signal_left("KILL")  # who has left the group, too
+    assert machine.run("! grep -q . /sys/fs/cgroup/own/cgroup.procs").status == 0

@@ -98,6 +98,11 @@ class GuestMachine(ABC):
         """Extract a tar below a folder that exists. Raises
         InfrastructureError."""
 
+    def _is_crowded(self) -> bool:
+        """Whether as many processes run as a fork bomb's, among which nothing of ours gets its
+        turn."""
+        return False
+
     def _of_commands(self, listed: Sequence[Process]) -> Sequence[Process]:
         """Of all its processes, those that commands have begun."""
         return listed
@@ -343,6 +348,9 @@ class GuestMachine(ABC):
 
         def end() -> None:
             nonlocal hung
+            if self._is_crowded():
+                self._halt()
+                return
             hung = self.running()
             self._await_begun(shell)
             if self._end_process(shell):
@@ -397,11 +405,15 @@ class GuestMachine(ABC):
 
     def _oom_killed(self, shell: Shell) -> bool:
         lines: list[bytes] = []
-        deadline = monotonic() + API_TIMEOUT * self._scale
-        shell.ask(_OOM_KILLS.format(grep=self.grep), deadline=deadline, output=lines.append)
+        self._have_said(shell, _OOM_KILLS.format(grep=self.grep), lines.append)
         now = sum(int(word[:18]) for word in b"".join(lines).split() if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before
+
+    def _have_said(self, shell: Shell, script: str, output: OnOutput) -> None:
+        """Run a script of ours, if need be by the shell that has run a command. Raises
+        InfrastructureError, and as `Shell.run` does."""
+        shell.ask(script, deadline=monotonic() + API_TIMEOUT * self._scale, output=output)
 
     def _fresh_shells(self) -> None:
         """Forget all shells: the guest is another boot's."""

@@ -57,6 +57,11 @@ RESOLVES = f"""read -r name </proc/sys/kernel/hostname
 grep -qsw -e "$name" /etc/hosts || echo {OWN_ADDRESS} "$name" >>/etc/hosts"""
 
 
+def bounded(pids: int) -> str:
+    """What bounds the processes that commands begin, where there is such a control group."""
+    return f"[ ! -e {CGROUP}/pids.max ] || echo {pids} >{CGROUP}/pids.max"
+
+
 def install() -> str:
     """What puts all of ours into a guest, before it is saved."""
     programs = {"session": session(), "reseed": reseed(), "piped": piped()}

@@ -18,7 +18,7 @@ from typing import Any
 from distromatrix.engines import qemu_process
 from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, trouble
-from distromatrix.engines.guest_scripts import named
+from distromatrix.engines.guest_scripts import bounded, named
 from distromatrix.engines.parcel import FILL
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
@@ -276,8 +276,9 @@ $b chown -R {user} out || exit
 
     @property
     def _naming(self) -> str:
-        """What gives it its name, which resolves without a network. Its /etc/hosts is new."""
-        return named(self.spec.host)
+        """What gives it its name, which resolves without a network, and bounds its processes. Its
+        /etc/hosts is new."""
+        return f"{named(self.spec.host)}\n{bounded(self.spec.pids)}"
 
     def tell(
         self,

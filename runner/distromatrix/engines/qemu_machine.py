@@ -22,9 +22,11 @@ from distromatrix.engines.base import (
     LABEL_CELL,
     LABEL_FOLDER,
     Address,
+    OnOutput,
 )
 from distromatrix.engines.guest_machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest_programs import become
+from distromatrix.engines.guest_scripts import CGROUP
 from distromatrix.engines.homes import home_found, home_made
 from distromatrix.engines.qemu_guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu_ports import (
@@ -50,6 +52,15 @@ KEPT = "distromatrix-kept-"
 _WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
 _PIPED = "/distromatrix/guest/piped"
+# Their group first, at once; then who has left it.
+_END_LEFT = f"""if {{ echo 1 >{CGROUP}/cgroup.kill; }} 2>/dev/null; then
+  for try in 1 2 3 4 5 6 7 8 9; do
+    read -r _ populated <{CGROUP}/cgroup.events
+    [ "$populated" != 0 ] || break
+    {BUSYBOX} sleep 0.1
+  done
+fi
+{KILL_OTHERS}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +200,7 @@ export HOME={home} HOSTNAME; read -r HOSTNAME </proc/sys/kernel/hostname; unset 
 begun=/distromatrix/guest/{token}
 {made}
 {home_made(user, BUSYBOX)}
-(cd /; i=0; while [ $i -lt 50 ]; do
+(echo 0 >{CGROUP}/cgroup.procs; cd /; i=0; while [ $i -lt 50 ]; do
 i=$((i+1)); (: >$begun; {program} {_PIPED} /bin/sh -c {loop}; echo {token}) <>$o 1>&0 2<>$e
 [ ! -e $begun ] || break
 {BUSYBOX} sleep 0.1
@@ -245,8 +256,19 @@ echo $!"""
                 self.guest.tell(f"{BUSYBOX} sync", within=2.0)
         self.guest.end()
 
+    def _have_said(self, shell: Shell, script: str, output: OnOutput) -> None:  # noqa: ARG002
+        # In the commands' group there may be no place for one more.
+        self.guest.tell(script, output=output)
+
+    def _is_crowded(self) -> bool:
+        # By the control shell itself, which is in no group, and needs no process for that.
+        script = f"read -r _dm_n <{CGROUP}/pids.current && [ $_dm_n -gt {self._spec.pids // 2} ]"
+        with contextlib.suppress(InfrastructureError):
+            return self.guest.tell(script, within=DIES_WITHIN, here=True) == 0
+        return True
+
     def _end_left(self) -> None:
-        if self.guest.tell(KILL_OTHERS, within=DIES_WITHIN):
+        if self.guest.tell(_END_LEFT, within=DIES_WITHIN):
             raise InfrastructureError(f"what runs in {self.name} cannot be ended")
         self._fresh_shells()
         self._slots = Slots()

@@ -188,6 +188,7 @@ def _tested(
         _test(task, machine, env, log, tried, around)
         allowance.look(last=True)
     except MachineGoneError:
+        allowance.look(last=True)  # whoever ends it for that may not be done with it
         if not allowance.over:
             raise
         tried.exit = Exit(status=137, seconds=0.0)
@@ -197,6 +198,8 @@ def _tested(
     # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
     hooked = bool(cell.debug or cell.restore)
     _signal_left(machine, tried, "STOP" if hooked else "KILL")
+    if tried.exit is not None and tried.exit.status != 0 and not tried.dead:
+        _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
     collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
     result = judge(cell, prepared, tried, log, attempt)
     if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
@@ -373,7 +376,6 @@ def _test(
             allowed = time_of(cell.timeout, tried.scale)
             log.note(f"--- timed out after {allowed}; it ran: {tried.exit.hung}")
         if tried.exit.status != 0:
-            _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
             return
 
 

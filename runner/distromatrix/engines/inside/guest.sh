@@ -10,6 +10,11 @@ $b mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 $b mount -t tmpfs -o nosuid,nodev,mode=1777 shm /dev/shm
 $b mount -t tmpfs -o nosuid,nodev,mode=755 run /run
 $b mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+# What commands begin is one group: bounded, ended as one, and among processes it counts as one.
+$b mkdir /sys/fs/cgroup/distromatrix 2>/dev/null
+for one in pids cpu; do
+	{ echo +$one >/sys/fs/cgroup/cgroup.subtree_control; } 2>/dev/null
+done
 $b mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
 $b mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 $b mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
