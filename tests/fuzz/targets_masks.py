@@ -19,7 +19,7 @@ def masks(data: bytes) -> None:
     masker = Masker((secret,))
     if len(secret.strip()) < 4 or "*" in secret:
         return
-    step = 1 + (rest[0] if rest else 0)
+    step, rest = 1 + (rest[0] if rest else 0), rest[:500]
     for spelling in spellings(secret):
         whole = rest + spelling + rest[::-1] + spelling
         stream = masker.stream()
