@@ -171,14 +171,14 @@ def test_pytest_refuses_it_too(world: World, victim: Path, link: str) -> None:
 
 def test_clean_removes_only_what_we_made(cli: Cli, project: Path) -> None:
     for kind in ("runs", "sessions"):
-        with RunFolder.create(project, kind=kind):
+        with RunFolder.create(project, kind=kind) as made:
             pass
         there = project / ".distromatrix" / kind
         (there / "mine").mkdir()
         (there / "mine/lock").write_text("distromatrix mine\n")
         (there / ID).mkdir()
         (there / ID / "lock").touch()
-        shutil.copytree(next(there.glob("2*-*[!d]")), there / "20200101-000000-0000")
+        shutil.copytree(made.path, there / "20200101-000000-0000")
     said = cli("clean", "--all")
     assert said.code == 0
     for kind in ("runs", "sessions"):
