@@ -10,6 +10,7 @@ import pytest
 from executing import World, by_id, cell, later
 
 from distromatrix.engines.fake import FakeEngine
+from distromatrix.engines.fake_machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError, InfrastructureError
 from distromatrix.events import CellFinished, CellPhase, CellStarted, Event
 from distromatrix.execute import crew, executor, pulse
@@ -349,3 +350,30 @@ def test_a_journal_that_cannot_be_written_ends_the_run_and_closes_the_machines(
     with pytest.raises(InfrastructureError, match="disk full"):
         world.execute(cell("a/one"), cell("a/two", "sleep 600"))
     assert world.left() == []
+
+
+@pytest.mark.parametrize("stage", ["open", "run", "get", "close"])
+def test_a_fault_of_our_own_is_its_cells_error_and_no_end_of_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def broken(machine: FakeMachine, *_: object, **__: object) -> None:
+        raise ValueError("invalid literal for int()")
+
+    kind = FakeEngine if stage == "open" else FakeMachine
+    right = getattr(kind, stage)
+
+    def sometimes(self: object, *given: object, **named: object) -> object:
+        name = given[0].name if stage == "open" else self.name  # type: ignore[attr-defined]
+        return (broken if "-a-" in name else right)(self, *given, **named)
+
+    monkeypatch.setattr(kind, stage, sometimes)
+    script = "echo it >$DISTROMATRIX_ARTIFACTS/left"
+    result = by_id(world.execute(cell("a/s", script), cell("b/s", script), retries=3))
+    assert result["b/s"].verdict is Verdict.PASSED
+    if stage == "close":  # the next sweep finds the machine
+        assert result["a/s"].verdict is Verdict.PASSED
+        return
+    assert result["a/s"].verdict is Verdict.ERROR
+    assert result["a/s"].attempts == 1
+    assert "a fault of distromatrix's own: ValueError: invalid literal" in result["a/s"].reason
+    assert "in broken" in (world.run / "cells/a/s/fault.txt").read_text()

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT, MachineSpec
 from distromatrix.engines.docker_api import Api
 from distromatrix.engines.docker_machine import DockerMachine
@@ -113,14 +114,14 @@ class OverlayVolume:
         upper = Path(self._mountpoint, f"cells/{cell}/upper")
         if os.geteuid() == 0 and upper.is_dir():  # by this host's programs, not the image's
             return blocks(upper)
-        said: list[bytes] = []
+        said = Answer()
         with self._sweeping:
             if self._closed:
                 return 0
             self._begin_helper()
         script = f"du -sk cells/{cell}/upper"
-        self._helper.run(script, cwd=MOUNT, timeout=API_TIMEOUT, output=said.append)
-        return int(b"".join(said).split()[0]) * 1024
+        self._helper.run(script, cwd=MOUNT, timeout=API_TIMEOUT, output=said)
+        return int(bytes(said).split()[0]) * 1024
 
     def _begin_helper(self) -> None:
         if not self._helper_runs:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import OUT_FOLDERS
 from distromatrix.engines.docker_api import LONG_TIMEOUT
 from distromatrix.engines.docker_machine import DockerMachine
@@ -68,10 +69,10 @@ class Product:
 
     def make_holes(self, machine: DockerMachine, path: str) -> None:
         """Where it was filled. Raises InfrastructureError."""
-        said: list[bytes] = []
-        done = machine.run(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said.append)
+        said = Answer()
+        done = machine.run(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said)
         if done.status != 0:
-            words = b"".join(said).decode(errors="replace").strip() or f"status {done.status}"
+            words = str(said) or f"status {done.status}"
             raise InfrastructureError(f"{machine.name}: the product's files with holes: {words}")
 
     def close(self) -> None:

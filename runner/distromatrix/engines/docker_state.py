@@ -7,6 +7,7 @@ from time import monotonic
 
 from docker.errors import APIError
 
+from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended
 from distromatrix.engines.hung import Process
@@ -51,8 +52,10 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
     with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", LIST]
         made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
-        said: bytes = client.exec_start(made["Id"])
-    listed = processes(said)
+        said = Answer(MOST_LISTED)
+        for piece in client.exec_start(made["Id"], stream=True):
+            said(piece)
+    listed = processes(bytes(said))
     asking = {one.pid for one in listed if LIST in one.command}
     return [one for one in listed if not asking & {one.pid, one.parent}]
 
@@ -60,9 +63,9 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
 def oom_kills(shell: Shell) -> int:
     """How many processes the kernel has killed for memory in its container, ever. Raises as
     `Shell.run` does. By the shell itself: where no more processes may be, none is needed."""
-    lines: list[bytes] = []
-    shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=lines.append)
-    return sum(int(word[:18]) for word in b"".join(lines).split() if word.isdigit())
+    said = Answer()
+    shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=said)
+    return sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
 
 
 def kill_container(api: Api, name: str, container: str) -> None:

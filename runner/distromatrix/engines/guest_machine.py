@@ -14,6 +14,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import BinaryIO
 
+from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.hung import Process, describe, itself
@@ -211,10 +212,10 @@ class GuestMachine(ABC):
         """See Machine."""
         if self._stopped:
             return ""
-        said: list[bytes] = []
+        said = Answer(MOST_LISTED)
         with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            if self.as_root(LIST, output=said.append, within=10.0) == 0:
-                return describe(self._of_commands(processes(b"".join(said))))
+            if self.as_root(LIST, output=said, within=10.0) == 0:
+                return describe(self._of_commands(processes(bytes(said))))
         return ""
 
     def put(self, tar: bytes | BinaryIO, path: str) -> None:
@@ -278,10 +279,10 @@ class GuestMachine(ABC):
         """See Machine."""
         if self._stopped:
             return None
-        lines: list[bytes] = []
+        said = Answer()
         with contextlib.suppress(InfrastructureError, ValueError, IndexError):
-            if self.as_root(f"df -Pk {MOUNT if self._staged else '/'}", output=lines.append) == 0:
-                return int(b"".join(lines).splitlines()[-1].split()[3]) * 1024
+            if self.as_root(f"df -Pk {MOUNT if self._staged else '/'}", output=said) == 0:
+                return int(bytes(said).splitlines()[-1].split()[3]) * 1024
         return None
 
     def signal_left(self, signal: LeftSignal) -> bool:
@@ -404,9 +405,9 @@ class GuestMachine(ABC):
         )
 
     def _oom_killed(self, shell: Shell) -> bool:
-        lines: list[bytes] = []
-        self._have_said(shell, _OOM_KILLS.format(grep=self.grep), lines.append)
-        now = sum(int(word[:18]) for word in b"".join(lines).split() if word.isdigit())
+        said = Answer()
+        self._have_said(shell, _OOM_KILLS.format(grep=self.grep), said)
+        now = sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before
 

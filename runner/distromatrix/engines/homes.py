@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT, Exit
 from distromatrix.errors import InfrastructureError
 
@@ -52,10 +53,10 @@ def without_home(env: Mapping[str, str], user: str) -> Mapping[str, str]:
 def home_told(run: Callable[..., Exit], user: str) -> str:
     """What tells `docker exec` the HOME that a machine's commands have, where its engine does not
     know it. `run`: Machine.run."""
-    said = bytearray()
+    said = Answer()
     if user != "root":
         with suppress(InfrastructureError):
-            run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said.extend)
+            run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said)
     # It is shown to people, and an image's passwd may say anything.
-    home = _PLAIN.fullmatch(said.decode(errors="replace"))
+    home = _PLAIN.fullmatch(str(said))
     return f"-e HOME={home[0]} " if home else ""

@@ -16,6 +16,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from distromatrix.engines import qemu_process
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
 from distromatrix.engines.console import last_lines, panic, trouble
 from distromatrix.engines.guest_scripts import bounded, named
@@ -192,7 +193,7 @@ class QemuGuest:
 
         def watch() -> None:
             with contextlib.suppress(OSError), events, events.makefile("rb") as lines:
-                for line in lines:
+                while line := lines.readline(1024):
                     if line.strip() == b"reboot":
                         self._restart_now()
 
@@ -215,9 +216,9 @@ class QemuGuest:
 [ ! -s /etc/machine-id ] || echo {os.urandom(16).hex()} >/etc/machine-id"""
         if not self.spec.network:
             script += f"\n[ ! -e /sys/class/net/eth0 ] || {BUSYBOX} ip link set eth0 down"
-        said: list[bytes] = []
-        if self.tell(script, output=said.append, here=True) or said:
-            text = b"".join(said).decode(errors="replace").strip()
+        said = Answer()
+        if self.tell(script, output=said, here=True) or said:
+            text = str(said)
             raise InfrastructureError(f"{self.name}: cannot make it a guest of its own: {text}")
 
     def fill(self, size: int) -> None:
@@ -230,9 +231,9 @@ cd /distromatrix; $b mkdir -p {folders}
 $b dd if=/dev/vdb bs={_BLOCK} count={-(-size // _BLOCK)} 2>/dev/null | $b tar -xf - || exit
 $b chown -R {user} out || exit
 {FILL}"""
-        said: list[bytes] = []
-        if self.tell(script, output=said.append, within=10 * API_TIMEOUT):
-            text = b"".join(said).decode(errors="replace").strip()
+        said = Answer()
+        if self.tell(script, output=said, within=10 * API_TIMEOUT):
+            text = str(said)
             if "No space left" in text:
                 much = f"{size / 1024**2:,.0f} MiB"
                 text = f"the product ({much}) is bigger than the guest's disk"

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import BinaryIO
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import (
     API_TIMEOUT,
     LABEL_CELL,
@@ -206,9 +207,9 @@ i=$((i+1)); (: >$begun; {program} {_PIPED} /bin/sh -c {loop}; echo {token}) <>$o
 {BUSYBOX} sleep 0.1
 done) >/dev/null 2>&1 &
 echo $!"""
-        said: list[bytes] = []
-        self.guest.tell(script, output=said.append)
-        return int(b"".join(said))
+        said = Answer()
+        self.guest.tell(script, output=said)
+        return int(bytes(said))
 
     def _open_shell(self, user: str) -> Shell:
         lent = self.lend(user)
@@ -370,18 +371,18 @@ def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: s
             line.shutdown(socket.SHUT_WR)  # whoever reads the port finds its end there
 
     sender = Thread(target=send, daemon=True, name="distromatrix-put")
-    said: list[bytes] = []
+    said = Answer()
     script = f"set -- /dev/vport*p{DATA}; exec {BUSYBOX} tar -xf - -C {shlex.quote(path)} <$1"
     with line:
         sender.start()
         try:
-            status = machine.as_root(script, output=said.append, within=None)
+            status = machine.as_root(script, output=said, within=None)
         finally:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
             sender.join(10.0)
     if status:
-        text = b"".join(said).decode(errors="replace").strip()
+        text = str(said)
         raise InfrastructureError(f"cannot put files into {machine.name}: {text}")
 
 

@@ -17,6 +17,7 @@ from typing import IO, BinaryIO
 
 from filelock import FileLock
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT, Address, MachineSpec
 from distromatrix.engines.console import last_lines, panic, size
 from distromatrix.engines.guest_machine import DIES_WITHIN, GuestMachine
@@ -115,9 +116,9 @@ class VagrantMachine(GuestMachine):
         Thread(target=self._watch, name=f"{self.name} console", daemon=True).start()
 
     def _told(self, script: str) -> str:
-        lines: list[bytes] = []
-        self.as_root(script, output=lines.append)
-        return b"".join(lines).decode(errors="replace").strip()
+        said = Answer()
+        self.as_root(script, output=said)
+        return str(said)
 
     def _open_shell(self, user: str) -> Shell:
         self._check()

@@ -12,6 +12,7 @@ from pathlib import Path
 from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines import Engines
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import (
     LABEL_CELL,
     Exit,
@@ -144,9 +145,9 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ra
     versions = [need for need in cell.needs if need.version]
     if not versions:
         return None
-    said = bytearray()
-    machine.run("uname -r", timeout=UNAME_TIMEOUT, output=said.extend)
-    release = one_line(printable(said.decode(errors="replace")).strip(), 100)
+    said = Answer()
+    machine.run("uname -r", timeout=UNAME_TIMEOUT, output=said)
+    release = one_line(printable(str(said)), 100)
     lacking = [str(need) for need in versions if not version_meets(need.version, release)]
     if not lacking:
         return None

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock, Thread
@@ -19,7 +20,7 @@ from distromatrix.collect.joined import guest_folder
 from distromatrix.collect.log import Masker
 from distromatrix.engines.base import Machine, Stage
 from distromatrix.engines.watch import Watch
-from distromatrix.errors import DistromatrixError, EngineUnavailableError, InfrastructureError
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.events import CellFallback, CellStarted
 from distromatrix.execute.case_needs import uses_mark
 from distromatrix.execute.cell import Ran, Surroundings, run_cell
@@ -201,7 +202,7 @@ class Crew:
 
         try:
             prepared = self._retried(attempt, first.engine)
-        except (Cancelled, DistromatrixError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
             begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
             for cell in cells:
                 self._report_fault(cell, error, begun)
@@ -231,7 +232,7 @@ class Crew:
 
         try:
             ran = self._retried(attempt, cell.engine)
-        except (Cancelled, DistromatrixError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
             self._report_fault(cell, error, attempts, task.repeat)
             return
         self._slots.drop(ticket)
@@ -281,7 +282,7 @@ class Crew:
 
             try:
                 return self._with_guests(there, self._retried(attempt, task.cell.engine))
-            except (Cancelled, DistromatrixError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
                 return self._not_done(task.cell, error, attempts, there.id)
             finally:
                 self._slots.drop(ticket)
@@ -313,7 +314,7 @@ class Crew:
             self._job.emit(said)
             ran = self._retried(attempt, engine)
             return Done(again=again, result=ran.result, ran=ran)
-        except (Cancelled, DistromatrixError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
             return Done(again=again, result=self._not_done(again.cell, error, attempts, name))
         finally:
             self._slots.drop(ticket)
@@ -397,10 +398,9 @@ class Crew:
 
     def _close_later(self, machine: Machine, then: Callable[[], None]) -> None:
         def close() -> None:
-            try:
+            with suppress(Exception):  # what is not closed, the next sweep finds
                 machine.close()
-            finally:
-                then()
+            then()
             with self._lock:
                 self._machines.discard(machine)
 

@@ -253,6 +253,8 @@ class Executor:
         def look() -> None:
             try:
                 self.post(partial(self._close, self._joined(cell_id, rest)))
+            except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
+                self.post(partial(self._close, self._error(self._cells[cell_id], error, 1)))
             except BaseException as error:  # noqa: BLE001 - told to the loop
                 self.broke(error)
 

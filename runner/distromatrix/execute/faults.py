@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception
 
 from distromatrix.collect.log import Masker
-from distromatrix.collect.text import printable
-from distromatrix.errors import CannotStartError, ImageError
+from distromatrix.collect.text import one_line, printable
+from distromatrix.errors import CannotStartError, DistromatrixError, ImageError
 from distromatrix.execute.tried import TAIL_LINES
 from distromatrix.model import Cell, CellResult, Phase, Plan, Verdict
 from distromatrix.runs import RunFolder
 
 TAIL_BYTES = 64 * 1024
+FAULT = "fault.txt"
+_MOST_CALLS = 30
 
 
 def error_result(
@@ -40,6 +43,8 @@ def error_result(
         began = log.exists() and not isinstance(error, CannotStartError)
         phase = Phase.RUN if began else Phase.IMAGE
         tail = _last_lines(log)
+    if not isinstance(error, (DistromatrixError, OSError)):
+        error = _fault_of_ours(error, folder.cell(run or cell.id), masker)
     absent = error.absent if isinstance(error, ImageError) else ()
     where = _asked_for(plan, cell, absent[0]) if absent else ""
     return CellResult(
@@ -52,6 +57,15 @@ def error_result(
         tail=tuple(tail[-TAIL_LINES:]),
         attempts=max(1, attempts),
     )
+
+
+def _fault_of_ours(error: Exception, cell: Path, masker: Masker) -> DistromatrixError:
+    """What nobody foresaw, in a line; where it was, in a file beside the cell's log."""
+    said = masker.mask("".join(format_exception(error, limit=-_MOST_CALLS)))
+    with suppress(OSError):
+        (cell / FAULT).write_text(printable(said[-TAIL_BYTES:]), encoding="utf-8")
+    words = one_line(f"{type(error).__name__}: {error}")
+    return DistromatrixError(f"a fault of distromatrix's own: {words} ({FAULT} says where)")
 
 
 def _asked_for(plan: Plan, cell: Cell, package: str) -> str:

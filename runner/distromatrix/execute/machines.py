@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from distromatrix.collect.log import LastLines, Masker
 from distromatrix.engines import Engines
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import Address, Engine, Machine, Stage
 from distromatrix.errors import (
     DistromatrixError,
@@ -130,9 +131,9 @@ class Machines:
     def kernel(self, name: str) -> str:
         """The version of the kernel that a machine runs, as `uname -r` says it. Raises
         InfrastructureError."""
-        said: list[bytes] = []
-        self._named(name).run("uname -r", timeout=UNAME_TIMEOUT, output=said.append)
-        return b"".join(said).decode(errors="replace").strip()
+        said = Answer()
+        self._named(name).run("uname -r", timeout=UNAME_TIMEOUT, output=said)
+        return str(said)
 
     def _named(self, name: str) -> Machine:
         self._check()
