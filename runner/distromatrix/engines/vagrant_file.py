@@ -47,6 +47,32 @@ module DistromatrixPatience
 end
 VagrantPlugins::ProviderLibvirt::Action::WaitTillUp.prepend(DistromatrixPatience)
 """
+# QEMU opens whatever file of this host a disk's header names, and so does a link.
+DISKS = """
+# A box's disk is one plain file of its own.
+require "json"
+require "open3"
+require "vagrant-libvirt/action/handle_box_image"
+module DistromatrixDisk
+  def send_box_image(env, config, path, volume)
+    why = distromatrix_foreign(path, volume)
+    raise Vagrant::Errors::VagrantError.new.exception("its box: #{path}: #{why}") if why
+    super
+  end
+
+  def distromatrix_foreign(path, volume)
+    return "it is no regular file" unless File.lstat(path).file?
+    packed = File.binread(path, 4) == "QFI\\xFB".b
+    return (volume[:format] == "raw" ? nil : "it is neither qcow2 nor raw") unless packed
+    said, status = Open3.capture2("qemu-img", "info", "-f", "qcow2", "--output=json", path)
+    return "qemu-img cannot read it" unless status.success?
+    found = JSON.parse(said)
+    data = found.dig("format-specific", "data", "data-file")
+    "its disk stands on another file" if found["backing-filename"] || data
+  end
+end
+VagrantPlugins::ProviderLibvirt::Action::HandleBoxImage.prepend(DistromatrixDisk)
+"""
 _LINUX = """
 # A Linux whose disk is new: nothing of an earlier synced folder is to be looked for in it.
 class DistromatrixGuest < Vagrant.plugin("2")
@@ -105,7 +131,7 @@ def vagrantfile(definition: Definition) -> str:
         "# Written by distromatrix. `vagrant up`, `vagrant ssh`, `vagrant destroy` work here.",
     ]
     ours = d.provider == "libvirt"
-    lines += [_ADDRESS] if ours else [""]
+    lines += [_ADDRESS, DISKS] if ours else [""]
     lines += [_LINUX] if d.kernel else []
     if d.own is not None:
         lines += [loaded(d.own)]
