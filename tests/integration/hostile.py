@@ -234,8 +234,10 @@ ATTACKS: dict[str, Attack] = {
         run="for path in /var/run/docker.sock /run/docker.sock /run/podman/podman.sock \\\n"
         "  /var/run/libvirt/libvirt-sock; do [ ! -e $path ] || exit 66; done"
     ),
+    # It removes its own machine's system.
     "canary": Attack(
-        run=f"echo owned >{CANARY}; chmod 4755 {CANARY}; mkdir -p /tmp/x; rm -rf ../../* || :"
+        run=f"echo owned >{CANARY}; chmod 4755 {CANARY}; mkdir -p /tmp/x; rm -rf ../../* || :",
+        verdict=("passed", *NOT_GREEN),
     ),
     "good": Attack(run=f'echo "{GREEN}" >{REPORT}; echo kept >"$DISTROMATRIX_ARTIFACTS/kept"'),
 }
