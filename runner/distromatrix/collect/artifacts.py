@@ -167,6 +167,7 @@ class _Unpacker:
 
     def run(self, stream: _Stream) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
+            passed, most = 0, 2 * self._limit_bytes + self._most_aside
             while True:
                 member = tar.next()
                 if member is None:
@@ -182,6 +183,11 @@ class _Unpacker:
                         self.refused.append(f"{one_line(member.name)}: {reason}")
                 except _LimitError as reason:
                     self.refused.append(str(reason))
+                    return
+                # What is not taken is read as well, holes of a sparse file, too.
+                passed += max(member.size, 0)
+                if passed > most:
+                    self.refused.append(f"more than {most >> 20:,} MiB: the rest was left out")
                     return
 
     def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
