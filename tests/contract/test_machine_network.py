@@ -77,7 +77,7 @@ def test_a_runs_network_goes_with_it(containers: Bench) -> None:
     stage = containers.stage()
     machines = [containers.open(stage, network=True), containers.open(network=True)]
     made = [one for one in containers.leftovers() if one.kind == "network"]
-    assert len(made) <= 1
+    assert len(made) <= (1 if containers.engine.name == "docker" else len(machines))
     for machine in machines:
         machine.close()
     stage.close()
