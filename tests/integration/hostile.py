@@ -98,7 +98,9 @@ ATTACKS: dict[str, Attack] = {
     "carriage-returns": Attack(
         run="head -c 1000000 /dev/zero | tr '\\0' '\\r'; exit 1", verdict=FAILED
     ),
-    "shell-killed": Attack(run="kill -9 $PPID; kill -9 -1; sleep 1", verdict=NOT_GREEN),
+    "shell-killed": Attack(
+        run="kill -9 $PPID; kill -9 -1; sleep 1", verdict=NOT_GREEN, keys={"timeout": "5s"}
+    ),
     "shell-stopped": Attack(
         run="kill -STOP $PPID; sleep 1; exit 1", verdict=NOT_GREEN, keys={"timeout": "5s"}
     ),
