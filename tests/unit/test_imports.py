@@ -68,7 +68,7 @@ ALLOWED = {
         "collect",
     },
     "project": {"agreed", "load", "plan", "execute", "images", "engines"},
-    "doctor": {"load", "engines", "images"},
+    "doctor": {"load", "engines", "images", "collect"},
     "reports": {"collect"},
     "execute": {"images", "engines", "collect", "load"},
     "images": {"engines", "load", "collect"},

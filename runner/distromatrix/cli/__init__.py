@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from distromatrix import __version__
-from distromatrix.cli.output import exit_code, open_streams
+from distromatrix.cli.output import echo, exit_code, open_streams
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_INPUT, EXIT_OK, DistromatrixError
 
 COMMANDS = {
@@ -93,7 +93,7 @@ def _show_usage(error: click.UsageError) -> None:
     said = error.format_message().rstrip(".")
     if "\n" not in said:
         said = f"{where}: {said} (see `{where} --help`)"
-    click.echo(said, err=True)
+    echo(said, err=True, lines=True)
 
 
 def main(args: list[str] | None = None) -> NoReturn:
@@ -113,13 +113,13 @@ def _call(args: list[str] | None) -> int:
         _show_usage(error)
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        echo(f"Error: {error.format_message()}", err=True)
         code = error.exit_code
     except click.Abort:
-        click.echo("aborted", err=True)
+        echo("aborted", err=True)
         code = 130
     except DistromatrixError as error:
-        click.echo(str(error), err=True)
+        echo(error, err=True, lines=True)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
@@ -127,9 +127,9 @@ def _call(args: list[str] | None) -> int:
         from distromatrix.folders import GONE, is_gone
 
         if is_gone(error):
-            click.echo(GONE, err=True)
+            echo(GONE, err=True)
             return EXIT_INPUT
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{where}{error.strerror or error}", err=True)
+        echo(f"{where}{error.strerror or error}", err=True)
         code = EXIT_INFRASTRUCTURE
     return code if isinstance(code, int) else EXIT_OK

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from distromatrix.cli.output import echo
 from distromatrix.cli.types import Field
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import Distro, Family, Libc, PackageManagerName
@@ -55,7 +56,7 @@ def command(name: str, like: str | None, directory: Path, **said: str | None) ->
         _write(file, from_nothing(given, head))
     else:
         _write(file, like_another(given, _other(directory, like), head))
-    click.echo(f"wrote {file}")
+    echo(f"wrote {file}")
     _say_what_next(directory, file, given, like)
 
 
@@ -111,16 +112,18 @@ def _write(file: Path, text: str) -> None:
 def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:
     first = "what it says to change first" if like else "what stands blank, what is commented"
     project = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
-    click.echo(f"\nNext: edit it ({first}), then\n  distromatrix distros {given.name}{project}")
+    echo()
+    echo(f"Next: edit it ({first}), then")
+    echo(f"  distromatrix distros {given.name}{project}")
     matrix = _matrix_with(directory, given.name)
     if matrix is None:
         default = file.parent.parent / "matrix" / "default.yaml"
-        click.echo(f"name it under `distros:` in {default}, then")
+        echo(f"name it under `distros:` in {default}, then")
     elif matrix.name != "default.yaml":
         project += f" -m {shlex.quote(str(matrix))}"
-    click.echo(f"  distromatrix images build {given.name}{project}")
-    click.echo(f"  distromatrix run {given.name}{project}")
-    click.echo(f"and when you have seen it run:  verified: {host_facts().today}")
+    echo(f"  distromatrix images build {given.name}{project}")
+    echo(f"  distromatrix run {given.name}{project}")
+    echo(f"and when you have seen it run:  verified: {host_facts().today}")
 
 
 def _matrix_with(directory: Path, name: str) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.github import nothing_obeyed, tell_github
+from distromatrix.cli.output import echo, echo_json, open_console
 from distromatrix.cli.project import Command
 from distromatrix.model import Plan, RunResult
 
@@ -46,15 +46,13 @@ def show_answer(
         from distromatrix.reports.files import results_json
 
         for text in warnings:
-            click.echo(f"warning: {text}", err=True)
-        click.echo(json.dumps(results_json(plan, result), indent=2))
+            echo(f"warning: {text}", err=True)
+        echo_json(results_json(plan, result))
     else:
-        from rich.console import Console
-
         from distromatrix.reports.summary import print_summary
 
         with nothing_obeyed() if github else nullcontext():
-            console = Console(highlight=False)
+            console = open_console()
             print_summary(console, plan, result, folder=folder, warnings=warnings)
     if github:
         tell_github(plan, result, folder, err=as_json)

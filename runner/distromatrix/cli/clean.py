@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.output import echo
 from distromatrix.cli.project import engine_option, project_options, settings_here
 from distromatrix.errors import (
     EXIT_INFRASTRUCTURE,
@@ -52,25 +53,25 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
             try:
                 for left in find(engines.of(name), kept_too=everything):
                     of = f" (run {left.run})" if left.run else ""
-                    click.echo(f"{said} {left.kind} {left.name}{of}")
+                    echo(f"{said} {left.kind} {left.name}{of}")
             except EngineUnavailableError as error:
                 if name == engine.name:
                     raise
-                click.echo(f"warning: {name} was not looked at: {error}", err=True)
+                echo(f"warning: {name} was not looked at: {error}", err=True)
         if everything:
             for image in engine.images.list():
                 try:
                     if not dry_run:
                         engine.images.remove(image.tag)
-                    click.echo(f"{said} image {image.tag}")
+                    echo(f"{said} image {image.tag}")
                 except EngineUnavailableError:
                     raise
                 except InfrastructureError as error:
                     left_over.append(str(error))
     for run in (*sessions, *dead_doors(), *runs):
-        click.echo(f"{said} folder {run}")
+        echo(f"{said} folder {run}")
         if not dry_run:
             remove_folder(run)
     for text in left_over:
-        click.echo(text, err=True)
+        echo(text, err=True)
     return EXIT_INFRASTRUCTURE if left_over else 0

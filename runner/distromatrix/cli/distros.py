@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
 
+from distromatrix.cli.output import echo_json, open_console
 from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Distro
 from distromatrix.project import all_distros, host_facts
@@ -40,13 +40,11 @@ def command(globs: tuple[str, ...], directory: Path, verified: bool, as_json: bo
     if verified:
         distros = tuple(d for d in distros if d.verified is not None)
     if as_json:
-        click.echo(json.dumps(distros_json(distros), indent=2))
+        echo_json(distros_json(distros))
         return
-    from rich.console import Console
-
     from distromatrix.reports.distros import show_distros
 
-    show_distros(Console(highlight=False), distros, host_facts().today)
+    show_distros(open_console(), distros, host_facts().today)
 
 
 def _chosen(distros: tuple[Distro, ...], globs: Sequence[str]) -> tuple[Distro, ...]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from distromatrix.cli.output import ask, echo, open_console
 from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.errors import EXIT_INFRASTRUCTURE
 
@@ -30,20 +31,20 @@ def command(guests: bool, fix: bool, yes: bool) -> int:
       distromatrix doctor --engine podman --fix
       distromatrix doctor --guests --fix    # QEMU, Vagrant, libvirtd; and does KVM work?
     """
-    from rich.console import Console
-
     from distromatrix import doctor
     from distromatrix.folders import cache_folder
 
     settings = settings_here()
-    console = Console(highlight=False)
+    console = open_console()
     cache = cache_folder()
     examine = partial(doctor.examine, settings, os.environ, cache=cache, guests=guests)
     checks = examine()
     doctor.render(console, checks)
     if fix:
-        ask = (lambda _: True) if yes else click.confirm
-        if doctor.fix(checks, ask=ask, guests=partial(doctor.mend_guests, cache=cache)):
+        agreed = (lambda _: True) if yes else ask
+        if doctor.fix(
+            checks, ask=agreed, say=echo, guests=partial(doctor.mend_guests, cache=cache)
+        ):
             checks = examine()
             doctor.render(console, checks)
     return EXIT_INFRASTRUCTURE if any(c.status == "missing" for c in checks) else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.output import print_command
+from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
 from distromatrix.files.given import whole
 from distromatrix.model import Case, Plan, RunResult
@@ -60,7 +60,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
             _append(there, summary(there.stat().st_size if there.exists() else 0))
     except OSError as error:
         where = error.filename or named or folder
-        click.echo(f"warning: no summary: {where}: {error.strerror}", err=True)
+        echo(f"warning: no summary: {where}: {error.strerror}", err=True)
 
 
 output_option = click.option(
@@ -85,7 +85,7 @@ def output_file(name: str) -> Path:
 def put_out(line: str, name: str | None) -> None:
     """Print a line; or make it the output `name` of a step. Raises InputError."""
     if name is None:
-        click.echo(line)
+        echo(line)
         return
     file = output_file(name)
     if len(line.splitlines()) > 1:  # the next would be another output
@@ -101,7 +101,7 @@ def put_out(line: str, name: str | None) -> None:
 
 def _append(path: Path, text: str) -> None:
     if not text:
-        click.echo(f"warning: {path} is full: no room for the summary", err=True)
+        echo(f"warning: {path} is full: no room for the summary", err=True)
         return
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(f"\n\n{text}")

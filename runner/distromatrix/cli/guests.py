@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images_carry import say
+from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError, NothingSelectedError
@@ -89,8 +89,8 @@ def build(name: str, directory: Path, output: Path | None) -> None:
         engine = _vagrant(containers)
         box = engine.templates_kept.box(image.id, {})
         write_box(distro.title, box.folder, engine.home.key(), to)
-    click.echo(f"{to}: {to.stat().st_size / 1e6:.0f} MB", err=True)
-    click.echo(f"vagrant box add --name distromatrix/{name} {to}", err=True)
+    echo(f"{to}: {to.stat().st_size / 1e6:.0f} MB", err=True)
+    echo(f"vagrant box add --name distromatrix/{name} {to}", err=True)
 
 
 def _distro(name: str, directory: Path) -> Distro:
@@ -123,14 +123,14 @@ def list_guests(as_json: bool) -> None:
         for engine, left in kept
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        echo_json(rows)
         return
     for (_, left), one in zip(kept, rows, strict=True):
         days = (time.time() - left.created) / 86400
         size = f"{int(str(one['size'])) / 1e6:7.0f} MB" if one["size"] else " " * 10
         row = f"{one['engine']:8} {one['kind']:9} {one['name']:54} {size}  used {days:.1f} d ago"
-        click.echo(row)
-    click.echo(f"{len(rows)} kept in {cache_folder() / 'guests'}", err=True)
+        echo(row)
+    echo(f"{len(rows)} kept in {cache_folder() / 'guests'}", err=True)
 
 
 def _engines() -> tuple[Engine, ...]:
@@ -183,7 +183,7 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
         found += [(e, one) for e, one in ready if one.name not in names]
     for engine, one in found:
         engine.remove(one)
-        click.echo(f"removed {one.kind} {one.name}")
+        echo(f"removed {one.kind} {one.name}")
 
 
 def _kept(name: str) -> tuple[Engine, Leftover]:

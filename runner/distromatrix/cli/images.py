@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from distromatrix.cli.images_carry import export, import_images, say
 from distromatrix.cli.images_key import key
 from distromatrix.cli.images_lock import lock
 from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.project import (
     engine_option,
     open_project,
@@ -68,15 +68,15 @@ def list_images(as_json: bool) -> None:
     with opened_engine(settings) as engine:
         rows = open_images(engine, settings, {}, say).list()
     if as_json:
-        click.echo(json.dumps([asdict(r) for r in rows], indent=2))
+        echo_json([asdict(r) for r in rows])
         return
     for row in rows:
         age = _age(time.time() - row.created)
-        click.echo(
+        echo(
             f"{row.kind:8}  {row.distro:16}  {row.source:9}  {age:>8} old  "
             f"{row.size / 1e6:7.0f} MB  {row.tag}"
         )
-    click.echo(f"{len(rows)} images", err=True)
+    echo(f"{len(rows)} images", err=True)
 
 
 @command.command(name="build")
@@ -124,7 +124,7 @@ def build(
                     ready = images.prepared(
                         plan.distro(cell.distro), cell, snapshot.matching, handed
                     )
-                    click.echo(f"{cell.id}: {ready.image.tag}")
+                    echo(f"{cell.id}: {ready.image.tag}")
         finally:
             remove_folder(folder.path)
 
@@ -142,5 +142,5 @@ def prune(older: float, everything: bool) -> None:
     with opened_engine(settings) as engine:
         gone = open_images(engine, settings, {}, say).prune(older_than=0.0 if everything else older)
     for row in gone:
-        click.echo(f"removed {row.kind} {row.tag}")
-    click.echo(f"{len(gone)} images removed", err=True)
+        echo(f"removed {row.kind} {row.tag}")
+    echo(f"{len(gone)} images removed", err=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.output import echo
 from distromatrix.cli.project import (
     engine_option,
     open_project,
@@ -42,9 +43,9 @@ _FILE = click.Path(path_type=Path)
 def say(event: Event) -> None:
     """Progress and warnings of images, a line each, on stderr."""
     if isinstance(event, ImageProgress):
-        click.echo(f"{event.distro}: {event.text}", err=True)
+        echo(f"{event.distro}: {event.text}", err=True)
     elif isinstance(event, Warned):
-        click.echo(f"warning: {event.text}", err=True)
+        echo(f"warning: {event.text}", err=True)
 
 
 @click.command(name="export")
@@ -105,11 +106,11 @@ def export(
         if not images:
             raise NothingSelectedError(f"{target}: there is nothing to write")
         size = sum(one.image.size for one in images)
-        click.echo(f"{len(images)} images, {_mb(size)} at most before compression", err=True)
+        echo(f"{len(images)} images, {_mb(size)} at most before compression", err=True)
         for one in images:
-            click.echo(f"  {one.image.tag}  {_mb(one.image.size)}", err=True)
+            echo(f"  {one.image.tag}  {_mb(one.image.size)}", err=True)
         manifest = write(engine, images, target, _progress("written"), at_most)
-    click.echo(f"{target}: {len(images)} images, {_mb(manifest.bytes)}", err=True)
+    echo(f"{target}: {len(images)} images, {_mb(manifest.bytes)}", err=True)
 
 
 def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
@@ -208,11 +209,11 @@ def import_images(source: Path) -> None:
 
 def _report(source: Path, manifest: Manifest, fresh: tuple[Carried, ...]) -> None:
     for one in fresh:
-        click.echo(f"loaded {one.image.tag}")
+        echo(f"loaded {one.image.tag}")
     day = time.strftime("%Y-%m-%d", time.localtime(manifest.written))
     count = len(manifest.images)
     here = f", {count - len(fresh)} of them here already" if len(fresh) < count else ""
-    click.echo(f"{source}: {count} images, written on {day}{here}", err=True)
+    echo(f"{source}: {count} images, written on {day}{here}", err=True)
 
 
 def _progress(what: str) -> Callable[[int], None]:
@@ -225,7 +226,7 @@ def _progress(what: str) -> Callable[[int], None]:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + every
-            click.echo(f"  {what} {_mb(done)}" + "\r" * terminal, err=True, nl=not terminal)
+            echo(f"  {what} {_mb(done)}", err=True, end="\r" if terminal else "\n")
 
     return tell
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.output import echo
 from distromatrix.cli.project import (
     engine_option,
     open_project,
@@ -47,4 +48,4 @@ def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard
         plan = planned_part(plan_path, shard, directory, file, settings)
     running = [cell for cell in plan.cells if cell.engine is not None]
     with files_of(plan, running) as files:
-        click.echo(cache_key(plan, running, files, time.time()))
+        echo(cache_key(plan, running, files, time.time()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images_carry import say
+from distromatrix.cli.output import echo
 from distromatrix.cli.project import engine_option, open_project, project_options, selection_options
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import EXIT_FAILED, EXIT_OK, ImageError, InputError
@@ -59,14 +60,14 @@ def lock(
     new |= _resolved(project, distros, old)
     changes = list(_changes(old, new))
     for line in changes:
-        click.echo(line)
+        echo(line)
     path = project.matrix.root / LOCK
     if check:
-        click.echo(f"{path}: {_counted(changes)} would change", err=True)
+        echo(f"{path}: {_counted(changes)} would change", err=True)
         return EXIT_FAILED if changes else EXIT_OK
     if new != old or not path.exists():
         _write(path, new)
-    click.echo(f"{path}: {_counted(changes)} changed, {len(new)} in all", err=True)
+    echo(f"{path}: {_counted(changes)} changed, {len(new)} in all", err=True)
     return EXIT_OK
 
 

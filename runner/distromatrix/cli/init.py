@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distromatrix.cli.output import echo
 from distromatrix.errors import InputError
 from distromatrix.folders import require_current_folder
 from distromatrix.project import all_distros, host_facts
@@ -53,7 +54,7 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
     found = look(directory)
     text = found.text(globs, suggested(globs, there, host_facts().today))
     if to_stdout:
-        click.echo(text, nl=False)
+        echo(text, lines=True, end="")
     else:
         _write(file, text)
     _tell(found, directory, file, to_stdout=to_stdout)
@@ -71,16 +72,16 @@ def _write(file: Path, text: str) -> None:
 def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:
     """What was found, and what to do next; on stderr where stdout has the file."""
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     for name, source in found.suites:
-        click.echo(f"{source} → suite {name}", err=to_stdout)
+        echo(f"{source} → suite {name}", err=to_stdout)
     for finding in found.findings:
         for line in (*([finding.what] if not finding.drafts else []), *finding.notes):
-            click.echo(f"{finding.source}: {line}", err=to_stdout)
+            echo(f"{finding.source}: {line}", err=to_stdout)
     if not found.suites:
-        click.echo("nothing was found that says how this product is tested", err=to_stdout)
+        echo("nothing was found that says how this product is tested", err=to_stdout)
     if to_stdout:
         return
-    click.echo(f"wrote {file}" + ("" if found.suites else ": put your test command there"))
+    echo(f"wrote {file}" + ("" if found.suites else ": put your test command there"))
     where = "" if directory == Path() else f" -C {shlex.quote(click.format_filename(directory))}"
-    click.echo(f"next: distromatrix plan{where}, distromatrix run{where}")
+    echo(f"next: distromatrix plan{where}, distromatrix run{where}")

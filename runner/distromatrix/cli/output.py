@@ -1,12 +1,13 @@
-"""Standard output and error as every command has them. A reader that goes away (`| head`), a
-full disk or a stream that was closed ends nothing that is going on: what cannot be written is
-dropped, and told at the end. What a character set lacks is escaped, and what a CI's runner would
-obey in the output of products is shown as text."""
+"""Standard output and error as every command has them; nothing is printed but from here. A reader
+that goes away (`| head`), a full disk or a stream that was closed ends nothing that is going on:
+what cannot be written is dropped, and told at the end. What a character set lacks is escaped, and
+what a terminal or a CI's runner would obey in the output of products is shown as text."""
 
 from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import select
 import sys
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from distromatrix.collect.text import obeyed, unobeyed
+from distromatrix.collect.text import fit, obeyed, unobeyed
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from rich.console import Console
 
 EXIT_IO = 74  # EX_IOERR of sysexits.h: what was asked for could not be printed
 EXIT_PIPE = 141  # as of a program that SIGPIPE ends
@@ -64,12 +66,13 @@ class _Output(io.BufferedWriter):
     def write(self, data: ReadableBuffer) -> int:
         if not self._for_ci:
             return super().write(data)
-        # Latin-1 is the text of any bytes; what runners obey is ASCII.
-        super().write(unobeyed(bytes(data).decode("latin-1")).encode("latin-1"))
+        # A runner reads UTF-8, and skips any space that Unicode knows before a command.
+        text = bytes(data).decode("utf-8", "surrogateescape")
+        super().write(unobeyed(text).encode("utf-8", "surrogateescape"))
         return memoryview(data).nbytes
 
     def write_command(self, line: str) -> None:
-        super().write(line.encode() + b"\n")
+        super().write(f"{line}\n".encode(errors="backslashreplace"))
         self.flush()
 
 
@@ -112,14 +115,43 @@ def tell_only(hint: str) -> None:
         output.hint = hint
 
 
+def echo(text: object = "", *, err: bool = False, lines: bool = False, end: str = "\n") -> None:
+    """Print a line. What others have put into it is shown, never obeyed: a line break, too,
+    unless it is a text of several `lines`."""
+    click.echo(fit(str(text), lines=lines) + end, err=err, nl=False)
+
+
+def echo_json(value: object) -> None:
+    """Print JSON, in ASCII."""
+    echo(json.dumps(value, indent=2), lines=True)
+
+
+def pass_on(data: bytes) -> None:
+    """What a machine says in `shell`, as it is: who asked for its terminal gets it."""
+    click.echo(data, nl=False, err=True)
+
+
+def ask(text: str) -> bool:
+    """Ask on stderr, and take no answer for a no."""
+    return click.confirm(fit(text), err=True)
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """A console of rich's, for tables and the board, that shows others' text as `echo` does."""
+    from distromatrix.reports.console import FitConsole
+
+    return FitConsole(stderr=stderr, highlight=False)
+
+
 def print_command(line: str, *, err: bool = False) -> None:
     """Print a line that a CI's runner is to obey."""
+    line = fit(line)
     stream = sys.stderr if err else sys.stdout
     stream.flush()
     if isinstance(output := getattr(stream, "buffer", None), _Output):
         output.write_command(line)
     else:
-        click.echo(line, err=err)
+        echo(line, err=err)
 
 
 def exit_code(code: int) -> int:
@@ -133,7 +165,7 @@ def exit_code(code: int) -> int:
         return code
     if lost.errno != errno.EPIPE:
         hint = f"; {output.hint}" if output.hint else ""
-        click.echo(f"standard output cannot be written: {lost.strerror}{hint}", err=True)
+        echo(f"standard output cannot be written: {lost.strerror}{hint}", err=True)
     if code or output.hint is not None:
         return code
     return EXIT_PIPE if lost.errno == errno.EPIPE else EXIT_IO

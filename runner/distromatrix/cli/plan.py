@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.github import output_option, put_out
+from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan_jobs import github_matrix, show_jobs
 from distromatrix.cli.project import (
     engine_option,
@@ -169,13 +169,13 @@ def _made(
     facts = facts_of_runners(engine, arch) if arch else host_facts(engine)
     plan = project.plan(selection, facts=facts)
     for line in plan.warnings:
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
     known = Durations() if durations is None else read(durations)
     said = known.warning
     if known.of_another(plan):
         said = f"{durations}: no cell of this plan is among these durations"
     if said:
-        click.echo(f"warning: {said}", err=True)
+        echo(f"warning: {said}", err=True)
     return plan_file(plan, facts, selection, known.estimate(plan))
 
 
@@ -223,7 +223,7 @@ def _tell(
         return
     plan = shard_of(made.plan, made.seconds, shard) if shard else made.plan
     if shape == "json":
-        click.echo(json.dumps(plan_to_json(plan), indent=2))
+        echo_json(plan_to_json(plan))
     else:
         _show(plan, None if path or shard else settings_here().accel)
 
@@ -234,9 +234,9 @@ def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
         return
     for engine, why in plan.guests.items():
         what = f"not here: {why}" if why else "for cases that need more than a container has"
-        click.echo(f"guests of {engine}: {what}")
+        echo(f"guests of {engine}: {what}")
     if not all(plan.guests.values()):
-        click.echo(f"guests run {_accelerated(wanted)}")
+        echo(f"guests run {_accelerated(wanted)}")
 
 
 def _accelerated(wanted: AccelWanted) -> str:
@@ -265,13 +265,13 @@ def _show(plan: Plan, wanted: AccelWanted | None) -> None:
         marks = f"; tags: {', '.join(cell.tags)}" if cell.tags else ""
         if cell.not_gating:
             marks += f"; not gating: {one_line(cell.not_gating, 500)}"
-        click.echo(f"{cell.id:{width}}  {what:8}  {cell.reason}{marks}")
+        echo(f"{cell.id:{width}}  {what:8}  {cell.reason}{marks}")
     for excluded in plan.excluded:
-        click.echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
+        echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
     if wanted is not None:
         _show_guests(plan, wanted)
     running = sum(c.engine is not None for c in plan.cells)
     skipped = len(plan.cells) - running
     not_gating = sum(c.engine is not None and bool(c.not_gating) for c in plan.cells)
     of_them = f" ({not_gating} of them not gating)" if not_gating else ""
-    click.echo(f"{running} to run{of_them}, {skipped} skipped, {len(plan.excluded)} left out")
+    echo(f"{running} to run{of_them}, {skipped} skipped, {len(plan.excluded)} left out")

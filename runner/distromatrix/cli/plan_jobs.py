@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from distromatrix.cli.output import echo
 
 if TYPE_CHECKING:
     from distromatrix.shards import Job
@@ -22,7 +22,7 @@ def github_matrix(jobs: Sequence[Job]) -> str:
     the ids of the cells are left out, and a line on stderr says so: `run --plan` needs none."""
     text = _matrix(jobs, cells=True)
     if len(text) > _MOST_OUTPUT:
-        click.echo(
+        echo(
             "warning: the jobs are given without `cells`: with them they would be more than the "
             "1 MB that GitHub takes as outputs (the plan file of --save says which cells)",
             err=True,
@@ -51,9 +51,9 @@ def show_jobs(jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
     wide = max(len(" ".join(job.runner)) for job in jobs)
     times = [sum(seconds.get(cell, 0.0) for cell in job.cells) for job in jobs]
     for job, time in zip(jobs, times, strict=True):
-        click.echo(f"{job.name:{width}}  {' '.join(job.runner):{wide}}  {_about(time)}")
+        echo(f"{job.name:{width}}  {' '.join(job.runner):{wide}}  {_about(time)}")
     many = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
-    click.echo(f"{many}, the longest {_about(max(times))}, together {_about(sum(times))}")
+    echo(f"{many}, the longest {_about(max(times))}, together {_about(sum(times))}")
 
 
 def _about(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distromatrix.cli.answer import answer_options, show_answer
+from distromatrix.cli.output import echo
 from distromatrix.cli.project import project_options
 from distromatrix.project import find_root
 
@@ -89,9 +90,9 @@ def _print_rules(plan: Plan, result: RunResult, folder: Path) -> None:
 
     rules = rules_for(plan, result.cells, folder)
     if not rules:
-        click.echo("nothing failed that a rule could expect", err=True)
+        echo("nothing failed that a rule could expect", err=True)
         return
-    click.echo("  # Put these first under `rules:`, each with its reason.")
+    echo("  # Put these first under `rules:`, each with its reason.")
     for lines in rules:
         for line in lines:
-            click.echo(f"  {line}")
+            echo(f"  {line}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from contextlib import ExitStack, suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
-from distromatrix.cli.output import tell_only
+from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.project import (
     asked_engine,
     engine_option,
@@ -206,7 +205,7 @@ def command(
             if plan_path is not None:
                 part, plan = _of_file(plan_path, shard, directory, file, settings)
                 if not plan.cells:
-                    click.echo(f"shard {part.shard} has no cells: nothing to do", err=True)
+                    echo(f"shard {part.shard} has no cells: nothing to do", err=True)
                     return EXIT_OK
             else:
                 project = open_project(directory, file)
@@ -301,8 +300,6 @@ def _carry_out(
     part: Part | None,
 ) -> RunResult:
     """The run itself, from the plan to its reports."""
-    from rich.console import Console
-
     from distromatrix.execute.executor import execute
     from distromatrix.execute.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep
@@ -315,7 +312,7 @@ def _carry_out(
 
     if not as_json:
         tell_only("`distromatrix report` shows the run's answer again")
-    console = Console(stderr=as_json, highlight=False)
+    console = open_console(stderr=as_json)
     resumed = folder.plan.exists()
     snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder, part)
     sweeping = behind(
@@ -334,5 +331,5 @@ def _carry_out(
     give_all_to_caller(folder.path)
     print_summary(console, plan, result, folder=folder.path)
     if as_json:
-        click.echo(json.dumps(results_json(plan, result), indent=2))
+        echo_json(results_json(plan, result))
     return result

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from distromatrix.cli.output import echo_json
 
 NAMES = ("matrix", "distro", "settings", "lock")
 
@@ -21,4 +21,4 @@ def command(name: str) -> None:
     """
     from distromatrix.load.schema import schemas
 
-    click.echo(json.dumps(schemas()[name], indent=2))
+    echo_json(schemas()[name])

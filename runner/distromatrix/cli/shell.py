@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.output import echo, pass_on
 from distromatrix.cli.project import any_engine_option, asked_engine, open_project, project_options
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError
@@ -67,9 +68,9 @@ def command(
     with opened_engines(project.settings) as engines:
         kept = {} if fresh else _kept(project, chosen, engines)
         for name, one in kept.items():
-            click.echo(f"the machine that was kept; to remove it: {one.remove}", err=True)
+            echo(f"the machine that was kept; to remove it: {one.remove}", err=True)
             for other in list(kept)[1:]:
-                click.echo(f"a guest for some of its cases, too: --engine {other}", err=True)
+                echo(f"a guest for some of its cases, too: --engine {other}", err=True)
             there = replace(chosen, engine=name)
             return _enter(one, there, engines.of(name), plan, handed.env)
         require_images(engines.containers, project.settings, plan)
@@ -135,7 +136,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
             engines.containers,
             project.settings,
             labels,
-            lambda e: click.echo(getattr(e, "text", ""), err=True),
+            lambda e: echo(getattr(e, "text", ""), err=True),
         )
         distro = plan.distro(cell.distro)
         prepared = images.prepared(distro, cell, snapshot.matching, handed)
@@ -148,16 +149,16 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
                 cell, machine.out, engine.name, handed.env, handed_secrets(plan.pass_env)
             )
             for script in cell.setup:
-                click.echo("--- setup", err=True)
+                echo("--- setup", err=True)
                 ended = machine.run(
                     under(cell.shell, script),
                     env=env,
                     cwd=machine.product,
                     timeout=cell.timeout,
-                    output=lambda data: click.echo(data, nl=False, err=True),
+                    output=pass_on,
                 )
                 if ended.status != 0:
-                    click.echo(f"setup ended with status {ended.status}", err=True)
+                    echo(f"setup ended with status {ended.status}", err=True)
             return _enter(machine.keep(), cell, engine, plan, handed.env)
         finally:
             for left in engine.leftovers():

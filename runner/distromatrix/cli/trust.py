@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from distromatrix.cli.output import ask, echo
 from distromatrix.cli.project import open_project, project_options
 from distromatrix.model import Plan, Product, Selection
 from distromatrix.project import all_distros, find_root
@@ -54,10 +55,10 @@ def _can_ask() -> bool:
 
 
 def _ask(left: Sequence[Reach]) -> bool:
-    click.echo("This checkout wants to reach your host:", err=True)
+    echo("This checkout wants to reach your host:", err=True)
     for one in left:
-        click.echo(f"  {one}", err=True)
-    return click.confirm("May it, from now on, as long as nothing of this changes?", err=True)
+        echo(f"  {one}", err=True)
+    return ask("May it, from now on, as long as nothing of this changes?")
 
 
 @click.command(name="trust")
@@ -89,23 +90,23 @@ def command(
         raise click.UsageError("one of --yes, --digest, --list and --forget")
     if listed:
         for project, count in everything():
-            click.echo(f"{project}: {count}")
+            echo(f"{project}: {count}")
         return
     if forget:
         there = take_back(find_root(directory, file))
-        click.echo("taken back" if there else "there was no yes to it", err=True)
+        echo("taken back" if there else "there was no yes to it", err=True)
         return
     plan = _whole(directory, file)
     reaches = reach_of(plan)
     if digest:
-        click.echo(",".join(one.digest for one in reaches))
+        echo(",".join(one.digest for one in reaches))
         return
     left = missing(reaches, plan.root)
     for one in reaches:
-        click.echo(f"{'  ' if one in left else '✓ '}{one}")
+        echo(f"{'  ' if one in left else '✓ '}{one}")
     if not left:
         said = "all of it has your yes" if reaches else "nothing in it reaches this host"
-        click.echo(said, err=True)
+        echo(said, err=True)
         return
     if not yes and not (_can_ask() and _ask(left)):
         raise refusal(left, plan)

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 _STYLE = re.compile(r"\x1b\[[0-9;:]*[mK]")
 
 # C0 (but tab and newline), DEL and C1; what changes the direction of text, breaks lines or is
-# invisible (Unicode TR 36, 'bidirectional text spoofing'); tags; lone surrogates and
-# noncharacters, which neither UTF-8 nor XML can hold.
+# invisible (Unicode TR 36, 'bidirectional text spoofing'); tags and other fillers; lone surrogates
+# and noncharacters, which neither UTF-8 nor XML can hold. Joiners (U+200C, U+200D) and selectors
+# of variants stay: scripts and emoji are written with them.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]"
 )
 _OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
 
@@ -46,6 +48,16 @@ def printable(value: str | bytes) -> str:
     if "\x1b" in text:
         text = _STYLE.sub("", text)
     return _HIDDEN.sub(_show, text)
+
+
+def fit(text: str, *, lines: bool = False) -> str:
+    """A text of ours that has others' in it, with nothing left that a terminal obeys; on one line,
+    unless `lines`: then it has the line breaks that it has. Unlike `printable` it takes nothing
+    away but colours."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown = _HIDDEN.sub(_show, _STYLE.sub("", text))
+    return shown if lines else shown.rstrip("\n").replace("\n", "\\n")
 
 
 def obeyed(environ: Mapping[str, str]) -> bool:

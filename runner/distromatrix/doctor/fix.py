@@ -18,7 +18,7 @@ def fix(
     checks: Iterable[Check],
     *,
     ask: Callable[[str], bool],
-    say: Say = print,
+    say: Say,
     run: Run = run_command,
     host: Host | None = None,
     start: Callable[[Iterable[str], Run, Say], None] = start_engine,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from distromatrix.collect.text import fit
 from distromatrix.model import Distro
 from distromatrix.reports.style import Look, counted
 
@@ -83,7 +84,7 @@ def _table(columns: list[_Column], widths: dict[_Column, int]) -> RenderableType
         width = widths.get(column, column.width)
         table.add_column(Text(column.head), no_wrap=True, width=width, overflow="ellipsis")
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(text, style) for text, style in row))
+        table.add_row(*(Text(fit(text), style) for text, style in row))
     return table
 
 

@@ -231,7 +231,7 @@ class Plain:
                 parts.append(("\n    debug:", "dim"))
             for line in result.debug[-_BLOCK:]:
                 parts += [(f"\n    {bar} ", "dim"), printable(line)]
-        say(self._console, *parts)
+        say(self._console, *parts, lines=True)
 
 
 @dataclass(slots=True)

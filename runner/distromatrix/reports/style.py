@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from distromatrix.collect.text import fit
 from distromatrix.model import CellResult, Verdict
 from distromatrix.verdicts import tolerated
 
@@ -125,9 +126,16 @@ def tally(cells: Iterable[CellResult], look: Look) -> Text:
     return Text("  ").join(parts)
 
 
-def say(console: Console, *parts: str | Text | tuple[str, str]) -> None:
-    """Print one line as it is: no markup, no emoji, no wrapping. A pair is a text and its
-    style. Text that comes from elsewhere must have been made printable."""
+def say(console: Console, *parts: str | Text | tuple[str, str], lines: bool = False) -> None:
+    """Print one line (or several `lines`) as it is: no markup, no emoji, no wrapping. A pair is a
+    text and its style. What others have put into it is shown, line breaks, too."""
     from rich.text import Text
 
-    console.print(Text.assemble(*parts), soft_wrap=True, markup=False, highlight=False, emoji=False)
+    text = Text()
+    for part in parts:
+        if isinstance(part, Text):
+            text.append_text(part)
+        else:
+            said, look = (part, "") if isinstance(part, str) else part
+            text.append(fit(said, lines=lines), look)
+    console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)

@@ -238,10 +238,12 @@ class Owner:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Where the results of cells are, and how to see them as a grid."""
+        from distromatrix.collect.text import fit
+
         if self._lines and self._config.get_verbosity() >= 0:
             terminalreporter.section("distromatrix", bold=True)
             for line in self._lines:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(fit(line))
 
     def _end(self) -> None:
         with self._lock:
@@ -302,9 +304,10 @@ class _Served:
 
 def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
     """End the session with that error as its one answer."""
+    from distromatrix.collect.text import fit
     from distromatrix.errors import InputError
 
-    text = str(error)
+    text = fit(str(error), lines=True)
     if config.pluginmanager.get_plugin("terminalreporter") is None:
         sys.stderr.write(f"{text}\n")
     wrong = isinstance(error, InputError)
