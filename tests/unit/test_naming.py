@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from itertools import product
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def test_runs_that_begin_in_the_same_second_never_share_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr(runs.secrets, "token_hex", lambda _n: next(tokens))
+    token = secrets.token_hex
+    monkeypatch.setattr(runs.secrets, "token_hex", lambda n: next(tokens) if n == 2 else token(n))
     monkeypatch.setattr(runs.time, "strftime", lambda _f: "20261128-003211-")
     assert [RunFolder.create(tmp_path).id[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
 

@@ -22,7 +22,7 @@ from distromatrix.cli.guests import command as guests
 from distromatrix.cli.images import command as images
 from distromatrix.load.catalogue import builtin_folder
 from distromatrix.load.settings import Settings
-from distromatrix.model import Plan, Product, Selection
+from distromatrix.model import Selection
 from distromatrix.project import load_project
 from distromatrix.trust import devices, reach_of
 from distromatrix.trust.kept import folder, keep, yes_of
@@ -36,7 +36,6 @@ REACHES = {
     "index": ("index: host\n", ""),
     "ca_bundle": ("ca_bundle: ../outside/file\n", ""),
     "product": ("product: ../outside\n", ""),
-    "git": ("product: {path: ., git: true}\n", ""),
     "privileges": ("defaults: {privileges: [mount]}\n", ""),
     "pids": ("defaults: {pids: 5000}\n", ""),
     "disk": ("defaults: {disk: 1T}\n", ""),
@@ -90,8 +89,6 @@ def reaching(project: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     own.write_text("".join(kept) + distro)
     (project / "distros/Vagrantfile").write_text("puts 1\n")
     (project / ".git").mkdir()
-    url = "https://token@git.example/x" if kind == "git" else "https://git.example/x"
-    (project / ".git/config").write_text(f'[remote "origin"]\n\turl = {url}\n')
 
 
 @pytest.mark.parametrize("kind", REACHES)
@@ -181,24 +178,6 @@ def test_a_link_shows_nothing_of_what_it_leads_to(cli: Cli, project: Path, link:
     assert said.code == 2
     assert f"{link}: is a link that leads out of the project" in said.err
     assert "s3cret" not in said.err
-
-
-@pytest.mark.parametrize("linked", [False, True])
-def test_a_git_without_passwords_needs_no_yes(project: Path, linked: bool) -> None:
-    top = project.parent / "top" if linked else project
-    (top / ".git/modules/m").mkdir(parents=True)
-    config = top / ".git/modules/m/config"
-    config.write_text('[remote "origin"]\n\turl = ssh://git@git.example/x\n')
-    if linked:
-        (top / ".git/worktrees/w").mkdir(parents=True)
-        (top / ".git/worktrees/w/commondir").write_text("../..\n")
-        (project / ".git").write_text(f"gitdir: {top}/.git/worktrees/w\n")
-    product = Product(path=project, git=True)
-    plan = Plan(matrix=project / "m", root=project, product=product, cells=())
-    assert reach_of(plan) == ()
-    with config.open("a") as file:
-        file.write('[http "https://git.example/"]\n\textraheader = AUTHORIZATION: basic eDp5\n')
-    assert [one.kind for one in reach_of(plan)] == ["git"]
 
 
 def test_a_link_is_followed_before_it_is_asked_about(cli: Cli, project: Path) -> None:

@@ -21,6 +21,7 @@ _IMAGE = "an image may be its machine's root, and no more"
 HARMLESS = {
     "MatrixShape.distros": _CHOICE,
     "MatrixShape.env": _IN_MACHINE,
+    "ProductShape.git": "its settings go along without passwords and tokens",
     "MatrixShape.runners": "names CI's runners, as a branch's own workflow may",
     "MatrixShape.defaults": "its keys are those of suites",
     "MatrixShape.suites": "its keys are looked at one by one",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -68,6 +69,7 @@ def build(name: str, directory: Path, output: Path | None) -> None:
       distromatrix guests build debian-13 -o /tmp/trixie.box
     """
     from distromatrix.engines.vagrant_box import write_box
+    from distromatrix.engines.vagrant_home import make_key
     from distromatrix.images import Handed
 
     distro = _distro(name, directory)
@@ -87,8 +89,14 @@ def build(name: str, directory: Path, output: Path | None) -> None:
         prepared = images.prepared(distro, cell, lambda _globs: (), Handed())
         image = images.guest(distro, cell, prepared).image
         engine = _vagrant(containers)
-        box = engine.templates_kept.box(image.id, {})
-        write_box(distro.title, box.folder, engine.home.key(), to)
+        with TemporaryDirectory(prefix="distromatrix-key-") as folder:
+            key = Path(folder, "key")  # its own: whoever gets the box has it
+            make_key(key)
+            box = engine.templates_kept.box(image.id, {}, key)
+            try:
+                write_box(distro.title, box.folder, key, to)
+            finally:
+                engine.templates_kept.remove_box(box.name)
     echo(f"{to}: {to.stat().st_size / 1e6:.0f} MB", err=True)
     echo(f"vagrant box add --name distromatrix/{name} {to}", err=True)
 

@@ -55,6 +55,7 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
     """Make it in that folder, which is there and empty, out of a root filesystem as a tar
     stream. Raises CannotStartError where no guest can be made of it, InfrastructureError."""
     static_busybox()  # better now than after the disk
+    folder.chmod(0o700)  # an image has programs that are setuid, and they lie there for a while
     disk, hold = Disk(folder), folder / _HOLD
     hold.mkdir()
     try:

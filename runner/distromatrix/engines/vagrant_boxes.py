@@ -43,11 +43,11 @@ def have_box(
     labels: Mapping[str, str],
     export: Callable[[str, Mapping[str, str], Preparation], Iterable[bytes]],
     form: int,
+    key: Path,
 ) -> Box:
-    """The box of an image; what is made meanwhile has those labels. Raises CannotStartError,
-    InfrastructureError."""
+    """The box of an image in which that key (its private file) logs in; what is made meanwhile
+    has those labels. Raises CannotStartError, InfrastructureError."""
     home.make()
-    key = home.key()
     name = TEMPLATE + "box-" + digest([form, image, key.with_suffix(".pub").read_text()])
     box = Box(name, home.boxes / name)
     if not box.whole:

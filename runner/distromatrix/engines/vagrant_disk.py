@@ -52,6 +52,7 @@ def make_system(rootfs: Iterable[bytes], folder: Path, hostname: str) -> None:
     Raises CannotStartError where no guest can be made of it, InfrastructureError.
     """
     static_busybox()  # better now than after the disk
+    folder.chmod(0o700)  # an image has programs that are setuid, and they lie there for a while
     hold, raw, disk = folder / "root", folder / "box.raw", folder / "box.img"
     hold.mkdir()
     try:

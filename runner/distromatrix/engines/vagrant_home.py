@@ -58,7 +58,7 @@ class Home:
             with FileLock(self.folder / "key.lock"):
                 if not key.with_suffix(".pub").exists():
                     key.unlink(missing_ok=True)
-                    _make_key(key)
+                    make_key(key)
         return key
 
 
@@ -99,7 +99,8 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _make_key(key: Path) -> None:
+def make_key(key: Path) -> None:
+    """Make a pair of keys: that file, and `.pub` beside it. Raises EngineUnavailableError."""
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "distromatrix", "-f", str(key)]
     try:
         subprocess.run(command, check=True, capture_output=True)

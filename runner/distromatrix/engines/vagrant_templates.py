@@ -120,10 +120,11 @@ class Templates:
         for name in tuple(self._making):
             self._undo(name)
 
-    def box(self, image: str, labels: Mapping[str, str]) -> Box:
-        """The box of an image; what is made meanwhile has those labels. Raises
-        CannotStartError, InfrastructureError."""
-        return have_box(self._home, image, labels, self._export, FORMAT)
+    def box(self, image: str, labels: Mapping[str, str], key: Path | None = None) -> Box:
+        """The box of an image, in which the user's key or another one logs in; what is made
+        meanwhile has those labels. Raises CannotStartError, InfrastructureError."""
+        key = key or self._home.key()
+        return have_box(self._home, image, labels, self._export, FORMAT, key)
 
     def _lock(self, name: str) -> Path:
         return self._home.templates / f"{name}.lock"

@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +39,6 @@ _LARGEST = 16 * 1024**2  # bytes of a file whose content is part of a digest
 _DIGITS = 40  # of a digest, hexadecimal: as many as git shows of its own
 _PIDS = 4096  # processes, with which a small host has been seen to stand still
 _DISK = 100 * 1024**3  # bytes
-_LETS_IN = re.compile(rb"(?i)extraheader|https?://[^/\s@]+@|password|token|secret")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,29 +86,6 @@ def _paths(plan: Plan, path: Path) -> Iterator[Found]:
 
 def _ca_bundle(plan: Plan) -> Iterable[Found]:
     return () if plan.ca_bundle in ("host", "none") else _paths(plan, Path(plan.ca_bundle))
-
-
-def _git(plan: Plan) -> Iterator[Found]:
-    """Where the repository's settings, which come along, hold what lets in."""
-    if not plan.product.git:
-        return
-    at = plan.product.path / ".git"
-    if at.is_file():  # of a linked work tree or a submodule
-        at = at.parent / _begin(at).decode(errors="surrogateescape").partition("gitdir:")[2].strip()
-    if (at / "commondir").is_file():
-        at = at / _begin(at / "commondir").decode(errors="surrogateescape").strip()
-    configs = (at / "config", *at.glob("modules/**/config"))
-    if any(_LETS_IN.search(_begin(config)) for config in configs if config.is_file()):
-        yield Found("true")
-
-
-def _begin(file: Path, size: int = 1 << 20) -> bytes:
-    """At most so much of a file: nothing where it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(size)
-    except OSError:
-        return b""
 
 
 def _privileges(plan: Plan) -> Iterator[Found]:
@@ -192,11 +167,6 @@ KINDS = {
         ("MatrixShape.product", "ProductShape.path"),
         "hands all that lies in that folder, outside the project, to what is tested",
         lambda plan: _paths(plan, plan.product.path),
-    ),
-    "git": Kind(
-        ("ProductShape.git",),
-        "hands the product its .git, with the passwords or tokens in its settings",
-        _git,
     ),
     "privileges": Kind(
         ("SuiteOptions.privileges",),
