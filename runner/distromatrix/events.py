@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Literal
 
-from distromatrix.model import CellResult, Phase
+from distromatrix.model import CellResult, Phase, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class Warned:
 class RunFinished:
     """Last event of a run that came to its end (also an interrupted one)."""
 
-    verdict: str
+    verdict: Verdict
     exit_code: int
     seconds: float
     interrupted: str = ""

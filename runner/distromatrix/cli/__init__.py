@@ -6,7 +6,7 @@ import signal
 import sys
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -96,9 +96,17 @@ def _show_usage(error: click.UsageError) -> None:
     echo(said, err=True, lines=True)
 
 
+def _show_fault(*fault: Any) -> None:
+    """A traceback is as long as it is, and may quote anything."""
+    from traceback import format_exception
+
+    echo("".join(format_exception(*fault)), err=True, lines=True, end="")
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """The console script: the one place where errors become exit codes."""
     open_streams()
+    sys.excepthook = _show_fault
     # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)

@@ -111,7 +111,7 @@ class _Summary:
         bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
         name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
         if self._result.interrupted:
-            how = escape(one_line(self._result.interrupted))
+            how = code(self._result.interrupted)
             said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({how})"
         elif bad:
             several = ", ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
@@ -140,9 +140,7 @@ class _Summary:
 
     def _warnings(self, warnings: Sequence[str]) -> Iterator[str]:
         if warnings:
-            lines = "".join(
-                f"<li>{escape(one_line(self._mask(text), 500))}</li>" for text in warnings[:_LISTED]
-            )
+            lines = "".join(f"<li>{self._code(text, 500)}</li>" for text in warnings[:_LISTED])
             more = len(warnings) - _LISTED
             lines += f"<li>{more:,} more</li>" if more > 0 else ""
             yield details(counted(len(warnings), "warning"), f"<ul>{lines}</ul>")

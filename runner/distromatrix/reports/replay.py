@@ -106,7 +106,7 @@ def replay(
     return RunResult(
         run=run,
         folder=folder,
-        verdict=Verdict(end.verdict) if end else verdict,
+        verdict=end.verdict if end else verdict,
         exit_code=end.exit_code if end else exit_code,
         cells=cells,
         seconds=round(max(seconds, 0.0), 3),
