@@ -77,7 +77,7 @@ def seen(said: Said) -> str:
     text = said.out + said.err  # no terminal: no style of ours either
     assert "Traceback" not in text
     assert OBEYED.findall(text) == []
-    assert [line for line in text.splitlines() if line.lstrip().startswith(("::", "e "))] == []
+    assert [line for line in text.splitlines() if line.startswith(("::", "e ", "\u2003"))] == []
     return text
 
 
@@ -198,12 +198,19 @@ def test_texts_of_a_run_that_someone_else_has_made(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     run = run_there(cli, project)
     events = [json.loads(line) for line in (run / "journal.jsonl").read_text().strip().split("\n")]
+    case = {"name": "n", "status": "failed", "message": "m", "text": "t", "file": "f", "line": 1}
     for event in events:  # what this run had none of
-        if isinstance(event.get("result"), dict):
-            event["result"]["kept"] = {"name": "n", "enter": "e", "remove": "r", "out": "/o"}
-            event["result"]["warnings"] = ["w"]
-            event["result"]["hints"] = ["h"]
-            event["result"]["debug"] = ["d"]
+        if isinstance(result := event.get("result"), dict):
+            result["kept"] = {"name": "n", "enter": "e", "remove": "r", "out": "/o"}
+            result["failing"] = [case]
+            result["xpassed"] = [{**case, "status": "xpassed", "expected": "x"}]
+            result["flaky"] = [{"case": "c", "passed": 1, "failed": 1, "first": 1, "message": "m"}]
+            result |= {"warnings": ["w"], "hints": ["h"], "debug": ["d"], "tail": ["t"]}
+            if result["verdict"] == "failed":
+                fails = {key: result[key] for key in ("failing", "tail", "hints", "kept")}
+                again = {"id": "two/bad", "verdict": "error", "reason": "r", "phase": "setup"}
+                others = {**event, "result": {**fails, **again}}
+    events.append(others)
     plan = json.loads((run / "plan.json").read_text())
     assert len(kinds(events)) > 20
     tried = [(with_evil(events, place), json.dumps(plan)) for place in kinds(events).values()]
