@@ -115,3 +115,34 @@ def test_an_expression_that_is_not_known_is_refused(text: str) -> None:
 
 def test_the_parts_of_a_text_are_its_expressions() -> None:
     assert [p.strip() for p in parts_of("a ${{ b }}${{c}} $ {{ }}")] == ["b", "c"]
+
+
+COMMAND = re.compile(
+    r"(?:^|\|\|?|&&|[$<]?\(|[{;])\s*(?:if |while |! |IFS= )*"
+    r"(?P<word>[\w./\"$-]*[a-z][\w./\"-]*)(?=\s|$)",
+    re.MULTILINE,
+)
+# Which of them say nothing that others have put there, or say it as `cli.output.echo` does.
+UNOBEYED = {
+    *("true", "echo", "printf", "read", "exit", "set", "unset", "case", "esac", "if", "elif"),
+    *("then", "else", "fi", "while", "do", "done"),
+    *("mkdir", "rm", "ln", "sudo", "tee", "od", "tr", "cd", "pwd", "cat"),
+    *("distromatrix", '"$home/bin/distromatrix"', '"$RUNNER_TEMP/distromatrix/venv/bin/python"'),
+    *('"$PYTHON"', '"$home/venv/bin/python"'),  # pip: of what the caller names
+}
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / ".github/workflows/distromatrix.yml", *ACTIONS], ids=lambda p: p.parent.name
+)
+def test_what_may_say_the_names_of_a_products_files_is_no_command(path: Path) -> None:
+    """It runs between `::stop-commands::` and its end."""
+    mark = "mark=$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')"
+    begin, end = 'echo "::stop-commands::$mark"', 'echo "::$mark::"'
+    for step in steps_of(path):
+        script = step.get("run", "").replace("\\\n", " ")
+        assert script.count("stop-commands") == script.count(begin) == script.count(end)
+        assert (begin in script) == (mark in script)
+        rest = re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", "", script, flags=re.DOTALL)
+        rest = re.sub(r"(?<=echo )\"[^\"]*\"(\s+\"[^\"]*\")*|'[^']*'|(?m:(^|\s)#.*)", " ", rest)
+        assert {found["word"] for found in COMMAND.finditer(rest)} <= UNOBEYED, rest
