@@ -91,7 +91,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_a_machine_with_all_that_guests_need_is_fine(machine: Machine) -> None:
     checks = machine.checks()
     assert {name: check.status for name, check in checks.items()} == dict.fromkeys(
-        ("QEMU", "guest disks", "acceleration", "Vagrant", "libvirt"), "ok"
+        ("QEMU", "guest disks", "guest network", "acceleration", "Vagrant", "libvirt"), "ok"
     )
     assert checks["QEMU"].found == "QEMU emulator version 7.2"
     assert checks["Vagrant"].found == (
@@ -108,6 +108,7 @@ def test_a_machine_with_all_that_guests_need_is_fine(machine: Machine) -> None:
         ("qemu", "QEMU", "qemu"),
         ("mke2fs", "guest disks", "qemu"),
         ("busybox", "guest disks", "qemu"),
+        ("slirp4netns", "guest network", "qemu"),
         ("vagrant", "Vagrant", "vagrant"),
         ("virsh", "libvirt", "libvirt"),
     ],
@@ -118,14 +119,14 @@ def test_what_is_not_there_is_told_with_what_does_not_work_and_the_command(
     machine.absent = {absent}
     check = machine.checks()[name]
     assert (check.status, check.install) == ("missing", thing)
-    assert "skipped without it" in check.why
+    assert "without it" in check.why
     assert "apt-get install" in check.mend[0]
 
 
 def test_unless_guests_are_asked_for_nothing_is_missing_and_nothing_is_mended(
     machine: Machine,
 ) -> None:
-    machine.absent = {"qemu", "mke2fs", "vagrant", "virsh"}
+    machine.absent = {"qemu", "mke2fs", "slirp4netns", "vagrant", "virsh"}
     machine.accel = None
     checks = machine.checks(required=False)
     assert {check.status for check in checks.values()} == {"warning"}
@@ -211,7 +212,7 @@ def test_other_families_are_told_what_is_known_of_them(machine: Machine) -> None
     machine.host = replace(ROOT, title="Fedora 43", family=families()["fedora"], init="systemd")
     machine.absent = {"qemu", "virsh"}
     checks = machine.checks()
-    assert checks["libvirt"].mend[0] == "dnf install -y libvirt-daemon-kvm"
+    assert checks["libvirt"].mend[0] == "dnf install -y libvirt-daemon-kvm slirp4netns"
     assert checks["QEMU"].mend == ("# install qemu by the documentation of Fedora 43",)
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import pytest
 
-from distromatrix.engines import qemu_ports, qemu_process, qemu_templates
+from distromatrix.engines import qemu_ports, qemu_process, qemu_templates, way_out
 from distromatrix.engines.base import Engine, MachineSpec
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.guest_disk import fill_disk
@@ -29,7 +29,7 @@ from distromatrix.engines.qemu_process import PROGRAM, Virtual
 from distromatrix.engines.qemu_templates import Templates
 from distromatrix.engines.qmp import Qmp
 from distromatrix.engines.shell import Shell
-from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
 
 IMAGE = "sha256:1"
 
@@ -173,6 +173,26 @@ time.sleep(600)"""
     maker.kill()
     maker.wait()
     until(lambda: not process.exists() or ") Z" in (process / "stat").read_text())
+
+
+def test_who_lacks_the_way_out_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_out, "_NEEDED", ("slirp-of-nobody",))
+    with pytest.raises(EngineUnavailableError, match=r"slirp-of-nobody: `distromatrix doctor"):
+        qemu_process.start([PROGRAM], tmp_path, out=True)
+
+
+def test_a_host_without_namespaces_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is started in the host's network instead."""
+    unshare = tmp_path / "unshare"
+    unshare.write_text("#!/bin/sh\necho unshare: no >&2; exit 1\n")
+    unshare.chmod(0o755)
+    for name in ("slirp4netns", "setpriv"):
+        (tmp_path / name).symlink_to("/bin/false")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(EngineUnavailableError, match=r"namespace .* unshare: no; let ordinary"):
+        qemu_process.start([PROGRAM], tmp_path, out=True)
 
 
 def test_what_is_ended_for_good_is_not_started_again(

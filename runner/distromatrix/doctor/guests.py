@@ -12,6 +12,7 @@ from pathlib import Path
 from distromatrix.doctor.command import Ended, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
+from distromatrix.engines import way_out
 from distromatrix.engines.accel import KVM, Accel, find_qemu, known_acceleration
 from distromatrix.engines.initramfs import is_static
 from distromatrix.model import AccelWanted
@@ -40,13 +41,14 @@ def guest_checks(
     run: Run = run_command,
     which: Which = shutil.which,
 ) -> tuple[Check, ...]:
-    """QEMU, what makes disks, acceleration (as proved before: nothing is booted), Vagrant with
-    its plugin, libvirt. `required`: what is missing is missing, and `fix` mends it; else it is
-    a warning, and `fix` leaves it alone."""
+    """QEMU, what makes disks, the way out, acceleration (as proved before: nothing is booted),
+    Vagrant with its plugin, libvirt. `required`: what is missing is missing, and `fix` mends it;
+    else it is a warning, and `fix` leaves it alone."""
     accel = known_acceleration(cache)
     checks = (
         _qemu(host, run),
         _disks(host, which),
+        _network(host, which),
         _acceleration(host, accel, wanted),
         _vagrant(host, run, which),
         _libvirt(host, run, which),
@@ -94,6 +96,20 @@ def _disks(host: Host, which: Which) -> Check:
         mend=_install(host, "qemu"),
         install="qemu",
     )
+
+
+def _network(host: Host, which: Which) -> Check:
+    """What guests with `network: true` reach the world by, and not the host's loopback."""
+    if lacks := way_out.lacking(which):
+        return Check(
+            name="guest network",
+            status="missing",
+            found=f"no {', no '.join(lacks)}",
+            why="guests with `network: true` do not start without it",
+            mend=_install(host, "qemu"),
+            install="qemu",
+        )
+    return Check(name="guest network", status="ok", found=way_out.PROGRAM)
 
 
 def _acceleration(host: Host, accel: Accel | None, wanted: AccelWanted) -> Check:

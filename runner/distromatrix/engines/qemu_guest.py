@@ -149,7 +149,9 @@ class QemuGuest:
             product=self._product,
             network=self.spec.network,
         )
-        self._process = qemu_process.start(command, self.folder, held, bound=self._bound)
+        self._process = qemu_process.start(
+            command, self.folder, held, bound=self._bound, out=self.spec.network
+        )
         if self._over:  # it was ended for good meanwhile, by who did not see this process
             self.quit()
             raise MachineGoneError(f"{self.name} was closed")

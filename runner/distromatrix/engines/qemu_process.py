@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from distromatrix.engines import way_out
 from distromatrix.engines.accel import MACHINE
 from distromatrix.engines.qemu_disk import Disk
 from distromatrix.engines.qemu_ports import NUMBERS, socket_name
@@ -105,24 +107,30 @@ def _port(number: int) -> Iterator[str]:
 
 
 def start(
-    command: list[str], folder: Path, held: tuple[int, ...] = (), *, bound: bool = False
+    command: list[str],
+    folder: Path,
+    held: tuple[int, ...] = (),
+    *,
+    bound: bool = False,
+    out: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start it in a session of its own, so that Ctrl-C is ours. `held`: descriptors that it
     keeps open; `bound`: it ends with the thread that starts it, however that ends, where
-    util-linux is here. Raises EngineUnavailableError."""
+    util-linux is here; `out`: its guest has a way out. Raises EngineUnavailableError."""
     if bound and shutil.which("setpriv") and shutil.which(PROGRAM):
         command = ["setpriv", "--pdeathsig", "KILL", *command]
     try:
         with (folder / LOG).open("ab") as log:
-            return subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=held,
-            )
+            how: Any = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": log,
+                "stderr": log,
+                "start_new_session": True,
+                "pass_fds": held,
+            }
+            if out:
+                return way_out.start(command, folder, folder / LOG, **how)
+            return subprocess.Popen(command, cwd=folder, **how)
     except FileNotFoundError as error:
         raise EngineUnavailableError(
             f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --guests --fix` does"

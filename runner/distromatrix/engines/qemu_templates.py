@@ -191,7 +191,9 @@ def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -
     ram = folder / "ram"
     with ram.open("wb") as file:
         file.truncate(virtual.memory // 1024**2 * 1024**2)
-    spec = MachineSpec(name=name, image="", memory=virtual.memory, hostname="distromatrix")
+    spec = MachineSpec(
+        name=name, image="", memory=virtual.memory, hostname="distromatrix", network=False
+    )
     guest = QemuGuest(spec, folder, disk, virtual, scale=scale, bound=True)
     try:
         guest.boot(Memory(file=ram, shared=True))
