@@ -1,6 +1,14 @@
-"""What a helper command of ours prints in a machine: its programs may be the product's."""
+"""What a helper command of ours prints in a machine, or a program of ours here that is fed by
+one: so much is kept, and it is waited for so long."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterable
+from threading import Thread, Timer
+from typing import IO
 
 MOST = 64 * 1024  # bytes; ours print less than a hundred
 MOST_LISTED = 4 * 1024**2  # of a list of processes
@@ -18,6 +26,11 @@ class Answer:
         """Hear that piece."""
         self._kept += piece[: self._most - len(self._kept)]
 
+    @property
+    def full(self) -> bool:
+        """Whether no more of what is said is kept."""
+        return len(self._kept) == self._most
+
     def __bool__(self) -> bool:
         return bool(self._kept)
 
@@ -26,3 +39,66 @@ class Answer:
 
     def __str__(self) -> str:
         return self._kept.decode(errors="replace").strip()
+
+
+class Late(Timer):
+    """Kills a process that is late."""
+
+    def __init__(self, process: subprocess.Popen[bytes], within: float) -> None:
+        super().__init__(within, self._kill)
+        self.daemon = True
+        self.is_late = False
+        self._process = process
+        self.start()
+
+    def _kill(self) -> None:
+        self.is_late = True
+        self._process.kill()
+
+
+def hear(file: IO[bytes], said: Answer) -> Thread:
+    """Begin to read a pipe to its end."""
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):  # it was closed
+            while piece := os.read(file.fileno(), MOST):
+                said(piece)
+
+    thread = Thread(target=read, daemon=True, name="distromatrix-hear")
+    thread.start()
+    return thread
+
+
+def hear_out(
+    process: subprocess.Popen[bytes],
+    within: float,
+    *,
+    feed: Iterable[bytes] = (),
+    most: int = MOST_LISTED,
+) -> tuple[bytes, bytes]:
+    """Feed a process and wait for its end; the first `most` bytes of what it prints on each of
+    its pipes. Raises subprocess.TimeoutExpired after `within` seconds, when it is killed."""
+    said = Answer(most), Answer(most)
+    pipes = [
+        (file, to) for file, to in zip((process.stdout, process.stderr), said, strict=True) if file
+    ]
+    heard = [hear(file, to) for file, to in pipes]
+    late = Late(process, within)
+    try:
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), process.stdin as line:
+                for piece in feed:
+                    line.write(piece)
+        process.wait()
+        for thread in heard:  # what it began may hold its pipes open for ever
+            thread.join(1.0)
+    finally:
+        late.cancel()
+        process.kill()
+        process.wait()
+        for (file, _), thread in zip(pipes, heard, strict=True):
+            if not thread.is_alive():
+                file.close()
+    if late.is_late:
+        raise subprocess.TimeoutExpired(process.args, within)
+    return bytes(said[0]), bytes(said[1])

@@ -6,7 +6,11 @@ import contextlib
 import re
 from collections.abc import Mapping
 from time import monotonic, sleep
+from typing import Literal
 
+from docker import APIClient
+
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import MachineSpec
 from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, remove_container
 from distromatrix.engines.docker_shells import open_shell
@@ -58,18 +62,28 @@ def _systemd_of(api: Api, image: str, labels: Mapping[str, str]) -> int | None:
         try:
             client.start(container)
             client.wait(container, timeout=SHORT_TIMEOUT)
-            found = re.match(rb"systemd (\d+)", client.logs(container))
+            found = re.match(rb"systemd (\d+)", _logs(client, container))
             return int(found[1]) if found else None
         finally:
             remove_container(client, container)
     return None
 
 
+def _logs(client: APIClient, container: str, tail: int | Literal["all"] = "all") -> bytes:
+    """The first bytes of what its process 1 has said."""
+    said, until = Answer(), monotonic() + SHORT_TIMEOUT
+    for piece in client.logs(container, tail=tail, stream=True, follow=False):
+        said(piece)
+        if said.full or monotonic() > until:
+            break
+    return bytes(said)
+
+
 def _last_words(api: Api, name: str, container: str) -> str:
     """What its process 1 has said last, for a human; '' where that cannot be known."""
     with contextlib.suppress(Exception):  # it is only the reason of a failure
         with api.calling(f"read what {name} said", SHORT_TIMEOUT) as client:
-            said = client.logs(container, tail=5).decode(errors="replace")
+            said = _logs(client, container, tail=5).decode(errors="replace")
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         return " / ".join(lines[-3:])
     return ""

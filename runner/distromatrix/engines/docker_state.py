@@ -52,9 +52,11 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
     with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", LIST]
         made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
-        said = Answer(MOST_LISTED)
+        said, until = Answer(MOST_LISTED), monotonic() + SHORT_TIMEOUT
         for piece in client.exec_start(made["Id"], stream=True):
             said(piece)
+            if said.full or monotonic() > until:
+                break
     listed = processes(bytes(said))
     asking = {one.pid for one in listed if LIST in one.command}
     return [one for one in listed if not asking & {one.pid, one.parent}]

@@ -15,12 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
+from distromatrix.engines.answer import MOST, Answer, Late, hear, hear_out
 from distromatrix.engines.guest_scripts import PIPED, SESSION, becoming_program
 from distromatrix.engines.homes import home_found
 from distromatrix.engines.shell import STDERR, STDOUT, loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 HOST = "guest"  # its name in the configuration that we write
+LONGEST = 1800.0  # seconds for one script where nothing else is said
 _PIECE = 1 << 16
 _POLL = 0.02  # seconds
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -129,7 +131,12 @@ class Connection:
         if not self._control.exists():
             return False
         command = ["ssh", "-F", str(self.config), "-O", "check", HOST]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return (
+                subprocess.run(command, capture_output=True, check=False, timeout=10).returncode
+                == 0
+            )
+        return False
 
     def end(self) -> None:
         """End it, whoever opened it. Never raises."""
@@ -194,42 +201,38 @@ class Connection:
         self, tar: Iterator[bytes], script: str, *, within: float | None = None
     ) -> tuple[int, str]:
         """Run a script with that for its stdin; its status and what it said on stderr. After
-        `within` seconds it counts as lost, as ssh's own status 255 says."""
+        `within` seconds (LONGEST) it counts as lost, as ssh's own status 255 says."""
         process = self.start(script)
-        assert process.stdin is not None and process.stderr is not None  # noqa: S101
-        with contextlib.suppress(BrokenPipeError):
-            for piece in tar:
-                process.stdin.write(piece)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdin = None
+        within = LONGEST if within is None else within
         try:
-            _, said = process.communicate(timeout=within)
+            _, said = hear_out(process, within, feed=tar, most=MOST)
         except subprocess.TimeoutExpired:
-            process.kill()
-            _, said = process.communicate()
             return 255, f"no answer within {within:.0f} seconds"
         return process.returncode, said.decode(errors="replace").strip()
 
-    def receive(self, script: str) -> Iterator[bytes]:
+    def receive(self, script: str, *, within: float = LONGEST) -> Iterator[bytes]:
         """What a script prints, as it comes. Raises InfrastructureError in the end where its
-        status is not 0."""
+        status is not 0, as it is after `within` seconds."""
         process = self.start(script, stdin=subprocess.DEVNULL)
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101
+        said = Answer()
+        hearer = hear(process.stderr, said)
+        late = Late(process, within)
         try:
             while piece := process.stdout.read(_PIECE):
                 yield piece
         finally:
             process.stdout.close()
-            process.stdout = None
-            if process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(5.0)
-            if process.poll() is None:
-                process.kill()
-            _, said = process.communicate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5.0)
+            late.cancel()
+            process.kill()
+            process.wait()
+            hearer.join(1.0)
+            if not hearer.is_alive():
+                process.stderr.close()
         if process.returncode != 0:
-            words = said.decode(errors="replace").strip() or f"status {process.returncode}"
+            words = str(said) or f"status {process.returncode}"
             raise InfrastructureError(f"files do not come from the guest: {words}")
 
 
