@@ -7,9 +7,12 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 import yaml
@@ -59,7 +62,7 @@ def test_no_other_module_prints(file: Path) -> None:
 
 # Title, screen, overwriting, direction, C1's CSI and OSC, commands, HTML, Markdown, a surrogate.
 EVIL = (
-    "a\x1b]0;x\x07\x1b[2J\x1b[31mred b\rc \u202ed\u2066 \x9b2J\x9d0;y\x9c \u200b\u2028e\u00ad"
+    "a\rb\x1b]0;x\x07\x1b[2J\x1b[31mred c \u202ed\u2066 \x9b2J\x9d0;y\x9c \u200b\u2028e\u00ad"
     " ##[error]f <script>g</script> [h](javascript:i) @everyone | `j` ![k](http://l/)\n"
     "::set-output name=x::y\n\u2003::add-mask::a\n\x85::error::z"
 )
@@ -227,6 +230,7 @@ def test_texts_of_a_run_that_someone_else_has_made(
         harmless((tmp_path / "summary.md").read_text())
 
 
+CI = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
 COMMAND = re.compile(
     r"::(error|warning|notice) (file=|title=)|::stop-commands::[0-9a-f]{32}$|::[0-9a-f]{32}::$"
 )
@@ -239,6 +243,56 @@ def harmless(summary: str) -> None:
     for text in re.findall("@everyone|`j`|javascript:", summary):
         outside = re.sub(r"<(code|pre)>.*?</\1>", "", summary)
         assert text not in outside
+
+
+# In XML, which has no control characters.
+SAID = re.sub("[\x00-\x08\x0b-\x1f]", " ", EVIL)
+TOLD = """\
+product: .
+distros: [one]
+suites:
+  bad: {run: 'cat out.xml >"$DISTROMATRIX_JUNIT"; cat said; exit 1', debug: cat said}
+  tap: {run: cat out.tap, report: tap}
+  lost: {run: 'cat said; exit 1', setup: cat said; false}
+rules:
+  - {distro: one, suite: tap, gating: false, reason: EVIL}
+"""
+
+
+@pytest.mark.parametrize("ci", [True, False], ids=["ci", "here"])
+def test_what_a_product_says(cli: Cli, project: Path, tmp_path: Path, ci: bool) -> None:
+    """In processes of their own, which write to the streams that users have."""
+    (project / "matrix/default.yaml").write_text(TOLD.replace("EVIL", json.dumps(EVIL)))
+    (project / "said").write_text(EVIL)
+    (project / f"file {EVIL.replace('/', '')[:60]}").write_text("")
+    (project / "Makefile").write_text(f"check: {EVIL}\n")
+    name, text = quoteattr(SAID), escape(SAID)
+    case = f"<testcase classname={name} name={name} file={name}>"
+    failure = f"<failure message={name} type={name}>{text}</failure>"
+    (project / "out.xml").write_text(
+        f"<testsuite name={name}>{case}{failure}<system-out>{text}</system-out></testcase>"
+        f"{case.replace('::', '')}<error message={name}/></testcase></testsuite>"
+    )
+    (project / "out.tap").write_text(f"TAP version 13\nnot ok 1 - {EVIL}\nBail out! {EVIL}\n1..3\n")
+    environ = {key: value for key, value in os.environ.items() if key not in CI}
+    environ |= {"GITHUB_ACTIONS": "true"} if ci else {}
+    summary = tmp_path / "summary.md"
+    environ |= {"GITHUB_STEP_SUMMARY": str(summary)} if ci else {}
+    for command in (
+        "plan", "run", "run --json", "report", "report --json", "report --rules",
+        "report --github", "init --print", "distros", "trust", "clean --all",
+    ):  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-m", "distromatrix", *command.split()],
+            capture_output=True, env=environ, timeout=60, check=False,
+        )  # fmt: skip
+        out = (ended.stdout + ended.stderr).decode()
+        lines = [line for line in re.split("[\r\n]", out) if not COMMAND.match(line)]
+        seen(Said(ended.returncode, "\n".join(lines), ""))
+        if ci:
+            assert [x for x in lines if x.lstrip().startswith("::") or "##[" in x] == []
+    if ci:
+        harmless(summary.read_text())
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "\u2003", "\xa0", "\x85", "\u3000", "\u2028"])
