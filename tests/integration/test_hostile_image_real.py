@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.guest, pytest.mark.slow]
 # Each is done in the image by its `prepare`, without a privilege. HOST: a folder of this host's.
 ATTACKS = (
     "ln -sf HOST/fstab /etc/fstab",
-    "ln -sf HOST/machine-id /etc/machine-id",
     "mkdir -p /etc/sudoers.d /etc/ssh",
     "ln -sf HOST/sudoers /etc/sudoers.d/vagrant",
     "ln -sf HOST/sshd /etc/ssh/sshd_config.new",
@@ -71,7 +70,7 @@ def test_nothing_of_the_host_is_touched_where_a_guest_is_made_of_a_hostile_image
         )
         assert {file.name: file.read_bytes() for file in host.iterdir()} == before
         (cell,) = json.loads(done.stdout)["cells"]
-        assert (cell["engine"], cell["phase"]) != (engine, "prepare"), done.stderr
+        assert cell["phase"] not in ("prepare", "packages"), done.stderr
         assert cell["verdict"] in ("passed", "error"), done.stderr
         assert token not in done.stdout
     finally:
