@@ -11,6 +11,7 @@ from threading import Thread, Timer
 from typing import IO
 
 MOST = 64 * 1024  # bytes; ours print less than a hundred
+LONGEST = 1800.0  # seconds for what moves files, where nothing else is said
 MOST_LISTED = 4 * 1024**2  # of a list of processes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 _PANIC = re.compile(r"Kernel panic - not syncing: .*|Oops: .*|BUG: .*")
 _FATAL = re.compile(r"Kernel panic - not syncing: .*")
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+MOST_KEPT = 1 << 20  # bytes that stay of what a boot has shown
 _TAIL = 1 << 16  # bytes looked at from its end
 
 
@@ -38,11 +39,16 @@ def size(file: Path) -> int:
         return 0
 
 
-def _tail(file: Path) -> str:
+def last_bytes(file: Path, most: int = MOST_KEPT) -> bytes:
+    """The last bytes of it; none where there is no such file."""
     try:
         with file.open("rb") as data:
-            data.seek(max(0, size(file) - _TAIL))
-            text = data.read(_TAIL).decode("utf-8", "replace")
+            data.seek(max(0, size(file) - most))
+            return data.read(most)
     except OSError:
-        return ""
+        return b""
+
+
+def _tail(file: Path) -> str:
+    text = last_bytes(file, _TAIL).decode("utf-8", "replace")
     return "".join(c for c in _SEQUENCE.sub("", text) if c.isprintable() or c == "\n")

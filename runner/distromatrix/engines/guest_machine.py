@@ -14,7 +14,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import BinaryIO
 
-from distromatrix.engines.answer import MOST_LISTED, Answer
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
 from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.hung import Process, describe, itself
@@ -249,7 +249,7 @@ class GuestMachine(ABC):
 
         def read() -> None:
             try:
-                pieces.put(self.as_root(script, output=hand_on, within=None))
+                pieces.put(self.as_root(script, output=hand_on, within=LONGEST))
             except BaseException as error:  # noqa: BLE001 - raised where it is read
                 pieces.put(error)
 

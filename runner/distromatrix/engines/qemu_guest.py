@@ -18,7 +18,7 @@ from typing import Any
 from distromatrix.engines import qemu_process
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
-from distromatrix.engines.console import last_lines, panic, trouble
+from distromatrix.engines.console import last_bytes, last_lines, panic, trouble
 from distromatrix.engines.guest_scripts import bounded, named
 from distromatrix.engines.parcel import FILL
 from distromatrix.engines.qemu_disk import Disk
@@ -262,7 +262,7 @@ $b chown -R {user} out || exit
         self.quit()
         self._why = ""
         with contextlib.suppress(OSError), (self.folder / EARLIER).open("ab") as log:
-            log.write(self.console.read_bytes())  # QEMU truncates it
+            log.write(last_bytes(self.console))  # QEMU truncates it
         self.boot()
         self.tell(self._naming)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import BinaryIO
 
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import LONGEST, Answer
 from distromatrix.engines.base import (
     API_TIMEOUT,
     LABEL_CELL,
@@ -25,6 +25,7 @@ from distromatrix.engines.base import (
     Address,
     OnOutput,
 )
+from distromatrix.engines.console import last_bytes
 from distromatrix.engines.guest_machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest_programs import become
 from distromatrix.engines.guest_scripts import CGROUP
@@ -130,8 +131,7 @@ class QemuMachine(GuestMachine):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / CONSOLE).open("ab") as shown:
                 for name in (EARLIER, CONSOLE):
-                    if (self.folder / name).exists():
-                        shown.write((self.folder / name).read_bytes())
+                    shown.write(last_bytes(self.folder / name))
             give_to_caller(folder / CONSOLE)
 
     def lend(self, user: str) -> Lent:
@@ -145,7 +145,7 @@ class QemuMachine(GuestMachine):
             lent = Lent(*ends, slot=slot)
             lent.process = self._begin_loop(out, err, user, lent.token)
             Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT * self._scale)
-        except (TimeoutError, ShellEndedError, OSError, InfrastructureError) as error:
+        except (TimeoutError, ShellEndedError, OSError, ValueError, InfrastructureError) as error:
             if lent is not None:
                 self.take_back(lent)
             else:
@@ -177,7 +177,7 @@ class QemuMachine(GuestMachine):
         self._note_disks()
 
     def _disks(self) -> tuple[Path, ...]:
-        return (self.folder / OVERLAY,)
+        return tuple(self.folder / name for name in (OVERLAY, CONSOLE, EARLIER))
 
     def take_back(self, lent: Lent) -> None:
         """End a lent shell; its ports are free again. Never raises."""
@@ -376,7 +376,7 @@ def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: s
     with line:
         sender.start()
         try:
-            status = machine.as_root(script, output=said, within=None)
+            status = machine.as_root(script, output=said, within=LONGEST)
         finally:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)

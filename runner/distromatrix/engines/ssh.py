@@ -15,14 +15,13 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
-from distromatrix.engines.answer import MOST, Answer, Late, hear, hear_out
+from distromatrix.engines.answer import LONGEST, MOST, Answer, Late, hear, hear_out
 from distromatrix.engines.guest_scripts import PIPED, SESSION, becoming_program
 from distromatrix.engines.homes import home_found
 from distromatrix.engines.shell import STDERR, STDOUT, loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 HOST = "guest"  # its name in the configuration that we write
-LONGEST = 1800.0  # seconds for one script where nothing else is said
 _PIECE = 1 << 16
 _POLL = 0.02  # seconds
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

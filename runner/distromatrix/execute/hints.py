@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import Machine
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Cell
@@ -17,7 +18,6 @@ from distromatrix.scripts import MISSING, SHELLS, base
 
 MOST = 4
 _ASK_TIMEOUT = 30.0  # seconds
-_ANSWER = 4096  # bytes
 _WHAT = r"(?P<what>[\w.+@/\[-]{1,80})"
 _WHERE = r"(?P<where>[\w./+-]{1,200})"
 _LINE = r"(?:line )?\d+: "
@@ -101,16 +101,11 @@ def hints(
 
 def _empty(machine: Machine, env: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
     """Those that the machine's own variables do not give a value either."""
-    said = bytearray()
-
-    def take(data: bytes) -> None:
-        if len(said) < _ANSWER:
-            said.extend(data)
-
+    said = Answer()
     script = "\n".join(f'[ "${{{name}}}" ] || echo {name}' for name in names)
     with suppress(InfrastructureError):
-        machine.run(script, env=env, timeout=_ASK_TIMEOUT, output=take)
-    answered = said.decode(errors="replace").split()
+        machine.run(script, env=env, timeout=_ASK_TIMEOUT, output=said)
+    answered = str(said).split()
     yield from (name for name in names if name in answered)
 
 

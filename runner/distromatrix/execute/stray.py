@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from distromatrix.collect.log import Masker
 from distromatrix.collect.text import one_line
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import Machine
 from distromatrix.errors import InfrastructureError
 
@@ -26,17 +27,12 @@ cd PRODUCT && find . -maxdepth 8 -xdev \\
 def stray_reports(machine: Machine, masker: Masker) -> str:
     """A line about the JUnit files that lie in the product and are newer than its suite, or ''.
     Never raises."""
-    said = bytearray()
-
-    def take(data: bytes) -> None:
-        if len(said) < _ANSWER:
-            said.extend(data)
-
+    said = Answer(_ANSWER)
     script = _LOOK.replace("PRODUCT", shlex.quote(machine.product), 1)
     script = script.replace("OUT", shlex.quote(machine.out), 1)
     with suppress(InfrastructureError):
-        machine.run(script, timeout=WITHIN * machine.scale, output=take)
-    names = masker.mask(said[:_ANSWER].decode(errors="replace")).split("\n")[:-1]
+        machine.run(script, timeout=WITHIN * machine.scale, output=said)
+    names = masker.mask(bytes(said).decode(errors="replace")).split("\n")[:-1]
     shown = [one_line(name.removeprefix("./"), 200) for name in names if name.startswith("./")]
     if not shown:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.errors import ImageError, InfrastructureError, MachineGoneError
 
@@ -73,16 +74,12 @@ class Step:
         """What a script prints on a machine that is of no other use any more, at most
         `_ANSWER` bytes; '' where it fails or takes longer than `timeout` seconds. It is no
         part of the step's log, and raises nothing."""
-        answer = bytearray()
-
-        def keep(output: bytes) -> None:
-            answer.extend(output[: _ANSWER - len(answer)])
-
+        answer = Answer(_ANSWER)
         try:
-            ended = machine.run(script, env=self._env, timeout=timeout, output=keep)
+            ended = machine.run(script, env=self._env, timeout=timeout, output=answer)
         except InfrastructureError:
             return ""
-        return answer.decode(errors="replace") if ended.status == 0 else ""
+        return bytes(answer).decode(errors="replace") if ended.status == 0 else ""
 
     def error(
         self, message: str, transient: bool = False, absent: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from distromatrix.needs import GUESTS
 from distromatrix.testing import DEFAULT_FILE, SCHEME, sessions
 from distromatrix.testing.bench import Want
 from distromatrix.testing.joined import JoinedMachines
+from distromatrix.testing.machine import Printed
 from distromatrix.testing.register import install
 
 if TYPE_CHECKING:
@@ -85,16 +86,15 @@ class DistromatrixBackend(BaseBackend):
         __tracebackhide__ = True
         script = self.encode(self.get_command(command, *args))
         machine = self._machine() if self._machine else _around().joined().shared(self.want)
-        out: list[bytes] = []
-        err: list[bytes] = []
+        printed = Printed(str(self.want))
         done = machine.run(
             script.decode("utf-8", "surrogateescape"),  # what the machine will encode so, too
-            output=out.append,
-            errors=err.append,
+            output=printed.out,
+            errors=printed.err,
             strict=False,
         )
         assert done.status is not None  # noqa: S101  # without a timeout it has one
-        return self.result(done.status, script, b"".join(out), b"".join(err))
+        return self.result(done.status, script, bytes(printed.stdout), bytes(printed.stderr))
 
 
 def host_of(want: Want, **options: Any) -> Host:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import printable, shorten
 from distromatrix.engines.base import Machine
+from distromatrix.errors import InfrastructureError
 from distromatrix.testing.bench import Want
 
 if TYPE_CHECKING:
     import testinfra.host
 
+MOST_PRINTED = 256 * 1024**2  # bytes of one command
 TAIL = 20  # lines of each output that a failure shows
 
 
@@ -79,6 +81,34 @@ def _failure(where: str, done: Completed) -> list[str]:
     return lines
 
 
+class Printed:
+    """What a test's command prints, whole: InfrastructureError, which ends it, where that is
+    too much."""
+
+    def __init__(self, where: str) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._where = where
+
+    def out(self, piece: bytes) -> None:
+        """Hear its standard output."""
+        self._keep(self.stdout, piece)
+
+    def err(self, piece: bytes) -> None:
+        """Hear its standard error."""
+        self._keep(self.stderr, piece)
+
+    def _keep(self, kept: bytearray, piece: bytes) -> None:
+        if len(self.stdout) + len(self.stderr) + len(piece) > MOST_PRINTED:
+            most = MOST_PRINTED // 1024**2
+            raise InfrastructureError(
+                f"{self._where}: a command printed more than {most} MiB, and was ended: have it "
+                "write to a file",
+                transient=False,
+            )
+        kept += piece
+
+
 class TestMachine:
     """A machine for tests. Commands run in it as its user, in a shell that is kept open."""
 
@@ -122,22 +152,21 @@ class TestMachine:
         """
         __tracebackhide__ = True
         machine = self._machine()
-        out: list[bytes] = []
-        err: list[bytes] = []
+        printed = Printed(str(self._want))
         exit_ = machine.run(
             script,
             env=env,
             cwd=cwd or machine.product or "/",
             timeout=timeout,
-            output=out.append,
-            errors=err.append,
+            output=printed.out,
+            errors=printed.err,
             strict=False,
         )
         done = Completed(
             script=script,
             status=exit_.status,
-            stdout_bytes=b"".join(out),
-            stderr_bytes=b"".join(err),
+            stdout_bytes=bytes(printed.stdout),
+            stderr_bytes=bytes(printed.stderr),
             seconds=exit_.seconds,
             hung=exit_.hung,
         )
