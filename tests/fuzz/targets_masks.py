@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode, urlsafe_b64encode
 from contextlib import suppress
+from urllib.parse import quote, quote_plus
 
 from fuzzing import split, target
 
@@ -37,5 +40,21 @@ def spellings(secret: str) -> set[bytes]:
     raw = secret.encode("utf-8", "surrogateescape")
     found = {raw, json.dumps(secret)[1:-1].encode()}
     amp = raw.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
-    found |= {amp, amp.replace(b'"', b"&quot;")}
+    found |= {amp, amp.replace(b'"', b"&quot;"), raw.replace(b"'", b"'\\''")}
+    wide = secret.encode("utf-16-be", "surrogatepass")
+    found |= {wide, secret.encode("utf-16-le", "surrogatepass"), re.sub(rb"(?s)..", _escaped, wide)}
+    found |= {b64encode(raw), urlsafe_b64encode(raw), raw.hex().encode(), raw.hex(":").encode()}
+    # Before and after what does not end where a group of base64 does.
+    for before in (1, 2):
+        found.add(
+            b64encode(bytes(before) + raw + bytes(2))[before + 1 : (before + len(raw)) * 4 // 3]
+        )
+    for text in (quote(raw), quote(raw, safe=""), quote_plus(raw)):
+        found |= {text.encode(), re.sub("%..", lambda one: one[0].lower(), text).encode()}
+    found.add("".join(f"%{byte:02X}" for byte in raw).encode())
+    found.add("".join(f"&#{ord(one)};" for one in secret).encode())
     return found
+
+
+def _escaped(pair: re.Match[bytes]) -> bytes:
+    return b"\\u" + pair[0].hex().encode()

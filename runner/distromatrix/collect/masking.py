@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import json
+from bisect import bisect_left
 from copy import copy
+from itertools import chain, pairwise
 from typing import AnyStr
-from xml.sax.saxutils import escape
+
+from distromatrix.collect.spellings import SHORTEST, spellings
 
 MASK = "***"
-_SHORTEST = 3  # masking every 'a' of a log hides nothing and destroys the log
-_SHORTEST_LINE = 4  # of a secret of several lines
+_PIECES = 8  # in so many, at most, what is held back is doubled
+# What is in most of the spellings that are long, and in few outputs, the rarest first.
+_MARKS = (b"\0", b"&#", b"\\u", b"\\x", b"%", b"\\", b"&")
 
 
 class Masker:
     """Replaces secret values by `***`, in text and in streams of bytes.
 
-    `secrets` are the values; those of several lines are also looked for line by line, and all
-    of them as XML and JSON would write them. Where values overlap, all of them are hidden.
-    `notes` says (without the value) what is too short to be masked.
+    `secrets` are the values; they are looked for in all `spellings`. Where those overlap, all of
+    them are hidden. `notes` says (without the value) what is too short to be masked. A `stream`
+    knows whether it has `found` one.
     """
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
-        short = {s for s in secrets if 0 < len(s) < _SHORTEST}
+        short = {s for s in secrets if 0 < len(s) < SHORTEST}
         self.notes = tuple(
             f"a secret value of {len(s)} character(s) is too short to be masked" for s in short
         )
-        forms = {form for secret in secrets for form in _forms(secret)}
-        self._texts = tuple(sorted(forms, key=len, reverse=True))
-        self._bytes = tuple(text.encode("utf-8", "surrogateescape") for text in self._texts)
-        self.longest = max((len(b) for b in self._bytes), default=0)  # bytes
+        forms = sorted({form for secret in secrets for form in spellings(secret)})
+        texts = [form.decode("utf-8", "surrogateescape") for form in forms]
+        self._forms = forms
+        self._bytes = _by_mark(forms, _MARKS)
+        self._texts = _by_mark(texts, tuple(mark.decode() for mark in _MARKS))
+        self._starts = {(form[0], form[1]) for form in forms}
+        self.longest = max((len(form) for form in forms), default=0)  # bytes
+        self.found = False
         self._pending = b""
         self._covered = 0  # so much of _pending lies under a mask that was already given out
 
     def stream(self) -> Masker:
         """The same secrets for a stream of its own: `feed` and `flush` serve one stream."""
         other = copy(self)
-        other._pending, other._covered = b"", 0
+        other._pending, other._covered, other.found = b"", 0, False
         return other
 
     def mask(self, text: str) -> str:
@@ -54,6 +61,9 @@ class Masker:
         if not self._bytes:
             return chunk
         data = self._pending + chunk
+        if _PIECES * len(chunk) < len(self._pending):  # or single bytes would cost most
+            self._pending = data
+            return b""
         return self._give(data, self._undecided(data))
 
     def flush(self) -> bytes:
@@ -85,6 +95,7 @@ class Masker:
         for start, end in _spans(data, self._bytes, (0, covered)):
             if start >= stop:
                 break
+            self.found = True
             parts += [data[at:start], b"" if covered and start == 0 else MASK.encode()]
             at = end
         parts.append(data[at:stop])
@@ -94,34 +105,35 @@ class Masker:
 
     def _undecided(self, data: bytes) -> int:
         """Where the longest end of `data` begins that is the beginning of a secret."""
-        held = 0
-        for secret in self._bytes:
-            for size in range(min(len(secret) - 1, len(data)), held, -1):
-                if data.endswith(secret[:size]):
-                    held = size
-                    break
-        return len(data) - held
+        tail = data[max(len(data) - self.longest + 1, 0) :]
+        pairs = enumerate(pairwise(tail))
+        starts = (at for at, pair in pairs if pair in self._starts)
+        for at in chain(starts, range(len(tail) - 1, len(tail))):
+            end = tail[at:]
+            place = bisect_left(self._forms, end)
+            if self._forms[place : place + 1] == [end]:
+                place += 1
+            if place < len(self._forms) and self._forms[place].startswith(end):
+                return len(data) - len(end)
+        return len(data)
 
 
-def _forms(secret: str) -> set[str]:
-    """All spellings of a secret that are worth looking for."""
-    values = {secret, *(ln for ln in secret.splitlines() if len(ln.strip()) >= _SHORTEST_LINE)}
-    values = {v for v in values | {v.strip() for v in values} if len(v) >= _SHORTEST}
-    forms = set(values)
-    for value in values:
-        forms |= {escape(value), escape(value, {'"': "&quot;"}), json.dumps(value)[1:-1]}
-        forms.add(escape(value, {'"': "&quot;", "'": "&#x27;"}))
-        forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
-    return forms
+def _by_mark(texts: list[AnyStr], marks: tuple[AnyStr, ...]) -> dict[AnyStr, list[AnyStr]]:
+    """The texts by the mark that each holds: where that is not, they need not be looked for."""
+    found: dict[AnyStr, list[AnyStr]] = {}
+    for text in texts:
+        mark = next((mark for mark in marks if mark in text), text[:0])
+        found.setdefault(mark, []).append(text)
+    return found
 
 
 def _spans(
-    data: AnyStr, secrets: tuple[AnyStr, ...], first: tuple[int, int] = (0, 0)
+    data: AnyStr, secrets: dict[AnyStr, list[AnyStr]], first: tuple[int, int] = (0, 0)
 ) -> list[tuple[int, int]]:
     """Where the secrets are, in order; overlapping places are one. `first` is one at 0 that
     is known already, (0, 0) for none."""
     found = [first] if first[1] else []
-    for secret in secrets:
+    for secret in (one for mark, some in secrets.items() if mark in data for one in some):
         at = data.find(secret)
         while at >= 0:
             if found and found[-1][0] <= at < found[-1][1]:
