@@ -46,6 +46,7 @@ class Clone:
     disks: dict[str, str]
     console: str
     arguments: tuple[str, ...]
+    emulator: str = ""  # '': the template's
 
 
 def read_saved(file: Path) -> Saved:
@@ -100,6 +101,9 @@ def clone_definition(definition: str, clone: Clone) -> str:
     for channel in root.findall("devices/channel"):
         for source in channel.findall("source"):  # libvirt chooses a path of its own
             channel.remove(source)
+    emulator = root.find("devices/emulator")
+    if emulator is not None and clone.emulator:
+        emulator.text = clone.emulator
     line = root.find(f"{{{_QEMU}}}commandline")
     if line is not None:
         for old in list(line):

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from distromatrix.engines import emulator
+from distromatrix.engines.accel import find_qemu
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.files.own import own_folder
@@ -51,7 +53,8 @@ auth_unix_rw = "none"
 unix_sock_ro_perms = "0700"
 unix_sock_rw_perms = "0700"
 """
-# All of it is one user's, whose files the guests' disks are.
+# All of it is one user's, whose files the guests' disks are. What is run as QEMU makes namespaces,
+# and drops its capabilities itself.
 _QEMU_CONF = """user = "root"
 group = "root"
 dynamic_ownership = 0
@@ -59,6 +62,7 @@ remember_owner = 0
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
+clear_emulator_capabilities = 0
 stdio_handler = "file"
 """
 
@@ -76,6 +80,11 @@ class Libvirtd:
     def uri(self) -> str:
         """Where libvirt's clients find it."""
         return f"qemu:///system?socket={self.folder}/run/libvirt-sock"
+
+    @property
+    def emulator(self) -> Path:
+        """What it is to run as QEMU."""
+        return self.folder / "emulator"
 
     def __call__(self, *arguments: str, timeout: float = API_TIMEOUT) -> str:
         """What `virsh ARGUMENTS` prints. Raises VirshError, EngineUnavailableError."""
@@ -135,6 +144,7 @@ class Libvirtd:
         (self.folder / "nothing").touch()
         (self.folder / "etc/libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
         (self.folder / "etc/qemu.conf").write_text(_QEMU_CONF, encoding="ascii")
+        emulator.write(self.emulator, find_qemu() or Path("qemu-system-x86_64"))
         hidden = "1" if self._hide_kvm else ""
         own = ["unshare", "--mount", "--propagation", "private"]
         if os.geteuid() != 0:

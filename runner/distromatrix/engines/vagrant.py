@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from distromatrix.engines import vagrant_sweep
+from distromatrix.engines import vagrant_sweep, way_out
 from distromatrix.engines.accel import Accel, acceleration, known_acceleration
 from distromatrix.engines.base import (
     Address,
@@ -118,6 +118,8 @@ class VagrantEngine:
         InfrastructureError."""
         if spec.guest is None or spec.guest.provider == "libvirt":
             _have(_OF_LIBVIRT)
+            if spec.network:
+                way_out.check_programs()
         image = self._image(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
         product = cast("VagrantStage", stage).product if stage is not None else None

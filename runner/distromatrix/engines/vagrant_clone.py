@@ -130,6 +130,7 @@ class Cloner:
                 port=free_port(),
                 console=str(shown / "console.log"),
                 network=spec.network,
+                emulator=str(self._libvirtd.emulator),
             )
             clone = Clone(
                 name=spec.name,
@@ -138,6 +139,7 @@ class Cloner:
                 disks=disks,
                 console=definition.console,
                 arguments=arguments_of(definition),
+                emulator=definition.emulator,
             )
             write_clone(template.state, saved, clone_definition(saved.definition, clone), state)
             try:

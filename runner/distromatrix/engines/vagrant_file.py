@@ -111,6 +111,7 @@ class Definition:
     key: str = ""
     user: str = ""
     provider: ProviderName = "libvirt"
+    emulator: str = ""
 
 
 def arguments_of(definition: Definition) -> tuple[str, ...]:
@@ -176,6 +177,7 @@ def _libvirt(d: Definition) -> list[str]:
         f"    libvirt.uri = {_ruby(d.uri)}",
         f"    libvirt.storage_pool_name = {_ruby(d.pool)}",
         f"    libvirt.default_prefix = {_ruby(d.name + '-')}",
+        *([f"    libvirt.emulator_path = {_ruby(d.emulator)}"] if d.emulator else []),
         f"    libvirt.driver = {_ruby('kvm' if d.kvm else 'qemu')}",
         *_cpu(d),
         f"    libvirt.memory = {d.memory}",

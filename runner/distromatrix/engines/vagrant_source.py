@@ -82,6 +82,7 @@ def define(
         cpu=source.accel.cpu,
         console=str(console),
         network=spec.network,
+        emulator=str(libvirtd.emulator),
     )
     if source.box is not None:
         register(home, source.box)

@@ -22,16 +22,18 @@ PROGRAM = "slirp4netns"
 RESOLVER = "resolv.conf"
 # Not QEMU's 10.0.2.0/24, which lies within: what comes out of it goes on into this one.
 _NETWORK = "10.0.3.0/24"
+INNER = "10.0.3.100"  # of the namespace
 _SAYS_RESOLVER = "nameserver 10.0.3.3\n"
 _NEEDED = ("unshare", "setpriv", PROGRAM)
 
 # $1: a pipe that tells that we are in the namespace, and, by its end, that QEMU has ended; $2: one
-# that tells that the way out is open; $3: a resolv.conf; then QEMU's command line. Some systems
-# let nobody ping (ping_group_range); who is only root of this namespace has no use for that.
+# that tells that the way out is open, or why not; $3: a resolv.conf; then QEMU's command line. A
+# new namespace lets nobody ping (ping_group_range).
 _INSIDE = """
 echo >/proc/self/fd/$1
 read -r open </proc/self/fd/$2 || :
-[ "$open" ] || { echo 'slirp4netns opens no way out: may this user use /dev/net/tun?' >&2; exit 1; }
+none='slirp4netns opens no way out: may this user use /dev/net/tun?'
+[ "$open" = 1 ] || { echo "${open:-$none}" >&2; exit 1; }
 { echo 0 0 >/proc/sys/net/ipv4/ping_group_range; } 2>/dev/null || :
 [ ! -e /etc/resolv.conf ] || mount --bind "$3" /etc/resolv.conf
 """
@@ -59,15 +61,15 @@ def start(
     """As Popen, in such a namespace and in that folder: the process becomes the command. `log`:
     where its stderr goes. Raises EngineUnavailableError."""
     check_programs()
-    (folder / RESOLVER).write_text(_SAYS_RESOLVER, encoding="ascii")
+    write_resolver(folder)
     if os.geteuid() != 0:
         command = [*POWERLESS, *command]
     lives, life = os.pipe()
     ready, tell_ready = os.pipe()
     try:
-        inside = _inside(command, folder / RESOLVER, life, ready)
+        within = inside(command, folder, life, ready)
         fds = (*pass_fds, life, ready)
-        process = subprocess.Popen(inside, cwd=folder, pass_fds=fds, **how)
+        process = subprocess.Popen(within, cwd=folder, pass_fds=fds, **how)
         os.close(life)
         life = -1
         if not os.read(lives, 1):
@@ -79,7 +81,7 @@ def start(
             )
         with (folder / f"{PROGRAM}.log").open("wb") as chat:
             out = subprocess.Popen(
-                _outside(process.pid, lives, tell_ready),
+                outside(process.pid, lives, tell_ready),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=chat,
@@ -95,16 +97,24 @@ def start(
                 os.close(one)
 
 
-def _inside(command: list[str], resolver: Path, life: int, ready: int) -> list[str]:
+def write_resolver(folder: Path) -> None:
+    """Write what /etc/resolv.conf is in the namespaces of that folder."""
+    (folder / RESOLVER).write_text(_SAYS_RESOLVER, encoding="ascii")
+
+
+def inside(command: list[str], folder: Path, life: int, ready: int) -> list[str]:
+    """What becomes that command in a namespace: it writes to `life` once it is there, holds that
+    open, and waits until `ready` says 1, or why it cannot be. `folder`: of the resolv.conf."""
     user = () if os.geteuid() == 0 else ("--map-root-user",)
     own = ["unshare", "--net", "--mount", "--propagation", "slave", *user]
-    script = ["sh", "-ec", _INSIDE + _GO_ON, "sh", str(life), str(ready), str(resolver)]
+    script = ["sh", "-ec", _INSIDE + _GO_ON, "sh", str(life), str(ready), str(folder / RESOLVER)]
     return [*own, *script, *command]
 
 
-def _outside(process: int, lives: int, ready: int) -> list[str]:
+def outside(process: int, lives: int, ready: int, *other: str) -> list[str]:
+    """The way out of that process's namespace, until `lives` ends; it writes 1 to `ready`."""
     return [
         *(PROGRAM, "--configure", "--disable-host-loopback", "--cidr", _NETWORK),
-        *("--enable-sandbox", "--enable-seccomp"),
+        *("--enable-sandbox", "--enable-seccomp", *other),
         *("--exit-fd", str(lives), "--ready-fd", str(ready), str(process), "tap0"),
     ]
