@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
-from pytest_world import World
+from pytest_world import FILE, World
 
 pytest_plugins = ["pytester"]
 
@@ -52,3 +55,27 @@ def test_elsewhere_it_is_shown_as_it_is(world: World, monkeypatch: pytest.Monkey
     text = world.pytester.runpytest_subprocess("matrix", "-rA").stdout.str()
     assert "| ##[command]x" in text
     assert "\\u0023" not in text
+
+
+EVIL = "a\x1b]0;x\x07\x1b[2J\x9b2J\u202eb ##[error]c\n::error::d"
+HOSTILE = f"""\
+product: .
+distros: [one-1.0, two]
+suites:
+  good: {{run: 'true', gating: false, reason: {json.dumps(EVIL)}}}
+  bad: {{run: {json.dumps(f"printf %s '{EVIL}'; exit 1")}}}
+rules:
+  - {{distro: two, suite: good, skip: {json.dumps(EVIL)}}}
+  - {{distro: one-1.0, suite: bad, expect: fail, reason: {json.dumps(EVIL)}}}
+"""
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_nothing_of_a_matrix_is_obeyed_by_a_terminal(world: World, wrong: bool) -> None:
+    fault = f"{json.dumps(EVIL)}: 1\nsuites:"
+    world.matrix(HOSTILE.replace("suites:", fault) if wrong else HOSTILE)
+    world.ini()
+    done = world.pytester.runpytest("-rA", "-v", FILE)
+    said = done.stdout.str() + done.stderr.str()
+    assert "x1b]0;x" in said
+    assert re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", said) == []

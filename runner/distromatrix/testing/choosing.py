@@ -36,8 +36,10 @@ def choosing(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
     try:
         yield from _choosing(metafunc)
     except DistromatrixError as error:
+        from distromatrix.testing.outcomes import harmless
+
         where = metafunc.definition.nodeid
-        raise pytest.Collector.CollectError(f"{where}: {error}") from None
+        raise pytest.Collector.CollectError(harmless(f"{where}: {error}")) from None
 
 
 def _choosing(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
@@ -81,6 +83,8 @@ def check_hosts(config: pytest.Config) -> None:
     UsageError."""
     from testinfra.backend import get_backend_class, parse_hostspec
 
+    from distromatrix.testing.outcomes import harmless
+
     for spec in str(config.getoption("hosts")).split(","):
         if _is_ours(config, spec):
             try:
@@ -88,7 +92,7 @@ def check_hosts(config: pytest.Config) -> None:
                 get_backend_class(SCHEME).get_hosts(host, **parameters)
                 machine_tests(config).scope()
             except DistromatrixError as error:
-                raise pytest.UsageError(f"--hosts: {error}") from None
+                raise pytest.UsageError(harmless(f"--hosts: {error}")) from None
 
 
 def _is_ours(config: pytest.Config, spec: str | None) -> bool:
@@ -214,10 +218,12 @@ def _parametrize(metafunc: pytest.Metafunc, wants: Sequence[Want]) -> None:
 
 def _facts(metafunc: pytest.Metafunc, want: Want) -> list[pytest.MarkDecorator]:
     """The marks of its distro, as cells have them."""
+    from distromatrix.testing.outcomes import harmless
+
     distro = machine_tests(metafunc.config).scope().distro(want.distro)
     marks = [getattr(pytest.mark, name) for name in (distro.family, distro.libc)]
     if want.refused and metafunc.config.getoption("distromatrix_allow_unmet"):
-        marks.append(pytest.mark.skip(reason=want.refused))
+        marks.append(pytest.mark.skip(reason=harmless(want.refused)))
     return marks
 
 
@@ -261,7 +267,9 @@ class _Absent:
     """In the place of hosts, where none is left."""
 
     def __init__(self, reason: str) -> None:
-        self.mark = pytest.mark.skip(reason=reason)
+        from distromatrix.testing.outcomes import harmless
+
+        self.mark = pytest.mark.skip(reason=harmless(reason))
 
 
 def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any]) -> list[Any]:

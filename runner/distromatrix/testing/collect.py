@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from distromatrix.collect.text import one_line
+from distromatrix.collect.text import fit, one_line
 from distromatrix.model import Verdict
 from distromatrix.testing import outcomes
 
@@ -67,7 +67,7 @@ class CellItem(pytest.Item):
         if self.entry.skip:
             if self.entry.unmet and not self.matrix.allow_unmet:
                 return
-            raise pytest.skip.Exception(self.entry.skip)
+            raise pytest.skip.Exception(fit(self.entry.skip))
         self.report = self.matrix.run(self)
         outcomes.raise_error(self, self.report)
 

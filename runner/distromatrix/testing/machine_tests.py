@@ -91,7 +91,9 @@ class MachineTests:
         """End the session for a matrix that cannot be read: once, and not for each module. In
         a worker of pytest-xdist the other end does."""
         if self._fault is not None and not hasattr(self._config, "workerinput"):
-            raise pytest.UsageError(str(self._fault))
+            from distromatrix.testing.outcomes import harmless
+
+            raise pytest.UsageError(harmless(str(self._fault)))
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """See that its machines are there, and wait for its place."""
@@ -125,12 +127,15 @@ def _judge(
     report: pytest.TestReport,
     excinfo: pytest.ExceptionInfo[BaseException],
 ) -> None:
+    from distromatrix.collect.text import fit, printable
+    from distromatrix.testing.outcomes import harmless
+
     error = excinfo.value
     path, line, _ = item.reportinfo()
     at = (line or 0) + 1
     if isinstance(error, CellSkippedError):
         report.outcome = "skipped"
-        report.longrepr = (str(path), at, f"Skipped: {error}")
+        report.longrepr = (str(path), at, harmless(f"Skipped: {fit(str(error))}"))
         return
     in_call = report.when == "call"
     infrastructure = isinstance(error, InfrastructureError)
@@ -142,8 +147,6 @@ def _judge(
         report.when = "call"
     elif in_call:
         report.when = "setup"
-    from distromatrix.collect.text import printable
-
     shown = excinfo.getrepr(style="value")
     text = printable(str(error))
     if shown.reprcrash is not None:

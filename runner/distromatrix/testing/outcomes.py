@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from distromatrix.collect.text import obeyed, one_line, printable, unobeyed
+from distromatrix.collect.text import fit, obeyed, one_line, printable, unobeyed
 from distromatrix.expectations import unmatched_lines
 from distromatrix.model import Case, CellResult, Verdict
 from distromatrix.repeats import told_by
@@ -38,8 +38,9 @@ class CellProblem(Exception):  # noqa: N818 - no error of the program
 
 
 def harmless(text: str) -> str:
-    """Text of a product's as pytest may print it: where a CI's runner reads that, nothing in it
-    is obeyed."""
+    """Text from elsewhere as pytest may print it: nothing in it is obeyed by a terminal, or by a
+    CI's runner where that reads it."""
+    text = fit(text, lines=True)
     return unobeyed(text) if obeyed(os.environ) else text
 
 

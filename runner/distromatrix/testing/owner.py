@@ -304,10 +304,10 @@ class _Served:
 
 def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:
     """End the session with that error as its one answer."""
-    from distromatrix.collect.text import fit
     from distromatrix.errors import InputError
+    from distromatrix.testing.outcomes import harmless
 
-    text = fit(str(error), lines=True)
+    text = harmless(str(error))
     if config.pluginmanager.get_plugin("terminalreporter") is None:
         sys.stderr.write(f"{text}\n")
     wrong = isinstance(error, InputError)

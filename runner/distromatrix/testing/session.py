@@ -46,12 +46,13 @@ class MatrixSession:
         """Its cells, read now if need be. Raises UsageError with every fault of the input."""
         if self._sheet is None:
             from distromatrix.errors import InputError, NothingSelectedError
+            from distromatrix.testing.outcomes import harmless
             from distromatrix.testing.sheet import read_matrix
 
             try:
                 self.read = read_matrix(self.file, self._sets)
             except (InputError, NothingSelectedError) as error:
-                raise pytest.UsageError(str(error)) from None
+                raise pytest.UsageError(harmless(str(error))) from None
             self._sheet = self.read.sheet
             self._register_tags(self._sheet)
         return self._sheet
@@ -64,17 +65,16 @@ class MatrixSession:
     def run(self, item: CellItem) -> CellReport:
         """Run the cell of an item, and wait for what comes out of it. Raises CellError; skips
         it where the session stops."""
-        from distromatrix.collect.text import printable
         from distromatrix.errors import CellSkippedError, DistromatrixError
-        from distromatrix.testing.outcomes import CellError
+        from distromatrix.testing.outcomes import CellError, harmless
         from distromatrix.testing.owner import bench_of, test_name
 
         try:
             return bench_of(self._config).run_cell(item.entry.id, test_name(item))
         except CellSkippedError as error:
-            raise pytest.skip.Exception(str(error)) from None
+            raise pytest.skip.Exception(harmless(str(error))) from None
         except DistromatrixError as error:
-            raise CellError(printable(str(error))) from None
+            raise CellError(str(error)) from None
 
     def _paths(self) -> list[Path]:
         here = self._config.invocation_params.dir
