@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from distromatrix.engines.answer import hear_out
 from distromatrix.errors import InfrastructureError
 
 LAST_LINES = 20
+_WITHIN = 7200.0  # seconds; it may be an installation
 
 Say = Callable[[str], None]
 
@@ -29,17 +31,15 @@ Run = Callable[[str], Ended]
 def run_command(command: str) -> Ended:
     """Run a command line of ours; its standard input is the user's, for sudo may ask."""
     try:
-        done = subprocess.run(
-            shlex.split(command),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
+        process = subprocess.Popen(
+            shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+        said, _ = hear_out(process, _WITHIN)
     except OSError as error:
         return Ended(127, str(error))
-    return Ended(done.returncode, done.stdout)
+    except subprocess.TimeoutExpired:
+        return Ended(124, f"it was not done after {_WITHIN:.0f} s")
+    return Ended(process.returncode, said.decode(errors="replace"))
 
 
 def must(command: str, run: Run, say: Say) -> None:

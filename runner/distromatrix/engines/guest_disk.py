@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from distromatrix.engines.answer import LONGEST, hear_out
 from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
 
 _FULL = b"No space left on device"
@@ -55,7 +56,10 @@ def bounded(rootfs: Iterable[bytes], most: int) -> Iterator[bytes]:
 def run_tool(*command: str) -> None:
     """Run what works on a disk. Raises CannotStartError, InfrastructureError."""
     process = _started([*command])
-    _, said = process.communicate()
+    try:
+        _, said = hear_out(process, LONGEST)
+    except subprocess.TimeoutExpired as error:
+        raise InfrastructureError(f"{command[0]} was not done after {LONGEST:.0f} s") from error
     _judge(process.returncode, said)
 
 
@@ -71,10 +75,10 @@ class _Heard:
         self._thread.start()
 
     def _hear(self) -> None:
-        for line in self._stream:
-            self._lines.append(line[:_LONGEST])
+        for line in iter(lambda: self._stream.readline(_LONGEST), b""):
+            self._lines.append(line)
             if _FULL in line:
-                self._full = line[:_LONGEST]
+                self._full = line
 
     def all(self) -> bytes:
         """The last lines, and that the disk is full where one said so, when all is said."""

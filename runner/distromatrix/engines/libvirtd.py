@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from distromatrix.engines import emulator
 from distromatrix.engines.accel import find_qemu
+from distromatrix.engines.answer import hear_out
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.files.own import own_folder
@@ -118,16 +119,15 @@ class Libvirtd:
             own_folder("libvirtd", self.folder)
         command = ["virsh", "-q", "-c", self.uri, *arguments]
         try:
-            return subprocess.run(
+            process = subprocess.Popen(
                 command,
-                capture_output=True,
-                text=True,
-                errors="replace",
                 stdin=subprocess.DEVNULL,
-                timeout=timeout,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C"},
-                check=False,
             )
+            said = [text.decode(errors="replace") for text in hear_out(process, timeout)]
+            return subprocess.CompletedProcess(command, process.returncode, *said)
         except FileNotFoundError as error:
             raise EngineUnavailableError(
                 "there is no virsh here, which Vagrant's guests need: "

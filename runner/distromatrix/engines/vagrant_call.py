@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,6 +20,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
 _BELOW = re.compile(r"is (reproduced|shown) below.*:$")  # after it comes what it means
 _SILENT = "Timed out while waiting for the machine to boot"
 _LONGEST = 400
+_LINE, _LINES = 4096, 4096  # characters of a line, and lines that are kept
 _DOTFILES = "VAGRANT_DOTFILE_PATH"
 # Lines with which Vagrant begins what it says, and what they mean is in the ones after them.
 _PREFACE = (
@@ -70,10 +73,10 @@ def vagrant(
             "there is no Vagrant here: `distromatrix doctor --guests --fix` installs it"
         ) from error
     assert process.stdout is not None  # noqa: S101
-    lines: list[str] = []
+    lines: deque[str] = deque(maxlen=_LINES)
     guard = _Guard(process, timeout, hopeless)
     try:
-        for line in process.stdout:
+        for line in iter(partial(process.stdout.readline, _LINE), ""):
             lines.append(_COLOURS.sub("", line).rstrip())
             told(lines[-1])
         status = process.wait()
@@ -90,7 +93,7 @@ def vagrant(
             f"`vagrant {arguments[0]}` was not done after {timeout:.0f} s; it last said: {last}"
         )
     if status != 0:
-        said = message(lines)
+        said = message([*lines])
         if said.startswith(_SILENT):
             said = "nothing answers by ssh in the guest: does it have an SSH server, and a network?"
         raise InfrastructureError(f"vagrant {arguments[0]}: {said}", transient=False)

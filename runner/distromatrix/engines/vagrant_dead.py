@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from distromatrix.engines.answer import LONGEST, hear_out
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
+_MOST = 64 * 1024**2  # bytes of what is listed of a disk
 _PIECE = 1 << 20  # bytes of a file that are in memory at once
 _LINE = re.compile(rb"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]*)/(\d*)/")
 _LINK = re.compile(rb'Fast link dest: "(.*)"')
@@ -131,7 +133,17 @@ def _debugfs(raw: Path, request: str) -> bytes:
 
 def _run(command: list[str], worst: int = 0) -> bytes:
     with _started(command, stderr=subprocess.PIPE) as process:
-        said, complaint = process.communicate()
+        try:
+            said, complaint = hear_out(process, LONGEST, most=_MOST)
+        except subprocess.TimeoutExpired as error:
+            raise InfrastructureError(
+                f"the disk of a guest that ended cannot be read: {command[0]} was not done after "
+                f"{LONGEST:.0f} s"
+            ) from error
+    if len(said) == _MOST:
+        raise InfrastructureError(
+            f"the disk of a guest that ended cannot be read: {command[0]} lists too much"
+        )
     if process.returncode > worst:
         lines = complaint.decode(errors="replace").strip().splitlines() or [""]
         raise InfrastructureError(

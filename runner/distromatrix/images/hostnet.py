@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from distromatrix.engines.answer import hear_out
 from distromatrix.errors import InputError
 from distromatrix.model import HostOrNone
 
@@ -72,19 +73,18 @@ def ask(command: tuple[str, ...], environ: Mapping[str, str]) -> str:
     if shutil.which(command[0], path=environ.get("PATH")) is None:
         return ""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             env=dict(environ),
             cwd="/",  # a checkout's .npmrc may name any of the caller's variables
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_ASK_TIMEOUT,
-            check=False,
         )
+        said, _ = hear_out(process, _ASK_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+    return said.decode(errors="replace") if process.returncode == 0 else ""
 
 
 def handed_over(

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 
 _TERM_GRACE = 2.0  # mmdebstrap removes its own temporary folder on SIGTERM
+_LOG_MOST = 256 * 1024**2  # bytes
 _LOG_TAIL = 64 * 1024
 _BOUND = ("setpriv", "--pdeathsig")
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL")
@@ -46,6 +47,13 @@ def run(
         while time.monotonic() < until and not cancelled.is_set():
             with suppress(subprocess.TimeoutExpired):
                 return process.wait(0.1)
+            if log.stat().st_size > _LOG_MOST:
+                _end(process)
+                with log.open("ab") as told:
+                    told.write(
+                        b"\nit printed more than %d MiB, and was ended\n" % (_LOG_MOST >> 20)
+                    )
+                return 1
         return None
     finally:
         _end(process)
