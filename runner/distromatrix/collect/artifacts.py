@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from distromatrix.collect.errors import CollectError
-from distromatrix.collect.log import write_all
+from distromatrix.collect.log import Masker, write_all
+from distromatrix.collect.masked_file import MaskedFile
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.below import Folder, caller
@@ -37,13 +38,15 @@ COMMANDS = frozenset((".git", "head", ".hg", ".jj", ".sl", ".bzr", "_darcs"))
 class Extracted:
     """What was unpacked. `refused`: one line for each thing that a well-meant archive does
     not hold, or that was too much; `skipped`: one for each symbolic link, pipe or socket among
-    the artifacts, which are usual, and stay behind; `renamed`: what is of a repository."""
+    the artifacts, which are usual, and stay behind; `renamed`: what is of a repository;
+    `unmasked`: what holds a secret, and is no text."""
 
     files: int
     bytes: int
     refused: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
+    unmasked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +68,19 @@ def extract(
     strip: str = "out",
     only: tuple[str, ...] = (ARTIFACTS,),
     aside: Aside | None = None,
+    masker: Masker | None = None,
 ) -> Extracted:
     """Unpack a tar stream below the folder `dest`, without its top-level folder `strip`.
 
-    Only what is called, or lies below, a name of `only` is taken, and what is to go `aside`.
+    Only what is called, or lies below, a name of `only` is taken, masked, and what is to go
+    `aside`, as it is.
     Regular files and folders come out, hard links as copies, with plain modes, owned by whoever
     called (also through sudo). Files that are there are replaced, never followed. Raises
     CollectError when the archive is unreadable, InfrastructureError when the disk is full, and
     whatever `chunks` raises.
     """
     dest.mkdir(parents=True, exist_ok=True)
-    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only, aside)
+    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only, aside, masker)
     try:
         unpacker.run(_Stream(chunks))
     except (tarfile.TarError, EOFError, *_TARFILES) as error:
@@ -90,6 +95,7 @@ def extract(
         refused=tuple(unpacker.refused),
         skipped=tuple(unpacker.skipped),
         renamed=tuple(unpacker.renamed),
+        unmasked=tuple(unpacker.unmasked),
     )
 
 
@@ -145,6 +151,7 @@ class _Unpacker:
         strip: str,
         only: tuple[str, ...],
         aside: Aside | None,
+        masker: Masker | None,
     ) -> None:
         self._dest = dest
         self._limit_bytes = limit_bytes
@@ -160,6 +167,8 @@ class _Unpacker:
         self.refused: list[str] = []
         self.skipped: list[str] = []
         self.renamed: dict[str, None] = {}
+        self.unmasked: list[str] = []
+        self._masker = masker or Masker()
 
     def close(self) -> None:
         for root in self._roots.values():
@@ -261,8 +270,16 @@ class _Unpacker:
         with self._naming_faults():
             root.make("/".join(parts[:-1]))
             file = root.create("/".join(parts), 0o755 if mode & 0o100 else 0o644)
+        aside = parts[0] in self._aside
+        masked = MaskedFile(Masker() if aside else self._masker, file.fileno())
         with file:
-            self._copy(source, file.fileno(), size, aside=parts[0] in self._aside)
+            try:
+                self._copy(source, file.fileno(), size, masked, aside=aside)
+            finally:  # also of what was cut off
+                with self._naming_faults():
+                    masked.finish()
+        if masked.told and len(self.unmasked) < _MAX_REFUSED:
+            self.unmasked.append(one_line("/".join(parts[1:])))
         self.files += 1
 
     @contextmanager
@@ -276,7 +293,15 @@ class _Unpacker:
                 raise InfrastructureError(reason, transient=False) from error
             raise _RefusedError(f"cannot be written: {error.strerror}") from error
 
-    def _copy(self, source: _Readable, fd: int, size: int | None, *, aside: bool) -> None:
+    def _copy(
+        self,
+        source: _Readable,
+        fd: int,
+        size: int | None,
+        masked: MaskedFile,
+        *,
+        aside: bool,
+    ) -> None:
         written = 0
         while chunk := source.read(_CHUNK):
             if aside:
@@ -290,6 +315,7 @@ class _Unpacker:
                 limit = f"{self._limit_bytes / 1024**2:,.0f} MiB"
                 raise _LimitError(f"more than {limit}: the rest was left out")
             write_all(fd, chunk, self._dest)
+            masked.feed(chunk)
             written += len(chunk)
             self.bytes += len(chunk)
         if size is not None and written != size:

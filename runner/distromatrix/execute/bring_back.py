@@ -11,6 +11,7 @@ from time import monotonic
 
 from distromatrix.collect.artifacts import Aside, Extracted, extract
 from distromatrix.collect.errors import CollectError
+from distromatrix.collect.log import Masker
 from distromatrix.collect.report_files import REPORT, REPORTS
 from distromatrix.collect.report_text import MAX_BYTES
 from distromatrix.engines.base import OUT_FOLDERS, Machine
@@ -65,14 +66,18 @@ exit $found
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
     """What became of it: `fault` says what had to be refused, `left_out` what stays behind as it
-    usually does (links, pipes), or came under another name; each is '' if nothing."""
+    usually does (links, pipes), or came under another name, `unmasked` what holds a secret;
+    each is '' if nothing."""
 
     fault: str = ""
     left_out: str = ""
+    unmasked: str = ""
 
 
-def bring_back(machine: Machine, folder: Path, reports: Path, *, alive: bool) -> Brought:
-    """Write the machine's `out/artifacts` to `folder`, and its reports, as they came, to
+def bring_back(
+    machine: Machine, folder: Path, reports: Path, masker: Masker | None = None, *, alive: bool
+) -> Brought:
+    """Write the machine's `out/artifacts` to `folder`, masked, and its reports, as they came, to
     `reports`: `junit.xml`, a file or a folder, and `junit/`.
 
     `alive`: its shell still answers. Raises CollectError, InfrastructureError.
@@ -84,15 +89,17 @@ def bring_back(machine: Machine, folder: Path, reports: Path, *, alive: bool) ->
         (reports / REPORT).write_bytes(said)
         return Brought()
     aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES)
-    return _unpack(machine, folder, until, aside)
+    return _unpack(machine, folder, until, masker, aside)
 
 
-def bring_artifacts(machine: Machine, folder: Path, *, alive: bool) -> Brought:
+def bring_artifacts(
+    machine: Machine, folder: Path, masker: Masker | None = None, *, alive: bool
+) -> Brought:
     """Write what is in the machine's `out/artifacts` to `folder/artifacts`, once more. As
     `bring_back`, but no report is looked at."""
     until = _until(machine)
     if not alive or _look(machine, bytearray()) == MORE:
-        return _unpack(machine, folder, until)
+        return _unpack(machine, folder, until, masker)
     return Brought()
 
 
@@ -103,10 +110,16 @@ def clear_reports(machine: Machine) -> int:
     return machine.run(script, timeout=LOOK_TIMEOUT).status or 0
 
 
-def _unpack(machine: Machine, folder: Path, until: float, aside: Aside | None = None) -> Brought:
+def _unpack(
+    machine: Machine,
+    folder: Path,
+    until: float,
+    masker: Masker | None,
+    aside: Aside | None = None,
+) -> Brought:
     got = Extracted(files=0, bytes=0)
     with suppress(FileNotFoundError):
-        got = extract(_in_time(machine.get(machine.out), until), folder, aside=aside)
+        got = extract(_in_time(machine.get(machine.out), until), folder, aside=aside, masker=masker)
     reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
         fault=_first("reports" if reports else "artifacts", got.refused),
@@ -119,7 +132,18 @@ def _unpack(machine: Machine, folder: Path, until: float, aside: Aside | None = 
                 ),
             )
         ),
+        unmasked=_unmasked(got.unmasked),
     )
+
+
+def _unmasked(names: tuple[str, ...]) -> str:
+    found = _first("artifacts", names)
+    which = (
+        "hold a secret that was handed in; they are"
+        if len(names) > 1
+        else ("holds a secret that was handed in; it is")
+    )
+    return f"{found} {which} no text, so not masked" if found else ""
 
 
 def _until(machine: Machine) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 
 from distromatrix.collect.artifacts import extract
 from distromatrix.collect.errors import CollectError
+from distromatrix.collect.log import Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.base import Machine
 from distromatrix.model import Case, CaseNeeds, Cell, Need
@@ -172,13 +173,14 @@ def environment(env: Mapping[str, str], out: str) -> dict[str, str]:
     return {**env, **added}
 
 
-def bring_record(machine: Machine, folder: Path) -> Record:
-    """What pytest wrote down in a machine. Nothing of it is trusted. Raises
+def bring_record(machine: Machine, folder: Path, masker: Masker) -> Record:
+    """What pytest wrote down in a machine, masked. Nothing of it is trusted. Raises
     InfrastructureError."""
     try:
         with suppress(FileNotFoundError):
             written = machine.get(f"{_top(machine.out)}/{FOLDER}/{WRITTEN}")
-            extract(written, folder, strip=WRITTEN, only=(RECORD,), limit_bytes=2 * MAX_BYTES)
+            most = 2 * MAX_BYTES
+            extract(written, folder, strip=WRITTEN, only=(RECORD,), limit_bytes=most, masker=masker)
     except CollectError as error:
         return Record(fault=f"{RECORD}: {error}")
     return read_record(folder / RECORD)

@@ -213,7 +213,7 @@ def _tested(
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)
         hooks.end_left(machine)
-        left = () if tried.collect_fault else tuple(hooks.collect(machine, folder))
+        left = () if tried.collect_fault else tuple(hooks.collect(machine, folder, around.masker))
         warnings = (*result.warnings, *came.warnings, *left)
         result = replace(result, debug=came.debug, warnings=warnings)
     return Ran(

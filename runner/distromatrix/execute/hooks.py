@@ -83,11 +83,12 @@ class Hooks:
         if not self._dead and not machine.signal_left("KILL"):
             self._dead = "it was ended with what it ran"
 
-    def collect(self, machine: Machine, folder: Path) -> Iterator[str]:
+    def collect(self, machine: Machine, folder: Path, masker: Masker) -> Iterator[str]:
         """Bring back the artifacts that they left; what could not be is given as warnings."""
         if self._due:
             try:
-                refused = bring_artifacts(machine, folder, alive=not self._dead).fault
+                came = bring_artifacts(machine, folder, masker, alive=not self._dead)
+                refused = masker.mask(came.fault or came.unmasked)
             except (CollectError, InfrastructureError) as error:
                 refused = one_line(str(error))
             if refused:

@@ -72,6 +72,7 @@ class Tried:
     left_by_setup: bool = False  # a report, which does not count
     warnings: tuple[str, ...] = ()  # of its reports
     left_out: str = ""  # what of the artifacts stays behind, without a fault
+    unmasked: str = ""  # what of them holds a secret
     needing: tuple[CaseNeeds, ...] = ()
     lost: str = ""  # what is wrong with the record of `needing`
     by_pytest: bool = False  # it is pytest that wrote it down
@@ -113,15 +114,16 @@ def collect(
     trusted."""
     with tempfile.TemporaryDirectory(prefix="distromatrix-") as reports:
         try:
-            came = bring_back(machine, folder, Path(reports), alive=not tried.dead)
+            came = bring_back(machine, folder, Path(reports), masker, alive=not tried.dead)
             tried.left_out = masker.mask(came.left_out)
+            tried.unmasked = masker.mask(came.unmasked)
             tried.collect_fault = tried.collect_fault or masker.mask(came.fault)
         except CollectError as fault:
             tried.collect_fault = str(fault)
         if tried.phase is Phase.RUN:
             _read_reports(cell, Path(reports), folder / REPORT, tried, masker)
     if by_pytest:
-        record = case_needs.bring_record(machine, folder)
+        record = case_needs.bring_record(machine, folder, masker)
         tried.lost = record.fault
         if record.needing or (tried.only is not None and tried.only.how == "pytest"):
             tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
@@ -176,7 +178,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     status = ended.status if ended else None
     verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
     hopeless = bool(tried.collect_fault)  # of rules that would expect it
-    said = (tried.lost, tried.left_out, *tried.warnings)
+    said = (tried.lost, tried.left_out, tried.unmasked, *tried.warnings)
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None

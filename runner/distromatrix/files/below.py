@@ -132,9 +132,9 @@ class Folder:
             os.close(self.open(path, _PLACE))
 
     def create(self, path: Where, mode: int = 0o644, *, new: bool = False) -> IO[bytes]:
-        """A new file there, to write. A file or link that lies there goes first, or is in the way
-        (`new`)."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        """A new file there, to write (its descriptor reads, too). A file or link that lies there
+        goes first, or is in the way (`new`)."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._parent(path) as (fd, name):
             with suppress(FileNotFoundError):
                 if not new:
