@@ -158,9 +158,14 @@ def test_no_secret_is_stored_or_shown(told: Told) -> None:
     assert leaks(told, ("plain", "JSON", "XML"), artifacts=False) == set()
 
 
-@pytest.mark.xfail(reason="masks know no other spellings yet, and no artifacts", strict=True)
 def test_no_secret_is_stored_or_shown_however_it_is_spelt(told: Told) -> None:
-    assert leaks(told, spellings(), artifacts=True) == set()
+    found = leaks(told, spellings(), artifacts=True)
+    # Without a mark that says so, UTF-16 is no text to anybody: it is told of, and kept.
+    kept = {
+        one for one in found if one.startswith("UTF-16 in ") and one.endswith("/artifacts/wide")
+    }
+    assert found == kept
+    assert "wide holds a secret that was handed in" in told.ended.said
 
 
 def test_nothing_that_is_shown_is_obeyed(told: Told) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import requests
@@ -21,6 +21,7 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env, parse_host
 
 from distromatrix.engines import podman
+from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.base import API_TIMEOUT
 from distromatrix.engines.docker_auth import check_config
 from distromatrix.engines.docker_dialect import Dialect, dialect_of
@@ -224,6 +225,18 @@ def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
                 raise
             sleep(0.1)
     raise AssertionError("unreachable")
+
+
+def run_inside(client: Any, container: str, command: list[str], within: float) -> bytes:
+    """What a command prints that root runs in a container, by programs that may be the
+    product's. Raises APIError, and InfrastructureError where it ends not in time, or floods."""
+    made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
+    said, until = Answer(MOST_LISTED), monotonic() + within
+    for piece in client.exec_start(made["Id"], stream=True):
+        said(piece)
+        if said.full or monotonic() > until:
+            raise InfrastructureError("a command of ours in it does not come to its end")
+    return bytes(said)
 
 
 def has_ended(error: APIError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from distromatrix.engines.base import API_TIMEOUT
-from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api
+from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, run_inside
 from distromatrix.engines.docker_spec import shell_loop
 from distromatrix.engines.docker_stream import AttachStream
 from distromatrix.engines.shell import Shell, ShellEndedError
@@ -42,7 +42,7 @@ def end_process(
         # All stand still first, at once (kill(2)): who begins others all the time has no end.
         script = f"kill -STOP -1\n{KILL}\nkill -CONT -1"
         command = ["/bin/sh", "-c", script, "/bin/sh", str(process)]
-        client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
+        run_inside(client, container, command, within)
 
 
 def signal_all(api: Api, name: str, container: str, signal: str) -> None:
@@ -50,4 +50,4 @@ def signal_all(api: Api, name: str, container: str, signal: str) -> None:
     InfrastructureError."""
     with api.calling(f"signal what runs in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", f"kill -{signal} -1"]
-        client.exec_start(client.exec_create(container, command, user="0", workdir="/")["Id"])
+        run_inside(client, container, command, SHORT_TIMEOUT)

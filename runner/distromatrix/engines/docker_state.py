@@ -7,9 +7,9 @@ from time import monotonic
 
 from docker.errors import APIError
 
-from distromatrix.engines.answer import MOST_LISTED, Answer
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import API_TIMEOUT
-from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended
+from distromatrix.engines.docker_api import SHORT_TIMEOUT, Api, has_ended, run_inside
 from distromatrix.engines.hung import Process
 from distromatrix.engines.process_list import LIST, processes
 from distromatrix.engines.shell import Shell
@@ -51,13 +51,7 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
     """By one command more in the container, and without that."""
     with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
         command = ["/bin/sh", "-c", LIST]
-        made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
-        said, until = Answer(MOST_LISTED), monotonic() + SHORT_TIMEOUT
-        for piece in client.exec_start(made["Id"], stream=True):
-            said(piece)
-            if said.full or monotonic() > until:
-                break
-    listed = processes(bytes(said))
+        listed = processes(run_inside(client, container, command, SHORT_TIMEOUT))
     asking = {one.pid for one in listed if LIST in one.command}
     return [one for one in listed if not asking & {one.pid, one.parent}]
 
