@@ -29,6 +29,7 @@ done; done
 HELPERS = REPLACE.replace("NAMES", "df uname ps kill find grep head sleep tar cat").replace(
     "FIRST", "df"
 )
+SHELL = REPLACE.replace("NAMES", "sh").replace("FIRST", "sh")
 
 
 @pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.podman)])
@@ -43,6 +44,9 @@ def test_what_prints_without_end_fills_nothing(project: Project) -> None:
         "helpers-green": HELPERS,
         "helpers-red": f"{HELPERS}exit 3",
         "helpers-hung": f"{HELPERS}/bin/busybox-own sleep 300",
+        "helpers-left": f"{HELPERS}/bin/busybox-own sleep 300 & exit 3",
+        "shell-red": f"{SHELL}exit 3",
+        "shell-hung": f"{SHELL}/bin/busybox-own sleep 300",
     }
     limits = {"network": False, "memory": "64M", "timeout": "5s"}
     project.suites(suites, defaults=limits)
@@ -57,7 +61,7 @@ def test_what_prints_without_end_fills_nothing(project: Project) -> None:
     found = {name: cell["verdict"] for name, cell in project.results().items()}
     reasons = {name: cell["reason"] for name, cell in project.results().items()}
     assert found == {name: "passed" if "green" in name else "failed" for name in suites}, reasons
-    says = {"green": "", "red": "status 3", "hung": "timed out"}
+    says = {"green": "", "red": "status 3", "hung": "timed out", "left": "status 3"}
     assert [n for n, why in reasons.items() if says[n.partition("-")[2]] not in why] == [], reasons
     assert used.ru_maxrss < MOST
     assert project.left() == []
