@@ -389,7 +389,7 @@ def test_warnings_of_the_run_are_told_as_text(name: str) -> None:
     plan, outcome = made(*everywhere())
     text = github_summary(plan, outcome, warnings=["shards differ", f"odd: {name}"])
     summary_read(text)
-    assert "2 warnings" in text and "<li>shards differ</li>" in text
+    assert "2 warnings" in text and "<li><code>shards differ</code></li>" in text
 
 
 def test_of_many_warnings_some_are_told_and_the_rest_counted() -> None:
