@@ -149,8 +149,9 @@ def vagrantfile(definition: Definition) -> str:
         '  config.vm.synced_folder ".", "/vagrant", disabled: true',
         *(["  config.vm.boot_timeout = 600"] if d.own is None else []),
         "  config.vm.allow_fstab_modification = false",
-        "  config.ssh.insert_key = false",
+        # Ours has its key in it; of another's, whose key everybody knows, Vagrant makes one anew.
         *([f"  config.ssh.private_key_path = {_ruby(d.key)}"] if d.key else []),
+        *(["  config.ssh.insert_key = false"] if d.key else []),
         *([f"  config.ssh.username = {_ruby(d.user)}"] if d.user else []),
         *(_libvirt(d) if ours else _other(d)),
         "end }",

@@ -40,7 +40,7 @@ from distromatrix.engines.vagrant_source import (
 )
 from distromatrix.errors import ImageError, InfrastructureError
 
-FORMAT = 5  # part of every name: raise it when what is made of an image changes
+FORMAT = 6  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
 _FACTS = "template.json"  # written last: what has none is not whole
 
