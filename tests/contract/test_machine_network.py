@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -116,5 +117,6 @@ def test_root_has_three_capabilities_only_where_they_are_asked_for(
     wanted = RAW | NODE | AUDIT if privileges else 0
     assert [int(one, 16) & (RAW | NODE | AUDIT) for one in found] == [wanted] * 3
     made = machine.run("mknod /null c 1 3 && echo x >/null").status == 0
-    assert made == bool(privileges)
+    if containers.engine.name == "docker" or os.geteuid() == 0:  # no user's own root may (mknod(2))
+        assert made == bool(privileges)
     machine.close()
