@@ -76,8 +76,8 @@ def test_what_is_given_to_our_own_is_declared_there(path: Path) -> None:
         assert set(call.get("with", {})) <= set(declared)
 
 
-def test_the_readmes_call_is_one_of_this_workflow() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+def test_the_call_in_the_docs_is_one_of_this_workflow() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text("utf-8"), re.DOTALL)
     (block,) = (b for b in blocks if "workflows/distromatrix.yml@" in b)
     (job,) = yaml.safe_load(block)["jobs"].values()
     where, _, _ = job["uses"].partition("@")
