@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from images_fakes import World, cell, distro
 
+from distromatrix.engines.base import Exit
 from distromatrix.errors import ImageError
 from distromatrix.images import Handed, Prepared, layer_inputs
 from distromatrix.images.hostnet import APT_CONF_PATH, CA_PATH
 from distromatrix.images.installing import PackageSource
+from distromatrix.images.layers import Layers
 from distromatrix.images.prepared import Recipe, numeric_user
+from distromatrix.images.step import Step
 from distromatrix.model import Cell, Prepare, Pull
 
 HUB = Pull(ref="docker.io/library/debian:12")
@@ -190,11 +194,46 @@ def test_a_hanging_prepare_is_told_with_what_hung(world: World) -> None:
     assert str(error) == "prepare in debian-12 did not end within 30 min (running: sleep 9999)"
 
 
-def test_handed_secrets_are_masked_in_what_is_told(world: World) -> None:
-    world.engine.reply = lambda script: (1, "from https://u:hidden@i.example\n")
-    with pytest.raises(ImageError) as caught:
-        prepared(world, cell(packages=("git",)), handed=Handed(secrets=("hidden",)))
-    assert "hidden" not in caught.value.log + str(caught.value)
+@pytest.mark.parametrize("spelt", ["p&ss/word", "p%26ss%2Fword", "cCZzcy93b3Jk", "p&amp;ss/word"])
+def test_handed_secrets_are_masked_in_what_is_told(world: World, spelt: str) -> None:
+    handed = Handed(secrets=("p&ss/word",))
+    world.engine.reply = lambda script: (1, f"from https://u:{spelt}@i.example\n")
+    for wanted in (cell(packages=("git",)), cell(prepare=PREPARE)):
+        with pytest.raises(ImageError) as caught:
+            prepared(world, wanted, handed=handed)
+        assert spelt not in caught.value.log + str(caught.value)
+        assert "https://u:***@i.example" in caught.value.log
+
+
+class Talking:
+    """A machine whose command prints such pieces."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+
+    def run(self, script: str, *, output: Callable[[bytes], None], **_: object) -> Exit:
+        for piece in self.pieces:
+            output(piece)
+        return Exit(status=0, seconds=0.0)
+
+
+def test_of_a_secret_that_comes_in_pieces_or_is_cut_off_nothing_is_left() -> None:
+    step = Step("s", "prepare", {}, ("hidden-word",))
+    said = b"hidden-word " * 20_000
+    step.run(Talking(*(said[at : at + 4999] for at in range(0, len(said), 4999))), "s")  # type: ignore[arg-type]
+    assert len(step.text) > 10_000
+    assert set(step.text.split()) <= {"***", "**", "*"}
+
+
+def test_a_secret_on_a_command_line_is_masked_where_that_is_silent_or_hangs(world: World) -> None:
+    said: list[str] = []
+    around = SimpleNamespace(say=lambda _, text: said.append(text))
+    layers = Layers(around)  # type: ignore[arg-type]
+    layers._silent(Recipe(source=APT, secrets=("p&ss/word",)), 60.0, "curl p%26ss%2Fword")
+    assert said == ["silent for 60 s, running: curl ***"]
+    world.engine.reply = lambda script: (None, "")
+    with pytest.raises(ImageError, match=r"\(running: sleep \*\*\*\)"):
+        prepared(world, cell(packages=("git",)), handed=Handed(secrets=("9999",)))
 
 
 def test_a_manager_that_is_not_known_here_is_named(world: World) -> None:

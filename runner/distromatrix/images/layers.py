@@ -11,6 +11,7 @@ from math import inf
 from threading import Lock
 from uuid import uuid4
 
+from distromatrix.collect.masking import Masker
 from distromatrix.collect.text import one_line
 from distromatrix.engines.base import (
     LABEL_DISTRO,
@@ -177,9 +178,7 @@ class Layers:
         return image
 
     def _silent(self, recipe: Recipe, seconds: float, command: str) -> None:
-        for secret in recipe.secrets:
-            command = command.replace(secret, "***")
-        said = f", running: {one_line(command)}" if command else ""
+        said = f", running: {one_line(Masker(recipe.secrets).mask(command))}" if command else ""
         self.around.say(recipe.source.distro, f"silent for {seconds:.0f} s{said}")
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from distromatrix.collect.masking import Masker
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.base import Exit, Machine
 from distromatrix.errors import ImageError, InfrastructureError, MachineGoneError
@@ -28,16 +29,14 @@ class Step:
         self.name = name
         self._phase = phase
         self._env = env
-        self._secrets = secrets
+        self._masker = Masker(secrets)
         self._tail = bytearray()
 
     @property
     def text(self) -> str:
         """What it printed last, without the secrets that were handed over."""
-        text = self._tail.decode(errors="replace")
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        self._tail += self._masker.flush()
+        return self._tail.decode(errors="replace")
 
     @property
     def last(self) -> str:
@@ -86,10 +85,14 @@ class Step:
     ) -> ImageError:
         """The error of this step, with its log."""
         return ImageError(
-            message, phase=self._phase, log=self.text, transient=transient, absent=absent
+            self._masker.mask(message),
+            phase=self._phase,
+            log=self.text,
+            transient=transient,
+            absent=absent,
         )
 
     def _keep(self, output: bytes) -> None:
-        self._tail += output
+        self._tail += self._masker.feed(output)
         if len(self._tail) > 2 * _LOG_TAIL:
             del self._tail[:-_LOG_TAIL]
