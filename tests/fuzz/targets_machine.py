@@ -119,19 +119,19 @@ def tar(data: bytes) -> None:
 def artifacts(data: bytes) -> None:
     """The same, from a description: a line for each member, with the fields of its header (type,
     mode, size, name, link) and its content between tabs."""
-    made = b""
+    made: list[bytes] = []
     for line in data.split(b"\n"):
         kind, mode, size, name, link, content = (line.split(b"\t", 5) + [b""] * 6)[:6]
         size = size or b"%o" % len(content)
-        made += b"".join(
+        made += (
             field[:width].ljust(width, b"\0")
             for field, width in (
                 (name, 100), (mode, 8), (b"0", 8), (b"0", 8), (size, 12), (b"0", 12), (b"", 8),
                 (kind, 1), (link, 100), (b"ustar\00000", 8), (b"", 247),
             )
         )  # fmt: skip
-        made += content + bytes(-len(content) % 512)
-    _extracted(with_checksums(made + bytes(1024)))
+        made += (content, bytes(-len(content) % 512))
+    _extracted(with_checksums(b"".join((*made, bytes(1024)))))
 
 
 def _extracted(data: bytes) -> None:

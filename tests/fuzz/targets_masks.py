@@ -16,13 +16,14 @@ from distromatrix.collect.masking import Masker
 @target
 def masks(data: bytes) -> None:
     """A secret (the first line) in its spellings, within a text (the rest), in pieces as long as
-    its first byte says: no spelling comes through."""
+    its first byte says: no spelling comes through. A long secret is longer in each of some
+    thirty spellings, and teaches nothing that one of three lines of base64 does not."""
     first, rest = split(data)
-    secret = first.decode("utf-8", "surrogateescape").replace("\\n", "\n")
+    secret = first[:150].decode("utf-8", "surrogateescape").replace("\\n", "\n")
     masker = Masker((secret,))
     if len(secret.strip()) < 4 or "*" in secret:
         return
-    step, rest = 1 + (rest[0] if rest else 0), rest[:500]
+    step, rest = 1 + (rest[0] if rest else 0), rest[:200]
     for spelling in spellings(secret):
         whole = rest + spelling + rest[::-1] + spelling
         stream = masker.stream()

@@ -54,9 +54,10 @@ def test_it_says_what_it_found_where_it_wrote_and_what_comes_next(init: Init) ->
     assert said == Said(
         0,
         "pyproject.toml: pytest → suite unit\n"
-        "pyproject.toml: for Python >=3.9: where a distro has an older one, skip it by a rule\n"
+        "note: for Python >=3.9: where a distro has an older one, skip it by a rule\n"
         "wrote matrix/default.yaml\n"
-        "next: distromatrix plan, distromatrix run\n",
+        "next: distromatrix plan, distromatrix run\n"
+        "the first run asks whether cells may use this machine's package indexes\n",
         "",
     )
     matrix = load_matrix(FILE, today=TODAY)
@@ -70,6 +71,14 @@ def test_for_another_folder_the_next_commands_name_it(init: Init) -> None:
     assert "wrote a product/matrix/default.yaml\n" in said.out
     assert "next: distromatrix plan -C 'a product', distromatrix run -C 'a product'\n" in said.out
     assert (Path("a product") / FILE).is_file()
+    assert "asks" not in said.out  # its suites need no index
+
+
+def test_a_note_says_its_source_once(init: Init) -> None:
+    tox = "[tox]\nenvlist = py311, pypy3\n[testenv]\ndeps = pytest\ncommands = pytest\n"
+    make_product(Path(), {**PYTEST, "tox.ini": tox})
+    notes = [line for line in init().out.splitlines() if "pypy3" in line]
+    assert notes == ["note: tox.ini: left out pypy3 (for a Python that is no distribution's own)"]
 
 
 def test_what_is_there_is_never_overwritten(init: Init) -> None:

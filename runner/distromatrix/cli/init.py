@@ -58,6 +58,8 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
     else:
         _write(file, text)
     _tell(found, directory, file, to_stdout=to_stdout)
+    if not to_stdout and "\nindex: host\n" in text:
+        echo("the first run asks whether cells may use this machine's package indexes")
 
 
 def _write(file: Path, text: str) -> None:
@@ -76,8 +78,10 @@ def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:
     for name, source in found.suites:
         echo(f"{source} → suite {name}", err=to_stdout)
     for finding in found.findings:
-        for line in (*([finding.what] if not finding.drafts else []), *finding.notes):
-            echo(f"{finding.source}: {line}", err=to_stdout)
+        if not finding.drafts:
+            echo(f"{finding.source}: {finding.what}", err=to_stdout)
+        for note in finding.notes:
+            echo(f"note: {note}", err=to_stdout)
     if not found.suites:
         echo("nothing was found that says how this product is tested", err=to_stdout)
     if to_stdout:
