@@ -44,6 +44,8 @@ _NOT_BY = {
 NO_CGROUP_1 = 258
 DEVICE_PREFIX = "/dev/"  # a privilege may also be the path of one of the host's devices
 DEVICE = r"/dev(/[A-Za-z0-9_][A-Za-z0-9._:-]*)+"  # which is no other way to `/dev` itself
+# A product for whose mark `needs` means something else says `off` in its matrix's env.
+SWITCH = "DISTROMATRIX_CASE_NEEDS"
 
 
 class KnownNeed(NamedTuple):

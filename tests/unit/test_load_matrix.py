@@ -375,3 +375,8 @@ def test_the_line_ends_of_the_matrix_are_no_part_of_its_scripts(project: Project
         "folded": "test 1 = 1 && echo ok",
         "quoted": "echo a b",
     }
+
+
+def test_a_product_may_mean_something_else_by_needs(project: Project) -> None:
+    matrix = project.load(SMALL + 'env: {DISTROMATRIX_CASE_NEEDS: "off"}\n')
+    assert matrix.env == {"DISTROMATRIX_CASE_NEEDS": "off"}

@@ -27,14 +27,12 @@ from distromatrix.collect.log import Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.base import Machine
 from distromatrix.model import Case, CaseNeeds, Cell, Need
-from distromatrix.needs import GUESTS, NEEDS, refusal
+from distromatrix.needs import GUESTS, NEEDS, SWITCH, refusal
 
 PLUGIN = "distromatrix_needs"
 MARK = re.compile(rb"\bmark\.needs\b|[\"']needs:\s*(?:" + "|".join(NEEDS).encode() + rb")\b")
 _WORDS = (b"mark.needs", b"needs:")  # what the pattern matches has one of them
 _SAID = re.compile(r"\s*([a-z][a-z-]*)\s*((?:>=|<=|==|>|<)?\d[\d.]*)?")
-# A product for whose mark `needs` means something else says `off` in its matrix's env.
-SWITCH = "DISTROMATRIX_CASE_NEEDS"
 FOLDER = "inside"  # beside the product
 WRITTEN = "written"  # a folder in it for the machine's user
 _WRITTEN = f"{FOLDER}/{WRITTEN}"

@@ -1,0 +1,87 @@
+"""The pages that come from the program are as it is, and their examples have every key there is."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from distromatrix.load import load_matrix
+from distromatrix.load.catalogue import load_distros
+from distromatrix.load.schema import schemas
+from distromatrix.load.settings import load_settings
+from documents import ROOT
+
+EXAMPLES = ROOT / "docs/sources"
+PAGES = runpy.run_path(str(ROOT / "docs/generate.py"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_the_program_says(name: str) -> None:
+    kept = (ROOT / "docs" / name).read_text("utf-8")
+    assert kept == PAGES[name](), "run `python docs/generate.py`"
+
+
+def test_the_matrix_with_every_key_loads(tmp_path: Path) -> None:
+    file = tmp_path / "matrix/default.yaml"
+    file.parent.mkdir()
+    file.write_text((EXAMPLES / "matrix.yaml").read_text("utf-8"), "utf-8")
+    assert load_matrix(file, today=date(2026, 1, 1)).warnings == ()
+
+
+def test_the_distros_with_every_key_load(tmp_path: Path) -> None:
+    folder = tmp_path / "distros"
+    (folder / "vagrant").mkdir(parents=True)
+    (folder / "vagrant/Vagrantfile").touch()
+    for number, text in enumerate((EXAMPLES / "distros.yaml").read_text("utf-8").split("\n---\n")):
+        (folder / f"ours-{number}.yaml").write_text(text, "utf-8")
+    assert {"ours-0", "ours-1", "ours-2"} <= {distro.name for distro in load_distros(tmp_path)}
+
+
+def test_the_settings_with_every_key_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distromatrix.load.settings.config_file", lambda: EXAMPLES / "config.yaml")
+    assert load_settings({}).engine == "podman"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("matrix", "matrix.yaml"), ("distro", "distros.yaml"), ("settings", "config.yaml")],
+)
+def test_the_examples_have_every_key(name: str, file: str) -> None:
+    schema = schemas()[name]
+    documents = yaml.load_all((EXAMPLES / file).read_text("utf-8"), yaml.BaseLoader)
+    used = {pair for document in documents for pair in keys(document, schema, schema)}
+    there = {
+        (shape["description"], key)
+        for shape in (schema, *schema.get("$defs", {}).values())
+        for key in shape["properties"]
+    }
+    # What stands in `defaults` is what stands in suites.
+    options = schema.get("$defs", {}).get("SuiteOptions", {}).get("description")
+    assert {pair for pair in there - used if pair[0] != options} == set()
+
+
+def keys(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each key that a value has, with the description of the mapping it belongs to."""
+    if "$ref" in schema:
+        schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
+    for option in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from keys(value, option, whole)
+    if isinstance(value, list) and "items" in schema:
+        for item in value:
+            yield from keys(item, schema["items"], whole)
+    if not isinstance(value, dict):
+        return
+    named = schema.get("properties", {})
+    if named and value.keys() <= named.keys():
+        for key, inner in value.items():
+            yield schema["description"], key
+            yield from keys(inner, named[key], whole)
+    for other in schema.get("patternProperties", {}).values():
+        for inner in value.values():
+            yield from keys(inner, other, whole)
