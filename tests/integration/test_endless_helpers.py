@@ -15,6 +15,7 @@ from breaking_world import Project
 from given import alpine_or_pulled
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
+GIVEN_UP = "was given up: what a command of ours calls there prints without end"
 MOST = 400 * 1024  # KiB; without the flood it is some ninety thousand
 
 # busybox is all of them: a copy of it stays, for what the replacement itself is written in.
@@ -42,10 +43,10 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]
 def test_what_prints_without_end_fills_nothing(project: Project) -> None:
     suites = {
         "helpers-green": HELPERS,
-        "helpers-red": f"{HELPERS}exit 3",
+        "helpers-red": {"run": f"{HELPERS}exit 3", "debug": "df"},
         "helpers-hung": f"{HELPERS}/bin/busybox-own sleep 300",
         "helpers-left": f"{HELPERS}/bin/busybox-own sleep 300 & exit 3",
-        "shell-red": f"{SHELL}exit 3",
+        "shell-red": {"run": f"{SHELL}exit 3", "debug": "true", "restore": "true"},
         "shell-hung": f"{SHELL}/bin/busybox-own sleep 300",
     }
     limits = {"network": False, "memory": "64M", "timeout": "5s"}
@@ -63,5 +64,8 @@ def test_what_prints_without_end_fills_nothing(project: Project) -> None:
     assert found == {name: "passed" if "green" in name else "failed" for name in suites}, reasons
     says = {"green": "", "red": "status 3", "hung": "timed out", "left": "status 3"}
     assert [n for n, why in reasons.items() if says[n.partition("-")[2]] not in why] == [], reasons
+    for name, hooks in (("helpers-red", 1), ("shell-red", 2)):  # after the first, none is called
+        warned = project.results()[name]["warnings"]
+        assert [GIVEN_UP in line for line in warned] == [True] * hooks, warned
     assert used.ru_maxrss < MOST
     assert project.left() == []

@@ -15,6 +15,7 @@ from executing import World, cell
 from distromatrix.engines.base import LeftSignal, MachineSpec, Stage
 from distromatrix.engines.fake import FakeEngine
 from distromatrix.engines.fake_machine import FakeMachine
+from distromatrix.errors import MachineGoneError
 from distromatrix.events import CellSilent, Event
 from distromatrix.execute import hooks
 from distromatrix.execute.executor import Executor
@@ -376,3 +377,19 @@ def test_a_hostile_stream_is_a_failure_and_writes_nothing_outside(
     assert not os.path.lexists("/tmp/evil")
     for path in (world.run / "cells").rglob("*"):
         assert not path.is_symlink() and (path.is_file() or path.is_dir())
+
+
+def test_a_machine_that_is_given_up_is_asked_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_free(machine: FakeMachine) -> int:
+        machine.kill("was given up")
+        raise MachineGoneError("box was given up")
+
+    monkeypatch.setattr(FakeMachine, "disk_free", disk_free)
+    run = 'echo kept >"$DISTROMATRIX_ARTIFACTS/kept"; exit 3'
+    result = world.execute(cell("a/s", run, debug="true", restore="true")).cells[0]
+    assert (result.verdict, result.reason) == (Verdict.FAILED, "exit status 3")
+    dead = "did not run: box was given up"
+    assert result.warnings == (f"debug {dead}", f"restore {dead}")
+    assert (world.run / "cells/a/s/artifacts/kept").read_text() == "kept\n"

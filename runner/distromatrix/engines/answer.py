@@ -6,10 +6,16 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Thread, Timer
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from distromatrix.errors import InfrastructureError, MachineGoneError
+
+if TYPE_CHECKING:
+    from distromatrix.engines.base import Machine
+
+HELPER_WITHIN = 10.0  # seconds, as often as the machine's scale says; ours take a moment
 MOST = 64 * 1024  # bytes; ours print less than a hundred
 LONGEST = 1800.0  # seconds for what moves files, where nothing else is said
 MOST_LISTED = 4 * 1024**2  # of a list of processes
@@ -40,6 +46,41 @@ class Answer:
 
     def __str__(self) -> str:
         return self._kept.decode(errors="replace").strip()
+
+
+class _FloodError(Exception):
+    """More comes than a helper of ours ever says."""
+
+
+def ask(machine: Machine, script: str, env: Mapping[str, str] | None = None) -> str:
+    """What a helper prints in a machine, in HELPER_WITHIN seconds. Where it floods, its programs
+    are the product's, as those of the next one: the machine is killed. Raises MachineGoneError
+    then, InfrastructureError."""
+    said = Answer()
+
+    def hear(piece: bytes) -> None:
+        said(piece)
+        if said.full:
+            raise _FloodError
+
+    try:
+        machine.run(script, env=env, timeout=HELPER_WITHIN * machine.scale, output=hear)
+    except _FloodError:
+        why = "was given up: what a command of ours calls there prints without end"
+        machine.kill(why)
+        raise MachineGoneError(f"{machine.name} {why}") from None
+    return str(said)
+
+
+def ask_disk_free(machine: Machine, folder: str) -> int | None:
+    """Bytes left where a folder of a machine lies, None where that is not to be had. Raises
+    MachineGoneError."""
+    try:
+        return int(ask(machine, f"df -Pk {folder}").splitlines()[-1].split()[3]) * 1024
+    except MachineGoneError:
+        raise
+    except (InfrastructureError, ValueError, IndexError):
+        return None
 
 
 class Late(Timer):

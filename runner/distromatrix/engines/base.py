@@ -214,7 +214,8 @@ class Machine(Protocol):
         ...
 
     def disk_free(self) -> int | None:
-        """Bytes left where its product or root lives; None when that cannot be known."""
+        """Bytes left where its product or root lives; None when that cannot be known. Raises
+        MachineGoneError, also where it is given up for that (`answer.ask`)."""
         ...
 
     def reboot(self) -> None:

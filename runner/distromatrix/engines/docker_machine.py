@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import ask_disk_free
 from distromatrix.engines.base import API_TIMEOUT, Address, Exit, LeftSignal, MachineSpec, OnOutput
 from distromatrix.engines.docker_api import (
     SHORT_TIMEOUT,
@@ -236,13 +236,7 @@ class DockerMachine:
         """See Machine; None too while a command runs."""
         if self._stopped or self._shells.busy:
             return None
-        said = Answer()
-        where = MOUNT if self._staged else "/"
-        try:
-            done = self.run(f"df -Pk {where}", timeout=API_TIMEOUT, output=said)
-            return int(bytes(said).splitlines()[-1].split()[3]) * 1024 if done.status == 0 else None
-        except (InfrastructureError, ValueError, IndexError):
-            return None
+        return ask_disk_free(self, MOUNT if self._staged else "/")
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
-from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, MachineSpec, OnOutput
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer, ask_disk_free
+from distromatrix.engines.base import API_TIMEOUT, Exit, LeftSignal, Machine, MachineSpec, OnOutput
 from distromatrix.engines.guest_disk import bytes_of
 from distromatrix.engines.hung import Process, describe, itself
 from distromatrix.engines.process_list import LIST, processes
@@ -27,12 +27,9 @@ MOUNT = "/distromatrix"  # as in a container
 REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
 DIES_WITHIN = 15.0  # seconds that killed processes have to end; then the guest is ended
 _MISSING = 44  # the status of our own scripts for what is not there
-# How often the kernel has killed for memory: vmstat of proc(5), since Linux 4.13. A shell reads
-# it byte by byte, which takes longer than another program where that is emulated.
-_OOM_KILLS = (
-    "{grep} '^oom_kill ' /proc/vmstat 2>/dev/null || [ $? = 1 ] || "
-    'while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done </proc/vmstat'
-)
+# How often the kernel has killed for memory: vmstat of proc(5), since Linux 4.13. By the shell
+# itself: its programs are the product's.
+_OOM_KILLS = 'while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done </proc/vmstat'
 
 
 class _RestartedError(Exception):
@@ -112,11 +109,6 @@ class GuestMachine(ABC):
     def tar(self) -> str:
         """The call of tar in the guest."""
         return "tar"
-
-    @property
-    def grep(self) -> str:
-        """The call of grep in the guest."""
-        return "grep"
 
     # --- Machine ---
 
@@ -277,13 +269,8 @@ class GuestMachine(ABC):
 
     def disk_free(self) -> int | None:
         """See Machine."""
-        if self._stopped:
-            return None
-        said = Answer()
-        with contextlib.suppress(InfrastructureError, ValueError, IndexError):
-            if self.as_root(f"df -Pk {MOUNT if self._staged else '/'}", output=said) == 0:
-                return int(bytes(said).splitlines()[-1].split()[3]) * 1024
-        return None
+        where = MOUNT if self._staged else "/"
+        return None if self._stopped else ask_disk_free(cast("Machine", self), where)
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine."""
@@ -406,15 +393,15 @@ class GuestMachine(ABC):
 
     def _oom_killed(self, shell: Shell) -> bool:
         said = Answer()
-        self._have_said(shell, _OOM_KILLS.format(grep=self.grep), said)
+        self._ask_oom_kills(shell, said)
         now = sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
         before, self._oom_kills = self._oom_kills, now
         return now > before
 
-    def _have_said(self, shell: Shell, script: str, output: OnOutput) -> None:
-        """Run a script of ours, if need be by the shell that has run a command. Raises
-        InfrastructureError, and as `Shell.run` does."""
-        shell.ask(script, deadline=monotonic() + API_TIMEOUT * self._scale, output=output)
+    def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:
+        """Have a line with their number said, if need be by the shell that has run a command.
+        Raises InfrastructureError, and as `Shell.run` does."""
+        shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT * self._scale, output=said)
 
     def _fresh_shells(self) -> None:
         """Forget all shells: the guest is another boot's."""

@@ -23,7 +23,6 @@ from distromatrix.engines.base import (
     LABEL_CELL,
     LABEL_FOLDER,
     Address,
-    OnOutput,
 )
 from distromatrix.engines.console import last_bytes
 from distromatrix.engines.guest_machine import DIES_WITHIN, GuestMachine
@@ -114,11 +113,6 @@ class QemuMachine(GuestMachine):
     def tar(self) -> str:
         """See GuestMachine: the guest's own may know less, or not be there."""
         return f"{BUSYBOX} tar"
-
-    @property
-    def grep(self) -> str:
-        """See GuestMachine."""
-        return f"{BUSYBOX} grep"
 
     def _show_console(self) -> None:
         """Let what its console has shown stay in the cell's folder, where there is one."""
@@ -257,9 +251,10 @@ echo $!"""
                 self.guest.tell(f"{BUSYBOX} sync", within=2.0)
         self.guest.end()
 
-    def _have_said(self, shell: Shell, script: str, output: OnOutput) -> None:  # noqa: ARG002
-        # In the commands' group there may be no place for one more.
-        self.guest.tell(script, output=output)
+    def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:  # noqa: ARG002
+        # In the commands' group there may be no place for one more. And a shell that is emulated
+        # takes its time for a file that it reads byte by byte.
+        self.guest.tell(f"{BUSYBOX} grep '^oom_kill ' /proc/vmstat || :", output=said)
 
     def _is_crowded(self) -> bool:
         # By the control shell itself, which is in no group, and needs no process for that.

@@ -14,15 +14,15 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.log import Masker
 from distromatrix.collect.report_files import REPORT, REPORTS
 from distromatrix.collect.report_text import MAX_BYTES
+from distromatrix.engines.answer import HELPER_WITHIN
 from distromatrix.engines.base import OUT_FOLDERS, Machine
 from distromatrix.errors import MachineGoneError
 
 NOTHING, REPORT_ALONE, MORE = 10, 11, 12  # exit statuses of LOOK
 SMALL = 1024**2  # bytes of a report that come through the shell
-LOOK_TIMEOUT = 30.0
-COLLECT_WITHIN = (
-    300.0  # seconds, as often as the machine's scale says; what takes longer is cut off
-)
+CLEAR_TIMEOUT = 30.0
+# Seconds, as often as the machine's scale says; what takes longer is cut off.
+COLLECT_WITHIN = 300.0
 # An archive request costs an engine some 50 ms, the open shell 2 ms: so the shell is asked
 # first, and most suites leave nothing, or a small report. What it says is the suite's own
 # word, as all the rest that comes back.
@@ -107,7 +107,7 @@ def clear_reports(machine: Machine) -> int:
     """Remove all reports from a machine: FOUND where there were any, STAYS where one cannot be
     removed. `out` is from now on newer than what is there. Raises InfrastructureError."""
     script = CLEAR.replace("OUT", shlex.quote(machine.out), 1)
-    return machine.run(script, timeout=LOOK_TIMEOUT).status or 0
+    return machine.run(script, timeout=CLEAR_TIMEOUT).status or 0
 
 
 def _unpack(
@@ -171,7 +171,7 @@ def _look(machine: Machine, said: bytearray) -> int:
 
     try:
         script = LOOK.replace("OUT", shlex.quote(machine.out), 1)
-        status = machine.run(script, timeout=LOOK_TIMEOUT, output=take).status
+        status = machine.run(script, timeout=HELPER_WITHIN * machine.scale, output=take).status
     except MachineGoneError:
         status = None
     # Something that the suite left running may have printed meanwhile: then the size is wrong.

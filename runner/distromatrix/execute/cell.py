@@ -12,7 +12,7 @@ from pathlib import Path
 from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines import Engines
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import ask
 from distromatrix.engines.base import (
     LABEL_CELL,
     Exit,
@@ -47,7 +47,6 @@ from distromatrix.scripts import under
 from distromatrix.verdicts import BAD, time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
-UNAME_TIMEOUT = 60.0  # seconds
 OURS = "--- "  # begins the lines of a log that are not the suite's
 
 
@@ -145,9 +144,7 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ra
     versions = [need for need in cell.needs if need.version]
     if not versions:
         return None
-    said = Answer()
-    machine.run("uname -r", timeout=UNAME_TIMEOUT, output=said)
-    release = one_line(printable(str(said)), 100)
+    release = one_line(printable(ask(machine, "uname -r")), 100)
     lacking = [str(need) for need in versions if not version_meets(need.version, release)]
     if not lacking:
         return None
@@ -200,7 +197,10 @@ def _tested(
     hooked = bool(cell.debug or cell.restore)
     _signal_left(machine, tried, "STOP" if hooked else "KILL")
     if tried.exit is not None and tried.exit.status != 0 and not tried.dead:
-        _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
+        try:
+            _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
+        except MachineGoneError as gone:
+            tried.dead = str(gone)
     collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
     result = judge(cell, prepared, tried, log, attempt)
     if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):

@@ -10,14 +10,13 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import ask
 from distromatrix.engines.base import Machine
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Cell
 from distromatrix.scripts import MISSING, SHELLS, base
 
 MOST = 4
-_ASK_TIMEOUT = 30.0  # seconds
 _WHAT = r"(?P<what>[\w.+@/\[-]{1,80})"
 _WHERE = r"(?P<where>[\w./+-]{1,200})"
 _LINE = r"(?:line )?\d+: "
@@ -101,11 +100,11 @@ def hints(
 
 def _empty(machine: Machine, env: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
     """Those that the machine's own variables do not give a value either."""
-    said = Answer()
+    said = ""
     script = "\n".join(f'[ "${{{name}}}" ] || echo {name}' for name in names)
     with suppress(InfrastructureError):
-        machine.run(script, env=env, timeout=_ASK_TIMEOUT, output=said)
-    answered = str(said).split()
+        said = ask(machine, script, env)
+    answered = said.split()
     yield from (name for name in names if name in answered)
 
 

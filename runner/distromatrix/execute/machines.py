@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from distromatrix.collect.log import LastLines, Masker
 from distromatrix.engines import Engines
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import ask
 from distromatrix.engines.base import Address, Engine, Machine, Stage
 from distromatrix.errors import (
     DistromatrixError,
@@ -21,7 +21,7 @@ from distromatrix.errors import (
     MachineGoneError,
     SetupFailedError,
 )
-from distromatrix.execute.cell import UNAME_TIMEOUT, environment, machine_spec
+from distromatrix.execute.cell import environment, machine_spec
 from distromatrix.execute.disk_watch import DiskWatch
 from distromatrix.execute.order import image_of
 from distromatrix.execute.snapshot import Snapshot
@@ -131,9 +131,7 @@ class Machines:
     def kernel(self, name: str) -> str:
         """The version of the kernel that a machine runs, as `uname -r` says it. Raises
         InfrastructureError."""
-        said = Answer()
-        self._named(name).run("uname -r", timeout=UNAME_TIMEOUT, output=said)
-        return str(said)
+        return ask(self._named(name), "uname -r")
 
     def _named(self, name: str) -> Machine:
         self._check()

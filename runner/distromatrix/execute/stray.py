@@ -7,13 +7,11 @@ from contextlib import suppress
 
 from distromatrix.collect.log import Masker
 from distromatrix.collect.text import one_line
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import ask
 from distromatrix.engines.base import Machine
 from distromatrix.errors import InfrastructureError
 
-WITHIN = 10.0  # seconds: no cell waits longer for a hint
 _SHOWN = 3
-_ANSWER = 2000  # bytes
 # Newer than the machine's `out`, which was made, or touched by `clear_reports`, when `run` began:
 # what came with the product, or with its packages, is none. A small minority of files is opened.
 _LOOK = f"""\
@@ -27,12 +25,12 @@ cd PRODUCT && find . -maxdepth 8 -xdev \\
 def stray_reports(machine: Machine, masker: Masker) -> str:
     """A line about the JUnit files that lie in the product and are newer than its suite, or ''.
     Never raises."""
-    said = Answer(_ANSWER)
     script = _LOOK.replace("PRODUCT", shlex.quote(machine.product), 1)
     script = script.replace("OUT", shlex.quote(machine.out), 1)
+    said = ""
     with suppress(InfrastructureError):
-        machine.run(script, timeout=WITHIN * machine.scale, output=said)
-    names = masker.mask(bytes(said).decode(errors="replace")).split("\n")[:-1]
+        said = ask(machine, script)
+    names = masker.mask(said).split("\n")
     shown = [one_line(name.removeprefix("./"), 200) for name in names if name.startswith("./")]
     if not shown:
         return ""
