@@ -180,24 +180,21 @@ def _below(root: Path) -> Iterator[Path]:
 class _Machine:
     """The other end of a shell, which knows each marker, as all that is root there may: it says
     pieces of `data` that end at \\x03, on stderr where they begin with \\x04. \\x01 is the
-    marker of the command, \\x02 that of who waits for the next one."""
+    marker of the command."""
 
     def __init__(self, data: bytes) -> None:
         self._pieces = data.split(b"\x03")[::-1]
-        self._markers = [b"", b""]
+        self._marker = b""
 
     def send(self, data: bytes) -> None:
-        for place, name in enumerate((rb"_dm_m=([0-9a-f]{24})", rb"_dm_w ([0-9a-f]{24})")):
-            if found := re.findall(name, data):
-                self._markers[place] = found[-1]
+        self._marker = re.findall(rb"_dm_m=([0-9a-f]{24})", data)[-1]
 
     def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
         if not self._pieces:
             return []
         piece = self._pieces.pop()
         kind = STDERR if piece.startswith(b"\x04") else STDOUT
-        piece = piece.replace(b"\x01", self._markers[0]).replace(b"\x02", self._markers[1])
-        return [(kind, piece)]
+        return [(kind, piece.replace(b"\x01", self._marker))]
 
     def shutdown(self) -> None: ...
 

@@ -79,7 +79,7 @@ def test_what_is_asked_takes_no_process_of_its_own(process: subprocess.Popen[byt
 
     assert asked() == process.pid
     assert shell.run(":", strict=False, deadline=monotonic() + 30) == 0
-    assert asked() != process.pid  # by who waited for a command
+    assert asked() == process.pid
     assert _said(shell, "echo next") == (0, b"next\n")
 
 
@@ -154,7 +154,7 @@ def test_a_timeout_kills_the_tree_where_there_is_no_setsid(tmp_path: Path) -> No
         ["/bin/sh", "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env={"PATH": str(tmp_path)}
     ) as started:
         shell = Shell(PipeStream(started))
-        for strict in (True, False, False):  # the last by one that waited
+        for strict in (True, False):
             late = tmp_path / "late"
             script = f"(sleep 2; touch {late}) & sleep 4730"
             with pytest.raises(TimeoutError):
@@ -164,4 +164,83 @@ def test_a_timeout_kills_the_tree_where_there_is_no_setsid(tmp_path: Path) -> No
             assert shell.wait(monotonic() + 30) == 137
             assert _said(shell, "sleep 2; echo on") == (0, b"on\n")
             assert not late.exists()
+        started.kill()
+
+
+# What a loop, an eval or a process of one's own could make another thing of.
+SCRIPTS = [
+    "nosuch; exit 3",
+    "kill -TERM 0",
+    'echo $0 $# $-; set a b; echo "$@"',
+    "exec sh -c 'echo $0; kill -9 $$'",
+    "echo ${OLDPWD-none} $PWD; cd /tmp; pwd; cd -",
+    "cd /nowhere; . /nosuch",
+    'trap "echo bye" EXIT; cat; echo end',
+    "readonly x; x=1; echo y",
+    "printf 'a\\000\\377'; echo x >&2; exit 255",
+    "exec >&- 2>&-; exit 4",
+    "return 3; echo",
+    "local x; echo $?",
+    "set -x; x=1; echo $x; alias; trap; env",
+    'echo "',
+    "echo a }; echo b; {",
+    "# only words",
+    """echo "it's" '"$A"'""" + ' "$A"',
+]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_commands_do_what_those_of_a_new_sh_do(strict: bool) -> None:
+    pipe = subprocess.PIPE
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/"}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd="/"
+    ) as started:
+        shell = Shell(PipeStream(started))
+        for script in SCRIPTS:
+            out: list[bytes] = []
+            err: list[bytes] = []
+            status = shell.run(
+                script,
+                env={"A": "it's\n$HOME \\"},
+                deadline=monotonic() + 30,
+                output=out.append,
+                errors=err.append,
+                strict=strict,
+            )
+            alone = subprocess.run(
+                ["/bin/sh", *(["-e"] if strict else []), "-c", script],
+                capture_output=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+                env={**environment, "PWD": "/", "A": "it's\n$HOME \\"},
+            )
+            code = alone.returncode
+            expected = 128 - code if code < 0 else code
+            assert (status, b"".join(out), b"".join(err)) == (
+                expected,
+                alone.stdout,
+                alone.stderr,
+            ), script
+        started.kill()
+
+
+@pytest.mark.parametrize("sh", ["dash", "bash"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_commands_go_on_where_one_has_removed_setsid(tmp_path: Path, sh: str, strict: bool) -> None:
+    """As one may in a fresh machine: in Alpine it lies in /usr/bin, and sh does not."""
+    setsid = tmp_path / "setsid"
+    setsid.symlink_to(shutil.which("setsid") or "/usr/bin/setsid")
+    pipe = subprocess.PIPE
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen(
+        [sh, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+    ) as started:
+        shell = Shell(PipeStream(started))
+        for script in ("echo here", f"rm {setsid}; echo here", "echo here"):
+            out: list[bytes] = []
+            status = shell.run(script, output=out.append, deadline=monotonic() + 20, strict=strict)
+            assert (status, b"".join(out)) == (0, b"here\n")
         started.kill()

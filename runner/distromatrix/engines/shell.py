@@ -8,7 +8,6 @@ from processes that earlier commands left behind, and is dropped.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -16,33 +15,25 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
-from distromatrix.engines.ahead import READER, is_alike
 from distromatrix.engines.base import OnOutput
 from distromatrix.errors import InfrastructureError, InputError
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
 # command a session of its own, where the machine has it (util-linux and busybox do) and no
 # command has removed it. _dm_b begins a command: it says the id of the process that becomes it,
-# and lets the kernel's out-of-memory killer find that before this shell. _dm_w has the next
-# command's shell wait for it. A shell reads byte by byte: what each line would repeat is here.
-# An interpreter that counts itself in SHLVL begins at 1, as it does where nobody calls it. 3 is
-# stderr for commands: what the shell itself says (`Killed`) is none of theirs.
-LOOP = f"""_dm_n='
+# and lets the kernel's out-of-memory killer find that before this shell. A shell reads byte by
+# byte: what each line would repeat is here. An interpreter that counts itself in SHLVL begins at
+# 1, as it does where nobody calls it. 3 is stderr for commands: what the shell itself says
+# (`Killed`) is none of theirs.
+LOOP = """_dm_n='
 '
 _dm_s=$(command -v setsid)
-_dm_r='{READER}'
-_dm_b() {{
+_dm_b() {
 [ -x "$_dm_s" ] || _dm_s=
-cd -P /proc/self || {{ echo $_dm_m b; return; }}
-echo $_dm_m b ${{PWD##*/}}
+cd -P /proc/self || { echo $_dm_m b; return; }
+echo $_dm_m b ${PWD##*/}
 echo 200 >oom_score_adj
-}} 2>/dev/null
-_dm_w() {{
-[ -x "$_dm_s" ] || _dm_s=
-(exec $_dm_s /bin/sh -c "$_dm_r") 2>&3 3>&-
-echo $1 e $?
-echo $1 >&3
-}}
+} 2>/dev/null
 [ "$SHLVL" != 1 ] || unset SHLVL
 exec 3>&2 2>/dev/null
 while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
@@ -60,16 +51,10 @@ def loop_by(session: str) -> str:
 _CHUNK = 30_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 STDOUT, STDERR = 1, 2
-# How often a command is sent where what waited for it was killed.
-_TRIES = 3
 
 
 class ShellEndedError(Exception):
     """The shell's output ended before the command did."""
-
-
-class _ReaderLostError(ShellEndedError):
-    """Somebody killed the process that waited for the command: it did not begin."""
 
 
 class ForgedError(InfrastructureError):
@@ -123,15 +108,6 @@ def _interpreter(script: str, *, strict: bool) -> str:
     return f"{sh} {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
 
 
-def _line_ahead(script: str, exports: str, cwd: str, marker: str, apart: bool, exact: str) -> str:
-    """The line for READER (see there)."""
-    what = f"_dm_x={quote(exact)}" if exact else f"_dm_l={quote(script)}"
-    stderr = "1" if apart else ""
-    line = f"_dm_m={marker} _dm_a={stderr} _dm_d={quote(cwd)} _dm_e={quote(exports)} {what}\n"
-    newline = "_dm_n=$(printf '\\n_');_dm_n=${_dm_n%_};" if "$_dm_n" in line else ""
-    return newline + line
-
-
 def command_line(
     script: str,
     env: Mapping[str, str],
@@ -140,11 +116,10 @@ def command_line(
     *,
     apart: bool = False,
     strict: bool = True,
-    ahead: bool = False,
 ) -> bytes:
     """The one line that makes LOOP run `script`, with the marker and the command's process id
     before it, and the marker and the status after it. `apart`: stderr is not merged into
-    stdout; `strict`: by `sh -e`; `ahead`: for a READER that waits.
+    stdout; `strict`: by `sh -e`.
 
     Raises InputError for a variable name that sh cannot export.
     """
@@ -152,18 +127,13 @@ def command_line(
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' cannot be the name of an environment variable")
     exports = "".join(f"export {name}={quote(value)};" for name, value in env.items())
-    if ahead:
-        exact = strict or not is_alike(script, env)
-        call = _interpreter(script, strict=strict) if exact else ""
-        line = _line_ahead(script, exports, cwd, marker, apart, call)
-    else:
-        begin = "echo $_dm_m >&2;" if apart else ""
-        call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
-        # In a subshell: its process becomes the command, and leads its session.
-        body = f"_dm_b;{begin}cd {quote(cwd)}||exit;unset OLDPWD;{exports}{call}"
-        stderr = "2>&3" if apart else "2>&1"
-        after = ";echo $_dm_m >&3" if apart else ""
-        line = f"_dm_m={marker};({body})</dev/null {stderr} 3>&-;echo $_dm_m e $?{after}\n"
+    begin = "echo $_dm_m >&2;" if apart else ""
+    call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
+    # In a subshell: its process becomes the command, and leads its session.
+    body = f"_dm_b;{begin}cd {quote(cwd)}||exit;unset OLDPWD;{exports}{call}"
+    stderr = "2>&3" if apart else "2>&1"
+    after = ";echo $_dm_m >&3" if apart else ""
+    line = f"_dm_m={marker};({body})</dev/null {stderr} 3>&-;echo $_dm_m e $?{after}\n"
     return line.encode("utf-8", "surrogateescape")
 
 
@@ -199,12 +169,7 @@ class _Channel:
 
     @property
     def ended(self) -> bool:
-        return len(self.words) == 2 or self.lost
-
-    @property
-    def lost(self) -> bool:
-        """Whether it ended before it began."""
-        return bool(self.words) and self.words[0][:1] == [b"e"]
+        return len(self.words) == 2
 
     def feed(self, data: bytes) -> None:
         self.data += data
@@ -230,13 +195,11 @@ class _Channel:
 
 
 class Shell:
-    """Runs commands, one at a time, through a stream whose other end is LOOP. `ahead`: the
-    marker of a READER that waits there already."""
+    """Runs commands, one at a time, through a stream whose other end is LOOP."""
 
-    def __init__(self, stream: Stream, ahead: str = "") -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self._channels: tuple[_Channel, ...] = ()
-        self.ahead = ahead  # the marker of a READER that waits, if one does
         self.said = b""  # the beginning of what it said on stderr outside of commands
 
     def run(
@@ -256,48 +219,20 @@ class Shell:
         Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError,
         ForgedError, OSError.
         """
-        sent = (script, env or {}, cwd, deadline, output, errors)
-        for _ in range(_TRIES):
-            with contextlib.suppress(_ReaderLostError):
-                return self._try(*sent, strict=strict)
-        raise ShellEndedError
-
-    def _try(
-        self,
-        script: str,
-        env: Mapping[str, str],
-        cwd: str,
-        deadline: float | None,
-        output: OnOutput | None,
-        errors: OnOutput | None,
-        *,
-        strict: bool,
-    ) -> int:
-        marker = self.ahead or secrets.token_hex(12)
-        apart, ahead = errors is not None, bool(self.ahead)
-        line = command_line(script, env, cwd, marker, apart=apart, strict=strict, ahead=ahead)
-        self.ahead = ""
-        # What has come already may tell that who waits for this command has been killed.
-        unread = [channel.data for channel in self._channels] + [b"", b""]
-        channels = [_Channel(marker.encode(), output, unread[0])]
+        marker, apart = secrets.token_hex(12), errors is not None
+        line = command_line(script, env or {}, cwd, marker, apart=apart, strict=strict)
+        channels = [_Channel(marker.encode(), output)]
         if apart:
-            channels.append(_Channel(marker.encode(), errors, unread[1]))
+            channels.append(_Channel(marker.encode(), errors))
         self._channels = tuple(channels)
-        for channel in channels:
-            channel.feed(b"")
-        if not strict:  # who says so runs many
-            self.ahead = secrets.token_hex(12)
-            line += f"_dm_w {self.ahead}\n".encode()
         self.stream.send(line)
         return self.wait(deadline)
 
     def ask(
         self, script: str, *, deadline: float | None = None, output: OnOutput | None = None
     ) -> int:
-        """The status of a script of ours, at the least cost: a READER that waits runs it, else
-        the shell itself, where what it sets stays. Raises as `run` does."""
-        if self.ahead:
-            return self.run(script, deadline=deadline, output=output, strict=False)
+        """The status of a script of ours, at the least cost: the shell itself runs it, and what
+        it sets stays. Raises as `run` does."""
         marker = secrets.token_hex(12)
         self._channels = (_Channel(marker.encode(), output),)
         self.stream.send(_line_here(script, marker))
@@ -306,10 +241,8 @@ class Shell:
     def wait(self, deadline: float | None) -> int:
         """The status of the command that runs. Raises as `run` does."""
         out = self._channels[0]
-        while not out.lost and not all(channel.ended for channel in self._channels):
+        while not all(channel.ended for channel in self._channels):
             self._more(deadline)
-        if out.lost:
-            raise _ReaderLostError
         status = _number(out.words[1][1:], 3)
         if status is None:
             raise ForgedError
