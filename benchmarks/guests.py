@@ -25,11 +25,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import LABEL_RUN, Engine, Machine, MachineSpec
-from distromatrix.engines.qemu import QemuEngine
-from distromatrix.engines.qemu_disk import Disk
-from distromatrix.engines.qemu_guest import QemuGuest
-from distromatrix.engines.qemu_machine import QemuMachine, new_overlay
+from distromatrix.engines.contract import LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.qemu.disk import Disk
+from distromatrix.engines.qemu.engine import QemuEngine
+from distromatrix.engines.qemu.guest import QemuGuest
+from distromatrix.engines.qemu.machine import QemuMachine, new_overlay
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from given import guest_image_of
@@ -181,7 +181,7 @@ def of_direct(containers: Engine, distro: str, times: int, cache: Path) -> None:
 
 
 def of_vagrant(containers: Engine, distro: str, times: int, cache: Path) -> None:
-    from distromatrix.engines.vagrant import VagrantEngine
+    from distromatrix.engines.vagrant.engine import VagrantEngine
 
     image = guest_image_of(containers, distro, "vagrant")
     engine = VagrantEngine(containers, cache)

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from distromatrix.load import load_matrix
 from distromatrix.model import HostFacts, Selection
-from distromatrix.plan import make_plan
+from distromatrix.plan.make import make_plan
 
 TODAY = date(2026, 11, 23)
 FACTS = HostFacts(arch="x86_64", cpus=2, memory=1 << 33, today=TODAY)

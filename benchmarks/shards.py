@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from statistics import median
 from time import perf_counter
 
-from distromatrix.balance import Parts, bound, longest_first
 from distromatrix.model import Cell, Plan, Product
-from distromatrix.shards import UNKNOWN, shards
+from distromatrix.plan.balance import Parts, bound, longest_first
+from distromatrix.plan.shards import UNKNOWN, shards
 
 DISTROS, SUITES, MATRICES = 40, 50, 7
 COUNTS = (10, 50, 256)

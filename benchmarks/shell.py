@@ -23,7 +23,7 @@ from pathlib import Path
 import docker
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import LABEL_KIND, LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Engine, Machine, MachineSpec
 
 COMMANDS = {":": ":", "a program": "ls /etc/passwd"}
 PAUSES = (0.0, 0.002)

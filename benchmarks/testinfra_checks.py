@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import LABEL_DISTRO, LABEL_KIND
+from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND
 
 CHECKS = """\
 import pytest

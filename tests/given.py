@@ -13,8 +13,8 @@ import pytest
 from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import Engine, Image
-from distromatrix.engines.docker import DockerEngine
+from distromatrix.engines.contract import Engine, Image
+from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
 from distromatrix.images import Handed, Images
 from distromatrix.load.catalogue import load_distros
@@ -48,7 +48,7 @@ def no_engine(name: str = "docker") -> str:
 @functools.cache
 def no_guests() -> str:
     """Why no direct guest can be opened here, or ''."""
-    from distromatrix.engines.initramfs import static_busybox
+    from distromatrix.engines.guest.initramfs import static_busybox
 
     try:
         open_engine("qemu").ping()
@@ -133,7 +133,7 @@ def _exported() -> Path:
 @functools.cache
 def no_vagrant() -> str:
     """Why Vagrant's guests cannot be opened here, or ''."""
-    from distromatrix.engines.vagrant import VagrantEngine
+    from distromatrix.engines.vagrant.engine import VagrantEngine
 
     try:
         VagrantEngine(DockerEngine()).facts()

@@ -20,7 +20,7 @@ from distromatrix.testing import DEFAULT_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distromatrix.testing.bench import Bench
+    from distromatrix.testing.contract import Bench
 
 FAMILIES = ("debian", "rhel", "suse", "arch", "alpine", "void", "other")
 LIBCS = ("glibc", "musl")
@@ -90,14 +90,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, the fixtures and, where there is a matrix, what collects it."""
-    from distromatrix.testing import fixtures, sessions
+    from distromatrix.testing import names as sessions
+    from distromatrix.testing.machines import fixtures
 
     for line in _marks():
         config.addinivalue_line("markers", line)
     sessions.begin(config)
     config.pluginmanager.register(fixtures, "distromatrix-fixtures")
     if _TESTINFRA in sys.modules:
-        from distromatrix.testing import register
+        from distromatrix.testing.machines import testinfra_register as register
 
         register.install()
         register.forget()
@@ -110,18 +111,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if file is None and config.getoption("distromatrix_set"):
         raise pytest.UsageError(f"{_OPTION}-set: this session has no matrix file ({_OPTION}=FILE)")
     if file is not None:
-        from distromatrix.testing.session import MatrixSession
+        from distromatrix.testing.cells.session import MatrixSession
 
         config.pluginmanager.register(MatrixSession(config, file), "distromatrix-matrix")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Another session in this process finds nothing of this one."""
-    from distromatrix.testing import sessions
+    from distromatrix.testing import names as sessions
 
     sessions.end(config)
     if _TESTINFRA in sys.modules:
-        from distromatrix.testing import register
+        from distromatrix.testing.machines import testinfra_register as register
 
         register.forget()
 
@@ -132,7 +133,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     ours = _OPTION.strip("-") in str(config.getoption("hosts", ""))
     if ours and not hasattr(config, "workerinput"):
-        from distromatrix.testing.choosing import check_hosts
+        from distromatrix.testing.machines.parametrize import check_hosts
 
         check_hosts(config)
 
@@ -141,7 +142,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def bench(pytestconfig: pytest.Config) -> Bench:
     """What makes machines. Only tests whose fixtures ask for this want any: names such as
     `machine` are others', too."""
-    from distromatrix.testing.owner import bench_of
+    from distromatrix.testing.bench.owner import bench_of
 
     return bench_of(pytestconfig)
 
@@ -149,7 +150,7 @@ def bench(pytestconfig: pytest.Config) -> Bench:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist where it finds who makes machines and runs cells."""
-    from distromatrix.testing.owner import Owner, keeper
+    from distromatrix.testing.bench.owner import Owner, keeper
 
     owner = keeper(node.config)
     assert isinstance(owner, Owner)  # noqa: S101 - workers have no workers
@@ -159,8 +160,8 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Spread cells, and tests with machines, by how long they take."""
-    from distromatrix.testing.owner import Owner, keeper
-    from distromatrix.testing.scheduling import make_scheduler
+    from distromatrix.testing.bench.owner import Owner, keeper
+    from distromatrix.testing.schedule.scheduling import make_scheduler
 
     owner = keeper(config)
     assert isinstance(owner, Owner)  # noqa: S101 - as above
@@ -193,7 +194,7 @@ def _tell(session: pytest.Session) -> None:
     tests = session.config.pluginmanager.get_plugin("distromatrix-machines")
     machines |= tests is not None and tests.wanted_by(session.items)
     if cells or machines:
-        from distromatrix.testing.owner import tell
+        from distromatrix.testing.bench.owner import tell
 
         tell(session, cells, machines=machines)
 
@@ -239,7 +240,7 @@ def _named(config: pytest.Config) -> Path | None:
 
 
 def _marks() -> Iterator[str]:
-    from distromatrix.needs import NEEDS
+    from distromatrix.plan.needs import NEEDS
 
     for name in FAMILIES:
         yield f"{name}: (distromatrix) a cell on a distribution of the family {name}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import (
+from distromatrix.engines.contract import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
@@ -23,10 +23,10 @@ from distromatrix.engines.base import (
     MachineSpec,
     Stage,
 )
-from distromatrix.engines.docker import DockerEngine
-from distromatrix.engines.docker_api import DOCKER, PODMAN
-from distromatrix.engines.fake import FakeEngine
-from distromatrix.engines.vagrant import VagrantEngine
+from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
+from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.engines.vagrant.engine import VagrantEngine
 
 
 def tar_of(files: dict[str, bytes | None]) -> bytes:

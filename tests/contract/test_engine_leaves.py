@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.base import LABEL_CELL, Leftover
+from distromatrix.engines.contract import LABEL_CELL, Leftover
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
-from distromatrix.execute.naming import machine_name
-from distromatrix.needs import GUESTS
+from distromatrix.execute.cell.naming import machine_name
+from distromatrix.plan.needs import GUESTS
 from given import stdin_of
 
 from .conftest import Bench, said, untar

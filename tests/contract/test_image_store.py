@@ -11,7 +11,7 @@ from time import time
 
 import pytest
 
-from distromatrix.engines.base import LABEL_KIND, LABEL_RUN, Image
+from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Image
 from distromatrix.errors import InfrastructureError
 
 from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said, tar_of, untar

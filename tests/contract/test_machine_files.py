@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from distromatrix.engines.base import Machine
+from distromatrix.engines.contract import Machine
 
 from .conftest import Bench, said, tar_of, untar
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from distromatrix.engines.base import LABEL_RUN, Machine
+from distromatrix.engines.contract import LABEL_RUN, Machine
 
 from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said
 

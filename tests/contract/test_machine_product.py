@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 
-from distromatrix.engines.fake import FakeEngine
-from distromatrix.execute.snapshot import take
+from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product
 from product_trees import differences, expected, make, seen, woods
 

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from distromatrix.engines.base import Exit, Machine
+from distromatrix.engines.contract import Exit, Machine
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 
 from .conftest import Bench, said, tar_of, untar

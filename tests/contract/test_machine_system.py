@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.needs import GUESTS
+from distromatrix.plan.needs import GUESTS
 
 from .conftest import Bench, said
 

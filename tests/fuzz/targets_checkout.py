@@ -9,13 +9,13 @@ from fuzzing import FACTS, TODAY, folder, plain, project, target, told, unpack
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.init import look
 from distromatrix.load import load_distros, load_matrix, load_settings
-from distromatrix.load.fields import is_constraint, parse_duration, parse_size
 from distromatrix.load.lock import LOCK, as_text, read_lock
 from distromatrix.load.pipes import hiding_pipe
+from distromatrix.load.shapes.fields import is_constraint, parse_duration, parse_size
 from distromatrix.model import CellSet, Selection
-from distromatrix.plan import make_plan
-from distromatrix.planfile import plan_file, plan_to_json, read_plan_file, save_plan
-from distromatrix.select import select
+from distromatrix.plan.file import plan_file, plan_to_json, read_plan_file, save_plan
+from distromatrix.plan.make import make_plan
+from distromatrix.plan.select import select
 
 
 @target

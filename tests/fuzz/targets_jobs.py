@@ -27,18 +27,15 @@ from fuzzing import (
 )
 from pydantic import TypeAdapter, ValidationError
 
-from distromatrix import durations
-from distromatrix.engines.base import Engine, Image
-from distromatrix.engines.docker_carry import tags_in
+from distromatrix.engines.contract import Engine, Image
+from distromatrix.engines.docker.staging.transfer import tags_in
 from distromatrix.errors import InfrastructureError, InputError
-from distromatrix.events import CellFinished, RunFinished, RunStarted
-from distromatrix.images import carry
-from distromatrix.journal import Journal
+from distromatrix.images.store import carry
 from distromatrix.load import load_matrix
 from distromatrix.merge import find_shards, localised, merge
 from distromatrix.model import CellResult, Plan, Selection, Shard, Verdict
-from distromatrix.plan import make_plan
-from distromatrix.planfile import (
+from distromatrix.plan import durations
+from distromatrix.plan.file import (
     WHOLE,
     PlanFile,
     difference,
@@ -49,10 +46,13 @@ from distromatrix.planfile import (
     read_plan_file,
     save_plan,
 )
+from distromatrix.plan.make import make_plan
+from distromatrix.plan.shards import shards
+from distromatrix.record.events import CellFinished, RunFinished, RunStarted
+from distromatrix.record.folder import RunFolder
+from distromatrix.record.journal import Journal
 from distromatrix.reports.files import write_reports
 from distromatrix.reports.replay import warnings
-from distromatrix.runs import RunFolder
-from distromatrix.shards import shards
 
 _PLAN, _SECONDS = TypeAdapter(Plan), TypeAdapter(dict[str, float])
 

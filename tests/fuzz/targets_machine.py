@@ -19,14 +19,14 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_files import store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
-from distromatrix.engines.console import last_lines, panic, trouble
-from distromatrix.engines.docker_archive import without_padding
-from distromatrix.engines.hung import describe
-from distromatrix.engines.process_list import processes
-from distromatrix.engines.shell import STDERR, STDOUT, Shell, ShellEndedError
+from distromatrix.engines.docker.staging.archive import without_padding
+from distromatrix.engines.guest.console import last_lines, panic, trouble
+from distromatrix.engines.shell.process_list import processes
+from distromatrix.engines.shell.processes import describe
+from distromatrix.engines.shell.shell import STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.errors import DistromatrixError, InputError
-from distromatrix.execute.case_needs import read_record
-from distromatrix.execute.hints import of_lines
+from distromatrix.execute.cell.case_needs import read_record
+from distromatrix.execute.cell.hints import of_lines
 from distromatrix.images.packages import MANAGERS
 
 

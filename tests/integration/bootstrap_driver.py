@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from distromatrix.errors import ImageError
-from distromatrix.images.bootstrap import OutOfReachError, bootstrap
+from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap
 from distromatrix.model import Bootstrap, Distro
 
 

@@ -32,10 +32,10 @@ from local_repositories import (
     tools_image,
 )
 
-from distromatrix.engines.base import Image, Machine, MachineSpec
-from distromatrix.engines.docker import DockerEngine
-from distromatrix.engines.docker_machine import DockerMachine
-from distromatrix.engines.docker_spec import create_body
+from distromatrix.engines.contract import Image, Machine, MachineSpec
+from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.engines.docker.machine import DockerMachine
+from distromatrix.engines.docker.spec import create_body
 from given import ROOT, alpine_or_pulled, unobtainable
 
 TOOLS: dict[str, Kind] = {"dnf": "rpm", "zypper": "rpm", "pacman": "pacman", "apk": "apk"}

@@ -28,8 +28,8 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.docker import DockerEngine
-from distromatrix.engines.ping import answers
+from distromatrix.engines.docker.connection.ping import answers
+from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
 from given import image_of, unobtainable
 

@@ -17,8 +17,7 @@ from uuid import uuid4
 from apk_format import KEY_NAME, apk_repository
 from platformdirs import user_cache_path
 
-from distromatrix.engines.base import Engine, Machine, MachineSpec
-from distromatrix.events import Event
+from distromatrix.engines.contract import Engine, Machine, MachineSpec
 from distromatrix.images import Handed, Images, Prepared
 from distromatrix.load.catalogue import load_distros
 from distromatrix.load.settings import Settings
@@ -32,7 +31,8 @@ from distromatrix.model import (
     Selection,
     Suite,
 )
-from distromatrix.plan import make_plan
+from distromatrix.plan.make import make_plan
+from distromatrix.record.events import Event
 
 ARCH = platform.machine()
 

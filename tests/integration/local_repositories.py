@@ -30,7 +30,7 @@ from typing import Literal
 from apk_format import KEY_NAME, apk_repository, tar_of
 from images_world import World, catalogued, cell, told
 
-from distromatrix.engines.base import Machine
+from distromatrix.engines.contract import Machine
 from distromatrix.images import Handed
 from distromatrix.model import Prepare
 

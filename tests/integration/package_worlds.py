@@ -11,7 +11,7 @@ from uuid import uuid4
 from images_world import World, catalogued, told
 from local_repositories import KEY_NAME, REPOSITORIES, Built, Kind, Served, tools_image
 
-from distromatrix.images.sources import base_tag
+from distromatrix.images.base.sources import base_tag
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro, Pull
 

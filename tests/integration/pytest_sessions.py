@@ -19,7 +19,7 @@ from typing import Any
 
 from breaking_world import Ended, Project, ended, until
 
-from distromatrix.engines.base import LABEL_FOLDER
+from distromatrix.engines.contract import LABEL_FOLDER
 
 FILE = "matrix/default.yaml"
 CONFTEST = """

@@ -22,7 +22,7 @@ from breaking_world import until
 from images_world import World, catalogued
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.base import MachineSpec
+from distromatrix.engines.contract import MachineSpec
 from distromatrix.load.settings import load_settings
 
 USER, PASSWORD = "tester", "secret"

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from distromatrix.execute.snapshot import Snapshot
+from distromatrix.execute.product.snapshot import Snapshot
 
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=m"]
 

@@ -13,13 +13,12 @@ from threading import Thread
 from typing import Any, cast
 
 from distromatrix.engines import Engines
-from distromatrix.engines.fake import FakeEngine
-from distromatrix.engines.fake_state import Faults
+from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.engines.fake.state import Faults
 from distromatrix.errors import DistromatrixError
-from distromatrix.events import CellFinished, Event
 from distromatrix.execute.executor import Executor
 from distromatrix.execute.job import Job, Options
-from distromatrix.execute.snapshot import take
+from distromatrix.execute.product.snapshot import take
 from distromatrix.execute.sweep import labels_of
 from distromatrix.images import Handed, Images, Prepared
 from distromatrix.model import (
@@ -32,8 +31,9 @@ from distromatrix.model import (
     Product,
     RunResult,
 )
-from distromatrix.needs import GUESTS
-from distromatrix.runs import RunFolder
+from distromatrix.plan.needs import GUESTS
+from distromatrix.record.events import CellFinished, Event
+from distromatrix.record.folder import RunFolder
 
 
 @dataclass

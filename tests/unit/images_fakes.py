@@ -13,10 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from distromatrix.engines.base import Exit, Image, MachineSpec
-from distromatrix.events import Event
+from distromatrix.engines.contract import Exit, Image, MachineSpec
 from distromatrix.images import Images
 from distromatrix.model import Cell, Distro, ImageSource
+from distromatrix.record.events import Event
 
 ARCH = "x86_64"
 

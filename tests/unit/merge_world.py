@@ -9,14 +9,14 @@ from pathlib import Path
 
 from report_samples import make_plan, result
 
-from distromatrix.events import CellFinished, Event, RepeatFinished, RunFinished, RunStarted
-from distromatrix.journal import Journal
 from distromatrix.merge import find_shards, localised, merge
 from distromatrix.model import CellResult, HostFacts, Plan, RunResult, Selection, Shard
-from distromatrix.planfile import WHOLE, PlanFile, plan_file, save_plan, store_plan
-from distromatrix.runs import RunFolder
-from distromatrix.shards import shard_of
-from distromatrix.verdicts import run_verdict
+from distromatrix.plan.file import WHOLE, PlanFile, plan_file, save_plan, store_plan
+from distromatrix.plan.shards import shard_of
+from distromatrix.record.events import CellFinished, Event, RepeatFinished, RunFinished, RunStarted
+from distromatrix.record.folder import RunFolder
+from distromatrix.record.journal import Journal
+from distromatrix.record.verdicts import run_verdict
 
 FACTS = HostFacts(arch="x86_64", cpus=2, memory=1, today=date(2026, 1, 1))
 CELLS = tuple(

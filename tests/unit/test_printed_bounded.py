@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import distromatrix
-from distromatrix.engines.console import last_bytes
+from distromatrix.engines.guest.console import last_bytes
 from distromatrix.errors import InfrastructureError
-from distromatrix.testing import machine
-from distromatrix.testing.machine import Printed
+from distromatrix.testing.machines import machine
+from distromatrix.testing.machines.machine import Printed
 
 ROOT = Path(distromatrix.__file__).parent
 # A cell's log and the last lines of its output, which cut what they hear.
-CUT = {("execute/cell.py", "log.write"), ("execute/machines.py", "lines.write")}
+CUT = {("execute/cell/run.py", "log.write"), ("testing/bench/machines.py", "lines.write")}
 
 
 def _keepers(tree: ast.AST) -> list[str]:

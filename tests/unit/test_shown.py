@@ -34,8 +34,8 @@ PRINTS = re.compile(
 MAY = {
     "cli/output.py": "the place",
     "execute/interrupts.py": "own words, from a handler of signals that may take no lock",
-    "engines/terminal.py": "the user's terminal is the machine's, in `shell`",
-    "testing/owner.py": "where pytest has no terminal reporter; what it writes went through `fit`",
+    "engines/qemu/terminal.py": "the user's terminal is the machine's, in `shell`",
+    "testing/bench/owner.py": "where pytest has no reporter; what it writes went through `fit`",
 }
 OF_FILES = {"os.write"}  # to descriptors of our own, not 1 and 2
 WRITES = {"1", "2", "sys.stdout.fileno()", "sys.stderr.fileno()"}

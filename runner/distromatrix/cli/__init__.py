@@ -132,7 +132,7 @@ def _call(args: list[str] | None) -> int:
     except KeyboardInterrupt:
         code = 130
     except OSError as error:
-        from distromatrix.folders import GONE, is_gone
+        from distromatrix.files.user_folders import GONE, is_gone
 
         if is_gone(error):
             echo(GONE, err=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from distromatrix.cli.option_types import Field
 from distromatrix.cli.output import echo
-from distromatrix.cli.types import Field
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import Distro, Family, Libc, PackageManagerName
-from distromatrix.project import all_distros, host_facts
+from distromatrix.project.project import all_distros, host_facts
 
 if TYPE_CHECKING:
     from distromatrix.load.template import Given
@@ -61,8 +61,8 @@ def command(name: str, like: str | None, directory: Path, **said: str | None) ->
 
 
 def _checked(name: str) -> str:
-    from distromatrix.load.fields import NAME
-    from distromatrix.load.words import quoted
+    from distromatrix.load.shapes.fields import NAME
+    from distromatrix.wording import quoted
 
     if not re.fullmatch(NAME, name) or ".." in name:
         expected = "a distro's name is lower-case letters, digits, `.`, `_` and `-`"
@@ -82,7 +82,7 @@ def _file(directory: Path, name: str) -> Path:
 
 
 def _other(directory: Path, like: str) -> Distro:
-    from distromatrix.load.words import did_you_mean, quoted
+    from distromatrix.wording import did_you_mean, quoted
 
     distros = {distro.name: distro for distro in all_distros(directory)}
     if like not in distros:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.options import engine_option, project_options, settings_here
 from distromatrix.cli.output import echo
-from distromatrix.cli.project import engine_option, project_options, settings_here
 from distromatrix.errors import (
     EXIT_INFRASTRUCTURE,
     EngineUnavailableError,
     InfrastructureError,
 )
-from distromatrix.project import find_root, host_facts, opened_engines
+from distromatrix.project.project import find_root, host_facts, opened_engines
 
 KEEP_RUNS = 20
 
@@ -37,8 +37,8 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
       distromatrix clean --all
     """
     from distromatrix.execute.sweep import find_dead, sweep
-    from distromatrix.runs import RUNS, SESSIONS, dead_folders, remove_folder
-    from distromatrix.testing.door import dead_doors
+    from distromatrix.record.folder import RUNS, SESSIONS, dead_folders, remove_folder
+    from distromatrix.testing.bench.rendezvous import dead_doors
 
     root = find_root(directory, file)
     runs, sessions = dead_folders(root, RUNS), dead_folders(root, SESSIONS)

@@ -11,7 +11,7 @@ import click
 from distromatrix.cli.output import echo_json, open_console
 from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Distro
-from distromatrix.project import all_distros, host_facts
+from distromatrix.project.project import all_distros, host_facts
 
 
 @click.command(name="distros")
@@ -42,14 +42,14 @@ def command(globs: tuple[str, ...], directory: Path, verified: bool, as_json: bo
     if as_json:
         echo_json(distros_json(distros))
         return
-    from distromatrix.reports.distros import show_distros
+    from distromatrix.reports.terminal.distros import show_distros
 
     show_distros(open_console(), distros, host_facts().today)
 
 
 def _chosen(distros: tuple[Distro, ...], globs: Sequence[str]) -> tuple[Distro, ...]:
     """Those that any of the globs matches, all without globs. Raises NothingSelectedError."""
-    from distromatrix.load.words import did_you_mean, quoted
+    from distromatrix.wording import did_you_mean, quoted
 
     names = [d.name for d in distros]
     idle = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]

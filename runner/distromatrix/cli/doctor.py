@@ -7,8 +7,8 @@ from functools import partial
 
 import click
 
+from distromatrix.cli.options import engine_option, settings_here
 from distromatrix.cli.output import ask, echo, open_console
-from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.errors import EXIT_INFRASTRUCTURE
 
 
@@ -32,7 +32,7 @@ def command(guests: bool, fix: bool, yes: bool) -> int:
       distromatrix doctor --guests --fix    # QEMU, Vagrant, libvirtd; and does KVM work?
     """
     from distromatrix import doctor
-    from distromatrix.folders import cache_folder
+    from distromatrix.files.user_folders import cache_folder
 
     settings = settings_here()
     console = open_console()

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.images_carry import say
+from distromatrix.cli.images.carry import say
+from distromatrix.cli.options import engine_option, settings_here
 from distromatrix.cli.output import echo, echo_json
-from distromatrix.cli.project import engine_option, settings_here
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError, NothingSelectedError
-from distromatrix.folders import cache_folder
+from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import Cell, Distro, Kept, Plan, Product
-from distromatrix.needs import GUESTS
-from distromatrix.project import all_distros, open_images, opened_engine
+from distromatrix.plan.needs import GUESTS
+from distromatrix.project.project import all_distros, open_images, opened_engine
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Engine, Leftover
-    from distromatrix.engines.vagrant import VagrantEngine
+    from distromatrix.engines.contract import Engine, Leftover
+    from distromatrix.engines.vagrant.engine import VagrantEngine
 
 
 @click.group(name="guests")
@@ -42,7 +42,7 @@ def command() -> None:
 
 
 def _vagrant(containers: Engine) -> VagrantEngine:
-    from distromatrix.engines.vagrant import VagrantEngine
+    from distromatrix.engines.vagrant.engine import VagrantEngine
 
     return VagrantEngine(containers, accel=settings_here().accel)
 
@@ -68,8 +68,8 @@ def build(name: str, directory: Path, output: Path | None) -> None:
       distromatrix guests build debian-12
       distromatrix guests build debian-13 -o /tmp/trixie.box
     """
-    from distromatrix.engines.vagrant_box import write_box
-    from distromatrix.engines.vagrant_home import make_key
+    from distromatrix.engines.vagrant.box import write_box
+    from distromatrix.engines.vagrant.folders import make_key
     from distromatrix.images import Handed
 
     distro = _distro(name, directory)
@@ -102,7 +102,7 @@ def build(name: str, directory: Path, output: Path | None) -> None:
 
 
 def _distro(name: str, directory: Path) -> Distro:
-    from distromatrix.load.words import did_you_mean
+    from distromatrix.wording import did_you_mean
 
     distros = {distro.name: distro for distro in all_distros(directory)}
     if name not in distros:
@@ -196,7 +196,7 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
 
 def _kept(name: str) -> tuple[Engine, Leftover]:
     """What is kept under that name, and the engine that has it. Raises NothingSelectedError."""
-    from distromatrix.load.words import did_you_mean
+    from distromatrix.wording import did_you_mean
 
     here = {one.name: (e, one) for e in _engines() for one in e.leftovers() if one.kept}
     if name not in here:

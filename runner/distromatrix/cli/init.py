@@ -10,8 +10,8 @@ import click
 
 from distromatrix.cli.output import echo
 from distromatrix.errors import InputError
-from distromatrix.folders import require_current_folder
-from distromatrix.project import all_distros, host_facts
+from distromatrix.files.user_folders import require_current_folder
+from distromatrix.project.project import all_distros, host_facts
 
 if TYPE_CHECKING:
     from distromatrix.init import Look

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
-from distromatrix.cli.output import echo, echo_json, open_console, tell_only
-from distromatrix.cli.project import (
+from distromatrix.cli.option_types import DURATION, JOBS, SEED, SHARD
+from distromatrix.cli.options import (
     asked_engine,
     engine_option,
     open_project,
@@ -21,13 +21,12 @@ from distromatrix.cli.project import (
     selection_options,
     settings_here,
 )
+from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow, trust_option
-from distromatrix.cli.types import DURATION, JOBS, SEED, SHARD
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
-from distromatrix.events import Event
 from distromatrix.model import REPEATS, Plan, RunResult, Selection, Shard
-from distromatrix.needs import CONTAINERS
-from distromatrix.project import (
+from distromatrix.plan.needs import CONTAINERS
+from distromatrix.project.project import (
     Project,
     begun,
     find_root,
@@ -37,14 +36,15 @@ from distromatrix.project import (
     require_images,
     restricted,
 )
-from distromatrix.verdicts import BAD
+from distromatrix.record.events import Event
+from distromatrix.record.verdicts import BAD
 
 if TYPE_CHECKING:
-    from distromatrix.agreed import Part
     from distromatrix.engines import Engines
     from distromatrix.execute.job import Options
     from distromatrix.load.settings import Settings
-    from distromatrix.runs import RunFolder
+    from distromatrix.project.replan import Part
+    from distromatrix.record.folder import RunFolder
 
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
 
@@ -158,11 +158,11 @@ def command(
       distromatrix run --plan plan.json --shard 3/10   one part of what `plan --save` planned
       distromatrix run --offline                with the images that are here, without network
     """
-    from distromatrix.cli.github import output_file, put_out
+    from distromatrix.cli.report.github import output_file, put_out
     from distromatrix.execute.job import Options
-    from distromatrix.execute.snapshot import Snapshot
+    from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep_before
-    from distromatrix.runs import RunFolder
+    from distromatrix.record.folder import RunFolder
 
     fresh = (selection != Selection(), failed, timeout, repeat, asked_engine())
     if resume and (any(fresh) or seed is not None):
@@ -248,8 +248,8 @@ def _check_plan_options(
 def _of_file(
     path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
 ) -> tuple[Part, Plan]:
-    from distromatrix.agreed import Part, plan_here
-    from distromatrix.planfile import read_plan_file
+    from distromatrix.plan.file import read_plan_file
+    from distromatrix.project.replan import Part, plan_here
 
     part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
     return part, plan_here(part, path, directory, file, settings)
@@ -259,8 +259,8 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
     plan = project.plan(selection)
     if not failed:
         return plan
+    from distromatrix.record.folder import find_run
     from distromatrix.reports.replay import read_run
-    from distromatrix.runs import find_run
 
     latest = find_run(project.matrix.root, None)
     ids = {r.id for r in read_run(latest).cells if r.verdict in BAD}
@@ -273,9 +273,9 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
 def _resumed(
     stack: ExitStack, root: Path, name: str, options: Options
 ) -> tuple[RunFolder, Plan, Options]:
-    from distromatrix.planfile import read_plan
+    from distromatrix.plan.file import read_plan
+    from distromatrix.record.folder import RunFolder, find_run, require_plain
     from distromatrix.reports.replay import finished, repeated
-    from distromatrix.runs import RunFolder, find_run, require_plain
 
     path = find_run(root, name)
     require_plain(path)
@@ -301,14 +301,14 @@ def _carry_out(
 ) -> RunResult:
     """The run itself, from the plan to its reports."""
     from distromatrix.execute.executor import execute
-    from distromatrix.execute.snapshot import Snapshot
+    from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep
-    from distromatrix.execute.workers import behind
-    from distromatrix.journal import Journal
+    from distromatrix.execute.threads import behind
+    from distromatrix.record.folder import give_all_to_caller
+    from distromatrix.record.journal import Journal
     from distromatrix.reports.files import results_json, write_reports
-    from distromatrix.reports.live import live_report
-    from distromatrix.reports.summary import print_summary
-    from distromatrix.runs import give_all_to_caller
+    from distromatrix.reports.terminal.live import live_report
+    from distromatrix.reports.terminal.summary import print_summary
 
     if not as_json:
         tell_only("`distromatrix report` shows the run's answer again")

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.options import any_engine_option, asked_engine, open_project, project_options
 from distromatrix.cli.output import echo, pass_on
-from distromatrix.cli.project import any_engine_option, asked_engine, open_project, project_options
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import InputError
 from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
-from distromatrix.needs import GUESTS, guest_refusal
-from distromatrix.project import (
+from distromatrix.plan.needs import GUESTS, guest_refusal
+from distromatrix.plan.scripts import under
+from distromatrix.project.project import (
     Project,
     handed_secrets,
     open_images,
     opened_engines,
     require_images,
 )
-from distromatrix.scripts import under
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
-    from distromatrix.engines.base import Engine
+    from distromatrix.engines.contract import Engine
     from distromatrix.images import Handed
 
 
@@ -96,8 +96,8 @@ def _chosen(plan: Plan, cell: str) -> Cell:
 def _kept(project: Project, cell: Cell, engines: Engines) -> dict[str | None, Kept]:
     """The machines that the latest run with such has kept of a cell, by their engines: its own
     first, then guests that cases of it fell back to."""
+    from distromatrix.record.folder import all_runs
     from distromatrix.reports.replay import read_run
-    from distromatrix.runs import all_runs
 
     for run in reversed(list(all_runs(project.matrix.root))):
         if (run / "plan.json").exists():
@@ -123,10 +123,10 @@ def _still_there(
 
 
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:
-    from distromatrix.execute.cell import environment, machine_spec
-    from distromatrix.execute.snapshot import take
+    from distromatrix.execute.cell.run import environment, machine_spec
+    from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
-    from distromatrix.runs import RunFolder, remove_folder
+    from distromatrix.record.folder import RunFolder, remove_folder
 
     engine = engines.of(cell.engine)
     with RunFolder.create(project.matrix.root, kind="shells") as folder:
@@ -169,7 +169,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
 
 
 def _enter(kept: Kept, cell: Cell, engine: Engine, plan: Plan, handed: Mapping[str, str]) -> int:
-    from distromatrix.execute.cell import environment
+    from distromatrix.execute.cell.run import environment
 
     env = environment(cell, kept.out, engine.name, handed, handed_secrets(plan.pass_env))
     return engine.enter(kept, env)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from distromatrix.cli.options import open_project, project_options
 from distromatrix.cli.output import ask, echo
-from distromatrix.cli.project import open_project, project_options
 from distromatrix.model import Plan, Product, Selection
-from distromatrix.project import all_distros, find_root
+from distromatrix.project.project import all_distros, find_root
 
 if TYPE_CHECKING:
     from distromatrix.trust import Reach

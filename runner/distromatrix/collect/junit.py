@@ -15,8 +15,8 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.junit_cases import JUnitCases
 from distromatrix.collect.report_text import MAX_BYTES, ReportText
 from distromatrix.collect.text import one_line, shorten
-from distromatrix.expectations import Marker
 from distromatrix.model import Case, CaseCounts, CaseStatus, Expectation, Unmatched
+from distromatrix.record.expectations import Marker
 
 __all__ = ["MAX_BYTES", "CollectError", "JUnitReport", "gather", "parse_cases", "read_cases"]
 

@@ -15,7 +15,7 @@ from distromatrix.collect.report_text import ReportText, check_size
 from distromatrix.collect.report_writer import ReportWriter
 from distromatrix.collect.text import one_line
 from distromatrix.model import Case, Expectation
-from distromatrix.runs import give_to_caller
+from distromatrix.record.folder import give_to_caller
 
 REPORT, REPORTS, TAP = "junit.xml", "junit", "tap.xml"
 MAX_FILES = 10_000

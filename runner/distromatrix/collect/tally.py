@@ -13,7 +13,7 @@ from pathlib import Path
 from distromatrix.collect.joined import parse_joined
 from distromatrix.collect.junit import CollectError
 from distromatrix.model import Case, CellResult, Fallback
-from distromatrix.repeats import Runs, Tally, run_id
+from distromatrix.record.repetitions import Runs, Tally, run_id
 
 MAX_TRACKED = 10_000  # cases that failed
 _MAX_FULL = 200  # of them that are kept with their text

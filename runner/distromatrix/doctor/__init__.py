@@ -18,7 +18,7 @@ from distromatrix.doctor.reach import ask_registries, registry_check, registry_h
 from distromatrix.doctor.render import render
 from distromatrix.doctor.tools import other_bootstraps, tool_checks
 from distromatrix.engines import open_engine as open_real_engine
-from distromatrix.engines.base import Engine
+from distromatrix.engines.contract import Engine
 from distromatrix.load import load_distros
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro, Pull

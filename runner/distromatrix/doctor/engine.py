@@ -12,9 +12,9 @@ from distromatrix.doctor import podman
 from distromatrix.doctor.host import DOCKER_SOCKET, Host
 from distromatrix.doctor.model import Check, Status
 from distromatrix.doctor.podman import podman_checks
-from distromatrix.engines.base import Engine, EngineFacts
-from distromatrix.engines.ping import answers, ping
-from distromatrix.engines.podman import socket_path
+from distromatrix.engines.contract import Engine, EngineFacts
+from distromatrix.engines.docker.connection.ping import answers, ping
+from distromatrix.engines.docker.podman import socket_path
 from distromatrix.errors import EngineUnavailableError
 
 GIB = 1024**3

@@ -12,11 +12,11 @@ from pathlib import Path
 from distromatrix.doctor.command import Ended, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
-from distromatrix.engines import way_out
-from distromatrix.engines.accel import KVM, Accel, find_qemu, known_acceleration
-from distromatrix.engines.initramfs import is_static
+from distromatrix.engines.guest import way_out
+from distromatrix.engines.guest.acceleration import KVM, Accel, find_qemu, known_acceleration
+from distromatrix.engines.guest.initramfs import is_static
 from distromatrix.model import AccelWanted
-from distromatrix.needs import PROVIDERS
+from distromatrix.plan.needs import PROVIDERS
 
 Which = Callable[[str], str | None]
 

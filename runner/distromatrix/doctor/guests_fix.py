@@ -9,7 +9,7 @@ from distromatrix.doctor.command import Run, Say
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.kernel import find_kernel
 from distromatrix.doctor.model import Check
-from distromatrix.engines.accel import acceleration, known_acceleration
+from distromatrix.engines.guest.acceleration import acceleration, known_acceleration
 from distromatrix.errors import InfrastructureError
 
 _MEMORY = 512 << 20  # bytes; as much as a distribution's kernel comes up in

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
-from distromatrix.engines import podman
-from distromatrix.engines.base import EngineFacts
-from distromatrix.folders import home as own_home
+from distromatrix.engines.contract import EngineFacts
+from distromatrix.engines.docker import podman
+from distromatrix.files.user_folders import home as own_home
 
 # As `man containers.conf` names the folders of drop-ins; the first is root's.
 _SYSTEM_CONF = Path("/etc/containers/containers.conf.d")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distromatrix.doctor.command import Run, Say
 from distromatrix.doctor.host import DOCKER_LOG, DOCKER_SOCKET
-from distromatrix.engines.ping import ping
+from distromatrix.engines.docker.connection.ping import ping
 from distromatrix.errors import InfrastructureError
 
 PATIENCE = 30.0  # seconds until a started engine must answer; its first start makes its folders

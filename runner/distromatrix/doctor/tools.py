@@ -11,7 +11,7 @@ from typing import Literal
 
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
-from distromatrix.images.bootstrap import missing_programs
+from distromatrix.images.base.bootstrap import missing_programs
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 
 PYTHON = (3, 11)

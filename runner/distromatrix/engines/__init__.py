@@ -7,12 +7,12 @@ from threading import RLock
 from typing import TYPE_CHECKING, cast
 
 from distromatrix.errors import EngineUnavailableError, InputError
-from distromatrix.needs import GUESTS
+from distromatrix.plan.needs import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from distromatrix.engines.base import Engine
+    from distromatrix.engines.contract import Engine
     from distromatrix.model import AccelWanted
 
 ENGINES = ("docker", "podman", "fake", *GUESTS)
@@ -26,16 +26,16 @@ def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted 
     `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another
     name, EngineUnavailableError."""
     if name == "docker":
-        from distromatrix.engines.docker import DockerEngine
+        from distromatrix.engines.docker.engine import DockerEngine
 
         return DockerEngine()
     if name == "podman":
-        from distromatrix.engines.docker import DockerEngine
-        from distromatrix.engines.docker_api import PODMAN
+        from distromatrix.engines.docker.connection.api import PODMAN
+        from distromatrix.engines.docker.engine import DockerEngine
 
         return DockerEngine(access=PODMAN)
     if name == "fake":
-        from distromatrix.engines.fake import FakeEngine
+        from distromatrix.engines.fake.engine import FakeEngine
 
         return FakeEngine()
     if name in GUESTS:
@@ -45,11 +45,11 @@ def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted 
 
 def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
     if containers.name == "fake":
-        from distromatrix.engines.fake import FakeEngine
+        from distromatrix.engines.fake.engine import FakeEngine
 
         return cast("FakeEngine", containers).playing(name)
     try:
-        module = import_module(f"distromatrix.engines.{name}")
+        module = import_module(f"distromatrix.engines.{name}.engine")
     except ModuleNotFoundError as error:
         text = f"this version of distromatrix has no engine {name}"
         raise EngineUnavailableError(text, transient=False) from error

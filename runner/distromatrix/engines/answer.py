@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from distromatrix.errors import InfrastructureError, MachineGoneError
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Machine
+    from distromatrix.engines.contract import Machine
 
 HELPER_WITHIN = 10.0  # seconds, as often as the machine's scale says; ours take a moment
 MOST = 64 * 1024  # bytes; ours print less than a hundred

@@ -18,25 +18,25 @@ from typing import Protocol, TypeVar
 
 from distromatrix.collect.joined import guest_folder
 from distromatrix.collect.log import Masker
-from distromatrix.engines.base import Machine, Stage
-from distromatrix.engines.watch import Watch
+from distromatrix.engines.contract import Machine, Stage
+from distromatrix.engines.silence import Watch
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
-from distromatrix.events import CellFallback, CellStarted
-from distromatrix.execute.case_needs import uses_mark
-from distromatrix.execute.cell import Ran, Surroundings, run_cell
-from distromatrix.execute.disk_watch import DiskWatch
-from distromatrix.execute.fallback import Again, Done, again, join
-from distromatrix.execute.faults import error_result
+from distromatrix.execute.cell.attempt import Only
+from distromatrix.execute.cell.case_needs import uses_mark
+from distromatrix.execute.cell.disk_watch import DiskWatch
+from distromatrix.execute.cell.fallback import Again, Done, again, join
+from distromatrix.execute.cell.faults import error_result
+from distromatrix.execute.cell.machine_cases import used_fixtures
+from distromatrix.execute.cell.retry import Once, once, retry_failed
+from distromatrix.execute.cell.run import Ran, Surroundings, run_cell
 from distromatrix.execute.job import Job
-from distromatrix.execute.machine_cases import used_fixtures
-from distromatrix.execute.order import Order, Task, by_image
-from distromatrix.execute.retry import Once, once, retry_failed
-from distromatrix.execute.slots import Cancelled, Slots
-from distromatrix.execute.tried import Only
-from distromatrix.execute.workers import Workers, behind
+from distromatrix.execute.queue.order import Order, Task, by_image
+from distromatrix.execute.queue.slots import Cancelled, Slots
+from distromatrix.execute.threads import Workers, behind
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult, Verdict
-from distromatrix.needs import GUESTS
+from distromatrix.plan.needs import GUESTS
+from distromatrix.record.events import CellFallback, CellStarted
 
 IMAGE_WORKERS = 2
 CLOSING_WORKERS = 2

@@ -14,21 +14,21 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from distromatrix.errors import EngineUnavailableError
-from distromatrix.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
+from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.crew import Crew, State
-from distromatrix.execute.faults import error_result
+from distromatrix.execute.heartbeat import Pulse
 from distromatrix.execute.interrupts import interrupts
 from distromatrix.execute.job import Job
-from distromatrix.execute.order import in_order
-from distromatrix.execute.pulse import Pulse
-from distromatrix.execute.repeats import Repeats
-from distromatrix.execute.room import free_memory
-from distromatrix.execute.slots import Cancelled, Slots
-from distromatrix.execute.workers import behind
+from distromatrix.execute.queue.memory import free_memory
+from distromatrix.execute.queue.order import in_order
+from distromatrix.execute.queue.slots import Cancelled, Slots
+from distromatrix.execute.repetitions import Repeats
+from distromatrix.execute.threads import behind
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
-from distromatrix.needs import GUESTS
-from distromatrix.repeats import run_id
-from distromatrix.verdicts import BAD, run_verdict, with_gating
+from distromatrix.plan.needs import GUESTS
+from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
+from distromatrix.record.repetitions import run_id
+from distromatrix.record.verdicts import BAD, run_verdict, with_gating
 
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from distromatrix.engines import Engines
-from distromatrix.engines.base import Engine
-from distromatrix.engines.watch import SILENT_AFTER
-from distromatrix.events import Event
-from distromatrix.execute.snapshot import Snapshot
+from distromatrix.engines.contract import Engine
+from distromatrix.engines.silence import SILENT_AFTER
+from distromatrix.execute.product.snapshot import Snapshot
 from distromatrix.images import Handed, Images
 from distromatrix.model import CellResult, Plan
-from distromatrix.runs import RunFolder
+from distromatrix.record.events import Event
+from distromatrix.record.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

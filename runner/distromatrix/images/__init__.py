@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from distromatrix.images.bases import Base
-from distromatrix.images.hostnet import Handed, handed_over
+from distromatrix.images.base.bases import Base
 from distromatrix.images.images import Images
-from distromatrix.images.layers import Prepared, ProductFiles, layer_inputs
-from distromatrix.images.shelf import ImageRow
+from distromatrix.images.layer.hostnet import Handed, handed_over
+from distromatrix.images.layer.layers import Prepared, ProductFiles, layer_inputs
+from distromatrix.images.store.inventory import ImageRow
 
 __all__ = [
     "Base",

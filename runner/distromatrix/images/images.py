@@ -7,23 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
-from distromatrix.engines.base import Engine, Machine, Ready
+from distromatrix.engines.contract import Engine, Machine, Ready
 from distromatrix.errors import ImageError
-from distromatrix.events import Event
-from distromatrix.images import shelf
-from distromatrix.images.bases import Base, Bases
-from distromatrix.images.hostnet import Handed
-from distromatrix.images.installing import package_source
-from distromatrix.images.layers import Layers, Prepared, ProductFiles, recipe_of
-from distromatrix.images.prepared import Recipe
-from distromatrix.images.prepared import apply as make
-from distromatrix.images.registry import Registries
-from distromatrix.images.resolve import resolve
-from distromatrix.images.shared import Surroundings
-from distromatrix.images.shelf import ImageRow
-from distromatrix.images.sources import Getter, Settings
+from distromatrix.images.base.bases import Base, Bases
+from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.registry import Registries
+from distromatrix.images.base.resolve import resolve
+from distromatrix.images.base.sources import Getter, Settings
+from distromatrix.images.layer.hostnet import Handed
+from distromatrix.images.layer.installing import package_source
+from distromatrix.images.layer.layers import Layers, Prepared, ProductFiles, recipe_of
+from distromatrix.images.layer.recipe import Recipe
+from distromatrix.images.layer.recipe import apply as make
+from distromatrix.images.store import inventory as shelf
+from distromatrix.images.store.inventory import ImageRow
 from distromatrix.load.lock import Entry
 from distromatrix.model import Cell, Distro
+from distromatrix.record.events import Event
 
 
 class Images:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from distromatrix.errors import ImageError
-from distromatrix.images.hostnet import Handed
 from distromatrix.images.images import Images
-from distromatrix.images.layers import ProductFiles, layer_inputs
+from distromatrix.images.layer.hostnet import Handed
+from distromatrix.images.layer.layers import ProductFiles, layer_inputs
 from distromatrix.load.lock import bootstrap_words
 from distromatrix.model import Archive, Bootstrap, Cell, Distro, ImageSource, Plan
 

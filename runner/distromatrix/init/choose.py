@@ -7,8 +7,8 @@ from datetime import date
 from fnmatch import fnmatchcase
 
 from distromatrix.errors import InputError
-from distromatrix.load.words import did_you_mean, quoted
 from distromatrix.model import Distro
+from distromatrix.wording import did_you_mean, quoted
 
 # Two releases of one distribution: quick to get, and old and new enough to differ.
 FIRST = ("debian-12", "debian-13")

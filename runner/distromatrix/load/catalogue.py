@@ -10,18 +10,18 @@ from typing import Any
 import distromatrix
 from distromatrix.errors import Fault, InputError
 from distromatrix.load.decode import decode
-from distromatrix.load.distro_shapes import (
+from distromatrix.load.document import Document
+from distromatrix.load.read import LEADS_OUT, leads_out, read_document
+from distromatrix.load.shapes.distro import (
     ArchiveShape,
     BootstrapShape,
     DistroShape,
     GuestShape,
     PullShape,
 )
-from distromatrix.load.document import Document
-from distromatrix.load.fields import NAME
-from distromatrix.load.read import LEADS_OUT, leads_out, read_document
-from distromatrix.load.words import did_you_mean, quoted
+from distromatrix.load.shapes.fields import NAME
 from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
+from distromatrix.wording import did_you_mean, quoted
 
 # Not taken over by `like:`: an end of life is another release's, and `verified` speaks of one
 # very file (so a project's own version of a built-in distro keeps only the former).

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from distromatrix.load.document import Document
-from distromatrix.load.fields import Context
-from distromatrix.load.shape import Shape
-from distromatrix.load.words import did_you_mean, kind, listing, quoted
+from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.fields import Context
+from distromatrix.wording import did_you_mean, kind, listing, quoted
 
 _HINTED = 100  # finding near names takes time: a file full of nonsense gets no more than these
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distromatrix.errors import Fault
-from distromatrix.folders import current_folder
+from distromatrix.files.user_folders import current_folder
 
 Position = tuple[int, int]
 Steps = Sequence[str | int]  # the keys and indexes that lead to a value

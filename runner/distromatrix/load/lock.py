@@ -11,15 +11,15 @@ from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import Catalogue, natural
 from distromatrix.load.decode import decode
 from distromatrix.load.document import Document
-from distromatrix.load.lock_shapes import (
+from distromatrix.load.read import read_document
+from distromatrix.load.shapes.lock import (
     LockedArchiveShape,
     LockedPullShape,
     LockShape,
     NotLockedShape,
 )
-from distromatrix.load.read import read_document
-from distromatrix.load.words import did_you_mean, quoted
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Plan, Pull
+from distromatrix.wording import did_you_mean, quoted
 
 LOCK = "distros.lock"
 _HEAD = """\

@@ -12,12 +12,11 @@ from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import Catalogue
 from distromatrix.load.decode import decode
 from distromatrix.load.document import Document, Node, shown
-from distromatrix.load.fields import Context
 from distromatrix.load.pipes import hiding_pipe
 from distromatrix.load.read import read_document
-from distromatrix.load.shape import Shape
-from distromatrix.load.shapes import MatrixShape, RuleShape, SuiteOptions, SuiteShape
-from distromatrix.load.words import quoted
+from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.fields import Context
+from distromatrix.load.shapes.matrix import MatrixShape, RuleShape, SuiteOptions, SuiteShape
 from distromatrix.model import (
     CellSet,
     Distro,
@@ -29,9 +28,10 @@ from distromatrix.model import (
     Suite,
     Variant,
 )
-from distromatrix.plan import eol_warning
-from distromatrix.scripts import pipes_fail
-from distromatrix.select import matches_any
+from distromatrix.plan.make import eol_warning
+from distromatrix.plan.scripts import pipes_fail
+from distromatrix.plan.select import matches_any
+from distromatrix.wording import quoted
 
 _DEFAULT = Path("matrix") / "default.yaml"
 

@@ -15,7 +15,7 @@ import yaml
 from yaml.reader import Reader
 
 from distromatrix.load.document import Document, Node, Position
-from distromatrix.load.words import quoted
+from distromatrix.wording import quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20

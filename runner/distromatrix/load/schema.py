@@ -12,11 +12,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from distromatrix.load import distro_shapes, lock_shapes, shapes
-from distromatrix.load.distro_shapes import DistroShape
-from distromatrix.load.lock_shapes import LockShape
-from distromatrix.load.shape import Shape
-from distromatrix.load.shapes import MatrixShape, SettingsShape
+from distromatrix.load.shapes import distro as distro_shapes
+from distromatrix.load.shapes import lock as lock_shapes
+from distromatrix.load.shapes import matrix as shapes
+from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.distro import DistroShape
+from distromatrix.load.shapes.lock import LockShape
+from distromatrix.load.shapes.matrix import MatrixShape, SettingsShape
 
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

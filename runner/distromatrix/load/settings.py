@@ -12,10 +12,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from distromatrix.errors import Fault, InputError
-from distromatrix.folders import config_file
+from distromatrix.files.user_folders import config_file
 from distromatrix.load.decode import decode
 from distromatrix.load.read import read_document
-from distromatrix.load.shapes import SettingsShape
+from distromatrix.load.shapes.matrix import SettingsShape
 from distromatrix.model import AccelWanted, Distro
 
 _DOCKER_HUB = "docker.io/"

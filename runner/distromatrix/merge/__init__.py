@@ -11,7 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from distromatrix.events import (
+from distromatrix.merge.found import Found, ShardFolder, find_shards
+from distromatrix.merge.untrusted import UnusableError, events, take_over
+from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
+from distromatrix.plan.file import WHOLE, save_plan, store_plan
+from distromatrix.plan.needs import GUESTS
+from distromatrix.plan.shards import shards
+from distromatrix.record.events import (
     CellFallback,
     CellFinished,
     CellPhase,
@@ -24,16 +30,10 @@ from distromatrix.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.journal import Journal, read
-from distromatrix.merge.found import Found, ShardFolder, find_shards
-from distromatrix.merge.untrusted import UnusableError, events, take_over
-from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
-from distromatrix.needs import GUESTS
-from distromatrix.planfile import WHOLE, save_plan, store_plan
+from distromatrix.record.folder import RunFolder
+from distromatrix.record.journal import Journal, read
+from distromatrix.record.verdicts import run_verdict
 from distromatrix.reports.replay import read_run, replay
-from distromatrix.runs import RunFolder
-from distromatrix.shards import shards
-from distromatrix.verdicts import run_verdict
 
 __all__ = ["Found", "find_shards", "localised", "merge"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
-from distromatrix.events import RunStarted
 from distromatrix.merge.untrusted import UnusableError, events, is_running, open_regular
 from distromatrix.model import Shard
-from distromatrix.planfile import WHOLE, PlanFile, read_plan_file
+from distromatrix.plan.file import WHOLE, PlanFile, read_plan_file
+from distromatrix.record.events import RunStarted
 
 _MAX_DEPTH = 8  # folders below one that is given
 _MAX_FOLDERS = 50_000

@@ -18,10 +18,10 @@ from typing import IO, Any
 
 from distromatrix.collect.artifacts import disarmed
 from distromatrix.collect.text import printable
-from distromatrix.events import Event
 from distromatrix.files.below import Folder
-from distromatrix.journal import event_adapter
-from distromatrix.runs import disk_fault
+from distromatrix.record.events import Event
+from distromatrix.record.folder import disk_fault
+from distromatrix.record.journal import event_adapter
 
 MAX_JOURNAL = 512 * 1024 * 1024  # bytes
 MAX_LINE = 64 * 1024 * 1024  # bytes; 10,000 failing cases are some 16 MiB

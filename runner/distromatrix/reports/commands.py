@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from distromatrix.folders import current_folder
+from distromatrix.files.user_folders import current_folder
 from distromatrix.model import Plan
-from distromatrix.needs import CONTAINERS
+from distromatrix.plan.needs import CONTAINERS
 
 _MOST_SELECTORS = 8
 

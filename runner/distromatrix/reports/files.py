@@ -17,7 +17,6 @@ from distromatrix.collect.junit import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
-from distromatrix.expectations import Marker
 from distromatrix.files.given import whole
 from distromatrix.model import (
     Case,
@@ -31,8 +30,9 @@ from distromatrix.model import (
     RunResult,
     Verdict,
 )
-from distromatrix.planfile import plan_to_json, shard_stamp
-from distromatrix.repeats import run_id
+from distromatrix.plan.file import plan_to_json, shard_stamp
+from distromatrix.record.expectations import Marker
+from distromatrix.record.repetitions import run_id
 
 _TAG: dict[CaseStatus, str] = {
     "failed": "failure",

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from distromatrix.model import CellResult, Plan, Verdict
-from distromatrix.needs import GUESTS
+from distromatrix.plan.needs import GUESTS
+from distromatrix.record.verdicts import tolerated
 from distromatrix.reports.flaky import is_green
 from distromatrix.reports.grouping import column_of
 from distromatrix.reports.style import Look
-from distromatrix.verdicts import tolerated
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

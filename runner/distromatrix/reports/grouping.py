@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from distromatrix.expectations import CRASHED
 from distromatrix.model import Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
+from distromatrix.record.expectations import CRASHED
 
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
 _RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)

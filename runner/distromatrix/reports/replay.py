@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from distromatrix import journal
 from distromatrix.collect.tally import join
-from distromatrix.events import (
+from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
+from distromatrix.record import journal
+from distromatrix.record.events import (
     CellFinished,
     Event,
     RepeatFinished,
@@ -16,9 +17,8 @@ from distromatrix.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
-from distromatrix.repeats import Runs
-from distromatrix.verdicts import run_verdict, with_gating
+from distromatrix.record.repetitions import Runs
+from distromatrix.record.verdicts import run_verdict, with_gating
 
 KILLED = "killed"
 
@@ -29,7 +29,7 @@ def read_run(folder: Path) -> RunResult:
     A run that did not come to its end (killed, or still running) is `interrupted`; cells that
     have no verdict are `skipped`, and say so.
     """
-    from distromatrix.planfile import read_plan
+    from distromatrix.plan.file import read_plan
 
     return replay(read_plan(folder / "plan.json"), _events(folder / "journal.jsonl"), folder)
 

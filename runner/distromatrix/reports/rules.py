@@ -13,8 +13,8 @@ from pathlib import Path
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line
-from distromatrix.expectations import CRASHED, Marker
 from distromatrix.model import Case, Cell, CellResult, FailureKind, Plan, RunResult, Verdict
+from distromatrix.record.expectations import CRASHED, Marker
 from distromatrix.reports.commands import report_rules
 
 MOST_CASES = 10_000  # that failed in a cell: where there are more, the cell as a whole is named

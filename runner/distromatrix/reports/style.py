@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import fit
 from distromatrix.model import CellResult, Verdict
-from distromatrix.verdicts import tolerated
+from distromatrix.record.verdicts import tolerated
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,15 +19,16 @@ from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 from distromatrix.errors import InputError
-from distromatrix.needs import GUESTS
-from distromatrix.testing import DEFAULT_FILE, SCHEME, sessions
-from distromatrix.testing.bench import Want
-from distromatrix.testing.joined import JoinedMachines
-from distromatrix.testing.machine import Printed
-from distromatrix.testing.register import install
+from distromatrix.plan.needs import GUESTS
+from distromatrix.testing import DEFAULT_FILE, SCHEME
+from distromatrix.testing import names as sessions
+from distromatrix.testing.bench.joined import JoinedMachines
+from distromatrix.testing.contract import Want
+from distromatrix.testing.machines.machine import Printed
+from distromatrix.testing.machines.testinfra_register import install
 
 if TYPE_CHECKING:
-    from distromatrix.engines.base import Machine
+    from distromatrix.engines.contract import Machine
     from distromatrix.testing.scope import Scope
 
 _KNOWN = ("suite", "engine", "sudo", "sudo_user")
@@ -140,7 +141,7 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
     found: dict[str, Any] = {"connection": SCHEME}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _KNOWN:
-            from distromatrix.load.words import did_you_mean, listing, quoted
+            from distromatrix.wording import did_you_mean, listing, quoted
 
             hint = did_you_mean(key, _KNOWN) or f"there are {listing(_KNOWN)}"
             raise InputError(f"{spec}: no parameter {quoted(key)} ({hint})")
@@ -166,7 +167,7 @@ class _Session:
     """A session of pytest."""
 
     def __init__(self, config: Any) -> None:
-        from distromatrix.testing.machine_tests import machine_tests
+        from distromatrix.testing.machines.hooks import machine_tests
 
         self._tests = machine_tests(config)
 
@@ -207,7 +208,7 @@ class _Script:
         return self.scope().wants([glob], suite)
 
     def joined(self) -> JoinedMachines:
-        from distromatrix.testing.direct import DirectBench
+        from distromatrix.testing.bench.direct import DirectBench
 
         with self._lock:
             if self._joined is None:

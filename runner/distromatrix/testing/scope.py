@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from distromatrix.errors import InputError
 from distromatrix.load.catalogue import natural
-from distromatrix.load.words import did_you_mean, listing, quoted
 from distromatrix.model import Cell, Distro, HostFacts, Need, Plan, Product, Selection
-from distromatrix.needs import choose_engine, guest_refusal
+from distromatrix.plan.needs import choose_engine, guest_refusal
 from distromatrix.testing import DEFAULT_FILE
-from distromatrix.testing.bench import Want
+from distromatrix.testing.contract import Want
+from distromatrix.wording import did_you_mean, listing, quoted
 
 if TYPE_CHECKING:
     import pytest
 
     from distromatrix.load.settings import Settings
-    from distromatrix.project import Project
-    from distromatrix.testing.session import MatrixSession
+    from distromatrix.project.project import Project
+    from distromatrix.testing.cells.session import MatrixSession
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Scope:
 
     @cached_property
     def _host(self) -> HostFacts:
-        from distromatrix.project import host_facts
+        from distromatrix.project.project import host_facts
 
         return host_facts(self.settings.engine)
 
@@ -167,7 +167,7 @@ def load_scope(file: Path | None, directory: Path) -> Scope:
     """That of a matrix file, or of the catalogue where there is none, together with the distros
     that `directory` has. Raises InputError with all faults."""
     from distromatrix.load.settings import load_settings
-    from distromatrix.project import all_distros, load_project
+    from distromatrix.project.project import all_distros, load_project
 
     settings = load_settings()
     if file is None:
@@ -179,7 +179,7 @@ def load_scope(file: Path | None, directory: Path) -> Scope:
 
 
 def _of_project(project: Project, plan: Plan) -> Scope:
-    from distromatrix.project import all_distros
+    from distromatrix.project.project import all_distros
 
     return Scope(
         plan=plan,

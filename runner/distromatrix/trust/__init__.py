@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from distromatrix.errors import Fault, InputError
-from distromatrix.folders import current_folder
+from distromatrix.files.user_folders import current_folder
 from distromatrix.model import Plan
 from distromatrix.trust.kept import keep, yes_of
 from distromatrix.trust.reach import Reach, reach_of

@@ -19,8 +19,8 @@ def foreign_keys(source: Bootstrap, beside: Path) -> Iterator[tuple[str, tuple[P
     options = [option for option in source.options if option.startswith(_NAMED)]
     if not options:
         return
-    from distromatrix.images.bootstrap import TOOLS
-    from distromatrix.images.bootstrap.keys import matches
+    from distromatrix.images.base.bootstrap import TOOLS
+    from distromatrix.images.base.bootstrap.keys import matches
 
     places = (*_HOSTS_OWN, *TOOLS[source.tool].key_folders)
     for option in options:

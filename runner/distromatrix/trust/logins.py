@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from distromatrix.folders import home
+from distromatrix.files.user_folders import home
 
 _PUBLIC = "docker.io/library/"  # Docker's own images, which everybody may have
 _HUB = "https://index.docker.io/v1/"  # as `docker login` calls it

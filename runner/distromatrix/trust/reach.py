@@ -2,14 +2,14 @@
 
 `KINDS` has every key of a matrix or a distro's file by which they reach beyond their machines, and
 what that does in one sentence. A new key is either put here or into the list of those that do no
-harm, with the reason (`tests/unit/test_trust_keys.py` holds this). Not here is what
+harm, with the reason (`tests/unit/trust/test_trust_keys.py` holds this). Not here is what
 
 - happens inside a machine: scripts, packages, variables that are written out, users, images of any
   kind, a guest's kernel (an image may be its machine's root, and no more);
 - no more than chooses among cells, or says what their results mean;
 - is refused for good, whoever says yes: hooks and their like in a bootstrap's options
-  (`load/bootstrap_options.py`), names with control characters, devices of disks that the host uses
-  (`devices.py`);
+  (`load/shapes/bootstrap_options.py`), names with control characters, devices of disks that the
+  host uses (`devices.py`);
 - is the user's own to say: settings (mirrors, registry, engine, archives) come from no checkout;
 - comes with distromatrix: boxes and images of the built-in catalogue, by their values.
 

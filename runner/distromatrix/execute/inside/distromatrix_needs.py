@@ -44,7 +44,7 @@ def _meets(constraint, version):
 
 
 _SCHEME = "distromatrix://"
-_OURS = (__name__, "distromatrix.testing.fixtures")  # where its fixtures come from
+_OURS = (__name__, "distromatrix.testing.machines.fixtures")  # where its fixtures come from
 _ELSEWHERE = "uses %s of distromatrix, which opens machines from outside: not inside a cell"
 
 

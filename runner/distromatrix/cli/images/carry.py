@@ -1,0 +1,235 @@
+"""`distromatrix images export` and `images import`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distromatrix.cli.offline import offline_option, with_offline
+from distromatrix.cli.option_types import SIZE
+from distromatrix.cli.options import (
+    engine_option,
+    open_project,
+    planned_part,
+    project_options,
+    selection_options,
+    settings_here,
+    shard_options,
+)
+from distromatrix.cli.output import echo
+from distromatrix.cli.trust import allow, trust_option
+from distromatrix.errors import ImageError, NothingSelectedError
+from distromatrix.files.given import require_stays
+from distromatrix.model import Plan, Selection, Shard
+from distromatrix.plan.needs import GUESTS
+from distromatrix.project.project import files_of, open_images, opened_engine, require_images
+from distromatrix.record.events import Event, ImageProgress, Warned
+
+if TYPE_CHECKING:
+    from distromatrix.engines.contract import Engine, Image
+    from distromatrix.images.store.carry import Carried, Manifest
+    from distromatrix.load.settings import Settings
+
+_FILE = click.Path(path_type=Path)
+
+
+def say(event: Event) -> None:
+    """Progress and warnings of images, a line each, on stderr."""
+    if isinstance(event, ImageProgress):
+        echo(f"{event.distro}: {event.text}", err=True)
+    elif isinstance(event, Warned):
+        echo(f"warning: {event.text}", err=True)
+
+
+@click.command(name="export")
+@click.argument("target", metavar="FILE", type=_FILE)
+@selection_options
+@project_options
+@shard_options
+@engine_option
+@offline_option
+@trust_option
+@click.option("--as-is", is_flag=True, help="Only what is here, whatever its age; make nothing.")
+@click.option(
+    "--at-most", type=SIZE, metavar="SIZE", help="Write no FILE that is larger (`500M`, `2G`)."
+)
+def export(
+    target: Path,
+    selection: Selection,
+    directory: Path,
+    file: Path | None,
+    plan_path: Path | None,
+    shard: Shard | None,
+    offline: bool | None,
+    as_is: bool,
+    at_most: int | None,
+) -> None:
+    """Write the selected cells' images to FILE, for a machine without network.
+
+    Base images and prepared layers, with what they share once; what is not here or out of date
+    is made first. FILE is there when it is whole, and not before.
+
+    \b
+    Examples:
+      distromatrix images export images.tar
+      distromatrix images export /media/usb/images.tar 'debian-*' alpine-3.20/unit
+      distromatrix images export images.tar --plan plan.json --shard 3/10 --as-is --at-most 500M
+    """
+    from distromatrix.images.store.carry import export as write
+
+    settings = with_offline(settings_here(), offline)
+    if plan_path is None:
+        plan = open_project(directory, file).plan(selection)
+    elif selection != Selection():
+        what = "no selector, --exclude, --tag, --set"
+        raise click.UsageError(f"--plan says which cells there are: {what}")
+    else:
+        plan = planned_part(plan_path, shard, directory, file, settings)
+    require_stays(target, plan.root)
+    allow(plan)
+    if not target.absolute().parent.is_dir() or target.is_dir():
+        what = "is a folder" if target.is_dir() else "its folder does not exist"
+        raise click.UsageError(f"{target}: {what}")
+    with opened_engine(settings) as engine:
+        if as_is:
+            images = _here(engine, settings, plan)
+        else:
+            require_images(engine, settings, plan)
+            images = _ready(engine, settings, plan)
+        if not images:
+            raise NothingSelectedError(f"{target}: there is nothing to write")
+        size = sum(one.image.size for one in images)
+        echo(f"{len(images)} images, {_mb(size)} at most before compression", err=True)
+        for one in images:
+            echo(f"  {one.image.tag}  {_mb(one.image.size)}", err=True)
+        manifest = write(engine, images, target, _progress("written"), at_most)
+    echo(f"{target}: {len(images)} images, {_mb(manifest.bytes)}", err=True)
+
+
+def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
+    """The images of the plan's cells, made where need be; each once, base images first."""
+    from distromatrix.execute.product.snapshot import take
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images import handed_over
+    from distromatrix.record.folder import RunFolder, remove_folder
+
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    found = _Found()
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
+        stack.callback(remove_folder, folder.path)
+        snapshot = take(plan.product, folder.snapshot)
+        images = open_images(engine, settings, labels_of(folder), say)
+        for cell in plan.cells:
+            if cell.engine is None:
+                continue
+            distro = plan.distro(cell.distro)
+            base = images.base(distro)
+            found.base(base.image, images.tags_elsewhere(distro, base))
+            found.layer(images.prepared(distro, cell, snapshot.matching, handed).image)
+    return found.all
+
+
+def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
+    """Those of them that the engine's store holds, and what guests put on top."""
+    from distromatrix.images import handed_over
+
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    images = open_images(engine, settings, {}, lambda _: None)
+    found = _Found()
+    running = [cell for cell in plan.cells if cell.engine is not None]
+    with files_of(plan, running) as files:
+        for cell in running:
+            distro = plan.distro(cell.distro)
+            with suppress(ImageError):  # of which the run has told
+                base = images.stored_base(distro)
+                if base is None:
+                    continue
+                found.base(base.image, images.tags_elsewhere(distro, base))
+                prepared = images.stored(distro, cell, files, handed)
+                if prepared is None:
+                    continue
+                found.layer(prepared.image)
+                guest = images.stored_guest(distro, cell, prepared)
+                if guest is not None and cell.engine in GUESTS:
+                    found.layer(guest.image)
+    return found.all
+
+
+class _Found:
+    """Images to be carried, each once."""
+
+    def __init__(self) -> None:
+        self._bases: dict[str, Carried] = {}
+        self._layers: dict[str, Carried] = {}
+
+    def base(self, image: Image, also: tuple[str, ...]) -> None:
+        from distromatrix.images.store.carry import Carried
+
+        self._bases[image.tag] = Carried(image=image, also=also)
+
+    def layer(self, image: Image) -> None:
+        from distromatrix.images.store.carry import Carried
+
+        if image.id not in {base.image.id for base in self._bases.values()}:
+            self._layers[image.tag] = Carried(image=image)
+
+    @property
+    def all(self) -> tuple[Carried, ...]:
+        """Base images first."""
+        return (*self._bases.values(), *self._layers.values())
+
+
+@click.command(name="import")
+@click.argument("source", metavar="FILE", type=_FILE)
+def import_images(source: Path) -> None:
+    """Load the images that `images export` wrote to FILE. Needs no network.
+
+    FILE is checked before anything of it is loaded. The images keep their age; runs with
+    --offline use them at any.
+
+    \b
+    Examples:
+      distromatrix images import images.tar
+      distromatrix run --offline
+    """
+    from distromatrix.images.store.carry import import_
+
+    with opened_engine(settings_here()) as engine:
+        manifest, fresh = import_(engine, source, _progress("checked"))
+    _report(source, manifest, fresh)
+
+
+def _report(source: Path, manifest: Manifest, fresh: tuple[Carried, ...]) -> None:
+    for one in fresh:
+        echo(f"loaded {one.image.tag}")
+    day = time.strftime("%Y-%m-%d", time.localtime(manifest.written))
+    count = len(manifest.images)
+    here = f", {count - len(fresh)} of them here already" if len(fresh) < count else ""
+    echo(f"{source}: {count} images, written on {day}{here}", err=True)
+
+
+def _progress(what: str) -> Callable[[int], None]:
+    """Says how far it has come: on a terminal in place, else a line now and then."""
+    terminal = sys.stderr.isatty()
+    every = 0.5 if terminal else 10.0
+    due = time.monotonic() + every
+
+    def tell(done: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + every
+            echo(f"  {what} {_mb(done)}", err=True, end="\r" if terminal else "\n")
+
+    return tell
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

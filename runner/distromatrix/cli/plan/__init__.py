@@ -1,0 +1,277 @@
+"""`distromatrix plan`."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distromatrix.cli.option_types import DURATION, SEED, SHARD
+from distromatrix.cli.options import (
+    engine_option,
+    open_project,
+    project_options,
+    selection_options,
+    settings_here,
+)
+from distromatrix.cli.output import echo, echo_json
+from distromatrix.cli.plan.jobs import github_matrix, show_jobs
+from distromatrix.cli.report.github import output_option, put_out
+from distromatrix.collect.text import one_line
+from distromatrix.errors import InputError
+from distromatrix.model import REPEATS, SHARDS, AccelWanted, Plan, Selection, Shard
+from distromatrix.plan.runners import HOSTED
+from distromatrix.record.folder import disk_fault
+
+if TYPE_CHECKING:
+    from distromatrix.plan.file import PlanFile
+
+
+@click.command(
+    name="plan",
+    epilog="What CI shares (--save, --format github, --shard, --shards, --arch) is planned for the "
+    "machines of its jobs: guests are taken to be there, as a job installs them with `doctor "
+    "--guests --fix`; where they are not in the end, their cells are errors.",
+)
+@selection_options
+@project_options
+@engine_option
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "json", "github"]),
+    help="For people (the default), for programs, or for GitHub's `matrix: fromJSON(…)`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a plan file, that other machines run: `run --plan FILE --shard K/N`.",
+)
+@click.option(
+    "--plan",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show a plan file; plan nothing.",
+)
+@click.option("--shard", type=SHARD, metavar="K/N", help="Only the cells of that shard.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, SHARDS),
+    metavar="N",
+    help="As N jobs of about the same length (default: one a cell, up to 256).",
+)
+@click.option(
+    "--arch",
+    type=click.Choice(tuple(HOSTED)),
+    help="Plan for machines of that architecture (default: this one's).",
+)
+@click.option(
+    "--durations",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="How long cells took before, as `report merge --durations` keeps it.",
+)
+@output_option
+@click.option("--timeout", type=DURATION, metavar="T", help="As of `run`; with --save.")
+@click.option(
+    "--repeat", type=click.IntRange(1, REPEATS), metavar="N", help="As of `run`; with --save."
+)
+@click.option("--shuffle", "seed", type=SEED, metavar="SEED", help="As of `run`; with --save.")
+def command(
+    selection: Selection,
+    directory: Path,
+    file: Path | None,
+    shape: str | None,
+    as_json: bool,
+    save: Path | None,
+    path: Path | None,
+    shard: Shard | None,
+    shards: int | None,
+    arch: str | None,
+    durations: Path | None,
+    output: str | None,
+    timeout: float | None,
+    repeat: int | None,
+    seed: int | None,
+) -> None:
+    """Show what would run, on which engine, and why. Starts nothing and needs no engine.
+
+    \b
+    Examples:
+      distromatrix plan
+      distromatrix plan 'debian-*/unit' --json
+      distromatrix plan --set pr --tag '!slow'       which cells are these?
+      distromatrix plan --shards 10                  which jobs would that be?
+      distromatrix plan --save plan.json --durations durations.json
+      distromatrix plan --plan plan.json --shard 3/10
+      distromatrix plan --plan plan.json --format github --shards 10 --output matrix
+    """
+    shape = _shape(shape, as_json)
+    _check_shape(shape, output, shard, shards)
+    if save is None and (timeout, repeat, seed) != (None, None, None):
+        raise click.UsageError("--timeout, --repeat and --shuffle go into a plan file: --save FILE")
+    if path is not None:
+        if selection != Selection() or save or durations or arch:
+            raise click.UsageError(
+                "--plan shows a plan as it is: no selector, --exclude, --tag, --set, --save, "
+                "--durations, --arch"
+            )
+        from distromatrix.plan.file import read_plan_file
+
+        made = read_plan_file(path)
+    else:
+        selection = replace(selection, timeout=timeout)
+        shared = bool(save or shard or shards or arch or shape == "github")
+        arch = arch or platform.machine()
+        made = _made(directory, file, selection, durations, arch if shared else None)
+        made = _again(made, repeat, seed)
+    if save is not None:
+        _save(made, save)
+    _tell(made, shape, shard, shards, output, path)
+
+
+def _shape(shape: str | None, as_json: bool) -> str:
+    if as_json and shape not in (None, "json"):
+        raise click.UsageError(f"--json is --format json, and not {shape}")
+    return "json" if as_json else shape or "text"
+
+
+def _check_shape(shape: str, output: str | None, shard: Shard | None, shards: int | None) -> None:
+    if output and shape != "github":
+        raise click.UsageError("--output goes with --format github")
+    if shard and (shards or shape == "github"):
+        raise click.UsageError("--shard shows one shard: neither --shards nor --format github")
+    if shards and shape == "json":
+        raise click.UsageError("--shards goes with --format github or text; --shard K/N with json")
+
+
+def _made(
+    directory: Path,
+    file: Path | None,
+    selection: Selection,
+    durations: Path | None,
+    arch: str | None,
+) -> PlanFile:
+    """The plan of the project here, for this machine or for CI's of an architecture."""
+    from distromatrix.plan.durations import Durations, read
+    from distromatrix.plan.file import plan_file
+    from distromatrix.project.project import host_facts
+    from distromatrix.project.replan import facts_of_runners
+
+    project = open_project(directory, file)
+    engine = project.settings.engine
+    facts = facts_of_runners(engine, arch) if arch else host_facts(engine)
+    plan = project.plan(selection, facts=facts)
+    for line in plan.warnings:
+        echo(f"warning: {line}", err=True)
+    known = Durations() if durations is None else read(durations)
+    said = known.warning
+    if known.of_another(plan):
+        said = f"{durations}: no cell of this plan is among these durations"
+    if said:
+        echo(f"warning: {said}", err=True)
+    return plan_file(plan, facts, selection, known.estimate(plan))
+
+
+def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
+    if repeat is None and seed is None:
+        return made
+    from distromatrix.plan.file import plan_file
+
+    plan = replace(made.plan, repeat=repeat or 1, seed=seed)
+    return plan_file(plan, made.facts, made.selection, made.seconds)
+
+
+def _save(made: PlanFile, path: Path) -> None:
+    from distromatrix.files.given import require_stays
+    from distromatrix.plan.file import save_plan
+
+    require_stays(path, made.plan.root)
+    target = path.resolve()  # a link stays one
+    if target.exists() and not target.is_file():  # a device would be replaced by a file
+        raise InputError(f"{path}: is no regular file")
+    try:
+        save_plan(made, target)
+    except OSError as error:
+        raise disk_fault(error, path) or InputError(
+            f"{path}: cannot be written: {error.strerror}"
+        ) from error
+
+
+def _tell(
+    made: PlanFile,
+    shape: str,
+    shard: Shard | None,
+    shards: int | None,
+    output: str | None,
+    path: Path | None,
+) -> None:
+    from distromatrix.plan.file import plan_to_json
+    from distromatrix.plan.shards import jobs, shard_of
+
+    if shape == "github":
+        put_out(github_matrix(jobs(made.plan, made.seconds, shards)), output)
+        return
+    if shards:
+        show_jobs(jobs(made.plan, made.seconds, shards), made.seconds)
+        return
+    plan = shard_of(made.plan, made.seconds, shard) if shard else made.plan
+    if shape == "json":
+        echo_json(plan_to_json(plan))
+    else:
+        _show(plan, None if path or shard else settings_here().accel)
+
+
+def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
+    """Where cases go that need more than their cell's container has."""
+    if not any(distro.guest for distro in plan.distros):
+        return
+    for engine, why in plan.guests.items():
+        what = f"not here: {why}" if why else "for cases that need more than a container has"
+        echo(f"guests of {engine}: {what}")
+    if not all(plan.guests.values()):
+        echo(f"guests run {_accelerated(wanted)}")
+
+
+def _accelerated(wanted: AccelWanted) -> str:
+    """As far as that is known: nothing is booted here."""
+    from distromatrix.engines.guest.acceleration import TCG_SCALE, known_acceleration
+    from distromatrix.files.user_folders import cache_path
+
+    if wanted == "tcg":
+        times = f"timeouts of suites count {TCG_SCALE:g} times"
+        return f"under software emulation ({times}), as accel: tcg asks for"
+    known = known_acceleration(cache_path())
+    if known is None:
+        return "in KVM if the first of them proves that it works"
+    if known.kind == "kvm":
+        return f"in KVM: {known.reason}"
+    times = f"timeouts of suites count {known.scale:g} times"
+    return f"under software emulation ({times}): {known.reason}"
+
+
+def _show(plan: Plan, wanted: AccelWanted | None) -> None:
+    """`wanted`: how guests are to run on this machine; None: it is a plan for others."""
+    ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
+    width = max(map(len, ids), default=0)
+    for cell in plan.cells:
+        what = cell.engine or cell.verdict or ""
+        marks = f"; tags: {', '.join(cell.tags)}" if cell.tags else ""
+        if cell.not_gating:
+            marks += f"; not gating: {one_line(cell.not_gating, 500)}"
+        echo(f"{cell.id:{width}}  {what:8}  {cell.reason}{marks}")
+    for excluded in plan.excluded:
+        echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
+    if wanted is not None:
+        _show_guests(plan, wanted)
+    running = sum(c.engine is not None for c in plan.cells)
+    skipped = len(plan.cells) - running
+    not_gating = sum(c.engine is not None and bool(c.not_gating) for c in plan.cells)
+    of_them = f" ({not_gating} of them not gating)" if not_gating else ""
+    echo(f"{running} to run{of_them}, {skipped} skipped, {len(plan.excluded)} left out")

@@ -1,0 +1,98 @@
+"""`distromatrix report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distromatrix.cli.options import project_options
+from distromatrix.cli.output import echo
+from distromatrix.cli.report.answer import answer_options, show_answer
+from distromatrix.project.project import find_root
+
+if TYPE_CHECKING:
+    from distromatrix.model import Plan, RunResult
+
+_MERGE = "merge"
+
+
+class _Report(click.Command):
+    """`report [RUN]`, and `report merge`, which is a command of its own."""
+
+    def make_context(  # documented in click.Command
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **x: Any
+    ) -> click.Context:
+        """Of `merge`, where that is the first word."""
+        if args[:1] != [_MERGE]:
+            return super().make_context(info_name, args, parent, **x)
+        from distromatrix.cli.report.merge import command as merge
+
+        return merge.make_context(f"{info_name} {_MERGE}", args[1:], parent, **x)
+
+
+@click.command(
+    name="report",
+    cls=_Report,
+    epilog="`distromatrix report merge` makes one run of the shards of a plan: see "
+    "`distromatrix report merge --help`.",
+)
+@click.argument("run", required=False)
+@project_options
+@click.option(
+    "--rules",
+    is_flag=True,
+    help="Print instead the rules that would expect what failed, alone on stdout.",
+)
+@answer_options
+def command(
+    run: str | None,
+    directory: Path,
+    file: Path | None,
+    rules: bool,
+    as_json: bool,
+    github: bool,
+) -> int:
+    """Show a run's answer again, made anew from its journal (default: the latest run).
+
+    Exits as the run did; writes the run's results.json and junit.xml again if they are not there.
+
+    \b
+    Examples:
+      distromatrix report
+      distromatrix report 20261123-101500-1a2b --json
+      distromatrix report --github            in a step of a workflow
+      distromatrix report --rules             to expect these failures from now on
+      distromatrix report merge shards/       one answer from the run folders of all jobs
+    """
+    from distromatrix.plan.file import read_plan
+    from distromatrix.record.folder import find_run, is_alive
+    from distromatrix.reports.files import write_reports
+    from distromatrix.reports.replay import read_run
+
+    if rules and (as_json or github):
+        raise click.UsageError("--rules is alone on stdout: no --json, no --github")
+    folder = find_run(find_root(directory, file), run)
+    result = read_run(folder)
+    plan = read_plan(folder / "plan.json")
+    if not is_alive(folder):
+        write_reports(folder, plan, result)
+    if rules:
+        _print_rules(plan, result, folder)
+        return result.exit_code
+    show_answer(plan, result, folder, as_json=as_json, github=github)
+    return result.exit_code
+
+
+def _print_rules(plan: Plan, result: RunResult, folder: Path) -> None:
+    from distromatrix.reports.rules import rules_for
+
+    rules = rules_for(plan, result.cells, folder)
+    if not rules:
+        echo("nothing failed that a rule could expect", err=True)
+        return
+    echo("  # Put these first under `rules:`, each with its reason.")
+    for lines in rules:
+        for line in lines:
+            echo(f"  {line}")

@@ -1,0 +1,58 @@
+"""The answer of a run that is over, in the ways that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from distromatrix.cli.options import Command
+from distromatrix.cli.output import echo, echo_json, open_console
+from distromatrix.cli.report.github import nothing_obeyed, tell_github
+from distromatrix.model import Plan, RunResult
+
+
+def answer_options(command: Command) -> Command:
+    """--json and --github."""
+    for option in (
+        click.option(
+            "--github",
+            is_flag=True,
+            help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's "
+            "folder).",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print results.json on stdout, alone."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def show_answer(
+    plan: Plan,
+    result: RunResult,
+    folder: Path,
+    *,
+    as_json: bool,
+    github: bool,
+    warnings: Iterable[str] = (),
+) -> None:
+    """Print it: as JSON, alone on stdout, or for people; for GitHub annotations besides, which
+    with JSON go to stderr. `warnings` are lines that were not yet in any report."""
+    if as_json:
+        from distromatrix.reports.files import results_json
+
+        for text in warnings:
+            echo(f"warning: {text}", err=True)
+        echo_json(results_json(plan, result))
+    else:
+        from distromatrix.reports.terminal.summary import print_summary
+
+        with nothing_obeyed() if github else nullcontext():
+            console = open_console()
+            print_summary(console, plan, result, folder=folder, warnings=warnings)
+    if github:
+        tell_github(plan, result, folder, err=as_json)

@@ -1,0 +1,289 @@
+"""The connection to a Docker-API engine, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException
+from docker.utils import kwargs_from_env, parse_host
+
+from distromatrix.engines.answer import MOST_LISTED, Answer
+from distromatrix.engines.contract import API_TIMEOUT
+from distromatrix.engines.docker import podman
+from distromatrix.engines.docker.connection.auth import check_config
+from distromatrix.engines.docker.connection.ssh import SshAdapter, SshEndedError, SshHost
+from distromatrix.engines.docker.dialect import Dialect, dialect_of
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+
+# Pulls, imports and commits are silent for as long as they unpack or write.
+LONG_TIMEOUT = 1800.0
+# What must not hold up an interrupted run.
+SHORT_TIMEOUT = 10.0
+
+_POOL = 64  # connections that a client keeps
+_REMOVALS = 20  # attempts to remove a container
+_LISTINGS = 20  # attempts to list what there is
+_GONE = re.compile(
+    "no such (container|volume|network|image)|image not known|no container with", re.I
+)
+# Of the API, where an engine does not say which is its newest.
+_OLDEST = "1.40"
+_DOCTOR = "`distromatrix doctor` says more"
+
+
+class _Client(APIClient):
+    """APIClient, whose attach_socket() alone would wait for ever for a silent engine."""
+
+    _version: str
+
+    def post(self, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", self.timeout)
+        return super().post(url, *args, **kwargs)
+
+
+def docker_address() -> dict[str, Any]:
+    """Where the engine is, as the docker command finds it: DOCKER_HOST and its TLS variables,
+    else DOCKER_CONTEXT, else the context in use. (docker-py knows this by itself from 7.2.)"""
+    found: dict[str, Any] = dict(kwargs_from_env())
+    if "base_url" in found:
+        return found
+    name = os.environ.get("DOCKER_CONTEXT") or None
+    context = ContextAPI.get_context(name)
+    if context is None:
+        raise EngineUnavailableError(f"no Docker context '{name}': see `docker context ls`")
+    if context.Host and context.name != "default":
+        found["base_url"] = context.Host
+        if context.TLSConfig:
+            found["tls"] = context.TLSConfig
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How an engine is got at.
+
+    `address` gives docker-py's `base_url` and `tls`, and may start the engine; `command` is
+    its own client; `absent` and `refused` say what helps where its socket is not there or not
+    for this user.
+    """
+
+    address: Callable[[], dict[str, Any]]
+    command: str
+    absent: str
+    refused: str
+
+
+DOCKER = Access(
+    address=docker_address,
+    command="docker",
+    absent="install or start Docker",
+    refused="join its group with `sudo usermod -aG docker $USER` and log in again, or use sudo",
+)
+PODMAN = Access(
+    address=podman.address, command="podman", absent=podman.ABSENT, refused=podman.REFUSED
+)
+
+
+class Api:
+    """Clients of one engine, made when first needed, one for each timeout. Thread-safe."""
+
+    def __init__(self, access: Access = DOCKER) -> None:
+        self.access = access
+        self._lock = threading.Lock()
+        self._clients: dict[float, _Client] = {}
+        self._address: dict[str, Any] | None = None
+        self._version: str | None = None
+        self._dialect: Dialect | None = None
+        self.lacks_ipv6 = False  # the kernel of its host; known when a container could not start
+        self._ssh: SshHost | None = None
+        self.url = os.environ.get("DOCKER_HOST") or "the default socket"
+
+    @contextmanager
+    def calling(self, doing: str, timeout: float = API_TIMEOUT) -> Iterator[Any]:
+        """An APIClient to call inside the `with`; Any, because half its methods bear no types.
+
+        `doing` says in an error what was tried ('start a container'). An APIError that the
+        block handles itself stays its own.
+
+        Raises EngineUnavailableError, InfrastructureError.
+        """
+        try:
+            yield self._client(timeout)
+        except APIError as error:
+            raise _refused(doing, error) from error
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            DockerException,
+            OSError,
+        ) as error:
+            raise self._unavailable(doing, timeout, error) from error
+
+    @property
+    def dialect(self) -> Dialect:
+        """Its product's own ways. Raises EngineUnavailableError."""
+        if self._dialect is None:
+            self.ping()
+        assert self._dialect is not None  # noqa: S101  # every client has learnt it
+        return self._dialect
+
+    def ping(self, timeout: float = API_TIMEOUT) -> None:
+        """Raises EngineUnavailableError unless it answers."""
+        with self.calling("reach the engine", timeout) as client:
+            client.ping()
+
+    def _client(self, timeout: float) -> _Client:
+        with self._lock:
+            if timeout not in self._clients:
+                if self._address is None:
+                    check_config()
+                    self._address = self.access.address()
+                    self.url = _url(self._address.get("base_url"))
+                client = self._new_client(timeout)
+                if self._version is None:
+                    # Not by /version, for which Podman starts several processes.
+                    headers = client.get(f"{client.base_url}/_ping", timeout=timeout).headers
+                    self._version = headers.get("Api-Version", _OLDEST)
+                    self._dialect = dialect_of(headers)
+                    client._version = self._version
+                self._clients[timeout] = client
+            return self._clients[timeout]
+
+    def _new_client(self, timeout: float) -> _Client:
+        known: dict[str, Any] = {"version": self._version or _OLDEST, "timeout": int(timeout)}
+        if not self.url.startswith("ssh:"):
+            return _Client(**known, max_pool_size=_POOL, **self._address or {})
+        self._ssh = self._ssh or SshHost(self.url, self.access.command)
+        client = _Client(**known, base_url="unix:///ssh")
+        client.mount(client.base_url, SshAdapter(self._ssh, timeout, _POOL))
+        return client
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _unavailable(
+        self, doing: str, timeout: float, error: BaseException
+    ) -> EngineUnavailableError:
+        chain, url = tuple(_chain(error)), self.url
+        numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
+        if said := next((str(e) for e in chain if isinstance(e, SshEndedError)), ""):
+            text = f"{url}: {said}"
+        elif numbers & {errno.EACCES, errno.EPERM}:
+            text = f"no rights on the engine's socket {url}: {self.access.refused}"
+        elif errno.ENOENT in numbers:
+            text = f"there is no engine's socket {url}: {self.access.absent}"
+        elif errno.ECONNREFUSED in numbers:
+            text = f"no engine answers at {url}: start it"
+        elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):
+            text = f"the engine at {url} did not answer within {timeout:.0f} s"
+        elif any(isinstance(e, socket.gaierror) for e in chain):
+            text = f"the engine's host in {url} cannot be found"
+        elif errno.ENOSPC in numbers:
+            text = "this host's disk is full"
+        else:
+            text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
+        return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
+
+
+def _url(address: str | None) -> str:
+    """As users write it. What docker-py makes of ssh's would hide the port that ssh is told of
+    in its own configuration, and refuses a path."""
+    if address and address.startswith("ssh://"):
+        return address
+    return str(parse_host(address)).replace("http+unix", "unix")
+
+
+def message_of(error: APIError) -> str:
+    """What the engine itself said, in one line."""
+    return " ".join(str(error.explanation or error).split())
+
+
+def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What an engine lists: it may trip over a thing that goes while it does. Raises APIError."""
+    for patience in reversed(range(_LISTINGS)):
+        try:
+            return ask()
+        except APIError as error:
+            if not patience or not _GONE.search(str(error)):
+                raise
+            sleep(0.1)
+    raise AssertionError("unreachable")
+
+
+def run_inside(client: Any, container: str, command: list[str], within: float) -> bytes:
+    """What a command prints that root runs in a container, by programs that may be the
+    product's. Raises APIError, and InfrastructureError where it ends not in time, or floods."""
+    made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
+    said, until = Answer(MOST_LISTED), monotonic() + within
+    for piece in client.exec_start(made["Id"], stream=True):
+        said(piece)
+        if said.full or monotonic() > until:
+            raise InfrastructureError("a command of ours in it does not come to its end")
+    return bytes(said)
+
+
+def has_ended(error: APIError) -> bool:
+    """Whether it says that a container is gone (404) or does not run (409; Podman has 500)."""
+    status = error.response.status_code if error.response is not None else 0
+    return status in (404, 409) or "container state improper" in str(error)
+
+
+def remove_container(client: Any, container: str) -> None:
+    """Remove it by force with its anonymous volumes. Raises APIError."""
+    for patience in reversed(range(_REMOVALS)):
+        try:
+            client.remove_container(container, v=True, force=True)
+            return
+        except APIError as error:
+            # Podman trips over one that ends by itself in the same moment.
+            if "container state improper" not in str(error) or not patience:
+                raise
+            sleep(0.1)
+
+
+def _refused(doing: str, error: APIError) -> InfrastructureError:
+    text = message_of(error)
+    if "no space left on device" in text.lower():
+        return disk_full(doing, text)
+    client_fault = error.response is not None and 400 <= error.response.status_code < 500
+    return InfrastructureError(f"cannot {doing}: {text}", transient=not client_fault)
+
+
+def disk_full(doing: str, text: str) -> InfrastructureError:
+    """The error for a full disk on the engine's host."""
+    return InfrastructureError(
+        f"cannot {doing}: the engine's disk is full ({text}); "
+        "`distromatrix images prune` and `distromatrix clean` make room",
+        transient=False,
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and what it carries: requests and urllib3 hide the
+    operating system's error in their arguments."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__, *one.args, getattr(one, "reason", None)]

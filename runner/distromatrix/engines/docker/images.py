@@ -1,0 +1,272 @@
+"""The images of a Docker-API engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from docker.errors import APIError, NotFound
+
+from distromatrix.engines.contract import Image, Machine, Preparation, Resolved
+from distromatrix.engines.docker.connection.api import (
+    LONG_TIMEOUT,
+    Api,
+    disk_full,
+    listed,
+    message_of,
+)
+from distromatrix.engines.docker.connection.auth import credentials
+from distromatrix.engines.docker.connection.pull_failures import pull_error
+from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
+from distromatrix.engines.docker.staging import transfer as docker_carry
+from distromatrix.errors import InfrastructureError, PullError
+
+if TYPE_CHECKING:
+    from distromatrix.engines.docker.machine import DockerMachine
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class DockerImages:
+    """See ImageStore."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def find(self, tag: str) -> Image | None:
+        """See ImageStore."""
+        with self._api.calling(f"look at the image {tag}") as client:
+            try:
+                found = client.inspect_image(self._api.dialect.name(tag))
+            except NotFound:
+                return None
+        return _image(found, tag, self._api.dialect)
+
+    def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
+        """See ImageStore. Raises PullError, EngineUnavailableError."""
+        failed = ""
+        with self._api.calling(f"pull {ref}", LONG_TIMEOUT) as client:
+            login = credentials(client, ref)
+            try:
+                events = client.pull(ref, stream=True, decode=True, auth_config=login)
+            except APIError as error:
+                failed, events = message_of(error), ()
+        for text in self._pulling(ref, events):
+            if text.startswith("error: "):
+                failed = text.removeprefix("error: ")
+            else:
+                progress(text)
+        if "no space left on device" in failed.lower():
+            raise disk_full(f"pull {ref}", failed)
+        if failed:
+            raise pull_error(ref, failed)
+        self._tag(ref, tag)
+        docker_carry.unmark(self._api, tag)
+        if not self._api.dialect.remembers_pulls:
+            docker_carry.mark(self._api, replace(self._found(tag), created=time(), digests=()))
+        return self._found(tag)
+
+    def resolve(self, ref: str) -> Resolved:
+        """See ImageStore. Raises PullError, EngineUnavailableError."""
+        if not self._api.dialect.looks_up:
+            return self._resolve_by_pull(ref)
+        with self._api.calling(f"look up {ref}", LONG_TIMEOUT) as client:
+            login = credentials(client, ref)
+            try:
+                found = client.inspect_distribution(ref, login)
+            except APIError as error:
+                raise pull_error(ref, message_of(error)) from error
+        machines = {str(p.get("architecture")) for p in found.get("Platforms") or ()}
+        several = (
+            "list" in found["Descriptor"]["mediaType"]
+            or "index" in (found["Descriptor"]["mediaType"])
+        )
+        (arch,) = machines if len(machines) == 1 and not several else ("",)
+        return Resolved(digest=found["Descriptor"]["digest"], arch=MACHINES.get(arch, arch))
+
+    def _resolve_by_pull(self, ref: str) -> Resolved:
+        """For engines that cannot look into a registry: of what they pull, they know it."""
+        tag = f"{OURS}resolved:{secrets.token_hex(8)}"
+        image = self.pull(ref, tag, lambda _: None)
+        self.remove(tag)
+        if not image.digests:
+            raise PullError("other", f"cannot look up {ref}: the engine tells no digest of it")
+        return Resolved(digest=image.digests[0], arch=image.arch)
+
+    def _pulling(self, ref: str, events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+        iterator = iter(events)
+        while True:
+            with self._api.calling(f"pull {ref}", LONG_TIMEOUT):
+                event = next(iterator, None)
+            if event is None:
+                return
+            if "error" in event:
+                yield "error: " + " ".join(str(event["error"]).split())
+            elif "status" in event:
+                layer = f"{event['id']}: " if event.get("id") else ""
+                yield f"{layer}{event['status']} {event.get('progress', '')}".strip()
+
+    def _tag(self, ref: str, tag: str) -> None:
+        dialect = self._api.dialect
+        name, _, version = dialect.name(tag).rpartition(":")
+        with self._api.calling(f"tag {ref}") as client:
+            orphans = docker_carry.orphans_of(client, tag, dialect)
+            client.tag(dialect.name(ref), name, version)
+            orphans.remove()
+
+    def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
+        """See ImageStore. Raises InfrastructureError."""
+        dialect = self._api.dialect
+        changes = [*_label_changes(labels, dialect.imports_dockerfile), 'CMD ["/bin/sh"]']
+        with self._api.calling(f"import {tag}", LONG_TIMEOUT) as client:
+            # A generator: for an open file docker-py would announce chunks and send none.
+            chunks = iter(lambda: tar.read(1 << 20), b"")
+            # Podman takes no notice of `tag`, but both of one in `repository`.
+            said = client.import_image(src=chunks, repository=dialect.name(tag), changes=changes)
+        # The engine answers 200 before it has read anything, and tells of an error after.
+        for line in said.splitlines():
+            with contextlib.suppress(ValueError):
+                if failed := json.loads(line).get("error"):
+                    raise self._write_failed(f"import {tag}", str(failed))
+        return self._found(tag)
+
+    def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
+        """See ImageStore; `machine` is one of the same engine. Raises InfrastructureError."""
+        container = cast("DockerMachine", machine).container
+        dialect = self._api.dialect
+        name, _, version = dialect.name(tag).rpartition(":")
+        with self._api.calling(f"commit {tag}", LONG_TIMEOUT) as client:
+            config = client.inspect_container(container)["Config"]
+            base = client.inspect_image(config["Image"])["Config"] or {}
+            # The container's labels would come along, and with them its run: whatever is
+            # started from this image would be swept as that run's.
+            emptied = {key: "" for key in config["Labels"] or {} if key.startswith("distromatrix.")}
+            changes = [
+                *_label_changes({**emptied, **labels}, dialect.commits_dockerfile),
+                f"CMD {json.dumps(base.get('Cmd') or ['/bin/sh'])}",
+                f"USER {base.get('User') or '0'}",
+            ]
+            commit = partial(
+                client.commit,
+                container,
+                repository=name,
+                tag=version,
+                changes="\n".join(changes),
+            )
+            try:
+                commit()
+            except APIError as error:
+                # A rootless engine has no cgroup v1 to freeze a container with.
+                if "can not pause" not in str(error):
+                    raise
+                commit(pause=False)
+        return self._found(tag)
+
+    def list(self) -> tuple[Image, ...]:
+        """See ImageStore."""
+        with self._api.calling("list images") as client:
+            rows = listed(client.images)
+        names = (self._api.dialect.tag(n) for row in rows for n in row.get("RepoTags") or ())
+        tags = sorted({name for name in names if _is_ours(name)})
+        return tuple(image for tag in tags if (image := self.find(tag)))
+
+    def remove(self, tag: str) -> None:
+        """See ImageStore. Raises InfrastructureError."""
+        calling = self._api.calling(f"remove the image {tag}")
+        with calling as client, contextlib.suppress(NotFound):
+            orphans = docker_carry.orphans_of(client, tag, self._api.dialect)
+            take_name(client, self._api.dialect.name(tag), self._api.dialect)
+            orphans.remove()
+
+    def export(
+        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
+    ) -> Iterable[bytes]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.export(self._api, image, labels, first)
+
+    def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.save(self._api, tags)
+
+    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
+        """See ImageStore. Raises InfrastructureError."""
+        return docker_carry.tags_in(tar)
+
+    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+        """See ImageStore. Raises InfrastructureError."""
+        docker_carry.load(self._api, tar, images)
+
+    def tag(self, image: str, tag: str) -> None:
+        """See ImageStore. Raises InfrastructureError."""
+        self._tag(image, tag)
+
+    def _found(self, tag: str) -> Image:
+        image = self.find(tag)
+        if image is None:
+            raise InfrastructureError(f"the engine has lost the image {tag} it just made")
+        return image
+
+    @staticmethod
+    def _write_failed(doing: str, text: str) -> InfrastructureError:
+        if "no space left on device" in text.lower():
+            return disk_full(doing, text)
+        return InfrastructureError(f"cannot {doing}: {text}", transient=False)
+
+
+def _label_changes(labels: Mapping[str, str], dockerfile: bool) -> tuple[str, ...]:
+    """LABEL instructions; in a Dockerfile \\, " and $ have a meaning."""
+
+    def word(text: str) -> str:
+        if dockerfile:
+            text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        return '"' + text.replace("\n", " ") + '"'
+
+    return tuple(f"LABEL {word(key)}={word(value)}" for key, value in labels.items())
+
+
+def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Image:
+    names = found.get("RepoTags") or ()
+    ours = [name for name in map(dialect.tag, names) if _is_ours(name)]
+    if tag not in ours and tag not in names:
+        tag = next(iter(ours), tag)
+    carried, digests = docker_carry.carried(found)
+    known = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
+    # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
+    tagged = str((found.get("Metadata") or {}).get("LastTagTime") or "0001")
+    architecture = str(found.get("Architecture") or "")
+    made = str(found.get("Created") or "") if tagged.startswith("0001") else tagged
+    return Image(
+        id=found["Id"],
+        tag=tag,
+        labels=(found.get("Config") or {}).get("Labels") or {},
+        created=_timestamp(made) if carried is None else carried,
+        size=int(found.get("Size") or 0),
+        arch=MACHINES.get(architecture, architecture),
+        digests=tuple(dict.fromkeys((*known, *digests))),
+        env=_variables((found.get("Config") or {}).get("Env") or ()),
+    )
+
+
+def _variables(said: Iterable[str]) -> dict[str, str]:
+    """Those `NAME=VALUE` that a shell can export."""
+    pairs = (one.partition("=") for one in said)
+    return {name: value for name, _, value in pairs if _NAME.fullmatch(name)}
+
+
+def _is_ours(tag: str) -> bool:
+    return tag.startswith(OURS) and not docker_carry.is_mark(tag)
+
+
+def _timestamp(text: str) -> float:
+    # RFC 3339 with nanoseconds.
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text).timestamp()
+    return 0.0

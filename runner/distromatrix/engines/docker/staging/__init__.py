@@ -1,0 +1,1 @@
+"""How a product's files get into a container."""

@@ -1,0 +1,109 @@
+"""The product on its way into a container."""
+
+from __future__ import annotations
+
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from distromatrix.engines.answer import Answer
+from distromatrix.engines.contract import OUT_FOLDERS
+from distromatrix.engines.docker.connection.api import LONG_TIMEOUT
+from distromatrix.engines.docker.machine import DockerMachine
+from distromatrix.engines.parcel import FILL, ROOT, Parcel
+from distromatrix.engines.shell.homes import HOME
+from distromatrix.errors import InfrastructureError
+
+_BIG = 1 << 20  # bytes of tar of which no second is made here to spare a round trip
+_HOME = HOME.rpartition("/")[2]
+
+
+class Product:
+    """The product's snapshot. Once `ended` is set, handing it over breaks off, however big it is:
+    the engine does not remove a container while it puts files into it."""
+
+    def __init__(self, path: Path) -> None:
+        self._parcel = Parcel(path)
+        self.ended = threading.Event()
+        self._leads_out = False  # links do, so that Docker takes it only below the root folder
+
+    @property
+    def size(self) -> int:
+        """Bytes of its tar."""
+        return self._parcel.size
+
+    @property
+    def holes(self) -> bool:
+        """Whether what was filled needs `make_holes`, in the container when that runs."""
+        return self._parcel.holes
+
+    def fill(self, machine: DockerMachine, path: str, owner: str, name: str) -> None:
+        """Put it, `out` with its empty folders and a home, all of it `owner`'s, into the folder
+        `name` below `path`, which is made. Raises InfrastructureError, also when it breaks
+        off."""
+        where = f"{path.rstrip('/')}/{name}"
+        if self.size > _BIG and not self._leads_out:
+            machine.put(folders(owner, (name,)), path)  # then it goes as it lies
+            try:
+                self._put(machine, where, owner, "")
+                return
+            except InfrastructureError as error:
+                # Docker refuses relative links that lead out of the folder it extracts to.
+                if "invalid symlink" not in str(error):
+                    raise
+                self._leads_out = True
+        self._put(machine, "/", owner, f"{where.lstrip('/')}/")
+
+    def _put(self, machine: DockerMachine, path: str, owner: str, prefix: str) -> None:
+        with self._parcel.open(owner, prefix) as tar:
+            machine.put(self._chunks(_beside(owner, prefix), tar), path)
+
+    def _chunks(self, head: bytes, tar: IO[bytes]) -> Iterator[bytes]:
+        yield head
+        while data := tar.read(1 << 20):
+            if self.ended.is_set():
+                raise InfrastructureError("the product's copy is not needed any more")
+            yield data
+
+    def make_holes(self, machine: DockerMachine, path: str) -> None:
+        """Where it was filled. Raises InfrastructureError."""
+        said = Answer()
+        done = machine.run(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said)
+        if done.status != 0:
+            words = str(said) or f"status {done.status}"
+            raise InfrastructureError(f"{machine.name}: the product's files with holes: {words}")
+
+    def close(self) -> None:
+        """Break off, and forget what was made for it."""
+        self.ended.set()
+        self._parcel.close()
+
+
+def _beside(owner: str, prefix: str) -> bytes:
+    """What is there beside the product, as members of a tar that goes on."""
+    top = (prefix.rstrip("/"),) if prefix else ()
+    out = (f"{prefix}out", *(f"{prefix}out/{name}" for name in OUT_FOLDERS))
+    return _headers(owner, (*top, *out), () if owner == ROOT else (prefix + _HOME,))
+
+
+def owner_of(user: str) -> str:
+    """`UID:GID` of a machine's user."""
+    return ROOT if user == "root" else user
+
+
+def folders(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:
+    """A tar of empty folders; those of `private` are for their owner's eyes alone."""
+    return _headers(owner, names, private) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _headers(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:
+    """The same, but for its end."""
+    members = []
+    for name in (*names, *private):
+        info = tarfile.TarInfo(name)
+        info.type, info.mode = tarfile.DIRTYPE, 0o700 if name in private else 0o755
+        info.uid, info.gid = map(int, owner.split(":"))
+        members.append(info.tobuf())
+    return b"".join(members)

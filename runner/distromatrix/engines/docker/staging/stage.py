@@ -1,0 +1,146 @@
+"""The product's snapshot on the engine's host, and a private copy of it for every container.
+
+`overlay`: see docker_overlay.py. `archive`: the snapshot goes into every container as
+a tar stream.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from docker.errors import NotFound
+
+from distromatrix.engines.contract import LABEL_RUN, MachineSpec
+from distromatrix.engines.docker.connection.api import Api, message_of
+from distromatrix.engines.docker.machine import DockerMachine
+from distromatrix.engines.docker.network import Networks
+from distromatrix.engines.docker.spec import MOUNT, Limits
+from distromatrix.engines.docker.staging.overlay import OverlayVolume
+from distromatrix.engines.docker.staging.product import Product, owner_of
+from distromatrix.errors import (
+    CannotStartError,
+    EngineUnavailableError,
+    InfrastructureError,
+    MachineGoneError,
+)
+
+Strategy = Literal["overlay", "archive"]
+
+# Whether /distromatrix is there and, where it is an overlay, renames its folders and keeps its
+# hard links: an engine's kernel may pass over these options, and says so only here.
+_WHOLE = f"""[ -d {MOUNT}/product ] || exit
+has() {{
+case ",$options," in
+*",$1=on,"*) ;;
+*",$1="*) return 1 ;;
+*) read -r usual </sys/module/overlay/parameters/$1 && [ "$usual" = Y ] ;;
+esac
+}}
+while read -r kind at type options _; do
+[ "$at" != {MOUNT} ] || case $type in *overlay*) has redirect_dir && has index || exit ;; esac
+done </proc/mounts
+"""
+
+
+class DockerStage:
+    """One run's snapshot. Thread-safe.
+
+    `forced` says which strategy it must be; without, overlay is given up for archive when the
+    first machine that is to have one cannot (a rootless engine, one whose own disk is an
+    overlay, an API that knows no such volumes, a kernel whose overlays rename no folders).
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        limits: Limits,
+        networks: Networks,
+        snapshot: Path,
+        *,
+        image: str,
+        labels: Mapping[str, str],
+        forced: Strategy | None = None,
+    ) -> None:
+        self._limits = limits
+        self._networks = networks
+        self._run = labels.get(LABEL_RUN, "")
+        self._product = Product(snapshot)
+        if not limits.dialect.mounts_overlays:
+            forced = "archive"
+        self._proven = forced is not None
+        self._trial = threading.Lock()
+        self._strategy: Strategy = forced or "overlay"
+        self._volume = None
+        if self._strategy == "overlay":
+            self._volume = OverlayVolume(
+                api, limits, networks, self._product, image=image, labels=labels
+            )
+        else:
+            _see(api, limits, image)
+
+    @property
+    def strategy(self) -> Strategy:
+        """See Stage."""
+        return self._strategy
+
+    def open(self, spec: MachineSpec) -> DockerMachine:
+        """A machine with its private copy. Raises CannotStartError, InfrastructureError."""
+        if not self._proven:
+            with self._trial:
+                if not self._proven:
+                    return self._open_first(spec)
+        if self._strategy == "overlay" and self._volume is not None:
+            return self._volume.open(spec)
+        return self._open_archive(spec)
+
+    def _open_first(self, spec: MachineSpec) -> DockerMachine:
+        """Trying is the only way to know whether the engine's host can mount an overlay."""
+        assert self._volume is not None  # noqa: S101  # nothing is tried without it
+        try:
+            machine = self._volume.open(spec)
+            if machine.run(_WHOLE).status == 0:
+                self._proven = True
+                return machine
+            machine.close()
+        except (CannotStartError, EngineUnavailableError, MachineGoneError):
+            raise
+        except InfrastructureError as error:
+            if self._product.ended.is_set() or "disk is full" in str(error):
+                raise
+        machine = self._open_archive(spec)
+        self._strategy, self._proven = "archive", True
+        return machine
+
+    def _open_archive(self, spec: MachineSpec) -> DockerMachine:
+        def put(machine: DockerMachine) -> None:
+            self._product.fill(machine, "/", owner_of(spec.user), MOUNT.lstrip("/"))
+
+        machine = self._networks.start(
+            spec, self._limits, before_start=put, beside=lambda: -self._product.size
+        )
+        if self._product.holes:
+            try:
+                self._product.make_holes(machine, MOUNT)
+            except BaseException:
+                machine.close()
+                raise
+        return machine
+
+    def close(self) -> None:
+        """See Stage. With it begins the end of its run."""
+        self._networks.end(self._run)
+        self._product.close()
+        if self._volume is not None:
+            self._volume.close()
+
+
+def _see(api: Api, limits: Limits, image: str) -> None:
+    """Raises CannotStartError for an image that is not there, as a volume's helper would."""
+    with api.calling(f"look at the image {image}") as client:
+        try:
+            client.inspect_image(limits.dialect.name(image))
+        except NotFound as error:
+            raise CannotStartError(message_of(error)) from error

@@ -1,0 +1,1 @@
+"""An engine without containers, for tests: it runs scripts on this host."""

@@ -1,0 +1,408 @@
+"""A machine of the fake engine: a folder, and shells of this host."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import shutil
+import signal as signals
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import IO
+
+from distromatrix.engines.contract import Address, Exit, LeftSignal, MachineSpec, OnOutput
+from distromatrix.engines.fake.state import State, read_json, write_json
+from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.shell.pool import KILL, Shells
+from distromatrix.engines.shell.processes import Process, describe, itself
+from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
+from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+from distromatrix.model import Kept
+
+_SIGNALS = {"STOP": signals.SIGSTOP, "CONT": signals.SIGCONT, "KILL": signals.SIGKILL}
+
+
+class PipeStream:
+    """A local process's standard streams as a shell's Stream."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101  # all are pipes
+        self.process = process
+        self._stdin = process.stdin
+        self._kinds = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
+        self._poll = select.poll()
+        for number in self._kinds:
+            self._poll.register(number, select.POLLIN)
+
+    def send(self, data: bytes) -> None:
+        """See Stream."""
+        self._stdin.write(data)
+        self._stdin.flush()
+
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream; the end of either is the end."""
+        ready = self._poll.poll(None if timeout is None else timeout * 1000)
+        if not ready:
+            raise TimeoutError
+        pieces = [(self._kinds[number], os.read(number, 1 << 16)) for number, _ in ready]
+        return [piece for piece in pieces if piece[1]]
+
+    def shutdown(self) -> None:
+        """The processes' end is this stream's end."""
+        end_tree(self.process)
+
+    def close(self) -> None:
+        """See Stream."""
+        end_tree(self.process)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child of ours with all that descends from it; it is waited for by others."""
+    if process.poll() is None:  # so its number cannot be somebody else's
+        end_process(process.pid)
+
+
+def end_process(*pids: int) -> None:
+    """Kill processes of this host with all that descends from them."""
+    if pids:
+        subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", *map(str, pids)], check=False)
+
+
+class FakeMachine:
+    """The folder `root` is the machine's `/` for `cwd`, `put` and `get`; the commands
+    themselves see this host's files. The user and the limits are not enforced."""
+
+    def __init__(
+        self,
+        state: State,
+        spec: MachineSpec,
+        root: Path,
+        *,
+        staged: bool,
+        owned: bool = True,
+        guest: bool = False,
+    ) -> None:
+        self._guest = guest
+        self._state = state
+        self._spec = spec
+        self._name = spec.name
+        self.root = root
+        self._staged = staged
+        self._owned = owned
+        self._env: Mapping[str, str] = {}
+        self._stopped = ""
+        self._closed = False
+        faults = state.faults
+        self._goes = owned and state.strikes("gone", faults.gone, spec)
+        self._oom = owned and state.strikes("oom", faults.oom, spec)
+        self._shells = Shells(self._open_shell)
+        self._main: Shell | None = None
+        if owned:
+            self._record(self._name)  # first: what kill -9 leaves of the rest is found by it
+            # There is one already where kill -9 struck while one of that name was being closed.
+            (state.machines / f"{self._name}.shells").mkdir(exist_ok=True)
+            self._main = self._open_shell()
+            self._shells = Shells(self._open_shell, self._main)
+
+    @classmethod
+    def join(cls, state: State, address: Address) -> FakeMachine:
+        """One that somebody else has open. Raises MachineGoneError."""
+        spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
+        machine = cls(state, spec, Path(address.id), staged=bool(address.product), owned=False)
+        machine._env = address.env
+        machine._shells.give_back(machine._shells.take())
+        return machine
+
+    @property
+    def address(self) -> Address:
+        """See Machine."""
+        return Address(
+            name=self._name,
+            id=str(self.root),
+            user=self._spec.user,
+            product=self.product,
+            out=self.out,
+            memory=self._spec.memory,
+        )
+
+    def _open_shell(self) -> Shell:
+        shells = self._state.machines / f"{self._spec.name}.shells"
+        if self._stopped or not shells.is_dir():
+            raise MachineGoneError(f"{self._name} {self._stopped or 'is gone'}")
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", LOOP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.root,
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.root)},
+            start_new_session=True,
+        )
+        (shells / str(process.pid)).touch()
+        shell = Shell(PipeStream(process))
+        shell.run(":", deadline=monotonic() + 30)
+        return shell
+
+    def _record(self, name: str) -> None:
+        record = {"labels": dict(self._spec.labels), "root": str(self.root)}
+        write_json(self._state.machines / f"{name}.json", record)
+
+    @property
+    def name(self) -> str:
+        """See Machine."""
+        return self._name
+
+    @property
+    def scale(self) -> float:
+        """See Machine."""
+        return self._state.faults.scale
+
+    @property
+    def product(self) -> str:
+        """See Machine."""
+        return str(self.root / "distromatrix/product") if self._staged else ""
+
+    @property
+    def out(self) -> str:
+        """See Machine."""
+        return str(self.root / "distromatrix/out") if self._staged else ""
+
+    def _host(self, path: str) -> Path:
+        inside = Path(path)
+        return inside if inside.is_relative_to(self.root) else self.root / path.lstrip("/")
+
+    def run(
+        self,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float | None = None,
+        output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
+    ) -> Exit:
+        """See Machine. Raises MachineGoneError, InfrastructureError."""
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        started = monotonic()
+        deadline = None if timeout is None else started + timeout
+        shell = self._shells.take()
+        end = threading.Timer(0.05, self._end) if self._goes or self._oom else None
+        if end:
+            end.start()
+        try:
+            status = shell.run(
+                script,
+                env={**self._env, **(env or {})},
+                cwd=str(self._host(cwd)),
+                deadline=deadline,
+                output=output,
+                errors=errors,
+                strict=strict,
+            )
+            if end:  # a fault strikes also what is faster than it
+                end.join()
+                raise ShellEndedError
+        except TimeoutError:
+            hung = describe(self._processes())
+            assert shell.process is not None  # noqa: S101  # what hangs has begun
+            end_process(shell.process)
+            shell.wait(monotonic() + 30)
+            self._shells.give_back(shell)
+            seconds = monotonic() - started
+            return Exit(status=None, seconds=seconds, hung=hung or itself(script, seconds))
+        except (ShellEndedError, OSError) as error:
+            raise self._lost(shell) from error
+        except InputError:  # nothing was sent
+            self._shells.give_back(shell)
+            raise
+        except BaseException:
+            self._shells.drop(shell)
+            raise
+        self._shells.give_back(shell)
+        return Exit(status=status, seconds=monotonic() - started)
+
+    def _lost(self, shell: Shell) -> InfrastructureError:
+        self._shells.drop(shell)
+        there = (self._state.machines / f"{self._name}.json").exists()
+        if shell is self._main or self._stopped or not there:
+            return self._gone()
+        return InfrastructureError(f"the shell of {self._name} was killed", transient=False)
+
+    def _gone(self) -> MachineGoneError:
+        if not self._stopped:
+            self._stopped = "ran out of memory" if self._oom else "was killed from outside"
+        return MachineGoneError(f"{self._name} {self._stopped}", oom=self._oom)
+
+    def running(self) -> str:
+        """See Machine."""
+        return "" if self._stopped else describe(self._processes())
+
+    def _processes(self) -> list[Process]:
+        return _below({int(file.name) for file in self._shell_files()})
+
+    def _shell_files(self) -> Iterable[Path]:
+        return (self._state.machines / f"{self._spec.name}.shells").glob("*")
+
+    def put(self, tar: bytes | IO[bytes], path: str) -> None:
+        """See Machine. Raises FileNotFoundError."""
+        target = self._host(path)
+        if not target.is_dir():
+            raise FileNotFoundError(path)
+        extract(io.BytesIO(tar) if isinstance(tar, bytes) else tar, target)
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """See Machine. Raises FileNotFoundError."""
+        source = self._host(path)
+        if not os.path.lexists(source):
+            raise FileNotFoundError(path)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            tar.add(source, arcname=source.name)
+        return iter((buffer.getvalue(),))
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """See Machine: to what works below its root."""
+        if self._stopped:
+            return False
+        shells = {int(file.name) for file in self._shell_files()}
+        for process in set(_working_below(self.root)) - shells:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, _SIGNALS[signal])
+        return True
+
+    def disk_free(self) -> int | None:
+        """See Machine."""
+        return None if self._stopped else shutil.disk_usage(self.root).free
+
+    def disk_used(self) -> int | None:
+        """See Machine: with the product."""
+        return None if self._stopped else bytes_of(self.root)
+
+    def kill(self, why: str = "was stopped") -> None:
+        """See Machine."""
+        self._stopped = self._stopped or why
+        self._end()
+
+    def _end(self) -> None:
+        """Kill what runs in it, whoever began it."""
+        if self._main is not None:
+            _end_shells(self._state.machines / f"{self._spec.name}.shells")
+
+    def reboot(self) -> None:
+        """See Machine: where it plays a guest, all that runs in it ends, and it goes on. Raises
+        InfrastructureError."""
+        if not self._guest:
+            raise InfrastructureError(f"{self._name} has no restart: a guest has", transient=False)
+        if not self._owned:
+            raise InfrastructureError(f"{self._name} is another's, who alone can restart it")
+        if self._stopped:
+            raise MachineGoneError(f"{self._name} {self._stopped}")
+        self._shells.shutdown()
+        self._shells.close()
+        end_process(*_working_below(self.root))
+        self._main = self._open_shell()
+        self._shells = Shells(self._open_shell, self._main)
+
+    def keep(self) -> Kept:
+        """See Machine."""
+        if not self._owned:
+            raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
+        name = "distromatrix-kept-" + self._spec.name.removeprefix("distromatrix-")
+        if not self._closed:
+            self._end()
+            self._finish()
+            self._record(name)
+            (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
+            self._name = name
+        return Kept(
+            name=name,
+            enter=f"cd {self.product or self.root}",
+            remove=f"distromatrix clean --all # {name}",
+            out=self.out,
+        )
+
+    def close(self) -> None:
+        """See Machine."""
+        if self._closed:
+            return
+        self._stopped = self._stopped or "was closed"
+        if self._owned:
+            (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
+        self._end()
+        self._finish()
+        if self._owned:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def _finish(self) -> None:
+        self._closed = True
+        self._stopped = self._stopped or "was kept"
+        self._shells.close()
+        if self._owned:
+            shutil.rmtree(self._state.machines / f"{self._spec.name}.shells", ignore_errors=True)
+
+
+def extract(tar: IO[bytes], target: Path) -> None:
+    """Unpack a tar stream below a folder of this host, and nowhere else. By tar itself:
+    tarfile learned to stay below a folder in Python 3.11.4, and Debian 12 has 3.11.2."""
+    command = ("tar", "-x", "--numeric-owner", "-C", str(target), "-f", "-")
+    subprocess.run(command, input=tar.read(), check=True)
+
+
+def end_recorded(file: Path) -> None:
+    """Remove a machine by its record, its processes too; no error if it is gone."""
+    record = read_json(file)
+    if record is None:
+        return
+    shells = file.with_suffix(".shells")
+    _end_shells(shells)
+    shutil.rmtree(shells, ignore_errors=True)
+    shutil.rmtree(record["root"], ignore_errors=True)
+    file.unlink(missing_ok=True)
+
+
+def _working_below(folder: Path) -> list[int]:
+    """The processes whose working directory is there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
+
+
+def _end_shells(folder: Path) -> None:
+    """Kill the shells whose numbers are the names of the folder's files."""
+    shells = []
+    for file in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            # A number may have been given to somebody else meanwhile: LOOP is our mark.
+            if LOOP.encode() in Path(f"/proc/{file.name}/cmdline").read_bytes():
+                shells.append(int(file.name))
+    end_process(*shells)
+
+
+def _below(tops: set[int]) -> list[Process]:
+    """Those processes, and all that descend from them."""
+    said = subprocess.run(
+        ["ps", "-eo", "pid,ppid,etime,args"], capture_output=True, text=True, check=False
+    ).stdout
+    rows = (line.split(None, 3) for line in said.splitlines()[1:])
+    every = [Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows if len(r) == 4]
+    found, size = set(tops), -1
+    while size != len(found):
+        size = len(found)
+        found |= {p.pid for p in every if p.parent in found}
+    return [p for p in every if p.pid in found]

@@ -1,0 +1,1 @@
+"""What guests of both kinds share: acceleration, disks, kernels, the machine in them."""

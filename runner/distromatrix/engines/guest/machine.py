@@ -1,0 +1,424 @@
+"""What all guests have in common as machines: commands through shells that are kept open, files
+as tar streams through them, and a restart that a suite asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Event, Thread
+from time import monotonic
+from typing import BinaryIO, cast
+
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer, ask_disk_free
+from distromatrix.engines.contract import (
+    API_TIMEOUT,
+    Exit,
+    LeftSignal,
+    Machine,
+    MachineSpec,
+    OnOutput,
+)
+from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.shell.pool import KILL, MOST, Shells
+from distromatrix.engines.shell.process_list import LIST, processes
+from distromatrix.engines.shell.processes import Process, describe, itself
+from distromatrix.engines.shell.shell import Shell, ShellEndedError
+from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+
+MOUNT = "/distromatrix"  # as in a container
+REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
+DIES_WITHIN = 15.0  # seconds that killed processes have to end; then the guest is ended
+_MISSING = 44  # the status of our own scripts for what is not there
+# How often the kernel has killed for memory: vmstat of proc(5), since Linux 4.13. By the shell
+# itself: its programs are the product's.
+_OOM_KILLS = 'while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done </proc/vmstat'
+
+
+class _RestartedError(Exception):
+    """The machine was restarted under a command, as that had asked for."""
+
+
+class GuestMachine(ABC):
+    """A guest, as a Machine. What differs between engines is abstract."""
+
+    most_shells = MOST, MOST  # open at once for commands, and for what the engine runs
+
+    def __init__(
+        self,
+        spec: MachineSpec,
+        *,
+        staged: bool,
+        owned: bool = True,
+        scale: float = 1.0,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._spec = spec
+        self._scale = scale  # how much longer than at full speed things take
+        self._staged = staged
+        self._owned = owned
+        self._env = dict(env or {})  # what every command sees, as in a container of its image
+        self._begin_shells()
+        self._stopped = ""
+        self._closed = False
+        self._oom_kills = 0
+        self._reboots = 0
+        self._disk_begun = 0
+
+    # --- what an engine gives ---
+
+    @abstractmethod
+    def _open_shell(self, user: str) -> Shell:
+        """A new shell of that user (`root` or `UID:GID`), which has answered. Raises
+        MachineGoneError, InfrastructureError."""
+
+    @abstractmethod
+    def _halt(self) -> None:
+        """End the whole guest at once. Never raises."""
+
+    @abstractmethod
+    def _end_left(self) -> None:
+        """End all that commands have left running, their shells with it where need be. Raises
+        InfrastructureError."""
+
+    @abstractmethod
+    def restarted(self) -> bool:
+        """Whether it went, or is about to go, down for a restart that was asked for inside; then
+        it is up again when this returns. Raises InfrastructureError."""
+
+    @abstractmethod
+    def reboot(self) -> None:
+        """See Machine. Raises InfrastructureError."""
+
+    @abstractmethod
+    def why_gone(self) -> MachineGoneError | None:
+        """Why it has ended; None as long as it lives."""
+
+    @abstractmethod
+    def _put(self, data: BinaryIO, path: str) -> None:
+        """Extract a tar below a folder that exists. Raises
+        InfrastructureError."""
+
+    def _is_crowded(self) -> bool:
+        """Whether as many processes run as a fork bomb's, among which nothing of ours gets its
+        turn."""
+        return False
+
+    def _of_commands(self, listed: Sequence[Process]) -> Sequence[Process]:
+        """Of all its processes, those that commands have begun."""
+        return listed
+
+    @property
+    def tar(self) -> str:
+        """The call of tar in the guest."""
+        return "tar"
+
+    # --- Machine ---
+
+    @property
+    def name(self) -> str:
+        """See Machine."""
+        return self._spec.name
+
+    @property
+    def scale(self) -> float:
+        """See Machine."""
+        return self._scale
+
+    @property
+    def product(self) -> str:
+        """See Machine."""
+        return f"{MOUNT}/product" if self._staged else ""
+
+    @property
+    def out(self) -> str:
+        """See Machine."""
+        return f"{MOUNT}/out" if self._staged else ""
+
+    def run(
+        self,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float | None = None,
+        output: OnOutput | None = None,
+        errors: OnOutput | None = None,
+        strict: bool = True,
+    ) -> Exit:
+        """See Machine. A script that restarts the guest is begun anew after it, within the same
+        timeout, with `DISTROMATRIX_REBOOT_COUNT` one higher. Raises MachineGoneError,
+        InfrastructureError."""
+        started, count = monotonic(), 0
+        while True:
+            variables = {**self._env, **(env or {})}
+            if count:
+                variables[REBOOT_COUNT] = str(count)
+            left = None if timeout is None else max(0.1, timeout - (monotonic() - started))
+            try:
+                return self._run(script, variables, cwd, left, output, errors, strict, started)
+            except _RestartedError:
+                count += 1
+
+    def _run(
+        self,
+        script: str,
+        env: Mapping[str, str],
+        cwd: str,
+        timeout: float | None,
+        output: OnOutput | None,
+        errors: OnOutput | None,
+        strict: bool,
+        started: float,
+    ) -> Exit:
+        self._check()
+        deadline = None if timeout is None else monotonic() + timeout
+        shell = self._shells.take()
+        try:
+            status = shell.run(
+                script,
+                env=env,
+                cwd=cwd,
+                deadline=deadline,
+                output=output,
+                errors=errors,
+                strict=strict,
+            )
+            asked = status != 0 and (self._owned or status == 137)
+            oom = asked and self._oom_killed(shell)
+        except TimeoutError:
+            hung = self._end_hung(shell)
+            seconds = monotonic() - started
+            hung = hung or itself(script, seconds)
+            return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
+        except (ShellEndedError, OSError) as error:
+            raise self._lost(shell) from error
+        except InputError:  # nothing was sent
+            self._shells.give_back(shell)
+            raise
+        except BaseException:  # a caller's callback, Ctrl-C: the command may still run
+            self._end_process(shell)
+            self._shells.drop(shell)
+            raise
+        self._shells.give_back(shell)
+        return Exit(status=status, seconds=monotonic() - started, oom=oom)
+
+    def running(self) -> str:
+        """See Machine."""
+        if self._stopped:
+            return ""
+        said = Answer(MOST_LISTED)
+        with contextlib.suppress(Exception):  # what a list of processes is not worth a run
+            if self.as_root(LIST, output=said, within=10.0) == 0:
+                return describe(self._of_commands(processes(bytes(said))))
+        return ""
+
+    def put(self, tar: bytes | BinaryIO, path: str) -> None:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        self._check()
+        if self.as_root(f"[ -d {shlex.quote(path)} ] || exit {_MISSING}") == _MISSING:
+            raise FileNotFoundError(f"{self.name}:{path}")
+        data = io.BytesIO(tar) if isinstance(tar, bytes) else tar
+        data.seek(0)
+        self._put(data, path)
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """See Machine. Raises FileNotFoundError, InfrastructureError."""
+        quoted = shlex.quote(path)
+        folder, _, name = path.rstrip("/").rpartition("/")
+        there = f"[ -e {quoted} ] || [ -L {quoted} ] || exit {_MISSING}"
+        if self.as_root(there) == _MISSING:
+            raise FileNotFoundError(f"{self.name}:{path}")
+        script = f"{self.tar} -cf - -C {shlex.quote(folder or '/')} {shlex.quote(name or '.')}"
+        return self._stream(script, path)
+
+    def _stream(self, script: str, path: str) -> Iterator[bytes]:
+        """What a root's command prints, as it comes."""
+        pieces: Queue[bytes | BaseException | int] = Queue(maxsize=64)
+        left = False
+
+        def hand_on(data: bytes) -> None:
+            if left:
+                raise InterruptedError
+            pieces.put(data)
+
+        def read() -> None:
+            try:
+                pieces.put(self.as_root(script, output=hand_on, within=LONGEST))
+            except BaseException as error:  # noqa: BLE001 - raised where it is read
+                pieces.put(error)
+
+        Thread(target=read, daemon=True, name="distromatrix-get").start()
+        try:
+            while True:
+                try:
+                    piece = pieces.get(timeout=API_TIMEOUT * self._scale)
+                except Empty:
+                    raise self.why_gone() or InfrastructureError(
+                        f"{self.name} does not answer: getting {path}"
+                    ) from None
+                if isinstance(piece, BaseException):
+                    raise piece
+                if isinstance(piece, int):
+                    if piece:
+                        raise InfrastructureError(f"cannot get {path} from {self.name}")
+                    return
+                yield piece
+        finally:
+            left = True
+            with contextlib.suppress(Exception):
+                while not pieces.empty():
+                    pieces.get_nowait()
+
+    def disk_free(self) -> int | None:
+        """See Machine."""
+        where = MOUNT if self._staged else "/"
+        return None if self._stopped else ask_disk_free(cast("Machine", self), where)
+
+    def signal_left(self, signal: LeftSignal) -> bool:
+        """See Machine."""
+        if self._stopped:
+            return False
+        if signal == "KILL":
+            try:
+                self._end_left()
+            except InfrastructureError:
+                self.kill()
+                return False
+        return True
+
+    def _disks(self) -> Sequence[Path]:
+        """The files on this host that hold what it writes."""
+        return ()
+
+    def _note_disks(self) -> None:
+        """What is there now is no suite's."""
+        self._disk_begun = bytes_of(*self._disks())
+
+    def disk_used(self) -> int | None:
+        """See Machine."""
+        disks = self._disks()
+        return bytes_of(*disks) - self._disk_begun if disks and not self._stopped else None
+
+    def kill(self, why: str = "was stopped") -> None:
+        """See Machine."""
+        self._stopped = self._stopped or why
+        self._shells.shutdown()
+        self._halt()
+        self._root_shells.shutdown()
+
+    # --- inside ---
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise MachineGoneError(f"{self.name} {self._stopped}")
+
+    def as_root(
+        self, script: str, *, output: OnOutput | None = None, within: float | None = API_TIMEOUT
+    ) -> int:
+        """The status of a script of ours. Raises InfrastructureError."""
+        shell = self._root_shells.take()
+        deadline = None if within is None else monotonic() + within * self._scale
+        try:
+            status = shell.run(script, deadline=deadline, output=output)
+        except (TimeoutError, ShellEndedError, OSError) as error:
+            self._root_shells.drop(shell)
+            raise self.why_gone() or InfrastructureError(
+                f"{self.name} does not answer: {script.partition(chr(10))[0][:80]}"
+            ) from error
+        except BaseException:
+            self._root_shells.drop(shell)
+            raise
+        self._root_shells.give_back(shell)
+        return status
+
+    def _end_hung(self, shell: Shell) -> str:
+        """End the command that a shell runs; what does not end takes the machine with it: nor
+        does a guest that answers no more outlive a timeout for long."""
+        hung, ended = "", Event()
+
+        def end() -> None:
+            nonlocal hung
+            if self._is_crowded():
+                self._halt()
+                return
+            hung = self.running()
+            self._await_begun(shell)
+            if self._end_process(shell):
+                ended.set()
+
+        ending = Thread(target=end, daemon=True, name="distromatrix-end")
+        ending.start()
+        ending.join(DIES_WITHIN * self._scale)
+        if ended.is_set():
+            with contextlib.suppress(TimeoutError, ShellEndedError, OSError):
+                shell.wait(monotonic() + DIES_WITHIN * self._scale)
+                self._shells.give_back(shell)
+                return hung
+        self._stopped = self._stopped or "was stopped by a timeout"
+        self._halt()
+        self._shells.drop(shell)
+        return hung
+
+    def _await_begun(self, shell: Shell) -> None:
+        """Under emulation, a command may not have begun when its time is over."""
+        deadline = monotonic() + DIES_WITHIN * self._scale
+        with contextlib.suppress(ShellEndedError, OSError):
+            while shell.process is None and monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    shell.wait(monotonic() + 0.1)
+                    return
+
+    def _end_process(self, shell: Shell) -> bool:
+        """Kill what it runs, with all that descends from it."""
+        if shell.process is None:
+            return False
+        with contextlib.suppress(InfrastructureError):
+            return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
+        return False
+
+    def _lost(self, shell: Shell) -> Exception:
+        """A shell ended under a command: with its machine, or alone."""
+        self._shells.drop(shell)
+        if self._stopped:
+            return MachineGoneError(f"{self.name} {self._stopped}")
+        if self.restarted():
+            self._reboots += 1
+            return _RestartedError()
+        if gone := self.why_gone():
+            self._stopped = "is gone"
+            return gone
+        return InfrastructureError(
+            f"the shell that ran a command in {self.name} was killed, perhaps by that command: "
+            "how it ended is not known",
+            transient=False,
+        )
+
+    def _oom_killed(self, shell: Shell) -> bool:
+        said = Answer()
+        self._ask_oom_kills(shell, said)
+        now = sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
+        before, self._oom_kills = self._oom_kills, now
+        return now > before
+
+    def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:
+        """Have a line with their number said, if need be by the shell that has run a command.
+        Raises InfrastructureError, and as `Shell.run` does."""
+        shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT * self._scale, output=said)
+
+    def _fresh_shells(self) -> None:
+        """Forget all shells: the guest is another boot's."""
+        for shells in (self._shells, self._root_shells):
+            shells.shutdown()
+            shells.close()
+        self._begin_shells()
+        self._oom_kills = 0
+
+    def _begin_shells(self) -> None:
+        commands, ours = self.most_shells
+        self._shells = Shells(lambda: self._open_shell(self._spec.user), most=commands)
+        self._root_shells = Shells(lambda: self._open_shell("root"), most=ours)

@@ -1,0 +1,1 @@
+"""Direct guests: QEMU started by us, from a kernel and a disk made of an image."""

@@ -1,0 +1,297 @@
+"""The engine `qemu`: direct guests. A cell's prepared container image with the distribution's own
+kernel, booted by QEMU without a boot loader, SSH or an init system, and then kept ready."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from math import ceil
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from weakref import WeakSet
+
+from distromatrix.engines.contract import (
+    LABEL_FOLDER,
+    LABEL_HOST,
+    LABEL_RUN,
+    Address,
+    Engine,
+    EngineFacts,
+    ImageStore,
+    Leftover,
+    Machine,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.engines.guest.acceleration import acceleration
+from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.parcel import ROOT, Parcel
+from distromatrix.engines.qemu import process as qemu_process
+from distromatrix.engines.qemu.disk import Disk
+from distromatrix.engines.qemu.guest import QemuGuest
+from distromatrix.engines.qemu.machine import META, QemuMachine
+from distromatrix.engines.qemu.port_broker import Door, JoinedGuest
+from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
+from distromatrix.engines.qemu.templates import Templates, is_done, last_used, qemu_version, remove
+from distromatrix.engines.shell.homes import without_home
+from distromatrix.errors import (
+    CannotStartError,
+    InfrastructureError,
+)
+from distromatrix.files.user_folders import cache_folder
+from distromatrix.model import AccelWanted, Kept
+from distromatrix.record.folder import disk_fault, host_name
+
+_MIB = 1024**2
+_LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with
+
+
+class QemuEngine:
+    """See Engine. `containers`: the engine whose images the guests are made of; `accel`: how
+    they are to run; `cache`: where machines and templates lie (default: the user's cache)."""
+
+    name = "qemu"
+
+    def __init__(
+        self, containers: Engine, *, accel: AccelWanted = "auto", cache: Path | None = None
+    ) -> None:
+        self._containers = containers
+        self._accel = accel
+        self._cache = cache or cache_folder()
+        self._machines = self._cache / "guests" / "machines"
+        self._templates = Templates(self._cache / "guests")
+        self._opened: WeakSet[QemuMachine] = WeakSet()
+
+    @property
+    def images(self) -> ImageStore:
+        """See Engine: those of the containers."""
+        return self._containers.images
+
+    def facts(self) -> EngineFacts:
+        """See Engine."""
+        return EngineFacts(
+            name=self.name,
+            product="QEMU",
+            version=qemu_version().removeprefix("QEMU emulator version ").split(" ")[0],
+            api_version="",
+            cpus=os.cpu_count() or 1,
+            memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            arch=platform.machine(),
+            storage_driver="qcow2",
+            cgroup_version="",
+            rootless=os.geteuid() != 0,
+            local=True,
+            data_root=str(self._machines.parent),
+        )
+
+    def ping(self) -> None:
+        """See Engine."""
+        qemu_version()
+
+    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> QemuStage:
+        """See Engine."""
+        if self.images.find(image) is None:
+            raise CannotStartError(f"there is no image {image}")
+        try:
+            self._machines.mkdir(parents=True, exist_ok=True)
+            return QemuStage(snapshot, self._machines, labels)
+        except OSError as error:
+            raise _fault("the product cannot be staged", error) from error
+
+    def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
+        """See Engine."""
+        if (found := self.images.find(spec.image)) is None:
+            raise CannotStartError(f"there is no image {spec.image}")
+        staged = stage if isinstance(stage, QemuStage) else None
+        holds, folder = ExitStack(), None
+        try:
+            product, size = staged.disk(spec.user) if staged else (None, 0)
+            disk = holds.enter_context(
+                self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
+            )
+            virtual, scale = self.virtual(spec, disk)
+            template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
+            folder = self._new_folder(spec)
+            shutil.copyfile(template.overlay, folder / OVERLAY)
+            guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
+            machine = QemuMachine(
+                guest, staged=product is not None, env=without_home(found.env, spec.user)
+            )
+            machine.at_close(holds.close)
+        except BaseException as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            holds.close()
+            if isinstance(error, OSError):
+                raise _fault("a guest cannot be made", error) from error
+            raise
+        try:
+            machine.restore(template.saved)
+            if product is not None:
+                guest.fill(size)
+            machine.begin()
+            Door(machine)
+            self._opened.add(machine)
+        except BaseException as error:
+            if guest.refused:  # the next one is to have another
+                template.spoil()
+            machine.close()
+            if isinstance(error, OSError):
+                raise _fault("a guest cannot be opened", error) from error
+            raise
+        return machine
+
+    def virtual(self, spec: MachineSpec, disk: Disk) -> tuple[Virtual, float]:
+        """What it is made of, and the factor for what waits for it."""
+        cpus = max(1, ceil(spec.cpus))
+        memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
+        found = acceleration(
+            disk.kernel,
+            memory=memory,
+            cpus=cpus,
+            wanted=self._accel,
+            cache=self._cache,
+        )
+        return Virtual(kind=found.kind, cpu=found.cpu, cpus=cpus, memory=memory), found.scale
+
+    def _new_folder(self, spec: MachineSpec) -> Path:
+        folder = self._machines / spec.name
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise InfrastructureError(f"there is a guest {spec.name} already") from error
+        try:
+            _write_meta(folder, "guest", spec.labels)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
+
+    def join(self, address: Address) -> Machine:
+        """See Engine."""
+        return JoinedGuest(address)
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine."""
+        from distromatrix.engines.qemu.enter import enter
+
+        for machine in tuple(self._opened):
+            if machine.folder.name == kept.name:
+                machine.leave()
+        return enter(self._machines / kept.name, env)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """See Engine; templates are among them, kept unless their making was cut off, and made
+        when they were last used."""
+        found = []
+        for folder in sorted(self._machines.glob("*")):
+            facts = _read_meta(folder)
+            labels = facts.get("labels") or {}
+            if not labels.get(LABEL_RUN):
+                continue
+            found.append(
+                Leftover(
+                    kind=facts.get("kind", "guest"),
+                    name=folder.name,
+                    run=labels.get(LABEL_RUN, ""),
+                    folder=labels.get(LABEL_FOLDER, ""),
+                    host=labels.get(LABEL_HOST, ""),
+                    kept=bool(facts.get("kept")),
+                    created=float(facts.get("created", 0.0)),
+                )
+            )
+        for folder in self._templates.all():
+            # Its folder's lock is held by whoever uses it, as a run's is.
+            used, here = last_used(folder), host_name()
+            found.append(
+                Leftover(
+                    kind="template",
+                    name=folder.name,
+                    run="",
+                    folder=str(folder),
+                    host=here,
+                    kept=is_done(folder),
+                    created=used,
+                    size=bytes_of(folder),
+                )
+            )
+        return tuple(found)
+
+    def remove(self, leftover: Leftover) -> None:
+        """See Engine."""
+        if leftover.kind == "template":
+            remove(Path(leftover.folder))
+            return
+        qemu_process.end(self._machines / leftover.name)
+        try:
+            shutil.rmtree(self._machines / leftover.name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InfrastructureError(f"cannot remove {leftover.name}: {error}") from error
+
+    def close(self) -> None:
+        """See Engine."""
+
+
+class QemuStage:
+    """The product's snapshot as disks that the guests of a run read, one for each user: the tar
+    file, and behind it nothing."""
+
+    def __init__(self, snapshot: Path, machines: Path, labels: Mapping[str, str]) -> None:
+        self._folder = machines / f"distromatrix-stage-{os.getpid()}-{time.monotonic_ns()}"
+        self._folder.mkdir()
+        self._parcel = Parcel(snapshot, plain=True)
+        self._lock = Lock()
+        try:
+            _write_meta(self._folder, "stage", labels)
+        except OSError:
+            self.close()
+            raise
+
+    def disk(self, user: str) -> tuple[Path, int]:
+        """A user's (`root` or `UID:GID`), and the bytes of the tar in it. Raises OSError."""
+        owner = ROOT if user == "root" else user
+        file = self._folder / f"product-{owner.replace(':', '-')}.img"
+        length = file.with_suffix(".size")
+        with self._lock:
+            if not length.exists():
+                self._parcel.write(file, owner)
+                size = file.stat().st_size
+                os.truncate(file, PRODUCT_SIZE)
+                length.write_text(str(size), encoding="ascii")
+            return file, int(length.read_text(encoding="ascii"))
+
+    @property
+    def strategy(self) -> str:
+        """See Stage."""
+        return "archive"
+
+    def close(self) -> None:
+        """See Stage: a guest that is kept has its copy already."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _fault(what: str, error: OSError) -> InfrastructureError:
+    """What to raise for it: of this host's disk, where that is why."""
+    folder = Path(error.filename or "the cache")
+    return disk_fault(error, folder) or InfrastructureError(f"{what}: {error}")
+
+
+def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:
+    facts = {"kind": kind, "labels": dict(labels), "created": time.time()}
+    (folder / META).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        facts = json.loads((folder / META).read_text(encoding="utf-8"))
+        return facts if isinstance(facts, dict) else {}
+    return {}

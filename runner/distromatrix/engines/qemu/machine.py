@@ -1,0 +1,401 @@
+"""A direct guest: QEMU, the distribution's own kernel, and shells on virtio-serial ports."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock, Thread
+from typing import BinaryIO
+
+from distromatrix.engines.answer import LONGEST, Answer
+from distromatrix.engines.contract import API_TIMEOUT, LABEL_CELL, LABEL_FOLDER, Address
+from distromatrix.engines.guest.console import last_bytes
+from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
+from distromatrix.engines.guest.programs import become
+from distromatrix.engines.guest.scripts import CGROUP
+from distromatrix.engines.qemu.guest import BUSYBOX, EARLIER, QemuGuest
+from distromatrix.engines.qemu.ports import (
+    DATA,
+    FIRST_SHELL,
+    ROOT_SHELLS,
+    USER_SHELLS,
+    Lent,
+    Slots,
+    connect_in,
+    ports_of,
+    socket_name,
+)
+from distromatrix.engines.qemu.process import CONSOLE, OVERLAY, Memory
+from distromatrix.engines.shell.homes import home_found, home_made
+from distromatrix.engines.shell.pool import KILL, KILL_OTHERS
+from distromatrix.engines.shell.shell import Shell, ShellEndedError
+from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.model import Kept
+from distromatrix.record.folder import give_to_caller
+
+META = "machine.json"
+KEPT = "distromatrix-kept-"
+_WAIT = 10.0  # seconds for a shell's ports, where others have all of them
+LOOP_FILE = "/distromatrix/guest/loop.sh"
+_PIPED = "/distromatrix/guest/piped"
+# Their group first, at once; then who has left it.
+_END_LEFT = f"""if {{ echo 1 >{CGROUP}/cgroup.kill; }} 2>/dev/null; then
+  for try in 1 2 3 4 5 6 7 8 9; do
+    read -r _ populated <{CGROUP}/cgroup.events
+    [ "$populated" != 0 ] || break
+    {BUSYBOX} sleep 0.1
+  done
+fi
+{KILL_OTHERS}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A saved guest, in which a shell of root's is open at FIRST_SHELL's ports. `token` and
+    `process` as `Lent` has them."""
+
+    memory: Memory
+    token: str
+    process: int
+
+
+class QemuMachine(GuestMachine):
+    """A guest that runs, as a Machine: shells on its ports, files through them."""
+
+    most_shells = USER_SHELLS, ROOT_SHELLS
+
+    def __init__(
+        self, guest: QemuGuest, *, staged: bool, env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(guest.spec, staged=staged, scale=guest.scale, env=env)
+        self.guest = guest
+        self.data_lock = Lock()  # of the port for data
+        self._at_close: list[Callable[[], None]] = []
+        self._slots = Slots()
+        self._restarting = Lock()
+        self._boots = 0
+        self._reader: QemuMachine | None = None  # of what one that was killed has left
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return self.guest.folder
+
+    @property
+    def address(self) -> Address:
+        """See Machine."""
+        return Address(
+            name=self.name,
+            id=str(self.folder),
+            user=self._spec.user,
+            product=self.product,
+            out=self.out,
+            memory=self._spec.memory,
+            env=self._env,
+        )
+
+    @property
+    def tar(self) -> str:
+        """See GuestMachine: the guest's own may know less, or not be there."""
+        return f"{BUSYBOX} tar"
+
+    def _show_console(self) -> None:
+        """Let what its console has shown stay in the cell's folder, where there is one."""
+        labels = self._spec.labels
+        run, cell = labels.get(LABEL_FOLDER, ""), labels.get(LABEL_CELL, "")
+        if not cell or not Path(run).is_dir():
+            return
+        folder = Path(run, "cells", *cell.split("/"), "guest", "qemu")
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / CONSOLE).open("ab") as shown:
+                for name in (EARLIER, CONSOLE):
+                    shown.write(last_bytes(self.folder / name))
+            give_to_caller(folder / CONSOLE)
+
+    def lend(self, user: str) -> Lent:
+        """A shell in which LOOP reads already. Raises MachineGoneError, InfrastructureError."""
+        if (slot := self._slots.take(_WAIT)) is None:
+            raise InfrastructureError(f"{self.name}: too many shells at once")
+        out, err = ports_of(slot)
+        lent: Lent | None = None
+        try:
+            ends = (connect_in(self.folder, socket_name(n), within=1.0) for n in (out, err))
+            lent = Lent(*ends, slot=slot)
+            lent.process = self._begin_loop(out, err, user, lent.token)
+            Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT * self._scale)
+        except (TimeoutError, ShellEndedError, OSError, ValueError, InfrastructureError) as error:
+            if lent is not None:
+                self.take_back(lent)
+            else:
+                self._slots.give_back(slot)
+            self.guest.ended.wait(0.5)  # that it has is known some moments later
+            raise self.why_gone() or InfrastructureError(
+                f"a shell in {self.name} did not answer"
+            ) from error
+        return lent
+
+    def restore(self, saved: Saved) -> None:
+        """Start its guest from a saved state, with the shell that is open there. Raises
+        InfrastructureError."""
+        slot = self._slots.take()
+        assert slot == FIRST_SHELL  # noqa: S101 - nothing else has run
+        out, err = self.guest.restore(saved.memory, *ports_of(slot))
+        lent = Lent(out, err, slot=slot, token=saved.token)
+        lent.process, lent.on_close = saved.process, self.take_back
+        (self._shells if self._spec.user == "root" else self._root_shells).add(Shell(lent))
+        try:
+            lent.send(f"HOSTNAME={self.guest.host}\n".encode())
+        except OSError as error:
+            raise self.why_gone() or InfrastructureError(
+                f"a shell in {self.name} takes no commands: {error}"
+            ) from error
+
+    def begin(self) -> None:
+        """It is as its suite is to have it."""
+        self._note_disks()
+
+    def _disks(self) -> tuple[Path, ...]:
+        return tuple(self.folder / name for name in (OVERLAY, CONSOLE, EARLIER))
+
+    def take_back(self, lent: Lent) -> None:
+        """End a lent shell; its ports are free again. Never raises."""
+        lent.let_go()
+        if lent.process and not self.guest.ended.is_set() and not self._closed:
+            with contextlib.suppress(InfrastructureError):
+                self.guest.tell(f"set -- {lent.process}\n{KILL}", within=10.0)
+        self._slots.give_back(lent.slot)
+
+    def _begin_loop(self, out: int, err: int, user: str, token: str) -> int:
+        """Begin LOOP at two ports. When it ends, it says the token. Returns the process that
+        all of it descends from."""
+        uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
+        program = f"/distromatrix/guest/become-{uid}-{gid}"
+        made = "" if uid == gid == 0 else write_program(program, become(uid, gid))
+        home = "/" if uid else "/root"
+        loop = shlex.quote(f"{home_found(user)}. {LOOP_FILE}")
+        # The first redirection fails as long as a shell before holds the port.
+        script = f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1
+export HOME={home} HOSTNAME; read -r HOSTNAME </proc/sys/kernel/hostname; unset OLDPWD
+begun=/distromatrix/guest/{token}
+{made}
+{home_made(user, BUSYBOX)}
+(echo 0 >{CGROUP}/cgroup.procs; cd /; i=0; while [ $i -lt 50 ]; do
+i=$((i+1)); (: >$begun; {program} {_PIPED} /bin/sh -c {loop}; echo {token}) <>$o 1>&0 2<>$e
+[ ! -e $begun ] || break
+{BUSYBOX} sleep 0.1
+done) >/dev/null 2>&1 &
+echo $!"""
+        said = Answer()
+        self.guest.tell(script, output=said)
+        return int(bytes(said))
+
+    def _open_shell(self, user: str) -> Shell:
+        lent = self.lend(user)
+        lent.on_close = self.take_back
+        return Shell(lent)
+
+    def _put(self, data: BinaryIO, path: str) -> None:
+        with self.data_lock:
+            try:
+                line = connect_in(self.folder, socket_name(DATA), within=1.0)
+            except OSError as error:
+                self.guest.ended.wait(0.5)
+                raise self.why_gone() or InfrastructureError(
+                    f"{self.name} takes no files: {error}"
+                ) from error
+            send_all(self, line, data, path)
+
+    def get(self, path: str) -> Iterable[bytes]:
+        """See Machine. Of one that was killed, by a boot that runs nothing of it."""
+        if self.guest.ended.is_set():
+            return self._get_from_disk(path)
+        return super().get(path)
+
+    def _get_from_disk(self, path: str) -> Iterable[bytes]:
+        self._end_reader()
+        guest = self.guest.without_product()
+        self._reader = reader = QemuMachine(guest, staged=self._staged)
+        try:
+            guest.boot_again()  # what the console has shown stays
+            return _until_read(reader.get(path), self._end_reader)
+        except BaseException:  # also where there is no such path
+            self._end_reader()
+            raise
+
+    def _end_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.guest.end()
+            reader.leave()
+
+    def _halt(self) -> None:
+        """Its files go to its disk if it can still do that."""
+        if not self.guest.ended.is_set():
+            with contextlib.suppress(Exception):
+                self.guest.tell(f"{BUSYBOX} sync", within=2.0)
+        self.guest.end()
+
+    def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:  # noqa: ARG002
+        # In the commands' group there may be no place for one more. And a shell that is emulated
+        # takes its time for a file that it reads byte by byte.
+        self.guest.tell(f"{BUSYBOX} grep '^oom_kill ' /proc/vmstat || :", output=said)
+
+    def _is_crowded(self) -> bool:
+        # By the control shell itself, which is in no group, and needs no process for that.
+        script = f"read -r _dm_n <{CGROUP}/pids.current && [ $_dm_n -gt {self._spec.pids // 2} ]"
+        with contextlib.suppress(InfrastructureError):
+            return self.guest.tell(script, within=DIES_WITHIN, here=True) == 0
+        return True
+
+    def _end_left(self) -> None:
+        if self.guest.tell(_END_LEFT, within=DIES_WITHIN):
+            raise InfrastructureError(f"what runs in {self.name} cannot be ended")
+        self._fresh_shells()
+        self._slots = Slots()
+
+    def restarted(self) -> bool:
+        """See GuestMachine."""
+        boots = self._boots
+        if not self.guest.wants_restart():
+            return False
+        with self._restarting:
+            if self._boots == boots and not self._closed:
+                self._boot_again()
+        return True
+
+    def _boot_again(self) -> None:
+        self.guest.quit()
+        self._fresh_shells()
+        self._slots = Slots()
+        self.guest.boot_again()
+        self._boots += 1
+
+    def reboot(self) -> None:
+        """See Machine. Raises InfrastructureError."""
+        self._check()
+        with self._restarting:
+            with contextlib.suppress(InfrastructureError):
+                self.guest.tell(f"{BUSYBOX} sync")
+            self._boot_again()
+
+    def why_gone(self) -> MachineGoneError | None:
+        """See GuestMachine."""
+        return self.guest.why_gone()
+
+    # --- its end ---
+
+    def keep(self) -> Kept:
+        """See Machine. Raises InfrastructureError."""
+        if not self._closed:
+            folder = self.folder.with_name(KEPT + self.name.removeprefix("distromatrix-"))
+            try:
+                self.folder.rename(folder)
+                facts = json.loads((folder / META).read_text(encoding="utf-8"))
+                facts.update(kept=True, user=self._spec.user, product=self.product, env=self._env)
+                (folder / META).write_text(json.dumps(facts), encoding="utf-8")
+            except OSError as error:
+                raise InfrastructureError(f"cannot keep {self.name}: {error}") from error
+            self.guest.folder = folder
+            self._closed = True
+            self._stopped = self._stopped or "was kept"
+        name = self.folder.name
+        return Kept(
+            name=name,
+            enter=f"distromatrix guests enter {name}",
+            remove=f"distromatrix guests remove {name}",
+            out=self.out,
+        )
+
+    def leave(self) -> None:
+        """Let go of its ports, of which whoever enters a kept one needs some. Never raises."""
+        for shells in (self._shells, self._root_shells):
+            shells.shutdown()
+            shells.close()
+        self.guest.let_go()
+        self._let_go()
+
+    def close(self) -> None:
+        """See Machine."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopped = self._stopped or "was closed"
+        for shells in (self._shells, self._root_shells):
+            shells.close()
+        with contextlib.suppress(Exception):
+            self.guest.end()
+            self._end_reader()
+        self._show_console()
+        self.guest.let_go()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._let_go()
+
+    def at_close(self, then: Callable[[], None]) -> None:
+        """Have something done when it is let go of."""
+        self._at_close.append(then)
+
+    def _let_go(self) -> None:
+        while self._at_close:
+            self._at_close.pop()()
+
+
+def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: str) -> None:
+    """Send a tar through the port for data, to be extracted below `path`. Raises
+    InfrastructureError."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while piece := data.read(1 << 18):
+                line.sendall(piece)
+            line.shutdown(socket.SHUT_WR)  # whoever reads the port finds its end there
+
+    sender = Thread(target=send, daemon=True, name="distromatrix-put")
+    said = Answer()
+    script = f"set -- /dev/vport*p{DATA}; exec {BUSYBOX} tar -xf - -C {shlex.quote(path)} <$1"
+    with line:
+        sender.start()
+        try:
+            status = machine.as_root(script, output=said, within=LONGEST)
+        finally:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            sender.join(10.0)
+    if status:
+        text = str(said)
+        raise InfrastructureError(f"cannot put files into {machine.name}: {text}")
+
+
+def _until_read(stream: Iterable[bytes], then: Callable[[], None]) -> Iterable[bytes]:
+    try:
+        yield from stream
+    finally:
+        then()
+
+
+def write_program(path: str, content: bytes) -> str:
+    """What writes a small program, unless it is there."""
+    octal = "".join(f"\\{byte:03o}" for byte in content)
+    return f"[ -x {path} ] || {{ printf '{octal}' >{path}; {BUSYBOX} chmod 755 {path}; }}"
+
+
+def new_overlay(folder: Path, base: Path, form: str, name: str = OVERLAY) -> None:
+    """An empty overlay over a disk. Raises InfrastructureError."""
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", form]
+    done = subprocess.run(
+        [*command, str(folder / name)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip()
+        full = said.endswith(os.strerror(errno.ENOSPC))
+        raise InfrastructureError(f"a guest's disk cannot be made: {said}", transient=not full)

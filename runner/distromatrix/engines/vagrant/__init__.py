@@ -1,0 +1,1 @@
+"""Guests defined through Vagrant."""

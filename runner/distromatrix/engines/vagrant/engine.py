@@ -1,0 +1,236 @@
+"""Vagrant's guests: whole systems with their init, made ready once by `vagrant up`, and restored.
+
+What a guest boots is the prepared image of its cell, from the store of the containers' engine,
+whose store is this engine's. See vagrant_templates.py for what is kept ready, vagrant_clone.py for
+how a machine begins, vagrant_home.py for where everything lies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from distromatrix.engines.contract import (
+    Address,
+    Engine,
+    EngineFacts,
+    Image,
+    ImageStore,
+    Leftover,
+    MachineSpec,
+    Stage,
+)
+from distromatrix.engines.guest import way_out
+from distromatrix.engines.guest.acceleration import Accel, acceleration, known_acceleration
+from distromatrix.engines.parcel import Parcel
+from distromatrix.engines.shell.homes import without_home
+from distromatrix.engines.vagrant import leftovers as vagrant_sweep
+from distromatrix.engines.vagrant.clone import Cloner
+from distromatrix.engines.vagrant.folders import Home
+from distromatrix.engines.vagrant.fresh import Plain
+from distromatrix.engines.vagrant.libvirt.domain import guest_in
+from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
+from distromatrix.engines.vagrant.machine import FACTS, VagrantMachine
+from distromatrix.engines.vagrant.source import is_named
+from distromatrix.engines.vagrant.ssh import Connection
+from distromatrix.engines.vagrant.templates import Templates
+from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
+from distromatrix.files.user_folders import cache_folder
+from distromatrix.model import AccelWanted, Kept
+from distromatrix.record.folder import host_name
+
+_PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
+_OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}
+
+
+class VagrantEngine:
+    """See Engine. `containers`: the engine whose images are booted; `cache`: the folder in which
+    `guests/vagrant` lies; `accel`: what the user wants of KVM."""
+
+    name = "vagrant"
+
+    def __init__(
+        self, containers: Engine, cache: Path | None = None, *, accel: AccelWanted = "auto"
+    ) -> None:
+        cache = cache or cache_folder()
+        self._containers = containers
+        self._cache = cache
+        self._wanted = accel
+        self._version = ""
+        self.home = Home(cache / "guests" / "vagrant")
+        known = known_acceleration(cache)
+        self.libvirtd = Libvirtd(
+            self.home.libvirt, self.home.pool, hide_kvm=known is None or known.kind != "kvm"
+        )
+        self.templates_kept = Templates(
+            self.home, self.libvirtd, containers.images.export, self._acceleration
+        )
+        self._cloner = Cloner(self.home, self.libvirtd)
+        self._plain = Plain(self.home, self.libvirtd)
+
+    @property
+    def images(self) -> ImageStore:
+        """See Engine."""
+        return self._containers.images
+
+    def facts(self) -> EngineFacts:
+        """See Engine."""
+        self.ping()
+        if not self._version:
+            done = subprocess.run(
+                ["vagrant", "--version"], capture_output=True, text=True, check=False
+            )
+            self._version = done.stdout.strip().removeprefix("Vagrant ") or "of unknown version"
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return EngineFacts(
+            name=self.name,
+            product="Vagrant",
+            version=self._version,
+            api_version="libvirt",
+            cpus=os.cpu_count() or 1,
+            memory=memory,
+            arch=platform.machine(),
+            storage_driver="qcow2",
+            cgroup_version="",
+            rootless=os.geteuid() != 0,
+            local=True,
+            data_root=str(self.home.folder),
+        )
+
+    def ping(self) -> None:
+        """See Engine."""
+        _have(_PROGRAMS)
+
+    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> VagrantStage:
+        """See Engine."""
+        del labels  # nothing is made that would carry them
+        self._image(image)
+        return VagrantStage(snapshot)
+
+    def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
+        """See Engine; `stage` is one of this engine's. Raises CannotStartError,
+        InfrastructureError."""
+        if spec.guest is None or spec.guest.provider == "libvirt":
+            _have(_OF_LIBVIRT)
+            if spec.network:
+                way_out.check_programs()
+        image = self._image(spec.image)
+        cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
+        product = cast("VagrantStage", stage).product if stage is not None else None
+        if spec.guest is not None and not spec.guest.keep_ready:
+            source = self.templates_kept.source(image.id, spec, cpus)
+            machine = self._plain.open(source, spec, product)
+        else:
+            with self.templates_kept.using(image.id, spec, cpus) as template:
+                machine = self._cloner.open(template, spec, product)
+        if not is_named(spec.guest):  # else it boots another's system
+            machine.has_variables(without_home(image.env, spec.user))
+        return machine
+
+    def join(self, address: Address) -> VagrantMachine:
+        """See Engine."""
+        folder = self.home.machines / address.id
+        connection = Connection(folder, self.home.sockets)
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MachineGoneError(f"{address.name} is gone") from error
+        connection.root = facts.get("login", "root") == "root"
+        if not connection.is_open():
+            raise MachineGoneError(f"{address.name} is gone")
+        machine = VagrantMachine(
+            MachineSpec(name=address.name, image="", user=address.user, memory=address.memory),
+            guest_in(folder, facts, self.libvirtd),
+            connection,
+            staged=bool(address.product),
+            owned=False,
+            env=address.env,
+        )
+        machine.begin()
+        return machine
+
+    def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
+        """See Engine."""
+        from distromatrix.engines.vagrant.enter import enter
+
+        return enter(self.home, kept.name, env)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """See Engine; what is kept ready is among them, kept, and made when it was last used."""
+        return (*vagrant_sweep.leftovers(self.home), *self.templates())
+
+    def templates(self) -> tuple[Leftover, ...]:
+        """What is kept ready."""
+        return tuple(
+            Leftover(
+                kind=one.kind,
+                name=one.name,
+                run="",
+                folder=str(self.home.templates / one.name),
+                host=host_name(),
+                kept=not one.lost,
+                created=one.used,
+                size=one.size,
+            )
+            for one in self.templates_kept.list()
+        )
+
+    def remove(self, leftover: Leftover) -> None:
+        """See Engine."""
+        if leftover.kind == "template":
+            self.templates_kept.remove(leftover.name)
+            return
+        if leftover.kind == "box":
+            self.templates_kept.remove_box(leftover.name)
+            return
+        vagrant_sweep.remove(self.home, self.libvirtd, leftover)
+
+    def close(self) -> None:
+        """See Engine. The containers' engine stays open: it is another's."""
+        self.templates_kept.give_up()
+        self._plain.give_up()
+
+    def _image(self, image: str) -> Image:
+        found = self._containers.images.find(image)
+        if found is None:
+            raise CannotStartError(f"there is no image {image}")
+        return found
+
+    def _acceleration(self, kernel: Path | None, memory: int, cpus: int) -> Accel:
+        if kernel is not None:
+            return acceleration(
+                kernel, memory=memory, cpus=cpus, wanted=self._wanted, cache=self._cache
+            )
+        known = known_acceleration(self._cache)
+        if known is not None and self._wanted != "tcg":
+            return known
+        return Accel(kind="tcg", cpu="max", reason="no kernel to prove KVM with", scale=8.0)
+
+
+def _have(programs: Mapping[str, str]) -> None:
+    for program, package in programs.items():
+        if shutil.which(program) is None:
+            raise EngineUnavailableError(
+                f"Vagrant's guests need {program} (Debian: {package}): "
+                "`distromatrix doctor --guests --fix` installs it"
+            )
+
+
+class VagrantStage:
+    """See Stage: the snapshot goes into each guest as a tar stream."""
+
+    strategy = "archive"
+
+    def __init__(self, snapshot: Path) -> None:
+        self.product = Parcel(snapshot, plain=True)
+
+    def close(self) -> None:
+        """See Stage."""
+        self.product.close()

@@ -1,0 +1,1 @@
+"""Our own libvirtd, its domains and their saved states."""

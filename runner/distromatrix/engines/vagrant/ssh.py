@@ -1,0 +1,332 @@
+"""A guest over ssh: one connection, kept open, through which all shells and files go."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import selectors
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+from distromatrix.engines.answer import LONGEST, MOST, Answer, Late, hear, hear_out
+from distromatrix.engines.guest.scripts import PIPED, SESSION, becoming_program
+from distromatrix.engines.shell.homes import home_found
+from distromatrix.engines.shell.shell import STDERR, STDOUT, loop_by
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+
+HOST = "guest"  # its name in the configuration that we write
+_PIECE = 1 << 16
+_POLL = 0.02  # seconds
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Of a guest that is busy under emulation, a minute's silence says nothing. The key exchange that
+# newer clients prefer, against quantum computers, is dear there.
+_CONFIG = """Host {host}
+  HostName {address}
+  Port {port}
+  User {user}
+{keys}  IdentitiesOnly yes
+  BatchMode yes
+  HostKeyAlias {host}
+  StrictHostKeyChecking {check}
+  UserKnownHostsFile "{known}"
+  GlobalKnownHostsFile /dev/null
+  LogLevel ERROR
+  ConnectTimeout 10
+  ServerAliveInterval 10
+  ServerAliveCountMax 9
+  ControlPath {control}
+  Compression no
+  Ciphers ^aes128-gcm@openssh.com
+  KexAlgorithms ^curve25519-sha256
+  GSSAPIAuthentication no
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where sshd listens, and who may log in. `host_key`: the public key that sshd shows; where
+    nobody knows it, the first one that is shown."""
+
+    address: str
+    port: int
+    user: str
+    keys: tuple[str, ...]
+    host_key: str = ""
+
+
+class Connection:
+    """ssh's configuration and its open connection in a folder. Thread-safe; another process
+    with the same folder uses the same connection. `sockets`: a folder with a short path."""
+
+    def __init__(self, folder: Path, sockets: Path) -> None:
+        self.config = folder / "ssh_config"
+        self._control = sockets / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        self._master: subprocess.Popen[bytes] | None = None
+        self.root = True  # whether who logs in is root
+
+    def write(self, login: Login) -> None:
+        """Write the configuration."""
+        keys = "".join(f'  IdentityFile "{key}"\n' for key in login.keys)
+        known = self.config.with_name("known_hosts")
+        if login.host_key:
+            known.write_text(f"{HOST} {login.host_key}\n", encoding="utf-8")
+        text = _CONFIG.format(
+            host=HOST,
+            address=login.address,
+            port=login.port,
+            user=login.user,
+            keys=keys,
+            control=self._control,
+            check="yes" if login.host_key else "accept-new",
+            known=known,
+        )
+        self.config.write_text(text, encoding="utf-8")
+        self.root = login.user == "root"
+
+    def host_key(self) -> str:
+        """The public key that sshd has shown, or is to show; '' before that."""
+        with contextlib.suppress(OSError):
+            for line in self.config.with_name("known_hosts").read_text("utf-8").splitlines():
+                if line.startswith(f"{HOST} "):
+                    return line.partition(" ")[2]
+        return ""
+
+    def open(self, timeout: float) -> None:
+        """Connect, as often as it takes within `timeout` seconds. Raises TimeoutError with
+        ssh's words."""
+        deadline = time.monotonic() + timeout
+        said = ""
+        while True:
+            self._control.unlink(missing_ok=True)
+            self._master = self._popen(["-M", "-N", HOST], stdin=subprocess.DEVNULL)
+            while self._master.poll() is None and time.monotonic() < deadline:
+                if self._control.exists():
+                    return
+                time.sleep(_POLL)
+            said = self._let_go() or said
+            if time.monotonic() >= deadline or "unix_listener" in said:
+                raise TimeoutError(said)
+            time.sleep(0.1)
+
+    def wait_lost(self, timeout: float) -> None:
+        """Wait until it is lost, then let go of it; so does the end of `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.is_open() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.end()
+        self.close()
+
+    def is_open(self) -> bool:
+        """Whether the connection stands."""
+        if self._master is not None and self._master.poll() is None:
+            return True
+        if not self._control.exists():
+            return False
+        command = ["ssh", "-F", str(self.config), "-O", "check", HOST]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return (
+                subprocess.run(command, capture_output=True, check=False, timeout=10).returncode
+                == 0
+            )
+        return False
+
+    def end(self) -> None:
+        """End it, whoever opened it. Never raises."""
+        if self._control.exists():
+            command = ["ssh", "-F", str(self.config), "-O", "exit", HOST]
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(command, capture_output=True, check=False, timeout=10)
+            self._control.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of it. Never raises."""
+        if self._master is not None:
+            self._let_go()
+        self._control.unlink(missing_ok=True)
+
+    def _let_go(self) -> str:
+        master, self._master = self._master, None
+        if master is None:
+            return ""
+        with contextlib.suppress(OSError):
+            master.kill()
+        _, said = master.communicate()
+        lines = said.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def command(self, script: str) -> list[str]:
+        """The call of ssh that runs a script of sh as the guest's root."""
+        if not self.root:
+            script = f"exec sudo -n /bin/sh -c {shlex.quote(script)}"
+        return [HOST, script]
+
+    def start(
+        self, script: str, *, stdin: int | IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Run a script of sh as root in the guest, its ends in pipes."""
+        return self._popen(
+            ["-T", *self.command(script)],
+            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+        )
+
+    def _popen(
+        self, arguments: list[str], *, stdin: int | IO[bytes], stdout: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                ["ssh", "-F", str(self.config), *arguments],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a terminal's Ctrl-C is for us to handle
+                bufsize=0,
+            )
+        except FileNotFoundError as error:
+            raise EngineUnavailableError(
+                "there is no ssh here, which Vagrant's guests need: install openssh-client"
+            ) from error
+
+    # --- files ---
+
+    def send(
+        self, tar: Iterator[bytes], script: str, *, within: float | None = None
+    ) -> tuple[int, str]:
+        """Run a script with that for its stdin; its status and what it said on stderr. After
+        `within` seconds (LONGEST) it counts as lost, as ssh's own status 255 says."""
+        process = self.start(script)
+        within = LONGEST if within is None else within
+        try:
+            _, said = hear_out(process, within, feed=tar, most=MOST)
+        except subprocess.TimeoutExpired:
+            return 255, f"no answer within {within:.0f} seconds"
+        return process.returncode, said.decode(errors="replace").strip()
+
+    def receive(self, script: str, *, within: float = LONGEST) -> Iterator[bytes]:
+        """What a script prints, as it comes. Raises InfrastructureError in the end where its
+        status is not 0, as it is after `within` seconds."""
+        process = self.start(script, stdin=subprocess.DEVNULL)
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101
+        said = Answer()
+        hearer = hear(process.stderr, said)
+        late = Late(process, within)
+        try:
+            while piece := process.stdout.read(_PIECE):
+                yield piece
+        finally:
+            process.stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5.0)
+            late.cancel()
+            process.kill()
+            process.wait()
+            hearer.join(1.0)
+            if not hearer.is_alive():
+                process.stderr.close()
+        if process.returncode != 0:
+            words = str(said) or f"status {process.returncode}"
+            raise InfrastructureError(f"files do not come from the guest: {words}")
+
+
+def becoming(user: str) -> str:
+    """What makes `"$@"` the command of root's that becomes that user (`root` or `UID:GID`)."""
+    if user == "root":
+        return "set --"
+    uid, _, gid = user.partition(":")
+    return f"""if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
+set -- setpriv --reuid={uid} --regid={gid} --clear-groups
+else set -- chroot --userspec={uid}:{gid} /; fi"""
+
+
+def loop_script(user: str, cgroup: str) -> str:
+    """What root runs in a guest for a shell of that user (`root` or `UID:GID`). Its processes
+    are in a control group of their own, where there are any, which can be ended as one."""
+    script = shlex.quote(home_found(user) + loop_by(SESSION))
+    loop = f"{becoming_program(user)} {PIPED} /bin/sh -c {script}"
+    return f"""{{ mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs; }} 2>/dev/null
+{clean_start(user, loop, become="set --")}"""
+
+
+def clean_start(user: str, command: str, *, become: str = "") -> str:
+    """What root's sh becomes a command of that user's by, with nothing of root's variables."""
+    uid = "0" if user == "root" else user.partition(":")[0]
+    return f"""h=/
+while IFS=: read -r _ _ u _ _ d _; do if [ "$u" = {uid} ]; then h=$d; break; fi; done </etc/passwd
+cd /
+{become or becoming(user)}
+exec "$@" env -i PATH={_PATH} HOME="$h" {command}"""
+
+
+class PipeStream:
+    """The ends of a shell that a process of this machine leads to (see shell.Stream)."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101
+        self._in = process.stdin
+        self._wake, self._waker = os.pipe()
+        self._lock = Lock()
+        self._ended = False
+        self._closed = False
+        self._selector = selectors.DefaultSelector()
+        for file, kind in ((process.stdout, STDOUT), (process.stderr, STDERR)):
+            self._selector.register(file, selectors.EVENT_READ, kind)
+        self._selector.register(self._wake, selectors.EVENT_READ, 0)
+
+    def send(self, data: bytes) -> None:
+        """See Stream."""
+        view = memoryview(data)
+        while view:
+            view = view[self._in.write(view) or 0 :]
+
+    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
+        """See Stream."""
+        while not self._ended:
+            ready = self._selector.select(timeout)
+            if not ready:
+                raise TimeoutError
+            pieces = []
+            for key, _ in ready:
+                if key.data == 0:
+                    self._ended = True
+                elif data := os.read(key.fd, _PIECE):
+                    pieces.append((int(key.data), data))
+                else:
+                    self._selector.unregister(key.fileobj)
+                    # Its stdout is the shell's; what is left on stderr may come yet.
+                    self._ended = self._ended or len(self._selector.get_map()) == 1
+            if pieces:
+                return pieces
+        return []
+
+    def shutdown(self) -> None:
+        """See Stream."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._closed:
+                os.write(self._waker, b"x")
+                self._process.kill()
+
+    def close(self) -> None:
+        """See Stream."""
+        self.shutdown()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._ended = True
+            self._selector.close()
+            for file in (self._in, self._process.stdout, self._process.stderr):
+                with contextlib.suppress(OSError):
+                    if file is not None:
+                        file.close()
+            for one in (self._wake, self._waker):
+                os.close(one)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5.0)

@@ -1,0 +1,326 @@
+"""Guests that are kept ready: made and booted by Vagrant once, then saved with their memory.
+
+A box is made once of an image; a template once of a box, with so much memory and so many
+processors. Both are known by what they are made of, and made by one process at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from distromatrix.engines.contract import MachineSpec, Preparation
+from distromatrix.engines.guest.acceleration import Accel
+from distromatrix.engines.guest.console import last_lines, panic
+from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.guest.scripts import install
+from distromatrix.engines.vagrant.boxes import Box, have_box, remove_box
+from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
+from distromatrix.engines.vagrant.folders import TEMPLATE, Home, InUseError, digest, hold
+from distromatrix.engines.vagrant.libvirt.domain import guest_in, remove_domain
+from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
+from distromatrix.engines.vagrant.libvirt.saved_state import disks_of, is_shared, read_saved
+from distromatrix.engines.vagrant.source import (
+    Source,
+    box_held,
+    define,
+    is_named,
+    login,
+    make_ready,
+    root_of,
+    settle,
+)
+from distromatrix.engines.vagrant.ssh import Connection
+from distromatrix.engines.vagrant.vagrantfile import Definition, command_line, vagrantfile
+from distromatrix.errors import ImageError, InfrastructureError
+
+FORMAT = 6  # part of every name: raise it when what is made of an image changes
+UP_WITHIN = 900.0  # seconds that the first boot may take
+_FACTS = "template.json"  # written last: what has none is not whole
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A saved guest. `port` and `console` are those in its definition; `keys`: private ones."""
+
+    name: str
+    folder: str
+    uuid: str
+    machine: str
+    user: str
+    keys: tuple[str, ...]
+    host_key: str
+    definition: Definition
+    scale: float  # how much longer than at full speed things take in it
+
+    @property
+    def state(self) -> Path:
+        """Its memory and devices, as libvirt saves them."""
+        return Path(self.folder) / "state.save"
+
+
+class Templates:
+    """Makes and finds them. `accel`: what of the machine a guest gets, by its kernel, memory
+    (bytes) and processors."""
+
+    def __init__(
+        self,
+        home: Home,
+        libvirtd: Libvirtd,
+        export: Callable[[str, Mapping[str, str], Preparation], Iterable[bytes]],
+        accel: Callable[[Path | None, int, int], Accel],
+    ) -> None:
+        self._home = home
+        self._libvirtd = libvirtd
+        self._export = export
+        self._making: set[str] = set()
+        self._accel = accel
+
+    def source(self, image: str, spec: MachineSpec, cpus: int) -> Source:
+        """What a guest of an image (its id), or of what `spec.guest` names, is made of. Raises
+        CannotStartError, InfrastructureError."""
+        self._home.make()
+        box = None if is_named(spec.guest) else self.box(image, spec.labels)
+        accel = self._accel(box.folder / "vmlinuz" if box else None, spec.memory, cpus)
+        return Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
+
+    @contextmanager
+    def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[Template]:
+        """The template of that source, held meanwhile; a machine that names it in its facts then
+        holds it on. Raises CannotStartError, InfrastructureError."""
+        while True:
+            source = self.source(image, spec, cpus)  # anew: its box may just have been removed
+            accel = source.accel
+            line = command_line(kvm=accel.kind == "kvm")
+            what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, line]
+            name = TEMPLATE + digest([*what, _qemu(), install(), spec.ready and spec.ready.key])
+            folder = self._home.templates / name
+            with hold(self._lock(name), shared=True):
+                if found := _read(folder):
+                    with contextlib.suppress(OSError):
+                        os.utime(folder / _FACTS)  # when it was used last
+                    yield found
+                    return
+            with hold(self._lock(name)), box_held(self._home, source.box):
+                if _read(folder) is None and (source.box is None or source.box.whole):
+                    self._making.add(name)
+                    try:
+                        self._make(name, folder, source, spec)
+                    finally:
+                        self._making.discard(name)
+
+    def give_up(self) -> None:
+        """Remove what is being made by who no longer waits for it. Never raises."""
+        for name in tuple(self._making):
+            self._undo(name)
+
+    def box(self, image: str, labels: Mapping[str, str], key: Path | None = None) -> Box:
+        """The box of an image, in which the user's key or another one logs in; what is made
+        meanwhile has those labels. Raises CannotStartError, InfrastructureError."""
+        key = key or self._home.key()
+        return have_box(self._home, image, labels, self._export, FORMAT, key)
+
+    def _lock(self, name: str) -> Path:
+        return self._home.templates / f"{name}.lock"
+
+    def _make(self, name: str, folder: Path, source: Source, spec: MachineSpec) -> None:
+        self._remove(name)
+        folder.mkdir(parents=True)
+        self._libvirtd.ensure()
+        definition = define(
+            source,
+            self._home,
+            self._libvirtd,
+            MachineSpec(name=name, image=""),
+            title=f"The template of guests of {source.words}",
+            folder=folder,
+            console=folder / "console.log",
+        )
+        (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
+        template = self._boot(name, folder, definition, source.accel.scale, spec)
+        facts = {**asdict(template), "definition": asdict(definition)}
+        part = folder / f"{_FACTS}.part"
+        part.write_text(json.dumps(facts, default=str), encoding="utf-8")
+        part.replace(folder / _FACTS)
+
+    def _boot(
+        self, name: str, folder: Path, definition: Definition, scale: float, spec: MachineSpec
+    ) -> Template:
+        machine = definition.machine
+        try:
+            vagrant(
+                *("up", machine, "--provider", "libvirt"),
+                folder=folder,
+                root=root_of(definition),
+                timeout=UP_WITHIN,
+                told=log_to(folder / "vagrant.log"),
+                hopeless=lambda: panic(folder / "console.log"),
+            )
+            uuid = (folder / f".vagrant/machines/{machine}/libvirt/id").read_text().strip()
+            who = login(folder, definition)
+            connection = Connection(folder, self._home.sockets)
+            settle(connection, who)
+            facts = {"console": definition.console, "scale": scale, "domain": uuid}
+            guest = guest_in(folder, facts, self._libvirtd)
+            make_ready(spec, guest, connection, who)
+            self._libvirtd("save", uuid, str(folder / "state.save"), timeout=300.0)
+            saved = read_saved(folder / "state.save").definition
+        except ImageError:
+            self._undo(name)
+            raise
+        except InfrastructureError as error:
+            console = folder / "console.log"
+            words = panic(console) or " / ".join(last_lines(console, 3))
+            self._undo(name)
+            said = f"; its console says: {words}" if words else ""
+            raise InfrastructureError(
+                f"the guest did not come up: {error}{said}", transient=error.transient
+            ) from error
+        except BaseException:
+            self._undo(name)
+            raise
+        if is_shared(saved):
+            raise InfrastructureError(
+                f"{definition.own}: guests with networks of their own cannot be kept ready "
+                "(`keep_ready: false` gives each cell a `vagrant up` of its own)",
+                transient=False,
+            )
+        return Template(
+            name=name,
+            folder=str(folder),
+            uuid=uuid,
+            machine=machine,
+            user=who.user,
+            keys=who.keys,
+            host_key=connection.host_key(),
+            definition=definition,
+            scale=scale,
+        )
+
+    def _undo(self, name: str) -> None:
+        with contextlib.suppress(InfrastructureError):
+            self._remove(name, keep_log=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a template with its domain and disks, unless it is in use or being made. No
+        error if it is gone. Raises InfrastructureError."""
+        with contextlib.suppress(InUseError), hold(self._lock(name), wait=False):
+            if name not in self._used("template"):
+                self._remove(name)
+
+    def remove_box(self, name: str) -> None:
+        """Remove a box, and what Vagrant knows of it, unless a template stands on it."""
+        remove_box(self._home, name, lambda: name in self._used("box"))
+
+    def _used(self, what: str) -> set[str]:
+        """The templates that machines stand on, or the boxes that these or templates do."""
+        files = [*self._home.machines.glob("*/machine.json")]
+        if what == "box":
+            files += self._home.templates.glob(f"*/{_FACTS}")
+        found = set()
+        for file in files:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                facts = json.loads(file.read_text(encoding="utf-8"))
+                found.add(facts.get(what) or facts.get("definition", {}).get(what, ""))
+        return found
+
+    def _remove(self, name: str, *, keep_log: bool = False) -> None:
+        folder = self._home.templates / name
+        end_in(folder)  # of one who made it and was killed
+        if folder.exists() or list(self._home.pool.glob(f"{name}-*")):
+            for domain in self._libvirtd("list", "--all", "--name").split():
+                if domain.startswith(f"{name}-"):
+                    remove_domain(self._libvirtd, domain)
+        for disk in self._home.pool.glob(f"{name}-*"):
+            disk.unlink(missing_ok=True)
+        self._forget_boxes(name)
+        if keep_log:
+            for kept in ("console.log", "vagrant.log"):
+                with contextlib.suppress(OSError):
+                    (folder / kept).replace(self._home.templates / f"{name}-{kept}")
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether nobody uses it or makes it."""
+        try:
+            with hold(self._lock(name), wait=False):
+                return True
+        except InUseError:
+            return False
+
+    def _forget_boxes(self, name: str) -> None:
+        """Remove the volumes of the user's boxes, once no guest but this template is left that may
+        stand on them."""
+        others = [one for one in self._home.templates.glob(f"{TEMPLATE}*/") if one.name != name]
+        if not others and not any(self._home.machines.iterdir()):
+            for volume in self._home.pool.glob("*_vagrant_box_image_*"):
+                if not volume.name.startswith(TEMPLATE):
+                    volume.unlink(missing_ok=True)
+
+    def list(self) -> tuple[Kept, ...]:
+        """All boxes and templates, whole or not."""
+        found = []
+        for folder in sorted(self._home.templates.glob(f"{TEMPLATE}*/")):
+            facts = folder / _FACTS
+            if (used := _changed(facts) or _changed(folder)) is None:
+                continue  # somebody has just removed it
+            lost = not facts.exists() and self._is_free(folder.name)
+            disks = self._home.pool.glob(f"{folder.name}-*")
+            size = bytes_of(folder, *disks)
+            found.append(Kept("template", folder.name, used, size, lost))
+        for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
+            if (made := _changed(folder)) is not None:
+                found.append(Kept("box", folder.name, made, bytes_of(folder)))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Something that is kept ready. `used`: when last, in seconds since the epoch; `lost`: half
+    made, by somebody who was killed."""
+
+    kind: str  # template | box
+    name: str
+    used: float
+    size: int  # bytes on the disk
+    lost: bool = False
+
+
+def _changed(path: Path) -> float | None:
+    """When it was last changed; None where it is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _read(folder: Path) -> Template | None:
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        known = facts["definition"]
+        own = known.pop("own")
+        definition = Definition(**known, own=Path(own) if own else None)
+        template = Template(**{**facts, "definition": definition, "keys": tuple(facts["keys"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if not template.state.exists():
+        return None
+    disks = disks_of(read_saved(template.state).definition)
+    return template if all(Path(disk).exists() for disk in disks) else None
+
+
+def _qemu() -> str:
+    """Stands for QEMU's version, of which a saved state is."""
+    from distromatrix.engines.guest.acceleration import find_qemu
+
+    found = find_qemu()
+    if found is None:
+        return ""
+    status = found.stat()
+    return f"{found} {status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,397 @@
+"""One cell, from its image to its verdict. `run_cell` is the map: the steps in their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from distromatrix.collect.log import CellLog, Masker
+from distromatrix.collect.text import one_line, printable
+from distromatrix.engines import Engines
+from distromatrix.engines.answer import ask
+from distromatrix.engines.contract import LABEL_CELL, Exit, LeftSignal, Machine, MachineSpec, Stage
+from distromatrix.engines.silence import Watch
+from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.execute.cell import case_needs, stray
+from distromatrix.execute.cell.attempt import Only, Tried, collect, judge
+from distromatrix.execute.cell.disk_watch import Allowance, DiskWatch
+from distromatrix.execute.cell.hints import hints
+from distromatrix.execute.cell.hooks import Hooks
+from distromatrix.execute.cell.naming import host_name, machine_name
+from distromatrix.execute.cell.outputs import clear_reports
+from distromatrix.execute.queue.order import Task
+from distromatrix.execute.queue.slots import Slots, Turn
+from distromatrix.images import Prepared
+from distromatrix.model import (
+    SEEDS,
+    Cell,
+    CellResult,
+    Phase,
+    Verdict,
+)
+from distromatrix.plan.needs import GUESTS, version_meets
+from distromatrix.plan.scripts import under
+from distromatrix.record.events import CellOutput, CellPhase, CellSilent, Event
+from distromatrix.record.folder import disk_fault
+from distromatrix.record.verdicts import BAD, time_of
+
+DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
+OURS = "--- "  # begins the lines of a log that are not the suite's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all cells of a run share."""
+
+    engines: Engines
+    slots: Slots
+    emit: Callable[[Event], None]
+    masker: Masker
+    watch: Watch
+    disks: DiskWatch
+    environment: Mapping[str, str]  # handed over by the host; a cell's own wins
+    secrets: Mapping[str, str]  # pass_env; wins over a cell's own
+    labels: Mapping[str, str]
+    run: str
+    seed: int | None
+    keep: str  # never | failed | always
+    opened: Callable[[Machine], None]
+    close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
+    case_needs: bool = False  # the product's cases say what they need
+    fixtures: frozenset[str] | None = None  # of ours, that they ask for (machine_cases)
+    callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
+    that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
+    needed is not known; `may_pass`: it failed, and not for its time or its memory, so that it
+    might pass when run again; `crashed`: its status is no test tool's word on its cases."""
+
+    result: CellResult
+    ran: frozenset[str] = frozenset()
+    by_pytest: bool = False
+    lost: bool = False
+    may_pass: bool = False
+    crashed: bool = False
+
+
+def run_cell(
+    task: Task,
+    prepared: Prepared,
+    stage: Stage,
+    folder: Path,
+    around: Surroundings,
+    attempt: int,
+    ticket: object,
+    only: Only | None = None,
+) -> Ran:
+    """Run a cell once, when its `ticket` (Slots.ticket) is served; `only` some of its cases,
+    where another machine had the others. Infrastructure faults are raised
+    (InfrastructureError), so that the caller can try again; everything else is in the result.
+    Raises Cancelled."""
+    cell = task.cell
+    began = time.monotonic()
+
+    def show(line: str) -> None:
+        around.emit(CellOutput(cell=cell.id, repeat=task.repeat, line=line))
+
+    try:
+        with (
+            CellLog(folder / "log.txt", around.masker, show) as log,
+            around.slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
+            _machine(
+                task, prepared, stage, around, turn, attempt, task.retry, bool(only)
+            ) as opened,
+            turn.hold(cell),
+            around.disks.over(opened, cell.disk) as allowance,
+            around.watch.over(opened, partial(_silent, task, log, around)) as machine,
+        ):
+            began = time.monotonic()
+            ran = _unmet(cell, prepared, machine, attempt)
+            if ran is None:
+                of_it = (folder, log, around, attempt, only, allowance)
+                ran = _tested(task, prepared, machine, *of_it)
+            result = ran.result
+            if _wanted(around.keep, result):
+                with suppress(InfrastructureError):  # the verdict stands without it
+                    result = replace(result, kept=machine.keep())
+                    turn.kept = True
+    except OSError as error:
+        if fault := disk_fault(error, folder):
+            raise fault from error
+        raise
+    seconds = round(time.monotonic() - began, 3)
+    engine = around.engines.of(cell.engine).name
+    return replace(ran, result=replace(result, seconds=seconds, engine=engine))
+
+
+def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ran | None:
+    """The result of a cell whose machine has not the kernel that it needs: of a guest's nothing
+    is known before, and containers may be on another host than the plan knows."""
+    versions = [need for need in cell.needs if need.version]
+    if not versions:
+        return None
+    release = one_line(printable(ask(machine, "uname -r")), 100)
+    lacking = [str(need) for need in versions if not version_meets(need.version, release)]
+    if not lacking:
+        return None
+    what = "guest" if cell.engine in GUESTS else "container"
+    result = CellResult(
+        id=cell.id,
+        verdict=Verdict.SKIPPED,
+        reason=f"needs {', '.join(lacking)}, and the kernel of its {what} is {release}",
+        image=prepared.used,
+        unmet=True,
+        attempts=attempt,
+    )
+    return Ran(result=result)
+
+
+def _tested(
+    task: Task,
+    prepared: Prepared,
+    machine: Machine,
+    folder: Path,
+    log: CellLog,
+    around: Surroundings,
+    attempt: int,
+    only: Only | None,
+    allowance: Allowance,
+) -> Ran:
+    """What comes of the suite in its machine."""
+    cell, tried = task.cell, Tried(only=only)
+    env = _environment(task, machine, around)
+    wanted = case_needs.wanted(cell)
+    loaded = around.case_needs and wanted
+    if loaded or (wanted and around.fixtures is not None):
+        tests = only.tests if only is not None and only.how == "pytest" else None
+        case_needs.put_in(machine, cell, tests, around.fixtures or ())
+        env = case_needs.environment(env, machine.out)
+    if only is not None and cell.cases:
+        env |= case_needs.put_list(machine, only.tests)
+    try:
+        _test(task, machine, env, log, tried, around)
+        allowance.look(last=True)
+    except MachineGoneError:
+        allowance.look(last=True)  # whoever ends it for that may not be done with it
+        if not allowance.over:
+            raise
+        tried.exit = Exit(status=137, seconds=0.0)
+    if allowance.over:
+        tried.dead = tried.collect_fault = allowance.over
+    around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
+    # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
+    hooked = bool(cell.debug or cell.restore)
+    _signal_left(machine, tried, "STOP" if hooked else "KILL")
+    if tried.exit is not None and tried.exit.status != 0 and not tried.dead:
+        try:
+            _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
+        except MachineGoneError as gone:
+            tried.dead = str(gone)
+    collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
+    result = judge(cell, prepared, tried, log, attempt)
+    if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
+        result = replace(result, warnings=(*result.warnings, found))
+    if result.verdict is Verdict.FAILED:
+        alive = None if tried.dead else machine
+        result = replace(result, hints=hints(cell, result.tail, alive, env, around.callers))
+    if hooked:
+        _signal_left(machine, tried, "CONT")
+        hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
+        came = hooks.run(machine, env, log, around.masker)
+        hooks.end_left(machine)
+        left = () if tried.collect_fault else tuple(hooks.collect(machine, folder, around.masker))
+        warnings = (*result.warnings, *came.warnings, *left)
+        result = replace(result, debug=came.debug, warnings=warnings)
+    return Ran(
+        result=result,
+        ran=tried.ran,
+        by_pytest=tried.by_pytest,
+        lost=bool(tried.lost),
+        may_pass=tried.may_pass,
+        crashed=tried.crashed,
+    )
+
+
+def _signal_left(machine: Machine, tried: Tried, signal: LeftSignal) -> None:
+    if not tried.dead and not machine.signal_left(signal):
+        tried.dead = "what the suite had left running ended only with its machine"
+
+
+def _has_no_report(tried: Tried) -> bool:
+    """Whether a suite that ran to its end left none, in a machine that can still be asked."""
+    ended = tried.phase is Phase.RUN and tried.exit is not None and not tried.exit.timed_out
+    none = tried.counts is None and not tried.collect_fault and tried.only is None
+    return ended and none and not tried.dead
+
+
+def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
+    line = "".join(log.tail(1))
+    around.emit(
+        CellSilent(
+            cell=task.cell.id,
+            repeat=task.repeat,
+            seconds=round(seconds, 1),
+            line="" if line.startswith(OURS) else line,
+            command=printable(around.masker.mask(command)),
+        )
+    )
+
+
+@contextmanager
+def _machine(
+    task: Task,
+    prepared: Prepared,
+    stage: Stage,
+    around: Surroundings,
+    turn: Turn,
+    *which: object,
+) -> Iterator[Machine]:
+    spec = machine_spec(task.cell, prepared, around.run, around.labels, task.repeat, *which)
+    machine = around.engines.of(task.cell.engine).open(spec, stage)
+    turn.open = True
+    try:
+        around.opened(machine)
+        yield machine
+    finally:
+        around.close(machine, turn.give_back)
+
+
+def machine_spec(
+    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], *which: object
+) -> MachineSpec:
+    """What to open for a cell; `which` of its machines in this run it is."""
+    return MachineSpec(
+        name=machine_name(run, labels, cell.id, *which),
+        image=prepared.image.id,
+        guest=prepared.guest,
+        ready=prepared.ready,
+        labels={**labels, LABEL_CELL: cell.id},
+        user=prepared.user,
+        cpus=cell.cpus,
+        memory=cell.memory,
+        disk=cell.disk,
+        pids=cell.pids,
+        network=cell.network,
+        privileges=cell.privileges,
+        hostname=host_name(cell.distro),
+    )
+
+
+def environment(
+    cell: Cell,
+    out: str,
+    engine: str,
+    handed: Mapping[str, str],
+    secrets: Mapping[str, str],
+    repeat: int = 0,
+    seed: int | None = None,
+) -> dict[str, str]:
+    """The variables that the product's commands see: what the host hands over, then the
+    cell's own, then `pass_env`, then ours. `out` is its machine's. Each repetition has a seed
+    of its own: one more than the one before."""
+    number = max(1, repeat)
+    return {
+        **handed,
+        **cell.env,
+        **secrets,
+        "DISTROMATRIX_CELL": cell.id,
+        "DISTROMATRIX_DISTRO": cell.distro,
+        "DISTROMATRIX_ENGINE": engine,
+        "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
+        "DISTROMATRIX_JUNIT_DIR": f"{out}/junit",
+        "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
+        "DISTROMATRIX_REPEAT": str(number),
+        **({} if seed is None else {"DISTROMATRIX_SEED": str((seed + number - 1) % SEEDS)}),
+    }
+
+
+def _environment(task: Task, machine: Machine, around: Surroundings) -> dict[str, str]:
+    return environment(
+        task.cell,
+        machine.out,
+        around.engines.of(task.cell.engine).name,
+        around.environment,
+        around.secrets,
+        task.repeat,
+        around.seed,
+    )
+
+
+def _test(
+    task: Task,
+    machine: Machine,
+    env: Mapping[str, str],
+    log: CellLog,
+    tried: Tried,
+    around: Surroundings,
+) -> None:
+    """`setup`, then `run`, within the suite's one timeout, as the machine counts it."""
+    cell = task.cell
+    tried.scale = machine.scale
+    left = cell.timeout * tried.scale
+    steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
+    for phase, script in steps:
+        tried.phase = phase
+        around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
+        if cell.setup:
+            log.note(f"--- {phase}")
+        tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
+        try:
+            if cell.setup and phase is Phase.RUN:
+                tried.note_left_by_setup(clear_reports(machine))
+            tried.exit = machine.run(
+                under(cell.shell, script),
+                env=env,
+                cwd=machine.product,
+                timeout=left,
+                output=partial(_to_both, log.write, tap) if tap else log.write,
+                errors=log.write if tap else None,
+            )
+        except MachineGoneError as gone:
+            if not (gone.oom or gone.choked):
+                raise
+            tried.exit = Exit(status=137 if gone.oom else 2, seconds=0.0, oom=gone.oom)
+            tried.dead = "its machine had run out of memory"
+            if gone.choked:
+                tried.dead = f"its machine could begin no more processes (pids: {cell.pids})"
+                tried.collect_fault = tried.dead
+        left = max(0.1, left - tried.exit.seconds)
+        if tried.exit.timed_out:
+            tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))
+            if tried.exit.ended:
+                tried.dead = "the timeout had ended its machine"
+            allowed = time_of(cell.timeout, tried.scale)
+            log.note(f"--- timed out after {allowed}; it ran: {tried.exit.hung}")
+        if tried.exit.status != 0:
+            return
+
+
+def _to_both(one: Callable[[bytes], None], other: Callable[[bytes], None], data: bytes) -> None:
+    one(data)
+    other(data)
+
+
+def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -> None:
+    """A failure on a full disk says nothing of the product, where others write to that disk, too.
+    A guest has one of its own: like its memory, it is the suite that has filled it."""
+    if ended.timed_out or ended.oom:
+        return
+    free = machine.disk_free()
+    if free is not None and free < DISK_FULL:
+        if guests_log is not None:
+            guests_log.note(f"--- the guest's disk is full: {free // 1024} KiB left")
+            return
+        raise InfrastructureError(
+            f"the engine's disk is full: {free // 1024} KiB left", transient=False
+        )
+
+
+def _wanted(keep: str, result: CellResult) -> bool:
+    return keep == "always" or (keep == "failed" and result.verdict in BAD)

@@ -1,0 +1,1 @@
+"""The product's files as they go into machines."""

@@ -1,0 +1,1 @@
+"""Which cell is begun when, and for how many there is room."""

@@ -1,0 +1,128 @@
+"""What is begun when: the order of a plan, round by round where cells are repeated, or one
+shuffled by a seed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
+
+from distromatrix.collect.retried import retry_folder
+from distromatrix.images import layer_inputs
+from distromatrix.model import Cell
+from distromatrix.plan.needs import GUESTS
+from distromatrix.record.repetitions import run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run of a cell; `repeat` counts from 1, and is 0 where the cell has only one.
+    `image` is equal for tasks that share a prepared image; `retry`: the how many-th time that
+    the cell is run again, after it failed."""
+
+    cell: Cell
+    repeat: int
+    image: object
+    retry: int = 0
+
+    @property
+    def id(self) -> str:
+        """What stands for it: also its folder's path."""
+        run = run_id(self.cell.id, self.repeat)
+        return f"{run}/{retry_folder(self.retry)}" if self.retry else run
+
+
+def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task, ...]:
+    """All that is to be run. Each cell has its first run before any has its second, so that
+    what is there after a while is as complete as it can be. A seed shuffles each round; two
+    cells come in the same order whichever others are selected."""
+    images = [(cell, image_of(cell)) for cell in cells]
+    tasks = tuple(
+        Task(cell, number, image)
+        for number in (range(1, repeat + 1) if repeat > 1 else (0,))
+        for cell, image in images
+    )
+    if seed is None:
+        return tasks
+    return tuple(sorted(tasks, key=lambda task: (task.repeat, _place(task, seed))))
+
+
+def image_of(cell: Cell) -> object:
+    """Equal for cells that share a prepared image: guests have more in theirs."""
+    return layer_inputs(cell), cell.engine if cell.engine in GUESTS else ""
+
+
+def _place(task: Task, seed: int) -> bytes:
+    return sha256(f"{seed}/{task.id}".encode()).digest()
+
+
+def by_image(tasks: Iterable[Task]) -> dict[object, tuple[Cell, ...]]:
+    """The cells grouped by the prepared image that they share, in the tasks' order."""
+    groups: dict[object, dict[str, Cell]] = {}
+    for task in tasks:
+        groups.setdefault(task.image, {})[task.cell.id] = task.cell
+    return {image: tuple(cells.values()) for image, cells in groups.items()}
+
+
+class Order:
+    """Gives out the tasks whose images are there, the first of them first. `strict`: none
+    before those that stand before it, even if it has to wait for their images: so a seed
+    means the same whichever image is built sooner. `asked`: none that was not asked for. For
+    several threads."""
+
+    def __init__(self, tasks: Sequence[Task], *, strict: bool, asked: bool = False) -> None:
+        self._tasks = tasks
+        self._strict = strict
+        self._asked: set[str] | None = set() if asked else None
+        self._unasked: list[int] = []
+        self._next = 0  # of those that wait for their turn, where strict
+        self._there: dict[object, bool] = {}  # image -> whether it could be had
+        self._ready: list[int] = []  # a heap
+        self._of: dict[object, list[int]] = {}  # image -> its tasks
+        for number, task in enumerate(tasks):
+            self._of.setdefault(task.image, []).append(number)
+        self._lock = Lock()
+
+    def settle(self, image: object, *, there: bool) -> int:
+        """An image is there, or will never be: then its tasks are dropped. Returns how many
+        more times `take` may be called."""
+        with self._lock:
+            self._there[image] = there
+            its = self._of[image] if there else []
+            new = list(self._turn()) if self._strict else its
+            return self._push(new)
+
+    def was_asked(self, cell: str) -> bool:
+        """Whether a cell has been asked for."""
+        with self._lock:
+            return self._asked is None or cell in self._asked
+
+    def ask(self, cell: str) -> int:
+        """A cell is wanted now. Returns what `settle` does."""
+        with self._lock:
+            if self._asked is None:
+                return 0
+            self._asked.add(cell)
+            waiting, self._unasked = self._unasked, []
+            return self._push(waiting)
+
+    def _push(self, numbers: Sequence[int]) -> int:
+        """Those that may be taken now; the others wait until they are asked for."""
+        may = [n for n in numbers if self._asked is None or self._tasks[n].cell.id in self._asked]
+        self._unasked += [n for n in numbers if n not in may]
+        for number in may:
+            heapq.heappush(self._ready, number)
+        return len(may)
+
+    def _turn(self) -> Iterable[int]:
+        while self._next < len(self._tasks) and self._tasks[self._next].image in self._there:
+            if self._there[self._tasks[self._next].image]:
+                yield self._next
+            self._next += 1
+
+    def take(self) -> Task:
+        """The next one."""
+        with self._lock:
+            return self._tasks[heapq.heappop(self._ready)]

@@ -1,0 +1,43 @@
+"""A file that is there when it is whole, and not before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from distromatrix.record.folder import give_to_caller
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write; when the block ends well it takes the place of `target`. Until then it
+    has no name where the file system can do that (open(2), O_TMPFILE), so that nothing of it
+    is left however the process ends; elsewhere it is `target`.part. Raises OSError."""
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)  # of one that was killed
+    try:
+        out = _nameless(target.parent)
+        named = out is None
+        with out or part.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if not named:
+                # Python follows a symlink here only where a descriptor is given, too.
+                fd = file.fileno()
+                os.link(f"/proc/self/fd/{fd}", part, src_dir_fd=fd, follow_symlinks=True)
+        give_to_caller(part)
+        part.replace(target)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _nameless(folder: Path) -> IO[bytes] | None:
+    try:
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "w+b")
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Base images: where a distro's first image comes from."""

@@ -1,0 +1,49 @@
+"""mmdebstrap, of Debian and what comes from it."""
+
+from __future__ import annotations
+
+import shlex
+
+from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+
+# As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
+_LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
+_FAILURES = (
+    pattern("expired", r"Release file for (\S+) is expired"),
+    pattern(
+        "unreachable",
+        r"((?:Could not resolve|Temporary failure resolving|Could not connect to"
+        r"|Unable to connect|Cannot initiate the connection|Connection failed"
+        r"|Connection timed out).*)",
+    ),
+    pattern("signature", r"^(.*NO_PUBKEY.*)$"),
+    pattern("not-found", r"^E: (Unable to locate package .*)$"),
+    pattern("other", r"^E: (?!mmdebstrap failed|apt-get .* failed$)(.*)"),
+)
+
+
+def command(job: Job) -> tuple[str, ...]:
+    """The command that writes the root filesystem. Without a mirror the tool takes the
+    distribution's own."""
+    source = job.source
+    include = (f"--include={','.join(source.packages)}",) if source.packages else ()
+    tool = ("mmdebstrap", "--variant=minbase", "--format=tar", *_LIKE_OFFICIAL, *include)
+    mirror = (job.mirror,) if job.mirror else ()
+    return (*tool, *source.options, source.suite, str(job.target), *mirror)
+
+
+class Mmdebstrap:
+    """See Tool."""
+
+    name = "mmdebstrap"
+    programs = (("mmdebstrap", "apt-get install mmdebstrap"),)
+    builds_tree = False
+    key_folders = ()
+
+    def work(self, job: Job) -> Work:
+        """See Tool."""
+        return Work(script=f"exec {shlex.join(command(job))}\n")
+
+    def failure(self, output: str) -> Failure:
+        """See Tool."""
+        return read_failure(output, _FAILURES)

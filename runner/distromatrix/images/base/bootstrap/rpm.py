@@ -1,0 +1,58 @@
+"""What dnf and zypper share: repositories, keys and the database of RPM."""
+
+from __future__ import annotations
+
+from distromatrix.images.base.bootstrap.base import Job
+
+KEY_FOLDERS = ("/etc/pki/rpm-gpg", "/usr/lib/rpm/gnupg/keys")
+IMAGE_KEYS = "etc/pki/rpm-gpg"
+
+_DATABASE = "/usr/lib/sysimage/rpm"
+# Debian's rpm has its database in the user's home.
+MACROS = {"home/.rpmmacros": f"%_dbpath {_DATABASE}\n"}
+
+# The image's own rpm says where its database lies and in which format, and converts it.
+FINISH = f"""
+if [ -x "$root/usr/bin/rpm" ]; then
+    wanted=$(chroot "$root" /usr/bin/rpm --eval '%{{_dbpath}}')
+    chroot "$root" /bin/sh -ec '[ "$1" -ef "$2" ] || {{
+        mkdir -p "$2"; cp -a "$1/." "$2/"; rm -rf "$1"; }}' sh {_DATABASE} "$wanted"
+    chroot "$root" /usr/bin/rpmdb --rebuilddb || :
+    if [ -z "$(chroot "$root" /usr/bin/rpm -qa)" ]; then
+        echo "distromatrix: the image's rpm cannot read the database that this host's rpm wrote" >&2
+        exit 1
+    fi
+fi
+"""
+
+
+def repo_file(job: Job, keys: tuple[str, ...], *, suse: bool = False) -> str:
+    """A `.repo` file with all repositories. `keys`: URLs of the keys, where it is read."""
+    sections = []
+    for number, url in enumerate(job.repositories, 1):
+        lines = [f"[distromatrix-{number}]", f"name={url}", f"baseurl={url}", "enabled=1"]
+        lines += ["autorefresh=1"] if suse else []
+        lines.append(f"gpgcheck={1 if job.keys else 0}")
+        if keys:
+            lines.append("gpgkey=" + "\n       ".join(keys))
+        sections.append("\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+def image_keys(job: Job) -> dict[str, bytes]:
+    """The keys as files of the image."""
+    return {f"{IMAGE_KEYS}/{key.name}": key.read_bytes() for key in job.keys}
+
+
+def keys_in_image(job: Job) -> tuple[str, ...]:
+    """Their URLs there."""
+    return tuple(f"file:///{IMAGE_KEYS}/{key.name}" for key in job.keys)
+
+
+def disable(folder: str) -> str:
+    """A script that disables the repositories that the distribution's packages brought: the
+    image's packages come from the mirror that it was made of, as with mmdebstrap."""
+    return (
+        f'[ ! -d "$root/{folder}" ] || find "$root/{folder}" -maxdepth 1 -type f '
+        "-name '*.repo' -exec sed -i 's/^enabled *=.*/enabled=0/' {} +\n"
+    )

@@ -1,0 +1,59 @@
+"""What all parts of `Images` stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from time import time
+
+from distromatrix.engines.contract import LABEL_KIND, Engine, Image
+from distromatrix.errors import ImageError, InfrastructureError
+from distromatrix.images.base.locking import locked
+from distromatrix.images.base.sources import Getter, Settings
+from distromatrix.record.events import Event, ImageProgress, Warned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """An engine, the user's settings, a folder for locks and what is passing, a place for
+    what is to be told, and the flag that ends all builds."""
+
+    engine: Engine
+    settings: Settings
+    cache: Path
+    emit: Callable[[Event], None]
+    cancelled: Flag
+    getter: Getter
+
+    def say(self, distro: str, text: str) -> None:
+        """Tell how far a distro's image has come."""
+        self.emit(ImageProgress(distro=distro, text=text))
+
+    def stale(self, distro: str, old: Image, kind: str, why: str) -> Image:
+        """Warn that an old image serves, because of `why`; returns it."""
+        days = (time() - old.created) / 86400
+        text = f"{distro}: using its {kind} image of {days:.0f} days ago, as {why}"
+        self.emit(Warned(text=text))
+        return old
+
+    def forget(self, old: Image | None, new: Image) -> None:
+        """Remove an image that has lost its tag to a new one, if we made it."""
+        if old is not None and old.id != new.id and LABEL_KIND in old.labels:
+            with suppress(InfrastructureError):  # something still stands on it
+                self.engine.images.remove(old.id)
+
+    @contextmanager
+    def alone(self, name: str, distro: str) -> Iterator[None]:
+        """Hold the lock of that name, against all threads and processes of the same cache.
+        Raises ImageError after a cancel."""
+
+        def waiting() -> None:
+            self.say(distro, "waiting for another one that builds the same image")
+
+        with locked(self.cache / "locks" / f"{name}.lock", self.cancelled, waiting):
+            if self.cancelled.is_set():
+                raise ImageError(f"{distro}: cancelled")
+            yield

@@ -1,0 +1,68 @@
+"""What a distro's image would be now, in the words of the lock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from distromatrix.errors import ImageError
+from distromatrix.images.base.bootstrap import OutOfReachError
+from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.sources import base_tag
+from distromatrix.load.lock import (
+    Entry,
+    LockedArchive,
+    LockedPull,
+    NotLocked,
+    bootstrap_words,
+)
+from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
+from distromatrix.record.events import Warned
+
+
+def resolve(around: Surroundings, distro: Distro, present: Entry | None) -> Entry:
+    """The entry for a distro: of its first source in reach. `present` is the one there is: a
+    registry that it names and that is out of reach now is no reason to lock something else.
+    Pulls and builds nothing. Raises ImageError."""
+    failures = []
+    for source in distro.image:
+        try:
+            return _entry(around, distro, source)
+        except OutOfReachError as error:
+            if isinstance(present, LockedPull) and present.ref == getattr(source, "ref", None):
+                text = f"{distro.name}: cannot see whether its lock still holds: {error}"
+                raise ImageError(text, transient=True) from error
+            failures.append(str(error))
+        except ImageError as error:
+            raise ImageError(f"{distro.name}: {error}") from error
+        around.emit(Warned(text=f"{distro.name}: locked to its next source, as {failures[-1]}"))
+    raise ImageError(
+        f"no image for {distro.name}: none of its sources is in reach\n"
+        + "\n".join(f"  {f}" for f in failures),
+        transient=True,
+    )
+
+
+def _entry(around: Surroundings, distro: Distro, source: ImageSource) -> Entry:
+    if isinstance(source, Bootstrap):
+        return _not_locked(around, distro, source)
+    if isinstance(source, Archive):
+        with around.getter.archive(distro, source):  # which checks it
+            return LockedArchive(file=source.file.rpartition("/")[2], sha256=source.sha256)
+    ref = around.settings.reference(source.ref)
+    found = around.getter.registries.resolve(ref, lambda text: around.say(distro.name, text))
+    arch = around.engine.facts().arch
+    if found.arch not in ("", arch):
+        raise ImageError(
+            f"the image from pull is for {found.arch}; this host is {arch}: name an image for "
+            f"{arch} in the distro's file"
+        )
+    return LockedPull(ref=source.ref, digest=found.digest, arch=found.arch)
+
+
+def _not_locked(around: Surroundings, distro: Distro, source: Bootstrap) -> NotLocked:
+    words = bootstrap_words(source)
+    image = around.engine.images.find(base_tag(distro, source, around.settings))
+    if image is None:
+        return NotLocked(bootstrap=words)
+    built = datetime.fromtimestamp(image.created, UTC).date()
+    return NotLocked(bootstrap=words, built=built, image=image.id)

@@ -1,0 +1,1 @@
+"""The layer of packages and preparation over a base image."""

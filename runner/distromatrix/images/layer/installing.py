@@ -1,0 +1,127 @@
+"""Installing a cell's packages in a machine, and saying what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from distromatrix.engines.contract import Machine
+from distromatrix.errors import ImageError
+from distromatrix.images.base.sources import Settings
+from distromatrix.images.layer.step import Step
+from distromatrix.images.packages import MANAGERS, Mirror, PackageFailure, PackageManager
+from distromatrix.images.packages.suggest import hint
+from distromatrix.model import Distro
+
+_SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSource:
+    """Where a distro's packages come from: its manager's name, the user's mirror where the
+    image does not point at it already, and what is said when something is not found there:
+    the distro's common names, and `advice` on an old release. `warning`: what is wrong with
+    the user's settings."""
+
+    distro: str
+    manager: str
+    mirror: Mirror | None = None
+    common: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    advice: str = ""
+    warning: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...] | None:
+        """What of it decides what a machine is like afterwards, beside the manager."""
+        mirror = self.mirror
+        return (mirror.url, mirror.repositories, mirror.archive) if mirror else None
+
+
+def package_source(distro: Distro, kind: str, settings: Settings) -> PackageSource:
+    """Where packages come from in a distro's image of that kind of source. What was
+    bootstrapped points at the user's mirror, as it came from it."""
+    url = "" if kind == "bootstrap" else settings.mirror(distro)
+    mirror, warning = None, ""
+    if url and distro.repositories:
+        archive = settings.archived(distro)
+        mirror = Mirror(url=url, repositories=distro.repositories, archive=archive)
+    elif url:
+        warning = (
+            f"{distro.name}: packages do not come from {url}, as its file does not say which "
+            "`repositories` lie below it"
+        )
+    return PackageSource(
+        distro=distro.name,
+        manager=distro.package_manager,
+        mirror=mirror,
+        common=distro.packages,
+        advice=settings.archive_advice(distro),
+        warning=warning,
+    )
+
+
+def use_mirror(source: PackageSource, machine: Machine, step: Step) -> None:
+    """Let a machine get its packages from the user's mirror, if there is one. Raises
+    ImageError."""
+    if source.mirror is not None:
+        step.must(machine, _manager(source).use(source.mirror))
+
+
+def install(source: PackageSource, packages: tuple[str, ...], machine: Machine, step: Step) -> None:
+    """Install packages by their native names. Raises ImageError."""
+    manager = _manager(source)
+    ended = step.run(machine, manager.install(packages))
+    if ended.status == 0:
+        return
+    why = manager.failure(step.text)
+    where = f"{source.distro} ({manager.name})"
+    if broken := _mirror_fault(source, where, why):
+        raise step.error(broken, bool(why.unreachable))
+    if why.not_found:
+        said = _not_found(source, manager, where, why.not_found, machine, step)
+        raise step.error(said, absent=why.not_found)
+    raise step.error(f"{step.name} failed with status {ended.status}: {why.error or step.last}")
+
+
+def _manager(source: PackageSource) -> PackageManager:
+    manager = MANAGERS.get(source.manager)
+    if manager is None:
+        raise ImageError(
+            f"packages cannot be installed in {source.distro}: its package manager is "
+            f"{source.manager}, and only {', '.join(MANAGERS)} are known here",
+            phase="packages",
+        )
+    return manager
+
+
+def _mirror_fault(source: PackageSource, where: str, why: PackageFailure) -> str:
+    """What is wrong with the mirror, or ''. Then that a package is not found says nothing."""
+    advice = f"; {source.advice}" if source.advice else ""
+    if why.unreachable:
+        return f"package mirror of {where} not reachable: {why.unreachable}"
+    if why.gone:
+        return f"the package mirror does not have {where}: {why.gone}{advice}"
+    if why.expired:
+        return (
+            f"the package mirror's Release file has expired for {where}: {why.expired}; a mirror "
+            'that is up to date mends it, or Acquire::Check-Valid-Until "false" in its apt.conf'
+            f"{advice}"
+        )
+    if why.untrusted:
+        return f"the package mirror of {where} is not trusted: {why.untrusted}"
+    return ""
+
+
+def _not_found(
+    source: PackageSource,
+    manager: PackageManager,
+    where: str,
+    names: tuple[str, ...],
+    machine: Machine,
+    step: Step,
+) -> str:
+    shown = ", ".join(repr(n) for n in names)
+    plural = "s" if len(names) > 1 else ""
+    text = f"package{plural} {shown} not found in {where}"
+    there = manager.found(step.ask(machine, manager.search(), _SEARCH_TIMEOUT))
+    return text + "".join(f"; {h}" for h in hint(names, there, source.common))

@@ -1,0 +1,225 @@
+"""The prepared image that a cell runs on: found, or built in a machine of its base image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from threading import Lock
+from uuid import uuid4
+
+from distromatrix.collect.masking import Masker
+from distromatrix.collect.text import one_line
+from distromatrix.engines.contract import (
+    LABEL_DISTRO,
+    LABEL_KEY,
+    LABEL_KIND,
+    LABEL_SOURCE,
+    Image,
+    Machine,
+    MachineSpec,
+    Ready,
+)
+from distromatrix.engines.silence import Watch
+from distromatrix.errors import ImageError
+from distromatrix.images.base.bases import Base
+from distromatrix.images.base.context import Surroundings
+from distromatrix.images.layer.hostnet import Handed
+from distromatrix.images.layer.installing import PackageSource
+from distromatrix.images.layer.recipe import File, Recipe, apply, numeric_user, recipe
+from distromatrix.model import Cell, Distro, Guest, ImageUsed
+from distromatrix.record.events import Warned
+
+PREPARED_REPOSITORY = "distromatrix/prepared"
+LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
+LABEL_BASE = "distromatrix.base"  # id of the base image below
+LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
+_BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
+_PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may use them
+
+ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The image that a cell runs on. `user` is `root` or `UID:GID`. `recipe`: what went into it.
+    `guest`: what the distro says of its guests, where it is for one; `ready`: what makes one ready
+    that does not begin from the image."""
+
+    image: Image
+    used: ImageUsed
+    user: str
+    recipe: Recipe | None = None
+    guest: Guest | None = None
+    ready: Ready | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Prepared images. `labels` go on the machines that builds open. All methods raise
+    ImageError."""
+
+    around: Surroundings
+    labels: Mapping[str, str] = field(default_factory=dict)
+    machines: set[Machine] = field(default_factory=set)
+    lock: Lock = field(default_factory=Lock)
+    watch: Watch = field(default_factory=Watch)
+
+    def get(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, force: bool) -> Prepared:
+        """The image of a recipe, on that base image. `force`: anew in any case."""
+        if wanted.empty:
+            return self._of(base.image, cell, base)
+        tag = _tag(wanted, base)
+        image = self._ready(tag, base, force)
+        if image is None and self.around.settings.offline:
+            image = self._offline(distro, cell, wanted, base)
+        if image is None:
+            with self.around.alone(tag.rpartition(":")[2], distro.name):
+                image = self._ready(tag, base, force) or self._renewed(
+                    distro, cell, wanted, base, tag
+                )
+        return self._of(image, cell, base)
+
+    def on_top(self, distro: Distro, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared:
+        """The image of a recipe on a prepared one, for guests: the same user, the same base."""
+        image = self.get(distro, cell, wanted, _below(prepared), force=False).image
+        return Prepared(image=image, used=prepared.used, user=prepared.user)
+
+    def stored_on_top(self, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared | None:
+        """The same as the engine's store has it, or None."""
+        return self.stored(cell, wanted, _below(prepared))
+
+    def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
+        """What the engine's store holds of it, of whatever age: this very one, else the
+        newest that differs in nothing but what its host handed over."""
+        if wanted.empty:
+            return self._of(base.image, cell, base)
+        images = self.around.engine.images
+        image = images.find(_tag(wanted, base))
+        if image is None:
+            own = wanted.own_key(base.image.id)
+            same = (i for i in images.list() if i.labels.get(LABEL_OWN_KEY) == own)
+            image = max(same, key=lambda i: i.created, default=None)
+        if image is None and wanted.bare:
+            image = base.image
+        return self._of(image, cell, base) if image else None
+
+    def cancel(self) -> None:
+        """End the machines of all builds. Never raises."""
+        with self.lock:
+            machines = tuple(self.machines)
+        for machine in machines:
+            machine.kill()
+
+    @staticmethod
+    def _of(image: Image, cell: Cell, base: Base) -> Prepared:
+        user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
+        return Prepared(image=image, used=base.used, user=user)
+
+    def _ready(self, tag: str, base: Base, force: bool) -> Image | None:
+        """The prepared image, if it is there and not out of date."""
+        image = None if force else self.around.engine.images.find(tag)
+        return image if image and time.time() - image.created < base.refresh else None
+
+    def _offline(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base) -> Image:
+        stored = self.stored(cell, wanted, base)
+        if stored is None:
+            raise ImageError(
+                f"{cell.id}: its prepared layer is not here, and --offline builds none"
+            )
+        if stored.image.tag not in (_tag(wanted, base), base.image.tag):
+            text = f"{distro.name}: {cell.id} runs on a layer made with another host's settings"
+            self.around.emit(Warned(text=text))
+        return stored.image
+
+    def _renewed(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        """The prepared image built anew, or an old one where its mirror is out of reach."""
+        old = self.around.engine.images.find(tag)
+        try:
+            image = self._build(distro, cell, wanted, base, tag)
+        except ImageError as error:
+            if old is None or not error.transient:
+                raise
+            return self.around.stale(distro.name, old, "prepared", str(error))
+        self.around.forget(old, image)
+        return image
+
+    def _build(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, tag: str) -> Image:
+        if wanted.packages and wanted.source.warning:
+            self.around.emit(Warned(text=wanted.source.warning))
+        began = time.monotonic()
+        key = tag.rpartition(":")[2]
+        spec = MachineSpec(
+            name=f"distromatrix-prepare-{key[:12]}-{uuid4().hex[:8]}",
+            image=base.image.id,
+            labels=self.labels,
+            cpus=cell.cpus,
+            memory=max(cell.memory, _BUILD_MEMORY),
+            privileges=_PRIVILEGES,
+        )
+        with self._machine(spec) as machine:
+            with self.watch.over(machine, partial(self._silent, wanted)) as watched:
+                user = apply(wanted, watched, lambda text: self.around.say(distro.name, text))
+            labels = {
+                LABEL_KIND: "prepared",
+                LABEL_DISTRO: distro.name,
+                LABEL_SOURCE: base.used.source,
+                LABEL_KEY: key,
+                LABEL_OWN_KEY: wanted.own_key(base.image.id),
+                LABEL_BASE: base.image.id,
+                LABEL_USER: user,
+            }
+            image = self.around.engine.images.commit(machine, tag, labels)
+        text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"
+        self.around.say(distro.name, text)
+        return image
+
+    def _silent(self, recipe: Recipe, seconds: float, command: str) -> None:
+        said = f", running: {one_line(Masker(recipe.secrets).mask(command))}" if command else ""
+        self.around.say(recipe.source.distro, f"silent for {seconds:.0f} s{said}")
+
+    @contextmanager
+    def _machine(self, spec: MachineSpec) -> Iterator[Machine]:
+        machine = self.around.engine.open(spec)
+        try:
+            with self.lock:
+                self.machines.add(machine)
+            if self.around.cancelled.is_set():
+                raise ImageError("cancelled")
+            yield machine
+        finally:
+            with self.lock:
+                self.machines.discard(machine)
+            machine.close()
+
+
+def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
+    """What goes into a cell's prepared image; `files` gives the product's files by globs."""
+    declared = cell.prepare.files if cell.prepare else ()
+    found = files(declared) if declared else ()
+    if declared and not found:
+        globs = ", ".join(declared)
+        raise ImageError(
+            f"{cell.id}: no file of the product matches prepare's files: {globs}",
+            phase="prepare",
+        )
+    return recipe(source, cell, found, handed)
+
+
+def _below(prepared: Prepared) -> Base:
+    """A prepared image as what another stands on: which is as fresh as this, whose id is in
+    the other's key."""
+    return Base(image=prepared.image, used=prepared.used, refresh=inf)
+
+
+def _tag(wanted: Recipe, base: Base) -> str:
+    return f"{PREPARED_REPOSITORY}:{wanted.key(base.image.id)}"
+
+
+def layer_inputs(cell: Cell) -> tuple[object, ...]:
+    """What of a cell decides its prepared image: cells with equal ones share it."""
+    env = tuple(sorted(cell.env.items())) if cell.prepare else ()
+    return (cell.distro, cell.packages, cell.prepare, numeric_user(cell.user) or cell.user, env)

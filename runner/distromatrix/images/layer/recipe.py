@@ -1,0 +1,187 @@
+"""The prepared layer: a base image with a cell's packages, its `prepare` and its user."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shlex
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from distromatrix.engines.contract import Machine
+from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
+from distromatrix.images.layer.installing import PackageSource, install, use_mirror
+from distromatrix.images.layer.step import Step
+from distromatrix.model import Cell
+
+# Part of every key: raise it when what is built from the same inputs changes.
+FORMAT = 1
+PREPARE_FOLDER = "/distromatrix/prepare"
+_NUMERIC_USER = re.compile(r"(\d+)(?::(\d+))?")
+_USER_LINE = re.compile(r"^distromatrix-user (\d+:\d+)$", re.MULTILINE)
+
+File = tuple[str, bytes, int]  # path, content, mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that goes into a prepared layer on top of its base image. `user` is a name that
+    must exist in it, or ''. `env` is what its commands see."""
+
+    source: PackageSource
+    packages: tuple[str, ...] = ()
+    script: str = ""
+    files: tuple[File, ...] = ()
+    user: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    own_env: Mapping[str, str] = field(default_factory=dict)  # of `env`, what is the cell's own
+    ca: bytes | None = None
+    apt_conf: str | None = None
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True when the base image is already all that is asked for."""
+        return self.bare and not self.source.mirror
+
+    @property
+    def bare(self) -> bool:
+        """True when nothing but the user's mirror would be set, from which nothing comes."""
+        return not (self.packages or self.script or self.user or self.ca or self.apt_conf)
+
+    def key(self, base: str) -> str:
+        """A name for the result on the base image of that id: equal for equal inputs."""
+        handed_over = (
+            sorted(self.env.items()) if self.packages or self.script else (),
+            hashlib.sha256(self.ca).hexdigest() if self.ca else "",
+            self.apt_conf,
+            self.source.key,
+        )
+        return _digest((*self._own(base), *handed_over))
+
+    def own_key(self, base: str) -> str:
+        """As `key`, of all but what this host hands over: a layer that was carried here from
+        a host with other indexes and certificates is found by it."""
+        return _digest((*self._own(base), sorted(self.own_env.items())))
+
+    def _own(self, base: str) -> tuple[object, ...]:
+        return (
+            FORMAT,
+            base,
+            self.source.manager,
+            self.packages,
+            self.script,
+            [
+                (path, hashlib.sha256(content).hexdigest(), mode)
+                for path, content, mode in self.files
+            ],
+            self.user,
+        )
+
+
+def _digest(inputs: tuple[object, ...]) -> str:
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
+
+
+def recipe(source: PackageSource, cell: Cell, files: tuple[File, ...], handed: Handed) -> Recipe:
+    """What a cell needs. `files` are those that `cell.prepare` declares. The variables of
+    `pass_env` are not among a cell's own: secrets never go into a layer."""
+    own_env = cell.env if cell.prepare else {}
+    return Recipe(
+        source=source,
+        packages=cell.packages,
+        script=cell.prepare.run if cell.prepare else "",
+        files=files,
+        user="" if numeric_user(cell.user) else cell.user,
+        env={**handed.env, **own_env},
+        own_env=own_env,
+        ca=handed.ca,
+        apt_conf=handed.apt_conf,
+        secrets=handed.secrets,
+    )
+
+
+def numeric_user(user: str) -> str:
+    """`root` or `UID:GID` for a user that no image must know by name, else ''."""
+    if user in ("root", "0", "0:0"):
+        return "root"
+    found = _NUMERIC_USER.fullmatch(user)
+    return f"{found[1]}:{found[2] or found[1]}" if found else ""
+
+
+def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> str:
+    """Turn a fresh machine of the base image into the prepared one. Returns the `UID:GID` of
+    the recipe's user ('' if it names none). Raises ImageError with the phase that failed."""
+    _hand_over(recipe, machine)
+    source = recipe.source
+    use_mirror(source, machine, _step(recipe, "setting the package mirror", "packages"))
+    if recipe.packages:
+        say(f"installing {_counted(recipe.packages)}")
+        step = _step(recipe, "installing packages", "packages", f" ({source.manager})")
+        install(source, recipe.packages, machine, step)
+    if recipe.script:
+        say("running prepare")
+        _prepare(recipe, machine)
+    return _user(recipe, machine) if recipe.user else ""
+
+
+def _step(
+    recipe: Recipe, doing: str, phase: Literal["packages", "prepare"], more: str = ""
+) -> Step:
+    name = f"{doing} in {recipe.source.distro}{more}"
+    return Step(name, phase, recipe.env, recipe.secrets)
+
+
+def _counted(packages: tuple[str, ...]) -> str:
+    return f"{len(packages)} packages" if len(packages) > 1 else f"package {packages[0]}"
+
+
+def _hand_over(recipe: Recipe, machine: Machine) -> None:
+    files: list[File] = []
+    if recipe.ca:
+        files.append((CA_PATH.lstrip("/"), recipe.ca, 0o644))
+    if recipe.apt_conf:
+        files.append((APT_CONF_PATH.lstrip("/"), recipe.apt_conf.encode(), 0o644))
+    if files:
+        machine.put(_tar(tuple(files)), "/")
+
+
+def _tar(files: tuple[File, ...]) -> bytes:
+    """A tar of files, root's, without entries for folders: those that exist keep their
+    modes, and whoever extracts makes the others."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content, mode in files:
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _prepare(recipe: Recipe, machine: Machine) -> None:
+    step = _step(recipe, "prepare", "prepare")
+    step.must(machine, f"mkdir -p {PREPARE_FOLDER}")
+    if recipe.files:
+        machine.put(_tar(recipe.files), PREPARE_FOLDER)
+    step.must(machine, recipe.script, PREPARE_FOLDER)
+    step.must(machine, f"rm -rf {PREPARE_FOLDER}; rmdir /distromatrix 2>/dev/null || :")
+
+
+def _user(recipe: Recipe, machine: Machine) -> str:
+    step = _step(recipe, f"making the user {recipe.user}", "prepare")
+    name = shlex.quote(recipe.user)
+    step.must(
+        machine,
+        f"id -u {name} >/dev/null 2>&1 || {{\n"
+        f"if command -v useradd >/dev/null 2>&1; then useradd -m -U -s /bin/sh {name}\n"
+        f"else adduser -D -s /bin/sh {name}; fi; }}\n"
+        f'echo "distromatrix-user $(id -u {name}):$(id -g {name})"',
+    )
+    found = _USER_LINE.findall(step.text)
+    if not found:
+        raise step.error(f"{step.name} failed: {step.last}")
+    return str(found[-1])

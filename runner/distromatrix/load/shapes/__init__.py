@@ -1,0 +1,1 @@
+"""What may stand in each YAML file, as pydantic models."""

@@ -1,0 +1,77 @@
+"""What `distros.lock` looks like, as types; see `shapes`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Tag
+
+from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.fields import (
+    Arch,
+    Day,
+    Digest,
+    FileName,
+    ImageRef,
+    Name,
+    Sha256,
+    Text,
+)
+
+
+class LockedPullShape(Shape):
+    """An image from a registry, by its digest."""
+
+    pull: ImageRef
+    """The reference, as the distro's file declares it."""
+    digest: Digest
+    """What the registry had under it: that very image is pulled."""
+    arch: Arch | None = None
+    """The digest is of the image for this architecture alone (absent: for several)."""
+
+
+class LockedArchiveShape(Shape):
+    """A root filesystem tarball, by its sha256."""
+
+    archive: FileName
+    """Its name, as the distro's file declares it."""
+    sha256: Sha256
+    """Its sha256."""
+
+
+class NotLockedShape(Shape):
+    """An image built from the package mirror: the source is fixed, what it gives is not."""
+
+    bootstrap: Text
+    """The tool and the release, as the distro's file declares them."""
+    built: Day | None = None
+    """For information: the day on which the image here was built."""
+    image: Digest | None = None
+    """For information: the id of the image here."""
+
+
+def _entry_kind(value: Any) -> str | None:
+    keys = ("pull", "archive", "bootstrap")
+    found = [k for k in keys if k in value] if isinstance(value, dict) else []
+    return f"<{found[0]}>" if len(found) == 1 else None
+
+
+EntryShape = Annotated[
+    Annotated[LockedPullShape, Tag("<pull>")]
+    | Annotated[LockedArchiveShape, Tag("<archive>")]
+    | Annotated[NotLockedShape, Tag("<bootstrap>")],
+    Discriminator(
+        _entry_kind,
+        custom_error_type="expected",
+        custom_error_message="expected a mapping with one of `pull`, `archive` and `bootstrap`",
+    ),
+]
+
+
+class LockShape(Shape):
+    """What each distro's image was resolved to. Written by `distromatrix images lock`."""
+
+    format: Literal["1"]
+    """The format of this file."""
+    distros: dict[Name, EntryShape]
+    """The distros, by name."""

@@ -1,0 +1,73 @@
+"""The types of the fields that say which cells there are, and which of them count."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, get_args
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+
+from distromatrix.load.shapes.fields import (
+    GLOB,
+    NAME,
+    Context,
+    glob_over,
+    number_of,
+    schema_of,
+    text_of,
+    wrong,
+)
+from distromatrix.model import Family, Libc
+from distromatrix.plan.needs import NEEDS
+from distromatrix.plan.select import NOT
+from distromatrix.wording import did_you_mean, listing, quoted
+
+# What pytest or a plugin of its that many have does with a mark of that name, and the words of
+# `-m`: a tag must not skip, repeat or excuse anything.
+_PYTEST = (
+    *("and", "or", "not", "skip", "skipif", "xfail", "parametrize", "usefixtures"),
+    *("filterwarnings", "flaky", "timeout", "asyncio", "anyio", "order", "dependency"),
+    *("xdist_group", "django_db", "distros"),
+)
+_OF_CELLS = (*get_args(Family), *get_args(Libc), *NEEDS, "needs")
+
+ChosenGlob = Annotated[
+    str,
+    glob_over("distro", lambda c: c.chosen, " of this matrix"),
+    schema_of(GLOB),
+]
+
+
+def _tag(value: object) -> str:
+    expected = "a tag of lower-case letters, digits, `.`, `_` and `-`"
+    text = text_of(value, expected)
+    if not re.fullmatch(NAME, text) or ".." in text:
+        raise wrong(f"expected {expected}, got {quoted(text)}")
+    if text in _OF_CELLS:
+        raise wrong(f"{quoted(text)} is no tag: the cells that it fits have that mark already")
+    if text in _PYTEST:
+        raise wrong(f"{quoted(text)} is no tag: to pytest it means something else")
+    return text
+
+
+def _known_tag(value: object, info: ValidationInfo) -> str:
+    text = text_of(value, "a tag, or `!` and a tag")
+    known = info.context.tags if isinstance(info.context, Context) else ()
+    if (name := text.removeprefix(NOT)) not in known:
+        there = f"there is {listing(known[:8])}" if known else "no suite, variant or rule has any"
+        raise wrong(f"nothing has the tag {quoted(name)}", did_you_mean(name, known) or there)
+    return text
+
+
+def _skip_status(value: object) -> int:
+    success = "0 is what success ends with"
+    return number_of(value, "an exit status", 1, 125, lambda text: success * (not text.strip("0")))
+
+
+TagName = Annotated[str, BeforeValidator(_tag), schema_of(NAME)]
+KnownTag = Annotated[str, BeforeValidator(_known_tag), schema_of(f"!?{NAME}")]
+SkipStatus = Annotated[
+    int,
+    BeforeValidator(_skip_status),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 125}),
+]

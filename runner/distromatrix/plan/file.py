@@ -1,0 +1,332 @@
+"""A plan as JSON: for programs (`plan --json`), stored whole for `--resume`, and as a plan file
+that several machines share (`plan --save`, `run --plan`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from annotated_types import Ge, Lt
+
+from distromatrix import __version__
+from distromatrix.errors import Fault, InputError
+from distromatrix.files.below import Folder
+from distromatrix.model import REPEATS, SEEDS, Cell, Distro, HostFacts, Plan, Selection, Shard
+from distromatrix.plan.needs import CONTAINERS
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+VERSION = 1  # of the format of plan files
+WHOLE = "whole.json"  # in the folder of a run that is a shard: the plan file, and which shard
+_BIGGEST = 256 * 1024**2  # bytes of a plan file that are read: more is none
+
+_LONGEST = 365 * 86400.0  # seconds
+_NAME = r"[a-z0-9][a-z0-9._-]{0,62}"  # as in the YAML files
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile:
+    """A plan that several machines share. Its paths are from the project's root.
+
+    `facts` and `selection` are what it was made with; `seconds`: how long each cell that runs
+    is expected to take; `digest` is the same where the same was planned; `distromatrix`: the
+    version that wrote it; `shard`, `snapshot`: in the copy that a run folder holds, the part that
+    ran, and the digest of the product's files that it was run on."""
+
+    plan: Plan
+    facts: HostFacts
+    selection: Selection
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    digest: str
+    distromatrix: str = __version__
+    shard: Shard | None = None
+    snapshot: str = ""
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """What `plan --json` prints: which cells there are, and why each runs where it does."""
+    return {
+        "cells": [_cell_json(cell) for cell in plan.cells],
+        "excluded": [{"id": cell.id, "reason": cell.reason} for cell in plan.excluded],
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    keys = ("id", "distro", "suite", "variant", "engine", "reason", "verdict")
+    return {
+        **{key: getattr(cell, key) for key in keys},
+        "tags": list(cell.tags),
+        "gating": not cell.not_gating,
+        "gating_reason": cell.not_gating or None,
+    }
+
+
+def store_plan(plan: Plan, path: Path) -> None:
+    """Write the whole plan to a file, at once or not at all. Raises OSError."""
+    _write(path, _adapter(Plan).dump_json(plan, indent=1))
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan that `store_plan` wrote. Raises InputError."""
+    hint = "it may come from another version of distromatrix; start a new run"
+    return _validated(Plan, _bytes_of(path), path, "is no stored plan", hint)
+
+
+def plan_file(
+    plan: Plan, facts: HostFacts, selection: Selection, seconds: Mapping[str, float]
+) -> PlanFile:
+    """A plan made ready to be shared."""
+    running = {cell.id: seconds[cell.id] for cell in plan.cells if cell.id in seconds}
+    return PlanFile(
+        plan=portable(plan),
+        facts=facts,
+        selection=selection,
+        seconds=running,
+        digest=digest_of(plan, running),
+    )
+
+
+def portable(plan: Plan) -> Plan:
+    """The plan with paths from its root, as far as they are below it or lead from there to what
+    is tested; a distro's file is named by its name alone, where it is of the catalogue."""
+    root = plan.root
+
+    def moved(path: Path) -> Path:
+        return Path(os.path.relpath(path, root)) if path.is_absolute() else path
+
+    def below(path: Path) -> Path:
+        return path.relative_to(root) if path.is_relative_to(root) else path
+
+    def of_distro(distro: Distro) -> Distro:
+        file = below(distro.file)
+        guest = distro.guest
+        if guest is not None and guest.vagrantfile is not None:
+            guest = replace(guest, vagrantfile=below(guest.vagrantfile))
+        return replace(distro, file=Path(file.name) if file.is_absolute() else file, guest=guest)
+
+    bundle = plan.ca_bundle
+    return replace(
+        plan,
+        matrix=moved(plan.matrix),
+        root=Path(),
+        product=replace(plan.product, path=moved(plan.product.path)),
+        distros=tuple(map(of_distro, plan.distros)),
+        ca_bundle=bundle if bundle in ("host", "none") else str(below(Path(bundle))),
+    )
+
+
+def digest_of(plan: Plan, seconds: Mapping[str, float]) -> str:
+    """What names this plan and how it is cut into shards: the same on every machine that plans
+    the same. Paths, the day, what the host has and which engine opens its containers are no part
+    of it."""
+    return "sha256:" + hashlib.sha256(_canonical(_content(plan, seconds))).hexdigest()
+
+
+def difference(plan: Plan, other: Plan) -> str:
+    """Where two plans differ that have different digests, in a few words."""
+    mine, theirs = (_content(p, {}) for p in (plan, other))
+    ours, others = ({c["id"]: c for c in content["cells"]} for content in (mine, theirs))
+    for cell_id in [*ours, *others]:
+        if cell_id not in ours or cell_id not in others:
+            return f"{cell_id} is in one of them only"
+        a, b = ours[cell_id], others[cell_id]
+        if keys := [key for key in a if a[key] != b[key]]:
+            return f"{cell_id} has another `{keys[0]}`"
+    for key in mine:
+        if mine[key] != theirs[key]:
+            return f"another `{key}`"
+    return "other expected durations"
+
+
+def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What of a plan its digest is made of."""
+    content: dict[str, Any] = _adapter(Plan).dump_python(portable(plan), mode="json")
+    content["ca_bundle"] = _inside(content["ca_bundle"])
+    content["product"]["path"] = _inside(content["product"]["path"])
+    for key in ("root", "warnings", "guests", "excluded"):
+        del content[key]
+    for cell in content["cells"]:
+        del cell["reason"]
+        if cell["engine"] in CONTAINERS:
+            cell["engine"] = CONTAINERS[0]
+    for distro in content["distros"]:
+        for key in ("file", "verified"):
+            del distro[key]
+        if distro["guest"] and distro["guest"]["vagrantfile"]:
+            distro["guest"]["vagrantfile"] = _inside(distro["guest"]["vagrantfile"])
+    content["seconds"] = {cell: round(1000 * value) for cell, value in seconds.items()}
+    return content
+
+
+def _inside(path: str) -> str:
+    """A path below the root. One that leads out of it is each machine's own."""
+    out = path.startswith("/") or ".." in path.split("/")
+    return "(outside)" if out else path
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def save_plan(file: PlanFile, path: Path, shard: Shard | None = None, snapshot: str = "") -> None:
+    """Write a plan file, at once or not at all; `shard`: the part of it that ran beside it, on
+    the product's files that have the digest `snapshot`. Raises OSError."""
+    shard = shard or file.shard
+    content = {
+        "version": VERSION,
+        "distromatrix": file.distromatrix,
+        "digest": file.digest,
+        **({"shard": str(shard)} if shard else {}),
+        **({"snapshot": snapshot} if snapshot else {}),
+        "facts": _adapter(HostFacts).dump_python(file.facts, mode="json"),
+        "selection": _adapter(Selection).dump_python(file.selection, mode="json"),
+        "seconds": dict(file.seconds),
+        **_adapter(Plan).dump_python(file.plan, mode="json"),
+    }
+    _write(path, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def read_plan_file(path: Path) -> PlanFile:
+    """The plan file that `plan --save` wrote, or its copy in a run folder. What it says is
+    whole and its digest is right; whether it is to be trusted is another matter. Raises
+    InputError."""
+    raw = _bytes_of(path)
+    found = _json_of(raw, path)
+    if not isinstance(found, dict) or "version" not in found or "digest" not in found:
+        raise InputError(Fault(str(path), 0, 0, "is no plan file", _WRITE_ONE))
+    if found["version"] != VERSION:
+        message = f"is a plan file of version {_shown(found['version'])}, and not {VERSION}"
+        hint = "plan and run with the same version of distromatrix"
+        raise InputError(Fault(str(path), 0, 0, message, hint))
+    said = found.get("distromatrix")
+    hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {_shown(said)}"
+    head = _validated(_Head, raw, path, "is no whole plan file", hint)
+    plan = _validated(Plan, raw, path, "is no whole plan file", hint)
+    _check_ids(plan, path)
+    timeout = head.selection.timeout
+    if not (
+        1 <= plan.repeat <= REPEATS
+        and (plan.seed is None or 0 <= plan.seed < SEEDS)
+        and (timeout is None or 0 < timeout <= _LONGEST)
+    ):
+        raise InputError(Fault(str(path), 0, 0, "has a wrong `repeat`, `seed` or `timeout`"))
+    if head.digest != digest_of(plan, head.seconds):
+        message = "is no plan file as it was written: its digest is another"
+        raise InputError(Fault(str(path), 0, 0, message, _WRITE_ONE))
+    try:
+        shard = Shard.parse(head.shard) if head.shard else None
+    except ValueError as error:
+        raise InputError(Fault(str(path), 0, 0, f"has a wrong `shard`: {error}")) from None
+    return PlanFile(
+        plan=plan,
+        facts=head.facts,
+        selection=head.selection,
+        seconds=head.seconds,
+        digest=head.digest,
+        distromatrix=head.distromatrix,
+        shard=shard,
+        snapshot=head.snapshot,
+    )
+
+
+_WRITE_ONE = "`distromatrix plan --save FILE` writes one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """What a plan file has beside the plan."""
+
+    distromatrix: str
+    digest: str
+    facts: HostFacts
+    selection: Selection
+    seconds: dict[str, Annotated[float, Ge(0), Lt(1e9)]]
+    shard: str = ""
+    snapshot: str = ""
+
+
+def _check_ids(plan: Plan, path: Path) -> None:
+    """A cell's id is its folder in a run: it must lead nowhere else, and be its own."""
+    for cell in plan.cells:
+        parts = [cell.distro, cell.suite, *([cell.variant] if cell.variant is not None else [])]
+        if not all(re.fullmatch(_NAME, part) for part in parts) or cell.id != "/".join(parts):
+            raise InputError(Fault(str(path), 0, 0, f"has a wrong cell: {cell.id[:80]!r}"))
+    if len({cell.id for cell in plan.cells}) < len(plan.cells):
+        raise InputError(Fault(str(path), 0, 0, "has a cell twice"))
+
+
+def shard_stamp(folder: Path) -> dict[str, str]:
+    """`shard` and `digest` of a run folder that is a shard; nothing of any other."""
+    path = folder / WHOLE
+    if not path.exists():
+        return {}
+    found = _json_of(_bytes_of(path), path)
+    return {key: str(found[key]) for key in ("shard", "digest") if key in found}
+
+
+def is_merged(folder: Path) -> bool:
+    """Whether it is the folder of a run that was made of the shards of a plan."""
+    stamp = shard_stamp(folder)
+    return bool(stamp) and "shard" not in stamp
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_BIGGEST + 1)
+    except OSError as error:
+        raise InputError(Fault(str(path), 0, 0, f"cannot be read: {error.strerror}")) from None
+    if len(raw) > _BIGGEST:
+        raise InputError(Fault(str(path), 0, 0, "is too big for a plan"))
+    return raw
+
+
+def _json_of(raw: bytes, path: Path) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InputError(Fault(str(path), 0, 0, "is no JSON, or cut off", _WRITE_ONE)) from None
+
+
+def _validated(kind: type[T], raw: bytes, path: Path, said: str, hint: str) -> T:
+    from pydantic import ValidationError
+
+    try:
+        found: T = _adapter(kind).validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(_shown, first["loc"]))
+        message = f"{said}: {where + ': ' if where else ''}{first['msg']}"
+        raise InputError(Fault(str(path), 0, 0, message, hint)) from None
+    return found
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one takes longer than using it
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def _shown(value: object) -> str:
+    """A value of the file's, on one line."""
+    text = str(value)[:80]
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _write(path: Path, content: bytes) -> None:
+    with Folder.at(path.parent) as folder:
+        folder.write(path.name, content)

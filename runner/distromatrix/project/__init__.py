@@ -1,0 +1,1 @@
+"""A project: its matrix loaded and planned, here or from a plan file."""

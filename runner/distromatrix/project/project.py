@@ -1,0 +1,283 @@
+"""From a folder to a plan, an engine and images: what the command line and pytest's plugin
+both begin with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distromatrix.errors import Fault, InfrastructureError, InputError
+from distromatrix.files.user_folders import cache_folder, require_current_folder
+from distromatrix.model import Cell, Distro, HostFacts, Matrix, Plan, Selection
+from distromatrix.plan.needs import CONTAINERS
+from distromatrix.record.events import Event
+
+if TYPE_CHECKING:
+    from distromatrix.engines import Engines
+    from distromatrix.engines.contract import Engine
+    from distromatrix.execute.job import Job, Options
+    from distromatrix.execute.product.snapshot import Snapshot
+    from distromatrix.images import Images, ProductFiles
+    from distromatrix.load.lock import Lock
+    from distromatrix.load.settings import Settings
+    from distromatrix.project.replan import Part
+    from distromatrix.record.folder import RunFolder
+
+
+def host_facts(engine: str = CONTAINERS[0]) -> HostFacts:
+    """What a plan must know of this host, and of the user's engine. Asks no engine."""
+    from distromatrix.engines.guest.available import guests_here
+
+    return HostFacts(
+        engine=engine,
+        guests=guests_here(platform.machine()),
+        arch=platform.machine(),
+        cpus=os.cpu_count() or 1,
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        today=date.today(),
+        kernel=platform.release(),
+        cgroup="2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A loaded matrix, its lock where there is one, and the user's settings."""
+
+    matrix: Matrix
+    settings: Settings
+    lock: Lock | None = None
+
+    def plan(
+        self, selection: Selection, *, locked: bool = True, facts: HostFacts | None = None
+    ) -> Plan:
+        """The plan of what is selected, with the images of the lock (`locked`) or as
+        declared; `facts`: for that host instead of this. Raises InputError where the lock does
+        not match, NothingSelectedError."""
+        from distromatrix.plan.make import make_plan
+
+        facts = facts or host_facts(self.settings.engine)
+        plan = make_plan(self.matrix, facts, selection)
+        if self.lock is None or not locked:
+            return plan
+        from distromatrix.load.lock import honoured
+
+        known = (distro.name for distro in self.matrix.distros)
+        return honoured(plan, self.lock, facts.arch, known)
+
+
+def load_project(directory: Path, file: Path | None, settings: Settings) -> Project:
+    """Load everything that the user wrote. Raises InputError with all faults of it."""
+    from distromatrix.load import find_matrix, load_matrix, project_root
+    from distromatrix.load.lock import read_lock
+
+    require_current_folder(directory / (file or ""))
+    found = find_matrix(directory, file)
+    matrix, lock = None, None
+    faults: list[Fault] = []
+    try:
+        matrix = load_matrix(found, today=host_facts().today)
+    except InputError as error:
+        faults += error.faults
+    try:
+        lock = read_lock(project_root(found))
+    except InputError as error:
+        faults += error.faults
+    if matrix is None or faults:
+        raise InputError(*faults)
+    return Project(matrix=matrix, settings=settings, lock=lock)
+
+
+def find_root(directory: Path, file: Path | None) -> Path:
+    """The project's root, without reading its matrix (for `report`, `clean`)."""
+    from distromatrix.load import project_root
+
+    require_current_folder(directory / (file or ""))
+    return project_root(directory / (file or Path("matrix", "default.yaml")))
+
+
+def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
+    """The `pass_env` variables that are set here."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+@contextmanager
+def opened_engines(settings: Settings) -> Iterator[Engines]:
+    """The engine of containers that the settings name, and those of guests, of which each is
+    opened when it is first wanted; what dead runs left on it is then removed in the background.
+    All are closed afterwards. Raises EngineUnavailableError as `opened_engine` does."""
+    from distromatrix.engines import Engines, open_engine
+
+    def open_guest(name: str, containers: Engine) -> Engine:
+        from distromatrix.execute.sweep import sweep
+        from distromatrix.execute.threads import behind
+
+        guests = open_engine(name, containers, settings.accel)
+        behind(lambda: sweep(guests))  # what it cannot remove now, the next one will
+        return guests
+
+    with opened_engine(settings) as containers:
+        engines = Engines(containers, open_guest)
+        try:
+            yield engines
+        finally:
+            engines.close()
+
+
+@contextmanager
+def opened_engine(settings: Settings) -> Iterator[Engine]:
+    """The engine that the settings name, closed afterwards.
+
+    Raises EngineUnavailableError with `doctor`'s advice when it does not answer.
+    """
+    from distromatrix.engines import open_engine
+    from distromatrix.errors import EngineUnavailableError
+
+    try:
+        # For tests: the fake engine keeps its state in the folder that this names.
+        engine = open_engine("fake" if os.environ.get("DISTROMATRIX_FAKE") else settings.engine)
+        engine.facts()
+    except EngineUnavailableError as error:
+        text = str(error)
+        if "distromatrix doctor" not in text:
+            text += "; `distromatrix doctor` says more"
+        raise EngineUnavailableError(f"{text}, `doctor --fix` may mend it") from error
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def open_images(
+    engine: Engine,
+    settings: Settings,
+    labels: Mapping[str, str],
+    emit: Callable[[Event], None],
+) -> Images:
+    """The images of an engine, as the settings say today."""
+    from distromatrix.images import Images
+
+    settings = replace(settings, today=host_facts().today)
+    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
+
+
+def guests_of(plan: Plan) -> tuple[str, ...]:
+    """The engines of guests that cells of the plan, or cases of theirs, may want."""
+    if not any(distro.guest for distro in plan.distros):
+        return ()
+    return tuple(name for name, why in plan.guests.items() if not why)
+
+
+def restricted(plan: Plan, ids: set[str], why: str) -> Plan:
+    """The plan with only those cells; the others are excluded with `why`."""
+    from distromatrix.model import Excluded
+
+    left_out = tuple(Excluded(id=c.id, reason=why) for c in plan.cells if c.id not in ids)
+    return replace(
+        plan,
+        cells=tuple(c for c in plan.cells if c.id in ids),
+        excluded=(*plan.excluded, *left_out),
+    )
+
+
+def all_distros(directory: Path) -> tuple[Distro, ...]:
+    """The catalogue, with the project's own distros where there is a project."""
+    from distromatrix.load import load_distros
+
+    own = (directory / "distros").is_dir()  # not in a folder that was removed, which has no path
+    return load_distros(directory.resolve() if own else None)
+
+
+def require_images(
+    engine: Engine,
+    settings: Settings,
+    plan: Plan,
+    *,
+    snapshot: Snapshot | None = None,
+    done: frozenset[str] = frozenset(),
+) -> None:
+    """Offline, see that every image is there before anything starts. `snapshot`: the product
+    as it was, where that is stored already; `done`: cells that will not run again. Raises
+    InfrastructureError with all that is missing."""
+    if not settings.offline:
+        return
+    from distromatrix.images import handed_over
+    from distromatrix.images.offline import missing
+
+    cells = tuple(c for c in plan.cells if c.engine is not None and c.id not in done)
+    images = open_images(engine, settings, {}, lambda _: None)
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    with ExitStack() as stack:
+        files = snapshot.matching if snapshot else stack.enter_context(files_of(plan, cells))
+        if text := missing(images, plan, cells, files, handed):
+            raise InfrastructureError(text)
+
+
+@contextmanager
+def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
+    """What gives the product's files by globs, for those cells' prepared layers; the product is
+    looked at only where a layer needs files of it."""
+    from distromatrix.execute.product.snapshot import take
+    from distromatrix.record.folder import RunFolder, remove_folder
+
+    if not any(cell.prepare and cell.prepare.files for cell in cells):
+        yield lambda _: ()
+        return
+    with RunFolder.create(plan.root, kind="builds") as folder:
+        try:
+            yield take(plan.product, folder.snapshot).matching
+        finally:
+            remove_folder(folder.path)
+
+
+def begun(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapshot:
+    """The product's snapshot, taken and stored with the plan, and with the whole that it is a
+    `part` of: from here on the run can be resumed. Where that fails, the folder goes."""
+    from distromatrix.execute.product.snapshot import take
+    from distromatrix.plan.file import WHOLE, save_plan, store_plan
+    from distromatrix.record.folder import remove_folder
+
+    try:
+        snapshot = take(plan.product, folder.snapshot)
+        if part is not None:
+            save_plan(part.file, folder.path / WHOLE, part.shard, snapshot.digest())
+        store_plan(plan, folder.plan)
+    except BaseException:
+        remove_folder(folder.path)
+        raise
+    return snapshot
+
+
+def job_of(
+    plan: Plan,
+    engines: Engines,
+    settings: Settings,
+    folder: RunFolder,
+    snapshot: Snapshot,
+    emit: Callable[[Event], None],
+    options: Options,
+) -> Job:
+    """A plan with all that it takes to carry it out here and now."""
+    from distromatrix.execute.job import Job
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images import handed_over
+
+    labels = labels_of(folder)
+    return Job(
+        plan=plan,
+        engines=engines,
+        images=open_images(engines.containers, settings, labels, emit),
+        handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+        snapshot=snapshot,
+        folder=folder,
+        labels=labels,
+        secrets=handed_secrets(plan.pass_env),
+        emit=emit,
+        options=options,
+    )

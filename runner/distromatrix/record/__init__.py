@@ -1,0 +1,1 @@
+"""What is known of a run while and after it runs: events, journal, folder, verdicts."""

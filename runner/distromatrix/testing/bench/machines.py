@@ -1,0 +1,247 @@
+"""Machines for tests that ask for them: one that all share, or a fresh one for each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Generic, TypeVar
+
+from distromatrix.collect.log import LastLines, Masker
+from distromatrix.engines import Engines
+from distromatrix.engines.answer import ask
+from distromatrix.engines.contract import Address, Engine, Machine, Stage
+from distromatrix.errors import (
+    DistromatrixError,
+    InfrastructureError,
+    MachineGoneError,
+    SetupFailedError,
+)
+from distromatrix.execute.cell.disk_watch import DiskWatch
+from distromatrix.execute.cell.run import environment, machine_spec
+from distromatrix.execute.product.snapshot import Snapshot
+from distromatrix.execute.queue.order import image_of
+from distromatrix.execute.threads import Workers, behind
+from distromatrix.images import Handed, Images, Prepared
+from distromatrix.model import Cell, Distro
+from distromatrix.plan.needs import GUESTS
+from distromatrix.plan.scripts import under
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+SETUP_LINES = 40
+CLOSE_WITHIN = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all machines of a session share. `snapshot` takes the product's, when it is first
+    needed; `run` and `labels` stand on all that is made on the engines."""
+
+    engines: Engines
+    images: Images
+    handed: Handed
+    secrets: Mapping[str, str]
+    run: str
+    labels: Mapping[str, str]
+    snapshot: Callable[[], Snapshot]
+
+
+class _Once(Generic[K, T]):
+    """What is made once for each key, by the first who asks; the others wait. A failure is
+    remembered, and raised for all. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._futures: dict[K, Future[T]] = {}
+        self._lock = Lock()
+
+    def get(self, key: K, make: Callable[[], T]) -> T:
+        """That of the key. Raises what `make` has raised."""
+        with self._lock:
+            first = key not in self._futures
+            future = self._futures.setdefault(key, Future())
+        if first:
+            try:
+                future.set_result(make())
+            except BaseException as error:  # noqa: BLE001 - raised below, and for all who ask
+                future.set_exception(error)
+        return future.result()
+
+    def made(self) -> list[T]:
+        """All that are there by now."""
+        with self._lock:
+            futures = list(self._futures.values())
+        return [f.result() for f in futures if f.done() and f.exception() is None]
+
+
+class Machines:
+    """Makes machines and ends them. Thread-safe. What could not be made once is not tried
+    again: the failure is remembered, and raised for all who ask for the same.
+
+    A shared machine that has died is not made anew: tests that come later would run in
+    another state than those before, and nobody would know. They fail, and say why.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._masker = Masker((*around.secrets.values(), *around.handed.secrets))
+        self._shared: _Once[str, Machine] = _Once()
+        self._prepared: _Once[Hashable, Prepared] = _Once()
+        self._stage: _Once[str, Stage] = _Once()
+        self._fresh: dict[str, Machine] = {}
+        self._boots: dict[str, int] = {}
+        self._lock = Lock()
+        self._ended = False
+        self._closers = Workers(2, "close", lambda _: None)
+        self._disks = DiskWatch()
+
+    def shared(self, key: str, distro: Distro, cell: Cell) -> Address:
+        """The one machine of that key, made by the first who asks: of the cell's image, with
+        the product where the cell has a suite. Raises DistromatrixError."""
+        self._check()
+        machine = self._shared.get(key, lambda: self._open(distro, cell))
+        return self._address(machine, cell)
+
+    def fresh(self, distro: Distro, cell: Cell) -> Address:
+        """A new machine, until it is given back. Raises DistromatrixError."""
+        self._check()
+        machine = self._open(distro, cell)
+        with self._lock:
+            self._fresh[machine.name] = machine
+            ended = self._ended
+        if ended:
+            machine.close()
+            raise InfrastructureError("the session has ended", transient=False)
+        return self._address(machine, cell)
+
+    def reboot(self, name: str) -> int:
+        """Restart a machine that is open. How often that was done by now. Raises
+        InfrastructureError."""
+        machine = self._named(name)
+        machine.reboot()
+        with self._lock:
+            self._boots[name] = self._boots.get(name, 0) + 1
+            return self._boots[name]
+
+    def kernel(self, name: str) -> str:
+        """The version of the kernel that a machine runs, as `uname -r` says it. Raises
+        InfrastructureError."""
+        return ask(self._named(name), "uname -r")
+
+    def _named(self, name: str) -> Machine:
+        self._check()
+        with self._lock:
+            found = self._fresh.get(name)
+        for machine in self._shared.made():
+            if machine.name == name:
+                found = machine
+        if found is None:
+            raise MachineGoneError(f"{name} is gone")
+        return found
+
+    def give_back(self, name: str) -> None:
+        """End a fresh machine, in the background. Never raises."""
+        with self._lock:
+            machine = self._fresh.pop(name, None)
+        if machine is not None:
+            self._closers.submit(machine.close)
+
+    def end(self) -> None:
+        """End all of them. May be called twice; never raises."""
+        with self._lock:
+            already, self._ended = self._ended, True
+            machines = list(self._fresh.values())
+            self._fresh.clear()
+        if already:
+            return
+        self._around.images.cancel()
+        machines += self._shared.made()
+        for thread in [behind(machine.close) for machine in machines]:
+            thread.join(CLOSE_WITHIN)
+        self._closers.drain(CLOSE_WITHIN)
+        self._closers.end()
+        for stage in self._stage.made():
+            with suppress(DistromatrixError):
+                stage.close()
+
+    def _check(self) -> None:
+        if self._ended:
+            raise InfrastructureError("the session has ended", transient=False)
+
+    def _open(self, distro: Distro, cell: Cell) -> Machine:
+        around = self._around
+        prepared = self._prepare(distro, cell)
+        engine = around.engines.of(cell.engine)
+        stage = self._staged(prepared, engine) if cell.suite else None
+        spec = machine_spec(cell, prepared, around.run, around.labels, secrets.token_hex(8))
+        machine = engine.open(spec, stage)
+        self._disks.add(machine, cell.disk)
+        try:
+            self._set_up(machine, cell)
+        except BaseException:
+            machine.close()
+            raise
+        with self._lock:
+            ended = self._ended
+        if ended:  # whoever ended all did not see this one
+            machine.close()
+            self._check()
+        return machine
+
+    def _prepare(self, distro: Distro, cell: Cell) -> Prepared:
+        around = self._around
+
+        def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
+            return around.snapshot().matching(globs)
+
+        def make() -> Prepared:
+            prepared = around.images.prepared(distro, cell, files, around.handed)
+            if cell.engine in GUESTS:
+                return around.images.guest(distro, cell, prepared)
+            return prepared
+
+        return self._prepared.get((distro.name, image_of(cell)), make)
+
+    def _staged(self, prepared: Prepared, engine: Engine) -> Stage:
+        around = self._around
+
+        def stage() -> Stage:
+            path: Path = around.snapshot().path
+            return engine.stage(path, image=prepared.image.id, labels=around.labels)
+
+        return self._stage.get(engine.name, stage)
+
+    def _set_up(self, machine: Machine, cell: Cell) -> None:
+        for script in cell.setup:
+            lines = LastLines(self._masker)
+            done = machine.run(
+                under(cell.shell, script),
+                env=self._environment(machine, cell),
+                cwd=machine.product,
+                timeout=cell.timeout * machine.scale,
+                output=lines.write,
+            )
+            if done.status != 0:
+                how = "did not end in time" if done.timed_out else f"exit status {done.status}"
+                said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))
+                raise SetupFailedError(f"the setup of {cell.id} failed: {how}{said}")
+
+    def _environment(self, machine: Machine, cell: Cell) -> dict[str, str]:
+        around = self._around
+        if cell.suite:
+            name = around.engines.of(cell.engine).name
+            return environment(cell, machine.out, name, around.handed.env, around.secrets)
+        return {**around.handed.env, **cell.env}
+
+    def _address(self, machine: Machine, cell: Cell) -> Address:
+        env = self._environment(machine, cell)
+        with self._lock:
+            boots = self._boots.get(machine.name, 0)
+        address = machine.address
+        env = {**address.env, **env}
+        return replace(address, env=env, engine=cell.engine or "", boots=boots)

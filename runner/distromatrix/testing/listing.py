@@ -1,0 +1,110 @@
+"""What collecting a matrix file needs to know of its cells, as plain data.
+
+The process that pytest was started in reads the matrix once; workers of pytest-xdist are handed
+this sheet, so that all collect the same, whatever the clock or an editor does meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distromatrix.model import Cell, Plan
+    from distromatrix.project.project import Project
+
+
+_SEVERAL = ("names", "marks", "tags")  # of an entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One cell. `names` are its distro, suite and variant; `marks` what it is marked with;
+    `line` where its suite begins in the file (from 1); `skip`: it will not run, and why;
+    `unmet`: because nothing here meets what it needs; `tags` are marks, too; `not_gating`: why
+    its verdict does not count."""
+
+    id: str
+    names: tuple[str, ...]
+    marks: tuple[str, ...]
+    line: int
+    skip: str = ""
+    unmet: bool = False
+    tags: tuple[str, ...] = ()
+    not_gating: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """The cells of a matrix file, in the order of its plan, and the warnings of its loading."""
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Of lists, dicts, texts and numbers: what can be sent to a worker."""
+        return {
+            "entries": [
+                asdict(e) | {key: list(getattr(e, key)) for key in _SEVERAL} for e in self.entries
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def of_plain(cls, said: Mapping[str, Any]) -> Sheet:
+        """What `plain` gave."""
+        entries = (Entry(**(e | {key: tuple(e[key]) for key in _SEVERAL})) for e in said["entries"])
+        return cls(entries=tuple(entries), warnings=tuple(said["warnings"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadMatrix:
+    """A matrix file with everything that the user wrote, the plan of all its cells, and the
+    sheet of those that are collected."""
+
+    project: Project
+    plan: Plan
+    sheet: Sheet
+
+
+def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
+    """Load a matrix file and plan all of it; collected are the cells of its `sets` of these
+    names, all where there are none. Raises InputError with all faults, NothingSelectedError."""
+    from distromatrix.load.settings import load_settings
+    from distromatrix.model import Selection
+    from distromatrix.project.project import load_project
+
+    project = load_project(file.parent, Path(file.name), load_settings())
+    plan = project.plan(Selection())
+    lines = _suite_lines(file, {cell.suite for cell in plan.cells})
+    facts = {d.name: (d.family, d.libc) for d in plan.distros}
+    wanted = {cell.id for cell in project.plan(Selection(sets=sets)).cells} if sets else None
+    entries = tuple(
+        _entry(cell, facts[cell.distro], lines)
+        for cell in plan.cells
+        if wanted is None or cell.id in wanted
+    )
+    sheet = Sheet(entries=entries, warnings=plan.warnings)
+    return ReadMatrix(project=project, plan=plan, sheet=sheet)
+
+
+def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> Entry:
+    return Entry(
+        id=cell.id,
+        names=tuple(name for name in (cell.distro, cell.suite, cell.variant) if name),
+        marks=(*facts, *dict.fromkeys(need.name for need in cell.needs)),
+        line=lines[cell.suite],
+        skip=cell.reason if cell.engine is None else "",
+        unmet=cell.unmet,
+        tags=cell.tags,
+        not_gating=cell.not_gating,
+    )
+
+
+def _suite_lines(file: Path, suites: Iterable[str]) -> dict[str, int]:
+    from distromatrix.load.read import read_document
+
+    document = read_document(file)
+    return {suite: document.locate(("suites", suite), key=True)[0] for suite in suites}

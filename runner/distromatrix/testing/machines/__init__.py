@@ -1,0 +1,1 @@
+"""Machines for tests of one's own: fixtures, marks, testinfra's hosts."""

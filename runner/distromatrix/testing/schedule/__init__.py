@@ -1,0 +1,1 @@
+"""How items are spread over pytest-xdist's workers."""

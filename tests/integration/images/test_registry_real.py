@@ -1,0 +1,347 @@
+"""Locks, credentials and refusals, with a real registry."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from breaking_world import Ended, Project, until
+from registry_world import (
+    Registry,
+    alpine_with,
+    docker,
+    for_other_machine,
+    helper,
+    limiting,
+    login,
+    pulled_refs_gone,
+    running_registry,
+)
+
+from distromatrix.engines.docker.engine import DockerEngine
+from given import alpine_or_pulled
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    with running_registry() as running:
+        yield running
+        pulled_refs_gone(running.open, running.secret)
+
+
+@pytest.fixture(scope="module")
+def versions(docker_alpine: str) -> Iterator[tuple[str, str]]:
+    """Two images that differ in what their /version says."""
+    engine = DockerEngine()
+    made = tuple(alpine_with(engine, docker_alpine, version) for version in ("one", "two"))
+    yield made
+    for tag in made:
+        engine.images.remove(tag)
+    engine.close()
+
+
+@dataclass
+class Pulling:
+    """A project whose distro is pulled from the registry, with an archive as second source."""
+
+    project: Project
+    registry: Registry
+    versions: tuple[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"library/{self.project.distro}"
+
+    @property
+    def lock(self) -> Path:
+        return self.project.root / "distros.lock"
+
+    def publish(self, image: str, tag: str = "1") -> str:
+        return self.registry.push(image, f"{self.name}:{tag}")
+
+    def run(self) -> Ended:
+        return self.project.call("run", "--retries", "0")
+
+    def cell(self) -> dict:
+        return self.project.results()["unit"]
+
+    def version(self) -> str:
+        """What the image was that a run has now."""
+        ran = self.run()
+        assert ran.code == 0, ran.said
+        return self.project.log("unit").strip()
+
+    def refused(self, **environ: str) -> str:
+        """The reason for which a run gets no image; it must not have taken the archive."""
+        self.project.environ |= environ
+        ran = self.run()
+        assert ran.code == 69, ran.said
+        cell = self.cell()
+        assert (cell["verdict"], cell["phase"], cell["image"]) == ("error", "image", None)
+        assert "Traceback" not in ran.said
+        return str(cell["reason"])
+
+    def lost(self) -> None:
+        """The engine's store loses it."""
+        engine = DockerEngine()
+        for image in engine.images.list():
+            if self.project.distro in image.tag:
+                engine.images.remove(image.tag)
+        engine.close()
+        pulled_refs_gone(self.project.distro)
+
+
+@pytest.fixture
+def pulling(project: Project, registry: Registry, versions, tmp_path: Path) -> Iterator[Pulling]:
+    alpine = alpine_or_pulled()
+    sources = [
+        {"pull": f"docker.io/library/{project.distro}:1"},
+        {"archive": {"file": alpine.name, "sha256": sha256(alpine.read_bytes()).hexdigest()}},
+    ]
+    project.add_distro(project.distro, image=sources)
+    project.suites({"unit": "cat /version"})
+    config = tmp_path / "no-login"
+    config.mkdir()
+    project.environ |= {"DISTROMATRIX_REGISTRY": registry.open, "DOCKER_CONFIG": str(config)}
+    made = Pulling(project, registry, versions)
+    yield made
+    made.lost()
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def test_a_lock_holds_an_image_that_its_tag_has_left(pulling: Pulling) -> None:
+    first = pulling.publish(pulling.versions[0])
+    locked = pulling.project.call("images", "lock")
+    assert locked.code == 0, locked.said
+    assert locked.out == (
+        f"{pulling.project.distro}: pull docker.io/{pulling.name}:1 {first} "
+        f"({DockerEngine().facts().arch})\n"
+    )
+    second = pulling.publish(pulling.versions[1])
+    assert pulling.version() == "one"
+    assert pulling.cell()["image"]["source"] == "pull"
+    assert pulling.cell()["image"]["locked"] is True
+
+    checked = pulling.project.call("images", "lock", "--check")
+    assert checked.code == 1
+    assert f"{first} " in checked.out and f"→ pull docker.io/{pulling.name}:1 {second}" in (
+        checked.out
+    )
+    assert pulling.project.call("images", "lock").code == 0
+    assert pulling.project.call("images", "lock", "--check").code == 0
+    assert pulling.version() == "two"
+
+
+def test_what_has_the_locked_images_tag_and_is_another_is_not_used(pulling: Pulling) -> None:
+    pulling.publish(pulling.versions[0])
+    pulling.project.call("images", "lock")
+    assert pulling.version() == "one"
+    (tag,) = (
+        row["tag"]
+        for row in json.loads(pulling.project.call("images", "list", "--json").out)
+        if row["distro"] == pulling.project.distro
+    )
+    docker("tag", pulling.versions[1], tag)
+    assert pulling.version() == "one"
+
+
+def test_a_locked_image_that_its_registry_has_lost_is_an_error_of_the_image(
+    pulling: Pulling,
+) -> None:
+    digest = pulling.publish(pulling.versions[0])
+    pulling.project.call("images", "lock")
+    pulling.registry.forget(pulling.name, digest)
+    reason = pulling.refused()
+    assert f"{pulling.name}@{digest}: the registry has no such image" in reason
+    assert f"`distromatrix images lock {pulling.project.distro}` takes what is there" in reason
+
+
+def test_an_image_for_several_machines_is_locked_for_all_of_them(pulling: Pulling) -> None:
+    engine = DockerEngine()
+    arch = engine.facts().arch
+    engine.close()
+    go = {"x86_64": "amd64", "aarch64": "arm64"}[arch]
+    digest = pulling.publish(pulling.versions[0], "single")
+    several = pulling.registry.put_list(pulling.name, "1", {go: digest, "s390x": digest})
+    locked = pulling.project.call("images", "lock")
+    assert locked.out.rstrip().endswith(several)  # and no architecture after it
+    assert "arch:" not in pulling.lock.read_text()
+    assert pulling.version() == "one"
+    assert pulling.cell()["image"]["locked"] is True
+
+
+def test_a_locked_image_is_itself_where_it_was_carried_to(pulling: Pulling) -> None:
+    pulling.publish(pulling.versions[0])
+    pulling.project.call("images", "lock")
+    exported = pulling.project.call("images", "export", "images.tar")
+    assert exported.code == 0, exported.said
+    pulling.lost()
+    assert pulling.project.call("run", "--offline").code == 69
+    assert pulling.project.call("images", "import", "images.tar").code == 0
+    pulling.project.environ["DISTROMATRIX_REGISTRY"] = ""  # found under the declared name
+    ran = pulling.project.call("run", "--offline")
+    assert ran.code == 0, ran.said
+    assert pulling.cell()["image"]["locked"] is True
+
+
+def test_a_carried_image_that_is_pulled_anew_is_as_young_as_that(
+    pulling: Pulling, registry: Registry
+) -> None:
+    ref = f"{registry.open}/{pulling.name}:1"
+    tag = f"distromatrix/test-carried:{pulling.project.distro}"
+    pulling.publish(pulling.versions[0])
+    images = DockerEngine().images
+    old = replace(images.pull(ref, tag, lambda _: None), created=time.time() - 9e6)
+    images.load(io.BytesIO(b"".join(images.save((tag,)))), (old,))
+    assert abs(images.find(tag).created - old.created) < 2  # type: ignore[union-attr]
+    assert time.time() - images.pull(ref, tag, lambda _: None).created < 300
+
+
+@pytest.fixture
+def trusting_podman(pulling: Pulling) -> Iterator[None]:
+    """Podman's service, told that this registry is one without TLS (Docker knows that of
+    localhost); the project's commands use it."""
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        conf, sock = Path(name) / "registries.conf", Path(name) / "s"
+        conf.write_text(f'[[registry]]\nlocation = "{pulling.registry.open}"\ninsecure = true\n')
+        environ = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(conf)}
+        command = ["podman", "system", "service", "--time=0", f"unix://{sock}"]
+        service = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+        try:
+            until(sock.exists, 30)
+            pulling.project.engine = "podman"
+            pulling.project.environ["CONTAINER_HOST"] = f"unix://{sock}"
+            yield
+        finally:
+            ref = f"{pulling.registry.open}/{pulling.name}"
+            ours = f"localhost/distromatrix/base:{pulling.project.distro}"
+            listed = subprocess.run(
+                ["podman", "images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
+                capture_output=True, text=True, check=True,
+            ).stdout.splitlines()  # fmt: skip
+            ids = {x.split()[1] for x in listed if x.startswith((ref, ours))}
+            if ids:
+                subprocess.run(["podman", "rmi", "-f", *ids], check=True, capture_output=True)
+            service.terminate()
+            service.wait(30)
+
+
+@pytest.mark.podman
+def test_podman_locks_by_pulling_and_holds_to_it(pulling: Pulling, trusting_podman: None) -> None:
+    first = pulling.publish(pulling.versions[0])
+    locked = pulling.project.call("images", "lock")
+    assert locked.code == 0, locked.said
+    assert f"pull docker.io/{pulling.name}:1 {first} " in locked.out
+    pulling.publish(pulling.versions[1])
+    assert pulling.version() == "one"
+    assert pulling.cell()["engine"] == "podman"
+    assert pulling.cell()["image"]["locked"] is True
+    assert pulling.project.call("images", "lock", "--check").code == 1
+
+
+# --- credentials -----------------------------------------------------------------------------
+
+
+def test_docker_logins_count(pulling: Pulling, tmp_path: Path) -> None:
+    pulling.publish(pulling.versions[0])
+    secret = pulling.registry.secret
+    pulling.project.environ |= {
+        "DISTROMATRIX_REGISTRY": secret,
+        "DOCKER_CONFIG": login(tmp_path / "config", secret),
+    }
+    assert pulling.version() == "one"
+    assert pulling.project.call("images", "lock").code == 0
+
+
+def test_docker_credential_helpers_count(pulling: Pulling, tmp_path: Path) -> None:
+    pulling.publish(pulling.versions[0])
+    secret = pulling.registry.secret
+    pulling.project.environ |= {"DISTROMATRIX_REGISTRY": secret, **helper(tmp_path / "h", secret)}
+    assert pulling.version() == "one"
+
+
+def test_each_refusal_has_words_of_its_own_and_says_what_to_do(
+    pulling: Pulling, tmp_path: Path
+) -> None:
+    secret = pulling.registry.secret
+    pulling.project.environ["DISTROMATRIX_REGISTRY"] = secret
+    none = pulling.refused()
+    assert f"has none for it: `docker login {secret}`" in none
+
+    wrong = pulling.refused(DOCKER_CONFIG=login(tmp_path / "wrong", secret, "wrong"))
+    assert "does not take the credentials in Docker's configuration" in wrong
+    assert f"`docker login {secret}`" in wrong
+
+    absent = pulling.refused(DOCKER_CONFIG=login(tmp_path / "right", secret))
+    assert "has no such image: check the name and the tag" in absent
+
+    with limiting(pulling.registry) as limiter:
+        limited = pulling.refused(DISTROMATRIX_REGISTRY=limiter)
+    assert "limits how often one may pull" in limited
+    assert "DISTROMATRIX_REGISTRY names a mirror" in limited
+    assert all("\n" not in reason for reason in (none, wrong, absent, limited))
+
+
+def test_a_lock_is_refused_in_the_same_words(pulling: Pulling, tmp_path: Path) -> None:
+    pulling.project.environ["DISTROMATRIX_REGISTRY"] = pulling.registry.secret
+    said = pulling.project.call("images", "lock")
+    assert said.code == 69
+    assert "has none for it: `docker login" in said.err
+    assert not pulling.lock.exists()
+
+
+def test_a_helper_that_is_not_there_is_named(pulling: Pulling, tmp_path: Path) -> None:
+    secret = pulling.registry.secret
+    environ = helper(tmp_path / "h", secret)
+    (tmp_path / "h/docker-credential-distromatrix-test").unlink()
+    reason = pulling.refused(DISTROMATRIX_REGISTRY=secret, **environ)
+    assert "UserWarning" not in pulling.run().said
+    assert f"Docker's credential helper for {secret} failed" in reason
+    assert "docker-credential-distromatrix-test not installed" in reason
+
+
+@pytest.mark.parametrize("text", ["{", '{"auths": {"localhost": {"auth": "%%%"}}}', "[]"])
+def test_a_configuration_that_is_none_is_one_line(
+    pulling: Pulling, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "no-login/config.json").write_text(text)
+    ran = pulling.run()
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"{tmp_path}/no-login/config.json: is no configuration of Docker's" in ran.err
+
+
+# --- other machines --------------------------------------------------------------------------
+
+
+def test_an_image_for_another_machine_is_one_clear_line(pulling: Pulling) -> None:
+    engine = DockerEngine()
+    tag = for_other_machine(engine)
+    try:
+        digest = pulling.publish(tag)
+    finally:
+        engine.images.remove(tag)
+        engine.close()
+    reason = pulling.refused()
+    assert "the image from pull is for " in reason
+    assert "; this host is " in reason
+    locked = pulling.project.call("images", "lock")
+    assert locked.code == 69
+    assert "the image from pull is for " in locked.err
+
+    other = "arm64" if "is for aarch64" in reason else "amd64"
+    pulling.lost()
+    pulling.registry.put_list(pulling.name, "1", {other: digest})
+    assert "has this image for other architectures only" in pulling.refused()

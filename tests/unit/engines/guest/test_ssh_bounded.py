@@ -1,0 +1,65 @@
+"""What a guest says over ssh is kept so far, waited for so long, and none of it stalls it."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.answer import MOST
+from distromatrix.engines.vagrant.ssh import Connection
+from distromatrix.errors import InfrastructureError
+
+_SSH = f"""#!{sys.executable}
+import os, sys, time
+for _ in range(200):
+    os.write(2, b"x" * (1 << 16))  # far more than a pipe holds
+how = sys.argv[-1]
+if how == "for ever":
+    while True:
+        os.write(2, b"x" * (1 << 16))
+if how == "asleep":
+    time.sleep(600)
+fed = sys.stdin.buffer.read()
+os.write(1, b"%d" % len(fed) * 10)
+sys.exit(3 if how == "fail" else 0)
+"""
+
+
+@pytest.fixture
+def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    program = tmp_path / "ssh"
+    program.write_text(_SSH, encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return Connection(tmp_path, tmp_path)
+
+
+def test_what_is_said_while_it_is_fed_is_bounded(guest: Connection) -> None:
+    tracemalloc.start()
+    status, said = guest.send(iter([bytes(1 << 20)] * 4), "fail", within=60.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (status, len(said)) == (3, MOST)
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("how", ["for ever", "asleep"])
+def test_what_does_not_end_is_lost(guest: Connection, how: str) -> None:
+    tar = iter([bytes(1 << 20)] * 4)
+    assert guest.send(tar, how, within=0.5) == (255, "no answer within 0 seconds")
+
+
+def test_what_floods_stderr_does_not_stall_what_comes(guest: Connection) -> None:
+    assert b"".join(guest.receive("well")) == b"0" * 10
+    with pytest.raises(InfrastructureError, match="do not come") as failed:
+        list(guest.receive("fail"))
+    assert len(str(failed.value)) < 2 * MOST
+
+
+@pytest.mark.parametrize("how", ["for ever", "asleep"])
+def test_what_never_comes_is_an_error(guest: Connection, how: str) -> None:
+    with pytest.raises(InfrastructureError, match="do not come"):
+        list(guest.receive(how, within=0.5))

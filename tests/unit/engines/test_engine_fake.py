@@ -1,0 +1,64 @@
+"""The faults that the fake engine makes on demand."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from distromatrix.engines.contract import LABEL_CELL, MachineSpec
+from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.engines.fake.state import Faults
+from distromatrix.errors import CannotStartError, MachineGoneError, PullError
+
+EMPTY = io.BytesIO()
+tarfile.open(fileobj=EMPTY, mode="w").close()
+
+
+def _engine(folder: Path, faults: Faults) -> FakeEngine:
+    engine = FakeEngine(folder, faults=faults)
+    engine.images.load_rootfs(io.BytesIO(EMPTY.getvalue()), "distromatrix/x:1", {})
+    return engine
+
+
+def _spec(cell: str) -> MachineSpec:
+    name = "distromatrix-" + cell.replace("/", "-")
+    return MachineSpec(name=name, image="distromatrix/x:1", labels={LABEL_CELL: cell})
+
+
+def test_a_machine_can_go_as_often_as_told(tmp_path: Path) -> None:
+    engine = _engine(tmp_path, Faults(gone={"a/*": 1}))
+    first = engine.open(_spec("a/unit"))
+    with pytest.raises(MachineGoneError) as caught:
+        first.run("sleep 60")
+    assert not caught.value.oom
+    first.close()
+    for cell in ("a/unit", "b/unit"):
+        machine = engine.open(_spec(cell))
+        assert machine.run("sleep 0.2").status == 0
+        machine.close()
+
+
+def test_a_machine_can_run_out_of_memory(tmp_path: Path) -> None:
+    machine = _engine(tmp_path, Faults(oom={"*": 0})).open(_spec("a/unit"))
+    with pytest.raises(MachineGoneError) as caught:
+        machine.run("sleep 60")
+    assert caught.value.oom
+    machine.close()
+
+
+def test_an_image_can_refuse_to_start(tmp_path: Path) -> None:
+    engine = _engine(tmp_path, Faults(cannot_start={"a/*": 0}))
+    with pytest.raises(CannotStartError):
+        engine.open(_spec("a/unit"))
+    engine.open(_spec("b/unit")).close()
+
+
+def test_a_pull_can_fail_in_each_way(tmp_path: Path) -> None:
+    engine = _engine(tmp_path, Faults(pulls={"far/*": "unreachable"}))
+    with pytest.raises(PullError) as caught:
+        engine.images.pull("far/debian:12", "distromatrix/base:1", lambda _: None)
+    assert caught.value.kind == "unreachable"
+    assert engine.images.pull("near/debian:12", "distromatrix/base:1", lambda _: None).id

@@ -1,0 +1,88 @@
+"""Which cell is begun when."""
+
+from __future__ import annotations
+
+from executing import cell
+
+from distromatrix.execute.queue.order import Order, Task, by_image, in_order
+
+CELLS = tuple(cell(f"{distro}/{n}") for n in range(6) for distro in "ab")
+
+
+def ids(tasks: tuple[Task, ...]) -> list[str]:
+    return [task.id for task in tasks]
+
+
+def test_without_a_seed_the_order_is_the_plans_round_by_round() -> None:
+    assert ids(in_order(CELLS, 1, None)) == [c.id for c in CELLS]
+    assert ids(in_order(CELLS[:2], 2, None)) == [
+        "a/0/repeat-1",
+        "b/0/repeat-1",
+        "a/0/repeat-2",
+        "b/0/repeat-2",
+    ]
+
+
+def test_a_seed_means_one_order_and_another_seed_another() -> None:
+    seven = ids(in_order(CELLS, 1, 7))
+    assert seven == ids(in_order(CELLS, 1, 7)) != ids(in_order(CELLS, 1, 8))
+    assert sorted(seven) == sorted(c.id for c in CELLS)
+    assert seven != [c.id for c in CELLS]
+    # what a seed means must not change from one version, or Python, to the next
+    assert seven == EXPECTED
+
+
+EXPECTED = ["b/5", "a/5", "b/0", "a/2", "a/4", "a/0", "b/1", "b/3", "a/3", "a/1", "b/4", "b/2"]
+
+
+def test_two_cells_keep_their_order_whichever_others_are_selected() -> None:
+    some = CELLS[::3]
+    names = {c.id for c in some}
+    assert ids(in_order(some, 1, 7)) == [i for i in ids(in_order(CELLS, 1, 7)) if i in names]
+
+
+def test_each_round_is_shuffled_anew_after_the_one_before() -> None:
+    tasks = in_order(CELLS, 2, 7)
+    first, second = tasks[: len(CELLS)], tasks[len(CELLS) :]
+    assert {t.repeat for t in first} == {1}
+    assert [t.cell.id for t in first] != [t.cell.id for t in second]
+
+
+def taken(order: Order, times: int) -> list[str]:
+    return [order.take().id for _ in range(times)]
+
+
+def test_images_come_in_the_order_of_their_first_cells() -> None:
+    groups = by_image(in_order(CELLS, 2, None))
+    assert [[c.id for c in cells][:2] for cells in groups.values()] == [
+        ["a/0", "a/1"],
+        ["b/0", "b/1"],
+    ]
+
+
+def test_cells_whose_image_is_there_do_not_wait_for_others() -> None:
+    tasks = in_order(CELLS[:4], 1, None)
+    order = Order(tasks, strict=False)
+    a, b = by_image(tasks)
+    assert order.settle(b, there=True) == 2
+    assert taken(order, 1) == ["b/0"]
+    assert order.settle(a, there=True) == 2
+    assert taken(order, 3) == ["a/0", "a/1", "b/1"]
+
+
+def test_in_a_shuffled_run_every_cell_waits_for_its_turn() -> None:
+    tasks = in_order(CELLS[:4], 1, None)  # a b a b
+    order = Order(tasks, strict=True)
+    a, b = by_image(tasks)
+    assert order.settle(b, there=True) == 0
+    assert order.settle(a, there=True) == 4
+    assert taken(order, 4) == ["a/0", "b/0", "a/1", "b/1"]
+
+
+def test_cells_whose_image_cannot_be_had_hold_up_nobody() -> None:
+    tasks = in_order(CELLS[:4], 1, None)
+    for strict in (True, False):
+        order = Order(tasks, strict=strict)
+        a, b = by_image(tasks)
+        begun = order.settle(b, there=True) + order.settle(a, there=False)
+        assert taken(order, begun) == ["b/0", "b/1"]

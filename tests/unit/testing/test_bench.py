@@ -1,0 +1,430 @@
+"""What tests ask for, in the process that makes it and through its socket: on the fake engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from cli_world import DISTRO
+
+from distromatrix.engines.contract import Machine
+from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.errors import (
+    CellSkippedError,
+    EngineUnavailableError,
+    Fault,
+    ImageError,
+    InfrastructureError,
+    InputError,
+    MachineGoneError,
+    SetupFailedError,
+)
+from distromatrix.load.settings import load_settings
+from distromatrix.model import Selection, Verdict
+from distromatrix.project.project import load_project
+from distromatrix.reports.replay import read_run
+from distromatrix.testing.bench.direct import DirectBench
+from distromatrix.testing.bench.remote import RemoteBench, Server
+from distromatrix.testing.contract import Bench, Want
+
+MATRIX = """\
+product: .
+distros: [one, two]
+env: {FROM_MATRIX: here}
+suites:
+  good: {run: echo fine, setup: echo made >setup-done}
+  bad: {run: 'echo broken; exit 3'}
+  slow: {run: sleep 60, timeout: 2m}
+  unfit: {run: 'true', setup: 'echo oh no; exit 4'}
+rules:
+  - {distro: two, suite: good, skip: not here}
+"""
+
+
+class World:
+    def __init__(self, root: Path, fake: Path) -> None:
+        self.root = root
+        self.engine = FakeEngine(fake)
+        self._fake = fake
+
+    def bench(self) -> DirectBench:
+        settings = load_settings()
+        project = load_project(self.root, None, settings)
+        plan = project.plan(Selection())
+        return DirectBench(plan=plan, settings=settings, distros=lambda: project.matrix.distros)
+
+    def faults(self, **faults: object) -> None:
+        (self._fake / "faults.json").write_text(json.dumps(faults))
+
+    def machines(self) -> list[str]:
+        return [left.name for left in self.engine.leftovers() if left.kind == "container"]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    root = tmp_path / "project"
+    for folder in ("matrix", "distros"):
+        (root / folder).mkdir(parents=True)
+    (root / "matrix/default.yaml").write_text(MATRIX)
+    for name in ("one", "two"):
+        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
+    for name in ("CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
+    monkeypatch.chdir(root)
+    made = World(root, tmp_path / "fake")
+    yield made
+    assert made.engine.leftovers() == ()
+    assert list(root.glob(".distromatrix/sessions/*")) == []
+
+
+@pytest.fixture(params=["direct", "remote"])
+def bench(request: pytest.FixtureRequest, world: World) -> Iterator[Bench]:
+    direct = world.bench()
+    if request.param == "direct":
+        yield direct
+        direct.end()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(direct, Path(folder))
+        client = RemoteBench(server.address)
+        yield client
+        client.close()
+        server.close()
+        direct.end()
+
+
+def at_once(*calls: object) -> list[object]:
+    """Call all of them in threads; what they give, or raise."""
+    results: list[object] = [None] * len(calls)
+
+    def one(number: int) -> None:
+        try:
+            results[number] = calls[number]()  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001
+            results[number] = error
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def said(machine: Machine, script: str) -> bytes:
+    out: list[bytes] = []
+    machine.run(script, output=out.append)
+    return b"".join(out)
+
+
+def test_cells_run_when_they_are_asked_for_and_the_run_is_as_any_other(world: World) -> None:
+    bench = world.bench()
+    bench.expect(("one/good", "one/bad", "two/bad", "two/good"), machines=False)
+    sleep(0.3)
+    assert world.machines() == []  # nothing has been asked for
+    reports = at_once(
+        lambda: bench.run_cell("one/good", "gw0 a"), lambda: bench.run_cell("one/bad", "gw1 b")
+    )
+    assert [r.result.verdict for r in reports] == [Verdict.PASSED, Verdict.FAILED]  # type: ignore[attr-defined]
+    assert (reports[1].folder / "log.txt").read_text() == "broken\n"  # type: ignore[attr-defined]
+    assert reports[1].again == "distromatrix run one/bad"  # type: ignore[attr-defined]
+    result = bench.end()
+    assert result is not None
+    assert {c.id: str(c.verdict) for c in result.cells} == {
+        "one/good": "passed",
+        "one/bad": "failed",
+        "two/bad": "skipped",
+        "two/good": "skipped",
+    }
+    assert bench.folder is not None
+    assert (bench.folder / "results.json").exists()
+    assert [c.id for c in read_run(bench.folder).cells if c.reason.startswith("pytest ended")] == [
+        "two/bad"
+    ]
+    assert bench.end() is result
+
+
+def test_machines_are_to_be_had_after_the_last_cell_has_ended(world: World) -> None:
+    bench = world.bench()
+    bench.expect(("one/bad",), machines=True)
+    bench.run_cell("one/bad", "gw0 a")
+    sleep(0.3)  # the run comes to its end
+    assert bench.machine(Want(distro="one"), "gw0 b").name
+    bench.end()
+
+
+def test_a_cell_can_be_asked_for_through_the_socket(bench: Bench) -> None:
+    bench.expect(("one/bad",), machines=False)
+    assert bench.run_cell("one/bad", "gw0 a").result.reason == "exit status 3"
+    with pytest.raises(InputError, match="one/nothing"):
+        bench.run_cell("one/nothing", "gw0 a")
+
+
+def test_an_interrupted_session_ends_what_runs(world: World) -> None:
+    bench = world.bench()
+    bench.expect(("one/slow",), machines=False)
+    got: list[object] = []
+    thread = threading.Thread(
+        target=lambda: got.extend(at_once(lambda: bench.run_cell("one/slow", "main a")))
+    )
+    thread.start()
+    until(lambda: world.machines() != [])
+    began = monotonic()
+    bench.interrupt()
+    result = bench.end()
+    thread.join(20)
+    assert monotonic() - began < 20
+    assert isinstance(got[0], InfrastructureError)
+    assert result is not None
+    assert result.cells[0].verdict is Verdict.SKIPPED
+
+
+def test_a_cell_whose_worker_died_is_broken_off_at_the_end(world: World) -> None:
+    bench = world.bench()
+    bench.expect(("one/slow",), machines=False)
+    thread = threading.Thread(target=lambda: at_once(lambda: bench.run_cell("one/slow", "gw0 a")))
+    thread.start()
+    until(lambda: world.machines() != [])
+    bench.worker_gone("gw0")
+    bench.end()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_cell_that_no_one_waits_for_any_more_is_broken_off_at_the_end(world: World) -> None:
+    """Who waited for it in the main thread was interrupted there."""
+    bench = world.bench()
+    bench.expect(("one/slow",), machines=False)
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, leave)
+    try:
+        signal.alarm(2)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run_cell("one/slow", "main a")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    began = monotonic()
+    bench.end()
+    assert monotonic() - began < 20
+
+
+def until(what: object) -> None:
+    deadline = monotonic() + 20
+    while not what():  # type: ignore[operator]
+        assert monotonic() < deadline, "it did not happen"
+        sleep(0.02)
+
+
+def test_all_share_one_machine_and_have_their_own_fresh_ones(world: World, bench: Bench) -> None:
+    bench.expect((), machines=True)
+    want = Want(distro="one")
+    shared = at_once(*(lambda n=n: bench.machine(want, f"gw{n} t") for n in range(2)))
+    assert len({a.name for a in shared}) == 1  # type: ignore[attr-defined]
+    machine = world.engine.join(shared[0])  # type: ignore[arg-type]
+    said(machine, "echo changed >here")
+    fresh = bench.fresh(want, "gw0 t")
+    other = world.engine.join(fresh)
+    assert fresh.name != machine.name
+    assert said(other, f"ls {other.address.id}") != said(machine, f"ls {machine.address.id}")
+    bench.done("gw0 t")
+    until(lambda: world.machines() == [machine.name])
+    bench.done("gw1 t")
+    assert said(machine, "echo on") == b"on\n"  # the shared one stays
+    machine.close()
+    other.close()
+
+
+def test_a_machine_of_a_suite_has_the_product_its_environment_and_its_setup(
+    world: World, bench: Bench
+) -> None:
+    bench.expect((), machines=True)
+    machine = world.engine.join(bench.machine(Want(distro="one", suite="good"), "main t"))
+    assert said(machine, f"cat {machine.product}/setup-done") == b"made\n"
+    assert said(machine, 'echo "$FROM_MATRIX $DISTROMATRIX_CELL"') == b"here one/good\n"
+    machine.close()
+    bench.done("main t")
+
+
+@pytest.mark.parametrize(
+    ("want", "error", "match"),
+    [
+        (Want(distro="two", suite="good"), CellSkippedError, "not here"),
+        (Want(distro="one", suite="none"), InputError, "one/none: the matrix has no such cell"),
+        (Want(distro="three"), InputError, "three: no such distro"),
+        (Want(distro="one", suite="unfit"), SetupFailedError, r"exit status 4\n  oh no"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_its_own_kind(
+    bench: Bench, want: Want, error: type[Exception], match: str
+) -> None:
+    bench.expect((), machines=True)
+    for _ in range(2):
+        with pytest.raises(error, match=match):
+            bench.machine(want, "main t")
+    bench.done("main t")
+
+
+def test_a_failure_to_make_a_machine_is_remembered(world: World, bench: Bench) -> None:
+    world.faults(cannot_start={"one": 1})
+    bench.expect((), machines=True)
+    for number in (0, 2):
+        tests = [f"gw{n} t" for n in (number, number + 1)]
+        calls = [lambda t=t: bench.machine(Want(distro="one"), t) for t in tests]
+        for got, test in zip(at_once(*calls), tests, strict=True):
+            assert "no /bin/sh" in str(got)
+            bench.done(test)
+    assert bench.machine(Want(distro="two"), "gw0 t").name
+    bench.done("gw0 t")
+
+
+def test_an_engine_that_is_not_there_is_asked_once(world: World, bench: Bench) -> None:
+    world.faults(unavailable=True)
+    with pytest.raises(EngineUnavailableError, match="doctor"):
+        bench.expect((), machines=True)
+    world.faults()
+    with pytest.raises(EngineUnavailableError):
+        bench.expect(("one/good",), machines=False)
+    bench.expect((), machines=False)  # what needs no engine goes on
+
+
+def test_a_test_waits_for_its_place_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    bench = world.bench()
+    bench.expect((), machines=True)
+    want = Want(distro="one")
+    bench.machine(want, "gw0 t")
+    bench.fresh(want, "gw0 t")  # more of the same test: no wait
+    waiting = threading.Thread(target=lambda: at_once(lambda: bench.machine(want, "gw1 t")))
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    bench.worker_gone("gw0")
+    waiting.join(20)
+    assert not waiting.is_alive()
+    until(lambda: len(world.machines()) == 1)
+    bench.end()
+
+
+def test_a_machine_that_died_is_not_made_anew_and_the_others_go_on(world: World) -> None:
+    bench = world.bench()
+    bench.expect((), machines=True)
+    one = bench.machine(Want(distro="one"), "main t")
+    for left in world.engine.leftovers():
+        world.engine.remove(left)
+    again = bench.machine(Want(distro="one"), "main u")
+    assert again.name == one.name
+    with pytest.raises(MachineGoneError):
+        world.engine.join(again)
+    assert said(world.engine.join(bench.machine(Want(distro="two"), "main u")), "echo x") == b"x\n"
+    bench.end()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError(Fault("f", 1, 2, "wrong", "do")),
+        ImageError("no", phase="packages", log="said", transient=False),
+        MachineGoneError("gone", oom=True),
+        InfrastructureError("x", transient=False),
+    ],
+)
+def test_errors_travel_whole(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.__dict__) == (str(error), error.__dict__)
+
+
+CLIENT = """
+import sys
+from distromatrix.testing.contract import Want
+from distromatrix.testing.bench.remote import RemoteBench
+bench = RemoteBench(sys.argv[1])
+bench.machine(Want(distro="one"), "gw0 t")
+print("has it", flush=True)
+bench.run_cell("one/slow", "gw0 u")
+"""
+
+
+def test_a_client_that_is_killed_blocks_nobody(world: World, tmp_path: Path) -> None:
+    direct = world.bench()
+    direct.expect(("one/slow", "one/good"), machines=True)
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(direct, Path(folder))
+        with subprocess.Popen(
+            [sys.executable, "-c", CLIENT, server.address], stdout=subprocess.PIPE
+        ) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"has it\n"
+            client.send_signal(signal.SIGKILL)
+        direct.worker_gone("gw0")
+        other = RemoteBench(server.address)
+        assert other.run_cell("one/good", "gw1 t").result.verdict is Verdict.PASSED
+        other.close()
+        server.close()
+        direct.end()
+
+
+def test_a_client_is_told_at_once_that_all_has_ended(world: World) -> None:
+    direct = world.bench()
+    direct.expect((), machines=True)
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(direct, Path(folder))
+        client = RemoteBench(server.address)
+        client.machine(Want(distro="one"), "gw0 t")
+        direct.end()
+        with pytest.raises(InfrastructureError, match="ended"):
+            client.machine(Want(distro="one"), "gw0 u")
+        server.close()
+    late = RemoteBench(server.address)
+    with pytest.raises(InfrastructureError, match="ended"):
+        late.expect((), machines=True)
+    client.close()
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from distromatrix.load.settings import load_settings
+from distromatrix.model import Selection
+from distromatrix.project.project import load_project
+from distromatrix.testing.contract import Want
+from distromatrix.testing.bench.direct import DirectBench
+settings = load_settings()
+project = load_project(Path(), None, settings)
+bench = DirectBench(plan=project.plan(Selection()), settings=settings, distros=lambda: ())
+bench.expect((), machines=True)
+bench.machine(Want(distro="one", suite="good"), "main t")
+bench.fresh(Want(distro="one"), "main t")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_session_left_is_removed_by_the_next(world: World) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=pipe, stdout=pipe) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"open\n"
+        left = set(world.machines())
+        assert len(left) == 2
+        os.kill(owner.pid, signal.SIGKILL)
+    bench = world.bench()
+    bench.expect((), machines=True)
+    bench.machine(Want(distro="two"), "main t")
+    until(lambda: not left & set(world.machines()))
+    bench.end()
