@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.cell.faults import error_result
-from distromatrix.execute.crew import Crew, State
 from distromatrix.execute.heartbeat import Pulse
 from distromatrix.execute.interrupts import interrupts
 from distromatrix.execute.job import Job
@@ -24,6 +23,7 @@ from distromatrix.execute.queue.order import in_order
 from distromatrix.execute.queue.slots import Cancelled, Slots
 from distromatrix.execute.repetitions import Repeats
 from distromatrix.execute.threads import behind
+from distromatrix.execute.workers import Crew, State
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned

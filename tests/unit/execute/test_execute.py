@@ -12,8 +12,9 @@ from executing import World, by_id, cell, later
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError, InfrastructureError
-from distromatrix.execute import crew, executor
+from distromatrix.execute import executor
 from distromatrix.execute import heartbeat as pulse
+from distromatrix.execute import workers as crew
 from distromatrix.execute.executor import Executor
 from distromatrix.model import CellResult, Expectation, Phase, Prepare, Verdict
 from distromatrix.record.events import CellFinished, CellPhase, CellStarted, Event

@@ -15,7 +15,8 @@ from distromatrix.engines.contract import MachineSpec, Stage
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError
-from distromatrix.execute import crew, executor
+from distromatrix.execute import executor
+from distromatrix.execute import workers as crew
 from distromatrix.model import Need, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import RunStarted

@@ -12,7 +12,7 @@ import pytest
 from executing import World, by_id, cell
 
 from distromatrix.errors import ImageError
-from distromatrix.execute import crew
+from distromatrix.execute import workers as crew
 from distromatrix.model import CaseCounts, CaseNeeds, CellResult, Expectation, Verdict
 from distromatrix.record.events import CellFallback, RepeatFinished
 from distromatrix.reports.files import results_json, write_junit
