@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,6 @@ HEAVY = {"docker", "rich", "pydantic", "yaml", "junitparser", "tenacity", "reque
 
 MOST_ROOMS = 22
 MOST_FILES = 20  # directly in a folder
-MOST_LINES = 400  # of a file
 
 
 def modules() -> list[Path]:
@@ -111,3 +111,63 @@ def test_help_costs_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage" in done.stdout
     assert HEAVY.isdisjoint(done.stdout.split())
+
+
+def imported_files(file: Path) -> set[Path]:
+    """The files of distromatrix that a file imports, wherever in it, for types as well."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "distromatrix":
+                continue
+            for length in range(len(parts), 1, -1):
+                place = SOURCE.joinpath(*parts[1:length])
+                target = place.with_suffix(".py")
+                target = target if target.exists() else place / "__init__.py"
+                if target.exists():
+                    found.add(target)
+                    break
+    return found - {file}
+
+
+def circle_in(graph: dict[Path, set[Path]]) -> list[Path]:
+    """The files of one circle, in their order; none where there is no circle."""
+    done: set[Path] = set()
+
+    def search(file: Path, way: list[Path]) -> list[Path]:
+        if file in way:
+            return way[way.index(file) :]
+        if file in done:
+            return []
+        for other in sorted(graph[file]):
+            if found := search(other, [*way, file]):
+                return found
+        done.add(file)
+        return []
+
+    return next((found for file in graph if (found := search(file, []))), [])
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    circle = circle_in({file: imported_files(file) for file in modules()})
+    assert not circle, " -> ".join(str(f.relative_to(SOURCE)) for f in circle)
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c = Path("a"), Path("b"), Path("c")
+    assert circle_in({a: {b}, b: {c}, c: {b}}) == [b, c]
+    assert circle_in({a: {b, c}, b: {c}, c: set()}) == []
+
+
+def test_the_house_has_few_rooms_and_no_room_is_full() -> None:
+    rooms = {file.relative_to(SOURCE).parts[0] for file in modules()} - {"__init__.py"}
+    assert len(rooms) <= MOST_ROOMS
+    folders = Counter(file.parent for file in modules() if file.name != "__init__.py")
+    assert {f.name: n for f, n in folders.items() if n > MOST_FILES} == {}

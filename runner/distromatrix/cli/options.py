@@ -112,8 +112,8 @@ def planned_part(
     path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
 ) -> Plan:
     """What `run --plan FILE --shard K/N` would run here. Raises InputError."""
-    from distromatrix.plan.file import read_plan_file
-    from distromatrix.project.replan import Part, plan_here
+    from distromatrix.plan.file import Part, read_plan_file
+    from distromatrix.project.replan import plan_here
 
     part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
     return plan_here(part, path, directory, file, settings)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from distromatrix.engines import Engines
     from distromatrix.execute.job import Options
     from distromatrix.load.settings import Settings
-    from distromatrix.project.replan import Part
+    from distromatrix.plan.file import Part
     from distromatrix.record.folder import RunFolder
 
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
@@ -248,8 +248,8 @@ def _check_plan_options(
 def _of_file(
     path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
 ) -> tuple[Part, Plan]:
-    from distromatrix.plan.file import read_plan_file
-    from distromatrix.project.replan import Part, plan_here
+    from distromatrix.plan.file import Part, read_plan_file
+    from distromatrix.project.replan import plan_here
 
     part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
     return part, plan_here(part, path, directory, file, settings)
@@ -304,7 +304,7 @@ def _carry_out(
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.sweep import sweep
     from distromatrix.execute.threads import behind
-    from distromatrix.record.folder import give_all_to_caller
+    from distromatrix.files.whole import give_all_to_caller
     from distromatrix.record.journal import Journal
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.terminal.live import live_report

@@ -14,8 +14,8 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_text import ReportText, check_size
 from distromatrix.collect.report_writer import ReportWriter
 from distromatrix.collect.text import one_line
+from distromatrix.files.whole import give_to_caller
 from distromatrix.model import Case, Expectation
-from distromatrix.record.folder import give_to_caller
 
 REPORT, REPORTS, TAP = "junit.xml", "junit", "tap.xml"
 MAX_FILES = 10_000

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engine, Leftover
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
-from distromatrix.record.folder import SHELLS, RunFolder, host_name, is_alive
+from distromatrix.files.user_folders import host_name
+from distromatrix.record.folder import SHELLS, RunFolder, is_alive
 
 _BELOW = ("volume", "network", "disk", "box")  # what machines use: it goes after them
 KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from distromatrix.errors import InfrastructureError, InputError
@@ -113,3 +115,12 @@ def _unusable(path: Path, why: str) -> InfrastructureError:
         f"{path}: {why}: set XDG_CACHE_HOME to a folder of your own that can be written to",
         transient=False,
     )
+
+
+def host_name() -> str:
+    """What tells this host from others that share an engine: machine-id(5), else its name."""
+    with suppress(OSError):
+        found = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+        if found:
+            return found
+    return socket.gethostname()

@@ -1,14 +1,19 @@
-"""A file that is there when it is whole, and not before."""
+"""Files as we write them: there when they are whole and not before, the calling user's own, and
+what is said where the disk is at fault."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from distromatrix.record.folder import give_to_caller
+from distromatrix.errors import InfrastructureError
+from distromatrix.files.below import caller
+
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 @contextmanager
@@ -41,3 +46,24 @@ def _nameless(folder: Path) -> IO[bytes] | None:
         return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "w+b")
     except OSError:
         return None
+
+
+def disk_fault(error: OSError, path: Path) -> InfrastructureError | None:
+    """What to raise where this host's disk, and not what was asked of it, is the reason."""
+    if error.errno not in DISK_FAULTS:
+        return None
+    return InfrastructureError(f"{path}: cannot be written: {error.strerror}", transient=False)
+
+
+def give_to_caller(path: Path) -> None:
+    """Under sudo, make `path` the calling user's own: what we write belongs to who called."""
+    if (owner := caller()) is not None:
+        with suppress(OSError):
+            os.lchown(path, *owner)
+
+
+def give_all_to_caller(folder: Path) -> None:
+    """`give_to_caller` for a folder and all below it."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID"):
+        for path in (folder, *folder.rglob("*")):
+            give_to_caller(path)

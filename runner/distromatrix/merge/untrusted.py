@@ -19,8 +19,8 @@ from typing import IO, Any
 from distromatrix.collect.artifacts import disarmed
 from distromatrix.collect.text import printable
 from distromatrix.files.below import Folder
+from distromatrix.files.whole import disk_fault
 from distromatrix.record.events import Event
-from distromatrix.record.folder import disk_fault
 from distromatrix.record.journal import event_adapter
 
 MAX_JOURNAL = 512 * 1024 * 1024  # bytes

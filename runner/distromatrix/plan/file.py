@@ -52,6 +52,14 @@ class PlanFile:
     snapshot: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Which shard of which plan file a run is."""
+
+    file: PlanFile
+    shard: Shard
+
+
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """What `plan --json` prints: which cells there are, and why each runs where it does."""
     return {

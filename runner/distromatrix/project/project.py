@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distromatrix.images import Images, ProductFiles
     from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
-    from distromatrix.project.replan import Part
+    from distromatrix.plan.file import Part
     from distromatrix.record.folder import RunFolder
 
 

@@ -9,27 +9,19 @@ the one that runs it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distromatrix.errors import Fault, InputError, NothingSelectedError
-from distromatrix.model import Cell, HostFacts, Plan, Shard, Verdict
-from distromatrix.plan.file import PlanFile, difference, digest_of
+from distromatrix.model import Cell, HostFacts, Plan, Verdict
+from distromatrix.plan.file import Part, PlanFile, difference, digest_of
 from distromatrix.plan.needs import GUESTS, container_refusals
 from distromatrix.plan.shards import shard_of
 from distromatrix.project.project import Project, host_facts, load_project
 
 if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Which shard of which plan file a run is."""
-
-    file: PlanFile
-    shard: Shard
 
 
 def facts_of_runners(engine: str, arch: str) -> HostFacts:

@@ -9,12 +9,10 @@ it is refused unless it is ours, and no link at or below it is followed.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
 import secrets
-import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -23,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.errors import InputError
 from distromatrix.files.below import Folder, caller
+from distromatrix.files.whole import disk_fault, give_to_caller
 
 STATE = ".distromatrix"
 LATEST = "latest"
@@ -35,37 +34,6 @@ _KINDS = (RUNS, SHELLS, SESSIONS, "builds")
 _IGNORE = ".gitignore"
 _LOCK = "lock"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-
-
-def disk_fault(error: OSError, path: Path) -> InfrastructureError | None:
-    """What to raise where this host's disk, and not what was asked of it, is the reason."""
-    if error.errno not in DISK_FAULTS:
-        return None
-    return InfrastructureError(f"{path}: cannot be written: {error.strerror}", transient=False)
-
-
-def host_name() -> str:
-    """What tells this host from others that share an engine: machine-id(5), else its name."""
-    with suppress(OSError):
-        found = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-        if found:
-            return found
-    return socket.gethostname()
-
-
-def give_to_caller(path: Path) -> None:
-    """Under sudo, make `path` the calling user's own: what we write belongs to who called."""
-    if (owner := caller()) is not None:
-        with suppress(OSError):
-            os.lchown(path, *owner)
-
-
-def give_all_to_caller(folder: Path) -> None:
-    """`give_to_caller` for a folder and all below it."""
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID"):
-        for path in (folder, *folder.rglob("*")):
-            give_to_caller(path)
 
 
 def is_alive(folder: Path) -> bool:

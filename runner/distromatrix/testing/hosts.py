@@ -24,7 +24,7 @@ from distromatrix.testing import DEFAULT_FILE, SCHEME
 from distromatrix.testing import names as sessions
 from distromatrix.testing.bench.joined import JoinedMachines
 from distromatrix.testing.contract import Want
-from distromatrix.testing.machines.machine import Printed
+from distromatrix.testing.machines.printed import Printed
 from distromatrix.testing.machines.testinfra_register import install
 
 if TYPE_CHECKING:

@@ -1,4 +1,5 @@
-"""Which session of pytest this process is in: pytester begins one inside another."""
+"""Names by which the parts of a session find each other, and which session of pytest this process
+is in: pytester begins one inside another."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
+
+WANT = "_distromatrix_want"  # the fixture whose parameter says what a test's machine is
+SHARED = "_distromatrix_shared"  # that all ask for which use the shared machine
+HOST = "_testinfra_host"  # testinfra's own
 
 _open: list[pytest.Config] = []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from distromatrix.errors import InputError
 from distromatrix.load.catalogue import natural
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from distromatrix.load.settings import Settings
     from distromatrix.project.project import Project
-    from distromatrix.testing.cells.session import MatrixSession
+    from distromatrix.testing.listing import ReadMatrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +189,17 @@ def _of_project(project: Project, plan: Plan) -> Scope:
     )
 
 
+class _Session(Protocol):
+    """The plugin that collects a matrix file; what it has `read`, not in workers."""
+
+    file: Path
+    read: ReadMatrix | None
+
+
 def scope_of(config: pytest.Config) -> Scope:
     """That of a session: of the matrix that it collects, else of the usual file below the
     rootdir, else of the catalogue. Raises InputError with all faults."""
-    session: MatrixSession | None = config.pluginmanager.get_plugin("distromatrix-matrix")
+    session: _Session | None = config.pluginmanager.get_plugin("distromatrix-matrix")
     if session is not None and session.read is not None:
         return _of_project(session.read.project, session.read.plan)
     usual = config.rootpath / DEFAULT_FILE

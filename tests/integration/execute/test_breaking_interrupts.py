@@ -12,7 +12,7 @@ import pytest
 from breaking_world import Project, ended, killed, until
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
-from distromatrix.record.folder import host_name
+from distromatrix.files.user_folders import host_name
 from given import unobtainable
 
 pytestmark = pytest.mark.engine

@@ -13,7 +13,8 @@ import pytest
 from distromatrix.engines.contract import Engine, Leftover
 from distromatrix.errors import InfrastructureError
 from distromatrix.execute.sweep import KEPT_FOR, find_dead, sweep, sweep_before
-from distromatrix.record.folder import RunFolder, host_name
+from distromatrix.files.user_folders import host_name
+from distromatrix.record.folder import RunFolder
 
 
 class Shelf:

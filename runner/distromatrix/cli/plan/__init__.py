@@ -22,9 +22,9 @@ from distromatrix.cli.plan.jobs import github_matrix, show_jobs
 from distromatrix.cli.report.github import output_option, put_out
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
+from distromatrix.files.whole import disk_fault
 from distromatrix.model import REPEATS, SHARDS, AccelWanted, Plan, Selection, Shard
 from distromatrix.plan.runners import HOSTED
-from distromatrix.record.folder import disk_fault
 
 if TYPE_CHECKING:
     from distromatrix.plan.file import PlanFile

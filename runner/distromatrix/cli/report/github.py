@@ -14,9 +14,9 @@ import click
 from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
 from distromatrix.files.given import whole
+from distromatrix.files.whole import disk_fault
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project.project import handed_secrets
-from distromatrix.record.folder import disk_fault
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _FILE = "summary.md"  # in the run's folder

@@ -70,9 +70,10 @@ def command(
       distromatrix report merge .distromatrix/runs --into merged --json
       distromatrix report merge shards/ --durations durations.json
     """
+    from distromatrix.files.whole import give_all_to_caller
     from distromatrix.merge import find_shards, localised, merge
     from distromatrix.plan.file import read_plan_file
-    from distromatrix.record.folder import RunFolder, give_all_to_caller
+    from distromatrix.record.folder import RunFolder
     from distromatrix.reports.files import write_reports
 
     if not folders and plan_path is None:

@@ -45,9 +45,9 @@ from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
 )
-from distromatrix.files.user_folders import cache_folder
+from distromatrix.files.user_folders import cache_folder, host_name
+from distromatrix.files.whole import disk_fault
 from distromatrix.model import AccelWanted, Kept
-from distromatrix.record.folder import disk_fault, host_name
 
 _MIB = 1024**2
 _LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with

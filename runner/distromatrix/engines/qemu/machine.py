@@ -40,8 +40,8 @@ from distromatrix.engines.shell.homes import home_found, home_made
 from distromatrix.engines.shell.pool import KILL, KILL_OTHERS
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.files.whole import give_to_caller
 from distromatrix.model import Kept
-from distromatrix.record.folder import give_to_caller
 
 META = "machine.json"
 KEPT = "distromatrix-kept-"

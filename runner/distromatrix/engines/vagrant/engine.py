@@ -42,9 +42,8 @@ from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
-from distromatrix.files.user_folders import cache_folder
+from distromatrix.files.user_folders import cache_folder, host_name
 from distromatrix.model import AccelWanted, Kept
-from distromatrix.record.folder import host_name
 
 _PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
 _OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}

@@ -25,6 +25,7 @@ from distromatrix.execute.cell.naming import host_name, machine_name
 from distromatrix.execute.cell.outputs import clear_reports
 from distromatrix.execute.queue.order import Task
 from distromatrix.execute.queue.slots import Slots, Turn
+from distromatrix.files.whole import disk_fault
 from distromatrix.images import Prepared
 from distromatrix.model import (
     SEEDS,
@@ -36,7 +37,6 @@ from distromatrix.model import (
 from distromatrix.plan.needs import GUESTS, version_meets
 from distromatrix.plan.scripts import under
 from distromatrix.record.events import CellOutput, CellPhase, CellSilent, Event
-from distromatrix.record.folder import disk_fault
 from distromatrix.record.verdicts import BAD, time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed

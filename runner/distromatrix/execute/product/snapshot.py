@@ -23,8 +23,8 @@ from distromatrix.errors import InputError
 from distromatrix.execute.product.checkout import Entry, look, trusts_modes
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.execute.product.tar import PREFIX, ProductTar
+from distromatrix.files.whole import disk_fault, give_to_caller
 from distromatrix.model import Product
-from distromatrix.record.folder import disk_fault, give_to_caller
 
 GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
 _BLOCK = 1 << 20

@@ -401,7 +401,7 @@ class _Run:
 
     def end(self, *, interrupted: bool) -> RunResult | None:
         """End it, and write what is made of its journal."""
-        from distromatrix.record.folder import give_all_to_caller
+        from distromatrix.files.whole import give_all_to_caller
         from distromatrix.reports.files import write_reports
 
         if interrupted:

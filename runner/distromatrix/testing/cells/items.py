@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from distromatrix.collect.text import fit, one_line
+from distromatrix.errors import CellSkippedError, DistromatrixError
 from distromatrix.model import Verdict
+from distromatrix.testing.bench.owner import bench_of, test_name
 from distromatrix.testing.cells import outcomes
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
-    from distromatrix.testing.cells.session import MatrixSession
     from distromatrix.testing.contract import CellReport
-    from distromatrix.testing.listing import Entry
+    from distromatrix.testing.listing import Entry, Sheet
 
 
 class MatrixFile(pytest.File):
     """A matrix file. Its sheet is read, or was handed over, before."""
 
-    matrix: MatrixSession
+    sheet: Sheet
+    allow_unmet: bool
 
     def collect(self) -> Iterator[CellItem]:
         """All its cells, in the order of the plan."""
-        for entry in self.matrix.sheet().entries:
+        for entry in self.sheet.entries:
             item: CellItem = CellItem.from_parent(self, name=entry.id, entry=entry)
+            item.allow_unmet = self.allow_unmet
             yield item
 
 
-class CellItem(pytest.Item):
+class CellItem(outcomes.CellBase):
     """One cell: in its `setup` it is run, in its call its verdict becomes an outcome. So what
     the infrastructure did wrong is an error, as that of a fixture is, and no failure."""
 
@@ -52,23 +54,21 @@ class CellItem(pytest.Item):
         """Its cell."""
         return self.entry.id
 
-    @property
-    def matrix(self) -> MatrixSession:
-        """What holds this session's matrix."""
-        parent = self.parent
-        assert isinstance(parent, MatrixFile)  # noqa: S101 - it made this item
-        return parent.matrix
-
     def setup(self) -> None:
         """Run the cell, unless it is known not to run."""
         super().setup()
         if self.config.getoption("setuponly", False):  # it shows fixtures, and runs nothing
             return
         if self.entry.skip:
-            if self.entry.unmet and not self.matrix.allow_unmet:
+            if self.entry.unmet and not self.allow_unmet:
                 return
             raise pytest.skip.Exception(fit(self.entry.skip))
-        self.report = self.matrix.run(self)
+        try:
+            self.report = bench_of(self.config).run_cell(self.entry.id, test_name(self))
+        except CellSkippedError as error:
+            raise pytest.skip.Exception(outcomes.harmless(str(error))) from None
+        except DistromatrixError as error:
+            raise outcomes.CellError(str(error)) from None
         outcomes.raise_error(self, self.report)
 
     def runtest(self) -> None:
@@ -89,11 +89,6 @@ class CellItem(pytest.Item):
         if isinstance(excinfo.value, outcomes.CellProblem):
             return outcomes.shown(self, excinfo)
         return super().repr_failure(excinfo, style)  # type: ignore[arg-type]  # as it came
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        """The line of its suite, and a title. (A title that ends like the node id would be cut
-        up at its dots by `-v`: `alpine-3.20` is no module.)"""
-        return self.path, self.entry.line - 1, f"{self.entry.id} ({self.path.name})"
 
     def reported(self, said: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
         """Put right what pytest has made of a phase: the cell's own words and seconds, not

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from distromatrix.reports.grouping import WHOSE
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
-    from distromatrix.testing.cells.items import CellItem
     from distromatrix.testing.contract import CellReport
     from distromatrix.testing.listing import Entry
 
@@ -28,6 +28,18 @@ MAX_TEXT = 60  # lines of a case's own text
 MAX_ALL = 400  # lines of all cases' texts together
 TAIL = 12  # lines of the cell's log
 MAX_REASON = 12  # lines
+
+
+class CellBase(pytest.Item):
+    """What is read here of a cell's item."""
+
+    entry: Entry
+    allow_unmet: bool
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """The line of its suite, and a title. (A title that ends like the node id would be cut
+        up at its dots by `-v`: `alpine-3.20` is no module.)"""
+        return self.path, self.entry.line - 1, f"{self.entry.id} ({self.path.name})"
 
 
 class CellProblem(Exception):  # noqa: N818 - no error of the program
@@ -44,7 +56,7 @@ def harmless(text: str) -> str:
     return unobeyed(text) if obeyed(os.environ) else text
 
 
-def warn(item: CellItem, text: str) -> None:
+def warn(item: CellBase, text: str) -> None:
     """Have pytest warn of something about a cell."""
     item.warn(pytest.PytestWarning(harmless(f"{item.entry.id}: {text}")))
 
@@ -57,18 +69,18 @@ class CellError(CellProblem):
     """The infrastructure's."""
 
 
-def raise_error(item: CellItem, report: CellReport) -> None:
+def raise_error(item: CellBase, report: CellReport) -> None:
     """Raise CellError where it is one."""
     if report.result.verdict is Verdict.ERROR:
         raise CellError("\n".join(_text(item, report)))
 
 
-def judge(item: CellItem, report: CellReport) -> None:
+def judge(item: CellBase, report: CellReport) -> None:
     """Raise what makes pytest say of the item what the verdict says of the cell."""
     result = report.result
     reason = one_line(result.reason, 1000)
     strictly = not item.config.getoption("runxfail")
-    if result.verdict is Verdict.SKIPPED and (not result.unmet or item.matrix.allow_unmet):
+    if result.verdict is Verdict.SKIPPED and (not result.unmet or item.allow_unmet):
         raise pytest.skip.Exception(reason)
     for text in unmatched_lines(result.unmatched[:MAX_CASES]):
         warn(item, one_line(text, 1000))
@@ -80,13 +92,13 @@ def judge(item: CellItem, report: CellReport) -> None:
         raise CellFailed("\n".join(_text(item, report, "[XPASS(strict)] ")))
     if result.verdict in (Verdict.FAILED, Verdict.XFAILED):
         raise CellFailed("\n".join(_text(item, report)))
-    if result.unmet and not item.matrix.allow_unmet:
+    if result.unmet and not item.allow_unmet:
         raise CellFailed("\n".join(_needing(result)))
     if result.flaky:
         warn(item, reason)
 
 
-def expected(item: CellItem, report: CellReport) -> TerminalRepr:
+def expected(item: CellBase, report: CellReport) -> TerminalRepr:
     """The failure of a cell that was expected to fail, for `--xfail-tb`."""
     return shown_text(item, "\n".join(_text(item, report)))
 
@@ -109,7 +121,7 @@ def _needing(result: CellResult) -> Iterator[str]:
     yield "A test that did not run is no success: accept it with --distromatrix-allow-unmet."
 
 
-def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
+def shown(item: CellBase, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
     """The text alone, no traceback of ours, in any style; its first line is the message that
     short summaries, `--tb=line` and JUnit XML show."""
     path, line, _ = item.reportinfo()
@@ -123,7 +135,7 @@ def shown(item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]) -> Termi
     return shown
 
 
-def shown_text(item: CellItem, text: str) -> TerminalRepr:
+def shown_text(item: CellBase, text: str) -> TerminalRepr:
     """The same of a text that was not raised."""
     try:
         raise CellFailed(text)
@@ -131,7 +143,7 @@ def shown_text(item: CellItem, text: str) -> TerminalRepr:
         return shown(item, pytest.ExceptionInfo.from_current())
 
 
-def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]:
+def _text(item: CellBase, report: CellReport, before: str = "") -> Iterator[str]:
     result = report.result
     yield from _reason(result, before, report.told_by)
     if report.told_by:
@@ -157,7 +169,7 @@ def _text(item: CellItem, report: CellReport, before: str = "") -> Iterator[str]
     yield from _again(item, report)
 
 
-def _again(item: CellItem, report: CellReport) -> Iterator[str]:
+def _again(item: CellBase, report: CellReport) -> Iterator[str]:
     yield f"again   {report.again}"
     yield f"        {pytest_again(item)}"
 
@@ -223,7 +235,7 @@ def _block(title: str, lines: tuple[str, ...]) -> Iterator[str]:
         yield from (f"| {printable(line).expandtabs(4)}" for line in lines[-TAIL:])
 
 
-def pytest_again(item: CellItem) -> str:
+def pytest_again(item: CellBase) -> str:
     """The command that runs the item again from here."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
     words = [f"--distromatrix={path}"] if item.config.getoption("distromatrix") is not None else []

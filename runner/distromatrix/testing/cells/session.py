@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from distromatrix.testing.cells.items import CellItem, MatrixFile
-    from distromatrix.testing.contract import CellReport
+    from distromatrix.testing.cells.items import MatrixFile
     from distromatrix.testing.listing import ReadMatrix, Sheet
 
 _HANDED = "distromatrix_sheet"  # in workerinput
@@ -61,20 +60,6 @@ class MatrixSession:
         for tag in dict.fromkeys(tag for entry in sheet.entries for tag in entry.tags):
             line = f"{tag}: (distromatrix) a cell that has this tag in its matrix file"
             self._config.addinivalue_line("markers", line)
-
-    def run(self, item: CellItem) -> CellReport:
-        """Run the cell of an item, and wait for what comes out of it. Raises CellError; skips
-        it where the session stops."""
-        from distromatrix.errors import CellSkippedError, DistromatrixError
-        from distromatrix.testing.bench.owner import bench_of, test_name
-        from distromatrix.testing.cells.outcomes import CellError, harmless
-
-        try:
-            return bench_of(self._config).run_cell(item.entry.id, test_name(item))
-        except CellSkippedError as error:
-            raise pytest.skip.Exception(harmless(str(error))) from None
-        except DistromatrixError as error:
-            raise CellError(str(error)) from None
 
     def _paths(self) -> list[Path]:
         here = self._config.invocation_params.dir
@@ -133,5 +118,5 @@ class MatrixSession:
         if not self._config.pluginmanager.hasplugin(CellReports.name):
             self._config.pluginmanager.register(CellReports(), CellReports.name)
         collected: MatrixFile = MatrixFile.from_parent(parent, path=file_path)
-        collected.matrix = self
+        collected.sheet, collected.allow_unmet = self.sheet(), self.allow_unmet
         return collected

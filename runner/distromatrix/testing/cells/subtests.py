@@ -10,16 +10,15 @@ import pytest
 from distromatrix.collect.junit import CollectError, JUnitReport
 from distromatrix.collect.retried import read_cell
 from distromatrix.model import Case
-from distromatrix.testing.cells.outcomes import case_lines, harmless, shown_text, warn
+from distromatrix.testing.cells.outcomes import CellBase, case_lines, harmless, shown_text, warn
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
-    from distromatrix.testing.cells.items import CellItem
     from distromatrix.testing.contract import CellReport
 
 
-def report_cases(item: CellItem, report: CellReport) -> None:
+def report_cases(item: CellBase, report: CellReport) -> None:
     """Report the cases that the cell's own JUnit file names, as `read_cases` bounds them: they
     come before the item's own outcome, as those of pytest's fixture `subtests` do."""
     said: JUnitReport | None = None
@@ -37,7 +36,7 @@ def report_cases(item: CellItem, report: CellReport) -> None:
         warn(item, f"{more:,} of {said.counts.total:,} cases are not told as subtests")
 
 
-def _subtest(item: CellItem, case: Case) -> pytest.SubtestReport:
+def _subtest(item: CellBase, case: Case) -> pytest.SubtestReport:
     # The class is pytest's public one; what it says of its subtest has no public name.
     from _pytest.subtests import SubtestContext
 

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from distromatrix.testing.names import HOST, SHARED, WANT
+
 if TYPE_CHECKING:
     from distromatrix.model import Distro
     from distromatrix.testing.contract import Bench, Want
     from distromatrix.testing.machines.machine import TestMachine
-
-WANT = "_distromatrix_want"  # whose parameter says what a test's machine is
-SHARED = "_distromatrix_shared"  # that all ask for which use the shared machine
-HOST = "_testinfra_host"  # testinfra's own
 
 
 @pytest.hookimpl(wrapper=True)

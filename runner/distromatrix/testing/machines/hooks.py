@@ -19,7 +19,7 @@ from distromatrix.errors import (
 from distromatrix.testing import SCHEME
 from distromatrix.testing.bench.joined import JoinedMachines, running_test
 from distromatrix.testing.bench.owner import Worker, bench_of, keeper, test_name
-from distromatrix.testing.machines.fixtures import HOST, SHARED, WANT
+from distromatrix.testing.names import HOST, SHARED, WANT
 
 if TYPE_CHECKING:
     from distromatrix.testing.contract import Want

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import printable, shorten
 from distromatrix.engines.contract import Machine
-from distromatrix.errors import InfrastructureError
 from distromatrix.testing.contract import Want
+from distromatrix.testing.machines.printed import Printed
 
 if TYPE_CHECKING:
     import testinfra.host
 
-MOST_PRINTED = 256 * 1024**2  # bytes of one command
 TAIL = 20  # lines of each output that a failure shows
 
 
@@ -79,34 +78,6 @@ def _failure(where: str, done: Completed) -> list[str]:
             lines.append(f"{name}:")
         lines += [f"  {shorten(line, 500)}" for line in said[-TAIL:]]
     return lines
-
-
-class Printed:
-    """What a test's command prints, whole: InfrastructureError, which ends it, where that is
-    too much."""
-
-    def __init__(self, where: str) -> None:
-        self.stdout = bytearray()
-        self.stderr = bytearray()
-        self._where = where
-
-    def out(self, piece: bytes) -> None:
-        """Hear its standard output."""
-        self._keep(self.stdout, piece)
-
-    def err(self, piece: bytes) -> None:
-        """Hear its standard error."""
-        self._keep(self.stderr, piece)
-
-    def _keep(self, kept: bytearray, piece: bytes) -> None:
-        if len(self.stdout) + len(self.stderr) + len(piece) > MOST_PRINTED:
-            most = MOST_PRINTED // 1024**2
-            raise InfrastructureError(
-                f"{self._where}: a command printed more than {most} MiB, and was ended: have it "
-                "write to a file",
-                transient=False,
-            )
-        kept += piece
 
 
 class TestMachine:

@@ -15,8 +15,8 @@ from distromatrix.errors import DistromatrixError, InputError
 from distromatrix.model import Distro, Family, Libc, Need, PackageManagerName
 from distromatrix.plan.needs import NEEDS
 from distromatrix.testing import SCHEME
-from distromatrix.testing.machines.fixtures import HOST, WANT
 from distromatrix.testing.machines.hooks import MARK, MachineTests, machine_tests
+from distromatrix.testing.names import HOST, WANT
 
 if TYPE_CHECKING:
     from distromatrix.testing.contract import Want
