@@ -11,6 +11,7 @@ from cli_world import DISTRO, MATRIX, Cli, Said
 from pytest_world import World
 
 from distromatrix.cli import main
+from distromatrix.testing.bench import rendezvous
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def cli(
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
     monkeypatch.setenv("COLUMNS", "100")
     # Not those of sessions that other tests kill at the same time: `clean` would tell of them.
-    monkeypatch.setattr("distromatrix.testing.bench.rendezvous._places", lambda: (str(tmp_path),))
+    monkeypatch.setattr(rendezvous, "_places", lambda: (str(tmp_path),))
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(*args: str) -> Said:
