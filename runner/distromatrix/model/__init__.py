@@ -1,0 +1,58 @@
+"""The words of distromatrix as plain, frozen data. No behaviour beyond what follows from it.
+
+Durations are in seconds, sizes in bytes, points in time in seconds since the epoch (UTC),
+unless a field says otherwise.
+"""
+
+from distromatrix.model.distro import (
+    Archive,
+    Bootstrap,
+    BootstrapTool,
+    Distro,
+    Family,
+    Guest,
+    ImageSource,
+    Libc,
+    PackageManagerName,
+    ProviderName,
+    Pull,
+)
+from distromatrix.model.matrix import (
+    DISK,
+    PIDS,
+    RETRIES,
+    AccelWanted,
+    CellSet,
+    Expectation,
+    FailureKind,
+    HostFacts,
+    HostOrNone,
+    Matrix,
+    Need,
+    Prepare,
+    Product,
+    ReportKind,
+    Rule,
+    Selection,
+    Suite,
+    Variant,
+)
+from distromatrix.model.plan import REPEATS, SEEDS, SHARDS, Cell, Excluded, Plan, Shard
+from distromatrix.model.result import (
+    Blame,
+    Case,
+    CaseCounts,
+    CaseNeeds,
+    CaseStatus,
+    CellResult,
+    CellRun,
+    Fallback,
+    Flaky,
+    ImageUsed,
+    Kept,
+    Phase,
+    Rerun,
+    RunResult,
+    Unmatched,
+    Verdict,
+)

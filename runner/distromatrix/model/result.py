@@ -1,0 +1,248 @@
+"""What came of cells and runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from distromatrix.model.matrix import FailureKind
+
+
+class Verdict(StrEnum):
+    """What is said of a cell or a run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+
+class Phase(StrEnum):
+    """Where in a cell's life something happened, in order."""
+
+    IMAGE = "image"
+    PACKAGES = "packages"
+    PREPARE = "prepare"
+    SETUP = "setup"
+    RUN = "run"
+    COLLECT = "collect"
+
+
+CaseStatus = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
+
+
+Blame = Literal["", "matrix"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test inside a cell, as the product's own test tool reports it. `text` is its
+    failure's own text, bounded; `engine` where it ran elsewhere than its cell; `file` and `line`
+    where the tool says it is written ('' and 0 where it does not). `flaky`: it passed after it
+    had failed, and `message` and `text` are those of that failure. `expected`: why a rule expects
+    it to fail, of one that is `xfailed` or `xpassed`; a report itself knows neither."""
+
+    name: str  # classname::name, or name alone
+    status: CaseStatus
+    seconds: float = 0.0
+    message: str = ""
+    text: str = ""
+    engine: str = ""
+    file: str = ""
+    line: int = 0
+    flaky: bool = False
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseNeeds:
+    """A case that was skipped because it needs more than its machine has. `test` is its id as
+    pytest takes it on its command line in the product's root, or its name in the suite's JUnit
+    file (`classname::name`); `needs` as the test says them."""
+
+    test: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseCounts:
+    """How many cases a cell reported, by outcome (`failed` includes JUnit's errors). Each is
+    counted once: `failed` and `passed` are those of which no rule says otherwise."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    xfailed: int = 0
+    xpassed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.passed + self.failed + self.skipped + self.xfailed + self.xpassed
+
+    @property
+    def red(self) -> int:
+        """Those that failed, expected or not."""
+        return self.failed + self.xfailed
+
+    def __add__(self, other: CaseCounts) -> CaseCounts:
+        return CaseCounts(
+            passed=self.passed + other.passed,
+            failed=self.failed + other.failed,
+            skipped=self.skipped + other.skipped,
+            xfailed=self.xfailed + other.xfailed,
+            xpassed=self.xpassed + other.xpassed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmatched:
+    """A glob of a rule (`cases`), with the rule's reason, that matched no case that ran; `near`:
+    a name that it may have meant, or ''."""
+
+    glob: str
+    reason: str = ""
+    near: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsed:
+    """Which image a cell ran on: the kind of source, the base image's id, and whether
+    `distros.lock` fixed it."""
+
+    source: str  # pull | bootstrap | archive
+    id: str
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A machine that stays after the run, with the commands that enter and remove it, and
+    where in it the suite left things for us (Machine.out)."""
+
+    name: str
+    enter: str
+    remove: str
+    out: str = ""
+
+
+# How single cases are run again: by pytest alone, by a suite that was told which they are
+# (`cases: true`), or the whole suite, of which only they count.
+Rerun = Literal["pytest", "listed", "whole"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Cases that a cell's own machine could not serve, run again in a guest of the same distro.
+    `reason` is why there, `cases` those that did run, by their ids (as in CaseNeeds); `verdict`
+    and what follows is that guest's, `said` why."""
+
+    engine: str
+    reason: str
+    how: Rerun
+    cases: tuple[str, ...]
+    verdict: Verdict
+    phase: Phase | None = None
+    seconds: float = 0.0
+    said: str = ""
+    counts: CaseCounts | None = None
+    image: ImageUsed | None = None
+    attempts: int = 1
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRun:
+    """One of several runs of a cell (`--repeat`), or of those that it had again after it failed
+    (`retry_failed`), counted from 1."""
+
+    repeat: int
+    verdict: Verdict
+    phase: Phase | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    cases: CaseCounts | None = None
+    attempts: int = 1
+    kept: Kept | None = None
+    fallback: tuple[Fallback, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaky:
+    """A case that passed in some runs of a cell and failed in others, or where `case` is '' the
+    cell itself. `first`: the first run in which it failed, `message` why it did there."""
+
+    case: str
+    passed: int
+    failed: int
+    first: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
+    `debug` those of its `debug` hook, already masked and made printable; `failing` the cases that
+    failed and were not expected to (bounded); `hints` what may mend it; `warnings` what went wrong
+    beside its verdict. `blame`: of an `error`, whose fault it is where it is not the
+    infrastructure's.
+
+    `xfailed` and `xpassed`: the cases that rules expect to fail (bounded), and `unmatched` the
+    globs of these rules that no case that ran is called by; `failed_by`: how it failed, expected
+    or not, and `statuses` the exit statuses that were not 0.
+
+    Of a cell that was run several times: `runs` are those, `seconds` and `cases` their sums,
+    `failing` the cases that passed in none of them, `flaky` those that did both.
+
+    Of a cell that failed and was run again: `retries` are those further runs, `seconds` the sum
+    of all, `cases` and `failing` what all say together, `flaky` what failed first and then
+    passed.
+
+    `not_gating`: as in the plan, from where it is always taken. A cell that has skipped itself
+    (`skip_status`) is in the phase `run`; one that was not run is in none."""
+
+    id: str
+    verdict: Verdict
+    phase: Phase | None = None
+    engine: str | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    blame: Blame = ""
+    image: ImageUsed | None = None
+    cases: CaseCounts | None = None
+    failing: tuple[Case, ...] = ()
+    xfailed: tuple[Case, ...] = ()
+    xpassed: tuple[Case, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
+    failed_by: tuple[FailureKind, ...] = ()
+    statuses: tuple[int, ...] = ()
+    needing: tuple[CaseNeeds, ...] = ()  # cases that did not run at all; `unmet` is set, too
+    tail: tuple[str, ...] = ()
+    debug: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    attempts: int = 1
+    kept: Kept | None = None
+    unmet: bool = False
+    not_gating: str = ""
+    runs: tuple[CellRun, ...] = ()
+    retries: tuple[CellRun, ...] = ()
+    flaky: tuple[Flaky, ...] = ()
+    fallback: tuple[Fallback, ...] = ()  # of all its runs, those in one engine as one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One execution of a plan. `exit_code` is what the process ends with."""
+
+    run: str
+    folder: Path
+    verdict: Verdict
+    exit_code: int
+    cells: tuple[CellResult, ...]
+    seconds: float = 0.0
+    interrupted: str = ""  # SIGHUP | SIGINT | SIGTERM, or empty
