@@ -71,3 +71,10 @@ def links(page: Path) -> list[str]:
     text = re.sub(r"`[^`\n]*`", "", prose(page))
     found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     return [link for link in found if not re.match(r"https?:", link)]
+
+
+def alike(line: str) -> str:
+    """A printed line without what differs from run to run: how long, which run, which blanks."""
+    line = re.sub(r"\d{8}-\d{6}-[0-9a-f]{4}", "RUN", line)
+    line = re.sub(r"\b(\d+ min )?\d+(\.\d+)? s\b", "TIME", line)
+    return " ".join(line.split())

@@ -1,0 +1,23 @@
+"""The first pages, done as they are written, up to where they need an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from documents import ROOT, blocks, pages
+from walk import environ_with_program, walk
+
+KNOWN = {"", "run", "engine", "prints", "written", "added"}
+
+
+def test_getting_started_without_an_engine(tmp_path: Path) -> None:
+    product = tmp_path / "product"
+    product.mkdir()
+    (product / "Makefile").write_text("check:\n\tsh tests/sums.sh\n")
+    environ = environ_with_program(tmp_path)
+    walk(ROOT / "docs/getting-started.md", product, environ, engine=False)
+
+
+def test_what_the_pages_say_to_the_tests_is_known() -> None:
+    notes = {b.note.partition(", ")[0] for page in pages() for b in blocks(page)}
+    assert notes <= KNOWN

@@ -1,0 +1,70 @@
+"""A page's blocks done in order, as its reader does, by the comments before them:
+
+- `run`: the block is run; `engine`: likewise, where there is an engine. `, exit N`: it ends so.
+- `prints`: what the block before it printed has these lines, in this order.
+- `written`: matrix/default.yaml is this, but for its comments.
+- `added`: the block is added to matrix/default.yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from documents import Block, alike, blocks
+
+
+def walk(page: Path, product: Path, environ: Mapping[str, str], *, engine: bool) -> None:
+    """Do what the page says, in the product's folder; without an engine up to where one is used."""
+    matrix = product / "matrix/default.yaml"
+    printed = ""
+    for block in blocks(page):
+        kind, _, rest = block.note.partition(", exit ")
+        if kind == "engine" and not engine:
+            return
+        if kind in ("run", "engine"):
+            printed = _run(block, int(rest or 0), product, environ)
+        elif kind == "prints":
+            _compare(block, printed)
+        elif kind == "written":
+            assert yaml.safe_load(matrix.read_text()) == yaml.safe_load(block.text), block
+        elif kind == "added":
+            matrix.write_text(matrix.read_text() + block.text)
+
+
+def environ_with_program(folder: Path) -> dict[str, str]:
+    """An environment in which `distromatrix` is this one, with no settings of the user's."""
+    program = folder / "bin/distromatrix"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m distromatrix "$@"\n')
+    program.chmod(0o755)
+    kept = ("DISTROMATRIX_ARCHIVES", "DISTROMATRIX_REGISTRY")
+    inherited = {n: v for n, v in os.environ.items() if n in kept or "DISTROMATRIX" not in n}
+    return {
+        **inherited,
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "DISTROMATRIX_TRUST": "all",
+        "DISTROMATRIX_ACCEL": "tcg",
+        "COLUMNS": "120",
+    }
+
+
+def _run(block: Block, status: int, product: Path, environ: Mapping[str, str]) -> str:
+    command = ["sh", "-e", "-c", block.text]
+    done = subprocess.run(
+        command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=900
+    )
+    assert done.returncode == status, f"{block}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def _compare(block: Block, printed: str) -> None:
+    lines = iter(alike(line) for line in printed.splitlines())
+    for line in filter(None, map(alike, block.text.splitlines())):
+        assert any(there.startswith(line) for there in lines), f"{block}: {line}\n{printed}"
