@@ -77,9 +77,9 @@ def test_yaml_is_of_a_kind_and_loads(block: Block, tmp_path: Path) -> None:
     value = yaml.safe_load(block.text)
     keys = value.keys()
     if block.page.name == "matrix-reference.md":
-        return  # parts of one that loads: tests/unit/test_docs_generated.py
+        return  # parts of one that loads: tests/unit/docs/test_docs_generated.py
     if isinstance(value.get("jobs"), dict) or keys & {"stages", "steps"}:
-        # tests/unit/test_workflows.py, tests/integration/test_other_ci.py
+        # tests/unit/workflows/test_workflows.py, tests/integration/test_other_ci.py
         assert block.page in (ROOT / "docs/ci.md", ROOT / "examples/ci/README.md")
     elif keys <= schemas()["settings"]["properties"].keys():
         file = tmp_path / "config.yaml"
