@@ -1,6 +1,6 @@
 """Writes the pages that come from the program itself: the two references, and the command line.
 
-`python docs/generate.py` writes them anew; a test (tests/unit/docs/test_docs_generated.py) holds them
+`python docs/generate.py` writes them anew; tests/unit/docs/test_docs_generated.py holds them
 fresh. Keys, types, defaults and what they mean come from the JSON Schemas, the examples from
 docs/sources, the commands from `--help`.
 """
