@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,15 @@ from given import (
     no_vagrant,
     unobtainable,
 )
+
+# What a shell without job control starts in the background ignores these, and so would all that
+# tests start, whose end by Ctrl-C is what some of them are about.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

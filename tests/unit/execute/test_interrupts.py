@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from given import ROOT
+
 PROGRAM = """\
 import os, signal, sys
 from distromatrix.execute.interrupts import interrupts
@@ -40,3 +42,12 @@ def test_who_ignores_a_closed_terminal_goes_on() -> None:
     command = ["env", "--ignore-signal=HUP", sys.executable, "-c", PROGRAM, str(int(HUP))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "ended in order\n")
+
+
+def test_tests_of_signals_do_not_mind_that_they_run_in_the_background() -> None:
+    """Where a shell has them ignored, for all that is started from there."""
+    test = "tests/contract/test_machine_runs.py::test_no_signal_is_ignored_or_blocked[fake]"
+    ignored = ["env", "--ignore-signal=INT", "--ignore-signal=QUIT"]
+    command = [*ignored, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
