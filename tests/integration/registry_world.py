@@ -188,10 +188,23 @@ class Limiter(BaseHTTPRequestHandler):
         pass
 
 
+class Quoter(Limiter):
+    """Wants a login, refuses it, and says which it was."""
+
+    def do_GET(self) -> None:
+        came = self.headers.get("Authorization", "")
+        if not came:
+            self._say(401, {"WWW-Authenticate": 'Basic realm="r"'}, b"")
+            return
+        words = f"{came} is no login, nor is {base64.b64decode(came.split()[1]).decode()}"
+        body = {"errors": [{"code": "DENIED", "message": words}]}
+        self._say(403, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
 @contextmanager
-def limiting(registry: Registry) -> Iterator[str]:
-    """The host of one that limits how often one may pull."""
-    handler = type("Handler", (Limiter,), {"behind": registry.open})
+def standing(registry: Registry, kind: type[Limiter]) -> Iterator[str]:
+    """The host of one that stands before the registry."""
+    handler = type("Handler", (kind,), {"behind": registry.open})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

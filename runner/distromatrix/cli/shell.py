@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from distromatrix.plan.needs import GUESTS, guest_refusal
 from distromatrix.plan.scripts import under
 from distromatrix.project.project import (
     Project,
+    handed_here,
     handed_secrets,
     open_images,
     opened_engines,
@@ -56,15 +56,13 @@ def command(
       distromatrix shell --engine vagrant debian-12/unit
       echo 'id; ls' | distromatrix shell --fresh alpine-3.20/unit
     """
-    from distromatrix.images import handed_over
-
     project = open_project(directory, file)
     project = replace(project, settings=with_offline(project.settings, offline))
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = _chosen(plan, cell)
     plan = replace(plan, cells=(chosen,))
     allow(plan)
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    handed = handed_here(plan, project.settings)
     with opened_engines(project.settings) as engines:
         kept = {} if fresh else _kept(project, chosen, engines)
         for name, one in kept.items():
@@ -123,6 +121,7 @@ def _still_there(
 
 
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:
+    from distromatrix.collect.masking import Masker
     from distromatrix.execute.cell.run import environment, machine_spec
     from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
@@ -145,9 +144,9 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
         stage = engine.stage(snapshot.path, image=prepared.image.id, labels=labels)
         machine = engine.open(machine_spec(cell, prepared, folder.id, labels), stage)
         try:
-            env = environment(
-                cell, machine.out, engine.name, handed.env, handed_secrets(plan.pass_env)
-            )
+            secrets = handed_secrets(plan.pass_env)
+            env = environment(cell, machine.out, engine.name, handed.env, secrets)
+            shown = Masker((*secrets.values(), *handed.secrets)).stream()
             for script in cell.setup:
                 echo("--- setup", err=True)
                 ended = machine.run(
@@ -155,8 +154,9 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
                     env=env,
                     cwd=machine.product,
                     timeout=cell.timeout,
-                    output=pass_on,
+                    output=lambda data: pass_on(shown.feed(data)),
                 )
+                pass_on(shown.flush())
                 if ended.status != 0:
                     echo(f"setup ended with status {ended.status}", err=True)
             return _enter(machine.keep(), cell, engine, plan, handed.env)

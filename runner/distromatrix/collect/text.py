@@ -26,6 +26,7 @@ _OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
 _OBEYED = re.compile(
     r"(?m)(?P<space>(?:^|\r)[^\S\r\n]*):(?=:)|(?<=#)#(?=(?:vso|teamcity)?\[)", re.IGNORECASE
 )
+_LOGIN = re.compile(r"//[^\s/@:]*+:[^\s/@]*+@")
 _CI = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")  # set by them
 
 
@@ -74,6 +75,11 @@ def unobeyed(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     space: str | None = match["space"]
     return "\\u0023" if space is None else f"{space}\\u003a"
+
+
+def without_logins(text: str) -> str:
+    """`text` without the logins in its URLs that have a password."""
+    return _LOGIN.sub("//***@", text)
 
 
 def shorten(text: str, length: int) -> str:

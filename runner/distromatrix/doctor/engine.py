@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from distromatrix.collect.text import without_logins
 from distromatrix.doctor import podman
 from distromatrix.doctor.host import DOCKER_SOCKET, Host
 from distromatrix.doctor.model import Check, Status
@@ -72,7 +73,7 @@ def _absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
         name="container engine", status="missing", found="", why="nothing can run without one"
     )
     if given := environ.get("DOCKER_HOST"):
-        found = f"nothing answers at DOCKER_HOST={given}: {reason}"
+        found = f"nothing answers at DOCKER_HOST={without_logins(given)}: {reason}"
         return replace(missing, found=found, mend=("unset DOCKER_HOST",))
     for path in podman_sockets(environ):
         if answers(path):
@@ -122,7 +123,7 @@ def _no_rights(host: Host) -> Check:
 
 def _rights(environ: Mapping[str, str], host: Host) -> Check:
     where = environ.get("DOCKER_HOST") or str(DOCKER_SOCKET)
-    found = f"{host.user} may use {where}"
+    found = f"{host.user} may use {without_logins(where)}"
     return Check(name="rights on the socket", status="ok", found=found)
 
 

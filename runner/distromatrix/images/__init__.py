@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distromatrix.images.base.bases import Base
 from distromatrix.images.images import Images
-from distromatrix.images.layer.hostnet import Handed, handed_over
+from distromatrix.images.layer.hostnet import Handed, handed_over, logins_here
 from distromatrix.images.layer.layers import Prepared, ProductFiles, layer_inputs
 from distromatrix.images.store.inventory import ImageRow
 
@@ -17,4 +17,5 @@ __all__ = [
     "ProductFiles",
     "handed_over",
     "layer_inputs",
+    "logins_here",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
+from distromatrix.collect.masking import Masker
 from distromatrix.engines.contract import Engine, Machine, Ready
-from distromatrix.errors import ImageError
+from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.bases import Base, Bases
 from distromatrix.images.base.context import Surroundings
 from distromatrix.images.base.registry import Registries
@@ -23,14 +25,15 @@ from distromatrix.images.store import inventory as shelf
 from distromatrix.images.store.inventory import ImageRow
 from distromatrix.load.lock import Entry
 from distromatrix.model import Cell, Distro
-from distromatrix.record.events import Event
+from distromatrix.record.events import Event, ImageProgress, Warned
 
 
 class Images:
     """Has images ready. All methods are safe to call from several threads; two processes
     that want the same image build it once, as long as they share `cache`. All raise
     ImageError (or EngineUnavailableError). `labels` go on the machines that builds open.
-    Where `settings.offline` is set, images come from the engine's store alone."""
+    Where `settings.offline` is set, images come from the engine's store alone. What is told
+    and raised does not show the `secrets` by which mirrors are reached."""
 
     def __init__(
         self,
@@ -40,13 +43,21 @@ class Images:
         cache: Path,
         emit: Callable[[Event], None],
         labels: Mapping[str, str] | None = None,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         cancelled = Flag()
+        self._mask = Masker(secrets).mask
+
+        def tell(event: Event) -> None:
+            if isinstance(event, ImageProgress | Warned):
+                event = replace(event, text=self._mask(event.text))
+            emit(event)
+
         self._around = Surroundings(
             engine=engine,
             settings=settings,
             cache=cache,
-            emit=emit,
+            emit=tell,
             cancelled=cancelled,
             getter=Getter(
                 store=engine.images,
@@ -62,7 +73,8 @@ class Images:
     def base(self, distro: Distro, force: bool = False) -> Base:
         """The base image of a distro: a fresh one that is here, else from the first source
         in reach. One run sees one base image of a distro. `force`: anew in any case."""
-        return self._bases.get(distro, force)
+        with self._hiding():
+            return self._bases.get(distro, force)
 
     def prepared(
         self,
@@ -77,7 +89,8 @@ class Images:
         files by globs. Cells with equal `layer_inputs` share it."""
         base = self.base(distro)
         wanted = self._recipe(distro, cell, base, files, handed)
-        made = self._layers.get(distro, cell, wanted, base, force)
+        with self._hiding():
+            made = self._layers.get(distro, cell, wanted, base, force)
         return replace(made, recipe=wanted)
 
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
@@ -87,7 +100,8 @@ class Images:
         wanted = self._guest_recipe(distro, cell, prepared)
         if wanted is None:
             return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
-        made = self._layers.on_top(distro, cell, wanted, prepared)
+        with self._hiding():
+            made = self._layers.on_top(distro, cell, wanted, prepared)
         return replace(made, guest=distro.guest)
 
     def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:
@@ -95,6 +109,16 @@ class Images:
         top of the prepared image."""
         wanted = self._guest_recipe(distro, cell, prepared)
         return self._layers.stored_on_top(cell, wanted, prepared) if wanted else None
+
+    @contextmanager
+    def _hiding(self) -> Iterator[None]:
+        try:
+            yield
+        except InfrastructureError as error:
+            error.args = (self._mask(str(error)),)
+            if isinstance(error, ImageError):
+                error.log = self._mask(error.log)
+            raise
 
     def _guest_recipe(self, distro: Distro, cell: Cell, prepared: Prepared) -> Recipe | None:
         guest = distro.guest
@@ -144,7 +168,8 @@ class Images:
     def resolve(self, distro: Distro, present: Entry | None = None) -> Entry:
         """What its base image would be now, for the lock; nothing is pulled or built.
         `present` is the lock's entry that there is."""
-        return resolve(self._around, distro, present)
+        with self._hiding():
+            return resolve(self._around, distro, present)
 
     def tags_elsewhere(self, distro: Distro, base: Base) -> tuple[str, ...]:
         """The tags that a base image is looked for by on a machine whose user has other

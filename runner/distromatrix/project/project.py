@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distromatrix.engines.contract import Engine
     from distromatrix.execute.job import Job, Options
     from distromatrix.execute.product.snapshot import Snapshot
-    from distromatrix.images import Images, ProductFiles
+    from distromatrix.images import Handed, Images, ProductFiles
     from distromatrix.load.lock import Lock
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import Part
@@ -163,8 +163,22 @@ def open_images(
     """The images of an engine, as the settings say today."""
     from distromatrix.images import Images
 
-    settings = replace(settings, today=host_facts().today)
-    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels)
+    settings, secrets = replace(settings, today=host_facts().today), _logins(settings)
+    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels, secrets=secrets)
+
+
+def handed_here(plan: Plan, settings: Settings) -> Handed:
+    """What this host hands over to the plan's cells. Raises InputError."""
+    from distromatrix.images import handed_over
+
+    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    return replace(handed, secrets=(*handed.secrets, *_logins(settings)))
+
+
+def _logins(settings: Settings) -> tuple[str, ...]:
+    from distromatrix.images import logins_here
+
+    return logins_here((*settings.mirrors.values(), *settings.archive_mirrors.values()), os.environ)
 
 
 def guests_of(plan: Plan) -> tuple[str, ...]:
@@ -207,12 +221,11 @@ def require_images(
     InfrastructureError with all that is missing."""
     if not settings.offline:
         return
-    from distromatrix.images import handed_over
     from distromatrix.images.offline import missing
 
     cells = tuple(c for c in plan.cells if c.engine is not None and c.id not in done)
     images = open_images(engine, settings, {}, lambda _: None)
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    handed = handed_here(plan, settings)
     with ExitStack() as stack:
         files = snapshot.matching if snapshot else stack.enter_context(files_of(plan, cells))
         if text := missing(images, plan, cells, files, handed):
@@ -266,14 +279,13 @@ def job_of(
     """A plan with all that it takes to carry it out here and now."""
     from distromatrix.execute.job import Job
     from distromatrix.execute.sweep import labels_of
-    from distromatrix.images import handed_over
 
     labels = labels_of(folder)
     return Job(
         plan=plan,
         engines=engines,
         images=open_images(engines.containers, settings, labels, emit),
-        handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+        handed=handed_here(plan, settings),
         snapshot=snapshot,
         folder=folder,
         labels=labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -16,15 +17,17 @@ from pathlib import Path
 import pytest
 from breaking_world import Ended, Project, until
 from registry_world import (
+    Limiter,
+    Quoter,
     Registry,
     alpine_with,
     docker,
     for_other_machine,
     helper,
-    limiting,
     login,
     pulled_refs_gone,
     running_registry,
+    standing,
 )
 
 from distromatrix.engines.docker.engine import DockerEngine
@@ -288,11 +291,21 @@ def test_each_refusal_has_words_of_its_own_and_says_what_to_do(
     absent = pulling.refused(DOCKER_CONFIG=login(tmp_path / "right", secret))
     assert "has no such image: check the name and the tag" in absent
 
-    with limiting(pulling.registry) as limiter:
+    with standing(pulling.registry, Limiter) as limiter:
         limited = pulling.refused(DISTROMATRIX_REGISTRY=limiter)
     assert "limits how often one may pull" in limited
     assert "DISTROMATRIX_REGISTRY names a mirror" in limited
     assert all("\n" not in reason for reason in (none, wrong, absent, limited))
+
+
+def test_a_login_that_the_registry_quotes_is_masked(pulling: Pulling, tmp_path: Path) -> None:
+    with standing(pulling.registry, Quoter) as host:
+        config = login(tmp_path / "config", host, "s3kr&t-word")
+        reason = pulling.refused(DISTROMATRIX_REGISTRY=host, DOCKER_CONFIG=config)
+        said = pulling.project.call("images", "lock").said + reason
+    assert "is no login, nor is tester:***" in reason
+    auth = base64.b64encode(b"tester:s3kr&t-word").decode()
+    assert [text for text in ("s3kr", auth, auth[-9:]) if text in said + pulling.run().said] == []
 
 
 def test_a_lock_is_refused_in_the_same_words(pulling: Pulling, tmp_path: Path) -> None:

@@ -57,6 +57,20 @@ def test_a_shell_is_in_the_guest_that_was_asked_for(piped: Callable[..., Said]) 
     assert piped("", "guests", "list").out == ""
 
 
+@pytest.mark.parametrize("engine", ["vagrant", "docker"])
+def test_what_setup_prints_is_masked(
+    piped: Callable[..., Said], project: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("TOKEN", "a-secret-of-the-user's")
+    setup = 'setup: echo "<$TOKEN>"; printf %s "$TOKEN" | base64; printf %.9s "$TOKEN"'
+    matrix = MATRIX.replace("setup: echo done > set-up", setup).replace("{run: echo fine, ", "{")
+    matrix = matrix.replace(setup, f"run: ':', setup: {json.dumps(setup[7:])}")
+    (project / "matrix/default.yaml").write_text(f"{matrix}pass_env: [TOKEN]\n")
+    said = piped("", "shell", "--engine", engine, "one/plain")
+    assert said.code == 0
+    assert "<***>\n***\na-secret-" in said.err
+
+
 def test_a_distro_without_guests_is_told(piped: Callable[..., Said]) -> None:
     said = piped("", "shell", "--engine", "qemu", "two/plain")
     assert said.code == 2

@@ -123,8 +123,8 @@ def test_an_installed_engine_is_only_started() -> None:
 
 
 def test_a_docker_host_that_does_not_answer_is_the_users_to_change() -> None:
-    check = examine(None, environ={"DOCKER_HOST": "tcp://far:2375"})["container engine"]
-    assert "tcp://far:2375" in check.found
+    check = examine(None, environ={"DOCKER_HOST": "tcp://me:s3kr@far:2375"})["container engine"]
+    assert "DOCKER_HOST=tcp://***@far:2375" in check.found
     assert check.mend == ("unset DOCKER_HOST",)
     assert not (check.install or check.start)
 

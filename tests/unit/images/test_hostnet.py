@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from distromatrix.errors import InputError
-from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed, handed_over
+from distromatrix.images.layer.hostnet import (
+    APT_CONF_PATH,
+    CA_PATH,
+    Handed,
+    handed_over,
+    logins_here,
+)
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
@@ -108,6 +114,14 @@ def test_a_proxy_on_this_hosts_loopback_stays_at_home_and_that_is_said(proxy: st
     handed = host("host", {"http_proxy": proxy})
     assert handed.env == {}
     assert "cannot reach" in handed.warnings[0]
+
+
+def test_logins_of_mirrors_and_of_this_hosts_proxies_are_secrets_whatever_is_handed_over() -> None:
+    found = logins_here(
+        ("https://me:p%40ss@m.example/debian", "http://plain.example"),
+        {"https_proxy": "http://u:one@p.example", "HTTP_PROXY": "http://u:two@p.example"},
+    )
+    assert {"p%40ss", "p@ss", "one", "two"} <= set(found)
 
 
 def test_passwords_in_urls_are_secrets_and_never_in_a_warning() -> None:

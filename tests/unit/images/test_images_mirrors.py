@@ -17,8 +17,8 @@ from distromatrix.images import Handed, Prepared
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.sources import advised, base_tag, from_archive
 from distromatrix.load.settings import Settings
-from distromatrix.model import Bootstrap, Cell, Pull
-from distromatrix.project.project import open_images
+from distromatrix.model import Bootstrap, Cell, Plan, Product, Pull
+from distromatrix.project.project import handed_here, open_images
 
 HUB = Pull(ref="docker.io/library/debian:12")
 BOOTSTRAP = Bootstrap(tool="mmdebstrap", suite="bookworm")
@@ -125,6 +125,36 @@ def test_the_commands_know_which_day_it_is(
     world.engine.images.add(tag, "from the archive")
     images = open_images(world.engine, settings, {}, world.events.append)  # type: ignore[arg-type]
     assert images.base(old).image.id == "from the archive"
+
+
+LOGIN = "me:s3kr%26t"
+WITH_LOGIN = Settings(mirrors={"debian": f"https://{LOGIN}@m.example"})
+
+
+@pytest.mark.parametrize("spelt", ["s3kr%26t", "s3kr&t", "bWU6czNrciUyNnQ="])
+def test_no_login_of_a_mirror_is_told(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelt: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images = open_images(world.engine, WITH_LOGIN, {}, world.events.append)  # type: ignore[arg-type]
+    said = f"404 for https://me:{spelt}@m.example"
+    world.engine.images.answers[HUB.ref] = ["base-1", ImageError(said, log=said)]
+    images.prepared(replace(DEBIAN, repositories=()), GIT, lambda _: (), Handed())
+    for ask in (
+        lambda: images.base(DEBIAN, force=True),
+        lambda: images.prepared(replace(DEBIAN, name="debian-13"), GIT, lambda _: (), Handed()),
+    ):
+        with pytest.raises(ImageError, match=r"404 for https://(me:)?\*\*\*@m") as caught:
+            ask()
+        assert spelt not in str(caught.value) + caught.value.log
+    assert any("packages do not come from https://***@m.example" in text for text in world.said)
+    assert not any("s3kr" in text for text in world.said)
+
+
+def test_no_login_of_a_mirror_is_told_by_what_runs_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://u:of-a-proxy@p.example")
+    plan = Plan(matrix=Path("m"), root=Path(), product=Product(path=Path()), cells=(), distros=())
+    assert {"s3kr%26t", "s3kr&t", "of-a-proxy"} <= set(handed_here(plan, WITH_LOGIN).secrets)
 
 
 GONE = "E: The repository 'http://m x Release' does not have a Release file."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from distromatrix.cli.options import (
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.model import Selection
-from distromatrix.project.project import open_images, opened_engine, require_images
+from distromatrix.project.project import handed_here, open_images, opened_engine, require_images
 
 
 @click.group(name="images")
@@ -100,7 +99,6 @@ def build(
     """
     from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
-    from distromatrix.images import handed_over
     from distromatrix.record.folder import RunFolder, remove_folder
 
     project = open_project(directory, file)
@@ -109,7 +107,7 @@ def build(
         raise click.UsageError("--force gets images anew, which --offline forbids")
     plan = project.plan(selection)
     allow(plan)
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    handed = handed_here(plan, settings)
     with opened_engine(settings) as engine, ExitStack() as stack:
         require_images(engine, settings, plan)
         folder = stack.enter_context(RunFolder.create(project.matrix.root, kind="builds"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,13 @@ from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.files.given import require_stays
 from distromatrix.model import Plan, Selection, Shard
 from distromatrix.plan.needs import GUESTS
-from distromatrix.project.project import files_of, open_images, opened_engine, require_images
+from distromatrix.project.project import (
+    files_of,
+    handed_here,
+    open_images,
+    opened_engine,
+    require_images,
+)
 from distromatrix.record.events import Event, ImageProgress, Warned
 
 if TYPE_CHECKING:
@@ -117,10 +122,9 @@ def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...
     """The images of the plan's cells, made where need be; each once, base images first."""
     from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
-    from distromatrix.images import handed_over
     from distromatrix.record.folder import RunFolder, remove_folder
 
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    handed = handed_here(plan, settings)
     found = _Found()
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
@@ -139,9 +143,7 @@ def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...
 
 def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
     """Those of them that the engine's store holds, and what guests put on top."""
-    from distromatrix.images import handed_over
-
-    handed = handed_over(plan.ca_bundle, plan.index, os.environ)
+    handed = handed_here(plan, settings)
     images = open_images(engine, settings, {}, lambda _: None)
     found = _Found()
     running = [cell for cell in plan.cells if cell.engine is not None]

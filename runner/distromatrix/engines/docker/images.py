@@ -23,7 +23,7 @@ from distromatrix.engines.docker.connection.api import (
     listed,
     message_of,
 )
-from distromatrix.engines.docker.connection.auth import credentials
+from distromatrix.engines.docker.connection.auth import credentials, hiding
 from distromatrix.engines.docker.connection.pull_failures import pull_error
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
 from distromatrix.engines.docker.staging import transfer as docker_carry
@@ -59,7 +59,8 @@ class DockerImages:
                 events = client.pull(ref, stream=True, decode=True, auth_config=login)
             except APIError as error:
                 failed, events = message_of(error), ()
-        for text in self._pulling(ref, events):
+        hide = hiding(login)
+        for text in map(hide, self._pulling(ref, events)):
             if text.startswith("error: "):
                 failed = text.removeprefix("error: ")
             else:
@@ -67,7 +68,7 @@ class DockerImages:
         if "no space left on device" in failed.lower():
             raise disk_full(f"pull {ref}", failed)
         if failed:
-            raise pull_error(ref, failed)
+            raise pull_error(ref, hide(failed))
         self._tag(ref, tag)
         docker_carry.unmark(self._api, tag)
         if not self._api.dialect.remembers_pulls:
@@ -83,7 +84,7 @@ class DockerImages:
             try:
                 found = client.inspect_distribution(ref, login)
             except APIError as error:
-                raise pull_error(ref, message_of(error)) from error
+                raise pull_error(ref, hiding(login)(message_of(error))) from error
         machines = {str(p.get("architecture")) for p in found.get("Platforms") or ()}
         several = (
             "list" in found["Descriptor"]["mediaType"]

@@ -116,7 +116,7 @@ def handed_over(
         env=env,
         ca=ca,
         apt_conf="\n".join(apt_lines) + "\n" if apt_lines else None,
-        secrets=_secrets(env.values()),
+        secrets=logins_in(env.values()),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -246,7 +246,14 @@ def _shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _secrets(values: Iterable[str]) -> tuple[str, ...]:
+def logins_here(mirrors: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The logins in a user's mirrors, and in the proxies by which this host's own tools, which
+    make base images, reach them."""
+    proxies = (environ.get(name, "") for one in _PROXIES for name in (one, one.upper()))
+    return logins_in((*mirrors, *proxies))
+
+
+def logins_in(values: Iterable[str]) -> tuple[str, ...]:
     """Passwords in URLs (and user names before them, which may be tokens), as they are
     written and as they are meant, and the two together."""
     found: list[str] = []

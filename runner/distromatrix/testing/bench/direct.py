@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -264,8 +263,7 @@ class DirectBench:
     def _made(self, engines: Engines) -> Machines:
         from distromatrix.execute.product.snapshot import take
         from distromatrix.execute.sweep import labels_of
-        from distromatrix.images import handed_over
-        from distromatrix.project.project import handed_secrets, open_images
+        from distromatrix.project.project import handed_here, handed_secrets, open_images
         from distromatrix.record.folder import SESSIONS, RunFolder, remove_dead, remove_folder
         from distromatrix.testing.bench.machines import Machines, Surroundings
         from distromatrix.trust import require
@@ -288,7 +286,7 @@ class DirectBench:
         around = Surroundings(
             engines=engines,
             images=open_images(engines.containers, self._settings, labels, self._note),
-            handed=handed_over(plan.ca_bundle, plan.index, os.environ),
+            handed=handed_here(plan, self._settings),
             secrets=handed_secrets(plan.pass_env),
             run=folder.id,
             labels=labels,

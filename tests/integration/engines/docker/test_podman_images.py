@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from breaking_world import until
-from registry_world import Registry, docker, limiting, login, running_registry
+from registry_world import Limiter, Registry, docker, login, running_registry, standing
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.contract import LABEL_RUN, Engine, MachineSpec
@@ -38,7 +38,7 @@ def side(tmp_path_factory: pytest.TempPathFactory, docker_alpine: str) -> Iterat
     """Docker takes http from this host's registries; Podman must be told so."""
     folder = tmp_path_factory.mktemp("podman")
     path = folder / "podman.sock"
-    with running_registry() as registry, limiting(registry) as limiter:
+    with running_registry() as registry, standing(registry, Limiter) as limiter:
         digest = registry.push(docker_alpine, "alpine:1")
         hosts = (registry.open, registry.secret, limiter)
         rows = "\n".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true' for host in hosts)

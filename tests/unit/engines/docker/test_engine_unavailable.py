@@ -88,6 +88,16 @@ def test_a_docker_context_is_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "other.sock" in _failure()
 
 
+@pytest.mark.parametrize("url", ["tcp://me:s3kr-t@nosuch.invalid:1", "ssh://me:s3kr-t@127.0.0.1:1"])
+def test_a_password_in_the_engines_address_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(EngineUnavailableError, match=r"//\*\*\*@(nosuch|127)") as caught:
+        open_engine("docker").facts()
+    assert "s3kr" not in str(caught.value)
+
+
 def test_an_unknown_context_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text("{}")

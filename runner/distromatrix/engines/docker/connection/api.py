@@ -20,6 +20,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env, parse_host
 
+from distromatrix.collect.text import without_logins
 from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.contract import API_TIMEOUT
 from distromatrix.engines.docker import podman
@@ -199,7 +200,7 @@ class Api:
             text = "this host's disk is full"
         else:
             text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
-        return EngineUnavailableError(f"cannot {doing}: {text}; {_DOCTOR}")
+        return EngineUnavailableError(f"cannot {doing}: {without_logins(text)}; {_DOCTOR}")
 
 
 def _url(address: str | None) -> str:

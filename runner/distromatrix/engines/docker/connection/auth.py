@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from docker.credentials.errors import StoreError
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
+from distromatrix.collect.masking import Masker
 from distromatrix.errors import InputError, PullError
+
+_SECRET = ("password", "auth", "identitytoken", "registrytoken")
 
 # A helper that is not installed is told as an error, in our words.
 warnings.filterwarnings("ignore", module=r"docker\.credentials")
@@ -60,3 +64,9 @@ def credentials(client: Any, ref: str) -> dict[str, Any] | None:
             f"{' '.join(str(why).split())}: see {_config_file()}",
         ) from error
     return dict(found) if found else None
+
+
+def hiding(login: Mapping[str, Any] | None) -> Callable[[str], str]:
+    """What masks a login in what the registry, and so the engine, says."""
+    secrets = (str(value or "") for key, value in (login or {}).items() if key.lower() in _SECRET)
+    return Masker(tuple(secrets)).mask

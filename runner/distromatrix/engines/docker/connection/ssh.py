@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 
-from distromatrix.collect.text import one_line
+from distromatrix.collect.text import one_line, without_logins
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.files.own import own_folder
 
@@ -50,8 +50,8 @@ class SshHost:
         host, port = _host_and_port(place)
         if not host or not (port.isdigit() or not port) or ":" in user:
             raise EngineUnavailableError(
-                f"{url} leads to no engine: ssh://[USER@]HOST[:PORT][/SOCKET] is what is "
-                "understood (no password: ssh takes keys)",
+                f"{without_logins(url)} leads to no engine: ssh://[USER@]HOST[:PORT][/SOCKET] is "
+                "what is understood (no password: ssh takes keys)",
                 transient=False,
             )
         # `-H`, as Docker has it, and `--url` are Docker's and Podman's words for the same.
