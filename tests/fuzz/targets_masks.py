@@ -16,16 +16,17 @@ from distromatrix.collect.masking import Masker
 @target
 def masks(data: bytes) -> None:
     """A secret (the first line) in its spellings, within a text (the rest), in pieces as long as
-    its first byte says: no spelling comes through. A long secret is longer in each of some
-    thirty spellings, and teaches nothing that one of three lines of base64 does not."""
+    its first byte says: no spelling comes through. What is longer than two lines of base64, or
+    in more than a hundred pieces, teaches nothing new, and costs most in some thirty spellings."""
     first, rest = split(data)
-    secret = first[:150].decode("utf-8", "surrogateescape").replace("\\n", "\n")
+    secret = first[:80].decode("utf-8", "surrogateescape").replace("\\n", "\n")
     masker = Masker((secret,))
     if len(secret.strip()) < 4 or "*" in secret:
         return
-    step, rest = 1 + (rest[0] if rest else 0), rest[:200]
+    least, rest = 1 + (rest[0] if rest else 0), rest[:100]
     for spelling in spellings(secret):
         whole = rest + spelling + rest[::-1] + spelling
+        step = max(least, len(whole) // 100)
         stream = masker.stream()
         pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
         came = b"".join([*map(stream.feed, pieces), stream.flush()])
