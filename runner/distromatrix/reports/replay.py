@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from distromatrix.collect.tally import join
+from distromatrix.collect.text import one_line
 from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
 from distromatrix.record import journal
 from distromatrix.record.events import (
@@ -60,9 +61,9 @@ def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:
 
 
 def warnings(folder: Path) -> tuple[str, ...]:
-    """The warnings of the run in `folder`, each once."""
-    found = (e.text for e in _events(folder / "journal.jsonl") if isinstance(e, Warned))
-    return tuple(dict.fromkeys(found))
+    """The warnings of the run in `folder`, each once, as one line: another job's may be more."""
+    texts = (e.text for e in _events(folder / "journal.jsonl") if isinstance(e, Warned))
+    return tuple(dict.fromkeys(filter(None, (one_line(text, 1000) for text in texts))))
 
 
 def replay(

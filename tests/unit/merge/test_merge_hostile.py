@@ -261,6 +261,14 @@ def test_what_a_terminal_would_obey_is_shown(world: World) -> None:
     assert "\u202e" not in told
 
 
+def test_a_warning_is_one_line_whatever_another_job_says(world: World) -> None:
+    world.leave_all()
+    with (world.jobs / "job-2/run-2/journal.jsonl").open("a") as journal:
+        for text in ("a\tb\n passed  24 cells", "\n"):
+            journal.write(json.dumps({"type": "warned", "text": text}) + "\n")
+    assert warnings(world.merged().folder) == ("a   b",)
+
+
 def test_a_list_without_end_is_cut(world: World) -> None:
     cell = world.cells_of(2)[0]
     many = tuple(f"t::{n}" for n in range(10_050))
