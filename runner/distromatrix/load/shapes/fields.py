@@ -8,21 +8,18 @@ place. What a check must know of the world it finds in the validation's `Context
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
-from annotated_types import MinLen
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from distromatrix.model import RETRIES, AccelWanted
+from distromatrix.model import RETRIES
 from distromatrix.plan import needs
-from distromatrix.plan.runners import HOSTED
 from distromatrix.plan.scripts import SHELLS, base
 from distromatrix.wording import did_you_mean, kind, listing, quoted
 
@@ -67,7 +64,7 @@ def text_of(value: object, expected: str) -> str:
     return value
 
 
-def _matching(expected: str, pattern: str) -> BeforeValidator:
+def matching(expected: str, pattern: str) -> BeforeValidator:
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
@@ -91,7 +88,7 @@ _SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})  # as an edi
 
 Name = Annotated[
     str,
-    _matching("a name of lower-case letters, digits, `.`, `_` and `-`", NAME),
+    matching("a name of lower-case letters, digits, `.`, `_` and `-`", NAME),
     schema_of(NAME),
 ]
 Text = Annotated[str, BeforeValidator(lambda v: text_of(v, "text")), _SCALAR]
@@ -107,7 +104,7 @@ def _line(value: object) -> str:
 Line = Annotated[str, BeforeValidator(_line), _SCALAR]
 BoxName = Annotated[
     str,
-    _matching(
+    matching(
         "a Vagrant box such as `debian/bookworm64`, or its URL",
         r"([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?|https?://[!-~]+)",
     ),
@@ -115,32 +112,32 @@ BoxName = Annotated[
 ]
 BoxVersion = Annotated[
     str,
-    _matching("a box's version such as `12.20240905.1` or `>= 12`", r"[A-Za-z0-9<>=~!., +_-]+"),
+    matching("a box's version such as `12.20240905.1` or `>= 12`", r"[A-Za-z0-9<>=~!., +_-]+"),
     _SCALAR,
 ]
 MachineName = Annotated[
     str,
-    _matching("the name of a machine in a Vagrantfile", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+    matching("the name of a machine in a Vagrantfile", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
     schema_of(),
 ]
 Script = Annotated[str, BeforeValidator(lambda v: text_of(v, "a shell command")), schema_of()]
-Arch = Annotated[str, _matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), schema_of()]
+Arch = Annotated[str, matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), schema_of()]
 FileName = Annotated[
     str,
-    _matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}"),
+    matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}"),
     schema_of(),
 ]
 Sha256 = Annotated[
-    str, _matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), schema_of("[0-9a-f]{64}")
+    str, matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), schema_of("[0-9a-f]{64}")
 ]
 Digest = Annotated[
     str,
-    _matching("a digest such as `sha256:` and 64 hexadecimal digits", "sha256:[0-9a-f]{64}"),
+    matching("a digest such as `sha256:` and 64 hexadecimal digits", "sha256:[0-9a-f]{64}"),
     schema_of("sha256:[0-9a-f]{64}"),
 ]
 ImageRef = Annotated[
     str,
-    _matching(
+    matching(
         "an image reference such as `docker.io/library/debian:12`",
         r"[a-z0-9]([a-z0-9._-]*(:\d+)?/)?[a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
     ),
@@ -149,24 +146,24 @@ ImageRef = Annotated[
 PackageName = Annotated[
     str,
     # A path (`/usr/bin/curl`) is, to dnf, whichever package holds that file.
-    _matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
+    matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
     schema_of(),
 ]
 Constraint = Annotated[
     str,
-    _matching("a version such as `>=6.1`", f"{VERSION}(,{VERSION})*"),
+    matching("a version such as `>=6.1`", f"{VERSION}(,{VERSION})*"),
     WithJsonSchema({"type": ["string", "number"]}),
 ]
 
 
 Release = Annotated[
     str,
-    _matching("a release such as `bookworm` or `43`", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"),
+    matching("a release such as `bookworm` or `43`", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"),
     WithJsonSchema({"type": ["string", "number"]}),
 ]
 Repository = Annotated[
     str,
-    _matching(
+    matching(
         "a repository below the mirror, such as `bookworm main` or `releases/43/{arch}/os`",
         r"[A-Za-z0-9]([A-Za-z0-9._+/ -]|\{arch\})*",
     ),
@@ -317,7 +314,7 @@ Day = Annotated[date, BeforeValidator(_day), schema_of(format="date")]
 User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]
 
 
-def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
+def one_of(names: Iterable[str], what: str, also: str = "") -> Any:
     known = tuple(names)
 
     def check(value: object) -> str:
@@ -330,7 +327,7 @@ def _one_of(names: Iterable[str], what: str, also: str = "") -> Any:
     return BeforeValidator(check)
 
 
-NeedName = Annotated[str, _one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": list(needs.NEEDS)})]
+NeedName = Annotated[str, one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": list(needs.NEEDS)})]
 
 
 def _shell(value: object) -> str:
@@ -347,7 +344,7 @@ Shell = Annotated[
 ]
 Privilege = Annotated[
     str,
-    _one_of(needs.PRIVILEGES, "privilege", needs.DEVICE),
+    one_of(needs.PRIVILEGES, "privilege", needs.DEVICE),
     WithJsonSchema(
         {"anyOf": [{"enum": list(needs.PRIVILEGES)}, {"type": "string", "pattern": "^/dev/"}]}
     ),
@@ -381,117 +378,3 @@ def _some(known: tuple[str, ...], what: str) -> str:
 DistroGlob = Annotated[str, glob_over("distro", lambda c: c.distros), schema_of(GLOB)]
 SuiteGlob = Annotated[str, glob_over("suite", lambda c: c.suites), schema_of(GLOB)]
 VariantGlob = Annotated[str, glob_over("variant", lambda c: c.variants), schema_of(GLOB)]
-
-
-def _product_folder(value: object, info: ValidationInfo) -> Path:
-    path, mode = _below_root(text_of(value, "a folder"), info)
-    if not stat.S_ISDIR(mode):
-        is_what = "is no folder" if mode else "does not exist"
-        raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
-    return path
-
-
-def _ca_bundle(value: object, info: ValidationInfo) -> str:
-    text = text_of(value, "`host`, `none` or a file")
-    if text in ("host", "none"):
-        return text
-    path, mode = _below_root(text, info)
-    if not stat.S_ISREG(mode):
-        raise wrong(f"no file {quoted(str(path))}", "expected `host`, `none` or a file")
-    return str(path)
-
-
-def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
-    """The path that `text` means, and its mode; 0 if nothing is there."""
-    root = info.context.root if isinstance(info.context, Context) else Path()
-    try:
-        path = Path(root / Path(text).expanduser()).resolve()
-        return path, path.stat().st_mode
-    except FileNotFoundError:
-        return path, 0
-    except (RuntimeError, OSError, ValueError) as error:  # no such user, too long, a loop, …
-        what = getattr(error, "strerror", None) or error
-        raise wrong(f"{quoted(text)} is no usable path: {what}") from None
-
-
-ProductFolder = Annotated[Path, BeforeValidator(_product_folder), schema_of()]
-CaBundle = Annotated[str, BeforeValidator(_ca_bundle), schema_of()]
-
-
-def _jobs(value: object) -> int | None:
-    text = text_of(value, "a number of cells, or `auto`")
-    if text == "auto":
-        return None
-    if not re.fullmatch(r"\d{1,4}", text) or int(text) == 0:
-        raise wrong(f"expected a number of cells, or `auto`, got {quoted(text)}")
-    return int(text)
-
-
-Jobs = Annotated[
-    int | None,
-    BeforeValidator(_jobs),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
-]
-EngineName = Annotated[
-    str, _one_of(needs.CONTAINERS, "engine"), WithJsonSchema({"enum": list(needs.CONTAINERS)})
-]
-AccelName = Annotated[
-    AccelWanted,
-    _one_of(get_args(AccelWanted), "accel"),
-    WithJsonSchema({"enum": list(get_args(AccelWanted))}),
-]
-
-
-def _runner_key(value: object) -> str:
-    expected = "an engine, an architecture or ENGINE/ARCHITECTURE"
-    text = text_of(value, expected)
-    first, slash, arch = text.partition("/")
-    if first in _ENGINES and (not slash or arch in HOSTED):
-        return text
-    if text in HOSTED:
-        return text
-    known = (*_ENGINES, *HOSTED)
-    hint = did_you_mean(arch if first in _ENGINES else first, known)
-    raise wrong(f"expected {expected}, got {quoted(text)}", hint or f"there is {listing(known)}")
-
-
-_ENGINES = (*needs.CONTAINERS, *needs.GUESTS)
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9])?"
-RunnerKey = Annotated[
-    str,
-    BeforeValidator(_runner_key),
-    schema_of(f"(({'|'.join(_ENGINES)})(/({'|'.join(HOSTED)}))?|{'|'.join(HOSTED)})"),
-]
-_RunnerLabel = Annotated[
-    str, _matching("a runner's label such as `ubuntu-latest`", _LABEL), schema_of(_LABEL)
-]
-RunnerLabels = Annotated[
-    tuple[_RunnerLabel, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    MinLen(1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^{_LABEL}$"},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "pattern": f"^{_LABEL}$"},
-                    "minItems": 1,
-                },
-            ]
-        }
-    ),
-]
-Registry = Annotated[
-    str,
-    _matching(
-        "a registry without scheme, such as `mirror.example:5000/hub`",
-        r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*",
-    ),
-    schema_of(),
-]
-MirrorUrl = Annotated[
-    str,
-    _matching("a URL such as `http://mirror.example/debian`", r"(https?|file)://[^\s'\"$`\\]+"),
-    schema_of(),
-]

@@ -11,30 +11,21 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.expect_fields import CaseGlobs, FailureKinds, Reason, Statuses
 from distromatrix.load.shapes.fields import (
-    AccelName,
-    CaBundle,
     Constraint,
     Cpus,
     Day,
     DistroGlob,
     Duration,
-    EngineName,
     EnvName,
     EnvValue,
     Flag,
-    Jobs,
-    MirrorUrl,
     Name,
     NeedName,
     PackageName,
     Pids,
     Privilege,
-    ProductFolder,
-    Registry,
     RelativeGlob,
     RetryFailed,
-    RunnerKey,
-    RunnerLabels,
     Script,
     Shell,
     Size,
@@ -43,6 +34,17 @@ from distromatrix.load.shapes.fields import (
     User,
     VariantGlob,
     wrong,
+)
+from distromatrix.load.shapes.host_fields import (
+    AccelName,
+    CaBundle,
+    EngineName,
+    Jobs,
+    MirrorUrl,
+    ProductFolder,
+    Registry,
+    RunnerKey,
+    RunnerLabels,
 )
 from distromatrix.load.shapes.which import ChosenGlob, KnownTag, SkipStatus, TagName
 from distromatrix.model import (
