@@ -318,7 +318,7 @@ def _carry_out(
     sweeping = behind(
         lambda: sweep(engines.containers)
     )  # what it cannot remove now, the next one will
-    with Journal(folder.journal) as journal, live_report(console, plan) as live:
+    with Journal(folder.journal) as journal, live_report(console) as live:
 
         def emit(event: Event) -> None:
             journal(event)

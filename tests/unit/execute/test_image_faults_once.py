@@ -15,7 +15,8 @@ from rich.console import Console
 
 from distromatrix.model import CellResult, Phase, Verdict
 from distromatrix.record.events import CellFinished, RunStarted
-from distromatrix.reports.terminal.live import Board, Plain
+from distromatrix.reports.terminal.board import Board
+from distromatrix.reports.terminal.plain import Plain
 
 pytest_plugins = ["pytester"]
 

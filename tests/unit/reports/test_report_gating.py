@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from report_samples import failed, make_plan, result
+from report_samples import failed, result
 from rich.console import Console
 from test_report_github import made, summary, told
 from test_report_summary import block, shown
@@ -181,7 +181,7 @@ def test_in_junit_what_counts_is_as_red_as_ever(tmp_path: Path) -> None:
 def test_while_it_runs_it_is_marked() -> None:
     file = io.StringIO()
     console = Console(file=file, width=100)
-    with live_report(console, make_plan("fedora-41/unit")) as live:
+    with live_report(console) as live:
         live(RunStarted(run="r", cells=("fedora-41/unit",), jobs=1, engine="e"))
         live(CellFinished(result=CELLS[1]))
     assert "1 of 9 cases failed (not gating)" in file.getvalue()

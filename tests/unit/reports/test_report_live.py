@@ -22,7 +22,9 @@ from distromatrix.record.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.reports.terminal.live import Board, Plain, live_report
+from distromatrix.reports.terminal.board import Board
+from distromatrix.reports.terminal.live import live_report
+from distromatrix.reports.terminal.plain import Plain
 
 
 def started(*cells: str) -> RunStarted:
@@ -187,7 +189,7 @@ def test_bad_news_scrolls_by_above_the_board_and_nothing_of_it_stays(screen: Con
 
 def test_without_a_terminal_there_are_plain_lines() -> None:
     plan = make_plan("debian-11/unit")
-    assert isinstance(live_report(Console(file=io.StringIO(), force_terminal=True), plan), Plain)
+    assert isinstance(live_report(Console(file=io.StringIO(), force_terminal=True)), Plain)
 
 
 def silent(seconds: float, line: str = "", command: str = "") -> CellSilent:

@@ -65,6 +65,7 @@ def text_of(value: object, expected: str) -> str:
 
 
 def matching(expected: str, pattern: str) -> BeforeValidator:
+    """Text that a pattern matches as a whole; else a fault that says what was `expected`."""
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
@@ -315,6 +316,7 @@ User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string",
 
 
 def one_of(names: Iterable[str], what: str, also: str = "") -> Any:
+    """One of some names, or what the pattern `also` matches; else a fault with a near name."""
     known = tuple(names)
 
     def check(value: object) -> str:

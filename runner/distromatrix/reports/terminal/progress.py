@@ -1,0 +1,118 @@
+"""What a run has come to so far, and the lines that tell of it on the board and in plain output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from distromatrix.collect.text import one_line
+from distromatrix.model import CellResult, Verdict
+from distromatrix.record.events import (
+    CellFallback,
+    CellRetried,
+    CellSilent,
+    RunStarted,
+)
+from distromatrix.record.verdicts import tolerated
+from distromatrix.reports.style import Look, counted, duration, repeated
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+REFRESH = 4  # times a second
+
+
+BLOCK = 40  # lines of output of a failed cell
+
+
+STARTING = "start"  # what stands for a phase until the first one
+
+
+class Progress:
+    """Counts what both kinds of report show."""
+
+    def __init__(self) -> None:
+        self.began = monotonic()
+        self.todo: frozenset[str] = frozenset()
+        self.repeat = 1
+        self.done: Counter[Verdict] = Counter()  # runs of cells
+        self._runs: Counter[str] = Counter()  # cell -> runs that are done
+
+    @property
+    def finished(self) -> int:
+        """How many runs of cells have ended."""
+        return self.done.total()
+
+    @property
+    def total(self) -> int:
+        """How many there will be."""
+        return len(self.todo) * self.repeat
+
+    def start(self, event: RunStarted) -> None:
+        """Learn which cells will run."""
+        self.todo = frozenset(event.cells)
+        self.repeat = event.repeat
+
+    def finish_run(self, result: CellResult) -> None:
+        """Count one of several runs of a cell."""
+        self._runs[result.id] += 1
+        self.done[result.verdict] += 1
+
+    def finish(self, result: CellResult) -> bool:
+        """Whether it was news: of a repeated cell only what keeps it from its other runs is."""
+        left = self.repeat - self._runs[result.id]
+        if result.id not in self.todo:  # skipped before anything began
+            return False
+        self.done[result.verdict] += left
+        return left > 0
+
+    def name(self, cell: str, repeat: int) -> str:
+        """A cell as it is shown: with which of its runs, where there are several."""
+        return f"{cell} {repeat}/{self.repeat}" if repeat else cell
+
+
+def headline(event: RunStarted) -> str:
+    """A run's first line."""
+    cells = f"{counted(len(event.cells), 'cell')}{repeated(event.repeat)}"
+    at_once = f"{event.jobs} at a time" if event.jobs > 1 else "one at a time"
+    seed = f", shuffled by {event.seed}" if event.seed is not None else ""
+    return f"{cells}, {at_once}, on {event.engine}{seed}"
+
+
+def result_line(result: CellResult, name: str, look: Look, width: int) -> tuple[Text | str, ...]:
+    """A cell's verdict and, in further lines, why."""
+    tried = f" (tried {result.attempts} times)" if result.attempts > 1 else ""
+    idle = " (not gating)" if tolerated(result) else ""
+    return (
+        look.result(result, len("x xpassed")),
+        f"  {name.ljust(width)}  {duration(result.seconds):>6}",
+        f"  {one_line(result.reason).rstrip(':') or reported(result)}{tried}{idle}".rstrip(),
+    )
+
+
+def reported(result: CellResult) -> str:
+    """How many cases passed."""
+    if result.verdict is not Verdict.PASSED:
+        return ""
+    if result.cases is None:
+        return "no report"
+    skipped = f", {result.cases.skipped:,} skipped" if result.cases.skipped else ""
+    return f"{counted(result.cases.passed, 'case')}{skipped}"
+
+
+def fallback(event: CellFallback) -> str:
+    """`2 cases again in qemu: needs kernel-modules, …`."""
+    return f"{counted(event.cases, 'case')} again in {event.engine}: {one_line(event.reason, 300)}"
+
+
+def retry(event: CellRetried) -> str:
+    """`run again (1 of at most 2): 1 of 3 cases failed`."""
+    return f"run again ({event.retry} of at most {event.of}): {one_line(event.reason, 300)}"
+
+
+def silence(event: CellSilent, seconds: float | None = None) -> str:
+    """For how long a cell has printed nothing, and what runs in it."""
+    running = f", running: {one_line(event.command)}" if event.command else ""
+    return f"silent for {duration(event.seconds if seconds is None else seconds)}{running}"
