@@ -5,7 +5,7 @@ import re
 import threading
 
 import pytest
-from report_samples import failed, make_plan, result
+from report_samples import failed, result
 from rich.console import Console
 
 from distromatrix.model import CaseCounts, Phase, Verdict
@@ -188,7 +188,6 @@ def test_bad_news_scrolls_by_above_the_board_and_nothing_of_it_stays(screen: Con
 
 
 def test_without_a_terminal_there_are_plain_lines() -> None:
-    plan = make_plan("debian-11/unit")
     assert isinstance(live_report(Console(file=io.StringIO(), force_terminal=True)), Plain)
 
 
