@@ -13,8 +13,10 @@ from distromatrix.doctor.command import Ended, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
 from distromatrix.engines.guest import way_out
-from distromatrix.engines.guest.acceleration import KVM, Accel, find_qemu, known_acceleration
+from distromatrix.engines.guest.acceleration import KVM, Accel, known_acceleration
 from distromatrix.engines.guest.initramfs import is_static
+from distromatrix.engines.guest.qemu_program import find_qemu, qemu_version
+from distromatrix.errors import EngineUnavailableError
 from distromatrix.model import AccelWanted
 from distromatrix.plan.needs import PROVIDERS
 
@@ -46,7 +48,7 @@ def guest_checks(
     else it is a warning, and `fix` leaves it alone."""
     accel = known_acceleration(cache)
     checks = (
-        _qemu(host, run),
+        _qemu(host),
         _disks(host, which),
         _network(host, which),
         _acceleration(host, accel, wanted),
@@ -61,14 +63,17 @@ def _optional(check: Check) -> Check:
     return replace(check, status=status, install=None, commands=(), prove=False)
 
 
-def _qemu(host: Host, run: Run) -> Check:
-    if path := find_qemu():
-        version = _first_line(run(f"{shlex.quote(str(path))} --version"))
-        return Check(name="QEMU", status="ok", found=version or str(path))
+def _qemu(host: Host) -> Check:
+    try:
+        if find_qemu():
+            return Check(name="QEMU", status="ok", found=qemu_version())
+        found = "not installed"
+    except EngineUnavailableError as error:
+        found = str(error)
     return Check(
         name="QEMU",
         status="missing",
-        found="not installed",
+        found=found,
         why=_WITHOUT_QEMU,
         mend=_install(host, "qemu"),
         install="qemu",

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 def facts_of_runners(engine: str, arch: str) -> HostFacts:
     """What a plan must know of CI's runners of an architecture: as this host, but that guests
     are taken to be there, for a job installs what they take before it runs them."""
-    from distromatrix.engines.guest.available import PROGRAMS
-
     direct = "" if arch == "x86_64" else f"direct guests run on x86_64 only, not {arch}"
-    guests = {name: direct if name == "qemu" else "" for name in PROGRAMS}
+    guests = {name: direct if name == "qemu" else "" for name in GUESTS}
     return replace(host_facts(engine), arch=arch, guests=guests)
 
 

@@ -228,13 +228,13 @@ def test_this_host_is_looked_at_for_guests_and_no_engine_asked(
 ) -> None:
     monkeypatch.delenv("DISTROMATRIX_FAKE", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("nothing",)) for n in GUESTS})
+    monkeypatch.setattr(looking, "_PROGRAMS", {n: (n, lambda: None) for n in GUESTS})
     monkeypatch.setattr(looking, "find_spec", lambda _: True)
     facts = host_facts()
     assert set(facts.guests) == set(GUESTS)
     for why in facts.guests.values():
         assert "is not installed; `distromatrix doctor --guests --fix` installs it" in why
-    monkeypatch.setattr(looking, "PROGRAMS", {n: (n, ("/bin/sh",)) for n in GUESTS})
+    monkeypatch.setattr(looking, "_PROGRAMS", {n: (n, lambda: "/bin/sh") for n in GUESTS})
     monkeypatch.setattr(looking, "_for_disks", lambda: "")
     assert looking.guests_here("x86_64") == {"qemu": "", "vagrant": ""}
     assert looking.guests_here("aarch64") == {

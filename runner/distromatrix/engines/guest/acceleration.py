@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import stat
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from distromatrix.engines.guest import qemu_program
 from distromatrix.engines.guest.trial_boot import Outcome, boot, initramfs, trial
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import AccelWanted
@@ -77,7 +76,7 @@ class _Verdict:
 
     @property
     def accel(self) -> Accel:
-        return _kvm(self.cpu, self.reason) if self.kind == "kvm" else _tcg(self.reason)
+        return _kvm(self.cpu, self.reason) if self.kind == "kvm" else emulated(self.reason)
 
 
 def acceleration(
@@ -96,21 +95,16 @@ def acceleration(
     the same. A proof takes a few seconds, 18 at most, and is made by one process at a time.
     Raises InfrastructureError where `kvm` is wanted and not usable, or there is no QEMU.
     """
-    qemu = find_qemu()
-    if qemu is None:
-        raise InfrastructureError(
-            f"there is no {_qemu_name()}: `distromatrix doctor --guests --fix` installs it",
-            transient=False,
-        )
+    qemu = qemu_program.require_qemu()
     if wanted == "tcg":
-        return _tcg("software emulation, as accel: tcg asks for")
+        return emulated("software emulation, as accel: tcg asks for")
     if fault := kvm_fault():
-        found = _tcg(fault)
+        found = emulated(fault)
     else:
         facts = _facts(qemu, machine)
         guest = _identity("kernel", kernel) | {"memory": memory, "cpus": cpus}
         command = partial(trial, qemu, kernel, machine=machine, memory=memory, cpus=cpus)
-        found = _kept_or_proved(facts, guest, command, cache, qemu).accel
+        found = _kept_or_proved(facts, guest, command, cache).accel
     if wanted == "kvm" and found.kind != "kvm":
         message = f"accel: kvm is asked for, and KVM is not usable: {found.reason}"
         raise InfrastructureError(message, transient=False)
@@ -120,20 +114,14 @@ def acceleration(
 def known_acceleration(cache: Path, *, machine: str = MACHINE) -> Accel | None:
     """What was proved last, of whatever kernel, with this QEMU in this boot; where no boot is
     needed to know, that. None: nothing was proved yet. Starts nothing."""
-    qemu = find_qemu()
+    qemu = qemu_program.find_qemu()
     if qemu is None:
         return None
     if fault := kvm_fault():
-        return _tcg(fault)
+        return emulated(fault)
     facts = _facts(qemu, machine).items()
     fitting = [v for v in _read(_file(cache)) if facts <= v.of.items()]
     return fitting[-1].accel if fitting else None
-
-
-def find_qemu() -> Path | None:
-    """The QEMU for this machine's architecture; RHEL's own lies outside of $PATH."""
-    found = shutil.which(_qemu_name()) or shutil.which("/usr/libexec/qemu-kvm")
-    return Path(found) if found else None
 
 
 def kvm_fault() -> str:
@@ -155,7 +143,7 @@ def kvm_fault() -> str:
 
 
 def _kept_or_proved(
-    facts: _Facts, guest: _Facts, command: partial[tuple[str, ...]], cache: Path, qemu: Path
+    facts: _Facts, guest: _Facts, command: partial[tuple[str, ...]], cache: Path
 ) -> _Verdict:
     """The verdict of the file, else that of a proof, which is then in the file."""
     from filelock import FileLock
@@ -171,7 +159,7 @@ def _kept_or_proved(
             return kept
         with initramfs() as root:
             verdict, keep = _prove(facts, whole, partial(command, root))
-        verdict = replace(verdict, qemu=_version(qemu), at=time.time())
+        verdict = replace(verdict, qemu=qemu_program.qemu_version(), at=time.time())
         if keep:
             _write(file, (*(v for v in verdicts if not v.of.items() <= whole.items()), verdict))
     return verdict
@@ -198,7 +186,7 @@ def _prove(
             return _Verdict(of=whole, kind="kvm", cpu=cpu, reason=reason), True
         killed |= outcome.killed
         if not faults:
-            control = _boot(command, _tcg(""), _FIRST, end)
+            control = _boot(command, emulated(""), _FIRST, end)
             killed |= control.killed
             limit = min(_FIRST, max(_SECOND, 2 * control.seconds)) if control.up else _SECOND
         faults.setdefault(outcome.why, []).append(cpu)
@@ -229,23 +217,9 @@ def _kvm(cpu: str, reason: str) -> Accel:
     return Accel(kind="kvm", cpu=cpu, reason=reason, scale=1.0)
 
 
-def _tcg(reason: str) -> Accel:
+def emulated(reason: str) -> Accel:
+    """Software emulation, and why."""
     return Accel(kind="tcg", cpu=_TCG_CPU, reason=reason, scale=TCG_SCALE)
-
-
-def _qemu_name() -> str:
-    return f"qemu-system-{platform.machine()}"
-
-
-def _version(qemu: Path) -> str:
-    """What it says it is; for people who read the file."""
-    try:
-        done = subprocess.run(
-            [qemu, "--version"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.partition("\n")[0]
 
 
 def _facts(qemu: Path, machine: str) -> dict[str, str | int]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 
+from distromatrix.engines.guest.qemu_program import find_qemu
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.plan.needs import GUESTS
 
-# Engine -> its name for people, and the programs of which one must be there.
-PROGRAMS = {
-    "qemu": ("QEMU", ("qemu-system-x86_64",)),
-    "vagrant": ("Vagrant", ("vagrant",)),
+# Engine -> its name for people, and what finds its program.
+_PROGRAMS: dict[str, tuple[str, Callable[[], object]]] = {
+    "qemu": ("QEMU", find_qemu),
+    "vagrant": ("Vagrant", lambda: shutil.which("vagrant")),
 }
 
 
@@ -24,12 +26,12 @@ def guests_here(arch: str) -> dict[str, str]:
 
 
 def _missing(name: str, arch: str) -> str:
-    title, programs = PROGRAMS[name]
+    title, find = _PROGRAMS[name]
     if find_spec(f"distromatrix.engines.{name}") is None:
         return f"this version of distromatrix has no engine {name}"
     if name == "qemu" and arch != "x86_64":
         return f"direct guests run on x86_64 only, and this is {arch}"
-    if not any(map(shutil.which, programs)):
+    if not find():
         return f"{title} is not installed; `distromatrix doctor --guests --fix` installs it"
     if name == "qemu" and (lacking := _for_disks()):
         return f"there is no {lacking} here; `distromatrix doctor --guests --fix` installs it"

@@ -32,6 +32,7 @@ from distromatrix.engines.contract import (
 )
 from distromatrix.engines.guest.acceleration import acceleration
 from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.parcel import ROOT, Parcel
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
@@ -39,7 +40,7 @@ from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import META, QemuMachine
 from distromatrix.engines.qemu.port_broker import Door, JoinedGuest
 from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
-from distromatrix.engines.qemu.templates import Templates, is_done, last_used, qemu_version, remove
+from distromatrix.engines.qemu.templates import Templates, is_done, last_used, remove
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.errors import (
     CannotStartError,

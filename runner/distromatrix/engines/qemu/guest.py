@@ -141,7 +141,7 @@ class QemuGuest:
         for stale in self.folder.glob("p[0-9]*"):
             stale.unlink(missing_ok=True)
         (self.folder / QMP_SOCKET).unlink(missing_ok=True)
-        command = qemu_process.command_line(
+        arguments = qemu_process.arguments(
             self.name,
             self._virtual,
             self._disk,
@@ -150,7 +150,7 @@ class QemuGuest:
             network=self.spec.network,
         )
         self._process = qemu_process.start(
-            command, self.folder, held, bound=self._bound, out=self.spec.network
+            arguments, self.folder, held, bound=self._bound, out=self.spec.network
         )
         if self._over:  # it was ended for good meanwhile, by who did not see this process
             self.quit()

@@ -15,16 +15,16 @@ from typing import Any
 
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import MACHINE
+from distromatrix.engines.guest.qemu_program import NAMES, require_qemu
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.ports import NUMBERS, socket_name
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.errors import InfrastructureError
 
 _KERNEL = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0"
 # For software emulation. It has no processor that could leak; and QEMU keeps what it has translated
 # of a program by its address: at another in each process, all would be translated anew each time,
 # which makes a command three times as slow.
 _EMULATED = "mitigations=off norandmaps"
-PROGRAM = "qemu-system-x86_64"
 QMP_SOCKET = "qmp"
 CONSOLE = "console.log"
 LOG = "qemu.log"
@@ -54,7 +54,7 @@ class Memory:
     saved: Path | None = None
 
 
-def command_line(
+def arguments(
     name: str,
     virtual: Virtual,
     disk: Disk,
@@ -63,7 +63,7 @@ def command_line(
     product: Path | None = None,
     network: bool = True,
 ) -> list[str]:
-    """The command line of a guest whose overlay and sockets lie in the current folder."""
+    """QEMU's arguments for a guest whose overlay and sockets lie in the current folder."""
     size = f"{virtual.memory // 1024**2}M"
     ram = f"memory-backend-ram,id=ram,size={size}"
     if memory is not None:
@@ -73,7 +73,7 @@ def command_line(
     blank = f"driver=null-co,size={PRODUCT_SIZE},read-zeroes=on"
     given = f"driver=raw,file.driver=file,file.filename={_value(product)}" if product else blank
     return [
-        *(PROGRAM, "-name", f"guest={name}", "-nodefaults", "-no-user-config"),
+        *("-name", f"guest={name}", "-nodefaults", "-no-user-config"),
         *("-display", "none", "-no-reboot"),
         *("-sandbox", f"on,spawn={'allow' if memory and memory.shared else 'deny'}"),
         *("-machine", f"{MACHINE},memory-backend=ram,vmport=off", "-object", ram, "-m", size),
@@ -107,7 +107,7 @@ def _port(number: int) -> Iterator[str]:
 
 
 def start(
-    command: list[str],
+    arguments: list[str],
     folder: Path,
     held: tuple[int, ...] = (),
     *,
@@ -117,31 +117,29 @@ def start(
     """Start it in a session of its own, so that Ctrl-C is ours. `held`: descriptors that it
     keeps open; `bound`: it ends with the thread that starts it, however that ends, where
     util-linux is here; `out`: its guest has a way out. Raises EngineUnavailableError."""
-    if bound and shutil.which("setpriv") and shutil.which(PROGRAM):
+    command = [str(require_qemu()), *arguments]
+    if bound and shutil.which("setpriv"):
         command = ["setpriv", "--pdeathsig", "KILL", *command]
-    try:
-        with (folder / LOG).open("ab") as log:
-            how: Any = {
-                "stdin": subprocess.DEVNULL,
-                "stdout": log,
-                "stderr": log,
-                "start_new_session": True,
-                "pass_fds": held,
-            }
-            if out:
-                return way_out.start(command, folder, folder / LOG, **how)
-            return subprocess.Popen(command, cwd=folder, **how)
-    except FileNotFoundError as error:
-        raise EngineUnavailableError(
-            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --guests --fix` does"
-        ) from error
+    with (folder / LOG).open("ab") as log:
+        how: Any = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": log,
+            "stderr": log,
+            "start_new_session": True,
+            "pass_fds": held,
+        }
+        if out:
+            return way_out.start(command, folder, folder / LOG, **how)
+        return subprocess.Popen(command, cwd=folder, **how)
 
 
 def said(folder: Path) -> str:
     """The last line that QEMU itself has said."""
     with contextlib.suppress(OSError):
         lines = (folder / LOG).read_text(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix(f"{PROGRAM}: ") if lines else ""
+        line = lines[-1] if lines else ""
+        name, _, words = line.partition(": ")
+        return words if name in NAMES else line
     return ""
 
 
@@ -152,7 +150,8 @@ def running() -> dict[Path, int]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
-                if (process / "cmdline").read_bytes().startswith(PROGRAM.encode() + b"\0"):
+                program = (process / "cmdline").read_bytes().partition(b"\0")[0]
+                if Path(os.fsdecode(program)).name in NAMES:
                     found[(process / "cwd").readlink()] = int(process.name)
     return found
 

@@ -10,23 +10,22 @@ import fcntl
 import hashlib
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from distromatrix.engines.contract import MachineSpec
 from distromatrix.engines.guest.disk import remove_tree
 from distromatrix.engines.guest.initramfs import fingerprint
+from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import QemuMachine, Saved, new_overlay
-from distromatrix.engines.qemu.process import OVERLAY, PROGRAM, Memory, Virtual, command_line
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.engines.qemu.process import OVERLAY, Memory, Virtual, arguments
+from distromatrix.errors import InfrastructureError
 
 PREFIX = "distromatrix-template-"
 _GONE = f"{PREFIX}gone-"  # then the process that removes it
@@ -83,7 +82,7 @@ class Templates:
     def saved(self, image: str, disk: Disk, virtual: Virtual, scale: float) -> Iterator[Template]:
         """A saved guest on that disk, made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
-        of = command_line("", virtual, Disk(Path()))  # all that it is made of
+        of = arguments("", virtual, Disk(Path()))  # all that it is made of
         name = _name("saved", FORMAT, disk.folder.name, of, qemu_version())
 
         def make(folder: Path) -> dict[str, str]:
@@ -210,22 +209,6 @@ def _name(*parts: object) -> str:
     kind, *rest = parts
     digest = hashlib.sha256(json.dumps(rest, default=str).encode()).hexdigest()[:24]
     return f"{PREFIX}{kind}-{digest}"
-
-
-@cache
-def qemu_version() -> str:
-    """What QEMU says of itself. Raises EngineUnavailableError."""
-    try:
-        done = subprocess.run(
-            [PROGRAM, "--version"], capture_output=True, text=True, check=True, timeout=60
-        )
-    except FileNotFoundError as error:
-        raise EngineUnavailableError(
-            f"QEMU is not installed ({PROGRAM}): `distromatrix doctor --guests --fix` does"
-        ) from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EngineUnavailableError(f"QEMU does not start: {error}") from error
-    return done.stdout.partition("\n")[0].strip()
 
 
 def remove(folder: Path) -> None:

@@ -28,7 +28,12 @@ from distromatrix.engines.contract import (
     Stage,
 )
 from distromatrix.engines.guest import way_out
-from distromatrix.engines.guest.acceleration import Accel, acceleration, known_acceleration
+from distromatrix.engines.guest.acceleration import (
+    Accel,
+    acceleration,
+    emulated,
+    known_acceleration,
+)
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.engines.vagrant import leftovers as vagrant_sweep
@@ -210,7 +215,7 @@ class VagrantEngine:
         known = known_acceleration(self._cache)
         if known is not None and self._wanted != "tcg":
             return known
-        return Accel(kind="tcg", cpu="max", reason="no kernel to prove KVM with", scale=8.0)
+        return emulated("no kernel to prove KVM with")
 
 
 def _have(programs: Mapping[str, str]) -> None:

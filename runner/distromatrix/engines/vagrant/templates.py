@@ -19,6 +19,7 @@ from distromatrix.engines.contract import MachineSpec, Preparation
 from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.vagrant.boxes import Box, have_box, remove_box
 from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
@@ -98,8 +99,9 @@ class Templates:
             source = self.source(image, spec, cpus)  # anew: its box may just have been removed
             accel = source.accel
             line = command_line(kvm=accel.kind == "kvm")
-            what = [FORMAT, source.words, spec.memory, cpus, accel.kind, accel.cpu, line]
-            name = TEMPLATE + digest([*what, _qemu(), install(), spec.ready and spec.ready.key])
+            ran = (accel.kind, accel.cpu, line, qemu_version())
+            what = [FORMAT, source.words, spec.memory, cpus, *ran, install()]
+            name = TEMPLATE + digest([*what, spec.ready and spec.ready.key])
             folder = self._home.templates / name
             with hold(self._lock(name), shared=True):
                 if found := _read(folder):
@@ -313,14 +315,3 @@ def _read(folder: Path) -> Template | None:
         return None
     disks = disks_of(read_saved(template.state).definition)
     return template if all(Path(disk).exists() for disk in disks) else None
-
-
-def _qemu() -> str:
-    """Stands for QEMU's version, of which a saved state is."""
-    from distromatrix.engines.guest.acceleration import find_qemu
-
-    found = find_qemu()
-    if found is None:
-        return ""
-    status = found.stat()
-    return f"{found} {status.st_size} {status.st_mtime_ns}"

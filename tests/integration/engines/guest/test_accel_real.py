@@ -12,10 +12,10 @@ from kernels import cloud_kernel
 from distromatrix.engines.guest import trial_boot as accel_boot
 from distromatrix.engines.guest.acceleration import (
     acceleration,
-    find_qemu,
     known_acceleration,
     kvm_fault,
 )
+from distromatrix.engines.guest.qemu_program import find_qemu
 from given import unobtainable
 
 pytestmark = pytest.mark.engine

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines.guest import acceleration as accel
+from distromatrix.engines.guest import qemu_program
 from distromatrix.engines.guest import trial_boot as accel_boot
 from distromatrix.engines.guest.acceleration import Accel, acceleration, known_acceleration
 from distromatrix.errors import InfrastructureError
@@ -51,7 +52,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
-    monkeypatch.setattr(accel, "find_qemu", lambda: made.qemu)
+    monkeypatch.setattr(qemu_program, "find_qemu", lambda: made.qemu)
     monkeypatch.setattr(accel, "kvm_fault", lambda: "")
     monkeypatch.setattr(accel, "KVM", Path("/dev/null"))
     monkeypatch.setattr(accel, "_FIRST", 3.0)
@@ -220,7 +221,7 @@ def test_without_kvm_nothing_is_booted(world: World, monkeypatch: pytest.MonkeyP
 def test_no_qemu_is_answered_with_what_installs_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accel, "find_qemu", lambda: None)
+    monkeypatch.setattr(qemu_program, "find_qemu", lambda: None)
     with pytest.raises(InfrastructureError, match="doctor --guests --fix"):
         world.ask()
     assert known_acceleration(world.cache) is None

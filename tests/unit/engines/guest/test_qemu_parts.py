@@ -21,6 +21,7 @@ from distromatrix.engines.contract import Engine, MachineSpec
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.disk import fill_disk
+from distromatrix.engines.guest.qemu_program import PROGRAM
 from distromatrix.engines.qemu import ports as qemu_ports
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu import templates as qemu_templates
@@ -28,7 +29,7 @@ from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.ports import PortStream, Slots
-from distromatrix.engines.qemu.process import PROGRAM, Virtual
+from distromatrix.engines.qemu.process import Virtual
 from distromatrix.engines.qemu.qmp import Qmp
 from distromatrix.engines.qemu.templates import Templates
 from distromatrix.engines.shell.shell import Shell
@@ -167,7 +168,7 @@ def test_a_bound_qemu_does_not_outlive_who_was_killed(tmp_path: Path) -> None:
     code = f"""import sys, time
 from pathlib import Path
 from distromatrix.engines.qemu.process import start
-start(["{PROGRAM}"], Path({str(tmp_path)!r}), bound=True)
+start([], Path({str(tmp_path)!r}), bound=True)
 time.sleep(600)"""
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     maker = subprocess.Popen([sys.executable, "-c", code], env=env)
@@ -183,7 +184,7 @@ def test_who_lacks_the_way_out_is_told_what_to_do(
 ) -> None:
     monkeypatch.setattr(way_out, "_NEEDED", ("slirp-of-nobody",))
     with pytest.raises(EngineUnavailableError, match=r"slirp-of-nobody: `distromatrix doctor"):
-        qemu_process.start([PROGRAM], tmp_path, out=True)
+        qemu_process.start([], tmp_path, out=True)
 
 
 def test_a_host_without_namespaces_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +196,7 @@ def test_a_host_without_namespaces_is_told(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).symlink_to("/bin/false")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(EngineUnavailableError, match=r"namespace .* unshare: no; let ordinary"):
-        qemu_process.start([PROGRAM], tmp_path, out=True)
+        qemu_process.start([], tmp_path, out=True)
 
 
 def test_what_is_ended_for_good_is_not_started_again(
@@ -304,7 +305,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "emulated"), [("tcg", True), ("kvm", False)])
 def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(kind: str, emulated: bool) -> None:
     virtual = Virtual(kind=kind, cpu="max", cpus=1, memory=1 << 29)
-    command = qemu_process.command_line("one", virtual, Disk(Path("disk")))
+    command = qemu_process.arguments("one", virtual, Disk(Path("disk")))
     words = command[command.index("-append") + 1].split()
     assert ("norandmaps" in words, "mitigations=off" in words) == (emulated, emulated)
 

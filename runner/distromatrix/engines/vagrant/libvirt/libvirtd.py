@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from distromatrix.engines.answer import hear_out
 from distromatrix.engines.contract import API_TIMEOUT
-from distromatrix.engines.guest.acceleration import find_qemu
+from distromatrix.engines.guest.qemu_program import PROGRAM, find_qemu
 from distromatrix.engines.vagrant.libvirt import emulator
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.files.own import own_folder
@@ -144,7 +144,7 @@ class Libvirtd:
         (self.folder / "nothing").touch()
         (self.folder / "etc/libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
         (self.folder / "etc/qemu.conf").write_text(_QEMU_CONF, encoding="ascii")
-        emulator.write(self.emulator, find_qemu() or Path("qemu-system-x86_64"))
+        emulator.write(self.emulator, find_qemu() or Path(PROGRAM))
         hidden = "1" if self._hide_kvm else ""
         own = ["unshare", "--mount", "--propagation", "private"]
         if os.geteuid() != 0:
