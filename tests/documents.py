@@ -75,6 +75,6 @@ def links(page: Path) -> list[str]:
 
 def alike(line: str) -> str:
     """A printed line without what differs from run to run: how long, which run, which blanks."""
+    line = " ".join(line.split())
     line = re.sub(r"\d{8}-\d{6}-[0-9a-f]{4}", "RUN", line)
-    line = re.sub(r"\b(\d+ min )?\d+(\.\d+)? s\b", "TIME", line)
-    return " ".join(line.split())
+    return re.sub(r"\b(\d+ min )?\d+(\.\d+)? s\b", "TIME", line)

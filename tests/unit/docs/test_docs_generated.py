@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -15,7 +17,7 @@ from distromatrix.load import load_matrix
 from distromatrix.load.catalogue import load_distros
 from distromatrix.load.schema import schemas
 from distromatrix.load.settings import load_settings
-from documents import ROOT
+from documents import ROOT, alike, blocks
 
 EXAMPLES = ROOT / "docs/sources"
 PAGES = runpy.run_path(str(ROOT / "docs/generate.py"))["PAGES"]
@@ -85,3 +87,21 @@ def keys(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> Iterator[
     for other in schema.get("patternProperties", {}).values():
         for inner in value.values():
             yield from keys(inner, other, whole)
+
+
+def test_the_picture_is_small_and_shows_what_the_readme_does() -> None:
+    picture = ROOT / "docs/demo.svg"  # made by docs/record.py
+    text = picture.read_text("utf-8")
+    assert len(text) < 150_000
+    known = {"http://www.w3.org", "https://www.textualize.io"}
+    assert set(re.findall(r"https?://[\w.]+", text)) <= known
+    assert not re.search(r"url\((?!#)|/home/|/root/|/tmp/", text)
+    *_, last = ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}svg")
+    lines: dict[str, str] = {}
+    for part in last.iter("{http://www.w3.org/2000/svg}text"):
+        height = part.get("y", "")
+        lines[height] = f"{lines.get(height, '')} {''.join(part.itertext())}"
+    (shown,) = (block for block in blocks(ROOT / "README.md") if block.note == "prints")
+    wanted = [alike(line) for line in shown.text.splitlines() if line and "xfailed" in line]
+    assert wanted
+    assert [w for w in wanted if w not in map(alike, lines.values())] == []
