@@ -17,8 +17,8 @@ LATENCY = 0.001  # seconds that a message takes
 class Config:
     """What schedulers ask of pytest's configuration."""
 
-    def __init__(self, workers: int, maxschedchunk: int | None = None) -> None:
-        self.values = {"tx": [f"{workers}*popen"], "maxschedchunk": maxschedchunk}
+    def __init__(self, workers: int) -> None:
+        self.values = {"tx": [f"{workers}*popen"], "maxschedchunk": None}
         self.reports: list[Any] = []
         self.hook = SimpleNamespace(pytest_collectreport=self._reported)
 
@@ -104,10 +104,10 @@ class World:
     """`seconds`: what each item takes in truth."""
 
     def __init__(
-        self, seconds: Sequence[float], workers: int, make: Callable[[Config], Any], **options: Any
+        self, seconds: Sequence[float], workers: int, make: Callable[[Config], Any]
     ) -> None:
         self.seconds = seconds
-        self.config = Config(workers, **options)
+        self.config = Config(workers)
         self.scheduler = make(self.config)
         self.names = [name_of(i) for i in range(len(seconds))]
         self.now = 0.0

@@ -65,7 +65,7 @@ def test_a_session_with_cells_is_spread_and_measured(product: pytest.Pytester) -
     for _ in range(2):
         done = run(product, "-n3")
         done.assert_outcomes(passed=203)
-        done.stdout.fnmatch_lines(["used: Spread"])
+        done.stdout.fnmatch_lines(["used: LongestFirst"])
     assert len(kept(product)) == 203
     assert "m/it.lines::c/unit/v" in kept(product)
 
@@ -74,7 +74,7 @@ def test_a_session_with_machines_is_spread(product: pytest.Pytester) -> None:
     product.makeconftest(CONFTEST.replace("MACHINES", "True"))
     done = run(product, "-n2", "test_it.py")
     done.assert_outcomes(passed=200)
-    done.stdout.fnmatch_lines(["used: Spread"])
+    done.stdout.fnmatch_lines(["used: LongestFirst"])
     assert len(kept(product)) == 200
 
 

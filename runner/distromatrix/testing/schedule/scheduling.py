@@ -1,166 +1,124 @@
 """Which scheduler pytest-xdist uses: its own, or ours where the session has something of ours.
-Every session with workers comes here: what ours takes is imported when it is chosen."""
+
+Ours is its `worksteal`, with the items dealt out by how long they take. Every session with workers
+comes here: what ours takes is imported when it is chosen."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from xdist.scheduler import LoadScheduling
+from xdist.scheduler import LoadScheduling, WorkStealingScheduling
 
 if TYPE_CHECKING:
     from distromatrix.testing.schedule.durations import Durations
-    from distromatrix.testing.schedule.spread import Node
+
+# Asked once, with the node ids, when workers have collected: how long things take, or None where
+# nothing of ours is in the session.
+Choose = Callable[[Sequence[str]], "Durations | None"]
+
+# A test is long, and so has its own place in the order, when it takes more than this share of
+# what a worker will have to do, within these bounds (seconds).
+LONG_SHARE = 1 / 16
+LONG_LEAST, LONG_MOST = 0.1, 2.0
+BOUND = 2  # the item that a worker runs, and the next, cannot be withdrawn
 
 
-class Scheduling(Protocol):
-    """What pytest-xdist asks of a scheduler; said here for the type checker, as its own has no
-    types that one could import."""
+class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
+    """`--dist worksteal`, begun with each worker's share instead of a slice of the collection."""
 
-    @property
-    def nodes(self) -> list[Node]:
-        """The workers that take part."""
-        ...
+    steal_requested_from_node: Any
 
-    @property
-    def collection_is_completed(self) -> bool:
-        """Whether all workers that there were in the beginning have collected."""
-        ...
+    def __init__(self, config: pytest.Config, log: Any, durations: Durations) -> None:
+        super().__init__(config, log)
+        self._durations = durations
+        self._dealt = False
 
-    @property
-    def tests_finished(self) -> bool:
-        """Whether nothing is left that would have to be handed out."""
-        ...
+    def check_schedule(self) -> None:
+        """Hand out, or move from worker to worker, what is there to be."""
+        if not self._dealt and self.collection:
+            self._dealt = True
+            self.pending.clear()
+            shares = deal(self.collection, self._durations, len(self.nodes))
+            for node, share in zip(self.nodes, shares, strict=True):
+                if share:
+                    self.node2pending[node].extend(share)
+                    node.send_runtest_some(share)
+        if all(node.shutting_down for node in self.nodes):
+            self._withdraw()
+        else:
+            super().check_schedule()
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether anything is left to be done."""
-        ...
-
-    def add_node(self, node: Node) -> None:
-        """A worker is there; it will collect."""
-        ...
-
-    def add_node_collection(self, node: Node, collection: Sequence[str]) -> None:
-        """A worker has collected."""
-        ...
-
-    def mark_test_complete(self, node: Node, item_index: int, duration: float = 0) -> None:
-        """A worker has run an item."""
-        ...
-
-    def mark_test_pending(self, item: str) -> None:
-        """That item is to be run again."""
-        ...
-
-    def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
-        """A worker has given items back."""
-        ...
-
-    def remove_node(self, node: Node) -> str | None:
-        """A worker is gone. Returns the item that it was running."""
-        ...
-
-    def schedule(self) -> None:
-        """Hand out: for the first time, or to a worker that has come later."""
-        ...
+    def _withdraw(self) -> None:
+        """The session is stopped (`-x`, ...), and workers would run all that they have: take it
+        back, from one after the other. `worksteal` itself does not."""
+        for node, items in self.node2pending.items():
+            if items[BOUND:] and self.steal_requested_from_node is None:
+                self.steal_requested_from_node = node
+                node.send_steal(items[BOUND:])
 
 
-class Chosen(Protocol):
-    """What is asked once, with the node ids, when workers have collected: how long things
-    take, or None where nothing of ours is in the session."""
-
-    def __call__(self, collection: Sequence[str]) -> Durations | None:
-        """Choose."""
-        ...
+def deal(collection: Sequence[str], durations: Durations, workers: int) -> list[list[int]]:
+    """The items, by index, that each worker begins with: cells and long tests, the longest first,
+    each to who has least; before each of the last two a short one, as a worker cannot give back the
+    item after the one that it runs; then the other short ones, in the order of the collection,
+    which pytest has chosen so that fixtures are made once."""
+    seconds = [durations[node] for node in collection]
+    border = min(max(sum(seconds) / workers * LONG_SHARE, LONG_LEAST), LONG_MOST)
+    long: list[int] = []
+    short: list[int] = []
+    for item, node in enumerate(collection):
+        is_long = durations.is_cell(node) or seconds[item] > border
+        (long if is_long else short).append(item)
+    shares: list[list[int]] = [[] for _ in range(workers)]
+    loads = [0.0] * workers
+    for item in sorted(long, key=lambda item: -seconds[item]):
+        least = loads.index(min(loads))
+        shares[least].append(item)
+        loads[least] += seconds[item]
+    for at, share in enumerate(shares):
+        few = short[at * len(short) // workers : (at + 1) * len(short) // workers]
+        for place in (-1, -3):
+            if few and len(share) > -place:
+                share.insert(place, few.pop(0))
+        share.extend(few)
+    return shares
 
 
 class DistromatrixScheduling:
-    """Spread where the session turns out to have something of ours in it, once it is
+    """LongestFirst where the session turns out to have something of ours in it, once it is
     collected; else pytest-xdist's own LoadScheduling."""
 
-    def __init__(
-        self,
-        config: pytest.Config,
-        log: Any,
-        choose: Chosen,
-        cells_at_once: Callable[[], int],
-    ) -> None:
-        self._config, self._log = config, log
-        self._choose = choose
-        self._cells_at_once = cells_at_once
-        self._used: Scheduling = LoadScheduling(config, log)
-        self._collected: dict[Node, Sequence[str]] | None = {}
+    def __init__(self, config: pytest.Config, log: Any, choose: Choose) -> None:
+        self._config, self._log, self._choose = config, log, choose
+        self._used: Any = LoadScheduling(config, log)
+        self._chosen = False
 
-    @property
-    def nodes(self) -> list[Node]:
-        """The workers that take part."""
-        return self._used.nodes
-
-    @property
-    def collection_is_completed(self) -> bool:
-        """Whether all workers that there were in the beginning have collected."""
-        return self._used.collection_is_completed
-
-    @property
-    def tests_finished(self) -> bool:
-        """Whether nothing is left that would have to be handed out."""
-        return self._used.tests_finished
-
-    @property
-    def has_pending(self) -> bool:
-        """Whether anything is left to be done."""
-        return self._used.has_pending
-
-    def add_node(self, node: Node) -> None:
-        """A worker is there."""
-        self._used.add_node(node)
-
-    def add_node_collection(self, node: Node, collection: Sequence[str]) -> None:
-        """A worker has collected."""
-        if self._collected is not None:
-            self._collected[node] = collection
-        self._used.add_node_collection(node, collection)
-
-    def mark_test_complete(self, node: Node, item_index: int, duration: float = 0) -> None:
-        """A worker has run an item."""
-        self._used.mark_test_complete(node, item_index, duration)
-
-    def mark_test_pending(self, item: str) -> None:
-        """That item is to be run again."""
-        self._used.mark_test_pending(item)
-
-    def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
-        """A worker has given items back."""
-        self._used.remove_pending_tests_from_node(node, indices)
-
-    def remove_node(self, node: Node) -> str | None:
-        """A worker is gone. Returns the item that it was running."""
-        return self._used.remove_node(node)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._used, name)
 
     def schedule(self) -> None:
         """Hand out. The first time, choose how."""
-        if self._collected is not None:
-            collected, self._collected = self._collected, None
+        if not self._chosen:
+            self._chosen = True
+            collected = self._used.node2collection
             durations = self._choose(next(iter(collected.values()), ()))
             if durations is not None:
-                from distromatrix.testing.schedule.spread import Spread
-
-                spread = Spread(self._config, self._log, durations, self._cells_at_once())
+                ours = LongestFirst(self._config, self._log, durations)
                 for node in self._used.nodes:
-                    spread.add_node(node)
+                    ours.add_node(node)
                 for node, collection in collected.items():
-                    spread.add_node_collection(node, collection)
-                self._used = spread
+                    ours.add_node_collection(node, collection)
+                self._used = ours
         self._used.schedule()
 
 
 def make_scheduler(
     config: pytest.Config, log: Any, file: Path | None, machines: Callable[[], bool]
-) -> Scheduling | None:
+) -> DistromatrixScheduling | None:
     """For pytest-xdist's hook of that name; None leaves it to pytest-xdist: `--dist` says how
     else. `file`: the matrix file of this session; `machines`: asked once workers have
     collected, whether their tests want machines."""
@@ -177,7 +135,7 @@ def make_scheduler(
         record(config)
         return known(config, matrix, _root(file))
 
-    return DistromatrixScheduling(config, log, choose, lambda: os.cpu_count() or 1)
+    return DistromatrixScheduling(config, log, choose)
 
 
 def _root(file: Path | None) -> Path | None:

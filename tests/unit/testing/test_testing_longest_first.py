@@ -12,19 +12,17 @@ from xdist.scheduler import LoadScheduling
 from xdist_world import World, name_of
 
 from distromatrix.testing.schedule.durations import Durations
-from distromatrix.testing.schedule.spread import Spread
+from distromatrix.testing.schedule.scheduling import LongestFirst, deal
 
 Make = Callable[[Any], Any]
 MATRIX = "matrix/default.yaml"
 QUIET = Producer("test", enabled=False)
 
 
-def spread(
-    expected: Sequence[float], cells: int = 0, at_once: int = 1000, measured: bool = True
-) -> Make:
+def longest_first(expected: Sequence[float], cells: int = 0, measured: bool = True) -> Make:
     """Makes the scheduler; the first `cells` items are cells."""
     known = {named(i, cells): seconds for i, seconds in enumerate(expected)} if measured else {}
-    return lambda config: Spread(config, None, Durations(known, MATRIX), at_once)
+    return lambda config: LongestFirst(config, QUIET, Durations(known, MATRIX))
 
 
 def named(item: int, cells: int) -> str:
@@ -34,7 +32,7 @@ def named(item: int, cells: int) -> str:
 def session(
     seconds: Sequence[float], workers: int, *, cells: int = 0, make: Make | None = None, **kw: Any
 ) -> World:
-    world = World(seconds, workers, make or spread(seconds, cells), **kw)
+    world = World(seconds, workers, make or longest_first(seconds, cells), **kw)
     world.names = [named(i, cells) for i in range(len(seconds))]
     return world
 
@@ -80,7 +78,7 @@ def test_the_longest_is_not_begun_last() -> None:
 
 
 def test_many_short_items_do_not_cost_a_message_each() -> None:
-    for make in (spread([0.002] * 1500), spread([], measured=False)):
+    for make in (longest_first([0.002] * 1500), longest_first([], measured=False)):
         world = session([0.002] * 1500, 2, make=make)
         assert world.run() < 1.75
         assert world.messages < 60
@@ -90,7 +88,7 @@ def test_many_short_items_do_not_cost_a_message_each() -> None:
 def test_few_items_that_were_never_measured_go_to_all_workers(items: int, workers: int) -> None:
     """They may take much longer than was supposed."""
     seconds = [20.0] * items
-    world = session(seconds, workers, make=spread([], measured=False))
+    world = session(seconds, workers, make=longest_first([], measured=False))
     assert world.run() < 20 * -(-items // workers) + 1
 
 
@@ -109,7 +107,7 @@ def test_short_items_keep_their_neighbours() -> None:
 def test_what_waits_behind_an_item_that_takes_longer_than_expected_is_handed_elsewhere() -> None:
     seconds = [0.01] * 200
     seconds[3] = 60.0
-    world = session(seconds, 2, make=spread([0.01] * 200))
+    world = session(seconds, 2, make=longest_first([0.01] * 200))
     world.run()
     stuck = world.workers[0] if 3 in world.workers[0].ran else world.workers[1]
     assert any(stuck.stolen)
@@ -119,24 +117,16 @@ def test_what_waits_behind_an_item_that_takes_longer_than_expected_is_handed_els
     assert sorted(late) == sorted(stuck.ran[at:])
 
 
-def test_a_worker_with_the_longest_cell_gets_no_second_one() -> None:
-    world = session([100.0, 5, 5, 5, 5, 5], 2, cells=6)
-    assert world.run() == pytest.approx(100, abs=0.1)
-    assert world.workers[0].ran == [0]
+def test_a_worker_with_the_longest_cell_begins_with_no_second_one() -> None:
+    durations = Durations(dict(zip("abcdef", [100.0, 5, 5, 5, 5, 5], strict=True)))
+    assert deal("abcdef", durations, 2) == [[0], [1, 2, 3, 4, 5]]
 
 
-def test_no_more_cells_are_handed_out_than_there_is_place_for() -> None:
-    """The others would only wait, and tests that take no place could run."""
-    seconds = [10.0] * 8 + [1.0] * 30
-    world = session(seconds, 8, cells=8, make=spread(seconds, 8, at_once=2))
-    begun: dict[int, float] = {}
-    for worker in world.workers:
-        worker.ran = Noted(world, begun)
-    world.run()
-    assert sorted(begun) == list(range(38))
-    assert sum(begun[cell] < 1 for cell in range(8)) == 2
-    assert all(world.completed[test] < 9 for test in range(8, 38) if begun[test] < 5)
-    assert sum(begun[test] < 5 for test in range(8, 38)) >= 28
+def test_a_short_test_stands_before_each_of_a_workers_last_two_long_ones() -> None:
+    """A worker cannot give back the item that is next."""
+    durations = Durations({**{f"long {n}": 10.0 - n for n in range(4)}, "short": 0.01})
+    names = [f"long {n}" for n in range(4)] + ["short"] * 4
+    assert deal(names, durations, 1) == [[0, 1, 5, 2, 4, 3, 6, 7]]
 
 
 class Noted(list[int]):
@@ -177,35 +167,6 @@ def test_without_a_replacement_the_others_do_the_rest() -> None:
     assert len(world.completed) == 39
 
 
-def test_a_worker_that_died_unnoticed_is_no_error() -> None:
-    """Its pipe is broken before pytest-xdist knows: what is sent into it is not lost."""
-    world = session([1.0] * 60, 3)
-    victim = world.workers[2]
-    refused: list[Sequence[int]] = []
-
-    def send(indices: Sequence[int]) -> None:
-        refused.append(indices)
-        raise OSError("cannot send (already closed?)")
-
-    victim.send_runtest_some = send  # type: ignore[method-assign]
-    world.at(0.4, lambda: world.kill(victim))
-    world.run()
-    assert refused
-    assert len(world.completed) == 59
-    assert world.crashed == [name_of(refused[0][0])]  # as pytest-xdist must suppose
-
-
-def test_a_worker_that_dies_when_it_is_asked_to_give_back_is_not_waited_for() -> None:
-    seconds = [0.01] * 200
-    seconds[3] = 60.0
-    world = session(seconds, 2, make=spread([0.01] * 200))
-    stuck = world.workers[0]
-    stuck.send_steal = lambda indices: world.kill(stuck)  # type: ignore[method-assign]
-    world.run()
-    assert world.crashed == [name_of(3)]
-    assert sorted({*world.completed, 3}) == list(range(200))
-
-
 def test_while_there_are_many_long_items_short_ones_are_not_torn_apart() -> None:
     """One behind each cell would have its fixtures made anew each time."""
     seconds = [10.0] * 60 + [0.05] * 100
@@ -225,46 +186,12 @@ def test_a_worker_that_comes_late_gets_work() -> None:
     assert sorted(world.ran) == list(range(60))
 
 
-def test_different_collections_are_the_error_that_pytest_xdist_makes_of_it() -> None:
-    world = World([1.0] * 3, 1, spread([1.0] * 3))
-    world.config.values["tx"] = ["2*popen"]
-    world.scheduler = spread([1.0] * 3)(world.config)
-    world.begin_worker(names=["tests/test_00.py::other"])
-    world.run()
-    assert world.ran == []
-    [report] = world.config.reports
-    assert report.nodeid == "gw1"
-    assert "Different tests were collected between gw0 and gw1" in report.longrepr
-
-
-def test_a_late_worker_with_another_collection_gets_nothing_to_do() -> None:
-    world = session([1.0] * 20, 2)
-    late = world.begin_worker(delay=2.0, names=["tests/test_00.py::other"])
-    world.run()
-    assert late.ran == []
-    assert sorted(world.ran) == list(range(20))
-
-
 def test_when_the_session_is_stopped_only_what_cannot_be_withdrawn_still_runs() -> None:
     world = session([0.5] * 200, 2)
     world.at(3.2, world.end)
     world.run()
     after = [item for item, end in world.completed.items() if end > 3.2]
     assert len(after) <= 6
-
-
-def test_an_item_that_is_to_be_run_again_is() -> None:
-    world = session([1.0] * 10, 2)
-    world.at(2.5, lambda: world.tell(lambda: world.scheduler.mark_test_pending(name_of(4))))
-    world.run()
-    assert sorted(world.ran) == sorted([*range(10), 4])
-
-
-def test_maxschedchunk_bounds_what_is_handed_out_at_a_time() -> None:
-    world = session([0.02] * 200, 2, maxschedchunk=3)
-    world.run()
-    assert sorted(world.ran) == list(range(200))
-    assert world.messages > 200 / 3 / 2
 
 
 def test_nothing_collected_is_nothing_to_do() -> None:
