@@ -4,6 +4,7 @@
 - `prints`: what the block before it printed has these lines, in this order.
 - `written`: matrix/default.yaml is this, but for its comments.
 - `added`: the block is added to matrix/default.yaml.
+- `file PATH`: the block is the product's file of that name.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def walk(page: Path, product: Path, environ: Mapping[str, str], *, engine: bool)
             assert yaml.safe_load(matrix.read_text()) == yaml.safe_load(block.text), block
         elif kind == "added":
             matrix.write_text(matrix.read_text() + block.text)
+        elif kind.startswith("file "):
+            path = product / kind.removeprefix("file ")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block.text)
 
 
 def environ_with_program(folder: Path) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,49 @@ def test_getting_started(tmp_path: Path) -> None:
     (product / "Makefile").write_text("check:\n\tsh tests/sums.sh\n")
     (product / "tests/sums.sh").write_text(SUMS)
     walk(ROOT / "docs/getting-started.md", product, environ_with_program(tmp_path), engine=True)
+
+
+def test_images_are_locked_and_carried(tmp_path: Path) -> None:
+    product = tmp_path / "product"
+    (product / "matrix").mkdir(parents=True)
+    (product / "matrix/default.yaml").write_text(
+        "distros: [debian-12]\nsuites: {unit: {run: 'true'}}\n"
+    )
+    walk(ROOT / "docs/images-and-networks.md", product, environ_with_program(tmp_path), engine=True)
+    assert "debian-12" in (product / "distros.lock").read_text()
+
+
+# With a product that is installed by one command, and a `make` that removes it.
+PRODUCT = """\
+distros: [debian-12, alpine-3.20]
+suites:
+  unit:
+    run: 'true'
+    setup: |
+      touch /usr/local/bin/spoolkeep && chmod 755 /usr/local/bin/spoolkeep
+      printf '#!/bin/sh\\nexec rm /usr/local/bin/spoolkeep\\n' >/usr/local/bin/make
+      chmod 755 /usr/local/bin/make
+"""
+
+
+def test_tests_with_machines_pass_as_the_page_has_them(tmp_path: Path) -> None:
+    product = tmp_path / "product"
+    (product / "matrix").mkdir(parents=True)
+    (product / "matrix/default.yaml").write_text(PRODUCT)
+    environ = environ_with_program(tmp_path)
+    walk(ROOT / "docs/pytest.md", product, environ, engine=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "tests/test_machines.py",
+        "tests/test_hosts.py",
+    ]
+    done = subprocess.run(
+        command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert "6 passed" in done.stdout, done.stdout
 
 
 def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:

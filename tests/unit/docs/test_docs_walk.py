@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from documents import ROOT, blocks, pages
 from walk import environ_with_program, walk
 
-KNOWN = {"", "run", "engine", "prints", "written", "added"}
+KNOWN = {"", "run", "engine", "prints", "written", "added", "file"}
 
 
 def test_getting_started_without_an_engine(tmp_path: Path) -> None:
@@ -19,5 +20,5 @@ def test_getting_started_without_an_engine(tmp_path: Path) -> None:
 
 
 def test_what_the_pages_say_to_the_tests_is_known() -> None:
-    notes = {b.note.partition(", ")[0] for page in pages() for b in blocks(page)}
+    notes = {re.split("[, ]", b.note)[0] for page in pages() for b in blocks(page)}
     assert notes <= KNOWN
