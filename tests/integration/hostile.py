@@ -181,6 +181,13 @@ ATTACKS: dict[str, Attack] = {
         verdict=FAILED,
         keys={"timeout": "5s", "pids": 100},
     ),
+    # More processes than it may have, each of them idle.
+    "processes": Attack(
+        run="n=0; while [ $n -lt 150 ]; do sleep 60 & n=$((n+1)); done; exit 66",
+        verdict=FAILED,
+        keys={"pids": 100},
+        says="exit status 2",
+    ),
     "disk": Attack(
         run="n=0; while [ $n -lt 600 ]; do dd if=/dev/zero of=fill.$n bs=1M count=1; n=$((n+1))\n"
         "done 2>/dev/null; sleep 20; exit 1",

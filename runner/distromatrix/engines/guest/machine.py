@@ -8,6 +8,7 @@ import io
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
@@ -86,9 +87,10 @@ class GuestMachine(ABC):
         InfrastructureError."""
 
     @abstractmethod
-    def restarted(self) -> bool:
+    def restarted(self, until: float = inf) -> bool:
         """Whether it went, or is about to go, down for a restart that was asked for inside; then
-        it is up again when this returns. Raises InfrastructureError."""
+        it is up again when this returns, no later than `until` of time.monotonic(). Raises
+        InfrastructureError."""
 
     @abstractmethod
     def reboot(self) -> None:
@@ -196,7 +198,7 @@ class GuestMachine(ABC):
             hung = hung or itself(script, seconds)
             return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
         except (ShellEndedError, OSError) as error:
-            raise self._lost(shell) from error
+            raise self._lost(shell, inf if deadline is None else deadline) from error
         except InputError:  # nothing was sent
             self._shells.give_back(shell)
             raise
@@ -381,12 +383,12 @@ class GuestMachine(ABC):
             return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
         return False
 
-    def _lost(self, shell: Shell) -> Exception:
+    def _lost(self, shell: Shell, until: float) -> Exception:
         """A shell ended under a command: with its machine, or alone."""
         self._shells.drop(shell)
         if self._stopped:
             return MachineGoneError(f"{self.name} {self._stopped}")
-        if self.restarted():
+        if self.restarted(until):
             self._reboots += 1
             return _RestartedError()
         if gone := self.why_gone():

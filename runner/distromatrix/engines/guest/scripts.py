@@ -35,10 +35,6 @@ read -r _ <>{_FIFO}
 {RESTART}
 """
 
-# At the begin of each boot: who waits for a wish to restart.
-BEGIN = f"""rm -f {_FIFO} {_GOES}
-mkfifo -m 622 {_FIFO} || exit
-{SESSION} /bin/sh {FOLDER}/waiter >/dev/null 2>&1 </dev/null &"""
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 # Whether it is on its way down.
 GOES_DOWN = f"""[ -e {_GOES} ] || [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]"""
@@ -57,9 +53,26 @@ RESOLVES = f"""read -r name </proc/sys/kernel/hostname
 grep -qsw -e "$name" /etc/hosts || echo {OWN_ADDRESS} "$name" >>/etc/hosts"""
 
 
+def begin(pids: int) -> str:
+    """What a whole system is given at the begin of each boot: the commands' group, bounded, and
+    who waits for a wish to restart."""
+    return f"""mkdir -p {CGROUP} 2>/dev/null
+echo +pids 2>/dev/null >{CGROUP}/../cgroup.subtree_control
+{bounded(pids)}
+rm -f {_FIFO} {_GOES}
+mkfifo -m 622 {_FIFO} || exit
+{SESSION} /bin/sh {FOLDER}/waiter >/dev/null 2>&1 </dev/null &"""
+
+
 def bounded(pids: int) -> str:
     """What bounds the processes that commands begin, where there is such a control group."""
     return f"[ ! -e {CGROUP}/pids.max ] || echo {pids} >{CGROUP}/pids.max"
+
+
+def crowded(pids: int) -> str:
+    """What succeeds where so many of those run that nothing of ours gets its turn, as among a fork
+    bomb's. It needs no process for that."""
+    return f"read -r _dm_n <{CGROUP}/pids.current && [ $_dm_n -gt {pids // 2} ]"
 
 
 def install() -> str:
@@ -93,7 +106,12 @@ def written(path: str, content: bytes) -> str:
 
 # All that the product's commands are or have left: their control group, else their sessions.
 KILL_ALL = f"""group={CGROUP}
-if [ -e $group/cgroup.kill ]; then echo 1 >$group/cgroup.kill
+if [ -e $group/cgroup.kill ]; then
+  echo 1 >$group/cgroup.kill
+  try=0
+  while read -r _ found <$group/cgroup.events && [ "$found" = 1 ] && [ $try -lt 2000 ]; do
+    try=$((try + 1))
+  done
 elif [ -e $group/cgroup.procs ]; then
   for try in 1 2 3 4 5; do
     found=$(cat $group/cgroup.procs)

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from threading import Lock, Thread
 from typing import BinaryIO
@@ -22,7 +23,7 @@ from distromatrix.engines.contract import API_TIMEOUT, LABEL_CELL, LABEL_FOLDER,
 from distromatrix.engines.guest.console import last_bytes
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.programs import become
-from distromatrix.engines.guest.scripts import CGROUP
+from distromatrix.engines.guest.scripts import CGROUP, crowded
 from distromatrix.engines.qemu.guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu.ports import (
     DATA,
@@ -252,8 +253,8 @@ echo $!"""
         self.guest.tell(f"{BUSYBOX} grep '^oom_kill ' /proc/vmstat || :", output=said)
 
     def _is_crowded(self) -> bool:
-        # By the control shell itself, which is in no group, and needs no process for that.
-        script = f"read -r _dm_n <{CGROUP}/pids.current && [ $_dm_n -gt {self._spec.pids // 2} ]"
+        # By the control shell itself, which is in no group.
+        script = crowded(self._spec.pids)
         with contextlib.suppress(InfrastructureError):
             return self.guest.tell(script, within=DIES_WITHIN, here=True) == 0
         return True
@@ -264,7 +265,7 @@ echo $!"""
         self._fresh_shells()
         self._slots = Slots()
 
-    def restarted(self) -> bool:
+    def restarted(self, until: float = inf) -> bool:  # noqa: ARG002 - its boot has a bound
         """See GuestMachine."""
         boots = self._boots
         if not self.guest.wants_restart():

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO
@@ -161,7 +162,7 @@ class JoinedGuest(GuestMachine):
         with contextlib.suppress(InfrastructureError):
             self._asked("kill")
 
-    def restarted(self) -> bool:
+    def restarted(self, until: float = inf) -> bool:  # noqa: ARG002 - its boot has a bound
         """See GuestMachine."""
         answer: bool = self._asked("restarted")["restarted"]
         if answer:

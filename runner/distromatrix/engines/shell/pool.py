@@ -10,9 +10,11 @@ from distromatrix.engines.shell.shell import Shell
 MOST = 16  # commands at once; more wait
 
 # Ends processes of a machine with all that descends from them or belongs to a session that one
-# of these leads. $@: their ids. They are stopped first, so that none can multiply meanwhile.
+# of these leads. $@: their ids. They are stopped first, so that none can multiply meanwhile. Who
+# has begun the first ones goes on, where these have stopped it.
 # /proc/PID/stat: `id (name) state parent group session …` (proc(5)).
-KILL = r"""first=$* found= before=-
+KILL = r"""set +e
+first=$* found= before=-
 while [ "$found" != "$before" ]; do
   before=$found found=" $first " grew=1
   while [ "$grew" ]; do
@@ -28,6 +30,11 @@ while [ "$found" != "$before" ]; do
   kill -STOP $found
 done 2>/dev/null
 kill -KILL $found 2>/dev/null
+for id in $first; do
+  { IFS= read -r line <"/proc/$id/stat"; } || continue
+  set -- ${line##*) }
+  kill -CONT $2
+done 2>/dev/null
 :"""
 
 # The same for all that runs in a system beside the kernel's own threads (children of process 2) and

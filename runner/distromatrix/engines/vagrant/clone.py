@@ -17,7 +17,7 @@ from pathlib import Path
 from distromatrix.engines.contract import LABEL_CELL, LABEL_FOLDER, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.guest.machine import MOUNT
-from distromatrix.engines.guest.scripts import BEGIN, BOOT, FOLDER, RESOLVES, become_written, named
+from distromatrix.engines.guest.scripts import BOOT, FOLDER, RESOLVES, become_written, begin, named
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import home_made
 from distromatrix.engines.vagrant.folders import Home, free_port
@@ -187,7 +187,7 @@ def _prepare(
 ) -> str:
     """Make it one of its own, and give it the product. Its boot's id. Raises
     InfrastructureError."""
-    script = f"{fresh}{become_written(spec.user)}\n{BEGIN}"
+    script = f"{fresh}{become_written(spec.user)}\n{begin(spec.pids)}"
     if is_named(spec.guest):  # another's system, and its name
         script += f"\n{RESOLVES}"
     else:

@@ -48,7 +48,7 @@ from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.files.user_folders import cache_folder, host_name
-from distromatrix.model import AccelWanted, Kept
+from distromatrix.model import PIDS, AccelWanted, Kept
 
 _PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
 _OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}
@@ -149,8 +149,15 @@ class VagrantEngine:
         connection.root = facts.get("login", "root") == "root"
         if not connection.is_open():
             raise MachineGoneError(f"{address.name} is gone")
+        spec = MachineSpec(
+            name=address.name,
+            image="",
+            user=address.user,
+            memory=address.memory,
+            pids=facts.get("pids", PIDS),
+        )
         machine = VagrantMachine(
-            MachineSpec(name=address.name, image="", user=address.user, memory=address.memory),
+            spec,
             guest_in(folder, facts, self.libvirtd),
             connection,
             staged=bool(address.product),

@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -22,12 +23,13 @@ from distromatrix.engines.contract import API_TIMEOUT, Address, MachineSpec
 from distromatrix.engines.guest.console import last_lines, panic, size
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.scripts import (
-    BEGIN,
     BOOT,
     CGROUP,
     GOES_DOWN,
     KILL_ALL,
     RESTART,
+    begin,
+    crowded,
     of_commands,
 )
 from distromatrix.engines.parcel import FILL
@@ -203,6 +205,11 @@ class VagrantMachine(GuestMachine):
         except InfrastructureError:
             self._die()
 
+    def _is_crowded(self) -> bool:
+        # Not by a shell of ours: these are in the commands' group.
+        script, within = crowded(self._spec.pids), DIES_WITHIN * self._scale
+        return self._connection.send(iter(()), script, within=within)[0] == 0
+
     def _kill_all(self) -> None:
         # Not as an argument: it looks for processes whose command has its words.
         within = DIES_WITHIN * self._scale
@@ -262,36 +269,41 @@ class VagrantMachine(GuestMachine):
         """See Machine. Raises MachineGoneError, InfrastructureError."""
         self._check()
         with self._restarting:
+            boot = self._boot
             self.as_root(RESTART)
-            self._come_up()
+            self._come_up(inf)
+            if self._boot == boot:
+                raise InfrastructureError(f"{self.name} did not restart")
 
-    def restarted(self) -> bool:
+    def restarted(self, until: float = inf) -> bool:
         """See GuestMachine: by `distromatrix-reboot`, or by a plain `reboot`."""
         boot = self._boot
         with self._restarting:
             if self._boot == boot and self._goes_down():
-                self._come_up()
+                time.sleep(_LOOKS)  # a guest that is switched off ends some moments later
+                if self._lives():
+                    self._come_up(until)
             return self._boot != boot
 
     def _goes_down(self) -> bool:
-        """Whether it may be on its way to another boot."""
+        """Whether it may be on its way to another boot; its connection is lost then."""
         if self._stopped or self._is_stopped():
             return False
         status, _ = self._connection.send(iter(()), GOES_DOWN, within=API_TIMEOUT * self._scale)
         if status == 0:
             self._connection.wait_lost(_DOWN_WITHIN * self._scale)
-        elif self._connection.is_open():
-            return False
-        time.sleep(_LOOKS)  # a guest that is switched off ends some moments later
-        return self._lives()
+        return status == 0 or not self._connection.is_open()
 
-    def _come_up(self) -> None:
-        """Wait until it answers again. Raises InfrastructureError where it does not."""
-        deadline = monotonic() + (_DOWN_WITHIN + _UP_AGAIN_WITHIN) * self._scale
+    def _come_up(self, until: float) -> None:
+        """Wait until it answers again, in another boot or, where its sshd alone was ended, in the
+        same one. Raises InfrastructureError where it does not."""
+        within = (_DOWN_WITHIN + _UP_AGAIN_WITHIN) * self._scale
+        deadline = min(until, monotonic() + within)
         with FileLock(self._guest.folder / "restart.lock"):
             while (boot := self._now_booted()) in ("", self._boot):
-                if boot:
-                    self._connection.wait_lost(_LOOKS * self._scale)
+                if boot and not self._goes_down():
+                    self._fresh_shells()  # which were the connection's that was lost
+                    return
                 if monotonic() > deadline or not self._lives():
                     words = " / ".join(self.console[-3:]) or "nothing"
                     raise self.why_gone() or InfrastructureError(
@@ -310,7 +322,8 @@ class VagrantMachine(GuestMachine):
         status, said = self._connection.send(iter(()), f"{BOOT} >&2", within=within)
         if status != 0 or said == self._boot:
             return said if status == 0 else ""
-        return said if self._connection.send(iter(()), BEGIN, within=within)[0] == 0 else ""
+        begun = self._connection.send(iter(()), begin(self._spec.pids), within=within)
+        return said if begun[0] == 0 else ""
 
     # --- what became of it ---
 
@@ -370,6 +383,7 @@ def spec_facts(spec: MachineSpec, **more: object) -> str:
         "labels": dict(spec.labels),
         "user": spec.user,
         "memory": spec.memory,
+        "pids": spec.pids,
         "created": time.time(),
         "kept": False,
         "pid": os.getpid(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from threading import Event
 from typing import BinaryIO
@@ -51,7 +52,7 @@ class Local(GuestMachine):
     def _end_left(self) -> None:
         raise InfrastructureError("it does not end")
 
-    def restarted(self) -> bool:
+    def restarted(self, until: float = inf) -> bool:
         return False
 
     def reboot(self) -> None:
@@ -88,6 +89,12 @@ def test_a_timeout_ends_a_guest_that_answers_no_more_and_no_other(
 
 def test_a_timeout_leaves_a_guest_that_answers(machines: list[Local]) -> None:
     done = machines[0].run("sleep 4802", timeout=0.5)
+    assert (done.status, done.ended, machines[0].ended.is_set()) == (None, False, False)
+    assert machines[0].run("exit 3").status == 3
+
+
+def test_a_command_that_stops_its_shell_costs_the_guest_nothing(machines: list[Local]) -> None:
+    done = machines[0].run("kill -STOP $PPID; exit 1", timeout=0.5)
     assert (done.status, done.ended, machines[0].ended.is_set()) == (None, False, False)
     assert machines[0].run("exit 3").status == 3
 
