@@ -237,6 +237,8 @@ class _Unpacker:
             return ()
         if parts[1] not in self._roots:
             return ()
+        named = self._masker.mask("/".join(parts[2:])).split("/")  # of its names, too
+        parts = (*parts[:2], *filter(None, named))
         for end, part in enumerate(parts[2:], 3):
             if disarmed(part) != part and len(self.renamed) < _MAX_REFUSED:
                 self.renamed[one_line("/".join(parts[2:end]))] = None

@@ -76,6 +76,21 @@ def test_what_is_no_text_is_kept_and_told(tmp_path: Path, data: bytes) -> None:
     assert told == ["bin"]
 
 
+@pytest.mark.parametrize("spelt", [SECRET, SECRET.replace("/", "_"), SECRET.encode().hex()])
+def test_names_are_masked(tmp_path: Path, spelt: str) -> None:
+    masker = Masker((SECRET, SECRET.replace("/", "_")))
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for kind, name in ((tarfile.DIRTYPE, "in"), (tarfile.REGTYPE, "in/a"), (b"2", "link")):
+            info = tarfile.TarInfo(f"out/artifacts/x-{spelt}/{name}-{spelt}.txt")
+            info.type = kind
+            tar.addfile(info)
+    got = extract(iter([out.getvalue()]), tmp_path, masker=masker)
+    found = [str(path.relative_to(tmp_path / "artifacts")) for path in tmp_path.rglob("*")]
+    assert sorted(found)[1:] == ["x-***", "x-***/in", "x-***/in-***.txt", "x-***/in/a-***.txt"]
+    assert got.skipped == ("x-***/link-***.txt (a symbolic link)",)
+
+
 def test_what_is_cut_off_is_masked_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distromatrix.collect.artifacts._CHUNK", 64)
     found, _ = home(tmp_path, 512 + 600, a=SECRET.encode() + b"\n" + b"x" * 2000)
