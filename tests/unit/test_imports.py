@@ -45,7 +45,7 @@ ALLOWED = {
     "collect": set[str](),
     "record": {"plan"},
 }
-HEAVY = {"docker", "rich", "pydantic", "yaml", "junitparser", "tenacity", "requests", "jinja2"}
+HEAVY = {"docker", "rich", "pydantic", "yaml", "requests", "jinja2"}
 
 
 MOST_ROOMS = 22

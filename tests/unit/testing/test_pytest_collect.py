@@ -203,7 +203,7 @@ def test_the_plugin_knows_every_family_and_libc() -> None:
     assert get_args(model.Libc) == pytest_plugin.LIBCS
 
 
-HEAVY = ("docker", "rich", "pydantic", "yaml", "junitparser", "testinfra", "distromatrix.model")
+HEAVY = ("docker", "rich", "pydantic", "yaml", "testinfra", "distromatrix.model")
 
 
 @pytest.mark.parametrize("xdist", [(), ("-n", "1")], ids=["alone", "xdist"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TypeVar
+from time import monotonic
+from typing import NoReturn, TypeVar
 
 from distromatrix.engines.contract import Image, ImageStore, Resolved
 from distromatrix.errors import ImageError, PullError
@@ -48,49 +50,41 @@ class Registries:
         return self._ask(ref, "looking up", say, lambda: self.store.resolve(ref))
 
     def _ask(self, ref: str, doing: str, say: Say, ask: Callable[[], T]) -> T:
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            stop_after_delay,
-            wait_random_exponential,
-        )
-
         registry = ref.partition("/")[0]
         if known := self.unreachable.get(registry):
             raise OutOfReachError(f"cannot pull {ref}: not tried again, as {known}")
-        attempts = Retrying(
-            retry=retry_if_exception(_worth_retrying),
-            stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(_PATIENCE),
-            wait=wait_random_exponential(multiplier=0.5, max=5),
-            sleep=self._pause,
-            before_sleep=lambda _: say(f"{doing} {ref}: trying again"),
-            reraise=True,
-        )
         say(f"{doing} {ref}")
-        try:
-            return attempts(ask)
-        except PullError as error:
-            times = attempts.statistics.get("attempt_number", 1)
-            tried = f" (tried {times} times)" if times > 1 else ""
-            if error.kind == "unreachable":
-                self.unreachable[registry] = str(error)
-                raise OutOfReachError(
-                    f"{error}{tried}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
-                ) from error
-            if error.kind == "rate-limit":
-                advice = "DISTROMATRIX_REGISTRY names a mirror"
-                raise PullError(error.kind, f"{error}: {advice}") from error
-            raise PullError(error.kind, f"{error}{tried}") from error
+        began, tries = monotonic(), 0
+        while True:
+            tries += 1
+            try:
+                return ask()
+            except PullError as error:
+                if (
+                    tries == _ATTEMPTS
+                    or monotonic() - began > _PATIENCE
+                    or not _worth_retrying(error)
+                ):
+                    self._give_up(registry, error, f" (tried {tries} times)" if tries > 1 else "")
+                say(f"{doing} {ref}: trying again")
+                # Who was refused with others comes back apart from them.
+                self._pause(random.uniform(0, 0.5 * 2 ** (tries - 1)))  # noqa: S311
+
+    def _give_up(self, registry: str, error: PullError, tried: str) -> NoReturn:
+        if error.kind == "unreachable":
+            self.unreachable[registry] = str(error)
+            raise OutOfReachError(
+                f"{error}{tried}: mend the network, or name a mirror in DISTROMATRIX_REGISTRY"
+            ) from error
+        if error.kind == "rate-limit":
+            advice = "DISTROMATRIX_REGISTRY names a mirror"
+            raise PullError(error.kind, f"{error}: {advice}") from error
+        raise PullError(error.kind, f"{error}{tried}") from error
 
     def _pause(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
             raise ImageError("cancelled")
 
 
-def _worth_retrying(error: BaseException) -> bool:
-    return (
-        isinstance(error, PullError)
-        and error.kind in ("unreachable", "other")
-        and _NO_NETWORK.search(str(error)) is None
-    )
+def _worth_retrying(error: PullError) -> bool:
+    return error.kind in ("unreachable", "other") and _NO_NETWORK.search(str(error)) is None
