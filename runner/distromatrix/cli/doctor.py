@@ -45,6 +45,7 @@ def command(guests: bool, fix: bool, yes: bool) -> int:
         if doctor.fix(
             checks, ask=agreed, say=echo, guests=partial(doctor.mend_guests, cache=cache)
         ):
-            checks = examine()
-            doctor.render(console, checks)
+            before, checks = checks, examine()
+            new = (one for one in checks if one not in before or one.status == "missing")
+            doctor.render(console, new)
     return EXIT_INFRASTRUCTURE if any(c.status == "missing" for c in checks) else 0

@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from distromatrix import doctor
+from distromatrix.cli.doctor import command
 from distromatrix.doctor.command import Ended, must, run_command
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.host import Host, families
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.start import start_engine
-from distromatrix.errors import InfrastructureError
+from distromatrix.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 
 ROOT = Host(
     title="Debian 12",
@@ -173,3 +176,18 @@ def test_a_command_that_is_not_there_is_a_plain_failure() -> None:
     with pytest.raises(InfrastructureError, match="exit status 127"):
         must("distromatrix-no-such-command", run_command, said.append)
     assert said == ["$ distromatrix-no-such-command"]
+
+
+def test_after_the_mending_it_says_what_changed_and_what_is_still_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    still = Check(name="tar", status="missing", found="no tar")
+    mended = replace(NO_ENGINE, status="ok", found="Docker")
+    looks = [(FINE, NO_TOOLS, still, NO_ENGINE), (FINE, NO_TOOLS, still, mended)]
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: looks.pop(0))
+    monkeypatch.setattr(doctor, "fix", lambda *_, **__: True)
+    said = CliRunner().invoke(command, ["--fix", "--yes"], standalone_mode=False)
+    assert said.return_value == EXIT_INFRASTRUCTURE
+    found = [line.split()[1:] for line in said.output.splitlines()]
+    assert [words[0] for words in found] == ["git", "image", "tar", "container", "tar", "container"]
+    assert found[-1] == ["container", "engine", "Docker"]

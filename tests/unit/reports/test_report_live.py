@@ -76,9 +76,10 @@ def test_plain_lines_do_not_count_what_never_ran() -> None:
 
 
 def test_plain_lines_about_one_image_do_not_flood_the_log() -> None:
-    chatter = [ImageProgress(distro="debian-12", text=f"{n} %") for n in range(100)]
-    text = plain(*chatter, ImageProgress(distro="debian-12", text="ready in 12 s"))
-    assert text.split("\n") == ["image debian-12: 0 %", "image debian-12: ready in 12 s", ""]
+    said = [f"pulling x: {n} %" for n in range(100)] + ["bootstrapping y", "ready in 12 s"]
+    text = plain(*(ImageProgress(distro="debian-12", text=one) for one in said))
+    told = ("pulling x: 0 %", "bootstrapping y", "ready in 12 s")
+    assert text.split("\n") == [*(f"image debian-12: {one}" for one in told), ""]
 
 
 def test_blocks_of_several_threads_do_not_mix() -> None:

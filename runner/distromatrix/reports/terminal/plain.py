@@ -39,7 +39,7 @@ from distromatrix.reports.terminal.progress import (
     silence,
 )
 
-_SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one image, in plain output
+_SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one step (`pulling`, …) of an image
 
 
 class Plain:
@@ -52,7 +52,7 @@ class Plain:
         self._lock = Lock()
         self._progress = Progress()
         self._width = 0
-        self._images: dict[str, float] = {}
+        self._images: dict[str, tuple[str, float]] = {}
         self._faults = ImageFaults()
         self._silent: dict[tuple[str, int], float] = {}  # seconds of silence last told of
 
@@ -97,10 +97,10 @@ class Plain:
                     pass
 
     def _image(self, event: ImageProgress) -> None:
-        now = monotonic()
-        ready = event.text.startswith("ready")
-        if ready or now >= self._images.get(event.distro, 0.0):
-            self._images[event.distro] = now + _SAME_IMAGE_AGAIN
+        now, step = monotonic(), event.text.partition(" ")[0]
+        last, until = self._images.get(event.distro, ("", 0.0))
+        if step != last or now >= until:
+            self._images[event.distro] = (step, now + _SAME_IMAGE_AGAIN)
             say(self._console, ("image ", "dim"), f"{event.distro}: {one_line(event.text)}")
 
     def _is_silent(self, event: CellSilent) -> None:
