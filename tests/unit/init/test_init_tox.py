@@ -175,6 +175,12 @@ def test_with_nothing_for_distributions_in_it_pytest_is_run_itself(tmp_path: Pat
     assert finding.notes == ("tox.ini: left out lint (by their names not about distributions)",)
 
 
+def test_of_two_words_for_python_the_second_is_a_name(tmp_path: Path) -> None:
+    found = drafts(tox(tmp_path, INI.format(list="py{39,310}, py39-python, py310-python")))
+    assert list(found) == ["unit", "python"]
+    assert '-e "$py-python" ' in found["python"].run
+
+
 def test_more_than_six_suites_are_named_and_not_written(tmp_path: Path) -> None:
     finding = tox(tmp_path, INI.format(list="py-a{1-9}"))
     assert [d.name for d in finding.drafts] == [f"a{n}" for n in range(1, 7)]

@@ -102,8 +102,9 @@ def _groups(conf: ToxConf) -> Iterator[_Group]:
     groups: dict[tuple[str, ...], list[ToxEnv]] = {}
     for env in conf.envs:
         factors = env.name.split("-")
-        key = tuple("{py}" if _PYTHON.fullmatch(f) else f for f in factors)
-        groups.setdefault(key, []).append(env)
+        if python := next(filter(_PYTHON.fullmatch, factors), ""):
+            factors[factors.index(python)] = "{py}"  # in py39-python, the other is a name
+        groups.setdefault(tuple(factors), []).append(env)
     return (_Group(key, tuple(envs)) for key, envs in groups.items())
 
 
