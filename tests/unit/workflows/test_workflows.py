@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from actions.expressions import Contexts, UnknownExpressionError, evaluate, part
 from actions.files import KNOWN
 from actions.runner import load
 from documents import Block, blocks
+from shell_calls import fault
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -83,15 +85,24 @@ CI_PAGE = [block for block in blocks(ROOT / "docs/ci.md", "yaml") if "jobs:" in 
 @pytest.mark.parametrize("block", CI_PAGE, ids=str)
 def test_what_the_docs_call_is_declared_there(block: Block) -> None:
     for job in yaml.safe_load(block.text)["jobs"].values():
+        assert job["permissions"] == {"contents": "read"}
         for call in (job, *job.get("steps", [])):
-            path = call.get("uses", "").partition("@")[0].split("/", 2)[2:]
-            if not path or not path[0].startswith(".github/"):
-                continue
-            target = ROOT / path[0]
-            said = load(target / "action.yml" if target.is_dir() else target)
-            declared = said if target.is_dir() else said["on"]["workflow_call"]
-            assert set(call.get("with", {})) <= set(declared["inputs"])
-            assert set(call.get("secrets", {})) <= set(declared.get("secrets", {}))
+            where, _, version = call.get("uses", "").partition("@")
+            if where.startswith("OWNER/distromatrix/"):
+                assert version == "TAG"
+                assert_declared(call, ROOT / where.split("/", 2)[2])
+            else:
+                assert not version or f"{where}@{version}" in KNOWN
+
+
+def assert_declared(call: dict[str, Any], target: Path) -> None:
+    action = target.is_dir()
+    said = load(target / "action.yml" if action else target)
+    declared = said if action else said["on"]["workflow_call"]
+    assert set(call.get("with", {})) <= set(declared["inputs"])
+    assert set(call.get("secrets", {})) <= set(declared.get("secrets", {}))
+    if action:
+        assert fault(["distromatrix", *shlex.split(call["with"]["args"])], ()) == ""
 
 
 def test_a_product_needs_four_lines() -> None:
