@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from copy import copy
-from itertools import chain, pairwise
 from typing import AnyStr
 
 from distromatrix.collect.spellings import SHORTEST, spellings
@@ -33,7 +32,7 @@ class Masker:
         self._forms = forms
         self._bytes = _by_mark(forms, _MARKS)
         self._texts = _by_mark(texts, tuple(mark.decode() for mark in _MARKS))
-        self._starts = {(form[0], form[1]) for form in forms}
+        self._sizes: dict[bytes, list[int]] = {}
         self.longest = max((len(form) for form in forms), default=0)  # bytes
         self.found = False
         self._pending = b""
@@ -105,17 +104,25 @@ class Masker:
 
     def _undecided(self, data: bytes) -> int:
         """Where the longest end of `data` begins that is the beginning of a secret."""
-        tail = data[max(len(data) - self.longest + 1, 0) :]
-        pairs = enumerate(pairwise(tail))
-        starts = (at for at, pair in pairs if pair in self._starts)
-        for at in chain(starts, range(len(tail) - 1, len(tail))):
-            end = tail[at:]
-            place = bisect_left(self._forms, end)
-            if self._forms[place : place + 1] == [end]:
-                place += 1
-            if place < len(self._forms) and self._forms[place].startswith(end):
-                return len(data) - len(end)
+        if (sizes := self._sizes.get(data[-2:])) is None:
+            sizes = self._sizes[data[-2:]] = self._sizes_to(data[-2:])
+        for size in sizes:
+            end = data[-size:]
+            place = bisect_right(self._forms, end)
+            if len(end) == size and any(f.startswith(end) for f in self._forms[place : place + 1]):
+                return len(data) - size
         return len(data)
+
+    def _sizes_to(self, pair: bytes) -> list[int]:
+        """How long the beginnings of secrets may be that end in two such bytes, or in the last,
+        the longest first."""
+        found = {1}
+        for form in self._forms if len(pair) == 2 else ():
+            at = form.find(pair, 0, -1)
+            while at >= 0:
+                found.add(at + 2)
+                at = form.find(pair, at + 1, -1)
+        return sorted(found, reverse=True)
 
 
 def _by_mark(texts: list[AnyStr], marks: tuple[AnyStr, ...]) -> dict[AnyStr, list[AnyStr]]:
