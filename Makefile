@@ -47,10 +47,10 @@ demo-guests: engine guests
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/hostfence)
 
 test: engine podman guests
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all)
 
 test-all: engine podman guests
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e lint$(,)unit$(,)engine$(,)podman$(,)guests$(,)wheel$(,)fuzz$(,)slow)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all$(,)fuzz$(,)slow)
 
 lint: $(STAMP)
 	@$(BIN)/tox run -e lint

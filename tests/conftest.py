@@ -37,6 +37,14 @@ def _trusted() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `--dist loadgroup`: what shares a module's fixtures runs in one worker."""
+    for item in items:
+        marks = [name for name in ("podman", "guest") if item.get_closest_marker(name)]
+        item.add_marker(pytest.mark.xdist_group("-".join((item.path.stem, *marks))))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     name = "podman" if item.get_closest_marker("podman") else "docker"
     if item.get_closest_marker("engine") and (reason := no_engine(name)):

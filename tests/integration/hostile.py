@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import secrets
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 SECRET = "Tr0ub4dor&3<x>'y\"/+z"
-CANARY = "/var/tmp/distromatrix-canary"  # on the host; what runs in a machine has its own
+# On the host; what runs in a machine has its own.
+CANARY = f"/var/tmp/distromatrix-canary-{secrets.token_hex(6)}"
 CONTAINERS = ("docker", "podman")
 
 

@@ -41,6 +41,7 @@ def bombs(project: Project, timeout: str, **suite: str) -> None:
     project.suites({"s": suite}, defaults=limits)
 
 
+@pytest.mark.alone
 def test_a_fork_bomb_is_over_with_its_suites_time(hostile: Project) -> None:
     bombs(hostile, "4s", run="sh ./bomb", restore="true")
     assert hostile.call("run").code == 1

@@ -53,6 +53,7 @@ def ours(readable: Path) -> Iterator[Project]:
     made.clean()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_neighbour_finds_nothing_while_a_run_goes_on(
     ours: Project, readable: Path, neighbour: int, engine: str

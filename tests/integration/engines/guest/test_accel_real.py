@@ -18,7 +18,7 @@ from distromatrix.engines.guest.acceleration import (
 from distromatrix.engines.guest.qemu_program import find_qemu
 from given import unobtainable
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 
 def test_a_real_kernel_decides_and_is_booted_once(
