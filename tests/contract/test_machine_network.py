@@ -41,10 +41,11 @@ def _addresses(machine: Machine) -> list[str]:
 def test_machines_do_not_reach_each_other(
     containers: Bench, same_run: bool, privileges: tuple[str, ...]
 ) -> None:
+    others = f"{containers.run}-other"
     one = containers.open(network=True)
     addresses = _addresses(one)
     assert addresses
-    labels = dict(containers.labels) if same_run else {**containers.labels, LABEL_RUN: "test-other"}
+    labels = dict(containers.labels) if same_run else {**containers.labels, LABEL_RUN: others}
     other = containers.open(network=True, labels=labels, privileges=privileges)
     for address in addresses:
         script = f"echo x | nc -w 2 {address} 7777; echo udp | nc -u -w 1 {address} 7778"
@@ -56,7 +57,7 @@ def test_machines_do_not_reach_each_other(
     assert said(one, "cat /udp")[1] == b""
     one.close()
     other.close()
-    replace(containers, run="test-other").clean()
+    replace(containers, run=others).clean()
 
 
 def test_a_machine_reaches_what_its_host_does(containers: Bench) -> None:

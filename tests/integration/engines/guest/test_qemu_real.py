@@ -211,7 +211,7 @@ def test_what_it_wrote_comes_back_after_a_kill(guests: Guests) -> None:
 def test_commands_at_once_wait_for_each_other(guests: Guests) -> None:
     machine = guests()
     with ThreadPoolExecutor(20) as threads:
-        said = list(threads.map(lambda n: told(machine, f"sleep 1; echo {n}"), range(20)))
+        said = list(threads.map(lambda n: told(machine, f"sleep 0.1; echo {n}"), range(20)))
     assert said == [str(n) for n in range(20)]
 
 
