@@ -36,7 +36,10 @@ class Use(NamedTuple):
 
 def uses() -> Iterator[Use]:
     for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if "import re\n" not in text:
+            continue
+        tree = ast.parse(text)
         name = path.relative_to(SOURCE).as_posix()
         strings = dict(_strings(tree))
         named: dict[str, tuple[str | bytes, int]] = {}
