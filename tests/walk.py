@@ -1,6 +1,6 @@
 """A page's blocks done in order, as its reader does, by the comments before them:
 
-- `run`: the block is run; `engine`: likewise, where there is an engine. `, exit N`: it ends so.
+- `run`: the block is run; `engine`, `guests`: likewise, where these are. `, exit N`: it ends so.
 - `prints`: what the block before it printed has these lines, in this order.
 - `written`: matrix/default.yaml is this, but for its comments.
 - `added`: the block is added to matrix/default.yaml.
@@ -20,15 +20,16 @@ import yaml
 from documents import Block, alike, blocks
 
 
-def walk(page: Path, product: Path, environ: Mapping[str, str], *, engine: bool) -> None:
-    """Do what the page says, in the product's folder; without an engine up to where one is used."""
+def walk(page: Path, product: Path, environ: Mapping[str, str], *having: str) -> None:
+    """Do what the page says, in the product's folder, up to where more is used than is there:
+    `engine`, `guests`."""
     matrix = product / "matrix/default.yaml"
     printed = ""
     for block in blocks(page):
         kind, _, rest = block.note.partition(", exit ")
-        if kind == "engine" and not engine:
+        if kind in ("engine", "guests") and kind not in having:
             return
-        if kind in ("run", "engine"):
+        if kind in ("run", "engine", "guests"):
             printed = _run(block, int(rest or 0), product, environ)
         elif kind == "prints":
             _compare(block, printed)
@@ -63,7 +64,7 @@ def environ_with_program(folder: Path) -> dict[str, str]:
 def _run(block: Block, status: int, product: Path, environ: Mapping[str, str]) -> str:
     command = ["sh", "-e", "-c", block.text]
     done = subprocess.run(
-        command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=900
+        command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == status, f"{block}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from documents import ROOT
+from given import no_vagrant, unobtainable
 from walk import environ_with_program, walk
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -27,7 +28,7 @@ def test_getting_started(tmp_path: Path) -> None:
     (product / "tests").mkdir(parents=True)
     (product / "Makefile").write_text("check:\n\tsh tests/sums.sh\n")
     (product / "tests/sums.sh").write_text(SUMS)
-    walk(ROOT / "docs/getting-started.md", product, environ_with_program(tmp_path), engine=True)
+    walk(ROOT / "docs/getting-started.md", product, environ_with_program(tmp_path), "engine")
 
 
 def test_images_are_locked_and_carried(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_images_are_locked_and_carried(tmp_path: Path) -> None:
     (product / "matrix/default.yaml").write_text(
         "distros: [debian-12]\nsuites: {unit: {run: 'true'}}\n"
     )
-    walk(ROOT / "docs/images-and-networks.md", product, environ_with_program(tmp_path), engine=True)
+    walk(ROOT / "docs/images-and-networks.md", product, environ_with_program(tmp_path), "engine")
     assert "debian-12" in (product / "distros.lock").read_text()
 
 
@@ -58,30 +59,36 @@ def test_tests_with_machines_pass_as_the_page_has_them(tmp_path: Path) -> None:
     (product / "matrix").mkdir(parents=True)
     (product / "matrix/default.yaml").write_text(PRODUCT)
     environ = environ_with_program(tmp_path)
-    walk(ROOT / "docs/pytest.md", product, environ, engine=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "tests/test_machines.py",
-        "tests/test_hosts.py",
-    ]
+    walk(ROOT / "docs/pytest.md", product, environ, "engine")
+    files = ["tests/test_machines.py", "tests/test_hosts.py"]
+    command = [sys.executable, "-m", "pytest", "-q", *files]
     done = subprocess.run(
         command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=300
     )
     assert "6 passed" in done.stdout, done.stdout
 
 
-def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
-    product = tmp_path / "examples/logtally"
-    shutil.copytree(
-        ROOT / "examples/logtally", product, ignore=shutil.ignore_patterns(".distromatrix")
-    )
+MAKE = """\
+#!/bin/sh
+case $1 in
+    demo) exec distromatrix run -C examples/logtally ;;
+    demo-guests) exec distromatrix run -C examples/hostfence ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "having",
+    [("engine",), pytest.param(("engine", "guests"), marks=pytest.mark.guest)],
+    ids=" and ".join,
+)
+def test_the_readme_shows_what_the_demos_print(tmp_path: Path, having: tuple[str, ...]) -> None:
+    if "guests" in having and (reason := no_vagrant()):
+        unobtainable(reason)
+    ignored = shutil.ignore_patterns(".distromatrix")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored)
     environ = environ_with_program(tmp_path)
-    make = tmp_path / "bin/make"  # with the engine there, what `make demo` comes to
-    make.write_text(
-        "#!/bin/sh\ntest $1 = demo || exit 0\nexec distromatrix run -C examples/logtally\n"
-    )
+    make = tmp_path / "bin/make"  # as the engines are there: what `make demo` comes to
+    make.write_text(MAKE)
     make.chmod(0o755)
-    walk(ROOT / "README.md", tmp_path, environ, engine=True)
+    walk(ROOT / "README.md", tmp_path, environ, *having)

@@ -8,7 +8,7 @@ from pathlib import Path
 from documents import ROOT, blocks, pages
 from walk import environ_with_program, walk
 
-KNOWN = {"", "run", "engine", "prints", "written", "added", "file"}
+KNOWN = {"", "run", "engine", "guests", "prints", "written", "added", "file"}
 
 
 def test_getting_started_without_an_engine(tmp_path: Path) -> None:
@@ -16,7 +16,12 @@ def test_getting_started_without_an_engine(tmp_path: Path) -> None:
     product.mkdir()
     (product / "Makefile").write_text("check:\n\tsh tests/sums.sh\n")
     environ = environ_with_program(tmp_path)
-    walk(ROOT / "docs/getting-started.md", product, environ, engine=False)
+    walk(ROOT / "docs/getting-started.md", product, environ)
+
+
+def test_a_distro_is_added_as_contributing_says(tmp_path: Path) -> None:
+    walk(ROOT / "CONTRIBUTING.md", tmp_path, environ_with_program(tmp_path))
+    assert (tmp_path / "distros/debian-12-slim.yaml").exists()
 
 
 def test_what_the_pages_say_to_the_tests_is_known() -> None:
