@@ -2,10 +2,13 @@
 # make demo-guests  the same for what needs a kernel of its own: containers and guests
 # make test      lint, unit, engine (Docker and Podman) and wheel tests
 # make test-all  the slow ones too, and the fuzzers
+# make engine    a container engine, installed and started; part of the demo and the tests
+# make podman    Podman, in the same way
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
-# make lint      ruff, mypy, and the workflows' linters only
+# make lint      ruff, mypy, codespell, and the workflows' linters only
 # make unit      what needs no engine
 # make fuzz      thousands of hostile inputs of each kind; some of them are part of `make unit`
+# make coverage  the unit and the engine tests, and which branches of runner/ they leave out
 # make audit     known advisories on what it is built on; no part of the tests
 # make clean     removes what the commands above made in this checkout
 #
@@ -35,42 +38,60 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 	|| ! getent group docker 2>/dev/null | grep -qw "$$(id -un)"; \
 	then sh -c '$(1)'; else sg docker -c '$(1)'; fi
 
-.PHONY: help demo demo-guests test test-all lint unit fuzz audit engine podman guests clean
+# The line above that says what a target does, first of all that it prints.
+SAY = @sed -n 's/^\# \(make $@  *.*\)/\1/p' Makefile
+
+.PHONY: help demo demo-guests test test-all lint unit fuzz coverage audit engine podman guests clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
 
 demo: engine
+	$(SAY)
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/logtally)
 
 demo-guests: engine guests
+	$(SAY)
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/hostfence)
 
 test: engine podman guests
+	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all)
 
 test-all: engine podman guests
+	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all$(,)fuzz$(,)slow)
 
 lint: $(STAMP)
+	$(SAY)
 	@$(BIN)/tox run -e lint
 
 unit: $(STAMP)
+	$(SAY)
 	@$(BIN)/tox run -e unit
 
 fuzz: $(STAMP)
+	$(SAY)
 	@$(BIN)/tox run -e fuzz
 
+coverage: engine podman guests
+	$(SAY)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e coverage)
+
 audit: $(STAMP)
+	$(SAY)
 	@$(BIN)/tox run -e audit
 
 engine: $(STAMP)
+	$(SAY)
 	@$(BIN)/distromatrix doctor --fix --yes
 
 podman: $(STAMP)
+	$(SAY)
 	@$(BIN)/distromatrix doctor --engine podman --fix --yes
 
 guests: $(STAMP)
+	$(SAY)
 	@$(BIN)/distromatrix doctor --guests --fix --yes
 
 $(STAMP): pyproject.toml
@@ -95,5 +116,6 @@ endef
 , := ,
 
 clean:
-	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache build dist examples/*/.distromatrix .distromatrix
+	$(SAY)
+	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .coverage.d build dist examples/*/.distromatrix .distromatrix
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,6 +27,7 @@ OTHERS = {
     "export",
     "test",
     "python3",
+    "pre-commit",
 }
 MISSING = "left out:"  # what a sentence need not say
 _SEPARATORS = re.compile(r"[;&|()]+")
