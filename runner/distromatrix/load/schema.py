@@ -64,7 +64,9 @@ def _descriptions() -> dict[tuple[str, str], str]:
             continue
         for field, text in pairwise(cls.body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                found[cls.name, ast.unparse(field.target)] = str(ast.literal_eval(text.value))
+                found[cls.name, ast.unparse(field.target)] = inspect.cleandoc(
+                    ast.literal_eval(text.value)
+                )
     return found
 
 

@@ -54,11 +54,11 @@ class BootstrapOptions(Shape):
     """What makes the base image, with what it depends on; for mmdebstrap: more than its
     minimum. A shell, the distribution's release files and its package manager belong to it."""
     options: tuple[Line, ...] = ()
-    """More options for the tool, of those that do no harm on the host (a wrong one is answered with
-    these), and two of ours for all but mmdebstrap: `--keys=FILE` names
-    keys that signatures are checked with (a path or a glob: absolute, beside this file, in
-    /usr/share/distribution-gpg-keys, or where the distribution has its keys; may be given
-    several times), `--no-signatures` switches the check off."""
+    """More options for the tool. Only those are taken that do no harm on the host; the error for
+    another one lists them. All tools but mmdebstrap have two of ours: `--keys=FILE` names keys that
+    signatures are checked with (a path or a glob: absolute, beside this file, in
+    /usr/share/distribution-gpg-keys, or where the distribution has its keys; may be given several
+    times), `--no-signatures` switches the check off."""
 
     @model_validator(mode="after")
     def _sensible(self) -> BootstrapOptions:

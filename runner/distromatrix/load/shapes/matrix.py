@@ -91,7 +91,7 @@ class ProductShape(Shape):
 
 
 class PrepareShape(Shape):
-    """What is cached as an image layer."""
+    """A command whose result is cached as an image layer."""
 
     run: Script
     """The command."""
@@ -141,7 +141,7 @@ class SuiteOptions(Shape):
     setup: Script | None = None
     """Runs in every cell before the suite, with the product."""
     restore: Script | None = None
-    """Runs always, after the suite and its setup, but in no machine that a timeout has ended."""
+    """Always runs, after the suite and its setup, unless a timeout has ended the machine."""
     debug: Script | None = None
     """Runs after a failure that was not expected, before restore; its output is in the report."""
     shell: Shell = "sh"
@@ -152,21 +152,23 @@ class SuiteOptions(Shape):
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
     reads: tuple[RelativeGlob, ...] = ()
-    """What a change must touch to matter to this suite (default: everything)."""
+    """Reserved, without effect so far: what a change must touch to matter to this suite (default:
+    everything)."""
     needs: Annotated[tuple[NeedShape, ...], AfterValidator(_some_engine)] = ()
     """Capabilities that not every machine has."""
     privileges: tuple[Privilege, ...] = ()
     """What a container may be given for this suite."""
     cases: Flag = False
-    """`run` can be told single cases, in the file `$DISTROMATRIX_CASES`."""
+    """`run` can run single cases: those named in the file `$DISTROMATRIX_CASES`."""
     report: ReportKind = "junit"
-    """How it says what its cases came to: `junit`, in files at `$DISTROMATRIX_JUNIT` or below
+    """How it reports its cases: `junit`, in files at `$DISTROMATRIX_JUNIT` or below
     `$DISTROMATRIX_JUNIT_DIR`; `tap`: on its standard output, too, in TAP 12, 13 or 14."""
     retry_failed: RetryFailed = 0
     """How often a cell that failed is run again, each time in a fresh machine; what then passes
     is flaky. Never after a timeout or out of memory, and not with `--repeat`."""
     user: User = "root"
-    """Who runs it: `root` or a numeric `UID:GID`."""
+    """Who runs it: `root`, a user's name (made in the image where it is not there) or a numeric
+    `UID:GID`."""
     cpus: Cpus | None = None
     """CPUs it may use (default 1)."""
     memory: Size | None = None
@@ -185,10 +187,10 @@ class SuiteOptions(Shape):
     """`false`, with a `reason`: its cells are run and shown, and do not count for the run's
     verdict."""
     reason: Text | None = None
-    """Why they do not count."""
+    """Why its cells do not count."""
     skip_status: SkipStatus | None = None
-    """With this exit status (77 by convention) `run` says that there was nothing to test, and in
-    the last line that it prints why."""
+    """With this exit status (77 by convention) `run` says that there was nothing to test; the last
+    line that it prints is the reason."""
 
     @model_validator(mode="after")
     def _with_reason(self) -> Self:
@@ -209,8 +211,8 @@ class VariantShape(Shape):
     suites: Annotated[tuple[SuiteGlob, ...], MinLen(1)] = ("*",)
     """The suites it multiplies, by name or glob (default: all)."""
     distros: Annotated[tuple[ChosenGlob, ...], MinLen(1)] = ("*",)
-    """Where it does so, by name or glob (default: on all). Where none of a suite's variants is,
-    its cell is one without."""
+    """The distros on which it does so, by name or glob (default: all). Where a suite has none of
+    its variants, it has one cell without a variant."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
     packages: tuple[PackageName, ...] = ()
@@ -221,7 +223,7 @@ class VariantShape(Shape):
     """Whether its cells count for the run's verdict (default: what the suite says); `false` with
     a `reason`."""
     reason: Text | None = None
-    """Why they do not count."""
+    """Why its cells do not count."""
 
     @model_validator(mode="after")
     def _with_reason(self) -> VariantShape:
