@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from typing import IO
 
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder, caller
@@ -23,21 +19,6 @@ def require_stays(path: Path, project: Path) -> None:
         raise InputError(
             f"{path}: a link there leads out of the project, to {real}: remove it, or say that path"
         )
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` when the block ends well, whatever lies
-    there. Raises OSError."""
-    part = f".{secrets.token_hex(8)}.part"
-    with Folder.at(path.parent, owner=caller()) as folder:
-        try:
-            with folder.create(part, new=True) as file:
-                yield file
-            folder.rename(part, path.name)
-        finally:
-            with suppress(OSError):
-                folder.remove(part)
 
 
 def write_new(project: Path, name: str, text: str) -> None:

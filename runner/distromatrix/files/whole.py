@@ -5,47 +5,60 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.below import caller
+from distromatrix.files.below import Folder, caller
 
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write; when the block ends well it takes the place of `target`. Until then it
-    has no name where the file system can do that (open(2), O_TMPFILE), so that nothing of it
-    is left however the process ends; elsewhere it is `target`.part. Raises OSError."""
-    part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)  # of one that was killed
-    try:
-        out = _nameless(target.parent)
-        named = out is None
-        with out or part.open("w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if not named:
-                # Python follows a symlink here only where a descriptor is given, too.
-                fd = file.fileno()
-                os.link(f"/proc/self/fd/{fd}", part, src_dir_fd=fd, follow_symlinks=True)
-        give_to_caller(part)
-        part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+def whole_file(target: Path, *, sync: bool = False) -> Iterator[IO[bytes]]:
+    """A file to write, the caller's own; when the block ends well it takes the place of `target`,
+    whatever lies there. Until then it has no name where the file system can do that (open(2),
+    O_TMPFILE), so that nothing of it is left however the process ends; elsewhere it is
+    `target`.part. `sync`: it is on the disk by then. Raises OSError."""
+    part = f"{target.name}.part"
+    with Folder.at(target.parent, owner=caller()) as folder:
+        folder.remove(part)  # of one that was killed
+        try:
+            nameless = _nameless(folder)
+            with nameless or folder.create(part) as file:
+                yield file
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+                if nameless:
+                    part = f".{secrets.token_hex(8)}.part"
+                    # Python follows a symlink here only where a folder's descriptor is given, too.
+                    own = f"/proc/self/fd/{file.fileno()}"
+                    os.link(own, part, dst_dir_fd=folder.fd, follow_symlinks=True)
+            folder.rename(part, target.name)
+        finally:
+            with suppress(OSError):
+                folder.remove(part)
 
 
-def _nameless(folder: Path) -> IO[bytes] | None:
+def write_whole(target: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file of ours at once or not at all. Raises OSError."""
+    with Folder.at(target.parent) as folder:
+        folder.write(target.name, text.encode(), mode)
+
+
+def _nameless(folder: Folder) -> IO[bytes] | None:
     try:
-        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "w+b")
+        fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o644, dir_fd=folder.fd)
     except OSError:
         return None
+    file = os.fdopen(fd, "w+b")
+    if folder.owner is not None:
+        os.fchown(fd, *folder.owner)
+    return file
 
 
 def disk_fault(error: OSError, path: Path) -> InfrastructureError | None:

@@ -5,7 +5,6 @@ believed beyond what a run can say, and everything is bounded.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from typing import IO, Any
 from distromatrix.collect.artifacts import disarmed
 from distromatrix.collect.text import printable
 from distromatrix.files.below import Folder
+from distromatrix.files.lock import InUseError, take_open
 from distromatrix.files.whole import disk_fault
 from distromatrix.record.events import Event
 from distromatrix.record.journal import event_adapter
@@ -53,8 +53,8 @@ def is_running(folder: Path) -> bool:
     """Whether a process on this host holds the run's lock."""
     try:
         with open_regular(folder / "lock") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+            take_open(file.fileno(), shared=True, wait=0)
+    except InUseError:
         return True
     except (OSError, UnusableError):
         return False

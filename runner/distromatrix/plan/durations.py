@@ -16,6 +16,7 @@ from typing import Any
 
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.below import Folder
+from distromatrix.files.lock import InUseError, hold
 from distromatrix.model import Cell, CellResult, Plan, Verdict
 from distromatrix.plan.shards import UNKNOWN
 
@@ -100,22 +101,20 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     """Add what these cells took, of each a run; returns a line that warns, or ''. What the file
     held that was no durations is gone then. Safe where several do it at once. Raises
     InfrastructureError when it cannot be written."""
-    from filelock import FileLock, Timeout
-
     path = path.resolve()  # a link stays one
     if path.exists() and not path.is_file():  # a device would be replaced by a file
         said = f"{path}: durations cannot be written: it is no regular file"
         raise InfrastructureError(said, transient=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + ".lock"), timeout=_WAIT):
+        with hold(path.with_name(path.name + ".lock"), wait=_WAIT):
             before = read(path) if path.exists() else Durations()
             cells = dict(before.cells)
             for result in results:
                 if seconds := _one_run(result):
                     cells[result.id] = (*cells.pop(result.id, ()), seconds)[-MOST_RUNS:]
             _write(path, cells)
-    except Timeout:
+    except InUseError:
         raise InfrastructureError(f"{path}: another process holds its lock") from None
     except OSError as error:
         said = f"{path}: durations cannot be written: {error.strerror}"

@@ -9,7 +9,6 @@ it is refused unless it is ours, and no link at or below it is followed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -23,6 +22,7 @@ from types import TracebackType
 
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder, caller
+from distromatrix.files.lock import InUseError, is_held, take
 from distromatrix.files.whole import disk_fault, give_to_caller
 
 STATE = ".distromatrix"
@@ -39,20 +39,7 @@ _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 def is_alive(folder: Path) -> bool:
     """Whether a process holds the run's lock. A lock that we may not look at is another
     user's, and counts as held; a folder that is gone is dead."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        fd = os.open(folder / _LOCK, flags)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return is_held(folder / _LOCK)
 
 
 @dataclass(slots=True)
@@ -119,18 +106,10 @@ class RunFolder:
     @classmethod
     def lock(cls, path: Path, *, wait: float = 2.0) -> RunFolder:
         """Lock an existing run folder (`--resume`). Raises InputError if it stays alive."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(path / _LOCK, flags, 0o644)
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    os.close(fd)
-                    raise InputError(f"run {path.name} is still running") from None
-                time.sleep(0.05)
+        try:
+            fd = take(path / _LOCK, wait=wait, mode=0o644)
+        except InUseError:
+            raise InputError(f"run {path.name} is still running") from None
         if not os.fstat(fd).st_size:
             os.write(fd, _mark(path.name))
         give_to_caller(path / _LOCK)

@@ -17,7 +17,7 @@ from distromatrix.collect.junit import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.given import whole
+from distromatrix.files.whole import whole_file
 from distromatrix.model import (
     Case,
     CaseCounts,
@@ -307,7 +307,7 @@ def _counts(count: Counter[str]) -> str:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` once it is whole."""
     try:
-        with whole(path) as file:
+        with whole_file(path) as file:
             yield file
     except OSError as error:
         raise InfrastructureError(

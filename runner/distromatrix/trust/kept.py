@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distromatrix.errors import InputError
 from distromatrix.files.own import is_own, make_own
+from distromatrix.files.whole import write_whole
 
 _LARGEST = 1 << 20  # bytes
 
@@ -50,12 +51,8 @@ def keep(root: Path, digests: Iterable[str]) -> Path:
     file = at / _name(root)
     try:
         make_own(at)
-        part = at / f"{file.name}.{os.getpid()}.part"
         content = {"project": _real(root), "yes": sorted(set(digests))}
-        part.unlink(missing_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
-            json.dump(content, out, indent=1)
-        part.replace(file)
+        write_whole(file, json.dumps(content, indent=1), 0o600)
     except OSError as error:
         raise InputError(f"{file}: cannot be kept: {error.strerror}: {OTHERWISE}") from error
     return file

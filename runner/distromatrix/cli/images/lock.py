@@ -129,7 +129,7 @@ def _write(path: Path, entries: Mapping[str, Entry]) -> None:
     from distromatrix.files.whole import whole_file
     from distromatrix.load.lock import as_text
 
-    with whole_file(path) as out:
+    with whole_file(path, sync=True) as out:
         out.write(as_text(entries).encode())
 
 

@@ -13,8 +13,7 @@ import click
 
 from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
-from distromatrix.files.given import whole
-from distromatrix.files.whole import disk_fault
+from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project.project import handed_secrets
 
@@ -53,7 +52,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
 
     named = os.environ.get(SUMMARY)
     try:
-        with whole(folder / _FILE) as file:
+        with whole_file(folder / _FILE) as file:
             file.write(summary(0).encode())
         if named:
             there = Path(named)

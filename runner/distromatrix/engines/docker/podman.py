@@ -18,10 +18,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from filelock import FileLock
-
 from distromatrix.engines.docker.connection.ping import answers
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.files.lock import hold
 from distromatrix.files.own import is_own, own_folder, own_place
 from distromatrix.files.user_folders import home, log_folder
 
@@ -78,7 +77,7 @@ def start(path: Path) -> None:
     if shutil.which("podman") is None:
         raise EngineUnavailableError(f"there is no podman here: {ABSENT}")
     own_folder("Podman's socket", path.parent)
-    with FileLock(path.with_name("distromatrix.lock")):
+    with hold(path.with_name("distromatrix.lock")):
         if answers(path, own=True):
             return
         said = ""

@@ -14,6 +14,7 @@ from typing import Any
 
 from distromatrix.engines.contract import LABEL_CELL, MachineSpec
 from distromatrix.errors import PullFailure
+from distromatrix.files.whole import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,7 @@ class State:
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write it so that no reader sees half of it."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-    part.write_text(json.dumps({"created": time(), **value}))
-    part.replace(file)
+    write_whole(file, json.dumps({"created": time(), **value}))
 
 
 def read_json(file: Path) -> dict[str, Any] | None:

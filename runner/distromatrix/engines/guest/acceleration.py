@@ -21,6 +21,8 @@ from typing import Any, Literal
 from distromatrix.engines.guest import qemu_program
 from distromatrix.engines.guest.trial_boot import Outcome, boot, initramfs, trial
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.lock import hold
+from distromatrix.files.whole import write_whole
 from distromatrix.model import AccelWanted
 
 MACHINE = "pc"  # it is up half a second before q35
@@ -146,14 +148,12 @@ def _kept_or_proved(
     facts: _Facts, guest: _Facts, command: partial[tuple[str, ...]], cache: Path
 ) -> _Verdict:
     """The verdict of the file, else that of a proof, which is then in the file."""
-    from filelock import FileLock
-
     file = _file(cache)
     whole = {**facts, **guest}
     if kept := _fitting(_read(file), whole):
         return kept
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with hold(file.with_suffix(".lock")):
         verdicts = _read(file)  # another process may just have proved it
         if kept := _fitting(verdicts, whole):
             return kept
@@ -278,6 +278,4 @@ def _write(file: Path, verdicts: Iterable[_Verdict]) -> None:
     """Those of this boot; readers see the old or the new whole."""
     boot_id = _BOOT_ID.read_text("ascii").strip()
     kept = [asdict(v) for v in verdicts if v.of.get("boot") == boot_id]
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(kept, indent=1), "utf-8")
-    part.replace(file)
+    write_whole(file, json.dumps(kept, indent=1))

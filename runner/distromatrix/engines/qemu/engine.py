@@ -47,7 +47,7 @@ from distromatrix.errors import (
     InfrastructureError,
 )
 from distromatrix.files.user_folders import cache_folder, host_name
-from distromatrix.files.whole import disk_fault
+from distromatrix.files.whole import disk_fault, write_whole
 from distromatrix.model import AccelWanted, Kept
 
 _MIB = 1024**2
@@ -288,7 +288,7 @@ def _fault(what: str, error: OSError) -> InfrastructureError:
 
 def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:
     facts = {"kind": kind, "labels": dict(labels), "created": time.time()}
-    (folder / META).write_text(json.dumps(facts), encoding="utf-8")
+    write_whole(folder / META, json.dumps(facts))
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

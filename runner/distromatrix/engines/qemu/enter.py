@@ -6,7 +6,6 @@ With a terminal here, busybox's telnetd gives the shell one there, of the same s
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -32,6 +31,7 @@ from distromatrix.engines.qemu.terminal import Pieces, Telnet, bridge
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.files.lock import InUseError, hold
 
 _LOCK = "enter.lock"
 _GUEST = "/distromatrix/guest"
@@ -138,9 +138,8 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
         terminal=terminal,
     )
     for slot in range(SHELLS):
-        with _taken(folder, slot) as free:
-            if not free:
-                continue
+        # Its ports are ours, unless somebody else who entered has them.
+        with contextlib.suppress(InUseError), hold(folder / f"enter-{slot}.lock", wait=0):
             out, err = (connect_in(folder, socket_name(number)) for number in ports_of(slot))
             with out, err:
                 token = f"end-{secrets.token_hex(12)}"
@@ -150,19 +149,6 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
                     return bridge(folder.name, Telnet(), out, token)
                 return bridge(folder.name, Pieces(), out, token, err)
     raise InfrastructureError(f"{folder.name}: too many shells at once")
-
-
-@contextlib.contextmanager
-def _taken(folder: Path, slot: int) -> Iterator[bool]:
-    """Hold a shell's ports, unless somebody else who entered does."""
-    lock = os.open(folder / f"enter-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(lock)
 
 
 def _begun(folder: Path, script: str) -> bool:
@@ -184,8 +170,7 @@ def _begun(folder: Path, script: str) -> bool:
 def _control(folder: Path) -> Iterator[Shell]:
     """The guest's shell for us, for a moment: others may want to enter, too."""
     until = time.monotonic() + API_TIMEOUT
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold(folder / _LOCK):
         try:
             line = connect_in(folder, socket_name(CONTROL), within=2.0)
         except OSError as error:

@@ -41,7 +41,7 @@ from distromatrix.engines.shell.homes import home_found, home_made
 from distromatrix.engines.shell.pool import KILL, KILL_OTHERS
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
-from distromatrix.files.whole import give_to_caller
+from distromatrix.files.whole import give_to_caller, write_whole
 from distromatrix.model import Kept
 
 META = "machine.json"
@@ -304,7 +304,7 @@ echo $!"""
                 self.folder.rename(folder)
                 facts = json.loads((folder / META).read_text(encoding="utf-8"))
                 facts.update(kept=True, user=self._spec.user, product=self.product, env=self._env)
-                (folder / META).write_text(json.dumps(facts), encoding="utf-8")
+                write_whole(folder / META, json.dumps(facts))
             except OSError as error:
                 raise InfrastructureError(f"cannot keep {self.name}: {error}") from error
             self.guest.folder = folder

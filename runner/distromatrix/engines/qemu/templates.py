@@ -6,7 +6,6 @@ goes into them. A folder's `lock` is held by whoever uses it; what nobody has us
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,8 @@ from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import QemuMachine, Saved, new_overlay
 from distromatrix.engines.qemu.process import OVERLAY, Memory, Virtual, arguments
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.lock import InUseError, take
+from distromatrix.files.whole import write_whole
 
 PREFIX = "distromatrix-template-"
 _GONE = f"{PREFIX}gone-"  # then the process that removes it
@@ -96,11 +97,11 @@ class Templates:
         self, name: str, make: Callable[[Path], dict[str, str]]
     ) -> Iterator[tuple[Path, dict[str, str]]]:
         folder = self.folder / name
-        with _hold(folder, fcntl.LOCK_SH) as done:
+        with _hold(folder, shared=True) as done:
             if done is not None:
                 yield folder, done
                 return
-        with _hold(folder, fcntl.LOCK_EX) as done:
+        with _hold(folder) as done:
             if done is None:
                 qemu_process.end(folder)  # of one who was killed while he made it
                 _empty(folder)
@@ -109,9 +110,7 @@ class Templates:
                 except BaseException:
                     _empty(folder)
                     raise
-                part = folder / f"{_DONE}.part"
-                part.write_text(json.dumps(facts), encoding="utf-8")
-                part.replace(folder / _DONE)
+                write_whole(folder / _DONE, json.dumps(facts))
         with self._made(name, make) as made:
             yield made
 
@@ -121,16 +120,15 @@ class Templates:
 
 
 @contextmanager
-def _hold(folder: Path, how: int) -> Iterator[dict[str, str] | None]:
+def _hold(folder: Path, *, shared: bool = False) -> Iterator[dict[str, str] | None]:
     """Hold a template's lock; what was written when it was done, or None."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = _open_lock(folder)
+            lock = take(folder / _LOCK, shared=shared)
         except FileNotFoundError:  # it was removed just now
             continue
         try:
-            fcntl.flock(lock, how)
             if not _is_locks(folder, lock):  # it was removed while we waited
                 continue
             done = None
@@ -141,10 +139,6 @@ def _hold(folder: Path, how: int) -> Iterator[dict[str, str] | None]:
             return
         finally:
             os.close(lock)
-
-
-def _open_lock(folder: Path) -> int:
-    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _is_locks(folder: Path, lock: int) -> bool:
@@ -214,13 +208,12 @@ def _name(*parts: object) -> str:
 def remove(folder: Path) -> None:
     """Remove a template, unless it is in use. Raises InfrastructureError."""
     try:
-        lock = _open_lock(folder)
-    except FileNotFoundError:  # somebody else has removed it
+        lock = take(folder / _LOCK, wait=0)
+    except (InUseError, FileNotFoundError):  # it is in use, or somebody else has removed it
         return
     except OSError as error:
         raise InfrastructureError(f"cannot remove {folder}: {error}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _is_locks(folder, lock):
             return
         qemu_process.end(folder)
@@ -228,8 +221,6 @@ def remove(folder: Path) -> None:
         gone = folder.with_name(f"{_GONE}{os.getpid()}-{time.monotonic_ns()}")
         folder.rename(gone)
         remove_tree(gone)
-    except BlockingIOError:
-        return
     except OSError as error:
         raise InfrastructureError(f"cannot remove {folder}: {error}") from error
     finally:

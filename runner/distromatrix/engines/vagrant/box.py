@@ -11,6 +11,7 @@ from pathlib import Path
 from distromatrix.engines.vagrant.disk import DISK_SIZE
 from distromatrix.engines.vagrant.vagrantfile import COMMAND_LINE
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.whole import whole_file
 
 # Its address comes by DHCP there.
 _COMMAND_LINE = f"{COMMAND_LINE} systemd.wants=systemd-networkd.service"
@@ -37,7 +38,7 @@ end
 def write_box(title: str, made: Path, key: Path, to: Path) -> None:
     """Write the box file `to` of what lies in the folder `made` (`box.img`, `vmlinuz`,
     `initrd`) with the private key that logs in. Raises InfrastructureError."""
-    disk, part = to.with_name(f"{to.name}.img"), to.with_name(f"{to.name}.part")
+    disk = to.with_name(f"{to.name}.img")
     facts = {"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_SIZE}
     try:
         command = [
@@ -52,7 +53,10 @@ def write_box(title: str, made: Path, key: Path, to: Path) -> None:
             str(disk),
         ]
         subprocess.run(command, check=True, capture_output=True, text=True)
-        with tarfile.open(part, "w", dereference=True) as tar:
+        with (
+            whole_file(to) as file,
+            tarfile.open(fileobj=file, mode="w", dereference=True) as tar,
+        ):
             _add(tar, "metadata.json", json.dumps(facts).encode())
             _add(
                 tar,
@@ -63,14 +67,12 @@ def write_box(title: str, made: Path, key: Path, to: Path) -> None:
             tar.add(disk, "box.img", filter=_plain)
             for name in ("vmlinuz", "initrd"):
                 tar.add(made / name, name, filter=_plain)
-        part.replace(to)
     except subprocess.CalledProcessError as error:
         raise InfrastructureError(f"{to}: {str(error.stderr).strip()}") from error
     except OSError as error:
         raise InfrastructureError(f"{error.filename or to}: {error.strerror}") from error
     finally:
-        for left in (disk, part):
-            left.unlink(missing_ok=True)
+        disk.unlink(missing_ok=True)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:

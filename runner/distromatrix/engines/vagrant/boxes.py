@@ -15,11 +15,10 @@ from distromatrix.engines.vagrant.disk import DISK_SIZE, make_system, prepare
 from distromatrix.engines.vagrant.folders import (
     TEMPLATE,
     Home,
-    InUseError,
     digest,
-    hold,
     vagrant_boxes,
 )
+from distromatrix.files.lock import InUseError, hold
 
 VERSION = "1"  # of the boxes that we make
 
@@ -85,7 +84,7 @@ def register(home: Home, box: Box) -> None:
 def remove_box(home: Home, name: str, used: Callable[[], bool]) -> None:
     """Remove a box, and what Vagrant knows of it; not while it is made, nor while it is `used`,
     which is asked once nobody can begin to use it."""
-    with contextlib.suppress(InUseError), hold(lock_of(home, name), wait=False):
+    with contextlib.suppress(InUseError), hold(lock_of(home, name), wait=0):
         if not used():
             shutil.rmtree(vagrant_boxes() / name, ignore_errors=True)
             (home.pool / _volume(name)).unlink(missing_ok=True)

@@ -12,18 +12,16 @@ Names of boxes and templates begin with `distromatrix-template-`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from distromatrix.engines.vagrant.libvirt.libvirtd import short
 from distromatrix.errors import EngineUnavailableError
+from distromatrix.files.lock import hold
 from distromatrix.files.own import own_folder
 from distromatrix.files.user_folders import cache_path, home
 
@@ -51,11 +49,9 @@ class Home:
 
     def key(self) -> Path:
         """The private key, made if need be; `.pub` beside it. Raises EngineUnavailableError."""
-        from filelock import FileLock
-
         key = self.folder / "key"
         if not key.with_suffix(".pub").exists():
-            with FileLock(self.folder / "key.lock"):
+            with hold(self.folder / "key.lock"):
                 if not key.with_suffix(".pub").exists():
                     key.unlink(missing_ok=True)
                     make_key(key)
@@ -66,25 +62,6 @@ def vagrant_boxes() -> Path:
     """Where Vagrant keeps the user's boxes."""
     named = os.environ.get("VAGRANT_HOME")
     return (Path(named) if named else (home() or cache_path()) / ".vagrant.d") / "boxes"
-
-
-class InUseError(Exception):
-    """Another holds the lock."""
-
-
-@contextmanager
-def hold(lock: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
-    """Hold a lock, the file of which stays. Raises InUseError where it is not to `wait`."""
-    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InUseError from error
-        yield
-    finally:
-        os.close(file)
 
 
 def digest(what: list[object]) -> str:

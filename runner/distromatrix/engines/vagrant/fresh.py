@@ -11,8 +11,6 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from distromatrix.engines.contract import LABEL_CELL, MachineSpec
 from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.parcel import Parcel
@@ -35,6 +33,7 @@ from distromatrix.engines.vagrant.source import (
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.vagrantfile import Definition, vagrantfile
 from distromatrix.errors import CannotStartError, InfrastructureError
+from distromatrix.files.lock import hold
 from distromatrix.model import ProviderName
 from distromatrix.plan.needs import PROVIDERS
 
@@ -117,7 +116,7 @@ class Plain:
             change_facts(folder, **known, own=str(definition.own or ""))
             _write(definition, folder, console.parent)
             # What Vagrant and its providers share is not theirs alone to change: one at a time.
-            with FileLock(self._home.folder / "up.lock"):
+            with hold(self._home.folder / "up.lock"):
                 self._up(definition, folder, console)
         who = login(folder, definition)
         change_facts(folder, login=who.user)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +14,6 @@ from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
 from typing import IO, BinaryIO
-
-from filelock import FileLock
 
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import API_TIMEOUT, Address, MachineSpec
@@ -38,6 +35,8 @@ from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.engines.vagrant.disk_files import read_dead
 from distromatrix.engines.vagrant.ssh import Connection, PipeStream, loop_script
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.files.lock import hold
+from distromatrix.files.whole import write_whole
 from distromatrix.model import Kept
 
 KEPT = "distromatrix-kept-"
@@ -299,7 +298,7 @@ class VagrantMachine(GuestMachine):
         same one. Raises InfrastructureError where it does not."""
         within = (_DOWN_WITHIN + _UP_AGAIN_WITHIN) * self._scale
         deadline = min(until, monotonic() + within)
-        with FileLock(self._guest.folder / "restart.lock"):
+        with hold(self._guest.folder / "restart.lock"):
             while (boot := self._now_booted()) in ("", self._boot):
                 if boot and not self._goes_down():
                     self._fresh_shells()  # which were the connection's that was lost
@@ -364,9 +363,7 @@ def change_facts(folder: Path, **change: object) -> None:
     file = folder / FACTS
     try:
         facts = {**json.loads(file.read_text(encoding="utf-8")), **change}
-        part = file.with_suffix(f".{secrets.token_hex(4)}")
-        part.write_text(json.dumps(facts), encoding="utf-8")
-        part.replace(file)
+        write_whole(file, json.dumps(facts))
     except (OSError, ValueError) as error:
         raise InfrastructureError(f"{file}: {error}") from error
 

@@ -13,12 +13,13 @@ from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.vagrant.boxes import VERSION, Box, lock_of, register
 from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.disk import HOST_KEY
-from distromatrix.engines.vagrant.folders import Home, digest, free_port, hold
+from distromatrix.engines.vagrant.folders import Home, digest, free_port
 from distromatrix.engines.vagrant.libvirt.libvirtd import POOL, Libvirtd
 from distromatrix.engines.vagrant.machine import Guest, VagrantMachine
 from distromatrix.engines.vagrant.ssh import Connection, Login
 from distromatrix.engines.vagrant.vagrantfile import Definition, loaded
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.lock import hold
 from distromatrix.model import Guest as Named
 
 

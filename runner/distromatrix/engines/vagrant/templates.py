@@ -23,7 +23,7 @@ from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.vagrant.boxes import Box, have_box, remove_box
 from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
-from distromatrix.engines.vagrant.folders import TEMPLATE, Home, InUseError, digest, hold
+from distromatrix.engines.vagrant.folders import TEMPLATE, Home, digest
 from distromatrix.engines.vagrant.libvirt.domain import guest_in, remove_domain
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
 from distromatrix.engines.vagrant.libvirt.saved_state import disks_of, is_shared, read_saved
@@ -40,6 +40,8 @@ from distromatrix.engines.vagrant.source import (
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.vagrantfile import Definition, command_line, vagrantfile
 from distromatrix.errors import ImageError, InfrastructureError
+from distromatrix.files.lock import InUseError, hold
+from distromatrix.files.whole import write_whole
 
 FORMAT = 6  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
@@ -147,9 +149,7 @@ class Templates:
         (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
         template = self._boot(name, folder, definition, source.accel.scale, spec)
         facts = {**asdict(template), "definition": asdict(definition)}
-        part = folder / f"{_FACTS}.part"
-        part.write_text(json.dumps(facts, default=str), encoding="utf-8")
-        part.replace(folder / _FACTS)
+        write_whole(folder / _FACTS, json.dumps(facts, default=str))
 
     def _boot(
         self, name: str, folder: Path, definition: Definition, scale: float, spec: MachineSpec
@@ -212,7 +212,7 @@ class Templates:
     def remove(self, name: str) -> None:
         """Remove a template with its domain and disks, unless it is in use or being made. No
         error if it is gone. Raises InfrastructureError."""
-        with contextlib.suppress(InUseError), hold(self._lock(name), wait=False):
+        with contextlib.suppress(InUseError), hold(self._lock(name), wait=0):
             if name not in self._used("template"):
                 self._remove(name)
 
@@ -251,7 +251,7 @@ class Templates:
     def _is_free(self, name: str) -> bool:
         """Whether nobody uses it or makes it."""
         try:
-            with hold(self._lock(name), wait=False):
+            with hold(self._lock(name), wait=0):
                 return True
         except InUseError:
             return False

@@ -23,7 +23,7 @@ from distromatrix.errors import InputError
 from distromatrix.execute.product.checkout import Entry, look, trusts_modes
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.execute.product.tar import PREFIX, ProductTar
-from distromatrix.files.whole import disk_fault, give_to_caller
+from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Product
 
 GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
@@ -109,10 +109,10 @@ def take(product: Product, dest: Path) -> Snapshot:
 def _take(product: Product, dest: Path) -> Snapshot:
     root = product.path
     checkout = look(root)
-    partial = dest.with_suffix(".part")
-    with tarfile.open(
-        partial, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
-    ) as file:
+    with (
+        whole_file(dest) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as file,
+    ):
         taking = _Taking(root, ProductTar(file), dest)
         for entry in checkout.entries:
             taking.add(entry)
@@ -121,8 +121,6 @@ def _take(product: Product, dest: Path) -> Snapshot:
             with _reading(root, dest):
                 said = add_git(taking.tar, root, checkout.repositories)
                 warnings += [f"product: {one_line(line, 500)}" for line in said]
-    partial.replace(dest)
-    give_to_caller(dest)
     return Snapshot(
         path=dest, files=taking.tar.files, size=taking.tar.size, warnings=tuple(warnings)
     )

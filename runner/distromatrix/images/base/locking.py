@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 from distromatrix.errors import ImageError
+from distromatrix.files.lock import InUseError, take
 
 LOOK = 1.0  # seconds
 
@@ -16,15 +18,13 @@ LOOK = 1.0  # seconds
 def locked(path: Path, cancelled: Event, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock file at `path`. Calls `waiting` once if another holds it for longer than a
     look takes. Raises ImageError when `cancelled` is set before it is free."""
-    from filelock import FileLock, Timeout
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)  # each object has a descriptor of its own: it excludes threads, too
     told = False
-    while not lock.is_locked:
+    while True:
         try:
-            lock.acquire(timeout=LOOK if not told else 0.5)
-        except Timeout:
+            lock = take(path, wait=LOOK if not told else 0.5)
+            break
+        except InUseError:
             if not told:
                 waiting()
                 told = True
@@ -33,4 +33,4 @@ def locked(path: Path, cancelled: Event, waiting: Callable[[], None]) -> Iterato
     try:
         yield
     finally:
-        lock.release()
+        os.close(lock)

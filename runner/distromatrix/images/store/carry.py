@@ -72,7 +72,7 @@ def export(
     """Write those images to the file `target`, wholly or not at all. Raises InputError where
     it would become larger than `at_most` bytes, InfrastructureError, OSError."""
     wanted = tuple({one.image.tag: one for one in images}.values())
-    with whole_file(target) as out:
+    with whole_file(target, sync=True) as out:
         out.write(bytes(_BLOCK))  # the header of what follows, as soon as its size is known
         stream = engine.images.save(tuple(one.image.tag for one in wanted))
         digest = _compressed(stream, _Hashing(out, target, at_most or sys.maxsize), progress)

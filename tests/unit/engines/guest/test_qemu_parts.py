@@ -34,6 +34,7 @@ from distromatrix.engines.qemu.qmp import Qmp
 from distromatrix.engines.qemu.templates import Templates
 from distromatrix.engines.shell.shell import Shell
 from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
+from distromatrix.files import lock
 
 IMAGE = "sha256:1"
 
@@ -113,18 +114,18 @@ def test_who_waited_for_a_template_that_was_removed_and_made_again_uses_the_new_
     templates = Templates(tmp_path)
     with templates.disk(IMAGE, tuple) as disk:
         pass
-    real, held = qemu_templates.fcntl.flock, []
+    real, held = lock.fcntl.flock, []
 
-    def flock(lock: int, how: int) -> None:
+    def flock(fd: int, how: int) -> None:
         """Between a lock's opening and its taking, another process removes the folder and
         makes a new one."""
         if not held:
-            held.append(lock)
+            held.append(fd)
             (disk.folder / "lock").unlink()
             (disk.folder / "lock").touch()
-        real(lock, how)
+        real(fd, how)
 
-    monkeypatch.setattr(qemu_templates.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     with templates.disk(IMAGE, tuple):
         qemu_templates.remove(disk.folder)
         assert disk.root.exists()

@@ -17,7 +17,7 @@ from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.guest.scripts import of_commands, written
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.vagrant.command import message
-from distromatrix.engines.vagrant.folders import Home, hold
+from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.leftovers import leftovers
 from distromatrix.engines.vagrant.libvirt.domain import disks_in
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
@@ -33,6 +33,7 @@ from distromatrix.engines.vagrant.source import why_not_root
 from distromatrix.engines.vagrant.templates import Templates
 from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of, vagrantfile
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.lock import hold
 from distromatrix.model import ProviderName
 
 XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>

@@ -16,13 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from filelock import FileLock
-
 from distromatrix.engines.answer import hear_out
 from distromatrix.engines.contract import API_TIMEOUT
 from distromatrix.engines.guest.qemu_program import PROGRAM, find_qemu
 from distromatrix.engines.vagrant.libvirt import emulator
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.files.lock import hold
 from distromatrix.files.own import own_folder
 
 POOL = "distromatrix"
@@ -103,7 +102,7 @@ class Libvirtd:
         if self._answers():
             return
         own_folder("libvirtd", self.folder)
-        with FileLock(self.folder / "lock"):
+        with hold(self.folder / "lock"):
             if not self._answers():
                 self._start()
 
