@@ -19,7 +19,7 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_files import store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
-from distromatrix.engines.docker.staging.archive import without_padding
+from distromatrix.engines.docker.staging.files import without_padding
 from distromatrix.engines.guest.console import last_lines, panic, trouble
 from distromatrix.engines.shell.process_list import processes
 from distromatrix.engines.shell.processes import describe

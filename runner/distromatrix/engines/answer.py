@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from threading import Thread, Timer
+from time import monotonic
 from typing import IO, TYPE_CHECKING
 
 from distromatrix.errors import InfrastructureError, MachineGoneError
@@ -32,6 +33,15 @@ class Answer:
     def __call__(self, piece: bytes) -> None:
         """Hear that piece."""
         self._kept += piece[: self._most - len(self._kept)]
+
+    def read(self, pieces: Iterable[bytes], within: float) -> bool:
+        """Hear a stream; whether it ended within those seconds, and all of it is kept."""
+        until = monotonic() + within
+        for piece in pieces:
+            self(piece)
+            if self.full or monotonic() > until:
+                return False
+        return True
 
     @property
     def full(self) -> bool:

@@ -241,22 +241,6 @@ def caller() -> tuple[int, int] | None:
     return None
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[int]:
-    """The folder's descriptor. Raises OSError, also where it is a link."""
-    descriptor = os.open(folder, _FOLDER | os.O_NOFOLLOW)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def open_in_root(root: int, path: str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-    """Open a path as a process would whose root is that folder: its links lead where they lead
-    there, and never out of it. Raises OSError."""
-    return _opened(root, path, flags | os.O_CLOEXEC, mode, links=True)
-
-
 def _opened(fd: int, path: str, flags: int, mode: int, *, links: bool) -> int:
     if _kernel_resolves():
         with suppress(BlockingIOError):

@@ -24,8 +24,8 @@ from distromatrix.engines.docker.connection.api import (
     message_of,
 )
 from distromatrix.engines.docker.connection.auth import credentials, hiding
-from distromatrix.engines.docker.connection.pull_failures import pull_error
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
+from distromatrix.engines.docker.messages import pull_error
 from distromatrix.engines.docker.staging import transfer as docker_carry
 from distromatrix.errors import InfrastructureError, PullError
 

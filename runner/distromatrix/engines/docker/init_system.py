@@ -71,11 +71,8 @@ def _systemd_of(api: Api, image: str, labels: Mapping[str, str]) -> int | None:
 
 def _logs(client: APIClient, container: str, tail: int | Literal["all"] = "all") -> bytes:
     """The first bytes of what its process 1 has said."""
-    said, until = Answer(), monotonic() + SHORT_TIMEOUT
-    for piece in client.logs(container, tail=tail, stream=True, follow=False):
-        said(piece)
-        if said.full or monotonic() > until:
-            break
+    said = Answer()
+    said.read(client.logs(container, tail=tail, stream=True, follow=False), SHORT_TIMEOUT)
     return bytes(said)
 
 

@@ -25,9 +25,9 @@ from distromatrix.engines.docker.connection.api import (
     message_of,
     remove_container,
 )
-from distromatrix.engines.docker.connection.start_failures import cannot_start
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.init_system import until_up, why_not_up
+from distromatrix.engines.docker.messages import cannot_start
 from distromatrix.engines.docker.outside import SIGNALLED_WITHIN, ends_alone, written
 from distromatrix.engines.docker.shells import end_process, open_shell, signal_all
 from distromatrix.engines.docker.spec import FORCE, INIT, MOUNT, SETUID

@@ -3,10 +3,10 @@ say what they like: its links lead where they lead in it, and all that is read i
 
 from __future__ import annotations
 
+import errno
 import lzma
 import os
 import re
-import stat
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from distromatrix.engines.guest.disk import natural
 from distromatrix.errors import CannotStartError, EngineUnavailableError
-from distromatrix.files.below import held, open_in_root
+from distromatrix.files.below import Folder
 
 # What a guest needs to see its disk and to talk; most kernels have some of them built in.
 _WANTED = (
@@ -29,7 +29,6 @@ _MOST_LIST = 16 * 1024**2  # of modules.dep, which has some 600 KiB
 _MOST_MODULES = 128 * 1024**2  # of all modules, unpacked
 _MOST_VERSIONS = 1000
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}")
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a pipe in a file's place holds up nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,9 @@ class Kernel:
 def read_kernel(root: Path) -> Kernel:
     """The newest kernel in a root filesystem. Raises CannotStartError where there is none that
     a guest could boot, EngineUnavailableError."""
-    with held(root) as descriptor:
-        tree = _Tree(descriptor)
+    with Folder.at(root, links=True) as tree:
         for folder in ("usr/lib/modules", "lib/modules"):
-            for version in reversed(sorted(tree.names(folder), key=natural)):
+            for version in reversed(sorted(_versions(tree, folder), key=natural)):
                 modules = f"{folder}/{version}"
                 if (image := _image(tree, version, modules)) is not None:
                     needed = tuple(_modules(tree, version, modules))
@@ -58,46 +56,41 @@ def read_kernel(root: Path) -> Kernel:
 
 def read_inside(root: Path, path: str, most: int) -> bytes:
     """A file of a root filesystem, of at most so many bytes. Raises CannotStartError."""
-    with held(root) as descriptor:
+    with Folder.at(root, links=True) as tree:
         try:
-            return _Tree(descriptor).read(path, most)
+            return _read(tree, path, most)
         except FileNotFoundError as error:
             raise CannotStartError(f"the image has no {path}") from error
 
 
-class _Tree:
-    def __init__(self, root: int) -> None:
-        self._root = root
-
-    def names(self, folder: str) -> list[str]:
-        """What versions of a kernel lie there."""
-        try:
-            descriptor = open_in_root(self._root, folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return []
-        try:
-            with os.scandir(descriptor) as found:
-                names = islice((one.name for one in found), _MOST_VERSIONS)
-                return [name for name in names if _VERSION.fullmatch(name)]
-        finally:
-            os.close(descriptor)
-
-    def read(self, path: str, most: int) -> bytes:
-        """A regular file. Raises FileNotFoundError, CannotStartError."""
-        try:
-            with os.fdopen(open_in_root(self._root, path, _READ), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise FileNotFoundError(path)
-                return _bounded(file.read(most + 1), path, most)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise CannotStartError(f"{path} of the image cannot be read: {error.strerror}") from (
-                error
-            )
+def _versions(tree: Folder, folder: str) -> list[str]:
+    """What versions of a kernel lie there."""
+    try:
+        descriptor = tree.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return []
+    try:
+        with os.scandir(descriptor) as found:
+            names = islice((one.name for one in found), _MOST_VERSIONS)
+            return [name for name in names if _VERSION.fullmatch(name)]
+    finally:
+        os.close(descriptor)
 
 
-def _image(tree: _Tree, version: str, modules: str) -> bytes | None:
+def _read(tree: Folder, path: str, most: int) -> bytes:
+    """A regular file. Raises FileNotFoundError, CannotStartError."""
+    try:
+        with tree.read(path) as file:
+            return _bounded(file.read(most + 1), path, most)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # no regular one
+            raise FileNotFoundError(path) from error
+        raise CannotStartError(f"{path} of the image cannot be read: {error.strerror}") from error
+
+
+def _image(tree: Folder, version: str, modules: str) -> bytes | None:
     for path in (
         f"boot/vmlinuz-{version}",
         f"{modules}/vmlinuz",
@@ -105,18 +98,18 @@ def _image(tree: _Tree, version: str, modules: str) -> bytes | None:
         f"boot/Image-{version}",
     ):
         try:
-            tree.read(f"{modules}/modules.dep", _MOST_LIST)
-            return tree.read(path, _MOST_KERNEL)
+            _read(tree, f"{modules}/modules.dep", _MOST_LIST)
+            return _read(tree, path, _MOST_KERNEL)
         except FileNotFoundError:
             continue
     return None
 
 
-def _modules(tree: _Tree, version: str, folder: str) -> Iterator[tuple[str, bytes]]:
+def _modules(tree: Folder, version: str, folder: str) -> Iterator[tuple[str, bytes]]:
     left = _MOST_MODULES
     for path in _needed(tree, version, folder):
         try:
-            packed = tree.read(f"{folder}/{path}", left)
+            packed = _read(tree, f"{folder}/{path}", left)
         except FileNotFoundError as error:
             raise CannotStartError(f"the kernel {version} lacks its module {path}") from error
         data = _bounded(_unpacked(path, packed, left), path, left)
@@ -124,11 +117,11 @@ def _modules(tree: _Tree, version: str, folder: str) -> Iterator[tuple[str, byte
         yield _module_name(path), data
 
 
-def _needed(tree: _Tree, version: str, folder: str) -> Iterator[str]:
+def _needed(tree: Folder, version: str, folder: str) -> Iterator[str]:
     """The paths of the modules that are wanted, each after those that it stands on."""
     try:
-        listed = tree.read(f"{folder}/modules.dep", _MOST_LIST).decode(errors="replace")
-        builtin = tree.read(f"{folder}/modules.builtin", _MOST_LIST).decode(errors="replace")
+        listed = _read(tree, f"{folder}/modules.dep", _MOST_LIST).decode(errors="replace")
+        builtin = _read(tree, f"{folder}/modules.builtin", _MOST_LIST).decode(errors="replace")
     except FileNotFoundError as error:
         raise CannotStartError(f"the kernel {version} has no list of its modules") from error
     depends = {}

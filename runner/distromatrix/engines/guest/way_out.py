@@ -79,16 +79,7 @@ def start(
                 f"this host has no network namespace for a guest with `network: true`: {said}; "
                 "let ordinary users have user namespaces, or say `network: false`"
             )
-        with (folder / f"{PROGRAM}.log").open("wb") as chat:
-            out = subprocess.Popen(
-                outside(process.pid, lives, tell_ready),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=chat,
-                stderr=chat,
-                pass_fds=(lives, tell_ready),
-                start_new_session=True,
-            )
+        out = open_out(folder, process.pid, lives, tell_ready)
         Thread(target=out.wait, daemon=True, name="distromatrix-way-out").start()
         return process
     finally:
@@ -111,10 +102,23 @@ def inside(command: list[str], folder: Path, life: int, ready: int) -> list[str]
     return [*own, *script, *command]
 
 
-def outside(process: int, lives: int, ready: int, *other: str) -> list[str]:
-    """The way out of that process's namespace, until `lives` ends; it writes 1 to `ready`."""
-    return [
+def open_out(
+    folder: Path, process: int, lives: int, ready: int, *other: str
+) -> subprocess.Popen[bytes]:
+    """Open the way out of that process's namespace, until `lives` ends; it writes 1 to `ready`,
+    and into its log in that folder what is wrong."""
+    command = [
         *(PROGRAM, "--configure", "--disable-host-loopback", "--cidr", _NETWORK),
         *("--enable-sandbox", "--enable-seccomp", *other),
         *("--exit-fd", str(lives), "--ready-fd", str(ready), str(process), "tap0"),
     ]
+    with (folder / f"{PROGRAM}.log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(lives, ready),
+            start_new_session=True,
+        )

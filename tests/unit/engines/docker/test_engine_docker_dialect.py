@@ -14,7 +14,7 @@ from distromatrix.engines.docker import dialect as docker_dialect
 from distromatrix.engines.docker.dialect import DOCKER, dialect_of, own_limits
 from distromatrix.engines.docker.images import _image, _label_changes
 from distromatrix.engines.docker.spec import Limits, Overlay, create_body
-from distromatrix.engines.docker.staging.archive import without_padding
+from distromatrix.engines.docker.staging.files import without_padding
 from distromatrix.engines.docker.staging.transfer import _unpacked
 from distromatrix.errors import CannotStartError, InfrastructureError
 

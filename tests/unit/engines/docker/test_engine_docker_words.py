@@ -6,9 +6,8 @@ import socket
 
 import pytest
 
-from distromatrix.engines.docker.connection.pull_failures import classify, pull_error
-from distromatrix.engines.docker.connection.start_failures import cannot_start
 from distromatrix.engines.docker.connection.stream import AttachStream
+from distromatrix.engines.docker.messages import cannot_start, classify, pull_error
 from distromatrix.engines.shell.processes import Process, describe
 
 # Messages as Docker 20.10 to 28 print them.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import requests
@@ -232,11 +232,9 @@ def run_inside(client: Any, container: str, command: list[str], within: float) -
     """What a command prints that root runs in a container, by programs that may be the
     product's. Raises APIError, and InfrastructureError where it ends not in time, or floods."""
     made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
-    said, until = Answer(MOST_LISTED), monotonic() + within
-    for piece in client.exec_start(made["Id"], stream=True):
-        said(piece)
-        if said.full or monotonic() > until:
-            raise InfrastructureError("a command of ours in it does not come to its end")
+    said = Answer(MOST_LISTED)
+    if not said.read(client.exec_start(made["Id"], stream=True), within):
+        raise InfrastructureError("a command of ours in it does not come to its end")
     return bytes(said)
 
 

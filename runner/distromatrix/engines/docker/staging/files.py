@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from itertools import chain
+from tarfile import BLOCKSIZE, NUL
 from time import sleep
-from typing import IO
+from typing import IO, Any
 
 from docker.errors import NotFound
 
 from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, Api
-from distromatrix.engines.docker.staging.archive import has_path, without_padding
 from distromatrix.errors import InfrastructureError
 
 # Podman gives nothing of a container that ends in that moment, not even a tar's end.
 _ASKED = 20
+_CHUNK = 1 << 20
+_SIZE = slice(124, 136)  # of a header: octal, or from its first bit set on big-endian (tar(5))
 
 
 def put_files(
@@ -27,7 +29,7 @@ def put_files(
     with api.calling(f"put files into {name}", LONG_TIMEOUT) as client:
         try:
             if api.dialect.makes_folders:
-                has_path(client, container, path)
+                _has_path(client, container, path)
                 tar = without_padding(tar)
             client.put_archive(container, path, tar)
         except NotFound:
@@ -60,3 +62,46 @@ def _translated(api: Api, name: str, stream: Iterator[bytes]) -> Iterator[bytes]
         if data is None:
             return
         yield data
+
+
+def _has_path(client: Any, container: str, path: str) -> None:
+    """Ask an APIClient for a path in a container; raises its NotFound."""
+    url = f"{client.base_url}/v{client.api_version}/containers/{container}/archive"
+    client._raise_for_status(client.head(url, params={"path": path}, timeout=client.timeout))
+
+
+def without_padding(tar: bytes | IO[bytes] | Iterator[bytes]) -> Iterator[bytes]:
+    """The same archive, but at most two empty blocks at its end. What reads it for Podman
+    leaves when it has seen these, and the zeros after them would break the pipe."""
+    source = _Source(tar)
+    while len(header := source.take(BLOCKSIZE)) == BLOCKSIZE and header.strip(NUL):
+        yield header
+        left = -(-_size(header[_SIZE]) // BLOCKSIZE) * BLOCKSIZE
+        while left and (data := source.take(min(left, _CHUNK))):
+            left -= len(data)
+            yield data
+    yield bytes(2 * BLOCKSIZE)
+
+
+def _size(field: bytes) -> int:
+    if field[0] & 0x80:
+        return int.from_bytes(field) & ~(0x80 << 8 * (len(field) - 1))
+    return int(field.strip(b" \0") or b"0", 8)
+
+
+class _Source:
+    """Bytes, a file or pieces, to take so many bytes from at a time."""
+
+    def __init__(self, tar: bytes | IO[bytes] | Iterator[bytes]) -> None:
+        if isinstance(tar, bytes):
+            tar = iter((tar,))
+        self._pieces = tar if isinstance(tar, Iterator) else iter(lambda: tar.read(_CHUNK), b"")
+        self._held = bytearray()
+
+    def take(self, size: int) -> bytes:
+        """That many bytes; fewer at the end."""
+        while len(self._held) < size and (piece := next(self._pieces, b"")):
+            self._held += piece
+        taken = bytes(self._held[:size])
+        del self._held[:size]
+        return taken

@@ -27,8 +27,8 @@ from distromatrix.engines.docker.connection.api import (
     disk_full,
     remove_container,
 )
-from distromatrix.engines.docker.connection.start_failures import cannot_start
 from distromatrix.engines.docker.dialect import Dialect, take_name
+from distromatrix.engines.docker.messages import cannot_start
 from distromatrix.errors import CannotStartError, InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")

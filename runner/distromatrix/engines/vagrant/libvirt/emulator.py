@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -80,17 +79,7 @@ def _open(process: int, lives: int, tell: int, folder: Path, port: int) -> None:
     control = folder / f"out-{process}"
     control.unlink(missing_ok=True)
     ready, tell_ready = os.pipe()
-    command = way_out.outside(process, lives, tell_ready, "--api-socket", str(control))
-    with (folder / "slirp4netns.log").open("wb") as log:
-        subprocess.Popen(
-            command,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(lives, tell_ready),
-            start_new_session=True,
-        )
+    way_out.open_out(folder, process, lives, tell_ready, "--api-socket", str(control))
     os.close(tell_ready)
     if os.read(ready, 1):
         said = _forward(control, port)

@@ -1,4 +1,4 @@
-"""What kind of failure a registry's words mean. Pure."""
+"""What an engine says: why an image is not to be had, or a container does not start. Pure."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ _DENIED_OR_ABSENT = (
     "check the name, or `docker login {registry}`"
 )
 
+# Why a container could not be started, by words that all stand (in lower case) in what its
+# runtime said. They are those of runc and crun, of execve(2)'s errors, and of the Docker engine.
+_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("exec format error",), "it is made for another architecture than the engine's"),
+    (("/bin/sh", "no such file"), "the image has no /bin/sh (or not the loader that it needs)"),
+    (("/bin/sh", "not found"), "the image has no /bin/sh (or not the loader that it needs)"),
+    (("/bin/sh", "permission denied"), "the image's /bin/sh cannot be executed"),
+    (("/sbin/init", "no such file"), "the image has no /sbin/init: add its init system's package"),
+    (("unable to find user",), "the image does not know the user"),
+    (("no matching entries in passwd",), "the image does not know the user"),
+    (
+        ("crun: cgroups in hybrid mode",),
+        "crun starts no container where cgroup v1 is in use: "
+        "`distromatrix doctor --engine podman --fix` has Podman use runc",
+    ),
+)
+_NO_DEVICE = "error gathering device information"
+
 
 def classify(message: str) -> PullFailure:
     """The kind of failure that an engine's message about a pull means."""
@@ -75,3 +93,11 @@ def pull_error(ref: str, message: str) -> PullError:
     first, slash, _ = ref.partition("/")
     registry = first if slash and (set(first) & set(".:") or first == "localhost") else "docker.io"
     return PullError(kind, f"cannot pull {ref}: {advice.format(registry=registry)} ({message})")
+
+
+def cannot_start(text: str) -> str:
+    """In our words, why it cannot start; '' if it is not that."""
+    low = text.lower()
+    if _NO_DEVICE in low:
+        return f"the engine's host has no such device: {text.rpartition('device ')[2]}"
+    return next((reason for words, reason in _REASONS if all(w in low for w in words)), "")
