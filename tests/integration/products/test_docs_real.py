@@ -41,6 +41,15 @@ def test_images_are_locked_and_carried(tmp_path: Path) -> None:
     assert "debian-12" in (product / "distros.lock").read_text()
 
 
+def test_one_shard_of_ten_is_run_and_nine_are_missed(tmp_path: Path) -> None:
+    product = tmp_path / "product"
+    (product / "matrix").mkdir(parents=True)
+    suites = "".join(f"  s{number}: {{run: 'true'}}\n" for number in range(10))
+    (product / "matrix/default.yaml").write_text(f"distros: [alpine-3.20]\nsuites:\n{suites}")
+    (product / "shards").symlink_to(".distromatrix/runs")
+    walk(ROOT / "docs/ci.md", product, environ_with_program(tmp_path), "engine")
+
+
 # With a product that is installed by one command, and a `make` that removes it.
 PRODUCT = """\
 distros: [debian-12, alpine-3.20]
