@@ -104,7 +104,7 @@ def table(schema: dict[str, Any]) -> str:
         if said := re.search(r" \(default:? ((?:[^()]|\([^()]*\))+)\)", text):
             default, text = said[1], text.replace(said[0], "")
         if said := re.search(r"[;.] absent: ([^.]*)\.$", text, re.IGNORECASE):
-            default = default or said[1]
+            default = said[1] if default == "none" else default
         cells = (f"`{key}`", type_of(field), default, text)
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(rows) + "\n"
@@ -115,7 +115,7 @@ def _default(field: dict[str, Any], *, needed: bool) -> str:
         return "required"
     value = field.get("default")
     if value in (None, [], {}) or isinstance(value, dict):
-        return ""
+        return "none"
     text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
     text = text or (", ".join(map(str, value)) if isinstance(value, list) else str(value))
     return f"`{text}`"

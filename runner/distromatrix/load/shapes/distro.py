@@ -176,23 +176,24 @@ class DistroShape(Shape):
     """One release of one Linux distribution. The file's name is the distro's name."""
 
     title: Line | None = None
-    """Its full name: `Debian 12 (bookworm)`."""
+    """Its full name: `Debian 12 (bookworm)` (default: none; must be given here or by `like`)."""
     like: Name | None = None
     """Another distro: start from its values and override what differs."""
     arch: tuple[Arch, ...] = ("x86_64", "aarch64")
     """Architectures; reserved: cells run on the host's for now."""
     family: Family | None = None
-    """The family it belongs to."""
+    """The family it belongs to (default: none; must be given here or by `like`)."""
     package_manager: PackageManagerName | None = None
-    """What installs packages there."""
+    """What installs packages there (default: none; must be given here or by `like`)."""
     libc: Libc | None = None
-    """Its C library."""
+    """Its C library (default: none; must be given here or by `like`)."""
     eol: Day | None = None
     """The last day of any public support; absent: none is announced. Not taken over by `like:`."""
     verified: Day | None = None
     """The day it last ran here; absent: never. Not taken over by `like:`."""
     image: Annotated[tuple[SourceShape, ...], MinLen(1)] | None = None
-    """Where the image comes from, in order of preference."""
+    """Where the image comes from, in order of preference (default: none; must be given here or by
+    `like`)."""
     guest: GuestShape | None = None
     """Where a guest comes from, for what needs a kernel of its own."""
     packages: dict[PackageName, tuple[PackageName, ...]] = {}

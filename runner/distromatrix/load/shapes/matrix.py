@@ -371,13 +371,13 @@ class SettingsShape(Shape):
     archive_mirrors: dict[Name, MirrorUrl] = {}
     """The same for releases past their end of life: where distributions keep old ones."""
     engine: EngineName | None = None
-    """The engine of containers: docker (the default) or podman."""
+    """The engine of containers (default: docker)."""
     jobs: Jobs | None = None
-    """Cells at a time: a number, or `auto`."""
+    """Cells at a time (default: auto, by the processors and the memory)."""
     archives: tuple[Text, ...] = ()
     """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
     offline: Flag = False
     """Images come from the engine's store alone; nothing asks the network."""
     accel: AccelName | None = None
-    """How guests run: `auto` (KVM where it is proved to work, else software emulation), `kvm`
-    (nothing else will do), `tcg` (software emulation)."""
+    """How guests run (default: auto): `auto` (KVM where it is proved to work, else software
+    emulation), `kvm` (nothing else will do), `tcg` (software emulation)."""
