@@ -75,7 +75,7 @@ class Project:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DISTROMATRIX_")}
         return {
             **inherited,
-            "PYTHONPATH": str(RUNNER),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(RUNNER), os.getenv("PYTHONPATH")))),
             "DISTROMATRIX_ARCHIVES": str(self.archives),
             "DISTROMATRIX_ENGINE": self.engine,
             "DISTROMATRIX_TRUST": "all",

@@ -33,7 +33,7 @@ def as_user(uid: int, do: Callable[[], object]) -> None:
     """Call a function as another user, in a process of its own."""
     process = multiprocessing.get_context("fork").Process(target=_be, args=(uid, do))
     process.start()
-    process.join(30)
+    process.join(300)
     assert process.exitcode == 0
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,9 @@ import pytest
 from breaking_world import Project
 from neighbour import Watching, as_user, made_user
 
+from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.engines.vagrant.engine import VagrantEngine
 from distromatrix.engines.vagrant.libvirt.libvirtd import short
 from distromatrix.project.project import host_facts
 from given import alpine_or_pulled, unobtainable
@@ -28,6 +34,8 @@ ENGINES = [
 ]
 NEEDS = {"qemu": {"needs": ["own-kernel"]}, "vagrant": {"needs": ["own-kernel", "init"]}}
 SECRET = "correct-horse-battery-staple"
+KEY = "**/vagrant-*/keys/vagrant"  # where depends on who has packed Vagrant
+SSHD = re.compile(r"port 127\.0\.0\.1:\d+ says b'(SSH-2\.0-OpenSSH_.*)?'")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,51 @@ def test_a_neighbour_finds_nothing_while_a_run_goes_on(
     with Watching(neighbour, *folders, secret=SECRET) as watching:
         ended = ours.call("run")
     assert ended.code == 0, ended.said
-    assert set(watching.found) <= {f"may read {ours.root}"}
+    found = set(watching.found) - {f"may read {ours.root}"}
+    if engine == "vagrant":  # its sshd lets nobody in: see below
+        found = {one for one in found if not SSHD.fullmatch(one)}
+    assert found == set()
+
+
+@pytest.mark.guest
+@pytest.mark.slow
+def test_a_neighbour_who_knows_the_port_of_a_guests_sshd_does_not_get_in(
+    neighbour: int, readable: Path, debian_system: str
+) -> None:
+    """Not by a password, nor by the key that everybody knows."""
+    containers = DockerEngine()
+    engine = VagrantEngine(containers)
+    name = f"distromatrix-test-{secrets.token_hex(6)}"
+    machine = engine.open(MachineSpec(name=name, image=debian_system, memory=1024**3))
+    config = (engine.home.machines / name / "ssh_config").read_text()
+    port = re.search(r"Port (\d+)", config)
+    assert port is not None
+    key = readable / "key"
+    known = (*Path("/usr").glob(KEY), *Path("/opt").glob(KEY))
+    assert known, "Vagrant brings it"
+    key.write_bytes(known[0].read_bytes())
+    key.chmod(0o600)
+    os.chown(key, neighbour, neighbour)
+    command = ["ssh", "-F", "/dev/null", "-p", port[1], "-o", "StrictHostKeyChecking=no"]
+    command += ["-o", "UserKnownHostsFile=/dev/null", "-o", "NumberOfPasswordPrompts=0"]
+
+    def tries() -> None:
+        for user in ("root", "vagrant"):
+            done = subprocess.run(
+                [*command, "-i", str(key), f"{user}@127.0.0.1", "true"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            assert "Permission denied (publickey)." in done.stderr, done.stderr
+
+    try:
+        as_user(neighbour, tries)
+    finally:
+        machine.close()
+        engine.close()
+        containers.close()
 
 
 @pytest.fixture

@@ -212,6 +212,42 @@ cat /kept"""
 
 
 @pytest.mark.slow
+def test_a_command_that_ends_sshd_too_restarts_nothing_and_the_guest_goes_on(
+    engine: VagrantEngine, debian_system: str
+) -> None:
+    machine = engine.open(spec(debian_system))
+    try:
+        with pytest.raises(InfrastructureError, match="was killed, perhaps by that command"):
+            machine.run("kill -9 -1", timeout=600)
+        assert told(machine, "id -u") == "0"
+        # Where none comes back, nobody waits longer than for the command itself.
+        with pytest.raises(InfrastructureError, match="was lost"):
+            machine.run("systemctl mask --runtime --now ssh.service; kill -9 -1", timeout=60)
+    finally:
+        machine.close()
+
+
+@pytest.mark.slow
+def test_commands_have_at_most_so_many_processes_also_after_a_restart(
+    engine: VagrantEngine, debian_system: str
+) -> None:
+    machine = engine.open(spec(debian_system, pids=60))
+    begin = "n=0; while [ $n -lt {} ]; do sleep 600 & n=$((n+1)); done; "
+    many = begin.format(100) + "exit 66"
+    try:
+        assert machine.run(many, timeout=300).status == 2
+        assert machine.signal_left("KILL")
+        machine.reboot()
+        assert machine.run(many, timeout=300).status == 2
+        assert machine.signal_left("KILL")
+        crowd = machine.run(begin.format(40) + "while :; do :; done", timeout=10)
+        assert (crowd.status, crowd.ended) == (None, True)
+        assert list(machine.get("/etc/hostname"))
+    finally:
+        machine.close()
+
+
+@pytest.mark.slow
 def test_a_kernel_that_gives_up_is_no_failure_of_the_product(
     engine: VagrantEngine, debian_system: str
 ) -> None:
