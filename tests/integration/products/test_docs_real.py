@@ -13,7 +13,7 @@ from documents import ROOT
 from given import no_vagrant, unobtainable
 from walk import environ_with_program, walk
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = pytest.mark.engine
 
 SUMS = """\
 set -e
@@ -23,6 +23,7 @@ cksum --algorithm=sha256 list
 """
 
 
+@pytest.mark.slow
 def test_getting_started(tmp_path: Path) -> None:
     product = tmp_path / "product"
     (product / "tests").mkdir(parents=True)
@@ -31,6 +32,7 @@ def test_getting_started(tmp_path: Path) -> None:
     walk(ROOT / "docs/getting-started.md", product, environ_with_program(tmp_path), "engine")
 
 
+@pytest.mark.slow
 def test_images_are_locked_and_carried(tmp_path: Path) -> None:
     product = tmp_path / "product"
     (product / "matrix").mkdir(parents=True)
@@ -86,6 +88,7 @@ esac
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "having",
     [("engine",), pytest.param(("engine", "guests"), marks=pytest.mark.guest)],
