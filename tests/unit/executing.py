@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,12 @@ from distromatrix.model import (
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, Event
 from distromatrix.record.folder import RunFolder
+
+# A product's own, in a cell: other plugins cost more than all that its tests do.
+OWN_PYTEST = (
+    f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix "
+    "-p no:hypothesispytest -p no:platformdirs"
+)
 
 
 @dataclass

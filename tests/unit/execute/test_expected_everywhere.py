@@ -4,13 +4,12 @@ case is the same in guests, in repetitions, when a cell is run again, and merged
 from __future__ import annotations
 
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from executing import World, cell
+from executing import OWN_PYTEST, World, cell
 from merge_world import CELLS
 from merge_world import World as Jobs
 from report_samples import make_plan, result
@@ -218,10 +217,7 @@ def test_what_passed_against_a_rule_still_did_when_the_rest_was_run_again(
     assert "expected to fail: known_one" in run.cells[0].reason
 
 
-PYTEST = (
-    f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix "
-    '--junitxml="$DISTROMATRIX_JUNIT"'
-)
+PYTEST = f'{OWN_PYTEST} -p no:pytest11.testinfra --junitxml="$DISTROMATRIX_JUNIT"'
 
 
 @pytest.mark.parametrize(

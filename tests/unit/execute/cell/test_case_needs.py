@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-from executing import World, cell
+from executing import OWN_PYTEST, World, cell
 
 from distromatrix.execute.cell import case_needs
 from distromatrix.model import CaseNeeds, Expectation, Verdict
@@ -37,7 +36,7 @@ class TestMount:
 def test_plain():
     pass
 """
-PYTEST = f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix --strict-markers -rs"
+PYTEST = f"{OWN_PYTEST} --strict-markers -rs"
 
 
 @pytest.fixture

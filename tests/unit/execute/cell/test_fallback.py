@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from executing import World, by_id, cell
+from executing import OWN_PYTEST, World, by_id, cell
 
 from distromatrix.errors import ImageError
 from distromatrix.execute import workers as crew
@@ -42,7 +41,7 @@ def test_own_words():
     if os.environ["DISTROMATRIX_ENGINE"] == "fake":
         pytest.skip("needs: reboot")
 """
-ALONE = f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix -rA"
+ALONE = f"{OWN_PYTEST} -p no:pytest11.testinfra -rA"
 PYTEST = f'{ALONE} --junitxml="$DISTROMATRIX_JUNIT"'
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from executing import World, cell
+from executing import OWN_PYTEST, World, cell
 
 from distromatrix.execute.cell.machine_cases import used_fixtures
 from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product, Verdict
 
-PYTEST = f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix --strict-markers -rs"
+PYTEST = f"{OWN_PYTEST} --strict-markers -rs"
 NO_TESTINFRA = f"{PYTEST} -p no:testinfra -p no:pytest11.testinfra"
 MACHINES = """\
 import pytest
