@@ -11,6 +11,7 @@ import pytest
 
 from distromatrix.engines.contract import Exit, Machine
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+from distromatrix.plan.needs import GUESTS
 
 from .conftest import Bench, said, tar_of, untar
 
@@ -425,11 +426,12 @@ def test_after_a_timeout_the_machine_is_as_usable_as_before(machine: Machine) ->
         assert machine.run("rm kept").status == 0
 
 
-def test_eight_threads_run_a_hundred_commands_each(machine: Machine) -> None:
+def test_eight_threads_run_many_commands_each(bench: Bench, machine: Machine) -> None:
     wrong: list[object] = []
+    most = 20 if bench.engine.name in GUESTS else 100  # one of a guest's may take a second
 
     def many(who: int) -> None:
-        for number in range(100):
+        for number in range(most):
             words = f"{who}-{number}".encode()
             script = f"echo {who}-{number}; echo {who}-{number} >&2; exit {number}"
             got = heard(machine, script, strict=False)
