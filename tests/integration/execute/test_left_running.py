@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from distromatrix.engines.docker.machine import DockerMachine
 from given import alpine_or_pulled
 
 pytestmark = pytest.mark.engine
+alone = pytest.mark.alone  # a bomb is no neighbour
 
 # Who cannot fork goes on trying.
 BOMB = """awk 'BEGIN { while (1) system("sh ./bomb &") }'\n"""
@@ -41,7 +43,7 @@ def bombs(project: Project, timeout: str, **suite: str) -> None:
     project.suites({"s": suite}, defaults=limits)
 
 
-@pytest.mark.alone
+@alone
 def test_a_fork_bomb_is_over_with_its_suites_time(hostile: Project) -> None:
     bombs(hostile, "4s", run="sh ./bomb", restore="true")
     assert hostile.call("run").code == 1
@@ -53,6 +55,7 @@ def test_a_fork_bomb_is_over_with_its_suites_time(hostile: Project) -> None:
     assert hostile.left() == []
 
 
+@alone
 def test_a_fork_bomb_that_is_left_behind_costs_no_result(hostile: Project) -> None:
     left = "sh ./bomb & echo a >$DISTROMATRIX_ARTIFACTS/a; sleep 1; exit 3"
     bombs(hostile, "60s", run=left)
@@ -62,6 +65,7 @@ def test_a_fork_bomb_that_is_left_behind_costs_no_result(hostile: Project) -> No
     assert [file.read_text() for file in hostile.latest.rglob("artifacts/a")] == ["a\n"]
 
 
+@alone
 def test_a_fork_bomb_that_setup_leaves_is_the_products_failure(hostile: Project) -> None:
     bombs(hostile, "60s", setup="sh ./bomb & sleep 1", run="true")
     assert hostile.call("run").code == 1
@@ -90,7 +94,7 @@ def machine(request: pytest.FixtureRequest) -> Iterator[DockerMachine]:
     engine = open_engine(request.param)
     image = request.getfixturevalue(f"{request.param}_alpine")
     labels = {LABEL_RUN: "left", LABEL_FOLDER: "/nowhere", LABEL_HOST: "host"}
-    name = f"distromatrix-left-{request.param}"
+    name = f"distromatrix-left-{secrets.token_hex(6)}"
     spec = MachineSpec(name=name, image=image, labels=labels, network=False, user="1000:1000")
     opened = engine.open(spec)
     assert isinstance(opened, DockerMachine)

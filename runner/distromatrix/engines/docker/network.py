@@ -34,7 +34,7 @@ _NONE_LEFT = "address pool"  # is there of those that the engine takes its netwo
 _NOT_APART = "restrict inter-container"  # communication: its host's kernel has no br_netfilter
 _GONE = re.compile(r"network ([0-9a-f]{64}) not found")
 _SUBNETS = 20  # attempts to find one ourselves
-_PATIENCE = (0.3, 1.0)  # seconds, until what stood on a network has let go of it
+_PATIENCE = (0.3, 1.0, 3.0)  # seconds, until what stood on a network has let go of it
 
 
 class Networks:
