@@ -175,3 +175,15 @@ def test_all_of_the_example_says_without_root_what_it_says_with(somebody: Somebo
     done = somebody.call("distromatrix", "run", "--engine", "podman", cwd="examples/logtally")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "18 passed  x 6 xfailed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_hostile_product_gets_nothing_without_root(somebody: Somebody) -> None:
+    done = somebody.call(
+        *("pytest", "-q", "-p", "no:cacheprovider", "-k", "podman"),
+        "tests/integration/trust/test_hostile_product.py",
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
