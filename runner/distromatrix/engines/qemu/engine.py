@@ -31,7 +31,6 @@ from distromatrix.engines.contract import (
     Stage,
 )
 from distromatrix.engines.guest.acceleration import acceleration
-from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.parcel import ROOT, Parcel
 from distromatrix.engines.qemu import process as qemu_process
@@ -40,13 +39,13 @@ from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import META, QemuMachine
 from distromatrix.engines.qemu.port_broker import Door, JoinedGuest
 from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
-from distromatrix.engines.qemu.templates import Templates, is_done, last_used, remove
+from distromatrix.engines.qemu.templates import Templates
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.errors import (
     CannotStartError,
     InfrastructureError,
 )
-from distromatrix.files.user_folders import cache_folder, host_name
+from distromatrix.files.user_folders import cache_folder
 from distromatrix.files.whole import disk_fault, write_whole
 from distromatrix.model import AccelWanted, Kept
 
@@ -208,27 +207,12 @@ class QemuEngine:
                     created=float(facts.get("created", 0.0)),
                 )
             )
-        for folder in self._templates.all():
-            # Its folder's lock is held by whoever uses it, as a run's is.
-            used, here = last_used(folder), host_name()
-            found.append(
-                Leftover(
-                    kind="template",
-                    name=folder.name,
-                    run="",
-                    folder=str(folder),
-                    host=here,
-                    kept=is_done(folder),
-                    created=used,
-                    size=bytes_of(folder),
-                )
-            )
-        return tuple(found)
+        return (*found, *self._templates.store.list())
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""
         if leftover.kind == "template":
-            remove(Path(leftover.folder))
+            self._templates.store.remove(leftover.name)
             return
         qemu_process.end(self._machines / leftover.name)
         try:

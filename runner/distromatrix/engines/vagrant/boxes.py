@@ -6,19 +6,21 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.contract import Preparation
+from distromatrix.engines.contract import Leftover, Preparation
+from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.guest.ready import PREFIX
 from distromatrix.engines.vagrant.disk import DISK_SIZE, make_system, prepare
 from distromatrix.engines.vagrant.folders import (
-    TEMPLATE,
     Home,
     digest,
     vagrant_boxes,
 )
 from distromatrix.files.lock import InUseError, hold
+from distromatrix.files.user_folders import host_name
 
 VERSION = "1"  # of the boxes that we make
 
@@ -47,7 +49,7 @@ def have_box(
     """The box of an image in which that key (its private file) logs in; what is made meanwhile
     has those labels. Raises CannotStartError, InfrastructureError."""
     home.make()
-    name = TEMPLATE + "box-" + digest([form, image, key.with_suffix(".pub").read_text()])
+    name = PREFIX + "box-" + digest([form, image, key.with_suffix(".pub").read_text()])
     box = Box(name, home.boxes / name)
     if not box.whole:
         with hold(lock_of(home, name)):
@@ -89,6 +91,22 @@ def remove_box(home: Home, name: str, used: Callable[[], bool]) -> None:
             shutil.rmtree(vagrant_boxes() / name, ignore_errors=True)
             (home.pool / _volume(name)).unlink(missing_ok=True)
             shutil.rmtree(home.boxes / name, ignore_errors=True)
+
+
+def list_boxes(home: Home) -> Iterator[Leftover]:
+    """All, each made when it was last used."""
+    for folder in sorted(home.boxes.glob(f"{PREFIX}*/")):
+        with contextlib.suppress(OSError):  # somebody has just removed it
+            yield Leftover(
+                kind="box",
+                name=folder.name,
+                run="",
+                folder=str(folder),
+                host=host_name(),
+                kept=True,
+                created=folder.stat().st_mtime,
+                size=bytes_of(folder),
+            )
 
 
 def lock_of(home: Home, name: str) -> Path:

@@ -47,7 +47,7 @@ from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import Templates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
-from distromatrix.files.user_folders import cache_folder, host_name
+from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import PIDS, AccelWanted, Kept
 
 _PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
@@ -179,19 +179,7 @@ class VagrantEngine:
 
     def templates(self) -> tuple[Leftover, ...]:
         """What is kept ready."""
-        return tuple(
-            Leftover(
-                kind=one.kind,
-                name=one.name,
-                run="",
-                folder=str(self.home.templates / one.name),
-                host=host_name(),
-                kept=not one.lost,
-                created=one.used,
-                size=one.size,
-            )
-            for one in self.templates_kept.list()
-        )
+        return self.templates_kept.list()
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""

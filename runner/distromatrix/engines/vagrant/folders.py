@@ -25,8 +25,6 @@ from distromatrix.files.lock import hold
 from distromatrix.files.own import own_folder
 from distromatrix.files.user_folders import cache_path, home
 
-TEMPLATE = "distromatrix-template-"
-
 
 class Home:
     """The folders. `folder` is `guests/vagrant` of the cache."""

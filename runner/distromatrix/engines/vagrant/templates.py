@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-from distromatrix.engines.contract import MachineSpec, Preparation
+from distromatrix.engines.contract import Leftover, MachineSpec, Preparation
 from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.console import last_lines, panic
-from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.guest.qemu_program import qemu_version
+from distromatrix.engines.guest.ready import DONE, PREFIX, Store
 from distromatrix.engines.guest.scripts import install
-from distromatrix.engines.vagrant.boxes import Box, have_box, remove_box
+from distromatrix.engines.vagrant.boxes import Box, have_box, list_boxes, remove_box
 from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
-from distromatrix.engines.vagrant.folders import TEMPLATE, Home, digest
+from distromatrix.engines.vagrant.folders import Home, digest
 from distromatrix.engines.vagrant.libvirt.domain import guest_in, remove_domain
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
 from distromatrix.engines.vagrant.libvirt.saved_state import disks_of, is_shared, read_saved
@@ -40,12 +39,9 @@ from distromatrix.engines.vagrant.source import (
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.vagrantfile import Definition, command_line, vagrantfile
 from distromatrix.errors import ImageError, InfrastructureError
-from distromatrix.files.lock import InUseError, hold
-from distromatrix.files.whole import write_whole
 
 FORMAT = 6  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
-_FACTS = "template.json"  # written last: what has none is not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,8 @@ class Templates:
         self._home = home
         self._libvirtd = libvirtd
         self._export = export
-        self._making: set[str] = set()
+        self._making: set[Path] = set()
+        self._store = Store(home.templates, self._end)
         self._accel = accel
 
     def source(self, image: str, spec: MachineSpec, cpus: int) -> Source:
@@ -103,26 +100,17 @@ class Templates:
             line = command_line(kvm=accel.kind == "kvm")
             ran = (accel.kind, accel.cpu, line, qemu_version())
             what = [FORMAT, source.words, spec.memory, cpus, *ran, install()]
-            name = TEMPLATE + digest([*what, spec.ready and spec.ready.key])
-            folder = self._home.templates / name
-            with hold(self._lock(name), shared=True):
-                if found := _read(folder):
-                    with contextlib.suppress(OSError):
-                        os.utime(folder / _FACTS)  # when it was used last
-                    yield found
-                    return
-            with hold(self._lock(name)), box_held(self._home, source.box):
-                if _read(folder) is None and (source.box is None or source.box.whole):
-                    self._making.add(name)
-                    try:
-                        self._make(name, folder, source, spec)
-                    finally:
-                        self._making.discard(name)
+            name = PREFIX + digest([*what, spec.ready and spec.ready.key])
+            make = partial(self._make, source, spec)
+            with contextlib.suppress(_BoxGoneError), self._store.hold(name, make, _read) as found:
+                yield found
+                return
 
     def give_up(self) -> None:
         """Remove what is being made by who no longer waits for it. Never raises."""
-        for name in tuple(self._making):
-            self._undo(name)
+        for folder in tuple(self._making):
+            self._keep_logs(folder)
+            self._store.give_up(folder.name)
 
     def box(self, image: str, labels: Mapping[str, str], key: Path | None = None) -> Box:
         """The box of an image, in which the user's key or another one logs in; what is made
@@ -130,29 +118,36 @@ class Templates:
         key = key or self._home.key()
         return have_box(self._home, image, labels, self._export, FORMAT, key)
 
-    def _lock(self, name: str) -> Path:
-        return self._home.templates / f"{name}.lock"
+    def _make(self, source: Source, spec: MachineSpec, folder: Path) -> Mapping[str, object]:
+        self._making.add(folder)
+        try:
+            return self._made(source, spec, folder)
+        except BaseException:
+            self._keep_logs(folder)
+            raise
+        finally:
+            self._making.discard(folder)
 
-    def _make(self, name: str, folder: Path, source: Source, spec: MachineSpec) -> None:
-        self._remove(name)
-        folder.mkdir(parents=True)
-        self._libvirtd.ensure()
-        definition = define(
-            source,
-            self._home,
-            self._libvirtd,
-            MachineSpec(name=name, image=""),
-            title=f"The template of guests of {source.words}",
-            folder=folder,
-            console=folder / "console.log",
-        )
-        (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
-        template = self._boot(name, folder, definition, source.accel.scale, spec)
-        facts = {**asdict(template), "definition": asdict(definition)}
-        write_whole(folder / _FACTS, json.dumps(facts, default=str))
+    def _made(self, source: Source, spec: MachineSpec, folder: Path) -> Mapping[str, object]:
+        with box_held(self._home, source.box):
+            if source.box is not None and not source.box.whole:
+                raise _BoxGoneError
+            self._libvirtd.ensure()
+            definition = define(
+                source,
+                self._home,
+                self._libvirtd,
+                MachineSpec(name=folder.name, image=""),
+                title=f"The template of guests of {source.words}",
+                folder=folder,
+                console=folder / "console.log",
+            )
+            (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
+            template = self._boot(folder, definition, source.accel.scale, spec)
+            return {**asdict(template), "definition": asdict(definition)}
 
     def _boot(
-        self, name: str, folder: Path, definition: Definition, scale: float, spec: MachineSpec
+        self, folder: Path, definition: Definition, scale: float, spec: MachineSpec
     ) -> Template:
         machine = definition.machine
         try:
@@ -174,19 +169,14 @@ class Templates:
             self._libvirtd("save", uuid, str(folder / "state.save"), timeout=300.0)
             saved = read_saved(folder / "state.save").definition
         except ImageError:
-            self._undo(name)
             raise
         except InfrastructureError as error:
             console = folder / "console.log"
             words = panic(console) or " / ".join(last_lines(console, 3))
-            self._undo(name)
             said = f"; its console says: {words}" if words else ""
             raise InfrastructureError(
                 f"the guest did not come up: {error}{said}", transient=error.transient
             ) from error
-        except BaseException:
-            self._undo(name)
-            raise
         if is_shared(saved):
             raise InfrastructureError(
                 f"{definition.own}: guests with networks of their own cannot be kept ready "
@@ -194,7 +184,7 @@ class Templates:
                 transient=False,
             )
         return Template(
-            name=name,
+            name=folder.name,
             folder=str(folder),
             uuid=uuid,
             machine=machine,
@@ -205,16 +195,15 @@ class Templates:
             scale=scale,
         )
 
-    def _undo(self, name: str) -> None:
-        with contextlib.suppress(InfrastructureError):
-            self._remove(name, keep_log=True)
+    def _keep_logs(self, folder: Path) -> None:
+        for kept in ("console.log", "vagrant.log"):
+            with contextlib.suppress(OSError):
+                (folder / kept).replace(folder.with_name(f"{folder.name}-{kept}"))
 
     def remove(self, name: str) -> None:
         """Remove a template with its domain and disks, unless it is in use or being made. No
         error if it is gone. Raises InfrastructureError."""
-        with contextlib.suppress(InUseError), hold(self._lock(name), wait=0):
-            if name not in self._used("template"):
-                self._remove(name)
+        self._store.remove(name, lambda: name in self._used("template"))
 
     def remove_box(self, name: str) -> None:
         """Remove a box, and what Vagrant knows of it, unless a template stands on it."""
@@ -224,7 +213,7 @@ class Templates:
         """The templates that machines stand on, or the boxes that these or templates do."""
         files = [*self._home.machines.glob("*/machine.json")]
         if what == "box":
-            files += self._home.templates.glob(f"*/{_FACTS}")
+            files += self._home.templates.glob(f"*/{DONE}")
         found = set()
         for file in files:
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -232,79 +221,43 @@ class Templates:
                 found.add(facts.get(what) or facts.get("definition", {}).get(what, ""))
         return found
 
-    def _remove(self, name: str, *, keep_log: bool = False) -> None:
-        folder = self._home.templates / name
+    def _end(self, folder: Path) -> None:
+        """Remove what it has outside of its folder."""
+        name = folder.name
         end_in(folder)  # of one who made it and was killed
-        if folder.exists() or list(self._home.pool.glob(f"{name}-*")):
+        disks = list(self._home.pool.glob(f"{name}-*"))
+        if disks or (folder / "Vagrantfile").exists():
             for domain in self._libvirtd("list", "--all", "--name").split():
                 if domain.startswith(f"{name}-"):
                     remove_domain(self._libvirtd, domain)
-        for disk in self._home.pool.glob(f"{name}-*"):
+        for disk in disks:
             disk.unlink(missing_ok=True)
         self._forget_boxes(name)
-        if keep_log:
-            for kept in ("console.log", "vagrant.log"):
-                with contextlib.suppress(OSError):
-                    (folder / kept).replace(self._home.templates / f"{name}-{kept}")
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def _is_free(self, name: str) -> bool:
-        """Whether nobody uses it or makes it."""
-        try:
-            with hold(self._lock(name), wait=0):
-                return True
-        except InUseError:
-            return False
 
     def _forget_boxes(self, name: str) -> None:
         """Remove the volumes of the user's boxes, once no guest but this template is left that may
         stand on them."""
-        others = [one for one in self._home.templates.glob(f"{TEMPLATE}*/") if one.name != name]
+        others = [one for one in self._home.templates.glob(f"{PREFIX}*/") if one.name != name]
         if not others and not any(self._home.machines.iterdir()):
             for volume in self._home.pool.glob("*_vagrant_box_image_*"):
-                if not volume.name.startswith(TEMPLATE):
+                if not volume.name.startswith(PREFIX):
                     volume.unlink(missing_ok=True)
 
-    def list(self) -> tuple[Kept, ...]:
+    def list(self) -> tuple[Leftover, ...]:
         """All boxes and templates, whole or not."""
-        found = []
-        for folder in sorted(self._home.templates.glob(f"{TEMPLATE}*/")):
-            facts = folder / _FACTS
-            if (used := _changed(facts) or _changed(folder)) is None:
-                continue  # somebody has just removed it
-            lost = not facts.exists() and self._is_free(folder.name)
-            disks = self._home.pool.glob(f"{folder.name}-*")
-            size = bytes_of(folder, *disks)
-            found.append(Kept("template", folder.name, used, size, lost))
-        for folder in sorted(self._home.boxes.glob(f"{TEMPLATE}*/")):
-            if (made := _changed(folder)) is not None:
-                found.append(Kept("box", folder.name, made, bytes_of(folder)))
-        return tuple(found)
+        return (
+            *self._store.list(lambda name: self._home.pool.glob(f"{name}-*")),
+            *list_boxes(self._home),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Something that is kept ready. `used`: when last, in seconds since the epoch; `lost`: half
-    made, by somebody who was killed."""
-
-    kind: str  # template | box
-    name: str
-    used: float
-    size: int  # bytes on the disk
-    lost: bool = False
-
-
-def _changed(path: Path) -> float | None:
-    """When it was last changed; None where it is not there."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
+class _BoxGoneError(Exception):
+    """The box of a template to be made was just removed."""
 
 
 def _read(folder: Path) -> Template | None:
     try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
         known = facts["definition"]
         own = known.pop("own")
         definition = Definition(**known, own=Path(own) if own else None)

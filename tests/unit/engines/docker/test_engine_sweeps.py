@@ -16,8 +16,8 @@ from distromatrix.engines.docker import leftovers as docker_sweep
 from distromatrix.engines.docker.connection.api import Access, Api
 from distromatrix.engines.docker.images import DockerImages
 from distromatrix.engines.fake.engine import FakeEngine
+from distromatrix.engines.guest import ready
 from distromatrix.engines.qemu.engine import QemuEngine
-from distromatrix.engines.vagrant import templates as vagrant_templates
 from distromatrix.engines.vagrant.engine import VagrantEngine
 from distromatrix.errors import InfrastructureError
 
@@ -224,7 +224,7 @@ def test_a_template_that_is_removed_while_it_is_listed_is_left_out(
             row.rmdir()
         return rows
 
-    monkeypatch.setattr(vagrant_templates, "sorted", late, raising=False)
+    monkeypatch.setattr(ready, "sorted", late, raising=False)
     assert vagrant.templates() == ()
 
 

@@ -90,12 +90,13 @@ def test_a_template_is_made_once_and_again_when_it_was_spoilt(
 
 
 def test_a_template_in_use_is_not_removed(tmp_path: Path, made: list[Path]) -> None:
-    with Templates(tmp_path).disk(IMAGE, tuple) as disk:
-        qemu_templates.remove(disk.folder)
+    templates = Templates(tmp_path)
+    with templates.disk(IMAGE, tuple) as disk:
+        templates.store.remove(disk.folder.name)
         assert disk.root.exists()
-    qemu_templates.remove(disk.folder)
+    templates.store.remove(disk.folder.name)
     assert not list(tmp_path.iterdir())
-    qemu_templates.remove(disk.folder)  # as somebody else may
+    templates.store.remove(disk.folder.name)  # as somebody else may
 
 
 def test_what_somebody_is_removing_is_left_to_him(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_what_somebody_is_removing_is_left_to_him(tmp_path: Path) -> None:
     mine, dead = (f"distromatrix-template-gone-{pid}-1" for pid in (os.getpid(), over.pid))
     (tmp_path / mine).mkdir()
     (tmp_path / dead).mkdir()
-    assert [folder.name for folder in Templates(tmp_path).all()] == [dead]
+    assert [one.name for one in Templates(tmp_path).store.list()] == [dead]
 
 
 @pytest.mark.usefixtures("made")
@@ -127,7 +128,7 @@ def test_who_waited_for_a_template_that_was_removed_and_made_again_uses_the_new_
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
     with templates.disk(IMAGE, tuple):
-        qemu_templates.remove(disk.folder)
+        templates.store.remove(disk.folder.name)
         assert disk.root.exists()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.engines.guest.console import last_lines, panic
+from distromatrix.engines.guest.ready import DONE
 from distromatrix.engines.guest.scripts import of_commands, written
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.vagrant.command import message
@@ -35,6 +36,7 @@ from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of, v
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import hold
 from distromatrix.model import ProviderName
+from distromatrix.record.folder import is_alive
 
 XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>distromatrix-template-1-guest</name>
@@ -260,18 +262,21 @@ def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> Non
     home = Home(tmp_path)
     home.make()
     made = Templates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
-    (home.templates / "distromatrix-template-half").mkdir()
-    with hold(home.templates / "distromatrix-template-half.lock"):
-        assert [one.lost for one in made.list()] == [False]
-    assert [one.lost for one in made.list()] == [True]  # nobody is there who makes it
+    half = home.templates / "distromatrix-template-half"
+    half.mkdir()
+    with hold(half / "lock"):
+        (found,) = made.list()
+        assert (found.kept, is_alive(Path(found.folder))) == (False, True)
+    (found,) = made.list()
+    assert (found.kept, is_alive(Path(found.folder))) == (False, False)  # nobody makes it any more
     whole = home.templates / "distromatrix-template-old"
     whole.mkdir()
-    (whole / "template.json").write_text("{}")
-    os.utime(whole / "template.json", (5, 5))
-    found = {one.name: one.used for one in made.list()}
-    assert found.pop("distromatrix-template-old") == 5
-    assert time.time() - found.pop("distromatrix-template-half") < 3600
-    assert found == {}
+    (whole / DONE).write_text("{}")
+    os.utime(whole / DONE, (5, 5))
+    used = {one.name: one.created for one in made.list()}
+    assert used.pop("distromatrix-template-old") == 5
+    assert time.time() - used.pop("distromatrix-template-half") < 3600
+    assert used == {}
 
 
 def kept_ready(home: Home) -> Templates:
@@ -280,7 +285,7 @@ def kept_ready(home: Home) -> Templates:
     (home.boxes / "distromatrix-template-box-1").mkdir()
     (home.templates / "distromatrix-template-1").mkdir()
     facts = '{"definition": {"box": "distromatrix-template-box-1"}}'
-    (home.templates / "distromatrix-template-1/template.json").write_text(facts)
+    (home.templates / "distromatrix-template-1" / DONE).write_text(facts)
     nothing_runs = cast("Libvirtd", lambda *_: "")
     return Templates(home, nothing_runs, cast("Any", None), cast("Any", None))
 
@@ -304,7 +309,7 @@ def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:
 def test_what_is_in_use_or_being_made_is_not_removed(tmp_path: Path, shared: bool) -> None:
     home = Home(tmp_path)
     made = kept_ready(home)
-    with hold(home.templates / "distromatrix-template-1.lock", shared=shared):
+    with hold(home.templates / "distromatrix-template-1/lock", shared=shared):
         made.remove("distromatrix-template-1")
     assert (home.templates / "distromatrix-template-1").exists()
     made.remove("distromatrix-template-1")
