@@ -187,10 +187,10 @@ the JSON Schema.
 
 
 def command_line() -> str:
-    """docs/command-line.md: all that `--help` says, after the words in command-line.md."""
+    """docs/command-line.md: all that `--help` says, after what stands in docs/sources."""
     settings = (DOCS / "sources/config.yaml").read_text("utf-8").partition("registry:")
     schema = schemas()["settings"]
-    head = (DOCS / "sources/command-line.md").read_text("utf-8")
+    head = (DOCS / "sources/command-line.md.in").read_text("utf-8")
     head = head.replace("MADE", MADE)
     head = head.replace("SETTINGS", f"{table(schema)}\n```yaml\n{settings[1]}{settings[2]}```")
     return head + "".join(_helps(root, ["distromatrix"]))
