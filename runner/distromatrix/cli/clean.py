@@ -14,7 +14,8 @@ from distromatrix.errors import (
     EngineUnavailableError,
     InfrastructureError,
 )
-from distromatrix.project.project import find_root, host_facts, opened_engines
+from distromatrix.project.project import find_root, host_facts
+from distromatrix.project.session import opened_engines
 
 KEEP_RUNS = 20
 

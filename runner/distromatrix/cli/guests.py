@@ -18,7 +18,8 @@ from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import Cell, Distro, Kept, Plan, Product
 from distromatrix.plan.needs import GUESTS
-from distromatrix.project.project import all_distros, open_images, opened_engine
+from distromatrix.project.project import all_distros
+from distromatrix.project.session import open_images, opened_engine
 
 if TYPE_CHECKING:
     from distromatrix.engines.contract import Engine, Leftover

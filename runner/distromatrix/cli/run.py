@@ -26,16 +26,8 @@ from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.model import REPEATS, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
-from distromatrix.project.project import (
-    Project,
-    begun,
-    find_root,
-    guests_of,
-    job_of,
-    opened_engines,
-    require_images,
-    restricted,
-)
+from distromatrix.project.project import Project, find_root, guests_of, restrict
+from distromatrix.project.session import begin_run, job_of, opened_engines, require_images
 from distromatrix.record.events import Event
 from distromatrix.record.verdicts import BAD
 
@@ -264,7 +256,7 @@ def _planned(project: Project, selection: Selection, failed: bool) -> Plan:
 
     latest = find_run(project.matrix.root, None)
     ids = {r.id for r in read_run(latest).cells if r.verdict in BAD}
-    plan = restricted(plan, ids, f"did not fail in run {latest.name}")
+    plan = restrict(plan, ids, f"did not fail in run {latest.name}")
     if not plan.cells:
         raise NothingSelectedError(f"--failed: nothing of this failed in run {latest.name}")
     return plan
@@ -314,7 +306,7 @@ def _carry_out(
         tell_only("`distromatrix report` shows the run's answer again")
     console = open_console(stderr=as_json)
     resumed = folder.plan.exists()
-    snapshot = Snapshot(path=folder.snapshot) if resumed else begun(plan, folder, part)
+    snapshot = Snapshot(path=folder.snapshot) if resumed else begin_run(plan, folder, part)
     sweeping = behind(
         lambda: sweep(engines.containers)
     )  # what it cannot remove now, the next one will

@@ -17,8 +17,8 @@ from distromatrix.errors import InputError
 from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
 from distromatrix.plan.needs import GUESTS, guest_refusal
 from distromatrix.plan.scripts import under
-from distromatrix.project.project import (
-    Project,
+from distromatrix.project.project import Project
+from distromatrix.project.session import (
     handed_here,
     handed_secrets,
     open_images,

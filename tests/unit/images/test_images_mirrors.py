@@ -18,7 +18,7 @@ from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.sources import advised, base_tag, from_archive
 from distromatrix.load.settings import Settings
 from distromatrix.model import Bootstrap, Cell, Plan, Product, Pull
-from distromatrix.project.project import handed_here, open_images
+from distromatrix.project.session import handed_here, open_images
 
 HUB = Pull(ref="docker.io/library/debian:12")
 BOOTSTRAP = Bootstrap(tool="mmdebstrap", suite="bookworm")

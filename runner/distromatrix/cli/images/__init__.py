@@ -24,7 +24,7 @@ from distromatrix.cli.options import (
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.model import Selection
-from distromatrix.project.project import handed_here, open_images, opened_engine, require_images
+from distromatrix.project.session import handed_here, open_images, opened_engine, require_images
 
 
 @click.group(name="images")

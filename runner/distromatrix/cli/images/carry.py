@@ -28,7 +28,7 @@ from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.files.given import require_stays
 from distromatrix.model import Plan, Selection, Shard
 from distromatrix.plan.needs import GUESTS
-from distromatrix.project.project import (
+from distromatrix.project.session import (
     files_of,
     handed_here,
     open_images,

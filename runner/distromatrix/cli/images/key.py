@@ -17,7 +17,7 @@ from distromatrix.cli.options import (
 )
 from distromatrix.cli.output import echo
 from distromatrix.model import Selection, Shard
-from distromatrix.project.project import files_of
+from distromatrix.project.session import files_of
 
 
 @click.command(name="key")

@@ -15,7 +15,8 @@ from distromatrix.cli.output import echo
 from distromatrix.cli.trust import allow, trust_option
 from distromatrix.errors import EXIT_FAILED, EXIT_OK, ImageError, InputError
 from distromatrix.model import Distro, Selection
-from distromatrix.project.project import Project, open_images, opened_engine
+from distromatrix.project.project import Project
+from distromatrix.project.session import open_images, opened_engine
 
 if TYPE_CHECKING:
     from distromatrix.load.lock import Entry

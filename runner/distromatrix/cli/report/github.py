@@ -15,7 +15,7 @@ from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
 from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Case, Plan, RunResult
-from distromatrix.project.project import handed_secrets
+from distromatrix.project.session import handed_secrets
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _FILE = "summary.md"  # in the run's folder

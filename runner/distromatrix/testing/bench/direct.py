@@ -88,7 +88,7 @@ class DirectBench:
 
     def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
         """See Bench."""
-        from distromatrix.project.project import restricted
+        from distromatrix.project.project import restrict
         from distromatrix.trust import require
 
         wanted = {cell.id for cell in self._plan.cells if cell.engine is not None} & set(cells)
@@ -98,7 +98,7 @@ class DirectBench:
             if self._refused is not None:
                 raise self._refused
             try:
-                require(self._plan if machines else restricted(self._plan, set(cells), ""))
+                require(self._plan if machines else restrict(self._plan, set(cells), ""))
                 engines = self._opened()
                 if wanted and self._run is None:
                     self._run = self._begun(engines, cells)
@@ -225,7 +225,7 @@ class DirectBench:
             from distromatrix.execute.queue.slots import Slots
             from distromatrix.execute.sweep import sweep
             from distromatrix.execute.threads import behind
-            from distromatrix.project.project import opened_engines
+            from distromatrix.project.session import opened_engines
 
             engines = self._closing.enter_context(opened_engines(self._settings))
             facts = engines.containers.facts()
@@ -235,10 +235,11 @@ class DirectBench:
         return self._engines
 
     def _begun(self, engines: Engines, cells: tuple[str, ...]) -> _Run:
-        from distromatrix.project.project import require_images, restricted
+        from distromatrix.project.project import restrict
+        from distromatrix.project.session import require_images
         from distromatrix.record.folder import RunFolder
 
-        plan = restricted(self._plan, set(cells), "not selected in this session of pytest")
+        plan = restrict(self._plan, set(cells), "not selected in this session of pytest")
         require_images(engines.containers, self._settings, plan)
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
@@ -263,7 +264,7 @@ class DirectBench:
     def _made(self, engines: Engines) -> Machines:
         from distromatrix.execute.product.snapshot import take
         from distromatrix.execute.sweep import labels_of
-        from distromatrix.project.project import handed_here, handed_secrets, open_images
+        from distromatrix.project.session import handed_here, handed_secrets, open_images
         from distromatrix.record.folder import SESSIONS, RunFolder, remove_dead, remove_folder
         from distromatrix.testing.bench.machines import Machines, Surroundings
         from distromatrix.trust import require
@@ -380,14 +381,14 @@ class _Run:
         options: Options,
         note: Callable[[Event], None],
     ) -> None:
-        from distromatrix.project.project import begun, job_of
+        from distromatrix.project.session import begin_run, job_of
         from distromatrix.record.journal import Journal
         from distromatrix.testing.bench.on_demand import CellsOnDemand
 
         self.folder = folder
         self.ids = {cell.id for cell in plan.cells}
         self._plan = plan
-        snapshot = begun(plan, folder)
+        snapshot = begin_run(plan, folder)
         self._journal = Journal(folder.journal)
 
         def emit(event: Event) -> None:

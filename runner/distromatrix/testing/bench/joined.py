@@ -110,7 +110,7 @@ class JoinedMachines:
 
     def _opened(self) -> Engines:
         if self._engines is None:
-            from distromatrix.project.project import opened_engines
+            from distromatrix.project.session import opened_engines
 
             self._engines = self._closing.enter_context(opened_engines(self._settings()))
         return self._engines
