@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from distromatrix.cli.option_types import Field
+from distromatrix.cli.options import options
 from distromatrix.cli.output import echo
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import Distro, Family, Libc, PackageManagerName
@@ -25,10 +26,10 @@ _SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.
 @click.command(name="add-distro")
 @click.argument("name")
 @click.option("--like", metavar="OTHER", help="Start from that distribution.")
-@click.option(
-    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
-    help="The project's folder, in whose distros/ it is written (default: here).",
-)  # fmt: skip
+@options(
+    "directory",
+    helps={"directory": "The project's folder, in whose distros/ it is written (default: here)."},
+)
 @click.option("--title", type=Field("Text"), help="Its full name.")
 @click.option("--pull", type=Field("ImageRef"), metavar="REF", help="Its image, with registry.")
 @click.option("--eol", type=Field("Day"), metavar="DAY", help="The last day of any support.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.options import engine_option, project_options, settings_here
+from distromatrix.cli.options import options, settings_here
 from distromatrix.cli.output import echo
 from distromatrix.errors import (
     EXIT_INFRASTRUCTURE,
@@ -21,8 +21,7 @@ KEEP_RUNS = 20
 
 
 @click.command(name="clean")
-@project_options
-@engine_option
+@options("directory", "file", "engine")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option(
     "--all", "everything", is_flag=True,

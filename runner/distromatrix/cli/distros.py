@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from distromatrix.cli.options import options
 from distromatrix.cli.output import echo_json, open_console
 from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Distro
@@ -16,12 +17,12 @@ from distromatrix.project.project import all_distros, host_facts
 
 @click.command(name="distros")
 @click.argument("globs", nargs=-1, metavar="[GLOB]...")
-@click.option(
-    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
-    help="A project's folder, whose own distros/ are listed too (default: here).",
-)  # fmt: skip
+@options(
+    "directory",
+    helps={"directory": "A project's folder, whose own distros/ are listed too (default: here)."},
+)
 @click.option("--verified", is_flag=True, help="Only those that were run here.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+@options("as_json")
 def command(globs: tuple[str, ...], directory: Path, verified: bool, as_json: bool) -> None:
     """List the distributions there are: the catalogue's and the project's own.
 

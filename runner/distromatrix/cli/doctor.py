@@ -7,13 +7,13 @@ from functools import partial
 
 import click
 
-from distromatrix.cli.options import engine_option, settings_here
+from distromatrix.cli.options import options, settings_here
 from distromatrix.cli.output import ask, echo, open_console
 from distromatrix.errors import EXIT_INFRASTRUCTURE
 
 
 @click.command(name="doctor")
-@engine_option
+@options("engine")
 @click.option("--guests", is_flag=True, help="What guests need is needed, too: QEMU, Vagrant.")
 @click.option("--fix", is_flag=True, help="Mend what is missing (Debian and Ubuntu).")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images.carry import say
-from distromatrix.cli.options import engine_option, settings_here
+from distromatrix.cli.options import options, settings_here
 from distromatrix.cli.output import echo, echo_json
-from distromatrix.cli.trust import allow, trust_option
+from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import Cell, Distro, Kept, Plan, Product
@@ -50,16 +50,15 @@ def _vagrant(containers: Engine) -> VagrantEngine:
 
 @command.command(name="build")
 @click.argument("name", metavar="DISTRO")
-@click.option(
-    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
-    help="A project's folder, whose own distros/ count too (default: here).",
-)  # fmt: skip
+@options(
+    "directory",
+    helps={"directory": "A project's folder, whose own distros/ count too (default: here)."},
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="The box to write (default: DISTRO.box here).",
 )  # fmt: skip
-@engine_option
-@trust_option
+@options("engine", "trust")
 def build(name: str, directory: Path, output: Path | None) -> None:
     """Make a libvirt box of a distribution: its base image as cells run on it, with its kernel,
     init system, sshd and sudo. No catalogue of boxes is asked, and no boot loader is in it.
@@ -113,8 +112,7 @@ def _distro(name: str, directory: Path) -> Distro:
 
 
 @command.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
-@engine_option
+@options("as_json", "engine")
 def list_guests(as_json: bool) -> None:
     """Show what is kept ready of guests, and guests that were kept: the size, and when it was
     used last."""
@@ -155,7 +153,7 @@ def _engines() -> tuple[Engine, ...]:
 
 @command.command(name="enter")
 @click.argument("name")
-@engine_option
+@options("engine")
 def enter(name: str) -> int:
     """Open a shell in a guest that was kept (`run --keep failed`), as the suite's user, in the
     product's folder. `distromatrix shell CELL` gives it the cell's environment, too.
@@ -175,7 +173,7 @@ def enter(name: str) -> int:
 @command.command(name="remove")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="All that is kept ready.")
-@engine_option
+@options("engine")
 def remove(names: tuple[str, ...], everything: bool) -> None:
     """Remove what is kept ready, or a guest that was kept; cells make templates anew.
 

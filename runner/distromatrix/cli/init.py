@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distromatrix.cli.options import options
 from distromatrix.cli.output import echo
 from distromatrix.errors import InputError
 from distromatrix.files.user_folders import require_current_folder
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="init")
-@click.option(
-    "-C", "directory", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
-    help="The product's folder (default: here).",
-)  # fmt: skip
+@options("directory", helps={"directory": "The product's folder (default: here)."})
 @click.option(
     "--distros", metavar="GLOBS", help="What to test on: names or globs, separated by commas.",
 )  # fmt: skip

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.offline import offline_option, with_offline
-from distromatrix.cli.options import any_engine_option, asked_engine, open_project, project_options
+from distromatrix.cli.options import open_project, options, said
 from distromatrix.cli.output import echo, pass_on
-from distromatrix.cli.trust import allow, trust_option
+from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError
 from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
 from distromatrix.plan.needs import GUESTS, guest_refusal
@@ -34,14 +33,10 @@ if TYPE_CHECKING:
 
 @click.command(name="shell")
 @click.argument("cell")
-@project_options
-@any_engine_option
+@options("directory", "file", "any_engine")
 @click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
-@offline_option
-@trust_option
-def command(
-    cell: str, directory: Path, file: Path | None, fresh: bool, offline: bool | None
-) -> int:
+@options("offline", "trust")
+def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     """Open a shell in CELL's machine, with the product and the cell's environment.
 
     Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
@@ -57,7 +52,6 @@ def command(
       echo 'id; ls' | distromatrix shell --fresh alpine-3.20/unit
     """
     project = open_project(directory, file)
-    project = replace(project, settings=with_offline(project.settings, offline))
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = _chosen(plan, cell)
     plan = replace(plan, cells=(chosen,))
@@ -77,7 +71,7 @@ def command(
 
 def _chosen(plan: Plan, cell: str) -> Cell:
     """The one cell that is meant, on the engine that was asked for. Raises InputError."""
-    asked = asked_engine()
+    asked = said("engine")
     asked = asked if asked in GUESTS else None
     able = [c for c in plan.cells if c.engine is not None or (asked and c.unmet)]
     if len(able) != 1:

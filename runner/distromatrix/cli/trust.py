@@ -1,16 +1,16 @@
-"""`distromatrix trust`, and the option and the question of the commands that act."""
+"""`distromatrix trust`, and the question of the commands that act."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.options import open_project, project_options
+from distromatrix.cli.options import open_project, options, said
 from distromatrix.cli.output import ask, echo
 from distromatrix.model import Plan, Product, Selection
 from distromatrix.project.project import all_distros, find_root
@@ -18,35 +18,13 @@ from distromatrix.project.project import all_distros, find_root
 if TYPE_CHECKING:
     from distromatrix.trust import Reach
 
-_GIVEN = "distromatrix.trust"  # in click.Context.meta
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def trust_option(command: Command) -> Command:
-    """--trust[=DIGEST], for every command that acts on a plan: `allow` knows it."""
-    return click.option(
-        "--trust",
-        is_flag=False,
-        flag_value="all",
-        metavar="[DIGEST,…]",
-        expose_value=False,
-        callback=_note,
-        help="Let this checkout reach this host as these say (`distromatrix trust --digest`); "
-        "without any, as it likes, which is not safe for pull requests. Also $DISTROMATRIX_TRUST.",
-    )(command)
-
-
-def _note(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    ctx.meta[_GIVEN] = value
-
 
 def allow(plan: Plan, *, stored: bool = False) -> None:
     """See that the user has said yes to all by which a plan reaches this host, and on a terminal
     ask. `stored`: the plan was read back. Raises InputError."""
     from distromatrix.trust import given_here, require
 
-    given = given_here(click.get_current_context().meta.get(_GIVEN), "--trust")
+    given = given_here(said("trust"), "--trust")
     require(plan, given, stored=stored, ask=_ask if _can_ask() else None)
 
 
@@ -62,7 +40,7 @@ def _ask(left: Sequence[Reach]) -> bool:
 
 
 @click.command(name="trust")
-@project_options
+@options("directory", "file")
 @click.option("--yes", is_flag=True, help="Say yes without being asked.")
 @click.option("--digest", is_flag=True, help="Print what --trust and $DISTROMATRIX_TRUST take.")
 @click.option("--list", "listed", is_flag=True, help="Show which projects have your yes.")

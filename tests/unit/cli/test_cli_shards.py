@@ -121,20 +121,26 @@ def test_a_shard_without_cells_has_nothing_to_do(cli: Cli, project: Path) -> Non
     assert not runs(project)
 
 
-NO_OTHER = "--plan runs a plan as it is: no selector, --exclude, --tag, --set, --failed, --timeout"
+AS_MADE = "--plan is a plan as it was made: it does not go with "
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ("run --plan plan.json one", NO_OTHER),
-        ("run --plan plan.json --exclude one", NO_OTHER),
-        ("run --plan plan.json --failed", NO_OTHER),
-        ("run --plan plan.json --timeout 5s", NO_OTHER),
-        ("run --plan plan.json --repeat 2", NO_OTHER),
-        ("run --plan plan.json --shuffle 0", NO_OTHER),
-        ("run --plan plan.json --resume latest", "--resume goes on with the plan that its run"),
-        ("run --shard 1/2", "--shard is one of a plan file's: write that with"),
+        ("run --plan plan.json one", AS_MADE + "SELECTOR"),
+        ("run --plan plan.json --exclude one", AS_MADE + "--exclude"),
+        ("run --plan plan.json --failed", AS_MADE + "--failed"),
+        ("run --plan plan.json --timeout 5s", AS_MADE + "--timeout"),
+        ("run --plan plan.json --repeat 2", AS_MADE + "--repeat"),
+        ("run --plan plan.json --shuffle 0", AS_MADE + "--shuffle"),
+        (
+            "run --plan plan.json --resume latest",
+            "--resume goes on with the stored plan: it does not go with --plan",
+        ),
+        (
+            "run --shard 1/2",
+            "--shard goes with --plan FILE (`distromatrix plan --save FILE` writes one)",
+        ),
         ("run --plan plan.json --shard 0/3", "expected K/N, a shard from 1 to N"),
         ("run --plan plan.json --shard 4/3", "expected K/N, a shard from 1 to N"),
         ("run --plan plan.json --shard a/b", "expected K/N, a shard from 1 to N"),
@@ -142,16 +148,16 @@ NO_OTHER = "--plan runs a plan as it is: no selector, --exclude, --tag, --set, -
         ("run --plan none.json", "none.json: cannot be read: No such file or directory"),
         ("run --plan matrix/default.yaml", "matrix/default.yaml: is no JSON, or cut off"),
         ("plan --plan none.json", "none.json: cannot be read: No such file or directory"),
-        ("plan --plan plan.json one", "--plan shows a plan as it is: no selector"),
-        ("plan --plan plan.json --save other.json", "--plan shows a plan as it is"),
-        ("plan --plan plan.json --arch aarch64", "--plan shows a plan as it is"),
+        ("plan --plan plan.json one", AS_MADE + "SELECTOR"),
+        ("plan --plan plan.json --save other.json", AS_MADE + "--save"),
+        ("plan --plan plan.json --arch aarch64", AS_MADE + "--arch"),
         ("plan --shards 257", "257 is not in the range"),
         ("plan --shards 0", "0 is not in the range"),
         ("plan --shards 2 --shard 1/2", "--shard shows one shard"),
         ("plan --format github --shard 1/2", "--shard shows one shard"),
         ("plan --shards 2 --json", "--shards goes with --format github or text"),
         ("plan --json --format github", "--json is --format json, and not github"),
-        ("plan --repeat 2", "go into a plan file: --save FILE"),
+        ("plan --repeat 2", "--repeat goes with --save FILE"),
         ("plan --output jobs", "--output goes with --format github"),
         ("plan --format github --output jobs", "which is not set"),
         ("plan --format github --output a=b", "'a=b' is no name for an output"),

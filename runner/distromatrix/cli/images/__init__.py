@@ -12,17 +12,10 @@ import click
 from distromatrix.cli.images.carry import export, import_images, say
 from distromatrix.cli.images.key import key
 from distromatrix.cli.images.lock import lock
-from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.option_types import DURATION
-from distromatrix.cli.options import (
-    engine_option,
-    open_project,
-    project_options,
-    selection_options,
-    settings_here,
-)
+from distromatrix.cli.options import open_project, options, settings_here
 from distromatrix.cli.output import echo, echo_json
-from distromatrix.cli.trust import allow, trust_option
+from distromatrix.cli.trust import allow
 from distromatrix.model import Selection
 from distromatrix.project.session import handed_here, open_images, opened_engine, require_images
 
@@ -59,8 +52,7 @@ def _age(seconds: float) -> str:
 
 
 @command.command(name="list")
-@engine_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
+@options("engine", "as_json")
 def list_images(as_json: bool) -> None:
     """Show base images and prepared layers, with their age and size."""
     settings = settings_here()
@@ -79,18 +71,14 @@ def list_images(as_json: bool) -> None:
 
 
 @command.command(name="build")
-@selection_options
-@project_options
-@engine_option
+@options("selection", "directory", "file", "engine")
 @click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
-@offline_option
-@trust_option
+@options("offline", "trust")
 def build(
     selection: Selection,
     directory: Path,
     file: Path | None,
     force: bool,
-    offline: bool | None,
 ) -> None:
     """Have the selected cells' images ready.
 
@@ -102,7 +90,7 @@ def build(
     from distromatrix.record.folder import RunFolder, remove_folder
 
     project = open_project(directory, file)
-    settings = with_offline(project.settings, offline)
+    settings = project.settings
     if force and settings.offline:
         raise click.UsageError("--force gets images anew, which --offline forbids")
     plan = project.plan(selection)
@@ -128,7 +116,7 @@ def build(
 
 
 @command.command(name="prune")
-@engine_option
+@options("engine")
 @click.option(
     "--older", type=DURATION, default="30d", show_default=True, metavar="T",
     help="What was made longer ago goes (`12h`, `7d`).",

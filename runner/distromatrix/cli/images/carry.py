@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.offline import offline_option, with_offline
 from distromatrix.cli.option_types import SIZE
 from distromatrix.cli.options import (
-    engine_option,
+    OF_A_PLAN,
     open_project,
+    options,
     planned_part,
-    project_options,
-    selection_options,
     settings_here,
-    shard_options,
 )
 from distromatrix.cli.output import echo
-from distromatrix.cli.trust import allow, trust_option
+from distromatrix.cli.trust import allow
 from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.files.given import require_stays
 from distromatrix.model import Plan, Selection, Shard
@@ -55,12 +52,10 @@ def say(event: Event) -> None:
 
 @click.command(name="export")
 @click.argument("target", metavar="FILE", type=_FILE)
-@selection_options
-@project_options
-@shard_options
-@engine_option
-@offline_option
-@trust_option
+@options(
+    *("selection", "directory", "file", "plan_path", "shard", "engine", "offline", "trust"),
+    needs={"shard": OF_A_PLAN},
+)
 @click.option("--as-is", is_flag=True, help="Only what is here, whatever its age; make nothing.")
 @click.option(
     "--at-most", type=SIZE, metavar="SIZE", help="Write no FILE that is larger (`500M`, `2G`)."
@@ -72,7 +67,6 @@ def export(
     file: Path | None,
     plan_path: Path | None,
     shard: Shard | None,
-    offline: bool | None,
     as_is: bool,
     at_most: int | None,
 ) -> None:
@@ -89,14 +83,11 @@ def export(
     """
     from distromatrix.images.store.carry import export as write
 
-    settings = with_offline(settings_here(), offline)
+    settings = settings_here()
     if plan_path is None:
         plan = open_project(directory, file).plan(selection)
-    elif selection != Selection():
-        what = "no selector, --exclude, --tag, --set"
-        raise click.UsageError(f"--plan says which cells there are: {what}")
     else:
-        plan = planned_part(plan_path, shard, directory, file, settings)
+        _, plan = planned_part(plan_path, shard, directory, file)
     require_stays(target, plan.root)
     allow(plan)
     if not target.absolute().parent.is_dir() or target.is_dir():

@@ -8,12 +8,10 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.options import (
-    engine_option,
+    OF_A_PLAN,
     open_project,
+    options,
     planned_part,
-    project_options,
-    settings_here,
-    shard_options,
 )
 from distromatrix.cli.output import echo
 from distromatrix.model import Selection, Shard
@@ -21,9 +19,7 @@ from distromatrix.project.session import files_of
 
 
 @click.command(name="key")
-@project_options
-@shard_options
-@engine_option
+@options("directory", "file", "plan_path", "shard", "engine", needs={"shard": OF_A_PLAN})
 def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard | None) -> None:
     """Print a key for a cache of the cells' images. Asks no engine.
 
@@ -39,13 +35,10 @@ def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard
     """
     from distromatrix.images.store.cachekey import cache_key
 
-    settings = settings_here()
     if plan_path is None:
-        if shard is not None:
-            raise click.UsageError("--shard is one of a plan file's: --plan FILE")
         plan = open_project(directory, file).plan(Selection())
     else:
-        plan = planned_part(plan_path, shard, directory, file, settings)
+        _, plan = planned_part(plan_path, shard, directory, file)
     running = [cell for cell in plan.cells if cell.engine is not None]
     with files_of(plan, running) as files:
         echo(cache_key(plan, running, files, time.time()))

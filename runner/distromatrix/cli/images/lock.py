@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images.carry import say
-from distromatrix.cli.options import engine_option, open_project, project_options, selection_options
+from distromatrix.cli.options import open_project, options
 from distromatrix.cli.output import echo
-from distromatrix.cli.trust import allow, trust_option
+from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_FAILED, EXIT_OK, ImageError, InputError
 from distromatrix.model import Distro, Selection
 from distromatrix.project.project import Project
@@ -25,10 +25,7 @@ _AT_ONCE = 4  # registries do not like more
 
 
 @click.command(name="lock")
-@selection_options
-@project_options
-@engine_option
-@trust_option
+@options("selection", "directory", "file", "engine", "trust")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the lock would change.")
 def lock(
     selection: Selection,

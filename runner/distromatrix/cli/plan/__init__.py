@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.option_types import DURATION, SEED, SHARD
-from distromatrix.cli.options import (
-    engine_option,
-    open_project,
-    project_options,
-    selection_options,
-    settings_here,
-)
+from distromatrix.cli.options import open_project, options, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan.jobs import github_matrix, show_jobs
-from distromatrix.cli.report.github import output_option, put_out
+from distromatrix.cli.report.github import put_out
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
 from distromatrix.files.whole import disk_fault
-from distromatrix.model import REPEATS, SHARDS, AccelWanted, Plan, Selection, Shard
+from distromatrix.model import SHARDS, AccelWanted, Plan, Selection, Shard
 from distromatrix.plan.runners import HOSTED
 
 if TYPE_CHECKING:
@@ -36,30 +29,19 @@ if TYPE_CHECKING:
     "machines of its jobs: guests are taken to be there, as a job installs them with `doctor "
     "--guests --fix`; where they are not in the end, their cells are errors.",
 )
-@selection_options
-@project_options
-@engine_option
+@options("selection", "directory", "file", "engine")
 @click.option(
     "--format",
     "shape",
     type=click.Choice(["text", "json", "github"]),
     help="For people (the default), for programs, or for GitHub's `matrix: fromJSON(…)`.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, alone.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a plan file, that other machines run: `run --plan FILE --shard K/N`.",
 )
-@click.option(
-    "--plan",
-    "path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Show a plan file; plan nothing.",
-)
-@click.option("--shard", type=SHARD, metavar="K/N", help="Only the cells of that shard.")
 @click.option(
     "--shards",
     type=click.IntRange(1, SHARDS),
@@ -77,12 +59,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="How long cells took before, as `report merge --durations` keeps it.",
 )
-@output_option
-@click.option("--timeout", type=DURATION, metavar="T", help="As of `run`; with --save.")
-@click.option(
-    "--repeat", type=click.IntRange(1, REPEATS), metavar="N", help="As of `run`; with --save."
+@options(
+    *("as_json", "plan_path", "shard", "output", "timeout", "repeat", "seed"),
+    needs=dict.fromkeys(("timeout", "repeat", "seed"), ("save", " FILE")),
+    conflicts={"plan_path": ("is a plan as it was made", ("save", "durations", "arch"))},
 )
-@click.option("--shuffle", "seed", type=SEED, metavar="SEED", help="As of `run`; with --save.")
 def command(
     selection: Selection,
     directory: Path,
@@ -90,7 +71,7 @@ def command(
     shape: str | None,
     as_json: bool,
     save: Path | None,
-    path: Path | None,
+    plan_path: Path | None,
     shard: Shard | None,
     shards: int | None,
     arch: str | None,
@@ -114,17 +95,10 @@ def command(
     """
     shape = _shape(shape, as_json)
     _check_shape(shape, output, shard, shards)
-    if save is None and (timeout, repeat, seed) != (None, None, None):
-        raise click.UsageError("--timeout, --repeat and --shuffle go into a plan file: --save FILE")
-    if path is not None:
-        if selection != Selection() or save or durations or arch:
-            raise click.UsageError(
-                "--plan shows a plan as it is: no selector, --exclude, --tag, --set, --save, "
-                "--durations, --arch"
-            )
+    if plan_path is not None:
         from distromatrix.plan.file import read_plan_file
 
-        made = read_plan_file(path)
+        made = read_plan_file(plan_path)
     else:
         selection = replace(selection, timeout=timeout)
         shared = bool(save or shard or shards or arch or shape == "github")
@@ -133,7 +107,7 @@ def command(
         made = _again(made, repeat, seed)
     if save is not None:
         _save(made, save)
-    _tell(made, shape, shard, shards, output, path)
+    _tell(made, shape, shard, shards, output, plan_path)
 
 
 def _shape(shape: str | None, as_json: bool) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distromatrix.cli.options import project_options
+from distromatrix.cli.options import options
 from distromatrix.cli.output import echo
-from distromatrix.cli.report.answer import answer_options, show_answer
+from distromatrix.cli.report.answer import show_answer
 from distromatrix.project.project import find_root
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class _Report(click.Command):
     "`distromatrix report merge --help`.",
 )
 @click.argument("run", required=False)
-@project_options
+@options("directory", "file")
 @click.option(
     "--rules",
     is_flag=True,
     help="Print instead the rules that would expect what failed, alone on stdout.",
 )
-@answer_options
+@options("as_json", "github")
 def command(
     run: str | None,
     directory: Path,

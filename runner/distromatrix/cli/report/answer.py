@@ -6,29 +6,9 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
-import click
-
-from distromatrix.cli.options import Command
 from distromatrix.cli.output import echo, echo_json, open_console
 from distromatrix.cli.report.github import nothing_obeyed, tell_github
 from distromatrix.model import Plan, RunResult
-
-
-def answer_options(command: Command) -> Command:
-    """--json and --github."""
-    for option in (
-        click.option(
-            "--github",
-            is_flag=True,
-            help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's "
-            "folder).",
-        ),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print results.json on stdout, alone."
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 def show_answer(

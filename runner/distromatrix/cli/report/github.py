@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
 from distromatrix.files.whole import disk_fault, whole_file
@@ -60,13 +58,6 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
     except OSError as error:
         where = error.filename or named or folder
         echo(f"warning: no summary: {where}: {error.strerror}", err=True)
-
-
-output_option = click.option(
-    "--output",
-    metavar="NAME",
-    help="Append `NAME=…` to the file that $GITHUB_OUTPUT names, instead of printing.",
-)
 
 
 def output_file(name: str) -> Path:

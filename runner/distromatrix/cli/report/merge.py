@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.options import project_options
-from distromatrix.cli.report.answer import answer_options, show_answer
+from distromatrix.cli.options import options
+from distromatrix.cli.report.answer import show_answer
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.files.given import require_stays
 from distromatrix.model import RunResult
@@ -23,13 +23,11 @@ from distromatrix.project.project import find_root
     "2: there is nothing to merge, or it is not all of one plan.",
 )
 @click.argument("folders", nargs=-1, metavar="DIR...", type=click.Path(path_type=Path))
-@project_options
-@click.option(
-    "--plan",
-    "plan_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The plan file all shards must be of; then even all of them may be missing.",
+@options(
+    *("directory", "file", "plan_path"),
+    helps={
+        "plan_path": "The plan file all shards must be of; then even all of them may be missing."
+    },
 )
 @click.option(
     "--into",
@@ -43,7 +41,7 @@ from distromatrix.project.project import find_root
     metavar="FILE",
     help="Add how long the cells took to this file, which `plan --durations` balances by.",
 )
-@answer_options
+@options("as_json", "github")
 def command(
     folders: tuple[Path, ...],
     directory: Path,
