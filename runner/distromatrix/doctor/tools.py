@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,6 @@ from distromatrix.doctor.model import Check
 from distromatrix.images.base.bootstrap import missing_programs
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 
-PYTHON = (3, 11)
 _SHOWN = 5  # of many distros
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -34,7 +32,7 @@ def tool_checks(
         _tool("tar", host, "archives are read with it"),
         _tool("git", host, "the product's files are what git tracks"),
         _tool("ps", host, "a local engine lists with it which command hung"),
-        _python(),
+        Check(name="Python", status="ok", found=platform.python_version()),
     )
 
 
@@ -126,10 +124,3 @@ def _tool(name: Literal["tar", "git", "ps"], host: Host, why: str) -> Check:
         mend=host.install(name),
         install=name,
     )
-
-
-def _python() -> Check:
-    found = platform.python_version()
-    if sys.version_info >= PYTHON:
-        return Check(name="Python", status="ok", found=found)
-    return Check(name="Python", status="missing", found=found, why="3.11 or newer is needed")
