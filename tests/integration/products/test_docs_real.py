@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,9 @@ def test_one_shard_of_ten_is_run_and_nine_are_missed(tmp_path: Path) -> None:
     (product / "matrix/default.yaml").write_text(f"distros: [alpine-3.20]\nsuites:\n{suites}")
     (product / "shards").symlink_to(".distromatrix/runs")
     walk(ROOT / "docs/ci.md", product, environ_with_program(tmp_path), "engine")
+    answer = json.loads((product / ".distromatrix/runs/latest/results.json").read_text())
+    verdicts = [cell["verdict"] for cell in answer["cells"]]
+    assert (verdicts.count("passed"), verdicts.count("error")) == (1, 9)
 
 
 # With a product that is installed by one command, and a `make` that removes it.
