@@ -155,6 +155,7 @@ Schema, with which an editor completes the file: make
 
 Everything is read as text, and the key decides what it is: `1.10` stays `1.10`, and `on` is no
 boolean. A key that is not known, or a name that matches nothing, is an error with its place.
+`defaults` has the keys of a suite, all but `run`.
 
 """
     pieces = list(body)
