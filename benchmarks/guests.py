@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, Engine, Machine, MachineSpec
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.qemu.guest import QemuGuest
@@ -69,7 +69,7 @@ def first_command(engine: Engine, image: str) -> float:
     """Open a machine and run `true` in it; its removal is not counted."""
     began = time.perf_counter()
     with opened(engine, image) as machine:
-        assert machine.run("true").status == 0
+        assert machine.run(Command("true")).status == 0
         return time.perf_counter() - began
 
 
@@ -80,11 +80,11 @@ def container_run(image: str) -> float:
 def round_trips(engine: Engine, image: str, times: int) -> list[float]:
     """As testinfra and the fixtures call it, with 20 ms between commands."""
     with opened(engine, image) as machine:
-        machine.run(":", strict=False)
+        machine.run(Command(":", strict=False))
         taken = []
         for _ in range(times):
             time.sleep(0.02)
-            taken.append(timed(lambda: machine.run(":", strict=False)))
+            taken.append(timed(lambda: machine.run(Command(":", strict=False))))
         return taken
 
 
@@ -102,7 +102,7 @@ def cold_direct(engine: QemuEngine, image: str, cache: Path) -> float:
     machine = QemuMachine(guest, staged=False)
     try:
         guest.boot()
-        assert machine.run("true").status == 0
+        assert machine.run(Command("true")).status == 0
         return time.perf_counter() - began
     finally:
         machine.close()

@@ -23,7 +23,14 @@ from pathlib import Path
 import docker
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.contract import (
+    LABEL_KIND,
+    LABEL_RUN,
+    Command,
+    Engine,
+    Machine,
+    MachineSpec,
+)
 
 COMMANDS = {":": ":", "a program": "ls /etc/passwd"}
 PAUSES = (0.0, 0.002)
@@ -47,14 +54,14 @@ def ways(machine: Machine, guest: Machine) -> dict[str, Callable[[str], object]]
     return {
         "docker exec": by_cli,
         "exec by the API": by_api,
-        "machine.run, strict": machine.run,
+        "machine.run, strict": lambda script: machine.run(Command(script)),
         "machine.run, not strict": lambda script: apart(machine, script),
         "joined, not strict": lambda script: apart(guest, script),
     }
 
 
 def apart(machine: Machine, script: str) -> None:
-    machine.run(script, output=lambda _: None, errors=lambda _: None, strict=False)
+    machine.run(Command(script, output=lambda _: None, errors=lambda _: None, strict=False))
 
 
 def seconds(run: Callable[[str], object], script: str, pause: float, times: int) -> list[float]:
@@ -72,8 +79,10 @@ def used(machine: Machine) -> float:
     """Seconds of processor time of the machine so far (cgroup v2 or v1), and of this process."""
     lines: list[bytes] = []
     machine.run(
-        "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null || :",
-        output=lines.append,
+        Command(
+            "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null || :",
+            output=lines.append,
+        )
     )
     words = b"".join(lines).split()
     v2 = int(words[words.index(b"usage_usec") + 1]) / 1e6 if b"usage_usec" in words else 0.0

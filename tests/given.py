@@ -13,8 +13,9 @@ import pytest
 from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import Engine, Image
+from distromatrix.engines.contract import Engine
 from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import InfrastructureError
 from distromatrix.images import Handed, Images
 from distromatrix.load.catalogue import load_distros

@@ -16,6 +16,7 @@ from distromatrix.engines.contract import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
+    Command,
     Engine,
     Exit,
     Leftover,
@@ -53,7 +54,7 @@ def untar(chunks: object) -> dict[str, bytes]:
 def said(machine: Machine, script: str, **how: object) -> tuple[Exit, bytes]:
     """Run it; how it ended and what it printed."""
     out: list[bytes] = []
-    done = machine.run(script, output=out.append, **how)  # type: ignore[arg-type]
+    done = machine.run(Command(script, output=out.append, **how))  # type: ignore[arg-type]
     return done, b"".join(out)
 
 

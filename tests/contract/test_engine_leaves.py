@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.contract import LABEL_CELL, Leftover
+from distromatrix.engines.contract import LABEL_CELL, Command, Leftover
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
 from distromatrix.execute.cell.naming import machine_name
 from distromatrix.plan.needs import GUESTS
@@ -62,7 +62,7 @@ def test_a_machine_may_have_the_longest_name_and_label_that_a_cell_gives_it(
     labels = {**staging_bench.labels, LABEL_CELL: cell}
     stage = staging_bench.stage()
     machine = staging_bench.open(stage, name=name, labels=labels)
-    assert machine.run("cat hello", cwd=machine.product).status == 0
+    assert machine.run(Command("cat hello", cwd=machine.product)).status == 0
     assert name in _names(staging_bench)
     machine.close()
     stage.close()
@@ -92,7 +92,9 @@ def test_what_has_no_label_is_nobodys(bench: Bench) -> None:
 def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_out: bool) -> None:
     stage = staging_bench.stage()
     machine, other = staging_bench.open(stage), staging_bench.open(stage)
-    machine.run("echo state >file; sleep 60" if timed_out else "echo state >file", timeout=1)
+    machine.run(
+        Command("echo state >file; sleep 60" if timed_out else "echo state >file", timeout=1)
+    )
     name = machine.name
     kept = machine.keep()
     assert machine.keep() == kept
@@ -119,7 +121,7 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
     stage = staging_bench.stage()
     user = "root" if staging_bench.engine.name == "fake" else "1234:5678"
     machine = staging_bench.open(stage, user=user)
-    machine.run("echo trace >left-here", cwd=machine.product)
+    machine.run(Command("echo trace >left-here", cwd=machine.product))
     kept = machine.keep()
     script = tmp_path / "script"
     script.write_text(
@@ -155,7 +157,7 @@ def test_a_guest_restarts_with_its_files_and_a_container_does_not(bench: Bench) 
         with pytest.raises(InfrastructureError, match="no restart: a guest has"):
             machine.reboot()
         return
-    machine.run("sleep 100000 & echo $! >/pid; echo kept >/file")
+    machine.run(Command("sleep 100000 & echo $! >/pid; echo kept >/file"))
     machine.reboot()
     # A guest's processes have much the same ids in each boot: this shell's may be that one.
     done, out = said(

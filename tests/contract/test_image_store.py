@@ -11,7 +11,8 @@ from time import time
 
 import pytest
 
-from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Image
+from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Command
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import InfrastructureError
 
 from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said, tar_of, untar
@@ -55,8 +56,8 @@ def test_a_root_filesystem_becomes_an_image(bench: Bench, tag: str) -> None:
 
 def test_a_committed_machine_is_an_image_without_its_run(bench: Bench, tag: str) -> None:
     machine = bench.open()
-    machine.run("mkdir -p opt; echo kept >opt/file")
-    made = bench.engine.images.commit(machine, tag, LABELS)
+    machine.run(Command("mkdir -p opt; echo kept >opt/file"))
+    made = bench.engine.images.commit(machine.address.id, tag, LABELS)
     machine.close()
     assert {key: made.labels[key] for key in LABELS} == LABELS
     assert not made.labels.get(LABEL_RUN)
@@ -68,11 +69,11 @@ def test_a_committed_machine_is_an_image_without_its_run(bench: Bench, tag: str)
 
 def test_an_image_can_be_removed_while_a_machine_stands_on_it(bench: Bench, tag: str) -> None:
     machine = bench.open()
-    bench.engine.images.commit(machine, tag, {})
+    bench.engine.images.commit(machine.address.id, tag, {})
     second = bench.open(image=tag)
     bench.engine.images.remove(tag)
     assert bench.engine.images.find(tag) is None
-    assert second.run(":").status == 0
+    assert second.run(Command(":")).status == 0
     second.close()
     machine.close()
 
@@ -85,12 +86,12 @@ def pair(bench: Bench, tag: str) -> Iterator[tuple[Image, Image]]:
     """Two images, the second made of the first."""
     images = bench.engine.images
     machine = bench.open()
-    machine.run("echo below >below")
-    below = images.commit(machine, tag, LABELS)
+    machine.run(Command("echo below >below"))
+    below = images.commit(machine.address.id, tag, LABELS)
     machine.close()
     machine = bench.open(image=tag)
-    machine.run("echo above >above")
-    above = images.commit(machine, f"{tag}-above", LABELS)
+    machine.run(Command("echo above >above"))
+    above = images.commit(machine.address.id, f"{tag}-above", LABELS)
     machine.close()
     yield below, above
     images.remove(f"{tag}-above")

@@ -7,13 +7,13 @@ import tarfile
 
 import pytest
 
-from distromatrix.engines.contract import Machine
+from distromatrix.engines.contract import Command, Machine
 
 from .conftest import Bench, said, tar_of, untar
 
 
 def test_what_is_put_can_be_run_and_got(machine: Machine) -> None:
-    machine.run("mkdir box")
+    machine.run(Command("mkdir box"))
     machine.put(tar_of({"a/b.sh": b"echo from b\n"}), "/box")
     machine.put(io.BytesIO(tar_of({"c": b"c"})), "/box")
     assert said(machine, "sh box/a/b.sh")[1] == b"from b\n"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from distromatrix.engines.contract import LABEL_RUN, Machine
+from distromatrix.engines.contract import LABEL_RUN, Command, Machine
 
 from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said
 
@@ -51,7 +51,7 @@ def test_machines_do_not_reach_each_other(
         script = f"echo x | nc -w 2 {address} 7777; echo udp | nc -u -w 1 {address} 7778"
         assert said(other, script, strict=False, timeout=60)[1] == b""
         own = f"ip -4 -o addr | grep -q ' {address}/' || ping -c 1 -W 1 {address} >/dev/null"
-        pinged = other.run(f"{own}", timeout=60).status == 0
+        pinged = other.run(Command(f"{own}", timeout=60)).status == 0
         # In user mode each network is like any other: then that address is its own.
         assert pinged == (address in said(other, "ip -4 -o addr")[1].decode())
     assert said(one, "cat /udp")[1] == b""
@@ -68,7 +68,9 @@ def test_a_machine_reaches_what_its_host_does(containers: Bench) -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         server.settimeout(30)
         port = server.getsockname()[1]
-        assert machine.run(f"echo x | nc -w 5 {host} {port}", timeout=30).status is not None
+        assert (
+            machine.run(Command(f"echo x | nc -w 5 {host} {port}", timeout=30)).status is not None
+        )
         connection, _ = server.accept()
         connection.close()
     assert said(machine, "grep -c ^nameserver /etc/resolv.conf")[1].strip() != b"0"
@@ -117,7 +119,7 @@ def test_root_has_three_capabilities_only_where_they_are_asked_for(
     found = said(machine, "sed -n 's/^Cap[PEB][a-z]*:\t//p' /proc/self/status")[1].split()
     wanted = RAW | NODE | AUDIT if privileges else 0
     assert [int(one, 16) & (RAW | NODE | AUDIT) for one in found] == [wanted] * 3
-    made = machine.run("mknod /null c 1 3 && echo x >/null").status == 0
+    made = machine.run(Command("mknod /null c 1 3 && echo x >/null")).status == 0
     if containers.engine.name == "docker" or os.geteuid() == 0:  # no user's own root may (mknod(2))
         assert made == bool(privileges)
     machine.close()

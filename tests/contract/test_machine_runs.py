@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from distromatrix.engines.contract import Exit, Machine
+from distromatrix.engines.contract import Command, Exit, Machine
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 from distromatrix.plan.needs import GUESTS
 
@@ -40,8 +40,8 @@ def until(what: Callable[[], bool]) -> None:
     ],
 )
 def test_the_status_is_that_of_sh_e(machine: Machine, script: str, status: int) -> None:
-    assert machine.run(script).status == status
-    assert machine.run("exit 7").status == 7  # and the machine goes on
+    assert machine.run(Command(script)).status == status
+    assert machine.run(Command("exit 7")).status == 7  # and the machine goes on
 
 
 def test_output_is_stdout_and_stderr_in_their_order(machine: Machine) -> None:
@@ -56,8 +56,10 @@ def test_output_is_byte_for_byte(machine: Machine) -> None:
 def test_much_output_arrives_whole(machine: Machine) -> None:
     sizes: list[int] = []
     done = machine.run(
-        "dd if=/dev/zero bs=1000000 count=30 2>/dev/null",
-        output=lambda data: sizes.append(len(data)),
+        Command(
+            "dd if=/dev/zero bs=1000000 count=30 2>/dev/null",
+            output=lambda data: sizes.append(len(data)),
+        )
     )
     assert (done.status, sum(sizes)) == (0, 30_000_000)
 
@@ -67,7 +69,9 @@ def test_output_comes_while_the_command_runs(machine: Machine) -> None:
     result: list[int | None] = []
     script = "echo first; while ! [ -e go ]; do sleep 0.05; done"
     thread = threading.Thread(
-        target=lambda: result.append(machine.run(script, output=lambda _: first.set()).status)
+        target=lambda: result.append(
+            machine.run(Command(script, output=lambda _: first.set())).status
+        )
     )
     thread.start()
     assert first.wait(PATIENCE)
@@ -95,7 +99,7 @@ def test_standard_input_is_empty(machine: Machine) -> None:
 def test_a_background_process_with_our_stdout_does_not_hold_up(machine: Machine) -> None:
     done, out = said(machine, "sleep 300 & echo started", timeout=30)
     assert (done.status, out) == (0, b"started\n")
-    machine.run("sleep 0.1 & :")
+    machine.run(Command("sleep 0.1 & :"))
     sleep(0.3)  # a child of the idle shell ends meanwhile
     assert said(machine, "echo next", timeout=30)[1] == b"next\n"
 
@@ -105,13 +109,13 @@ def test_what_an_earlier_command_left_running_goes_on_and_holds_nobody_up(
 ) -> None:
     server = "while :; do n=$((n + 1)); echo $n >alive; echo server says $n; sleep 0.1; done"
     begin = f"cd /tmp && rm -rf left && mkdir left && cd left && nohup sh -c '{server}' &\nsleep 1"
-    assert machine.run(begin, timeout=30).status == 0
+    assert machine.run(Command(begin, timeout=30)).status == 0
     look = """a=$(cat /tmp/left/alive); n=0
     while [ "$(cat /tmp/left/alive)" = "$a" ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ]; done
     (setsid sleep 500 &); echo it lives"""
     for _ in range(2):
         assert said(machine, look, timeout=60)[1].endswith(b"it lives\n")
-    machine.run("rm -r /tmp/left")
+    machine.run(Command("rm -r /tmp/left"))
 
 
 def test_no_signal_is_ignored_or_blocked(machine: Machine) -> None:
@@ -143,16 +147,16 @@ def test_a_variable_that_cannot_be_exported_is_refused(
     machine: Machine, env: dict[str, str]
 ) -> None:
     with pytest.raises(InputError):
-        machine.run(":", env=env)
-    assert machine.run(":").status == 0
+        machine.run(Command(":", env=env))
+    assert machine.run(Command(":")).status == 0
 
 
 def test_the_working_directory_is_the_one_asked_for(machine: Machine) -> None:
-    machine.run('mkdir -p "some/it\'s here"')
+    machine.run(Command('mkdir -p "some/it\'s here"'))
     assert said(machine, 'pwd; echo "${OLDPWD-none}"', cwd="/some/it's here")[1].endswith(
         b"/some/it's here\nnone\n"
     )
-    assert machine.run(":", cwd="/nowhere").status != 0
+    assert machine.run(Command(":", cwd="/nowhere")).status != 0
 
 
 def test_a_timeout_kills_the_command_and_says_what_hung(machine: Machine) -> None:
@@ -169,12 +173,14 @@ def test_a_timeout_kills_the_command_and_says_what_hung(machine: Machine) -> Non
 def test_a_timeout_kills_what_is_hard_to_kill(machine: Machine) -> None:
     script = """trap '' TERM INT HUP
     (trap '' TERM; setsid sh -c 'sleep 4715; :') & sleep 4716 & (sleep 4717 &) ; wait; sleep 4718"""
-    assert machine.run(script, timeout=1).timed_out
+    assert machine.run(Command(script, timeout=1)).timed_out
     assert machine.running() == ""
 
 
 def test_a_timeout_holds_while_output_flows(machine: Machine) -> None:
-    assert machine.run("while :; do echo x; done", timeout=1, output=lambda _: None).timed_out
+    assert machine.run(
+        Command("while :; do echo x; done", timeout=1, output=lambda _: None)
+    ).timed_out
 
 
 def test_kill_ends_a_running_command(bench: Bench) -> None:
@@ -183,7 +189,7 @@ def test_kill_ends_a_running_command(bench: Bench) -> None:
 
     def run() -> None:
         try:
-            machine.run("echo kept >file; sleep 4712")
+            machine.run(Command("echo kept >file; sleep 4712"))
         except MachineGoneError as error:
             caught.append(error)
 
@@ -227,7 +233,7 @@ def heard(machine: Machine, script: str, **how: object) -> tuple[int | None, byt
     """Run it; its status, and what it printed on stdout and on stderr."""
     out: list[bytes] = []
     err: list[bytes] = []
-    done = machine.run(script, output=out.append, errors=err.append, **how)  # type: ignore[arg-type]
+    done = machine.run(Command(script, output=out.append, errors=err.append, **how))  # type: ignore[arg-type]
     return done.status, b"".join(out), b"".join(err)
 
 
@@ -263,9 +269,9 @@ def test_commands_have_a_session_of_their_own(machine: Machine) -> None:
     script = "IFS=' ' read -r line </proc/$$/stat; set -- ${line##*) }; echo $$ $3 $4"
     out = said(machine, script)[1].split()
     assert len(set(out)) == 1
-    machine.run("kill -TERM 0")
-    assert machine.run("kill -TERM 0").status == 143
-    assert machine.run(":").status == 0
+    machine.run(Command("kill -TERM 0"))
+    assert machine.run(Command("kill -TERM 0")).status == 143
+    assert machine.run(Command(":")).status == 0
 
 
 def test_commands_run_at_the_same_time(machine: Machine) -> None:
@@ -274,7 +280,7 @@ def test_commands_run_at_the_same_time(machine: Machine) -> None:
     thread = threading.Thread(target=lambda: results.append(said(machine, first, cwd=here)))
     here = said(machine, "pwd")[1].decode().strip() or "/"
     thread.start()
-    machine.run(">two", cwd=here)
+    machine.run(Command(">two", cwd=here))
     thread.join(PATIENCE)
     assert [(done.status, out) for done, out in results] == [(0, b"first\n")]
 
@@ -303,18 +309,18 @@ def test_a_timeout_leaves_other_commands_alone(machine: Machine) -> None:
     thread = threading.Thread(target=lambda: results.append(said(machine, "sleep 3; echo done")))
     thread.start()
     sleep(0.3)
-    assert machine.run("sleep 4719", timeout=0.5).timed_out
+    assert machine.run(Command("sleep 4719", timeout=0.5)).timed_out
     thread.join(PATIENCE)
     assert [(done.status, out) for done, out in results] == [(0, b"done\n")]
 
 
 def test_another_process_can_join(bench: Bench) -> None:
     machine = bench.open()
-    machine.run("echo theirs >file")
+    machine.run(Command("echo theirs >file"))
     guest = bench.again().join(machine.address)
     assert said(guest, "cat file", cwd="/")[1] == b"theirs\n"
     assert heard(guest, "echo 1; echo 2 >&2; exit 5") == (5, b"1\n", b"2\n")
-    assert guest.run("sleep 4720", timeout=0.5).timed_out
+    assert guest.run(Command("sleep 4720", timeout=0.5)).timed_out
     guest.put(tar_of({"put": b"x"}), "/")
     assert untar(guest.get("/put")) == {"put": b"x"}
     with pytest.raises(InfrastructureError):
@@ -329,9 +335,9 @@ def test_a_shell_that_was_killed_is_replaced(bench: Bench) -> None:
     machine = bench.open()
     guest = bench.again().join(machine.address)
     with pytest.raises(InfrastructureError, match="killed"):
-        guest.run("kill -9 $PPID")
+        guest.run(Command("kill -9 $PPID"))
     assert said(guest, "echo next")[1] == b"next\n"
-    assert machine.run(":").status == 0
+    assert machine.run(Command(":")).status == 0
     guest.close()
     machine.close()
 
@@ -343,7 +349,7 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
 
     def wait() -> None:
         try:
-            guest.run("sleep 4721")
+            guest.run(Command("sleep 4721"))
         except MachineGoneError as error:
             caught.append(error)
 
@@ -354,7 +360,7 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
     thread.join(PATIENCE)
     assert len(caught) == 1
     with pytest.raises(MachineGoneError):
-        guest.run(":")
+        guest.run(Command(":"))
     guest.close()
     with pytest.raises(MachineGoneError):
         bench.again().join(address)
@@ -363,7 +369,7 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
 @pytest.mark.parametrize("status", [137, 255])
 def test_high_statuses_are_as_the_command_chose_them(machine: Machine, status: int) -> None:
     for strict in (True, False):
-        done = machine.run(f"exit {status}", strict=strict)
+        done = machine.run(Command(f"exit {status}", strict=strict))
         assert (done.status, done.timed_out, done.oom) == (status, False, False)
 
 
@@ -406,7 +412,7 @@ def test_several_commands_time_out_at_once(machine: Machine) -> None:
     script = "sleep 4722 & (sleep 4723 &) ; sleep 4724"
 
     def run(number: int) -> None:
-        done.append(machine.run(script, timeout=1, strict=bool(number % 2)))
+        done.append(machine.run(Command(script, timeout=1, strict=bool(number % 2))))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(5)]
     for thread in threads:
@@ -420,10 +426,10 @@ def test_several_commands_time_out_at_once(machine: Machine) -> None:
 
 def test_after_a_timeout_the_machine_is_as_usable_as_before(machine: Machine) -> None:
     for strict in (True, False):
-        assert machine.run("echo 1 >kept; sleep 4725", timeout=1, strict=strict).timed_out
+        assert machine.run(Command("echo 1 >kept; sleep 4725", timeout=1, strict=strict)).timed_out
         assert (machine.disk_free() or 0) > 0
         assert untar(machine.get("/kept")) == {"kept": b"1\n"}
-        assert machine.run("rm kept").status == 0
+        assert machine.run(Command("rm kept")).status == 0
 
 
 def test_eight_threads_run_many_commands_each(bench: Bench, machine: Machine) -> None:
@@ -449,6 +455,6 @@ def test_eight_threads_run_many_commands_each(bench: Bench, machine: Machine) ->
 
 def test_a_script_that_is_busy_itself_is_named(machine: Machine) -> None:
     for strict in (True, False):
-        done = machine.run("while :; do :; done", timeout=1, strict=strict)
+        done = machine.run(Command("while :; do :; done", timeout=1, strict=strict))
         assert (done.timed_out, done.ended) == (True, False)
         assert "while :; do :; done" in done.hung

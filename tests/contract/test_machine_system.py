@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from distromatrix.engines.contract import Command
 from distromatrix.plan.needs import GUESTS
 
 from .conftest import Bench, said
@@ -123,7 +124,7 @@ def test_a_process_that_lost_its_parent_is_gone_when_it_has_ended(
     machine = real_bench.open(user=user)
     script = """sh -c 'sleep 300 & echo $! >"$HOME/pid"'; read -r pid <"$HOME/pid"; kill "$pid"
     n=0; while kill -0 "$pid" 2>/dev/null; do n=$((n+1)); [ $n -lt 200 ]; sleep 0.1; done"""
-    assert machine.run(script).status == 0
+    assert machine.run(Command(script)).status == 0
     machine.close()
 
 
@@ -149,13 +150,15 @@ def test_what_commands_have_left_running_ends_and_the_machine_goes_on(
     daemon = "trap '' TERM HUP INT; echo $$ >daemon; while :; do sleep 1; done"
     script = f"""(setsid sh -c {shlex.quote(daemon)} >/dev/null 2>&1 &)
     while [ ! -s daemon ]; do sleep 0.1; done; sleep 1234 & echo $! >child"""
-    assert machine.run(script, cwd=machine.product).status == 0
+    assert machine.run(Command(script, cwd=machine.product)).status == 0
     assert machine.signal_left("STOP")
-    assert machine.run("kill -0 $(cat daemon) $(cat child)", cwd=machine.product).status == 0
+    assert (
+        machine.run(Command("kill -0 $(cat daemon) $(cat child)", cwd=machine.product)).status == 0
+    )
     assert machine.signal_left("CONT")
     assert machine.signal_left("KILL")
     there = "for one in daemon child; do ! kill -0 $(cat $one) || exit 9; done"
-    assert machine.run(there, cwd=machine.product).status == 0
+    assert machine.run(Command(there, cwd=machine.product)).status == 0
     assert "sleep 1234" not in machine.running()
     assert b"".join(machine.get(f"{machine.product}/child"))
     machine.kill()

@@ -27,8 +27,9 @@ from fuzzing import (
 )
 from pydantic import TypeAdapter, ValidationError
 
-from distromatrix.engines.contract import Engine, Image
+from distromatrix.engines.contract import Engine
 from distromatrix.engines.docker.staging.transfer import tags_in
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.images.store import carry
 from distromatrix.load import load_matrix

@@ -19,6 +19,7 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_files import store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
+from distromatrix.engines.contract import Command
 from distromatrix.engines.docker.staging.files import without_padding
 from distromatrix.engines.guest.console import last_lines, panic, trouble
 from distromatrix.engines.shell.process_list import processes
@@ -218,7 +219,9 @@ def shell(data: bytes) -> None:
             if number == 3:
                 status = opened.ask("df -P /", output=hear)
             else:
-                status = opened.run("true", output=hear, errors=apart, strict=number % 2 == 0)
+                status = opened.run(
+                    Command("true", output=hear, errors=apart, strict=number % 2 == 0)
+                )
         except (ShellEndedError, TimeoutError, OSError, DistromatrixError):
             opened.drain(1.0)
             break

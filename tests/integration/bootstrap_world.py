@@ -32,10 +32,11 @@ from local_repositories import (
     tools_image,
 )
 
-from distromatrix.engines.contract import Image, Machine, MachineSpec
+from distromatrix.engines.contract import Machine, MachineSpec
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.spec import create_body
+from distromatrix.engines.image_store import Image
 from given import ROOT, alpine_or_pulled, unobtainable
 
 TOOLS: dict[str, Kind] = {"dnf": "rpm", "zypper": "rpm", "pacman": "pacman", "apk": "apk"}

@@ -17,7 +17,7 @@ from uuid import uuid4
 from apk_format import KEY_NAME, apk_repository
 from platformdirs import user_cache_path
 
-from distromatrix.engines.contract import Engine, Machine, MachineSpec
+from distromatrix.engines.contract import Command, Engine, Machine, MachineSpec
 from distromatrix.images import Handed, Images, Prepared
 from distromatrix.load.catalogue import load_distros
 from distromatrix.load.settings import Settings
@@ -77,7 +77,7 @@ class World:
 def told(machine: Machine, script: str, env: Mapping[str, str] | None = None) -> str:
     """What a script prints in a machine; it must succeed."""
     output = bytearray()
-    ended = machine.run(script, env=env, output=output.extend, timeout=300)
+    ended = machine.run(Command(script, env=env, output=output.extend, timeout=300))
     assert ended.status == 0, output.decode(errors="replace")
     return output.decode(errors="replace").strip()
 

@@ -96,7 +96,7 @@ class Families:
         with self.world.machine(self._image(manager)) as machine:
             told(machine, script)
             tag = base_tag(distro, source, Settings())
-            self.world.engine.images.commit(machine, tag, {})
+            self.world.engine.images.commit(machine.address.id, tag, {})
         return distro
 
     def _image(self, manager: str) -> str:

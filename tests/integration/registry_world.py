@@ -22,7 +22,7 @@ from breaking_world import until
 from images_world import World, catalogued
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.load.settings import load_settings
 
 USER, PASSWORD = "tester", "secret"
@@ -225,8 +225,8 @@ def alpine_with(engine, alpine: str, version: str) -> str:
     machine = engine.open(MachineSpec(name=name, image=alpine, network=False))
     tag = f"distromatrix/test-version:{secrets.token_hex(6)}"
     try:
-        machine.run(f"echo {version} >/version")
-        engine.images.commit(machine, tag, {})
+        machine.run(Command(f"echo {version} >/version"))
+        engine.images.commit(machine.address.id, tag, {})
     finally:
         machine.close()
     return tag

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from distromatrix.engines.contract import Exit, Image, MachineSpec
+from distromatrix.engines.contract import Command, Exit, MachineSpec
+from distromatrix.engines.image_store import Image
 from distromatrix.images import Images
 from distromatrix.model import Cell, Distro, ImageSource
 from distromatrix.record.events import Event
@@ -74,11 +75,11 @@ class FakeMachine:
     closed: bool = False
     killed: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, script, *, env=None, cwd="/", timeout=None, output=None, **_) -> Exit:
-        self.ran.append((script, dict(env or {}), cwd))
-        status, text = self.reply(script)
-        if output and text:
-            output(text.encode())
+    def run(self, command: Command) -> Exit:
+        self.ran.append((command.script, dict(command.env), command.cwd))
+        status, text = self.reply(command.script)
+        if command.output and text:
+            command.output(text.encode())
         return Exit(status=status, seconds=0.0, hung="sleep 9999" if status is None else "")
 
     def put(self, tar: bytes, path: str) -> None:

@@ -116,6 +116,7 @@ def _still_there(
 
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:
     from distromatrix.collect.masking import Masker
+    from distromatrix.engines.contract import Command
     from distromatrix.execute.cell.run import environment, machine_spec
     from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
@@ -144,11 +145,13 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
             for script in cell.setup:
                 echo("--- setup", err=True)
                 ended = machine.run(
-                    under(cell.shell, script),
-                    env=env,
-                    cwd=machine.product,
-                    timeout=cell.timeout,
-                    output=lambda data: pass_on(shown.feed(data)),
+                    Command(
+                        under(cell.shell, script),
+                        env=env,
+                        cwd=machine.product,
+                        timeout=cell.timeout,
+                        output=lambda data: pass_on(shown.feed(data)),
+                    )
                 )
                 pass_on(shown.flush())
                 if ended.status != 0:

@@ -11,6 +11,7 @@ from threading import Thread, Timer
 from time import monotonic
 from typing import IO, TYPE_CHECKING
 
+from distromatrix.engines.contract import Command
 from distromatrix.errors import InfrastructureError, MachineGoneError
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def ask(machine: Machine, script: str, env: Mapping[str, str] | None = None) -> 
             raise _FloodError
 
     try:
-        machine.run(script, env=env, timeout=HELPER_WITHIN * machine.scale, output=hear)
+        machine.run(
+            Command(script, env=env or {}, timeout=HELPER_WITHIN * machine.scale, output=hear)
+        )
     except _FloodError:
         why = "was given up: what a command of ours calls there prints without end"
         machine.kill(why)

@@ -11,10 +11,11 @@ All methods are safe to call from several threads. All of them raise
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from distromatrix.engines.image_store import ImageStore
 from distromatrix.model import DISK, PIDS, Guest, Kept
 
 API_TIMEOUT = 60.0
@@ -31,6 +32,7 @@ LABEL_DISTRO = "distromatrix.distro"
 LABEL_SOURCE = "distromatrix.source"
 LABEL_KEY = "distromatrix.key"
 
+MOUNT = "/distromatrix"  # where in a machine what is ours lies
 OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out
 
 # Debian's address for a machine's own name, where that has no other (hostname(1), hosts(5)).
@@ -93,6 +95,25 @@ class MachineSpec:
     def host(self) -> str:
         """What it calls itself: 63 characters at most (gethostname(2), RFC 1035)."""
         return (self.hostname or self.name)[:63].rstrip("-.")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run in a machine: `script`, by `sh -e` (`sh` where not `strict`), with stdin
+    /dev/null, in a session of its own, with `env` added to the machine's variables.
+
+    `errors` gets stderr and `output` stdout, as they come, from one thread; without `errors`,
+    `output` gets both, merged in the order they were written. `timeout` is in seconds.
+    """
+
+    script: str
+    _: KW_ONLY
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    timeout: float | None = None
+    output: OnOutput | None = None
+    errors: OnOutput | None = None
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,29 +182,10 @@ class Machine(Protocol):
         OUT_FOLDERS and what the suite leaves for us ('' if no product was staged)."""
         ...
 
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        timeout: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> Exit:
-        """Run `script` under `sh -e` (`sh` where not `strict`), stdin /dev/null, as the
-        machine's user, in a session of its own, with `env` added to the machine's variables.
-
-        `errors` gets stderr and `output` stdout, as they come, from one thread; without
-        `errors`, `output` gets both, merged in the order they were written. `timeout` is in
-        seconds. Several threads may run commands at the same time (16 run; more wait). After a
-        timeout the command has been killed with all that descends from it; if that cannot be
-        done, the whole machine (`Exit.ended`; `get` still works).
-
-        Commands that are not strict are taken for many: when one has ended, the next one's
-        shell is started, and runs what does there the same as in a new `sh -c`. Strict ones
-        are each a new `sh -e -c`.
+    def run(self, command: Command) -> Exit:
+        """Run it as the machine's user. Several threads may run commands at the same time (16
+        run; more wait). After a timeout the command has been killed with all that descends from
+        it; if that cannot be done, the whole machine (`Exit.ended`; `get` still works).
 
         Raises MachineGoneError (with `oom`) when the machine ends meanwhile, InfrastructureError
         when the command's own shell does, InputError for a NUL or a variable that cannot be
@@ -255,102 +257,6 @@ class Stage(Protocol):
 
     def close(self) -> None:
         """Remove it, unless kept machines stand on it. May be called twice; never raises."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """An image in an engine's store. `created` is when it was made or last pulled by us;
-    `arch` is the machine it is for, in `uname -m`'s words, or '' where that is not known;
-    `digests` are those (`sha256:…`) under which registries have it; `env`: the variables that it
-    gives to what runs in it (ENV of a Dockerfile)."""
-
-    id: str
-    tag: str
-    labels: Mapping[str, str]
-    created: float
-    size: int = 0
-    arch: str = ""
-    digests: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """What a registry has under a reference: its digest (`sha256:…`) and, where that is of an
-    image for one machine alone, which (in `uname -m`'s words)."""
-
-    digest: str
-    arch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """A script of sh that root runs in a container of an image, without a network, with its
-    arguments; and what its exit statuses say of the image."""
-
-    script: str
-    arguments: tuple[str, ...]
-    complaints: Mapping[int, str]
-
-
-class ImageStore(Protocol):
-    """The images of an engine. Tags of ours begin with `distromatrix/`."""
-
-    def find(self, tag: str) -> Image | None:
-        """The image of that tag or id, or None."""
-        ...
-
-    def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
-        """Pull `ref` from its registry and tag it `tag` as well, `created` = now.
-        One attempt. Raises PullError."""
-        ...
-
-    def resolve(self, ref: str) -> Resolved:
-        """What the registry has under `ref` now; nothing is kept. One attempt. Raises
-        PullError."""
-        ...
-
-    def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
-        """Make an image out of a root filesystem tarball (plain or gzip)."""
-        ...
-
-    def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
-        """Make an image of a machine's present root filesystem."""
-        ...
-
-    def export(
-        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
-    ) -> Iterable[bytes]:
-        """The root filesystem of an image (by id or tag) as a tar stream, after what is to be
-        done in it `first`. What is made for that has those labels, and goes. Raises
-        InfrastructureError; CannotStartError where that cannot be done in it."""
-        ...
-
-    def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
-        """Those images with their tags as one tar stream; what they share is in it once."""
-        ...
-
-    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
-        """The tags that `load` would set; reads `tar` (gzip or not), and no more. Raises
-        InfrastructureError where it is nothing that `save` gave."""
-        ...
-
-    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
-        """Load what `save` gave (gzip or not). Those images have `created` and `digests` from
-        then on as given here, until they are pulled anew."""
-        ...
-
-    def tag(self, image: str, tag: str) -> None:
-        """Give an image (by id or tag) one more tag."""
-        ...
-
-    def list(self) -> tuple[Image, ...]:
-        """All images with a tag of ours."""
-        ...
-
-    def remove(self, tag: str) -> None:
-        """Remove that tag, and the image if nothing else uses it. No error if absent."""
         ...
 
 

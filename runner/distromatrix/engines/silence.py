@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from threading import Lock, Thread
-from typing import BinaryIO
+from typing import Any, cast
 
-from distromatrix.engines.contract import Address, Exit, LeftSignal, Machine, OnOutput
+from distromatrix.engines.contract import Command, Exit, Machine, OnOutput
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import Kept
 
 SILENT_AFTER = 60.0  # seconds without output that are worth a word
 AGAIN = 10.0  # seconds until the next word about the same silence
@@ -30,96 +30,30 @@ class Watched:
         self.due = after
         self.busy = False
 
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        timeout: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> Exit:
-        """See Machine.run."""
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._machine, name)
 
-        def heard(handed: OnOutput | None) -> OnOutput:
-            def hear(data: bytes) -> None:
-                self._heard()
-                if handed is not None:
-                    handed(data)
-
-            return hear
-
+    def run(self, command: Command) -> Exit:
+        """See Machine."""
+        errors = None if command.errors is None else self._hearing(command.errors)
+        heard = replace(command, output=self._hearing(command.output), errors=errors)
         self._heard()
         self.busy = True
         try:
-            return self._machine.run(
-                script,
-                env=env,
-                cwd=cwd,
-                timeout=timeout,
-                output=heard(output),
-                errors=heard(errors) if errors is not None else None,
-                strict=strict,
-            )
+            return self._machine.run(heard)
         finally:
             self.busy = False
 
+    def _hearing(self, handed: OnOutput | None) -> OnOutput:
+        def hear(data: bytes) -> None:
+            self._heard()
+            if handed is not None:
+                handed(data)
+
+        return hear
+
     def _heard(self) -> None:
         self.silent, self.due = 0.0, self._after
-
-    # --- as it is (see Machine) ---
-
-    @property
-    def name(self) -> str:  # noqa: D102
-        return self._machine.name
-
-    @property
-    def address(self) -> Address:  # noqa: D102
-        return self._machine.address
-
-    @property
-    def scale(self) -> float:  # noqa: D102
-        return self._machine.scale
-
-    @property
-    def product(self) -> str:  # noqa: D102
-        return self._machine.product
-
-    @property
-    def out(self) -> str:  # noqa: D102
-        return self._machine.out
-
-    def running(self) -> str:  # noqa: D102
-        return self._machine.running()
-
-    def put(self, tar: bytes | BinaryIO, path: str) -> None:  # noqa: D102
-        self._machine.put(tar, path)
-
-    def get(self, path: str) -> Iterable[bytes]:  # noqa: D102
-        return self._machine.get(path)
-
-    def signal_left(self, signal: LeftSignal) -> bool:  # noqa: D102
-        return self._machine.signal_left(signal)
-
-    def disk_free(self) -> int | None:  # noqa: D102
-        return self._machine.disk_free()
-
-    def reboot(self) -> None:  # noqa: D102
-        self._machine.reboot()
-
-    def disk_used(self) -> int | None:  # noqa: D102
-        return self._machine.disk_used()
-
-    def kill(self, why: str = "was stopped") -> None:  # noqa: D102
-        self._machine.kill(why)
-
-    def keep(self) -> Kept:  # noqa: D102
-        return self._machine.keep()
-
-    def close(self) -> None:  # noqa: D102
-        self._machine.close()
 
 
 class Watch:
@@ -134,7 +68,7 @@ class Watch:
         self._alive = False
 
     @contextmanager
-    def over(self, machine: Machine, tell: Tell) -> Iterator[Watched]:
+    def over(self, machine: Machine, tell: Tell) -> Iterator[Machine]:
         """Look after a machine. `tell` is called, from the watch's thread and never after the
         end of the block, with the seconds of silence and what is running."""
         watched = Watched(machine, tell, self._after)
@@ -144,7 +78,7 @@ class Watch:
                 self._alive = True
                 Thread(target=self._look, name="watch", daemon=True).start()
         try:
-            yield watched
+            yield cast("Machine", watched)
         finally:
             with self._lock:
                 self._all.remove(watched)

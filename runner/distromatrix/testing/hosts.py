@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
+from distromatrix.engines.contract import Command
 from distromatrix.errors import InputError
 from distromatrix.plan.needs import GUESTS
 from distromatrix.testing import DEFAULT_FILE, SCHEME
@@ -89,10 +90,12 @@ class DistromatrixBackend(BaseBackend):
         machine = self._machine() if self._machine else _around().joined().shared(self.want)
         printed = Printed(str(self.want))
         done = machine.run(
-            script.decode("utf-8", "surrogateescape"),  # what the machine will encode so, too
-            output=printed.out,
-            errors=printed.err,
-            strict=False,
+            Command(
+                script.decode("utf-8", "surrogateescape"),  # what the machine will encode so, too
+                output=printed.out,
+                errors=printed.err,
+                strict=False,
+            )
         )
         assert done.status is not None  # noqa: S101  # without a timeout it has one
         return self.result(done.status, script, bytes(printed.stdout), bytes(printed.stderr))

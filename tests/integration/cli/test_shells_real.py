@@ -12,7 +12,7 @@ import pytest
 from images_world import World, catalogued
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, Engine, Machine, MachineSpec
 from distromatrix.errors import MachineGoneError
 from distromatrix.load.settings import Settings
 
@@ -26,14 +26,14 @@ done; echo $count"""
 GUEST = """
 import sys, threading
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import Address
+from distromatrix.engines.contract import Address, Command
 engine, *words = sys.argv[1:]
 machine = open_engine(engine).join(Address(name=words[0], id=words[1]))
-commands = [threading.Thread(target=machine.run, args=("sleep 0.5",)) for _ in range(3)]
+commands = [threading.Thread(target=machine.run, args=(Command("sleep 0.5"),)) for _ in range(3)]
 for one in commands: one.start()
 for one in commands: one.join()
-machine.run("echo 1", strict=False)
-machine.run("echo 2", strict=False)
+machine.run(Command("echo 1", strict=False))
+machine.run(Command("echo 2", strict=False))
 print("idle", flush=True)
 threading.Event().wait()
 """
@@ -65,7 +65,7 @@ def _opener(engine: Engine, image: str) -> Iterator[Opener]:
 def heard(machine: Machine, script: str, **how: object) -> tuple[int | None, bytes, bytes]:
     out: list[bytes] = []
     err: list[bytes] = []
-    done = machine.run(script, output=out.append, errors=err.append, **how)  # type: ignore[arg-type]
+    done = machine.run(Command(script, output=out.append, errors=err.append, **how))  # type: ignore[arg-type]
     return done.status, b"".join(out), b"".join(err)
 
 
@@ -109,11 +109,11 @@ def test_a_fork_bomb_ends_with_its_timeout(opener: Opener) -> None:
     machine = opener(pids=64, cpus=0.5)
     began = monotonic()
     # What is refused a new process ends; others go on, and the first needs none.
-    done = machine.run("b() { while :; do b & done; }; b & while :; do :; done", timeout=3)
+    done = machine.run(Command("b() { while :; do b & done; }; b & while :; do :; done", timeout=3))
     assert done.timed_out
     if done.ended:
         with pytest.raises(MachineGoneError):
-            machine.run(":")
+            machine.run(Command(":"))
     else:
         assert heard(machine, "echo on")[1] == b"on\n"
         assert shells(machine) == 1
@@ -127,7 +127,7 @@ def test_bash_as_the_machines_sh() -> None:
     image = World(engine, Settings()).images.base(catalogued("debian-12")).image.tag
     for open_ in _opener(engine, image):
         machine = open_()
-        machine.run("ln -sf bash /bin/sh")
+        machine.run(Command("ln -sf bash /bin/sh"))
         guest = open_engine("docker").join(machine.address)
         assert heard(guest, 'echo "${BASH_VERSION:+bash} $0"')[1] == b"bash /bin/sh\n"
         for strict in (True, False):
@@ -139,7 +139,7 @@ def test_bash_as_the_machines_sh() -> None:
             assert b"_dm_" not in heard(guest, "set; alias; trap", strict=strict)[1]
             session = "read -r a b c d e f _ </proc/$$/stat; echo $$ $e $f"
             assert len(set(heard(guest, session, strict=strict)[1].split())) == 1
-            assert guest.run("sleep 4731", timeout=1, strict=strict).timed_out
+            assert guest.run(Command("sleep 4731", timeout=1, strict=strict)).timed_out
         assert machine.running() == ""
         guest.close()
         machine.close()

@@ -11,7 +11,7 @@ import pytest
 from breaking_world import Project
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, MachineSpec
+from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Command, MachineSpec
 from distromatrix.engines.docker import outside as docker_outside
 from distromatrix.engines.docker.machine import DockerMachine
 from given import alpine_or_pulled
@@ -107,12 +107,12 @@ def test_it_is_seen_from_outside_whether_all_has_ended(
     machine: DockerMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docker_outside, "SIGNALLED_WITHIN", 0.2)
-    machine.run("sleep 1234 & sleep 1235 &")
+    machine.run(Command("sleep 1234 & sleep 1235 &"))
     looked = (machine._api, machine.name, machine.container)
     assert not docker_outside.ends_alone(*looked)
     assert machine.signal_left("KILL")
     assert docker_outside.ends_alone(*looked)
-    assert machine.run("exit 7").status == 7
+    assert machine.run(Command("exit 7")).status == 7
 
 
 def test_who_keeps_a_machine_from_ending_what_runs_loses_it(
@@ -120,6 +120,6 @@ def test_who_keeps_a_machine_from_ending_what_runs_loses_it(
 ) -> None:
     monkeypatch.setattr(docker_outside, "SIGNALLED_WITHIN", 0.2)
     monkeypatch.setattr(machine, "_signal_left", lambda _signal: None)  # its main shell is theirs
-    machine.run("echo a >/tmp/a; sleep 1234 &")
+    machine.run(Command("echo a >/tmp/a; sleep 1234 &"))
     assert not machine.signal_left("KILL")
     assert b"a\n" in b"".join(machine.get("/tmp/a"))

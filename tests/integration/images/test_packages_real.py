@@ -9,6 +9,7 @@ import pytest
 from images_world import World, alpine_with_repository, catalogued, rebuilt, told
 
 from distromatrix.engines import open_engine
+from distromatrix.engines.contract import Command
 from distromatrix.errors import ImageError
 from distromatrix.images.packages import MANAGERS
 from distromatrix.load.settings import load_settings
@@ -98,7 +99,9 @@ def test_apt_tells_a_mirror_out_of_reach(world: World) -> None:
     with world.machine(base.id) as machine:
         told(machine, "rm -f /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9 x main' "
                       "> /etc/apt/sources.list")  # fmt: skip
-        ended = machine.run(MANAGERS["apt"].install(("less",)), output=output.extend, timeout=120)
+        ended = machine.run(
+            Command(MANAGERS["apt"].install(("less",)), output=output.extend, timeout=120)
+        )
     assert ended.status not in (0, None)
     assert (
         "Could not connect to 127.0.0.1:9" in MANAGERS["apt"].failure(output.decode()).unreachable

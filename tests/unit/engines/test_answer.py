@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from distromatrix.engines.answer import MOST, Answer, ask, ask_disk_free
-from distromatrix.engines.contract import Exit
+from distromatrix.engines.contract import Command, Exit
 from distromatrix.errors import InfrastructureError, MachineGoneError
 
 
@@ -39,9 +39,10 @@ class Saying:
     def __init__(self, *pieces: bytes, status: int | None = 0) -> None:
         self.left, self.status, self.killed = list(pieces), status, ""
 
-    def run(self, script: str, *, output: Callable[[bytes], None], **_: object) -> Exit:
+    def run(self, command: Command) -> Exit:
+        assert command.output is not None
         while self.left:
-            output(self.left.pop(0))
+            command.output(self.left.pop(0))
         if self.status == 255:
             raise InfrastructureError("the engine does not answer")
         return Exit(status=self.status, seconds=0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.contract import LABEL_CELL, MachineSpec
+from distromatrix.engines.contract import LABEL_CELL, Command, MachineSpec
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.state import Faults
 from distromatrix.errors import CannotStartError, MachineGoneError, PullError
@@ -32,19 +32,19 @@ def test_a_machine_can_go_as_often_as_told(tmp_path: Path) -> None:
     engine = _engine(tmp_path, Faults(gone={"a/*": 1}))
     first = engine.open(_spec("a/unit"))
     with pytest.raises(MachineGoneError) as caught:
-        first.run("sleep 60")
+        first.run(Command("sleep 60"))
     assert not caught.value.oom
     first.close()
     for cell in ("a/unit", "b/unit"):
         machine = engine.open(_spec(cell))
-        assert machine.run("sleep 0.2").status == 0
+        assert machine.run(Command("sleep 0.2")).status == 0
         machine.close()
 
 
 def test_a_machine_can_run_out_of_memory(tmp_path: Path) -> None:
     machine = _engine(tmp_path, Faults(oom={"*": 0})).open(_spec("a/unit"))
     with pytest.raises(MachineGoneError) as caught:
-        machine.run("sleep 60")
+        machine.run(Command("sleep 60"))
     assert caught.value.oom
     machine.close()
 

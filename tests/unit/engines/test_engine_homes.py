@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from distromatrix.engines.contract import Exit
+from distromatrix.engines.contract import Command, Exit
 from distromatrix.engines.shell import homes
 from distromatrix.engines.shell.homes import home_found, home_told, without_home
 
@@ -72,8 +71,9 @@ def test_roots_is_not_asked_after() -> None:
     ],
 )
 def test_a_home_is_told_to_people_where_it_is_plain(user: str, home: bytes, told: str) -> None:
-    def run(_: str, *, timeout: float, output: Callable[[bytes], None]) -> Exit:
-        output(home)
-        return Exit(status=0, seconds=timeout)
+    def run(command: Command) -> Exit:
+        assert command.timeout is not None and command.output is not None
+        command.output(home)
+        return Exit(status=0, seconds=command.timeout)
 
     assert home_told(run, user) == told

@@ -11,6 +11,7 @@ from time import monotonic
 
 import pytest
 
+from distromatrix.engines.contract import Command
 from distromatrix.engines.fake.machine import PipeStream, end_process
 from distromatrix.engines.shell.shell import LOOP, Shell, ShellEndedError
 from given import unobtainable
@@ -62,7 +63,7 @@ def _environment() -> dict[str, str]:
 
 def _said(shell: Shell, script: str) -> tuple[int, bytes]:
     out: list[bytes] = []
-    status = shell.run(script, output=out.append, deadline=monotonic() + 30)
+    status = shell.run(Command(script, output=out.append, timeout=30))
     return status, b"".join(out)
 
 
@@ -78,7 +79,7 @@ def test_what_is_asked_takes_no_process_of_its_own(process: subprocess.Popen[byt
         return int(first)
 
     assert asked() == process.pid
-    assert shell.run(":", strict=False, deadline=monotonic() + 30) == 0
+    assert shell.run(Command(":", strict=False, timeout=30)) == 0
     assert asked() == process.pid
     assert _said(shell, "echo next") == (0, b"next\n")
 
@@ -104,7 +105,7 @@ def test_an_ended_shell_hands_on_its_last_words(process: subprocess.Popen[bytes]
     shell = Shell(PipeStream(process))
     out: list[bytes] = []
     with pytest.raises(ShellEndedError):
-        shell.run('printf last; kill -9 "$PPID"', output=out.append)
+        shell.run(Command('printf last; kill -9 "$PPID"', output=out.append))
     assert b"".join(out) == b"last"
 
 
@@ -123,7 +124,7 @@ def test_what_the_shell_says_of_a_command_is_none_of_its_words(
     out: list[bytes] = []
     err: list[bytes] = []
     script = "echo last >&2; kill -9 $$"
-    assert shell.run(script, output=out.append, errors=err.append) == 137
+    assert shell.run(Command(script, output=out.append, errors=err.append)) == 137
     assert (out, b"".join(err)) == ([], b"last\n")
     assert _said(shell, script) == (137, b"last\n")
 
@@ -141,7 +142,7 @@ def test_a_command_has_its_three_files_and_no_more(process: subprocess.Popen[byt
     shell = Shell(PipeStream(process))
     out: list[bytes] = []
     script = "for fd in 0 1 2 3 4 5 9 10 11 12; do [ ! -e /proc/$$/fd/$fd ] || echo $fd; done"
-    shell.run(script, output=out.append, errors=out.append)
+    shell.run(Command(script, output=out.append, errors=out.append))
     assert b"".join(out).split() == [b"0", b"1", b"2"]
     assert _said(shell, script)[1].split() == [b"0", b"1", b"2"]
 
@@ -158,7 +159,7 @@ def test_a_timeout_kills_the_tree_where_there_is_no_setsid(tmp_path: Path) -> No
             late = tmp_path / "late"
             script = f"(sleep 2; touch {late}) & sleep 4730"
             with pytest.raises(TimeoutError):
-                shell.run(script, deadline=monotonic() + 0.5, strict=strict)
+                shell.run(Command(script, timeout=0.5, strict=strict))
             assert shell.process is not None
             end_process(shell.process)
             assert shell.wait(monotonic() + 30) == 137
@@ -201,12 +202,14 @@ def test_commands_do_what_those_of_a_new_sh_do(strict: bool) -> None:
             out: list[bytes] = []
             err: list[bytes] = []
             status = shell.run(
-                script,
-                env={"A": "it's\n$HOME \\"},
-                deadline=monotonic() + 30,
-                output=out.append,
-                errors=err.append,
-                strict=strict,
+                Command(
+                    script,
+                    env={"A": "it's\n$HOME \\"},
+                    timeout=30,
+                    output=out.append,
+                    errors=err.append,
+                    strict=strict,
+                )
             )
             alone = subprocess.run(
                 ["/bin/sh", *(["-e"] if strict else []), "-c", script],
@@ -241,6 +244,6 @@ def test_commands_go_on_where_one_has_removed_setsid(tmp_path: Path, sh: str, st
         shell = Shell(PipeStream(started))
         for script in ("echo here", f"rm {setsid}; echo here", "echo here"):
             out: list[bytes] = []
-            status = shell.run(script, output=out.append, deadline=monotonic() + 20, strict=strict)
+            status = shell.run(Command(script, output=out.append, timeout=20, strict=strict))
             assert (status, b"".join(out)) == (0, b"here\n")
         started.kill()

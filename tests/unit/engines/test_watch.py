@@ -11,7 +11,7 @@ import pytest
 from executing import World, cell
 
 from distromatrix.engines import silence as watch
-from distromatrix.engines.contract import Exit, OnOutput
+from distromatrix.engines.contract import Command, Exit
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import InfrastructureError
 from distromatrix.execute.executor import Executor
@@ -88,7 +88,7 @@ class Still:
     def __init__(self) -> None:
         self.go = threading.Event()
 
-    def run(self, script: str, *, output: OnOutput, **_: object) -> Exit:
+    def run(self, command: Command) -> Exit:
         assert self.go.wait(20)
         return Exit(status=0, seconds=0.0)
 
@@ -98,7 +98,7 @@ class Still:
 
 def watching(tell: Callable[[float, str], None], machine: Still, looker: Watch) -> None:
     with looker.over(machine, tell) as watched:  # type: ignore[arg-type]
-        watched.run("")
+        watched.run(Command(""))
 
 
 def test_one_thread_looks_after_all_and_ends_with_the_last() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from images_fakes import World, cell, distro
 
-from distromatrix.engines.contract import Exit
+from distromatrix.engines.contract import Command, Exit
 from distromatrix.errors import ImageError, MachineGoneError
 from distromatrix.images import Handed, Prepared
 from distromatrix.images.base.bootstrap import OutOfReachError
@@ -249,9 +249,9 @@ def test_a_search_is_given_ten_seconds(world: World, monkeypatch: pytest.MonkeyP
         machine = open_machine(spec)
         run = machine.run
 
-        def noting(script, **how) -> Exit:
-            given[script] = how.get("timeout")
-            return run(script, **how)
+        def noting(command: Command) -> Exit:
+            given[command.script] = command.timeout
+            return run(command)
 
         machine.run = noting  # type: ignore[method-assign]
         return machine

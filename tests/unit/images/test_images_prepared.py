@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from images_fakes import World, cell, distro
 
-from distromatrix.engines.contract import Exit
+from distromatrix.engines.contract import Command, Exit
 from distromatrix.errors import ImageError
 from distromatrix.images import Handed, Prepared, layer_inputs
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH
@@ -211,9 +211,10 @@ class Talking:
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = pieces
 
-    def run(self, script: str, *, output: Callable[[bytes], None], **_: object) -> Exit:
+    def run(self, command: Command) -> Exit:
+        assert command.output is not None
         for piece in self.pieces:
-            output(piece)
+            command.output(piece)
         return Exit(status=0, seconds=0.0)
 
 

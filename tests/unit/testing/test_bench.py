@@ -17,7 +17,7 @@ from time import monotonic, sleep
 import pytest
 from cli_world import DISTRO
 
-from distromatrix.engines.contract import Machine
+from distromatrix.engines.contract import Command, Machine
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.errors import (
     CellSkippedError,
@@ -124,7 +124,7 @@ def at_once(*calls: object) -> list[object]:
 
 def said(machine: Machine, script: str) -> bytes:
     out: list[bytes] = []
-    machine.run(script, output=out.append)
+    machine.run(Command(script, output=out.append))
     return b"".join(out)
 
 

@@ -35,7 +35,8 @@ from distromatrix.project.session import (
 from distromatrix.record.events import Event, ImageProgress, Warned
 
 if TYPE_CHECKING:
-    from distromatrix.engines.contract import Engine, Image
+    from distromatrix.engines.contract import Engine
+    from distromatrix.engines.image_store import Image
     from distromatrix.images.store.carry import Carried, Manifest
     from distromatrix.load.settings import Settings
 

@@ -11,11 +11,10 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.contract import Image, Machine, Preparation, Resolved
 from distromatrix.engines.docker.connection.api import (
     LONG_TIMEOUT,
     Api,
@@ -27,10 +26,8 @@ from distromatrix.engines.docker.connection.auth import credentials, hiding
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
 from distromatrix.engines.docker.messages import pull_error
 from distromatrix.engines.docker.staging import transfer as docker_carry
+from distromatrix.engines.image_store import Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
-
-if TYPE_CHECKING:
-    from distromatrix.engines.docker.machine import DockerMachine
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -139,13 +136,12 @@ class DockerImages:
                     raise self._write_failed(f"import {tag}", str(failed))
         return self._found(tag)
 
-    def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
-        """See ImageStore; `machine` is one of the same engine. Raises InfrastructureError."""
-        container = cast("DockerMachine", machine).container
+    def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
+        """See ImageStore. Raises InfrastructureError."""
         dialect = self._api.dialect
         name, _, version = dialect.name(tag).rpartition(":")
         with self._api.calling(f"commit {tag}", LONG_TIMEOUT) as client:
-            config = client.inspect_container(container)["Config"]
+            config = client.inspect_container(machine)["Config"]
             base = client.inspect_image(config["Image"])["Config"] or {}
             # The container's labels would come along, and with them its run: whatever is
             # started from this image would be swept as that run's.
@@ -157,7 +153,7 @@ class DockerImages:
             ]
             commit = partial(
                 client.commit,
-                container,
+                machine,
                 repository=name,
                 tag=version,
                 changes="\n".join(changes),

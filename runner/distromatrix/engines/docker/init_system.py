@@ -11,7 +11,7 @@ from typing import Literal
 from docker import APIClient
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api, remove_container
 from distromatrix.engines.docker.shells import open_shell
 from distromatrix.engines.shell.shell import ShellEndedError
@@ -29,7 +29,7 @@ def until_up(api: Api, name: str, container: str) -> None:
     until = monotonic() + UP_WITHIN
     shell = open_shell(api, name, container, "root")
     try:
-        while shell.run(_IS_UP, deadline=until):
+        while shell.run(Command(_IS_UP, timeout=until - monotonic())):
             if monotonic() > until:
                 raise InfrastructureError(f"it was not up within {UP_WITHIN:.0f} s")
             sleep(0.1)

@@ -11,8 +11,8 @@ from docker.errors import APIError, NotFound
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Leftover
 from distromatrix.engines.docker.connection.api import Api, listed, remove_container
-from distromatrix.engines.docker.machine import KEPT
 from distromatrix.engines.docker.spec import LABEL_MACHINE, LABEL_STAGE
+from distromatrix.engines.shell.machine import KEPT
 
 
 def leftovers(api: Api) -> tuple[Leftover, ...]:

@@ -10,14 +10,13 @@ from typing import IO, Any
 
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.answer import ask_disk_free
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import (
     API_TIMEOUT,
     Address,
-    Exit,
+    Command,
     LeftSignal,
     MachineSpec,
-    OnOutput,
 )
 from distromatrix.engines.docker.connection.api import (
     SHORT_TIMEOUT,
@@ -30,50 +29,46 @@ from distromatrix.engines.docker.init_system import until_up, why_not_up
 from distromatrix.engines.docker.messages import cannot_start
 from distromatrix.engines.docker.outside import SIGNALLED_WITHIN, ends_alone, written
 from distromatrix.engines.docker.shells import end_process, open_shell, signal_all
-from distromatrix.engines.docker.spec import FORCE, INIT, MOUNT, SETUID
+from distromatrix.engines.docker.spec import FORCE, INIT, SETUID
 from distromatrix.engines.docker.staging.files import get_files, put_files
-from distromatrix.engines.docker.state import kill_container, oom_kills, what_runs, why_gone
+from distromatrix.engines.docker.state import ask_oom_kills, kill_container, what_runs, why_gone
 from distromatrix.engines.shell.homes import home_told
-from distromatrix.engines.shell.pool import Shells
-from distromatrix.engines.shell.processes import describe, itself
+from distromatrix.engines.shell.machine import ShellMachine
+from distromatrix.engines.shell.processes import Process, describe
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
     InfrastructureError,
-    InputError,
     MachineGoneError,
 )
 from distromatrix.model import Kept
-
-# Prefix of the names that say: this one stays on purpose.
-KEPT = "distromatrix-kept-"
 
 # Seconds that killing a command, and its end, may take; then the machine is killed. An engine in
 # an emulated guest took more than ten for five at once.
 DIES_WITHIN = 30.0
 
 
-class DockerMachine:
+class DockerMachine(ShellMachine):
     """One container. Made by `start`, which takes the body of its creation, or by `join`."""
 
     def __init__(
-        self, api: Api, spec: MachineSpec, container: str, after_close: Callable[[bool], None]
+        self,
+        api: Api,
+        spec: MachineSpec,
+        container: str,
+        after_close: Callable[[bool], None] = lambda _kept: None,
+        *,
+        staged: bool,
+        owned: bool = True,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(spec, staged=staged, owned=owned, env=env)
         self._api = api
-        self._spec = spec
         self.container = container
         # Called once, when it is removed (False) or stays (True).
         self._after_close = after_close
-        self._name = spec.name
-        self._staged = False
         self._main: Shell | None = None  # the container's main process
-        self._shells = Shells(self._open_shell)
-        self._owned = True
-        self._env: Mapping[str, str] = {}
-        self._stopped = ""
-        self._closed = False
-        self._oom_kills = 0
         self._body: dict[str, Any] = {}
         self._beside: Callable[[], int] = lambda: 0
 
@@ -97,8 +92,8 @@ class DockerMachine:
                 created = client.create_container_from_config(body, name=spec.name)
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
-        machine = cls(api, spec, created["Id"], after_close)
-        machine._staged = bool(body["HostConfig"].get("Mounts"))
+        staged = bool(body["HostConfig"].get("Mounts"))
+        machine = cls(api, spec, created["Id"], after_close, staged=staged)
         machine._body = body
         return machine
 
@@ -134,10 +129,8 @@ class DockerMachine:
     def join(cls, api: Api, address: Address) -> DockerMachine:
         """One that somebody else has open. Raises MachineGoneError, InfrastructureError."""
         spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
-        machine = cls(api, spec, address.id, lambda _kept: None)
-        machine._staged = bool(address.product)
-        machine._owned = False
-        machine._env = address.env
+        staged = bool(address.product)
+        machine = cls(api, spec, address.id, staged=staged, owned=False, env=address.env)
         try:
             machine._shells.give_back(machine._shells.take())
         except InfrastructureError as error:
@@ -149,87 +142,10 @@ class DockerMachine:
     @property
     def address(self) -> Address:
         """See Machine."""
-        return Address(
-            name=self._name,
-            id=self.container,
-            user=self._spec.user,
-            product=self.product,
-            out=self.out,
-            memory=self._spec.memory,
-        )
+        return self._address_of(self.container)
 
-    @property
-    def name(self) -> str:
-        """Its container's name."""
-        return self._name
-
-    scale = 1.0
-
-    @property
-    def product(self) -> str:
-        """The product's private copy."""
-        return f"{MOUNT}/product" if self._staged else ""
-
-    @property
-    def out(self) -> str:
-        """What the suite leaves for us."""
-        return f"{MOUNT}/out" if self._staged else ""
-
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        timeout: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> Exit:
-        """See Machine. Raises MachineGoneError, InfrastructureError."""
-        if self._stopped:
-            raise MachineGoneError(f"{self._name} {self._stopped}")
-        shell = self._shells.take()
-        # Opening one is not the command's time, and takes seconds where the engine is slow.
-        started = monotonic()
-        deadline = None if timeout is None else started + timeout
-        try:
-            status = shell.run(
-                script,
-                env={**self._env, **(env or {})},
-                cwd=cwd,
-                deadline=deadline,
-                output=output,
-                errors=errors,
-                strict=strict,
-            )
-            # Asking costs a command: a status that says nothing of a kill is not doubted for
-            # those who run many.
-            asked = status != 0 and (self._owned or status == 137)
-            oom = asked and self._oom_killed(shell)
-        except TimeoutError:
-            hung = self._end_hung(shell)
-            seconds = monotonic() - started
-            hung = hung or itself(script, seconds)
-            return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
-        except (ShellEndedError, OSError) as error:
-            raise self._lost(shell) from error
-        except InputError:  # nothing was sent
-            self._shells.give_back(shell)
-            raise
-        except BaseException:  # a caller's callback, Ctrl-C: the command may still run
-            self._drop(shell)
-            raise
-        self._shells.give_back(shell)
-        return Exit(status=status, seconds=monotonic() - started, oom=oom)
-
-    def running(self) -> str:
-        """See Machine."""
-        if self._stopped:
-            return ""
-        with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            return describe(what_runs(self._api, self._name, self.container))
-        return ""
+    def _list_processes(self) -> list[Process]:
+        return what_runs(self._api, self._name, self.container)
 
     def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
@@ -241,9 +157,7 @@ class DockerMachine:
 
     def disk_free(self) -> int | None:
         """See Machine; None too while a command runs."""
-        if self._stopped or self._shells.busy:
-            return None
-        return ask_disk_free(self, MOUNT if self._staged else "/")
+        return None if self._shells.busy else super().disk_free()
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine."""
@@ -283,13 +197,6 @@ class DockerMachine:
             return written(self._api, self._name, self.container, most) + beside
         return None
 
-    def kill(self, why: str = "was stopped") -> None:
-        """See Machine."""
-        self._stopped = self._stopped or why
-        # First the sockets: a waiting run() must end even if the engine is silent.
-        self._shells.shutdown()
-        self._kill_quietly()
-
     def reboot(self) -> None:
         """See Machine. Raises InfrastructureError."""
         raise InfrastructureError(
@@ -298,12 +205,8 @@ class DockerMachine:
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
-        if not self._owned:
-            raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
-        name, home = (
-            KEPT + self._spec.name.removeprefix("distromatrix-"),
-            home_told(self.run, self._spec.user),
-        )
+        self._check_owned("keep")
+        name, home = self._kept_name, home_told(self.run, self._spec.user)
         if not self._closed:
             with self._api.calling(f"keep {self._name}") as client:
                 client.rename(self.container, name)
@@ -353,14 +256,14 @@ class DockerMachine:
                 # Podman's runtime begins here, Docker's at the start.
                 stream = AttachStream(client.attach_socket(self.container, params))
                 shell = self._main = Shell(stream)
-                self._shells = Shells(self._open_shell, shell)
+                self._begin_shells(shell)
                 client.start(self.container)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
                     raise CannotStartError(f"{self._spec.image}: {reason}") from error
                 raise
         try:
-            shell.run(":", deadline=monotonic() + API_TIMEOUT)
+            shell.run(Command(":", timeout=API_TIMEOUT))
         except TimeoutError as error:
             raise InfrastructureError(f"the shell of {self._name} did not answer") from error
         except (ShellEndedError, OSError) as error:
@@ -384,7 +287,7 @@ class DockerMachine:
                 raise
         try:
             until_up(self._api, self._name, self.container)
-            self._shells = Shells(self._open_shell, self._open_shell())
+            self._begin_shells(self._open_shell(self._spec.user))
         except (InfrastructureError, ShellEndedError, TimeoutError, OSError) as error:
             on_v1 = self._body.get("Cmd") == FORCE
             why = why_not_up(self._api, self._spec, self.container, error, on_v1=on_v1)
@@ -392,18 +295,16 @@ class DockerMachine:
                 f"{self._spec.image}: its init system did not come up: {why}"
             ) from error
 
-    def _open_shell(self) -> Shell:
-        if self._stopped:
-            raise MachineGoneError(f"{self._name} {self._stopped}")
-        return open_shell(self._api, self._name, self.container, self._spec.user)
+    def _open_shell(self, user: str) -> Shell:
+        self._check()
+        return open_shell(self._api, self._name, self.container, user)
 
     # --- ending ---
 
     def _end_hung(self, shell: Shell) -> str:
-        """End the command that a shell runs; what does not end takes the machine with it."""
         # Among what an init system runs, the list does not tell what the command has begun.
         init = INIT in self._spec.privileges
-        listed = [] if init else what_runs(self._api, self._name, self.container)
+        listed = [] if init else self._list_processes()
         hung = describe(listed)
         try:
             # Among so many as a fork bomb's, nothing of ours gets its turn.
@@ -414,7 +315,7 @@ class DockerMachine:
         except (InfrastructureError, TimeoutError, ShellEndedError, OSError):
             self._stopped = self._stopped or "was stopped by a timeout"
             # At once: Podman waits for its end, and its end may wait for us to read.
-            killing = Thread(target=self._kill_quietly, daemon=True)
+            killing = Thread(target=self._halt, daemon=True)
             killing.start()
             shell.drain(2.0)
             killing.join(SHORT_TIMEOUT)
@@ -422,38 +323,29 @@ class DockerMachine:
             self._shells.give_back(shell)
         return hung
 
-    def _kill_quietly(self) -> None:
+    def _halt(self) -> None:
         with contextlib.suppress(Exception):
             kill_container(self._api, self._name, self.container)
 
     def _drop(self, shell: Shell) -> None:
-        """Use a shell no more: its command ends with it, as far as it can be had."""
         if shell is self._main:
             self.kill()  # the machine's main process cannot be replaced
             return
         if shell.process is not None:
             with contextlib.suppress(Exception):
                 end_process(self._api, self._name, self.container, shell.process)
-        self._shells.drop(shell)
+        super()._drop(shell)
 
-    def _lost(self, shell: Shell) -> InfrastructureError:
-        """A shell ended under a command: with its machine, or alone."""
-        self._shells.drop(shell)
+    def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
         if shell is not self._main and not self._stopped:
             with contextlib.suppress(InfrastructureError):
                 # That another can be opened is the proof that the machine lives.
-                self._open_shell().stream.close()
-                return InfrastructureError(
-                    f"the shell that ran a command in {self._name} was killed, perhaps by "
-                    "that command: how it ended is not known",
-                    transient=False,
-                )
+                self._open_shell(self._spec.user).stream.close()
+                return None
         return self._gone()
 
-    def _oom_killed(self, shell: Shell) -> bool:
-        """Whether the kernel has killed for memory in it since this was last asked."""
-        before, self._oom_kills = self._oom_kills, oom_kills(shell)
-        return self._oom_kills > before
+    def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:
+        ask_oom_kills(shell, said)
 
     def _gone(self) -> MachineGoneError:
         """Why it ended under our hands."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
-from distromatrix.engines.contract import API_TIMEOUT
+from distromatrix.engines.contract import API_TIMEOUT, Command
 from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api, run_inside
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.spec import shell_loop
@@ -23,7 +21,7 @@ def open_shell(api: Api, name: str, container: str, user: str) -> Shell:
         )
         shell = Shell(AttachStream(client.exec_start(made["Id"], socket=True)))
     try:
-        shell.run(":", deadline=monotonic() + API_TIMEOUT)
+        shell.run(Command(":", timeout=API_TIMEOUT))
     except (ShellEndedError, TimeoutError, OSError) as error:
         shell.stream.close()
         said = shell.said.decode(errors="replace").strip()

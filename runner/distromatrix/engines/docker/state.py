@@ -56,12 +56,11 @@ def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:
     return [one for one in listed if not asking & {one.pid, one.parent}]
 
 
-def oom_kills(shell: Shell) -> int:
-    """How many processes the kernel has killed for memory in its container, ever. Raises as
-    `Shell.run` does. By the shell itself: where no more processes may be, none is needed."""
-    said = Answer()
+def ask_oom_kills(shell: Shell, said: Answer) -> None:
+    """Have said how many processes the kernel has killed for memory in its container, ever.
+    Raises as `Shell.run` does. By the shell itself: where no more processes may be, none is
+    needed."""
     shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=said)
-    return sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
 
 
 def kill_container(api: Api, name: str, container: str) -> None:

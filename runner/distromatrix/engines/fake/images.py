@@ -12,11 +12,10 @@ from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from time import time
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from distromatrix.engines.contract import Image, Machine, Preparation, Resolved
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.engines.fake.state import State, read_json, write_json
+from distromatrix.engines.image_store import Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
 
 
@@ -63,11 +62,10 @@ class FakeImages:
             shutil.copyfileobj(tar, target)
         return self._write(tag, labels)
 
-    def commit(self, machine: Machine, tag: str, labels: Mapping[str, str]) -> Image:
-        """See ImageStore; `machine` is one of the same engine."""
-        root = cast("FakeMachine", machine).root
+    def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
+        """See ImageStore."""
         with tarfile.open(self._file(tag, "tar"), "w") as tar:
-            for one in sorted(root.iterdir()):
+            for one in sorted(Path(machine).iterdir()):
                 if one.name != "distromatrix":  # the product is no part of an image
                     tar.add(one, arcname=one.name)
         return self._write(tag, labels)

@@ -12,17 +12,19 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from distromatrix.engines.contract import Address, Exit, LeftSignal, MachineSpec, OnOutput
+from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
 from distromatrix.engines.fake.state import State, read_json, write_json
 from distromatrix.engines.guest.disk import bytes_of
-from distromatrix.engines.shell.pool import KILL, Shells
-from distromatrix.engines.shell.processes import Process, describe, itself
-from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell, ShellEndedError
-from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+from distromatrix.engines.shell.machine import ShellMachine
+from distromatrix.engines.shell.pool import KILL
+from distromatrix.engines.shell.processes import Process
+from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
+from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.model import Kept
 
 _SIGNALS = {"STOP": signals.SIGSTOP, "CONT": signals.SIGCONT, "KILL": signals.SIGKILL}
@@ -79,7 +81,7 @@ def end_process(*pids: int) -> None:
         subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", *map(str, pids)], check=False)
 
 
-class FakeMachine:
+class FakeMachine(ShellMachine):
     """The folder `root` is the machine's `/` for `cwd`, `put` and `get`; the commands
     themselves see this host's files. The user and the limits are not enforced."""
 
@@ -92,51 +94,39 @@ class FakeMachine:
         staged: bool,
         owned: bool = True,
         guest: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        faults = state.faults
+        super().__init__(spec, staged=staged, owned=owned, scale=faults.scale, env=env)
         self._guest = guest
         self._state = state
-        self._spec = spec
-        self._name = spec.name
         self.root = root
-        self._staged = staged
-        self._owned = owned
-        self._env: Mapping[str, str] = {}
-        self._stopped = ""
-        self._closed = False
-        faults = state.faults
+        self._mount = str(root / "distromatrix")
         self._goes = owned and state.strikes("gone", faults.gone, spec)
         self._oom = owned and state.strikes("oom", faults.oom, spec)
-        self._shells = Shells(self._open_shell)
         self._main: Shell | None = None
         if owned:
             self._record(self._name)  # first: what kill -9 leaves of the rest is found by it
             # There is one already where kill -9 struck while one of that name was being closed.
             (state.machines / f"{self._name}.shells").mkdir(exist_ok=True)
-            self._main = self._open_shell()
-            self._shells = Shells(self._open_shell, self._main)
+            self._main = self._open_shell(spec.user)
+            self._begin_shells(self._main)
 
     @classmethod
     def join(cls, state: State, address: Address) -> FakeMachine:
         """One that somebody else has open. Raises MachineGoneError."""
         spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
-        machine = cls(state, spec, Path(address.id), staged=bool(address.product), owned=False)
-        machine._env = address.env
+        root, staged = Path(address.id), bool(address.product)
+        machine = cls(state, spec, root, staged=staged, owned=False, env=address.env)
         machine._shells.give_back(machine._shells.take())
         return machine
 
     @property
     def address(self) -> Address:
         """See Machine."""
-        return Address(
-            name=self._name,
-            id=str(self.root),
-            user=self._spec.user,
-            product=self.product,
-            out=self.out,
-            memory=self._spec.memory,
-        )
+        return self._address_of(str(self.root))
 
-    def _open_shell(self) -> Shell:
+    def _open_shell(self, user: str) -> Shell:  # noqa: ARG002
         shells = self._state.machines / f"{self._spec.name}.shells"
         if self._stopped or not shells.is_dir():
             raise MachineGoneError(f"{self._name} {self._stopped or 'is gone'}")
@@ -151,106 +141,48 @@ class FakeMachine:
         )
         (shells / str(process.pid)).touch()
         shell = Shell(PipeStream(process))
-        shell.run(":", deadline=monotonic() + 30)
+        shell.run(Command(":", timeout=30))
         return shell
 
     def _record(self, name: str) -> None:
         record = {"labels": dict(self._spec.labels), "root": str(self.root)}
         write_json(self._state.machines / f"{name}.json", record)
 
-    @property
-    def name(self) -> str:
-        """See Machine."""
-        return self._name
-
-    @property
-    def scale(self) -> float:
-        """See Machine."""
-        return self._state.faults.scale
-
-    @property
-    def product(self) -> str:
-        """See Machine."""
-        return str(self.root / "distromatrix/product") if self._staged else ""
-
-    @property
-    def out(self) -> str:
-        """See Machine."""
-        return str(self.root / "distromatrix/out") if self._staged else ""
-
     def _host(self, path: str) -> Path:
         inside = Path(path)
         return inside if inside.is_relative_to(self.root) else self.root / path.lstrip("/")
 
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        timeout: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> Exit:
+    def run(self, command: Command) -> Exit:
         """See Machine. Raises MachineGoneError, InfrastructureError."""
-        if self._stopped:
-            raise MachineGoneError(f"{self._name} {self._stopped}")
-        started = monotonic()
-        deadline = None if timeout is None else started + timeout
-        shell = self._shells.take()
-        end = threading.Timer(0.05, self._end) if self._goes or self._oom else None
-        if end:
-            end.start()
-        try:
-            status = shell.run(
-                script,
-                env={**self._env, **(env or {})},
-                cwd=str(self._host(cwd)),
-                deadline=deadline,
-                output=output,
-                errors=errors,
-                strict=strict,
-            )
-            if end:  # a fault strikes also what is faster than it
-                end.join()
-                raise ShellEndedError
-        except TimeoutError:
-            hung = describe(self._processes())
-            assert shell.process is not None  # noqa: S101  # what hangs has begun
-            end_process(shell.process)
-            shell.wait(monotonic() + 30)
-            self._shells.give_back(shell)
-            seconds = monotonic() - started
-            return Exit(status=None, seconds=seconds, hung=hung or itself(script, seconds))
-        except (ShellEndedError, OSError) as error:
-            raise self._lost(shell) from error
-        except InputError:  # nothing was sent
-            self._shells.give_back(shell)
-            raise
-        except BaseException:
-            self._shells.drop(shell)
-            raise
-        self._shells.give_back(shell)
-        return Exit(status=status, seconds=monotonic() - started)
+        command = replace(command, cwd=str(self._host(command.cwd)))
+        if not (self._goes or self._oom):
+            return super().run(command)
+        self._check()
+        end = threading.Timer(0.05, self._halt)
+        end.start()
+        super().run(command)
+        end.join()  # a fault strikes also what is faster than it
+        raise self._gone()
 
-    def _lost(self, shell: Shell) -> InfrastructureError:
-        self._shells.drop(shell)
+    def _end_hung(self, shell: Shell) -> str:
+        hung = self.running()
+        assert shell.process is not None  # noqa: S101  # what hangs has begun
+        end_process(shell.process)
+        shell.wait(monotonic() + 30)
+        self._shells.give_back(shell)
+        return hung
+
+    def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
         there = (self._state.machines / f"{self._name}.json").exists()
-        if shell is self._main or self._stopped or not there:
-            return self._gone()
-        return InfrastructureError(f"the shell of {self._name} was killed", transient=False)
+        ended = shell is self._main or self._stopped or not there
+        return self._gone() if ended else None
 
     def _gone(self) -> MachineGoneError:
         if not self._stopped:
             self._stopped = "ran out of memory" if self._oom else "was killed from outside"
         return MachineGoneError(f"{self._name} {self._stopped}", oom=self._oom)
 
-    def running(self) -> str:
-        """See Machine."""
-        return "" if self._stopped else describe(self._processes())
-
-    def _processes(self) -> list[Process]:
+    def _list_processes(self) -> list[Process]:
         return _below({int(file.name) for file in self._shell_files()})
 
     def _shell_files(self) -> Iterable[Path]:
@@ -291,13 +223,8 @@ class FakeMachine:
         """See Machine: with the product."""
         return None if self._stopped else bytes_of(self.root)
 
-    def kill(self, why: str = "was stopped") -> None:
-        """See Machine."""
-        self._stopped = self._stopped or why
-        self._end()
-
-    def _end(self) -> None:
-        """Kill what runs in it, whoever began it."""
+    def _halt(self) -> None:
+        """End what runs in it, whoever began it."""
         if self._main is not None:
             _end_shells(self._state.machines / f"{self._spec.name}.shells")
 
@@ -306,23 +233,20 @@ class FakeMachine:
         InfrastructureError."""
         if not self._guest:
             raise InfrastructureError(f"{self._name} has no restart: a guest has", transient=False)
-        if not self._owned:
-            raise InfrastructureError(f"{self._name} is another's, who alone can restart it")
-        if self._stopped:
-            raise MachineGoneError(f"{self._name} {self._stopped}")
+        self._check_owned("restart")
+        self._check()
         self._shells.shutdown()
         self._shells.close()
         end_process(*_working_below(self.root))
-        self._main = self._open_shell()
-        self._shells = Shells(self._open_shell, self._main)
+        self._main = self._open_shell(self._spec.user)
+        self._begin_shells(self._main)
 
     def keep(self) -> Kept:
         """See Machine."""
-        if not self._owned:
-            raise InfrastructureError(f"{self._name} is another's, who alone can keep it")
-        name = "distromatrix-kept-" + self._spec.name.removeprefix("distromatrix-")
+        self._check_owned("keep")
+        name = self._kept_name
         if not self._closed:
-            self._end()
+            self._halt()
             self._finish()
             self._record(name)
             (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
@@ -341,7 +265,7 @@ class FakeMachine:
         self._stopped = self._stopped or "was closed"
         if self._owned:
             (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
-        self._end()
+        self._halt()
         self._finish()
         if self._owned:
             shutil.rmtree(self.root, ignore_errors=True)

@@ -6,32 +6,33 @@ from __future__ import annotations
 import contextlib
 import io
 import shlex
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer, ask_disk_free
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
 from distromatrix.engines.contract import (
     API_TIMEOUT,
+    Command,
     Exit,
     LeftSignal,
-    Machine,
     MachineSpec,
     OnOutput,
 )
 from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.pool import KILL, MOST, Shells
 from distromatrix.engines.shell.process_list import LIST, processes
-from distromatrix.engines.shell.processes import Process, describe, itself
+from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
-from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
+from distromatrix.errors import InfrastructureError, MachineGoneError
 
-MOUNT = "/distromatrix"  # as in a container
 REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
 DIES_WITHIN = 15.0  # seconds that killed processes have to end; then the guest is ended
 _MISSING = 44  # the status of our own scripts for what is not there
@@ -44,10 +45,10 @@ class _RestartedError(Exception):
     """The machine was restarted under a command, as that had asked for."""
 
 
-class GuestMachine(ABC):
+class GuestMachine(ShellMachine):
     """A guest, as a Machine. What differs between engines is abstract."""
 
-    most_shells = MOST, MOST  # open at once for commands, and for what the engine runs
+    most_root_shells = MOST  # for what the engine runs
 
     def __init__(
         self,
@@ -58,28 +59,10 @@ class GuestMachine(ABC):
         scale: float = 1.0,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self._spec = spec
-        self._scale = scale  # how much longer than at full speed things take
-        self._staged = staged
-        self._owned = owned
-        self._env = dict(env or {})  # what every command sees, as in a container of its image
-        self._begin_shells()
-        self._stopped = ""
-        self._closed = False
-        self._oom_kills = 0
-        self._reboots = 0
+        super().__init__(spec, staged=staged, owned=owned, scale=scale, env=env)
         self._disk_begun = 0
 
     # --- what an engine gives ---
-
-    @abstractmethod
-    def _open_shell(self, user: str) -> Shell:
-        """A new shell of that user (`root` or `UID:GID`), which has answered. Raises
-        MachineGoneError, InfrastructureError."""
-
-    @abstractmethod
-    def _halt(self) -> None:
-        """End the whole guest at once. Never raises."""
 
     @abstractmethod
     def _end_left(self) -> None:
@@ -91,10 +74,6 @@ class GuestMachine(ABC):
         """Whether it went, or is about to go, down for a restart that was asked for inside; then
         it is up again when this returns, no later than `until` of time.monotonic(). Raises
         InfrastructureError."""
-
-    @abstractmethod
-    def reboot(self) -> None:
-        """See Machine. Raises InfrastructureError."""
 
     @abstractmethod
     def why_gone(self) -> MachineGoneError | None:
@@ -121,103 +100,24 @@ class GuestMachine(ABC):
 
     # --- Machine ---
 
-    @property
-    def name(self) -> str:
-        """See Machine."""
-        return self._spec.name
-
-    @property
-    def scale(self) -> float:
-        """See Machine."""
-        return self._scale
-
-    @property
-    def product(self) -> str:
-        """See Machine."""
-        return f"{MOUNT}/product" if self._staged else ""
-
-    @property
-    def out(self) -> str:
-        """See Machine."""
-        return f"{MOUNT}/out" if self._staged else ""
-
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        timeout: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> Exit:
+    def run(self, command: Command) -> Exit:
         """See Machine. A script that restarts the guest is begun anew after it, within the same
         timeout, with `DISTROMATRIX_REBOOT_COUNT` one higher. Raises MachineGoneError,
         InfrastructureError."""
-        started, count = monotonic(), 0
+        started, count, now = monotonic(), 0, command
         while True:
-            variables = {**self._env, **(env or {})}
-            if count:
-                variables[REBOOT_COUNT] = str(count)
-            left = None if timeout is None else max(0.1, timeout - (monotonic() - started))
             try:
-                return self._run(script, variables, cwd, left, output, errors, strict, started)
+                return self._run(now, started)
             except _RestartedError:
                 count += 1
+                left = command.timeout and max(0.1, command.timeout - (monotonic() - started))
+                env = {**command.env, REBOOT_COUNT: str(count)}
+                now = replace(command, env=env, timeout=left)
 
-    def _run(
-        self,
-        script: str,
-        env: Mapping[str, str],
-        cwd: str,
-        timeout: float | None,
-        output: OnOutput | None,
-        errors: OnOutput | None,
-        strict: bool,
-        started: float,
-    ) -> Exit:
-        self._check()
-        deadline = None if timeout is None else monotonic() + timeout
-        shell = self._shells.take()
-        try:
-            status = shell.run(
-                script,
-                env=env,
-                cwd=cwd,
-                deadline=deadline,
-                output=output,
-                errors=errors,
-                strict=strict,
-            )
-            asked = status != 0 and (self._owned or status == 137)
-            oom = asked and self._oom_killed(shell)
-        except TimeoutError:
-            hung = self._end_hung(shell)
-            seconds = monotonic() - started
-            hung = hung or itself(script, seconds)
-            return Exit(status=None, seconds=seconds, hung=hung, ended=bool(self._stopped))
-        except (ShellEndedError, OSError) as error:
-            raise self._lost(shell, inf if deadline is None else deadline) from error
-        except InputError:  # nothing was sent
-            self._shells.give_back(shell)
-            raise
-        except BaseException:  # a caller's callback, Ctrl-C: the command may still run
-            self._end_process(shell)
-            self._shells.drop(shell)
-            raise
-        self._shells.give_back(shell)
-        return Exit(status=status, seconds=monotonic() - started, oom=oom)
-
-    def running(self) -> str:
-        """See Machine."""
-        if self._stopped:
-            return ""
+    def _list_processes(self) -> Sequence[Process]:
         said = Answer(MOST_LISTED)
-        with contextlib.suppress(Exception):  # what a list of processes is not worth a run
-            if self.as_root(LIST, output=said, within=10.0) == 0:
-                return describe(self._of_commands(processes(bytes(said))))
-        return ""
+        listed = self.as_root(LIST, output=said, within=10.0) == 0
+        return self._of_commands(processes(bytes(said))) if listed else ()
 
     def put(self, tar: bytes | BinaryIO, path: str) -> None:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
@@ -276,11 +176,6 @@ class GuestMachine(ABC):
                 while not pieces.empty():
                     pieces.get_nowait()
 
-    def disk_free(self) -> int | None:
-        """See Machine."""
-        where = MOUNT if self._staged else "/"
-        return None if self._stopped else ask_disk_free(cast("Machine", self), where)
-
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine."""
         if self._stopped:
@@ -308,25 +203,19 @@ class GuestMachine(ABC):
 
     def kill(self, why: str = "was stopped") -> None:
         """See Machine."""
-        self._stopped = self._stopped or why
-        self._shells.shutdown()
-        self._halt()
+        super().kill(why)
         self._root_shells.shutdown()
 
     # --- inside ---
-
-    def _check(self) -> None:
-        if self._stopped:
-            raise MachineGoneError(f"{self.name} {self._stopped}")
 
     def as_root(
         self, script: str, *, output: OnOutput | None = None, within: float | None = API_TIMEOUT
     ) -> int:
         """The status of a script of ours. Raises InfrastructureError."""
         shell = self._root_shells.take()
-        deadline = None if within is None else monotonic() + within * self._scale
+        timeout = None if within is None else within * self._scale
         try:
-            status = shell.run(script, deadline=deadline, output=output)
+            status = shell.run(Command(script, timeout=timeout, output=output))
         except (TimeoutError, ShellEndedError, OSError) as error:
             self._root_shells.drop(shell)
             raise self.why_gone() or InfrastructureError(
@@ -383,33 +272,20 @@ class GuestMachine(ABC):
             return self.as_root(f"set -- {shell.process}\n{KILL}", within=DIES_WITHIN) == 0
         return False
 
-    def _lost(self, shell: Shell, until: float) -> Exception:
-        """A shell ended under a command: with its machine, or alone."""
-        self._shells.drop(shell)
+    def _drop(self, shell: Shell) -> None:
+        self._end_process(shell)
+        super()._drop(shell)
+
+    def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
         if self._stopped:
             return MachineGoneError(f"{self.name} {self._stopped}")
         if self.restarted(until):
-            self._reboots += 1
-            return _RestartedError()
+            raise _RestartedError
         if gone := self.why_gone():
             self._stopped = "is gone"
-            return gone
-        return InfrastructureError(
-            f"the shell that ran a command in {self.name} was killed, perhaps by that command: "
-            "how it ended is not known",
-            transient=False,
-        )
-
-    def _oom_killed(self, shell: Shell) -> bool:
-        said = Answer()
-        self._ask_oom_kills(shell, said)
-        now = sum(int(word[:18]) for word in bytes(said).split() if word.isdigit())
-        before, self._oom_kills = self._oom_kills, now
-        return now > before
+        return gone
 
     def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:
-        """Have a line with their number said, if need be by the shell that has run a command.
-        Raises InfrastructureError, and as `Shell.run` does."""
         shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT * self._scale, output=said)
 
     def _fresh_shells(self) -> None:
@@ -420,7 +296,6 @@ class GuestMachine(ABC):
         self._begin_shells()
         self._oom_kills = 0
 
-    def _begin_shells(self) -> None:
-        commands, ours = self.most_shells
-        self._shells = Shells(lambda: self._open_shell(self._spec.user), most=commands)
-        self._root_shells = Shells(lambda: self._open_shell("root"), most=ours)
+    def _begin_shells(self, first: Shell | None = None) -> None:
+        super()._begin_shells(first)
+        self._root_shells = Shells(lambda: self._open_shell("root"), most=self.most_root_shells)

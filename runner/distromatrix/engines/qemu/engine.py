@@ -24,7 +24,6 @@ from distromatrix.engines.contract import (
     Address,
     Engine,
     EngineFacts,
-    ImageStore,
     Leftover,
     Machine,
     MachineSpec,
@@ -32,6 +31,7 @@ from distromatrix.engines.contract import (
 )
 from distromatrix.engines.guest.acceleration import acceleration
 from distromatrix.engines.guest.qemu_program import qemu_version
+from distromatrix.engines.image_store import ImageStore
 from distromatrix.engines.parcel import ROOT, Parcel
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk

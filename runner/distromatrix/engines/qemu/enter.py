@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.contract import API_TIMEOUT
+from distromatrix.engines.contract import API_TIMEOUT, Command
 from distromatrix.engines.guest.programs import become
 from distromatrix.engines.qemu.guest import BUSYBOX
 from distromatrix.engines.qemu.machine import META, write_program
@@ -154,7 +154,7 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
 def _begun(folder: Path, script: str) -> bool:
     """Whether the shell began: not where a process of the guest's holds these ports."""
     with _control(folder) as shell:
-        status = shell.run(script, deadline=time.monotonic() + API_TIMEOUT, strict=True)
+        status = shell.run(Command(script, timeout=API_TIMEOUT, strict=True))
     if status == _NO_TERMINAL:
         raise InfrastructureError(
             "the busybox that guests get here has no telnetd, which gives a shell its terminal: "
@@ -181,7 +181,7 @@ def _control(folder: Path) -> Iterator[Shell]:
             while True:
                 shell = Shell(PortStream(line))
                 try:
-                    shell.run(":", deadline=time.monotonic() + 1.0)
+                    shell.run(Command(":", timeout=1.0))
                     break
                 except OSError as error:
                     if not isinstance(error, TimeoutError):

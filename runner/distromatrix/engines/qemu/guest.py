@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import API_TIMEOUT, OUT_FOLDERS, MachineSpec, OnOutput
+from distromatrix.engines.contract import API_TIMEOUT, OUT_FOLDERS, Command, MachineSpec, OnOutput
 from distromatrix.engines.guest.console import last_bytes, last_lines, panic, trouble
 from distromatrix.engines.guest.scripts import bounded, named
 from distromatrix.engines.parcel import FILL
@@ -304,7 +304,8 @@ $b chown -R {user} out || exit
                 raise self.why_gone() or MachineGoneError(f"{self.name} is gone")
             if here:
                 return self._control.ask(script, deadline=until, output=output)
-            return self._control.run(script, deadline=until, output=output, strict=last)
+            left = until - time.monotonic()
+            return self._control.run(Command(script, timeout=left, output=output, strict=last))
         except (TimeoutError, ShellEndedError, OSError) as error:
             raise self.why_gone() or InfrastructureError(quiet) from error
         finally:

@@ -10,7 +10,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -19,7 +18,7 @@ from threading import Lock, Thread
 from typing import BinaryIO
 
 from distromatrix.engines.answer import LONGEST, Answer
-from distromatrix.engines.contract import API_TIMEOUT, LABEL_CELL, LABEL_FOLDER, Address
+from distromatrix.engines.contract import API_TIMEOUT, LABEL_CELL, LABEL_FOLDER, Address, Command
 from distromatrix.engines.guest.console import last_bytes
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.programs import become
@@ -45,7 +44,6 @@ from distromatrix.files.whole import give_to_caller, write_whole
 from distromatrix.model import Kept
 
 META = "machine.json"
-KEPT = "distromatrix-kept-"
 _WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
 _PIPED = "/distromatrix/guest/piped"
@@ -73,7 +71,7 @@ class Saved:
 class QemuMachine(GuestMachine):
     """A guest that runs, as a Machine: shells on its ports, files through them."""
 
-    most_shells = USER_SHELLS, ROOT_SHELLS
+    most_shells, most_root_shells = USER_SHELLS, ROOT_SHELLS
 
     def __init__(
         self, guest: QemuGuest, *, staged: bool, env: Mapping[str, str] | None = None
@@ -95,15 +93,7 @@ class QemuMachine(GuestMachine):
     @property
     def address(self) -> Address:
         """See Machine."""
-        return Address(
-            name=self.name,
-            id=str(self.folder),
-            user=self._spec.user,
-            product=self.product,
-            out=self.out,
-            memory=self._spec.memory,
-            env=self._env,
-        )
+        return self._address_of(str(self.folder))
 
     @property
     def tar(self) -> str:
@@ -134,7 +124,7 @@ class QemuMachine(GuestMachine):
             ends = (connect_in(self.folder, socket_name(n), within=1.0) for n in (out, err))
             lent = Lent(*ends, slot=slot)
             lent.process = self._begin_loop(out, err, user, lent.token)
-            Shell(lent).run(":", deadline=time.monotonic() + API_TIMEOUT * self._scale)
+            Shell(lent).run(Command(":", timeout=API_TIMEOUT * self._scale))
         except (TimeoutError, ShellEndedError, OSError, ValueError, InfrastructureError) as error:
             if lent is not None:
                 self.take_back(lent)
@@ -299,7 +289,7 @@ echo $!"""
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError."""
         if not self._closed:
-            folder = self.folder.with_name(KEPT + self.name.removeprefix("distromatrix-"))
+            folder = self.folder.with_name(self._kept_name)
             try:
                 self.folder.rename(folder)
                 facts = json.loads((folder / META).read_text(encoding="utf-8"))

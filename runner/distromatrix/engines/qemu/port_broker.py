@@ -184,7 +184,7 @@ class JoinedGuest(GuestMachine):
 
     def reboot(self) -> None:
         """Raises InfrastructureError: only who has it open can restart it."""
-        raise InfrastructureError(f"{self.name} is another's, who alone can restart it")
+        self._check_owned("restart")
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError."""

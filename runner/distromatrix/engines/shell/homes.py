@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import API_TIMEOUT, Exit
+from distromatrix.engines.contract import API_TIMEOUT, Command, Exit
 from distromatrix.errors import InfrastructureError
 
 # For users that have none in the machine's /etc/passwd: CI's images are full of programs that
@@ -50,13 +50,13 @@ def without_home(env: Mapping[str, str], user: str) -> Mapping[str, str]:
     return {key: value for key, value in env.items() if key != "HOME" or user == "root"}
 
 
-def home_told(run: Callable[..., Exit], user: str) -> str:
+def home_told(run: Callable[[Command], Exit], user: str) -> str:
     """What tells `docker exec` the HOME that a machine's commands have, where its engine does not
     know it. `run`: Machine.run."""
     said = Answer()
     if user != "root":
         with suppress(InfrastructureError):
-            run('printf %s "$HOME"', timeout=API_TIMEOUT, output=said)
+            run(Command('printf %s "$HOME"', timeout=API_TIMEOUT, output=said))
     # It is shown to people, and an image's passwd may say anything.
     home = _PLAIN.fullmatch(str(said))
     return f"-e HOME={home[0]} " if home else ""

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
-from distromatrix.engines.contract import OnOutput
+from distromatrix.engines.contract import Command, OnOutput
 from distromatrix.errors import InfrastructureError, InputError
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
@@ -108,29 +107,21 @@ def _interpreter(script: str, *, strict: bool) -> str:
     return f"{sh} {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
 
 
-def command_line(
-    script: str,
-    env: Mapping[str, str],
-    cwd: str,
-    marker: str,
-    *,
-    apart: bool = False,
-    strict: bool = True,
-) -> bytes:
-    """The one line that makes LOOP run `script`, with the marker and the command's process id
-    before it, and the marker and the status after it. `apart`: stderr is not merged into
-    stdout; `strict`: by `sh -e`.
+def command_line(command: Command, marker: str) -> bytes:
+    """The one line that makes LOOP run `command`, with the marker and the command's process id
+    before it, and the marker and the status after it.
 
     Raises InputError for a variable name that sh cannot export.
     """
+    env, apart = command.env, command.errors is not None
     for name in env:
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' cannot be the name of an environment variable")
     exports = "".join(f"export {name}={quote(value)};" for name, value in env.items())
     begin = "echo $_dm_m >&2;" if apart else ""
-    call = f"exec $_dm_s {_interpreter(script, strict=strict)}"
+    call = f"exec $_dm_s {_interpreter(command.script, strict=command.strict)}"
     # In a subshell: its process becomes the command, and leads its session.
-    body = f"_dm_b;{begin}cd {quote(cwd)}||exit;unset OLDPWD;{exports}{call}"
+    body = f"_dm_b;{begin}cd {quote(command.cwd)}||exit;unset OLDPWD;{exports}{call}"
     stderr = "2>&3" if apart else "2>&1"
     after = ";echo $_dm_m >&3" if apart else ""
     line = f"_dm_m={marker};({body})</dev/null {stderr} 3>&-;echo $_dm_m e $?{after}\n"
@@ -202,29 +193,14 @@ class Shell:
         self._channels: tuple[_Channel, ...] = ()
         self.said = b""  # the beginning of what it said on stderr outside of commands
 
-    def run(
-        self,
-        script: str,
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-        deadline: float | None = None,
-        output: OnOutput | None = None,
-        errors: OnOutput | None = None,
-        strict: bool = True,
-    ) -> int:
-        """The status of `script`; `deadline` is on time.monotonic()'s clock. With `errors`,
-        stderr goes there, else to `output`.
-
-        Raises TimeoutError past the deadline (`wait` goes on waiting), ShellEndedError,
-        ForgedError, OSError.
-        """
-        marker, apart = secrets.token_hex(12), errors is not None
-        line = command_line(script, env or {}, cwd, marker, apart=apart, strict=strict)
-        channels = [_Channel(marker.encode(), output)]
-        if apart:
-            channels.append(_Channel(marker.encode(), errors))
-        self._channels = tuple(channels)
+    def run(self, command: Command) -> int:
+        """Its status. Raises TimeoutError past its timeout (`wait` goes on waiting),
+        ShellEndedError, ForgedError, OSError."""
+        marker = secrets.token_hex(12)
+        line = command_line(command, marker)
+        outputs = (command.output,) if command.errors is None else (command.output, command.errors)
+        self._channels = tuple(_Channel(marker.encode(), output) for output in outputs)
+        deadline = None if command.timeout is None else monotonic() + command.timeout
         self.stream.send(line)
         return self.wait(deadline)
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.contract import Leftover, Preparation
+from distromatrix.engines.contract import Leftover
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.guest.ready import PREFIX
+from distromatrix.engines.image_store import Preparation
 from distromatrix.engines.vagrant.disk import DISK_SIZE, make_system, prepare
 from distromatrix.engines.vagrant.folders import (
     Home,

@@ -14,9 +14,8 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.engines.contract import LABEL_CELL, LABEL_FOLDER, OUT_FOLDERS, MachineSpec
+from distromatrix.engines.contract import LABEL_CELL, LABEL_FOLDER, MOUNT, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.guest.console import last_lines, panic
-from distromatrix.engines.guest.machine import MOUNT
 from distromatrix.engines.guest.scripts import BOOT, FOLDER, RESOLVES, become_written, begin, named
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import home_made

@@ -17,16 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from distromatrix.engines.contract import (
-    Address,
-    Engine,
-    EngineFacts,
-    Image,
-    ImageStore,
-    Leftover,
-    MachineSpec,
-    Stage,
-)
+from distromatrix.engines.contract import Address, Engine, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import (
     Accel,
@@ -34,6 +25,7 @@ from distromatrix.engines.guest.acceleration import (
     emulated,
     known_acceleration,
 )
+from distromatrix.engines.image_store import Image, ImageStore
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.engines.vagrant import leftovers as vagrant_sweep

@@ -8,7 +8,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from threading import Lock, Thread
@@ -16,7 +16,7 @@ from time import monotonic
 from typing import IO, BinaryIO
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import API_TIMEOUT, Address, MachineSpec
+from distromatrix.engines.contract import API_TIMEOUT, Address, Command, MachineSpec
 from distromatrix.engines.guest.console import last_lines, panic, size
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.scripts import (
@@ -39,7 +39,6 @@ from distromatrix.files.lock import hold
 from distromatrix.files.whole import write_whole
 from distromatrix.model import Kept
 
-KEPT = "distromatrix-kept-"
 FACTS = "machine.json"
 _STOPPED = "stopped"  # a file beside it: its processes were ended
 _ANSWERS_WITHIN = 15.0  # seconds, as all here where the machine is fast
@@ -89,15 +88,7 @@ class VagrantMachine(GuestMachine):
     @property
     def address(self) -> Address:
         """See Machine."""
-        return Address(
-            name=self.name,
-            id=self._guest.folder.name,
-            user=self._spec.user,
-            product=self.product,
-            out=self.out,
-            memory=self._spec.memory,
-            env=self._env,
-        )
+        return self._address_of(self._guest.folder.name)
 
     def has_variables(self, env: Mapping[str, str]) -> None:
         """Every command sees these, as it does in a container of its image."""
@@ -125,7 +116,7 @@ class VagrantMachine(GuestMachine):
         self._check()
         shell = Shell(PipeStream(self._connection.start(loop_script(user, CGROUP))))
         try:
-            shell.run(":", deadline=monotonic() + _ANSWERS_WITHIN * self._scale, strict=False)
+            shell.run(Command(":", timeout=_ANSWERS_WITHIN * self._scale, strict=False))
         except (ShellEndedError, TimeoutError, OSError) as error:
             shell.drain(0.5)
             shell.stream.close()
@@ -227,13 +218,12 @@ class VagrantMachine(GuestMachine):
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError, also where it was only joined."""
-        if not self._owned:
-            raise InfrastructureError(f"{self.name} is another's, who alone can keep it")
+        self._check_owned("keep")
         if self._kept is not None:
             return self._kept
-        name = KEPT + self.name.removeprefix("distromatrix-")
+        name = self._kept_name
         change_facts(self._guest.folder, kept=True, name=name, product=self.product, env=self._env)
-        self._spec = replace(self._spec, name=name)
+        self._name = name
         self._stop("was kept")
         self._kept = Kept(
             name=name,

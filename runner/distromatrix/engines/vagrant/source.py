@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.vagrant.boxes import VERSION, Box, lock_of, register
@@ -208,7 +208,7 @@ def make_ready(spec: MachineSpec, guest: Guest, connection: Connection, who: Log
     try:
         machine.begin()
         spec.ready.apply(machine)
-        machine.run("sync")
+        machine.run(Command("sync"))
     finally:
         machine.close()
         connection.close()

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from distromatrix.engines.contract import Leftover, MachineSpec, Preparation
+from distromatrix.engines.contract import Leftover, MachineSpec
 from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.guest.ready import DONE, PREFIX, Store
 from distromatrix.engines.guest.scripts import install
+from distromatrix.engines.image_store import Preparation
 from distromatrix.engines.vagrant.boxes import Box, have_box, list_boxes, remove_box
 from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
 from distromatrix.engines.vagrant.folders import Home, digest

@@ -12,7 +12,7 @@ from pathlib import Path
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.log import CellLog, LastLines, Masker
 from distromatrix.collect.text import one_line
-from distromatrix.engines.contract import Machine
+from distromatrix.engines.contract import Command, Machine
 from distromatrix.errors import InfrastructureError
 from distromatrix.execute.cell.outputs import bring_artifacts
 from distromatrix.model import Cell
@@ -63,7 +63,7 @@ class Hooks:
             try:
                 within = HOOK_TIMEOUT * machine.scale
                 done = machine.run(
-                    script, env=env, cwd=machine.product, timeout=within, output=keep
+                    Command(script, env=env, cwd=machine.product, timeout=within, output=keep)
                 )
             except InfrastructureError as error:
                 self._dead = f"its machine is gone: {one_line(str(error))}"

@@ -15,7 +15,7 @@ from distromatrix.collect.log import Masker
 from distromatrix.collect.report_files import REPORT, REPORTS
 from distromatrix.collect.report_text import MAX_BYTES
 from distromatrix.engines.answer import HELPER_WITHIN
-from distromatrix.engines.contract import OUT_FOLDERS, Machine
+from distromatrix.engines.contract import OUT_FOLDERS, Command, Machine
 from distromatrix.errors import MachineGoneError
 
 NOTHING, REPORT_ALONE, MORE = 10, 11, 12  # exit statuses of LOOK
@@ -107,7 +107,7 @@ def clear_reports(machine: Machine) -> int:
     """Remove all reports from a machine: FOUND where there were any, STAYS where one cannot be
     removed. `out` is from now on newer than what is there. Raises InfrastructureError."""
     script = CLEAR.replace("OUT", shlex.quote(machine.out), 1)
-    return machine.run(script, timeout=CLEAR_TIMEOUT).status or 0
+    return machine.run(Command(script, timeout=CLEAR_TIMEOUT)).status or 0
 
 
 def _unpack(
@@ -171,7 +171,9 @@ def _look(machine: Machine, said: bytearray) -> int:
 
     try:
         script = LOOK.replace("OUT", shlex.quote(machine.out), 1)
-        status = machine.run(script, timeout=HELPER_WITHIN * machine.scale, output=take).status
+        status = machine.run(
+            Command(script, timeout=HELPER_WITHIN * machine.scale, output=take)
+        ).status
     except MachineGoneError:
         status = None
     # Something that the suite left running may have printed meanwhile: then the size is wrong.

@@ -13,7 +13,15 @@ from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines import Engines
 from distromatrix.engines.answer import ask
-from distromatrix.engines.contract import LABEL_CELL, Exit, LeftSignal, Machine, MachineSpec, Stage
+from distromatrix.engines.contract import (
+    LABEL_CELL,
+    Command,
+    Exit,
+    LeftSignal,
+    Machine,
+    MachineSpec,
+    Stage,
+)
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.execute.cell import case_needs, stray
@@ -347,12 +355,14 @@ def _test(
             if cell.setup and phase is Phase.RUN:
                 tried.note_left_by_setup(clear_reports(machine))
             tried.exit = machine.run(
-                under(cell.shell, script),
-                env=env,
-                cwd=machine.product,
-                timeout=left,
-                output=partial(_to_both, log.write, tap) if tap else log.write,
-                errors=log.write if tap else None,
+                Command(
+                    under(cell.shell, script),
+                    env=env,
+                    cwd=machine.product,
+                    timeout=left,
+                    output=partial(_to_both, log.write, tap) if tap else log.write,
+                    errors=log.write if tap else None,
+                )
             )
         except MachineGoneError as gone:
             if not (gone.oom or gone.choked):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from math import inf
 
-from distromatrix.engines.contract import Image
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.context import Surroundings

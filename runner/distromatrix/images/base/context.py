@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event as Flag
 from time import time
 
-from distromatrix.engines.contract import LABEL_KIND, Engine, Image
+from distromatrix.engines.contract import LABEL_KIND, Engine
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.locking import locked
 from distromatrix.images.base.sources import Getter, Settings

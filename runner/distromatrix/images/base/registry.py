@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import NoReturn, TypeVar
 
-from distromatrix.engines.contract import Image, ImageStore, Resolved
+from distromatrix.engines.image_store import Image, ImageStore, Resolved
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.base.bootstrap import OutOfReachError
 

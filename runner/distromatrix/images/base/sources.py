@@ -11,14 +11,8 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO, Protocol
 
-from distromatrix.engines.contract import (
-    LABEL_DISTRO,
-    LABEL_KEY,
-    LABEL_KIND,
-    LABEL_SOURCE,
-    Image,
-    ImageStore,
-)
+from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KEY, LABEL_KIND, LABEL_SOURCE
+from distromatrix.engines.image_store import Image, ImageStore
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap, declaration, remove
 from distromatrix.images.base.registry import Registries

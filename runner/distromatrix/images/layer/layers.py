@@ -18,11 +18,11 @@ from distromatrix.engines.contract import (
     LABEL_KEY,
     LABEL_KIND,
     LABEL_SOURCE,
-    Image,
     Machine,
     MachineSpec,
     Ready,
 )
+from distromatrix.engines.image_store import Image
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bases import Base
@@ -172,7 +172,7 @@ class Layers:
                 LABEL_BASE: base.image.id,
                 LABEL_USER: user,
             }
-            image = self.around.engine.images.commit(machine, tag, labels)
+            image = self.around.engine.images.commit(machine.address.id, tag, labels)
         text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"
         self.around.say(distro.name, text)
         return image

@@ -7,7 +7,7 @@ from typing import Literal
 
 from distromatrix.collect.masking import Masker
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import Exit, Machine
+from distromatrix.engines.contract import Command, Exit, Machine
 from distromatrix.errors import ImageError, InfrastructureError, MachineGoneError
 
 STEP_TIMEOUT = 1800.0
@@ -48,11 +48,13 @@ class Step:
         """Run a script to its end. Raises ImageError when it does not come to one."""
         try:
             ended = machine.run(
-                script,
-                env=self._env,
-                cwd=cwd,
-                timeout=STEP_TIMEOUT,
-                output=self._keep,
+                Command(
+                    script,
+                    env=self._env,
+                    cwd=cwd,
+                    timeout=STEP_TIMEOUT,
+                    output=self._keep,
+                )
             )
         except MachineGoneError as gone:
             if gone.oom:
@@ -75,7 +77,7 @@ class Step:
         part of the step's log, and raises nothing."""
         answer = Answer(_ANSWER)
         try:
-            ended = machine.run(script, env=self._env, timeout=timeout, output=answer)
+            ended = machine.run(Command(script, env=self._env, timeout=timeout, output=answer))
         except InfrastructureError:
             return ""
         return bytes(answer).decode(errors="replace") if ended.status == 0 else ""

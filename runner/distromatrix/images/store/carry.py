@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from distromatrix import __version__
-from distromatrix.engines.contract import Engine, Image
+from distromatrix.engines.contract import Engine
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import InputError
 from distromatrix.files.whole import whole_file
 

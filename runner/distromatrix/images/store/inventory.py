@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
-from distromatrix.engines.contract import LABEL_DISTRO, LABEL_SOURCE, Image, ImageStore
+from distromatrix.engines.contract import LABEL_DISTRO, LABEL_SOURCE
+from distromatrix.engines.image_store import Image, ImageStore
 from distromatrix.errors import InfrastructureError
 from distromatrix.images.base.sources import BASE_REPOSITORY
 from distromatrix.images.layer.layers import LABEL_BASE, PREPARED_REPOSITORY

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from distromatrix.collect.log import LastLines, Masker
 from distromatrix.engines import Engines
 from distromatrix.engines.answer import ask
-from distromatrix.engines.contract import Address, Engine, Machine, Stage
+from distromatrix.engines.contract import Address, Command, Engine, Machine, Stage
 from distromatrix.errors import (
     DistromatrixError,
     InfrastructureError,
@@ -220,11 +220,13 @@ class Machines:
         for script in cell.setup:
             lines = LastLines(self._masker)
             done = machine.run(
-                under(cell.shell, script),
-                env=self._environment(machine, cell),
-                cwd=machine.product,
-                timeout=cell.timeout * machine.scale,
-                output=lines.write,
+                Command(
+                    under(cell.shell, script),
+                    env=self._environment(machine, cell),
+                    cwd=machine.product,
+                    timeout=cell.timeout * machine.scale,
+                    output=lines.write,
+                )
             )
             if done.status != 0:
                 how = "did not end in time" if done.timed_out else f"exit status {done.status}"

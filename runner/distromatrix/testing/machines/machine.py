@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import printable, shorten
-from distromatrix.engines.contract import Machine
+from distromatrix.engines.contract import Command, Machine
 from distromatrix.testing.contract import Want
 from distromatrix.testing.machines.printed import Printed
 
@@ -125,13 +125,15 @@ class TestMachine:
         machine = self._machine()
         printed = Printed(str(self._want))
         exit_ = machine.run(
-            script,
-            env=env,
-            cwd=cwd or machine.product or "/",
-            timeout=timeout,
-            output=printed.out,
-            errors=printed.err,
-            strict=False,
+            Command(
+                script,
+                env=env or {},
+                cwd=cwd or machine.product or "/",
+                timeout=timeout,
+                output=printed.out,
+                errors=printed.err,
+                strict=False,
+            )
         )
         done = Completed(
             script=script,

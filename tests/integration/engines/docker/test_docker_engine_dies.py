@@ -13,7 +13,7 @@ from time import sleep
 
 import pytest
 
-from distromatrix.engines.contract import LABEL_RUN, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, MachineSpec
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import EngineUnavailableError, MachineGoneError
 
@@ -92,7 +92,7 @@ def test_an_engine_that_dies_ends_a_running_command(docker_alpine: str, proxy: P
     machine = engine.open(_spec(docker_alpine))
     threading.Timer(0.3, proxy.die).start()
     with pytest.raises(MachineGoneError, match="gone with its engine"):
-        machine.run("sleep 300")
+        machine.run(Command("sleep 300"))
     with pytest.raises(EngineUnavailableError):
         engine.open(_spec(docker_alpine))
     machine.close()
@@ -109,7 +109,7 @@ def test_a_kill_ends_a_running_command_of_a_silent_engine(
 
     def run() -> None:
         try:
-            machine.run("sleep 300")
+            machine.run(Command("sleep 300"))
         except MachineGoneError as error:
             caught.append(error)
 

@@ -89,7 +89,7 @@ def test_what_is_started_from_a_committed_image_by_others_is_not_ours(
     labels = {LABEL_RUN: f"test-{secrets.token_hex(6)}"}
     name = f"distromatrix-test-{secrets.token_hex(6)}"
     machine = engine.open(MachineSpec(name=name, image=docker_alpine, labels=labels, network=False))
-    engine.images.commit(machine, tag, {})
+    engine.images.commit(machine.address.id, tag, {})
     machine.close()
     theirs = engine.open(MachineSpec(name=name, image=tag, network=False))
     try:

@@ -14,7 +14,7 @@ from time import sleep
 import pytest
 from docker.errors import APIError
 
-from distromatrix.engines.contract import LABEL_RUN, Machine, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, Machine, MachineSpec
 from distromatrix.engines.docker import spec as docker_spec
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.engines.docker.machine import DockerMachine
@@ -70,7 +70,7 @@ def odd_image(engine: DockerEngine) -> Iterator[Callable[[dict[str, bytes]], str
 
 def said(machine: Machine, script: str) -> bytes:
     out: list[bytes] = []
-    machine.run(script, output=out.append)
+    machine.run(Command(script, output=out.append))
     return b"".join(out)
 
 
@@ -80,16 +80,16 @@ def docker(*words: str) -> str:
 
 def test_killing_everything_leaves_the_machine(opener: Opener) -> None:
     machine = opener()
-    assert machine.run("sleep 60 & /bin/kill -9 -1; echo not reached").status == 137
+    assert machine.run(Command("sleep 60 & /bin/kill -9 -1; echo not reached")).status == 137
     assert said(machine, "echo here") == b"here\n"
 
 
 def test_a_process_killed_for_memory_is_told(opener: Opener) -> None:
     machine = opener(memory=48 * 1024**2)
-    killed = machine.run("tail /dev/zero")
+    killed = machine.run(Command("tail /dev/zero"))
     assert (killed.status, killed.oom) == (137, True)
-    assert machine.run("tail /dev/zero || exit 5").oom
-    plain = machine.run("exit 5")
+    assert machine.run(Command("tail /dev/zero || exit 5")).oom
+    plain = machine.run(Command("exit 5"))
     assert (plain.status, plain.oom) == (5, False)
 
 
@@ -116,10 +116,18 @@ def test_privileges_are_given_when_asked_for(opener: Opener) -> None:
         opener(privileges=("mount",)),
         opener(privileges=("sysctl",)),
     )
-    assert [m.run(mount).status == 0 for m in (plain, mounting, setting)] == [False, True, False]
-    assert [m.run(sysctl).status == 0 for m in (plain, mounting, setting)] == [False, False, True]
-    assert setting.run("echo x >/proc/sys/kernel/domainname").status != 0
-    assert opener(privileges=("/dev/null",)).run("[ -c /dev/null ]").status == 0
+    assert [m.run(Command(mount)).status == 0 for m in (plain, mounting, setting)] == [
+        False,
+        True,
+        False,
+    ]
+    assert [m.run(Command(sysctl)).status == 0 for m in (plain, mounting, setting)] == [
+        False,
+        False,
+        True,
+    ]
+    assert setting.run(Command("echo x >/proc/sys/kernel/domainname")).status != 0
+    assert opener(privileges=("/dev/null",)).run(Command("[ -c /dev/null ]")).status == 0
     with pytest.raises((CannotStartError, InfrastructureError), match="/dev/nosuch"):
         opener(privileges=("/dev/nosuch",))
 
@@ -163,7 +171,7 @@ def test_a_machine_that_goes_says_why(opener: Opener, words: tuple[str, ...], re
     machine = opener()
     threading.Timer(0.4, lambda: docker(*words, machine.name)).start()
     with pytest.raises(MachineGoneError, match=reason) as caught:
-        machine.run("sleep 60")
+        machine.run(Command("sleep 60"))
     assert not caught.value.oom
 
 
@@ -174,13 +182,13 @@ def test_a_machine_killed_by_its_own_main_process_dying_of_memory_says_so(opener
     bid = "echo 1000 >/proc/1/oom_score_adj; echo 0 >/proc/self/oom_score_adj; "
     hog = bid + "tail /dev/zero & tail /dev/zero & tail /dev/zero & tail /dev/zero; wait"
     with pytest.raises(MachineGoneError, match="32 MiB of memory") as caught:
-        machine.run(hog)
+        machine.run(Command(hog))
     assert caught.value.oom
 
 
 def test_a_kept_machine_goes_on_without_us(opener: Opener, engine: DockerEngine) -> None:
     machine = opener()
-    machine.run("echo state >/file; sleep 60", timeout=1)
+    machine.run(Command("echo state >/file; sleep 60", timeout=1))
     kept = machine.keep()
     engine.close()
     sleep(0.5)
@@ -192,7 +200,7 @@ def test_a_kept_machine_goes_on_without_us(opener: Opener, engine: DockerEngine)
 
 def test_the_engines_disk_holds_no_second_copy_of_the_output(opener: Opener) -> None:
     machine = opener()
-    machine.run("echo out")
+    machine.run(Command("echo out"))
     assert docker("inspect", "-f", "{{.HostConfig.LogConfig.Type}}", machine.name) == "none\n"
 
 
@@ -202,8 +210,8 @@ def test_where_the_kernel_has_no_ipv6_a_container_starts_without_its_loopback(
     # As such a kernel does, this one has no such setting.
     monkeypatch.setitem(docker_spec.LOOPBACK_IPV6, "net.ipv6.conf.none.disable_ipv6", "0")
     machine = opener()
-    assert machine.run("grep -q ' lo$' /proc/net/if_inet6 && exit 9 || :").status == 0
-    assert opener().run(":").status == 0
+    assert machine.run(Command("grep -q ' lo$' /proc/net/if_inet6 && exit 9 || :")).status == 0
+    assert opener().run(Command(":")).status == 0
 
 
 def test_a_user_who_is_entered_as_has_the_home_of_the_commands(opener: Opener) -> None:
@@ -228,7 +236,7 @@ def test_what_hangs_is_named_where_the_engines_host_has_no_ps(
     monkeypatch.setattr("distromatrix.engines.docker.connection.api._Client.top", fails)
     machine = opener()
     assert machine.running() == ""  # and not what lists it
-    done = machine.run("(sleep 4731 &); sleep 4730", timeout=1)
+    done = machine.run(Command("(sleep 4731 &); sleep 4730", timeout=1))
     assert done.timed_out
     assert "sleep 4730 (for 00:0" in done.hung
     assert "sleep 4731 (for 00:0" in done.hung
@@ -251,7 +259,7 @@ def test_where_overlays_rename_no_folders_the_product_comes_as_an_archive(
         name = f"distromatrix-test-{secrets.token_hex(6)}"
         spec = MachineSpec(name=name, image=docker_alpine, labels=labels, network=False)
         machine = engine.open(spec, stage)
-        done = machine.run("cat folder/file", cwd=machine.product)
+        done = machine.run(Command("cat folder/file", cwd=machine.product))
         found.append((stage.strategy, done.status))
         machine.close()
         stage.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_RUN, Engine, Machine, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, Engine, Machine, MachineSpec
 from distromatrix.errors import CannotStartError
 
 pytestmark = pytest.mark.engine
@@ -29,7 +29,7 @@ def spec(image: str, **other: object) -> MachineSpec:
 
 def told(machine: Machine, script: str) -> str:
     lines: list[bytes] = []
-    done = machine.run(script, output=lines.append, timeout=60)
+    done = machine.run(Command(script, output=lines.append, timeout=60))
     text = b"".join(lines).decode()
     assert done.status == 0, text
     return text.strip()
@@ -50,7 +50,7 @@ def test_units_run_in_it_and_commands_are_the_users(docker: Engine, system_image
     try:
         assert told(machine, UNIT) == "systemd\nran"
         assert told(machine, "[ ! -e /sys/fs/cgroup/distromatrix ]; id -u") == "0"
-        hung = machine.run("sleep 4799", timeout=1)
+        hung = machine.run(Command("sleep 4799", timeout=1))
         assert (hung.timed_out, hung.ended) == (True, False)
         assert "sleep 4799" in hung.hung
         assert told(machine, "echo on") == "on"
@@ -75,8 +75,8 @@ def test_an_image_without_an_init_system_says_so(docker: Engine, docker_alpine: 
     tag = f"distromatrix/test-init:{secrets.token_hex(6)}"
     machine = docker.open(spec(docker_alpine, privileges=()))
     try:
-        assert machine.run("rm /sbin/init").status == 0
-        docker.images.commit(machine, tag, {})
+        assert machine.run(Command("rm /sbin/init")).status == 0
+        docker.images.commit(machine.address.id, tag, {})
     finally:
         machine.close()
     one = spec(tag)

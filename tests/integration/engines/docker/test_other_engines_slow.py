@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from engine_worlds import World, world
 
-from distromatrix.engines.contract import EngineFacts, Machine, MachineSpec
+from distromatrix.engines.contract import Command, EngineFacts, Machine, MachineSpec
 from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
@@ -146,9 +146,9 @@ def test_more_commands_at_once_than_ssh_lets_through_one_connection(far: Machine
     script = ">/tmp/a/x-$$; while [ $(ls /tmp/a | wc -l) -lt 14 ]; do sleep 0.1; done"
 
     def run() -> None:
-        ended.append(far.run(script, timeout=300).status)
+        ended.append(far.run(Command(script, timeout=300)).status)
 
-    far.run("mkdir /tmp/a")
+    far.run(Command("mkdir /tmp/a"))
     threads = [threading.Thread(target=run) for _ in range(14)]
     for thread in threads:
         thread.start()

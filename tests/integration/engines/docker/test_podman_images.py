@@ -15,7 +15,7 @@ from breaking_world import until
 from registry_world import Limiter, Registry, docker, login, running_registry, standing
 
 from distromatrix.engines import open_engine
-from distromatrix.engines.contract import LABEL_RUN, Engine, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, Engine, MachineSpec
 from distromatrix.engines.docker import podman
 from distromatrix.errors import PullError
 
@@ -83,7 +83,7 @@ def test_what_is_pulled_is_ours_from_now_on_and_starts(side: Side, tag: str) -> 
     name = f"distromatrix-test-{secrets.token_hex(6)}"
     labels = {LABEL_RUN: name}
     machine = side.engine.open(MachineSpec(name=name, image=tag, labels=labels, network=False))
-    assert machine.run("[ -e /etc/alpine-release ]").status == 0
+    assert machine.run(Command("[ -e /etc/alpine-release ]")).status == 0
     machine.close()
 
 

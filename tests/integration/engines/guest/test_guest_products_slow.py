@@ -12,6 +12,7 @@ import pytest
 from images_world import World, catalogued
 
 from distromatrix.engines import open_engine
+from distromatrix.engines.contract import Command
 from distromatrix.load.settings import load_settings
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest, pytest.mark.slow]
@@ -42,7 +43,7 @@ def product(tmp_path: Path) -> Path:
     image = world.images.base(catalogued("debian-12")).image
     with world.machine(image.id) as machine:
         said: list[bytes] = []
-        assert machine.run(FETCH, output=said.append).status == 0, b"".join(said).decode()
+        assert machine.run(Command(FETCH, output=said.append)).status == 0, b"".join(said).decode()
         (tmp_path / "it.tar").write_bytes(b"".join(machine.get("/source/it")))
     subprocess.run(["tar", "-xf", "it.tar"], cwd=tmp_path, check=True)
     subprocess.run(["tar", "-xf", "it"], cwd=tmp_path, check=True)

@@ -22,11 +22,12 @@ from distromatrix.engines.contract import (
     LABEL_FOLDER,
     LABEL_HOST,
     LABEL_RUN,
-    Image,
+    Command,
     Machine,
     MachineSpec,
 )
 from distromatrix.engines.docker.images import DockerImages
+from distromatrix.engines.image_store import Image
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
@@ -76,7 +77,7 @@ def guests(engine: QemuEngine, guest_image: str, tmp_path: Path) -> Iterator[Gue
 
 def told(machine: Machine, script: str, status: int = 0) -> str:
     lines: list[bytes] = []
-    done = machine.run(script, output=lines.append, timeout=300)
+    done = machine.run(Command(script, output=lines.append, timeout=300))
     text = b"".join(lines).decode()
     assert done.status == status, text
     return text.strip()
@@ -109,7 +110,7 @@ def test_it_has_the_variables_of_its_image_for_who_joins_too(
     joined = engine.join(machine.address)
     assert told(joined, script) == f"{said}image's"
     lines: list[bytes] = []
-    machine.run(script, env={"TWO": "mine"}, output=lines.append)
+    machine.run(Command(script, env={"TWO": "mine"}, output=lines.append))
     assert lines == [f"{said}mine\n".encode()]
     joined.close()
 
@@ -122,7 +123,7 @@ def test_one_that_fills_the_disk_of_its_host_is_ended_and_told_as_such(
         monkeypatch.setattr(engine, "_machines", machines)
         machine = guests()
         with pytest.raises(MachineGoneError, match="the disk of this host is full") as caught:
-            machine.run("head -c 64000000 /dev/urandom >/big; sync; sleep 60", timeout=300)
+            machine.run(Command("head -c 64000000 /dev/urandom >/big; sync; sleep 60", timeout=300))
         assert not caught.value.transient
         with pytest.raises(InfrastructureError, match="No space left on device") as caught_next:
             with suppress(OSError), (machines / "others").open("wb") as others:
@@ -176,7 +177,7 @@ def test_a_panic_is_told_in_the_kernels_words_and_its_console_stays(guests: Gues
     with pytest.raises(MachineGoneError, match="gave up: Kernel panic - not syncing: sysrq"):
         told(machine, "echo c >/proc/sysrq-trigger; sleep 60")
     with pytest.raises(MachineGoneError):
-        machine.run(":")
+        machine.run(Command(":"))
     machine.close()
     console = guests.run / "cells/d/u/guest/qemu/console.log"
     assert "sysrq triggered crash" in console.read_text(errors="replace")
@@ -190,8 +191,8 @@ def test_other_ends_are_told_apart(guests: Guests) -> None:
     os.kill(folders[machine.name], signal.SIGKILL)
     with pytest.raises(MachineGoneError, match="was killed from outside"):
         told(machine, "sleep 60")
-    assert guests().run("kill -TERM $$").status == 143
-    over = guests(memory=512 * 1024**2).run("tail /dev/zero", timeout=300)
+    assert guests().run(Command("kill -TERM $$")).status == 143
+    over = guests(memory=512 * 1024**2).run(Command("tail /dev/zero", timeout=300))
     assert (over.status, over.oom) == (137, True)
 
 
@@ -231,10 +232,10 @@ def test_an_image_without_a_kernel_cannot_start(engine: QemuEngine, docker_alpin
 def test_processes_are_bounded_and_leave_the_engine_its_turn(guests: Guests) -> None:
     machine = guests(pids=60)
     spin = "i=0; while [ $i -lt 99 ]; do (while :; do :; done) & i=$((i+1)); done"
-    assert machine.run(spin).status not in (0, None)  # it cannot fork
+    assert machine.run(Command(spin)).status not in (0, None)  # it cannot fork
     assert machine.signal_left("KILL")
-    assert machine.run("exit 7").status == 7
+    assert machine.run(Command("exit 7")).status == 7
     leave = "(echo 0 >/sys/fs/cgroup/own/cgroup.procs; exec sleep 999) &"
-    assert machine.run(f"mkdir /sys/fs/cgroup/own; {leave}").status == 0
+    assert machine.run(Command(f"mkdir /sys/fs/cgroup/own; {leave}")).status == 0
     assert machine.signal_left("KILL")  # who has left the group, too
-    assert machine.run("! grep -q . /sys/fs/cgroup/own/cgroup.procs").status == 0
+    assert machine.run(Command("! grep -q . /sys/fs/cgroup/own/cgroup.procs")).status == 0

@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 
 from distromatrix.collect.artifacts import Extracted, extract
-from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Machine, MachineSpec
+from distromatrix.engines.contract import (
+    LABEL_FOLDER,
+    LABEL_HOST,
+    LABEL_RUN,
+    Command,
+    Machine,
+    MachineSpec,
+)
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.disk_files import read_dead
@@ -50,7 +57,7 @@ def engine() -> Iterator[VagrantEngine]:
 def told(machine: Machine, script: str, timeout: float = 120) -> str:
     """What a script prints in a machine; it must succeed."""
     lines: list[bytes] = []
-    done = machine.run(script, output=lines.append, timeout=timeout)
+    done = machine.run(Command(script, output=lines.append, timeout=timeout))
     text = b"".join(lines).decode()
     assert done.status == 0, text
     return text.strip()
@@ -218,11 +225,13 @@ def test_a_command_that_ends_sshd_too_restarts_nothing_and_the_guest_goes_on(
     machine = engine.open(spec(debian_system))
     try:
         with pytest.raises(InfrastructureError, match="was killed, perhaps by that command"):
-            machine.run("kill -9 -1", timeout=600)
+            machine.run(Command("kill -9 -1", timeout=600))
         assert told(machine, "id -u") == "0"
         # Where none comes back, nobody waits longer than for the command itself.
         with pytest.raises(InfrastructureError, match="was lost"):
-            machine.run("systemctl mask --runtime --now ssh.service; kill -9 -1", timeout=60)
+            machine.run(
+                Command("systemctl mask --runtime --now ssh.service; kill -9 -1", timeout=60)
+            )
     finally:
         machine.close()
 
@@ -235,12 +244,12 @@ def test_commands_have_at_most_so_many_processes_also_after_a_restart(
     begin = "n=0; while [ $n -lt {} ]; do sleep 600 & n=$((n+1)); done; "
     many = begin.format(100) + "exit 66"
     try:
-        assert machine.run(many, timeout=300).status == 2
+        assert machine.run(Command(many, timeout=300)).status == 2
         assert machine.signal_left("KILL")
         machine.reboot()
-        assert machine.run(many, timeout=300).status == 2
+        assert machine.run(Command(many, timeout=300)).status == 2
         assert machine.signal_left("KILL")
-        crowd = machine.run(begin.format(40) + "while :; do :; done", timeout=10)
+        crowd = machine.run(Command(begin.format(40) + "while :; do :; done", timeout=10))
         assert (crowd.status, crowd.ended) == (None, True)
         assert list(machine.get("/etc/hostname"))
     finally:
@@ -255,9 +264,11 @@ def test_a_kernel_that_gives_up_is_no_failure_of_the_product(
     try:
         with pytest.raises(MachineGoneError, match="Kernel panic - not syncing: sysrq"):
             machine.run(
-                "mkdir -p /seen/sub; echo it >/seen/sub/file; sync; echo c >/proc/sysrq-trigger\n"
-                "sleep 300",
-                timeout=120,
+                Command(
+                    "mkdir -p /seen/sub; echo it >/seen/sub/file; sync\n"
+                    "echo c >/proc/sysrq-trigger\nsleep 300",
+                    timeout=120,
+                )
             )
         with tarfile.open(fileobj=io.BytesIO(b"".join(machine.get("/seen")))) as tar:
             file = tar.extractfile("seen/sub/file")

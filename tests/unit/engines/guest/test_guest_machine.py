@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import pytest
 
-from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.fake.machine import PipeStream, end_tree
 from distromatrix.engines.guest import machine as guest_machine
 from distromatrix.engines.guest.machine import GuestMachine
@@ -80,23 +80,23 @@ def test_a_timeout_ends_a_guest_that_answers_no_more_and_no_other(
 ) -> None:
     monkeypatch.setattr(guest_machine, "DIES_WITHIN", 0.2)
     _, mute = machines
-    done = mute.run("sleep 4801", timeout=0.5)
+    done = mute.run(Command("sleep 4801", timeout=0.5))
     assert (done.status, done.ended, mute.ended.is_set()) == (None, True, True)
     assert "sleep 4801" in done.hung
     with pytest.raises(MachineGoneError, match="was stopped by a timeout"):
-        mute.run(":")
+        mute.run(Command(":"))
 
 
 def test_a_timeout_leaves_a_guest_that_answers(machines: list[Local]) -> None:
-    done = machines[0].run("sleep 4802", timeout=0.5)
+    done = machines[0].run(Command("sleep 4802", timeout=0.5))
     assert (done.status, done.ended, machines[0].ended.is_set()) == (None, False, False)
-    assert machines[0].run("exit 3").status == 3
+    assert machines[0].run(Command("exit 3")).status == 3
 
 
 def test_a_command_that_stops_its_shell_costs_the_guest_nothing(machines: list[Local]) -> None:
-    done = machines[0].run("kill -STOP $PPID; exit 1", timeout=0.5)
+    done = machines[0].run(Command("kill -STOP $PPID; exit 1", timeout=0.5))
     assert (done.status, done.ended, machines[0].ended.is_set()) == (None, False, False)
-    assert machines[0].run("exit 3").status == 3
+    assert machines[0].run(Command("exit 3")).status == 3
 
 
 def test_files_that_stop_coming_are_told_and_not_waited_for(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.collect.errors import CollectError
-from distromatrix.engines.contract import Machine, MachineSpec
+from distromatrix.engines.contract import Command, Machine, MachineSpec
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.execute.cell.outputs import SMALL, Brought, bring_back
@@ -64,7 +64,7 @@ def test_what_is_left_comes_back(
         return get(self, path)
 
     monkeypatch.setattr(FakeMachine, "get", counted)
-    machine.run(left, cwd=machine.out)
+    machine.run(Command(left, cwd=machine.out))
     folder = tmp_path / "cell"
     folder.mkdir()
     assert bring_back(machine, folder, folder, alive=True) == Brought()
@@ -74,7 +74,7 @@ def test_what_is_left_comes_back(
 
 
 def test_a_report_that_is_a_link_is_refused(machine: Machine, tmp_path: Path) -> None:
-    machine.run("ln -s /etc/passwd junit.xml", cwd=machine.out)
+    machine.run(Command("ln -s /etc/passwd junit.xml", cwd=machine.out))
     folder = tmp_path / "cell"
     folder.mkdir()
     assert "junit.xml" in bring_back(machine, folder, folder, alive=True).fault
@@ -82,7 +82,7 @@ def test_a_report_that_is_a_link_is_refused(machine: Machine, tmp_path: Path) ->
 
 
 def test_a_stopped_machine_is_asked_for_an_archive(machine: Machine, tmp_path: Path) -> None:
-    machine.run("echo j >junit.xml", cwd=machine.out)
+    machine.run(Command("echo j >junit.xml", cwd=machine.out))
     machine.kill()
     folder = tmp_path / "cell"
     folder.mkdir()
@@ -94,7 +94,7 @@ def test_links_and_pipes_among_the_artifacts_are_told_and_no_fault(
     machine: Machine, tmp_path: Path
 ) -> None:
     script = "echo 1 >1.log; ln -s $PWD/1.log latest.log; ln -s /etc/passwd out; mkfifo pipe"
-    machine.run(script, cwd=f"{machine.out}/artifacts")
+    machine.run(Command(script, cwd=f"{machine.out}/artifacts"))
     (folder := tmp_path / "cell").mkdir()
     came = bring_back(machine, folder, folder, alive=True)
     assert came.fault == ""
@@ -110,7 +110,9 @@ def test_an_archive_that_is_cut_off_is_a_fault(
     monkeypatch.setattr(
         FakeMachine, "get", lambda self, path: iter((b"".join(get(self, path))[:2000],))
     )
-    machine.run("head -c 3000 /dev/zero >log; echo j >../junit.xml", cwd=f"{machine.out}/artifacts")
+    machine.run(
+        Command("head -c 3000 /dev/zero >log; echo j >../junit.xml", cwd=f"{machine.out}/artifacts")
+    )
     (folder := tmp_path / "cell").mkdir()
     with pytest.raises(CollectError):
         bring_back(machine, folder, folder, alive=True)
@@ -130,7 +132,7 @@ def test_what_comes_for_ever_is_cut_off_at_the_deadline(
     monkeypatch.setattr(FakeMachine, "get", slow)
     monkeypatch.setattr("distromatrix.execute.cell.outputs.monotonic", lambda: now[0])
     script = "echo 1 >a; head -c 30000 /dev/zero >b; echo j >../junit.xml"
-    machine.run(script, cwd=f"{machine.out}/artifacts")
+    machine.run(Command(script, cwd=f"{machine.out}/artifacts"))
     (folder := tmp_path / "cell").mkdir()
     with pytest.raises(CollectError, match="could not be collected within 300 s"):
         bring_back(machine, folder, folder, alive=True)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import API_TIMEOUT, MachineSpec
+from distromatrix.engines.contract import API_TIMEOUT, Command, MachineSpec
 from distromatrix.engines.docker.connection.api import Api
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
@@ -120,7 +120,7 @@ class OverlayVolume:
                 return 0
             self._begin_helper()
         script = f"du -sk cells/{cell}/upper"
-        self._helper.run(script, cwd=MOUNT, timeout=API_TIMEOUT, output=said)
+        self._helper.run(Command(script, cwd=MOUNT, timeout=API_TIMEOUT, output=said))
         return int(bytes(said).split()[0]) * 1024
 
     def _begin_helper(self) -> None:
@@ -147,7 +147,7 @@ class OverlayVolume:
             self._begin_helper()
             gone = " ".join(f"cells/{number}" for number in self._released)
             self._released.clear()
-            self._helper.run(f"rm -rf {gone} &", cwd=MOUNT, timeout=API_TIMEOUT)
+            self._helper.run(Command(f"rm -rf {gone} &", cwd=MOUNT, timeout=API_TIMEOUT))
 
     def close(self) -> None:
         """Remove volume and helper; the volume not if kept machines stand on it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import OUT_FOLDERS
+from distromatrix.engines.contract import OUT_FOLDERS, Command
 from distromatrix.engines.docker.connection.api import LONG_TIMEOUT
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.parcel import FILL, ROOT, Parcel
@@ -70,7 +70,7 @@ class Product:
     def make_holes(self, machine: DockerMachine, path: str) -> None:
         """Where it was filled. Raises InfrastructureError."""
         said = Answer()
-        done = machine.run(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said)
+        done = machine.run(Command(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said))
         if done.status != 0:
             words = str(said) or f"status {done.status}"
             raise InfrastructureError(f"{machine.name}: the product's files with holes: {words}")

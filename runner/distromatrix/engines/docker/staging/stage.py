@@ -13,7 +13,7 @@ from typing import Literal
 
 from docker.errors import NotFound
 
-from distromatrix.engines.contract import LABEL_RUN, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, Command, MachineSpec
 from distromatrix.engines.docker.connection.api import Api, message_of
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
@@ -101,7 +101,7 @@ class DockerStage:
         assert self._volume is not None  # noqa: S101  # nothing is tried without it
         try:
             machine = self._volume.open(spec)
-            if machine.run(_WHOLE).status == 0:
+            if machine.run(Command(_WHOLE)).status == 0:
                 self._proven = True
                 return machine
             machine.close()

@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 import requests
 from docker.errors import APIError, NotFound
 
-from distromatrix.engines.contract import Image, Preparation
 from distromatrix.engines.docker.connection.api import (
     LONG_TIMEOUT,
     Api,
@@ -29,6 +28,7 @@ from distromatrix.engines.docker.connection.api import (
 )
 from distromatrix.engines.docker.dialect import Dialect, take_name
 from distromatrix.engines.docker.messages import cannot_start
+from distromatrix.engines.image_store import Image, Preparation
 from distromatrix.errors import CannotStartError, InfrastructureError
 
 _MARK = re.compile(r"(?:.*/)?distromatrix/carried-[0-9a-f]+:(\d+)(?:-([0-9a-f]{64}))?")
