@@ -55,13 +55,15 @@ def uses() -> Iterator[Use]:
 
 
 def _called(tree: ast.AST, where: str, name: str, made: tuple[str | bytes, int]) -> Iterator[Use]:
-    """How a pattern of that name is used; in a table, how this module uses any."""
+    """How a pattern of that name is used; in a table, how this module uses any (`split` is a
+    string's there)."""
     methods: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in METHODS:
             said = node.value.id if isinstance(node.value, ast.Name) else ""
             methods.setdefault(said, set()).add(node.attr)
     unnamed = {m for n, found in methods.items() if n.islower() and n != "re" for m in found}
+    unnamed.discard("split")
     for method in sorted(methods.get(name) or unnamed or {"search"}):
         yield Use(f"{where}:{name}", *made, method)
 
