@@ -57,12 +57,13 @@ def test_whatever_an_input_holds_is_a_value(world: World, name: str, said: str) 
     assert [job.result for job in others] == ["skipped", "skipped"]
 
 
-@pytest.mark.parametrize("name", ["x-1-plan", "x-1-shard-2", "x-durations-y"])
-def test_a_call_cannot_be_named_as_another_calls_artifacts_are(world: World, name: str) -> None:
-    (plan, *others) = world.call(name=name)
-    assert plan.result == "failure"
-    assert [job.result for job in others] == ["skipped", "skipped"]
-    assert "name: it may not look like another's" in " ".join(a.message for a in plan.annotations)
+def test_a_call_cannot_be_named_as_another_calls_artifacts_are(world: World) -> None:
+    for name in ("x-1-plan", "x-1-shard-2", "x-durations-y"):
+        (plan, *others) = world.call(name=name)
+        assert plan.result == "failure"
+        assert [job.result for job in others] == ["skipped", "skipped"]
+        said = " ".join(a.message for a in plan.annotations)
+        assert "name: it may not look like another's" in said
     assert world.call(name="x-1")[0].result == "success"
 
 
