@@ -164,13 +164,13 @@ class Ended:
         return self.out + self.err
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
+def ended(process: subprocess.Popen[str], timeout: float = 180.0) -> Ended:
     """Wait for a command that was begun."""
     out, err = process.communicate(timeout=timeout)
     return Ended(process.returncode, out or "", err or "")
 
 
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
+def until(what: Callable[[], object], seconds: float = 180.0) -> None:
     """Wait until it is true; it must become so."""
     deadline = time.monotonic() + seconds
     while not what():

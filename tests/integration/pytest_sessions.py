@@ -106,7 +106,7 @@ class Sessions(Project):
         """pytest, to its end."""
         return self.end(self.begin(*args), timeout)
 
-    def end(self, process: subprocess.Popen[str], timeout: float = 60.0) -> Session:
+    def end(self, process: subprocess.Popen[str], timeout: float = 180.0) -> Session:
         """Wait for one that was begun."""
         try:
             return Session(ended(process, timeout))
