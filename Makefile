@@ -5,6 +5,7 @@
 # make engine    a container engine, installed and started; part of the demo and the tests
 # make podman    Podman, in the same way
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
+# make guest-programs  what guests run of ours, from its C source; needs gcc for both architectures
 # make lint      ruff, mypy, codespell, and the workflows' linters only
 # make unit      what needs no engine
 # make fuzz      thousands of hostile inputs of each kind; some of them are part of `make unit`
@@ -41,7 +42,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 # The line above that says what a target does, first of all that it prints.
 SAY = @sed -n 's/^\# \(make $@  *.*\)/\1/p' Makefile
 
-.PHONY: help demo demo-guests test test-all lint unit fuzz coverage audit engine podman guests clean
+.PHONY: help demo demo-guests test test-all lint unit fuzz coverage audit engine podman guests guest-programs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -93,6 +94,10 @@ podman: $(STAMP)
 guests: $(STAMP)
 	$(SAY)
 	@$(BIN)/distromatrix doctor --guests --fix --yes
+
+guest-programs: $(STAMP)
+	$(SAY)
+	@$(BIN)/python tests/guest_programs.py
 
 $(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 69; }

@@ -39,7 +39,7 @@ while IFS= read -r _dm_l; do eval "$_dm_l"; done"""
 
 
 def loop_by(session: str) -> str:
-    """LOOP, with that program for a setsid that costs less (see guest_programs.py)."""
+    """LOOP, with that program for a setsid that costs less (see guest/programs.py)."""
     found = "_dm_s=$(command -v setsid)\n"
     assert found in LOOP  # noqa: S101
     return LOOP.replace(found, f"_dm_s={session}\n")
