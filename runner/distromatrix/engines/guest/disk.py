@@ -32,11 +32,16 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
     assert process.stdin is not None and process.stderr is not None  # noqa: S101 - both are pipes
     heard = _Heard(process.stderr)
     with process:
-        with contextlib.suppress(BrokenPipeError):
-            for piece in rootfs:
-                process.stdin.write(piece)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                for piece in rootfs:
+                    process.stdin.write(piece)
+        except BaseException:
+            process.kill()
+            raise
+        finally:  # or what the script has called waits for more, and we for its last words
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         said = heard.all()
     _judge(process.returncode, said)
 

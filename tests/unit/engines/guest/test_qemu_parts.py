@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,12 @@ from distromatrix.engines.qemu.process import Virtual
 from distromatrix.engines.qemu.qmp import Qmp
 from distromatrix.engines.qemu.templates import Templates
 from distromatrix.engines.shell.shell import Shell
-from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
+from distromatrix.errors import (
+    CannotStartError,
+    EngineUnavailableError,
+    InfrastructureError,
+    MachineGoneError,
+)
 from distromatrix.files import lock
 
 IMAGE = "sha256:1"
@@ -310,6 +315,25 @@ def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(kind: str, emul
     command = qemu_process.arguments("one", virtual, Disk(Path("disk")))
     words = command[command.index("-append") + 1].split()
     assert ("norandmaps" in words, "mitigations=off" in words) == (emulated, emulated)
+
+
+def test_an_image_that_breaks_off_ends_what_waits_for_more_of_it() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"the first"
+        raise CannotStartError("no guest can be made of it")
+
+    raised: list[BaseException] = []
+
+    def fill() -> None:
+        try:
+            fill_disk(pieces(), "cat; cat >/dev/null")
+        except CannotStartError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=fill, daemon=True)  # which once hung for ever
+    thread.start()
+    thread.join(60)
+    assert [str(error) for error in raised] == ["no guest can be made of it"]
 
 
 def test_a_full_disk_is_told_however_much_tar_has_to_say_of_it() -> None:
