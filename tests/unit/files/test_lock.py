@@ -53,10 +53,12 @@ def test_the_kernel_lets_go_of_it_when_its_process_is_killed(tmp_path: Path) -> 
     code = "import sys, time; from pathlib import Path; from distromatrix.files.lock import take; "
     code += "take(Path(sys.argv[1])); print(flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        assert is_held(path)
-        other.kill()
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert is_held(path)
+        finally:
+            other.kill()
     assert not is_held(path)
 
 
