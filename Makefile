@@ -1,6 +1,6 @@
 # make demo      the example's matrix on six real distributions
 # make demo-guests  the same for what needs a kernel of its own: containers and guests
-# make test      lint, unit, engine (Docker and Podman) and wheel tests
+# make test      lint, unit, engine (Docker, Podman, guests) and wheel tests
 # make test-all  the slow ones too, and the fuzzers
 # make engine    a container engine, installed and started; part of the demo and the tests
 # make podman    Podman, in the same way
