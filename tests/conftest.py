@@ -38,16 +38,17 @@ def _trusted() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: many tests wait for what they have started."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """For `--dist loadgroup`: what shares a module's fixtures runs in one worker. So do guests,
     who keep a processor busy each, and Podman's, whose commands wait for each other anyway."""
-    for item in items:
+    for item in items if config.getoption("loadgroup", False) else ():
         marks = [name for name in ("guest", "podman") if item.get_closest_marker(name)]
         item.add_marker(pytest.mark.xdist_group(marks[0] if marks else item.path.stem))
 
