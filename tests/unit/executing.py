@@ -17,6 +17,7 @@ from distromatrix.engines import Engines
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.state import Faults
 from distromatrix.errors import DistromatrixError
+from distromatrix.execute.cell.opening import Opening
 from distromatrix.execute.executor import Executor
 from distromatrix.execute.job import Job, Options
 from distromatrix.execute.product.snapshot import take
@@ -119,15 +120,20 @@ class World:
         self.plan = plan
         with RunFolder.create(self.folder) as run:
             self.run = run.path
-            job = Job(
-                plan=plan,
+            snapshot = take(plan.product, run.snapshot)
+            opening = Opening(
                 engines=self.engines,
                 images=cast(Images, self.images),
                 handed=Handed(),
-                snapshot=take(plan.product, run.snapshot),
-                folder=run,
-                labels=labels_of(run),
                 secrets=self.secrets,
+                run=run.id,
+                labels=labels_of(run),
+                snapshot=lambda: snapshot,
+            )
+            job = Job(
+                plan=plan,
+                opening=opening,
+                folder=run,
                 emit=self.heard,
                 options=Options(**options),
             )

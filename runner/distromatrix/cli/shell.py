@@ -15,20 +15,18 @@ from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError
 from distromatrix.model import Cell, CellResult, CellRun, Kept, Plan, Selection
 from distromatrix.plan.needs import GUESTS, guest_refusal
-from distromatrix.plan.scripts import under
 from distromatrix.project.project import Project
 from distromatrix.project.session import (
     handed_here,
     handed_secrets,
-    open_images,
     opened_engines,
+    opening_of,
     require_images,
 )
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
     from distromatrix.engines.contract import Engine
-    from distromatrix.images import Handed
 
 
 @click.command(name="shell")
@@ -66,7 +64,7 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
             there = replace(chosen, engine=name)
             return _enter(one, there, engines.of(name), plan, handed.env)
         require_images(engines.containers, project.settings, plan)
-        return _fresh(project, plan, chosen, engines, handed)
+        return _fresh(project, plan, chosen, engines)
 
 
 def _chosen(plan: Plan, cell: str) -> Cell:
@@ -114,49 +112,40 @@ def _still_there(
                 yield engine, kept
 
 
-def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: Handed) -> int:
+def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
     from distromatrix.collect.masking import Masker
-    from distromatrix.engines.contract import Command
-    from distromatrix.execute.cell.run import environment, machine_spec
+    from distromatrix.execute.cell.opening import suite_command
     from distromatrix.execute.product.snapshot import take
-    from distromatrix.execute.sweep import labels_of
     from distromatrix.record.folder import RunFolder, remove_folder
 
     engine = engines.of(cell.engine)
     with RunFolder.create(project.matrix.root, kind="shells") as folder:
         snapshot = take(plan.product, folder.snapshot)
-        labels = labels_of(folder)
-        images = open_images(
-            engines.containers,
+        opening = opening_of(
+            plan,
+            engines,
             project.settings,
-            labels,
-            lambda e: echo(getattr(e, "text", ""), err=True),
+            folder,
+            lambda: snapshot,
+            lambda event: echo(getattr(event, "text", ""), err=True),
         )
-        distro = plan.distro(cell.distro)
-        prepared = images.prepared(distro, cell, snapshot.matching, handed)
-        if cell.engine in GUESTS:
-            prepared = images.guest(distro, cell, prepared)
-        stage = engine.stage(snapshot.path, image=prepared.image.id, labels=labels)
-        machine = engine.open(machine_spec(cell, prepared, folder.id, labels), stage)
+        prepared = opening.prepare(plan.distro(cell.distro), cell)
+        stage = opening.stage(engine, prepared)
+        machine = opening.open(cell, prepared, stage)
         try:
-            secrets = handed_secrets(plan.pass_env)
-            env = environment(cell, machine.out, engine.name, handed.env, secrets)
-            shown = Masker((*secrets.values(), *handed.secrets)).stream()
+            env = opening.environment(cell, machine)
+            shown = Masker(opening.hidden).stream()
+
+            def show(data: bytes) -> None:
+                pass_on(shown.feed(data))
+
             for script in cell.setup:
                 echo("--- setup", err=True)
-                ended = machine.run(
-                    Command(
-                        under(cell.shell, script),
-                        env=env,
-                        cwd=machine.product,
-                        timeout=cell.timeout,
-                        output=lambda data: pass_on(shown.feed(data)),
-                    )
-                )
+                ended = machine.run(suite_command(cell, script, machine, env, show))
                 pass_on(shown.flush())
                 if ended.status != 0:
                     echo(f"setup ended with status {ended.status}", err=True)
-            return _enter(machine.keep(), cell, engine, plan, handed.env)
+            return _enter(machine.keep(), cell, engine, plan, opening.handed.env)
         finally:
             for left in engine.leftovers():
                 if left.run == folder.id:
@@ -166,7 +155,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines, handed: H
 
 
 def _enter(kept: Kept, cell: Cell, engine: Engine, plan: Plan, handed: Mapping[str, str]) -> int:
-    from distromatrix.execute.cell.run import environment
+    from distromatrix.execute.cell.opening import environment
 
     env = environment(cell, kept.out, engine.name, handed, handed_secrets(plan.pass_env))
     return engine.enter(kept, env)

@@ -22,8 +22,9 @@ from distromatrix.execute.queue.memory import free_memory
 from distromatrix.execute.queue.order import in_order
 from distromatrix.execute.queue.slots import Cancelled, Slots
 from distromatrix.execute.repetitions import Repeats
+from distromatrix.execute.state import State
 from distromatrix.execute.threads import behind
-from distromatrix.execute.workers import Crew, State
+from distromatrix.execute.workers import Crew
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
@@ -122,8 +123,8 @@ class Executor:
         )
         for line in (
             *self._plan.warnings,
-            *self._job.snapshot.warnings,
-            *self._job.handed.warnings,
+            *self._job.opening.snapshot().warnings,
+            *self._job.opening.handed.warnings,
             *self._crew.masker.notes,
         ):
             self._emit(Warned(text=line))
@@ -189,7 +190,7 @@ class Executor:
             )
         )
         if not state.interrupted:
-            self._job.snapshot.path.unlink(missing_ok=True)
+            self._job.opening.snapshot().path.unlink(missing_ok=True)
         return RunResult(
             run=self._folder.id,
             folder=self._folder.path,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from distromatrix.engines import Engines
 from distromatrix.engines.contract import Engine
 from distromatrix.engines.silence import SILENT_AFTER
-from distromatrix.execute.product.snapshot import Snapshot
-from distromatrix.images import Handed, Images
+from distromatrix.execute.cell.opening import Opening
 from distromatrix.model import CellResult, Plan
 from distromatrix.record.events import Event
 from distromatrix.record.folder import RunFolder
@@ -33,21 +31,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A plan with all that it takes to carry it out. `labels` go on everything made on the
-    engines; `secrets` are the `pass_env` values."""
+    """A plan with all that it takes to carry it out."""
 
     plan: Plan
-    engines: Engines
-    images: Images
-    handed: Handed
-    snapshot: Snapshot
+    opening: Opening
     folder: RunFolder
-    labels: Mapping[str, str]
-    secrets: Mapping[str, str]
     emit: Callable[[Event], None]
     options: Options
 
     @property
     def engine(self) -> Engine:
         """That of containers, which has all images."""
-        return self.engines.containers
+        return self.opening.engines.containers

@@ -11,10 +11,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock, Thread
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from distromatrix.collect.joined import guest_folder
 from distromatrix.collect.log import Masker
@@ -32,6 +32,7 @@ from distromatrix.execute.cell.run import Ran, Surroundings, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Order, Task, by_image
 from distromatrix.execute.queue.slots import Cancelled, Slots
+from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Workers, behind
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult, Verdict
@@ -46,43 +47,6 @@ SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below t
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class State:
-    """What the loop knows; the crew only reads it."""
-
-    results: dict[str, CellResult] = field(default_factory=dict)
-    open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
-    interrupted: str = ""
-    stopping: str = ""  # why no more cells are begun
-    gone: str = ""  # why the engine of containers, and so all, is given up
-    gone_guests: dict[str, str] = field(default_factory=dict)  # engine of guests -> the same
-
-
-class Loop(Protocol):
-    """Whom the crew tells. `broke` posts by itself; the others are called in the loop."""
-
-    def post(self, message: Callable[[], None]) -> None:
-        """Have `message` called in the loop."""
-        ...
-
-    def finish(self, result: CellResult, repeat: int = 0) -> None:
-        """A cell has its result, or one of its runs has."""
-        ...
-
-    def fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
-        """A cell, or one of its runs, could not be tested, or was not begun (`attempts` 0, or
-        Cancelled)."""
-        ...
-
-    def lost(self, why: str) -> None:
-        """The engine of containers is gone."""
-        ...
-
-    def broke(self, error: BaseException) -> None:
-        """Something of ours is broken: the run cannot go on."""
-        ...
 
 
 class Crew:
@@ -115,25 +79,22 @@ class Crew:
         self._image_workers = Workers(IMAGE_WORKERS, "image", loop.broke)
         self._cell_workers = Workers(at_once + slots.ahead, "cell", loop.broke)
         self._closers = Workers(CLOSING_WORKERS, "close", loop.broke)
-        self.masker = Masker((*job.secrets.values(), *job.handed.secrets))
+        self.masker = Masker(job.opening.hidden)
+        product = job.opening.snapshot().path
         self._around = Surroundings(
-            engines=job.engines,
+            opening=job.opening,
             slots=slots,
             emit=job.emit,
             masker=self.masker,
             watch=Watch(job.options.silent_after),
             disks=DiskWatch(),
-            environment=job.handed.env,
-            secrets=job.secrets,
-            labels=job.labels,
-            run=job.folder.id,
             seed=job.plan.seed,
             keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
             callers=frozenset(name for name, value in os.environ.items() if value),
-            case_needs=bool(tasks) and uses_mark(job.snapshot.path),
-            fixtures=used_fixtures(job.snapshot.path) if tasks else None,
+            case_needs=bool(tasks) and uses_mark(product),
+            fixtures=used_fixtures(product) if tasks else None,
         )
 
     def begin(self) -> None:
@@ -155,7 +116,7 @@ class Crew:
 
     def cancel_images(self) -> Thread:
         """Give up images that are being made."""
-        return behind(self._job.images.cancel)
+        return behind(self._job.opening.images.cancel)
 
     def end(self) -> None:
         """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
@@ -196,9 +157,7 @@ class Crew:
         def attempt(number: int) -> Prepared:
             nonlocal attempts
             attempts = number
-            images, snapshot = self._job.images, self._job.snapshot
-            prepared = images.prepared(distro, first, snapshot.matching, self._job.handed)
-            return self._guest_image(first, prepared) if first.engine in GUESTS else prepared
+            return self._job.opening.prepare(distro, first)
 
         try:
             prepared = self._retried(attempt, first.engine)
@@ -328,7 +287,7 @@ class Crew:
         return error_result(plan, cell, error, attempts, self._job.folder, masker, name)
 
     def _guest_image(self, cell: Cell, prepared: Prepared) -> Prepared:
-        return self._job.images.guest(self._job.plan.distro(cell.distro), cell, prepared)
+        return self._job.opening.images.guest(self._job.plan.distro(cell.distro), cell, prepared)
 
     def _report_fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
         if not self._state.interrupted:
@@ -358,7 +317,7 @@ class Crew:
         guests = engine if engine in GUESTS else ""
         while not self._state.gone and not self._state.stopping:
             try:
-                self._job.engines.of(engine).ping()
+                self._job.opening.engines.of(engine).ping()
                 return
             except InfrastructureError as silent:
                 if guests and (not silent.transient or time.monotonic() > until):
@@ -374,16 +333,14 @@ class Crew:
 
     def _staged(self, prepared: Prepared, name: str | None) -> Stage:
         """The product on the engine that the plan calls so, put there by the first who asks."""
-        engine = self._job.engines.of(name)
+        engine = self._job.opening.engines.of(name)
         with self._lock:
             lock = self._stage_locks[engine.name]
         with lock:
             if self._state.stopping:
                 raise Cancelled
             if engine.name not in self._stages:
-                stage = engine.stage(
-                    self._job.snapshot.path, image=prepared.image.id, labels=self._job.labels
-                )
+                stage = self._job.opening.stage(engine, prepared)
                 with self._lock:
                     self._stages[engine.name] = stage
                 if self._state.interrupted:

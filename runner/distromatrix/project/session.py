@@ -16,6 +16,7 @@ from distromatrix.record.events import Event
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
     from distromatrix.engines.contract import Engine
+    from distromatrix.execute.cell.opening import Opening
     from distromatrix.execute.job import Job, Options
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.images import Handed, Images, ProductFiles
@@ -163,6 +164,30 @@ def begin_run(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapsh
     return snapshot
 
 
+def opening_of(
+    plan: Plan,
+    engines: Engines,
+    settings: Settings,
+    folder: RunFolder,
+    snapshot: Callable[[], Snapshot],
+    emit: Callable[[Event], None],
+) -> Opening:
+    """What a plan's machines are opened with here and now. Raises InputError."""
+    from distromatrix.execute.cell.opening import Opening
+    from distromatrix.execute.sweep import labels_of
+
+    labels = labels_of(folder)
+    return Opening(
+        engines=engines,
+        images=open_images(engines.containers, settings, labels, emit),
+        handed=handed_here(plan, settings),
+        secrets=handed_secrets(plan.pass_env),
+        run=folder.id,
+        labels=labels,
+        snapshot=snapshot,
+    )
+
+
 def job_of(
     plan: Plan,
     engines: Engines,
@@ -174,18 +199,6 @@ def job_of(
 ) -> Job:
     """A plan with all that it takes to carry it out here and now."""
     from distromatrix.execute.job import Job
-    from distromatrix.execute.sweep import labels_of
 
-    labels = labels_of(folder)
-    return Job(
-        plan=plan,
-        engines=engines,
-        images=open_images(engines.containers, settings, labels, emit),
-        handed=handed_here(plan, settings),
-        snapshot=snapshot,
-        folder=folder,
-        labels=labels,
-        secrets=handed_secrets(plan.pass_env),
-        emit=emit,
-        options=options,
-    )
+    opening = opening_of(plan, engines, settings, folder, lambda: snapshot, emit)
+    return Job(plan=plan, opening=opening, folder=folder, emit=emit, options=options)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli_world import DISTRO, Cli, Said
 
+from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.images import Images, Prepared
 from distromatrix.model import Cell, Distro
 from given import stdin_of
@@ -55,6 +56,17 @@ def test_a_shell_is_in_the_guest_that_was_asked_for(piped: Callable[..., Said]) 
     said = piped(script, "shell", "--engine", "vagrant", "one/plain")
     assert (said.code, said.out) == (0, "done\nlight green vagrant\n")
     assert piped("", "guests", "list").out == ""
+
+
+def test_an_emulated_guests_setup_has_the_time_that_its_suite_has_there(
+    piped: Callable[..., Said], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = MATRIX.replace("echo done > set-up", "sleep 1.5; echo done > set-up, timeout: 1s")
+    (project / "matrix/default.yaml").write_text(slow)
+    monkeypatch.setattr(FakeMachine, "scale", 60.0)
+    said = piped("cat set-up", "shell", "--engine", "qemu", "one/plain")
+    assert (said.code, said.out) == (0, "done\n")
+    assert "status" not in said.err
 
 
 @pytest.mark.parametrize("engine", ["vagrant", "docker"])

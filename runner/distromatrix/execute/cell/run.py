@@ -11,15 +11,11 @@ from pathlib import Path
 
 from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
-from distromatrix.engines import Engines
 from distromatrix.engines.answer import ask
 from distromatrix.engines.contract import (
-    LABEL_CELL,
-    Command,
     Exit,
     LeftSignal,
     Machine,
-    MachineSpec,
     Stage,
 )
 from distromatrix.engines.silence import Watch
@@ -29,21 +25,19 @@ from distromatrix.execute.cell.attempt import Only, Tried, collect, judge
 from distromatrix.execute.cell.disk_watch import Allowance, DiskWatch
 from distromatrix.execute.cell.hints import hints
 from distromatrix.execute.cell.hooks import Hooks
-from distromatrix.execute.cell.naming import host_name, machine_name
+from distromatrix.execute.cell.opening import Opening, suite_command
 from distromatrix.execute.cell.outputs import clear_reports
 from distromatrix.execute.queue.order import Task
 from distromatrix.execute.queue.slots import Slots, Turn
 from distromatrix.files.whole import disk_fault
 from distromatrix.images import Prepared
 from distromatrix.model import (
-    SEEDS,
     Cell,
     CellResult,
     Phase,
     Verdict,
 )
 from distromatrix.plan.needs import GUESTS, version_meets
-from distromatrix.plan.scripts import under
 from distromatrix.record.events import CellOutput, CellPhase, CellSilent, Event
 from distromatrix.record.verdicts import BAD, time_of
 
@@ -55,16 +49,12 @@ OURS = "--- "  # begins the lines of a log that are not the suite's
 class Surroundings:
     """What all cells of a run share."""
 
-    engines: Engines
+    opening: Opening
     slots: Slots
     emit: Callable[[Event], None]
     masker: Masker
     watch: Watch
     disks: DiskWatch
-    environment: Mapping[str, str]  # handed over by the host; a cell's own wins
-    secrets: Mapping[str, str]  # pass_env; wins over a cell's own
-    labels: Mapping[str, str]
-    run: str
     seed: int | None
     keep: str  # never | failed | always
     opened: Callable[[Machine], None]
@@ -135,7 +125,7 @@ def run_cell(
             raise fault from error
         raise
     seconds = round(time.monotonic() - began, 3)
-    engine = around.engines.of(cell.engine).name
+    engine = around.opening.engine(cell).name
     return replace(ran, result=replace(result, seconds=seconds, engine=engine))
 
 
@@ -174,7 +164,7 @@ def _tested(
 ) -> Ran:
     """What comes of the suite in its machine."""
     cell, tried = task.cell, Tried(only=only)
-    env = _environment(task, machine, around)
+    env = around.opening.environment(cell, machine, task.repeat, around.seed)
     wanted = case_needs.wanted(cell)
     loaded = around.case_needs and wanted
     if loaded or (wanted and around.fixtures is not None):
@@ -261,75 +251,13 @@ def _machine(
     turn: Turn,
     *which: object,
 ) -> Iterator[Machine]:
-    spec = machine_spec(task.cell, prepared, around.run, around.labels, task.repeat, *which)
-    machine = around.engines.of(task.cell.engine).open(spec, stage)
+    machine = around.opening.open(task.cell, prepared, stage, task.repeat, *which)
     turn.open = True
     try:
         around.opened(machine)
         yield machine
     finally:
         around.close(machine, turn.give_back)
-
-
-def machine_spec(
-    cell: Cell, prepared: Prepared, run: str, labels: Mapping[str, str], *which: object
-) -> MachineSpec:
-    """What to open for a cell; `which` of its machines in this run it is."""
-    return MachineSpec(
-        name=machine_name(run, labels, cell.id, *which),
-        image=prepared.image.id,
-        guest=prepared.guest,
-        ready=prepared.ready,
-        labels={**labels, LABEL_CELL: cell.id},
-        user=prepared.user,
-        cpus=cell.cpus,
-        memory=cell.memory,
-        disk=cell.disk,
-        pids=cell.pids,
-        network=cell.network,
-        privileges=cell.privileges,
-        hostname=host_name(cell.distro),
-    )
-
-
-def environment(
-    cell: Cell,
-    out: str,
-    engine: str,
-    handed: Mapping[str, str],
-    secrets: Mapping[str, str],
-    repeat: int = 0,
-    seed: int | None = None,
-) -> dict[str, str]:
-    """The variables that the product's commands see: what the host hands over, then the
-    cell's own, then `pass_env`, then ours. `out` is its machine's. Each repetition has a seed
-    of its own: one more than the one before."""
-    number = max(1, repeat)
-    return {
-        **handed,
-        **cell.env,
-        **secrets,
-        "DISTROMATRIX_CELL": cell.id,
-        "DISTROMATRIX_DISTRO": cell.distro,
-        "DISTROMATRIX_ENGINE": engine,
-        "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
-        "DISTROMATRIX_JUNIT_DIR": f"{out}/junit",
-        "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
-        "DISTROMATRIX_REPEAT": str(number),
-        **({} if seed is None else {"DISTROMATRIX_SEED": str((seed + number - 1) % SEEDS)}),
-    }
-
-
-def _environment(task: Task, machine: Machine, around: Surroundings) -> dict[str, str]:
-    return environment(
-        task.cell,
-        machine.out,
-        around.engines.of(task.cell.engine).name,
-        around.environment,
-        around.secrets,
-        task.repeat,
-        around.seed,
-    )
 
 
 def _test(
@@ -351,19 +279,13 @@ def _test(
         if cell.setup:
             log.note(f"--- {phase}")
         tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
+        output = partial(_to_both, log.write, tap) if tap else log.write
+        command = suite_command(cell, script, machine, env, output)
+        command = replace(command, timeout=left, errors=log.write if tap else None)
         try:
             if cell.setup and phase is Phase.RUN:
                 tried.note_left_by_setup(clear_reports(machine))
-            tried.exit = machine.run(
-                Command(
-                    under(cell.shell, script),
-                    env=env,
-                    cwd=machine.product,
-                    timeout=left,
-                    output=partial(_to_both, log.write, tap) if tap else log.write,
-                    errors=log.write if tap else None,
-                )
-            )
+            tried.exit = machine.run(command)
         except MachineGoneError as gone:
             if not (gone.oom or gone.choked):
                 raise

@@ -25,14 +25,12 @@ from distromatrix.testing.contract import CellReport, Want
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
     from distromatrix.engines.contract import Address
-    from distromatrix.execute.job import Options
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.queue.slots import Slots
     from distromatrix.load.settings import Settings
-    from distromatrix.record.folder import RunFolder
     from distromatrix.reports.grouping import ImageFaults
+    from distromatrix.testing.bench.cells_run import CellsRun
     from distromatrix.testing.bench.machines import Machines
-    from distromatrix.testing.bench.on_demand import CellsOnDemand
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class DirectBench:
         self._engines: Engines | None = None
         self._refused: DistromatrixError | None = None
         self._slots: Slots | None = None
-        self._run: _Run | None = None
+        self._run: CellsRun | None = None
         self._machines: Machines | None = None
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
@@ -234,17 +232,20 @@ class DirectBench:
             behind(lambda: sweep(engines.containers))  # what it cannot, the next one will
         return self._engines
 
-    def _begun(self, engines: Engines, cells: tuple[str, ...]) -> _Run:
+    def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsRun:
         from distromatrix.project.project import restrict
         from distromatrix.project.session import require_images
         from distromatrix.record.folder import RunFolder
+        from distromatrix.testing.bench.cells_run import CellsRun
 
         plan = restrict(self._plan, set(cells), "not selected in this session of pytest")
         require_images(engines.containers, self._settings, plan)
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
-        run = _Run(plan, engines, self._settings, folder, self._slots, self._options, self._note)
+        run = CellsRun(
+            plan, engines, self._settings, folder, self._slots, self._options, self._note
+        )
         self._closing.callback(run.close)
         return run
 
@@ -263,10 +264,9 @@ class DirectBench:
 
     def _made(self, engines: Engines) -> Machines:
         from distromatrix.execute.product.snapshot import take
-        from distromatrix.execute.sweep import labels_of
-        from distromatrix.project.session import handed_here, handed_secrets, open_images
+        from distromatrix.project.session import opening_of
         from distromatrix.record.folder import SESSIONS, RunFolder, remove_dead, remove_folder
-        from distromatrix.testing.bench.machines import Machines, Surroundings
+        from distromatrix.testing.bench.machines import Machines
         from distromatrix.trust import require
 
         plan = self._plan
@@ -274,7 +274,6 @@ class DirectBench:
         remove_dead(plan.root, SESSIONS)
         folder = self._closing.enter_context(RunFolder.create(plan.root, kind=SESSIONS))
         self._closing.callback(remove_folder, folder.path)
-        labels = labels_of(folder)
         taken: list[Snapshot] = []
         taking = Lock()
 
@@ -284,16 +283,8 @@ class DirectBench:
                     taken.append(take(plan.product, folder.snapshot))
                 return taken[0]
 
-        around = Surroundings(
-            engines=engines,
-            images=open_images(engines.containers, self._settings, labels, self._note),
-            handed=handed_here(plan, self._settings),
-            secrets=handed_secrets(plan.pass_env),
-            run=folder.id,
-            labels=labels,
-            snapshot=snapshot,
-        )
-        return Machines(around)
+        opening = opening_of(plan, engines, self._settings, folder, snapshot, self._note)
+        return Machines(opening)
 
     # --- machines --------------------------------------------------------------------------
 
@@ -366,51 +357,3 @@ def _check_kernel(machines: Machines, want: Want, name: str) -> None:
         if lacking:
             text = f"{want}: needs {', '.join(lacking)}, and its kernel is {release}"
             raise SetupFailedError(text)
-
-
-class _Run:
-    """The run of the cells: its folder, its journal, its reports."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        engines: Engines,
-        settings: Settings,
-        folder: RunFolder,
-        slots: Slots,
-        options: Options,
-        note: Callable[[Event], None],
-    ) -> None:
-        from distromatrix.project.session import begin_run, job_of
-        from distromatrix.record.journal import Journal
-        from distromatrix.testing.bench.on_demand import CellsOnDemand
-
-        self.folder = folder
-        self.ids = {cell.id for cell in plan.cells}
-        self._plan = plan
-        snapshot = begin_run(plan, folder)
-        self._journal = Journal(folder.journal)
-
-        def emit(event: Event) -> None:
-            self._journal(event)
-            note(event)
-
-        job = job_of(plan, engines, settings, folder, snapshot, emit, options)
-        self.cells: CellsOnDemand = CellsOnDemand(job, slots)
-
-    def end(self, *, interrupted: bool) -> RunResult | None:
-        """End it, and write what is made of its journal."""
-        from distromatrix.files.whole import give_all_to_caller
-        from distromatrix.reports.files import write_reports
-
-        if interrupted:
-            self.cells.interrupt()
-        result = self.cells.end("pytest ended before it asked for this cell")
-        if result is not None:
-            write_reports(self.folder.path, self._plan, result)
-            give_all_to_caller(self.folder.path)
-        return result
-
-    def close(self) -> None:
-        """Close the journal."""
-        self._journal.close()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from threading import Lock
 from typing import Generic, TypeVar
 
 from distromatrix.collect.log import LastLines, Masker
-from distromatrix.engines import Engines
 from distromatrix.engines.answer import ask
-from distromatrix.engines.contract import Address, Command, Engine, Machine, Stage
+from distromatrix.engines.contract import Address, Engine, Machine, Stage
 from distromatrix.errors import (
     DistromatrixError,
     InfrastructureError,
@@ -22,34 +20,17 @@ from distromatrix.errors import (
     SetupFailedError,
 )
 from distromatrix.execute.cell.disk_watch import DiskWatch
-from distromatrix.execute.cell.run import environment, machine_spec
-from distromatrix.execute.product.snapshot import Snapshot
+from distromatrix.execute.cell.opening import Opening, suite_command
 from distromatrix.execute.queue.order import image_of
 from distromatrix.execute.threads import Workers, behind
-from distromatrix.images import Handed, Images, Prepared
+from distromatrix.images import Prepared
 from distromatrix.model import Cell, Distro
-from distromatrix.plan.needs import GUESTS
-from distromatrix.plan.scripts import under
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 SETUP_LINES = 40
 CLOSE_WITHIN = 10.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What all machines of a session share. `snapshot` takes the product's, when it is first
-    needed; `run` and `labels` stand on all that is made on the engines."""
-
-    engines: Engines
-    images: Images
-    handed: Handed
-    secrets: Mapping[str, str]
-    run: str
-    labels: Mapping[str, str]
-    snapshot: Callable[[], Snapshot]
 
 
 class _Once(Generic[K, T]):
@@ -87,9 +68,9 @@ class Machines:
     another state than those before, and nobody would know. They fail, and say why.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._masker = Masker((*around.secrets.values(), *around.handed.secrets))
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._masker = Masker(opening.hidden)
         self._shared: _Once[str, Machine] = _Once()
         self._prepared: _Once[Hashable, Prepared] = _Once()
         self._stage: _Once[str, Stage] = _Once()
@@ -159,7 +140,7 @@ class Machines:
             self._fresh.clear()
         if already:
             return
-        self._around.images.cancel()
+        self._opening.images.cancel()
         machines += self._shared.made()
         for thread in [behind(machine.close) for machine in machines]:
             thread.join(CLOSE_WITHIN)
@@ -174,12 +155,13 @@ class Machines:
             raise InfrastructureError("the session has ended", transient=False)
 
     def _open(self, distro: Distro, cell: Cell) -> Machine:
-        around = self._around
-        prepared = self._prepare(distro, cell)
-        engine = around.engines.of(cell.engine)
+        opening = self._opening
+        prepared = self._prepared.get(
+            (distro.name, image_of(cell)), lambda: opening.prepare(distro, cell)
+        )
+        engine = opening.engine(cell)
         stage = self._staged(prepared, engine) if cell.suite else None
-        spec = machine_spec(cell, prepared, around.run, around.labels, secrets.token_hex(8))
-        machine = engine.open(spec, stage)
+        machine = opening.open(cell, prepared, stage, secrets.token_hex(8))
         self._disks.add(machine, cell.disk)
         try:
             self._set_up(machine, cell)
@@ -193,52 +175,23 @@ class Machines:
             self._check()
         return machine
 
-    def _prepare(self, distro: Distro, cell: Cell) -> Prepared:
-        around = self._around
-
-        def files(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
-            return around.snapshot().matching(globs)
-
-        def make() -> Prepared:
-            prepared = around.images.prepared(distro, cell, files, around.handed)
-            if cell.engine in GUESTS:
-                return around.images.guest(distro, cell, prepared)
-            return prepared
-
-        return self._prepared.get((distro.name, image_of(cell)), make)
-
     def _staged(self, prepared: Prepared, engine: Engine) -> Stage:
-        around = self._around
-
-        def stage() -> Stage:
-            path: Path = around.snapshot().path
-            return engine.stage(path, image=prepared.image.id, labels=around.labels)
-
-        return self._stage.get(engine.name, stage)
+        return self._stage.get(engine.name, lambda: self._opening.stage(engine, prepared))
 
     def _set_up(self, machine: Machine, cell: Cell) -> None:
         for script in cell.setup:
             lines = LastLines(self._masker)
-            done = machine.run(
-                Command(
-                    under(cell.shell, script),
-                    env=self._environment(machine, cell),
-                    cwd=machine.product,
-                    timeout=cell.timeout * machine.scale,
-                    output=lines.write,
-                )
-            )
+            env = self._environment(machine, cell)
+            done = machine.run(suite_command(cell, script, machine, env, lines.write))
             if done.status != 0:
                 how = "did not end in time" if done.timed_out else f"exit status {done.status}"
                 said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))
                 raise SetupFailedError(f"the setup of {cell.id} failed: {how}{said}")
 
     def _environment(self, machine: Machine, cell: Cell) -> dict[str, str]:
-        around = self._around
         if cell.suite:
-            name = around.engines.of(cell.engine).name
-            return environment(cell, machine.out, name, around.handed.env, around.secrets)
-        return {**around.handed.env, **cell.env}
+            return self._opening.environment(cell, machine)
+        return {**self._opening.handed.env, **cell.env}
 
     def _address(self, machine: Machine, cell: Cell) -> Address:
         env = self._environment(machine, cell)

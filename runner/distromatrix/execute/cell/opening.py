@@ -1,0 +1,129 @@
+"""Opening a cell's prepared machine, and what the commands of its suite are given there: the
+same for runs, for the machines of tests, and for `shell`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from distromatrix.engines import Engines
+from distromatrix.engines.contract import (
+    LABEL_CELL,
+    Command,
+    Engine,
+    Machine,
+    MachineSpec,
+    OnOutput,
+    Stage,
+)
+from distromatrix.execute.cell.naming import host_name, machine_name
+from distromatrix.execute.product.snapshot import Snapshot
+from distromatrix.images import Handed, Images, Prepared
+from distromatrix.model import SEEDS, Cell, Distro
+from distromatrix.plan.needs import GUESTS
+from distromatrix.plan.scripts import under
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What all machines are opened with. `secrets`: pass_env; `run` and `labels` stand on all
+    that is made on the engines; `snapshot` takes the product's, when it is first needed."""
+
+    engines: Engines
+    images: Images
+    handed: Handed
+    secrets: Mapping[str, str]
+    run: str
+    labels: Mapping[str, str]
+    snapshot: Callable[[], Snapshot]
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The secrets that may be in what is printed."""
+        return (*self.secrets.values(), *self.handed.secrets)
+
+    def engine(self, cell: Cell) -> Engine:
+        """That of a cell."""
+        return self.engines.of(cell.engine)
+
+    def prepare(self, distro: Distro, cell: Cell) -> Prepared:
+        """What a cell's machine begins from. Raises ImageError, InfrastructureError."""
+
+        def matching(globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
+            return self.snapshot().matching(globs)
+
+        prepared = self.images.prepared(distro, cell, matching, self.handed)
+        return self.images.guest(distro, cell, prepared) if cell.engine in GUESTS else prepared
+
+    def stage(self, engine: Engine, prepared: Prepared) -> Stage:
+        """The product, put on an engine. Raises InfrastructureError."""
+        return engine.stage(self.snapshot().path, image=prepared.image.id, labels=self.labels)
+
+    def open(self, cell: Cell, prepared: Prepared, stage: Stage | None, *which: object) -> Machine:
+        """Open a machine of a cell; `which` of its machines in this run it is. Raises
+        CannotStartError, InfrastructureError."""
+        spec = MachineSpec(
+            name=machine_name(self.run, self.labels, cell.id, *which),
+            image=prepared.image.id,
+            guest=prepared.guest,
+            ready=prepared.ready,
+            labels={**self.labels, LABEL_CELL: cell.id},
+            user=prepared.user,
+            cpus=cell.cpus,
+            memory=cell.memory,
+            disk=cell.disk,
+            pids=cell.pids,
+            network=cell.network,
+            privileges=cell.privileges,
+            hostname=host_name(cell.distro),
+        )
+        return self.engine(cell).open(spec, stage)
+
+    def environment(
+        self, cell: Cell, machine: Machine, repeat: int = 0, seed: int | None = None
+    ) -> dict[str, str]:
+        """See `environment`: of an open machine."""
+        name, handed = self.engine(cell).name, self.handed.env
+        return environment(cell, machine.out, name, handed, self.secrets, repeat, seed)
+
+
+def environment(
+    cell: Cell,
+    out: str,
+    engine: str,
+    handed: Mapping[str, str],
+    secrets: Mapping[str, str],
+    repeat: int = 0,
+    seed: int | None = None,
+) -> dict[str, str]:
+    """The variables that the product's commands see: what the host hands over, then the
+    cell's own, then `pass_env`, then ours. `out` is its machine's. Each repetition has a seed
+    of its own: one more than the one before."""
+    number = max(1, repeat)
+    return {
+        **handed,
+        **cell.env,
+        **secrets,
+        "DISTROMATRIX_CELL": cell.id,
+        "DISTROMATRIX_DISTRO": cell.distro,
+        "DISTROMATRIX_ENGINE": engine,
+        "DISTROMATRIX_JUNIT": f"{out}/junit.xml",
+        "DISTROMATRIX_JUNIT_DIR": f"{out}/junit",
+        "DISTROMATRIX_ARTIFACTS": f"{out}/artifacts",
+        "DISTROMATRIX_REPEAT": str(number),
+        **({} if seed is None else {"DISTROMATRIX_SEED": str((seed + number - 1) % SEEDS)}),
+    }
+
+
+def suite_command(
+    cell: Cell, script: str, machine: Machine, env: Mapping[str, str], output: OnOutput
+) -> Command:
+    """What runs a script of a suite in a cell's machine, in the product, within the suite's
+    timeout as that machine counts it."""
+    return Command(
+        under(cell.shell, script),
+        env=env,
+        cwd=machine.product,
+        timeout=cell.timeout * machine.scale,
+        output=output,
+    )
