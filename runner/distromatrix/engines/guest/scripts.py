@@ -72,7 +72,7 @@ def bounded(pids: int) -> str:
 def crowded(pids: int) -> str:
     """What succeeds where so many of those run that nothing of ours gets its turn, as among a fork
     bomb's. It needs no process for that."""
-    return f"read -r _dm_n <{CGROUP}/pids.current && [ $_dm_n -gt {pids // 2} ]"
+    return f"read -r _dm_many <{CGROUP}/pids.current && [ $_dm_many -gt {pids // 2} ]"
 
 
 def install() -> str:

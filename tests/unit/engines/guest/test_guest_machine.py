@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from math import inf
@@ -16,6 +17,7 @@ from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.fake.machine import PipeStream, end_tree
 from distromatrix.engines.guest import machine as guest_machine
 from distromatrix.engines.guest.machine import GuestMachine
+from distromatrix.engines.guest.scripts import crowded
 from distromatrix.engines.shell.shell import LOOP, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
 
@@ -119,3 +121,10 @@ def test_what_does_not_end_takes_its_guest_with_it(machines: list[Local]) -> Non
     assert not machine.ended.is_set()
     assert not machine.signal_left("KILL")
     assert machine.ended.is_set()
+
+
+def test_what_a_shell_of_ours_runs_in_itself_leaves_it_its_own_variables() -> None:
+    """A command line is one of them: without the newline in it, the next one is no script."""
+    shells, looks = (set(re.findall(r"_dm_\w+", text)) for text in (LOOP, crowded(64)))
+    assert shells and looks
+    assert not shells & looks
