@@ -96,7 +96,7 @@ def test_a_timeout_leaves_a_guest_that_answers(machines: list[Local]) -> None:
 
 
 def test_a_command_that_stops_its_shell_costs_the_guest_nothing(machines: list[Local]) -> None:
-    done = machines[0].run(Command("kill -STOP $PPID; exit 1", timeout=0.5))
+    done = machines[0].run(Command("kill -STOP $PPID; sleep 4807", timeout=0.5))
     assert (done.status, done.ended, machines[0].ended.is_set()) == (None, False, False)
     assert machines[0].run(Command("exit 3")).status == 3
 
