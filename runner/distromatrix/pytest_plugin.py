@@ -194,9 +194,9 @@ def _tell(session: pytest.Session) -> None:
     tests = session.config.pluginmanager.get_plugin("distromatrix-machines")
     machines |= tests is not None and tests.wanted_by(session.items)
     if cells or machines:
-        from distromatrix.testing.bench.owner import tell
+        from distromatrix.testing.bench.owner import announce
 
-        tell(session, cells, machines=machines)
+        announce(session, cells, machines=machines)
 
 
 def _matrix_file(config: pytest.Config) -> Path | None:

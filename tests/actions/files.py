@@ -117,7 +117,7 @@ def _upload(call: Call) -> Mapping[str, str]:
     for other in ("retention-days", "compression-level"):
         assert call.take(other, "0").isdigit()
     if not name or _REFUSED_NAME.search(name):
-        raise ActionError(f"{name!r} is no name for an artifact")
+        raise ActionError(f"{name!r} is not a name for an artifact")
     inside = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
     files = [f for f in inside if f.is_file()]
     if not files:
@@ -125,7 +125,7 @@ def _upload(call: Call) -> Mapping[str, str]:
             raise ActionError(f"{path}: nothing to upload")
         return {}
     if wrong := [str(f) for f in files if _REFUSED_FILE.search(str(f))]:
-        raise ActionError(f"{wrong[0]!r} is no name for a file in an artifact")
+        raise ActionError(f"{wrong[0]!r} is not a name for a file in an artifact")
     if name in call.storage.artifacts and not overwrite:
         raise ActionError(f"there is an artifact {name} already")
     kept = call.storage.fresh("artifact")

@@ -19,7 +19,7 @@ import yaml
 from cli_world import DISTRO, Cli, Said, runs
 
 import distromatrix
-from distromatrix.cli.output import _Descriptor, _Output
+from distromatrix.cli.output import _BoundStream, _Descriptor
 from distromatrix.collect.text import fit, unobeyed
 
 SOURCE = Path(distromatrix.__file__).parent
@@ -300,7 +300,7 @@ def test_whatever_space_is_before_a_command_of_a_runner(space: str) -> None:
     text = f"a\n{space}::error::x".encode()
     raw = io.BytesIO()
     read, write = os.pipe()
-    output = _Output(_Descriptor(write, None), for_ci=True)
+    output = _BoundStream(_Descriptor(write, None), for_ci=True)
     output.write(text)
     output.flush()
     os.close(write)

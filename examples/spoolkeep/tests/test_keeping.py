@@ -33,7 +33,7 @@ def test_nonsense_is_refused(machine, spool, value):
     machine.put(f"FOLDER={spool}\nKEEP={value}\n", f"{spool}.conf")
     done = machine.run("spoolkeep", env={"SPOOLKEEP_CONF": f"{spool}.conf"})
     assert (done.status, done.stdout) == (2, "")
-    assert f"KEEP={value} is no number" in done.stderr
+    assert f"KEEP={value} is not a number" in done.stderr
 
 
 @pytest.mark.distros("debian-12", libc="musl", suite="installed")

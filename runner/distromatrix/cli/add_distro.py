@@ -74,7 +74,7 @@ def _checked(name: str) -> str:
 def _file(directory: Path, name: str) -> Path:
     """Where it will be. Raises InputError where something is already."""
     if not directory.is_dir():
-        raise InputError(Fault(str(directory), 0, 0, "is no folder"))
+        raise InputError(Fault(str(directory), 0, 0, "is not a folder"))
     folder = directory / "distros"
     for there in (folder / f"{name}.yaml", folder / f"{name}.yml"):
         if there.exists() or there.is_symlink():

@@ -15,7 +15,7 @@ from distromatrix.files.user_folders import require_current_folder
 from distromatrix.project.project import all_distros, host_facts
 
 if TYPE_CHECKING:
-    from distromatrix.init import Look
+    from distromatrix.init import Survey
 
 
 @click.command(name="init")
@@ -44,7 +44,7 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
     file = directory / "matrix" / "default.yaml"
     require_current_folder(directory)
     if not directory.is_dir():
-        raise InputError(f"{directory}: is no folder")
+        raise InputError(f"{directory}: is not a folder")
     if not to_stdout and (file.exists() or file.is_symlink()):
         raise InputError(f"{file}: is there already, and init overwrites nothing (see --print)")
     there = all_distros(directory)
@@ -69,7 +69,7 @@ def _write(file: Path, text: str) -> None:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
-def _tell(found: Look, directory: Path, file: Path, *, to_stdout: bool) -> None:
+def _tell(found: Survey, directory: Path, file: Path, *, to_stdout: bool) -> None:
     """What was found, and what to do next; on stderr where stdout has the file."""
     for warning in found.warnings:
         echo(f"warning: {warning}", err=True)

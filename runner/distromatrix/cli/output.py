@@ -54,7 +54,7 @@ class _Descriptor(io.RawIOBase):
         return size
 
 
-class _Output(io.BufferedWriter):
+class _BoundStream(io.BufferedWriter):
     """What is written to `descriptor`, made harmless for a CI's runner where there is one."""
 
     def __init__(self, descriptor: _Descriptor, *, for_ci: bool) -> None:
@@ -95,7 +95,7 @@ def open_streams(environ: Mapping[str, str] = os.environ) -> None:
 
 def _stream(fd: int, now: TextIO | None, environ: Mapping[str, str]) -> TextIO:
     closed = OSError(errno.EBADF, "it is closed")
-    output = _Output(
+    output = _BoundStream(
         _Descriptor(fd, closed if now is None else None),
         for_ci=obeyed(environ),
     )
@@ -111,7 +111,7 @@ def _stream(fd: int, now: TextIO | None, environ: Mapping[str, str]) -> TextIO:
 def tell_only(hint: str) -> None:
     """What this command prints is kept elsewhere, as `hint` says: its exit code is the same
     where that cannot be written."""
-    if isinstance(output := getattr(sys.stdout, "buffer", None), _Output):
+    if isinstance(output := getattr(sys.stdout, "buffer", None), _BoundStream):
         output.hint = hint
 
 
@@ -148,7 +148,7 @@ def print_command(line: str, *, err: bool = False) -> None:
     line = fit(line)
     stream = sys.stderr if err else sys.stdout
     stream.flush()
-    if isinstance(output := getattr(stream, "buffer", None), _Output):
+    if isinstance(output := getattr(stream, "buffer", None), _BoundStream):
         output.write_command(line)
     else:
         echo(line, err=err)
@@ -157,7 +157,7 @@ def print_command(line: str, *, err: bool = False) -> None:
 def exit_code(code: int) -> int:
     """`code`, or that of an output which is not whole: of a command that did all it should."""
     output = getattr(sys.stdout, "buffer", None)
-    if not isinstance(output, _Output):
+    if not isinstance(output, _BoundStream):
         return code
     sys.stdout.flush()
     lost = output.descriptor.lost

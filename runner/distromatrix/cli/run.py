@@ -79,9 +79,9 @@ class Run:
     "is run that all three choose.",
 )
 @options("selection", "directory", "file", "engine", "jobs")
-@click.option("--fail-fast", is_flag=True, help="Begin no more cells after the first bad one.")
+@click.option("--fail-fast", is_flag=True, help="Start no more cells after the first that fails.")
 @options("timeout", "plan_path", "shard", needs={"shard": OF_A_PLAN})
-@click.option("--failed", is_flag=True, help="Only what did not pass in the latest run.")
+@click.option("--failed", is_flag=True, help="Only the cells that did not pass in the latest run.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was cut off (or `latest`).")
 @click.option(
     "--retries",
@@ -96,11 +96,15 @@ class Run:
     type=click.Choice(["never", "failed", "always"]),
     default="never",
     show_default=True,
-    help="Which machines stay, to be entered.",
+    help="Which machines to keep, for `distromatrix shell`.",
 )
-@click.option("--allow-unmet", is_flag=True, help="Cells whose needs nothing meets are no failure.")
 @click.option(
-    "--fail-on-flaky", is_flag=True, help="What passed only when run again (retry_failed) fails."
+    "--allow-unmet", is_flag=True, help="Do not fail where no engine meets a cell's needs."
+)
+@click.option(
+    "--fail-on-flaky",
+    is_flag=True,
+    help="Fail what passed only when it was run again (retry_failed).",
 )
 @click.option(
     "--silent-after",
@@ -108,7 +112,7 @@ class Run:
     default="1m",
     show_default=True,
     metavar="T",
-    help="Say what runs in a cell that has printed nothing for so long.",
+    help="Tell what a cell runs when it has printed nothing for that long.",
 )
 @options(
     *("repeat", "seed", "offline", "trust", "output", "as_json"),
@@ -253,14 +257,16 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     runs left is removed."""
     from distromatrix.execute.executor import execute
     from distromatrix.execute.sweep import sweep
-    from distromatrix.execute.threads import behind
+    from distromatrix.execute.threads import in_background
     from distromatrix.record.journal import Journal
     from distromatrix.reports.terminal.live import live_report
 
     if not as_json:
         tell_only("`distromatrix report` shows the run's answer again")
     snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part)
-    sweeping = behind(lambda: sweep(run.engines.containers))  # what it cannot remove, the next will
+    sweeping = in_background(
+        lambda: sweep(run.engines.containers)
+    )  # what it cannot remove, the next will
     console = open_console(stderr=as_json)
     with Journal(run.folder.journal) as journal, live_report(console) as live:
 

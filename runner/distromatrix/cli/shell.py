@@ -74,7 +74,7 @@ def _chosen(plan: Plan, cell: str) -> Cell:
     able = [c for c in plan.cells if c.engine is not None or (asked and c.unmet)]
     if len(able) != 1:
         ids = ", ".join(c.id for c in able[:5]) or "none that can run"
-        raise InputError(f"shell: {cell}: one cell is wanted, these match: {ids}")
+        raise InputError(f"shell: {cell}: needs exactly one cell; these match: {ids}")
     if asked is None or asked == able[0].engine:
         return able[0]
     why = guest_refusal(asked, (), plan.guests, plan.distro(able[0].distro).guest)

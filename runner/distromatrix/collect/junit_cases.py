@@ -177,7 +177,7 @@ class JUnitCases:
                 scope.counts[key] = count
             elif count is None and value.strip() and len(self.warnings) < _MAX_WARNINGS:
                 no_count = f'{key}="{one_line(restored(value), 40)}"'
-                self.warnings.append(f"the JUnit file says {no_count}, which is no number")
+                self.warnings.append(f"the JUnit file says {no_count}, which is not a number")
         self._scopes.append(scope)
 
     def _end_suite(self) -> None:

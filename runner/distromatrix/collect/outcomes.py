@@ -90,7 +90,7 @@ _LONGEST = 40  # characters of a number
 
 
 def count_of(text: str) -> int | None:
-    """How many, as test tools write it, in any country; None for what is no number."""
+    """How many, as test tools write it, in any country; None for what is not a number."""
     text = text.strip()
     if len(text) > _LONGEST:
         return None

@@ -182,7 +182,7 @@ def _bytes(source: bytes | Path) -> Iterator[bytes]:
         with os.fdopen(os.open(source, flags), "rb") as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
-                raise CollectError("the JUnit file is no regular file")
+                raise CollectError("the JUnit file is not a regular file")
             check_size(state.st_size)
             while chunk := file.read(_CHUNK):
                 yield chunk

@@ -18,17 +18,17 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """How a command ended, with all it printed. 127: there is no such command."""
 
     status: int
     output: str = ""
 
 
-Run = Callable[[str], Ended]
+Run = Callable[[str], CommandResult]
 
 
-def run_command(command: str) -> Ended:
+def run_command(command: str) -> CommandResult:
     """Run a command line of ours; its standard input is the user's, for sudo may ask."""
     try:
         process = subprocess.Popen(
@@ -36,10 +36,10 @@ def run_command(command: str) -> Ended:
         )
         said, _ = hear_out(process, _WITHIN)
     except OSError as error:
-        return Ended(127, str(error))
+        return CommandResult(127, str(error))
     except subprocess.TimeoutExpired:
-        return Ended(124, f"it was not done after {_WITHIN:.0f} s")
-    return Ended(process.returncode, said.decode(errors="replace"))
+        return CommandResult(124, f"it was not done after {_WITHIN:.0f} s")
+    return CommandResult(process.returncode, said.decode(errors="replace"))
 
 
 def must(command: str, run: Run, say: Say) -> None:

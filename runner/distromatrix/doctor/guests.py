@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.doctor.command import Ended, Run, run_command
+from distromatrix.doctor.command import CommandResult, Run, run_command
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
 from distromatrix.engines.guest import way_out
@@ -195,5 +195,5 @@ def _with_system_folders(which: Which) -> Which:
     return lambda name: next((path for f in folders if (path := which(f + name))), None)
 
 
-def _first_line(ended: Ended) -> str:
+def _first_line(ended: CommandResult) -> str:
     return ended.output.strip().partition("\n")[0] if ended.status == 0 else ""

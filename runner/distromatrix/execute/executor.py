@@ -23,8 +23,8 @@ from distromatrix.execute.queue.order import in_order
 from distromatrix.execute.queue.slots import Cancelled, Slots
 from distromatrix.execute.repetitions import Repeats
 from distromatrix.execute.state import State
-from distromatrix.execute.threads import behind
-from distromatrix.execute.workers import Crew
+from distromatrix.execute.threads import in_background
+from distromatrix.execute.workers import Workers
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
@@ -66,7 +66,7 @@ class Executor:
         tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))
         self._at_once = self._slots.most_of([task.cell for task in tasks])
         asked = slots is not None
-        self._crew = Crew(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
+        self._crew = Workers(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -260,7 +260,7 @@ class Executor:
                 self.broke(error)
 
         if self._repeats.needs_a_look(cell_id):
-            behind(look)  # at reports, for some seconds where they are big
+            in_background(look)  # at reports, for some seconds where they are big
         else:
             self._close(self._joined(cell_id, rest))
 

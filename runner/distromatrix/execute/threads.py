@@ -16,7 +16,7 @@ from distromatrix.errors import DistromatrixError
 Work = Callable[[], None]
 
 
-class Workers:
+class Threads:
     """`count` threads; work is begun in the order in which it was given. Work handles its
     own exceptions: one that escapes is passed to `failed` and the thread goes on."""
 
@@ -58,7 +58,7 @@ class Workers:
                     self._changed.notify_all()
 
 
-def behind(work: Callable[[], object]) -> Thread:
+def in_background(work: Callable[[], object]) -> Thread:
     """Do it in a thread of its own, for which the end of the process does not wait."""
 
     def quietly() -> None:

@@ -21,19 +21,19 @@ from distromatrix.collect.log import Masker
 from distromatrix.engines.contract import Machine, Stage
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
-from distromatrix.execute.cell.attempt import Only
+from distromatrix.execute.cell.attempt import CaseSubset
 from distromatrix.execute.cell.case_needs import uses_mark
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.fallback import Again, Done, again, join
 from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.cell.machine_cases import used_fixtures
 from distromatrix.execute.cell.retry import Once, once, retry_failed
-from distromatrix.execute.cell.run import Ran, Surroundings, run_cell
+from distromatrix.execute.cell.run import AttemptResult, CellContext, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Order, Task, by_image
 from distromatrix.execute.queue.slots import Cancelled, Slots
 from distromatrix.execute.state import Loop, State
-from distromatrix.execute.threads import Workers, behind
+from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, CellResult, Verdict
 from distromatrix.plan.needs import GUESTS
@@ -49,7 +49,7 @@ BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 T = TypeVar("T")
 
 
-class Crew:
+class Workers:
     """The workers of one execution, with the machines and the stage that they have open."""
 
     def __init__(
@@ -76,12 +76,12 @@ class Crew:
         self._lock = Lock()
         self._stages: dict[str, Stage] = {}  # by the engine's name
         self._stage_locks: dict[str, Lock] = defaultdict(Lock)
-        self._image_workers = Workers(IMAGE_WORKERS, "image", loop.broke)
-        self._cell_workers = Workers(at_once + slots.ahead, "cell", loop.broke)
-        self._closers = Workers(CLOSING_WORKERS, "close", loop.broke)
+        self._image_workers = Threads(IMAGE_WORKERS, "image", loop.broke)
+        self._cell_workers = Threads(at_once + slots.ahead, "cell", loop.broke)
+        self._closers = Threads(CLOSING_WORKERS, "close", loop.broke)
         self.masker = Masker(job.opening.hidden)
         product = job.opening.snapshot().path
-        self._around = Surroundings(
+        self._around = CellContext(
             opening=job.opening,
             slots=slots,
             emit=job.emit,
@@ -116,7 +116,7 @@ class Crew:
 
     def cancel_images(self) -> Thread:
         """Give up images that are being made."""
-        return behind(self._job.opening.images.cancel)
+        return in_background(self._job.opening.images.cancel)
 
     def end(self) -> None:
         """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
@@ -129,13 +129,13 @@ class Crew:
         if hurry:
             with self._lock:
                 machines = tuple(self._machines)
-            closing += [behind(machine.close) for machine in machines]
+            closing += [in_background(machine.close) for machine in machines]
             self._settle(min(until, time.monotonic() + SETTLE_WITHIN), closing)
         else:
             self._settle(until, closing)
         with self._lock:
             stages = tuple(self._stages.values())
-        closing += [behind(stage.close) for stage in stages]
+        closing += [in_background(stage.close) for stage in stages]
         self._settle(until, closing)
         for workers in (self._cell_workers, self._image_workers, self._closers):
             workers.end()
@@ -183,7 +183,7 @@ class Crew:
     def _run(self, task: Task, ticket: object) -> None:
         cell, attempts = task.cell, 0
 
-        def attempt(number: int) -> Ran:
+        def attempt(number: int) -> AttemptResult:
             nonlocal attempts
             attempts = number
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
@@ -209,8 +209,8 @@ class Crew:
         prepared: Prepared,
         number: int,
         ticket: object,
-        only: Only | None = None,
-    ) -> Ran:
+        only: CaseSubset | None = None,
+    ) -> AttemptResult:
         """Run a cell, or some of its cases, in a new machine; what it leaves goes into the folder
         `name` below `cells/`."""
         folder = self._job.folder.path / "cells" / name
@@ -219,7 +219,7 @@ class Crew:
         stage = self._staged(prepared, task.cell.engine)
         return run_cell(task, prepared, stage, folder, self._around, number, ticket, only)
 
-    def _with_guests(self, task: Task, ran: Ran) -> Once:
+    def _with_guests(self, task: Task, ran: AttemptResult) -> Once:
         """What one run of a cell comes to, with the cases of it that need guests."""
         if not ran.result.needing:
             return once(ran.result, (ran,))
@@ -229,11 +229,11 @@ class Crew:
         return once(result, (ran, *(one.ran for one in done if one.ran)))
 
     def _retry_failed(self, task: Task, first: Once) -> CellResult:
-        def run(number: int, only: Only | None) -> Once | CellResult:
+        def run(number: int, only: CaseSubset | None) -> Once | CellResult:
             there, attempts = replace(task, retry=number), 0
             ticket = object()  # drawn when it is wanted
 
-            def attempt(count: int) -> Ran:
+            def attempt(count: int) -> AttemptResult:
                 nonlocal attempts
                 attempts = count
                 image = self._prepared[task.image]
@@ -256,7 +256,7 @@ class Crew:
         name = f"{task.id}/{guest_folder(engine or '')}"
         ticket, attempts = object(), 0  # drawn when the image is there: none waits for that
 
-        def attempt(number: int) -> Ran:
+        def attempt(number: int) -> AttemptResult:
             nonlocal attempts
             attempts = number
             prepared = self._guest_image(again.cell, self._prepared[task.image])

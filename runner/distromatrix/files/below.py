@@ -211,7 +211,7 @@ class Folder:
         if not (keep and regular):
             os.close(fd)
         if not regular:
-            raise self._error(path, errno.EINVAL, "it is no regular file")
+            raise self._error(path, errno.EINVAL, "it is not a regular file")
         return fd
 
     def _replace(self, path: Where, made: Callable[[PurePath], None]) -> None:
@@ -333,7 +333,7 @@ def _target(fd: int, name: str) -> str:
 
 
 def _unlinked(fd: int, name: str) -> bool:
-    """Remove what is no folder; whether it was none."""
+    """Remove what is not a folder; whether it was none."""
     if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
         return False
     os.unlink(name, dir_fd=fd)

@@ -57,7 +57,7 @@ def require_own(folder: Path) -> None:
     link to one."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(0, "it is no folder, or a link to one")
+        raise NotADirectoryError(0, "it is not a folder, or a link to one")
     if found.st_uid != os.geteuid():
         raise PermissionError(0, "it belongs to another user")
     if found.st_mode & _OTHERS_WRITE:

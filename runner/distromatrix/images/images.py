@@ -12,10 +12,10 @@ from distromatrix.collect.masking import Masker
 from distromatrix.engines.contract import Engine, Machine, Ready
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.bases import Base, Bases
-from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.registry import Registries
 from distromatrix.images.base.resolve import resolve
-from distromatrix.images.base.sources import Getter, Settings
+from distromatrix.images.base.sources import Getter, SourceSettings
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.installing import package_source
 from distromatrix.images.layer.layers import Layers, Prepared, ProductFiles, recipe_of
@@ -38,7 +38,7 @@ class Images:
     def __init__(
         self,
         engine: Engine,
-        settings: Settings,
+        settings: SourceSettings,
         *,
         cache: Path,
         emit: Callable[[Event], None],
@@ -53,7 +53,7 @@ class Images:
                 event = replace(event, text=self._mask(event.text))
             emit(event)
 
-        self._around = Surroundings(
+        self._around = BuildContext(
             engine=engine,
             settings=settings,
             cache=cache,

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.init.facts import Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.kinds import KINDS, LAST
 from distromatrix.init.write import matrix_text, named_apart
 
-__all__ = ["Look", "look"]
+__all__ = ["Survey", "look"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Survey:
     """What was found in a folder, and what could not be read."""
 
     findings: tuple[Finding, ...]
@@ -40,10 +40,10 @@ class Look:
         return matrix_text(self.findings, distros, more, self.warnings)
 
 
-def look(root: Path) -> Look:
+def look(root: Path) -> Survey:
     """See what there is in a product's folder. Never raises."""
-    folder = Folder(root)
+    folder = ScannedFolder(root)
     findings = [found for kind in KINDS if (found := kind(folder)) is not None]
     if not any(finding.drafts for finding in findings):
         findings += [found for kind in LAST if (found := kind(folder)) is not None]
-    return Look(findings=tuple(findings), warnings=tuple(folder.warnings))
+    return Survey(findings=tuple(findings), warnings=tuple(folder.warnings))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,6 @@ class Finding:
 class Kind(Protocol):
     """A kind of product. Looks at a folder, and runs nothing of it."""
 
-    def __call__(self, folder: Folder, /) -> Finding | None:
+    def __call__(self, folder: ScannedFolder, /) -> Finding | None:
         """What there is of this kind, or None."""
         ...

@@ -27,7 +27,7 @@ _SKIPPED = frozenset(
 T = TypeVar("T")
 
 
-class Folder:
+class ScannedFolder:
     """The files of a product. `warnings` are lines about those that are broken."""
 
     def __init__(self, root: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 MAX_READ = 300
 # As a word of its own in quotes: `"less"`, `"git status"`.
@@ -30,7 +30,7 @@ _PACKAGES = {
 }
 
 
-def wanted_packages(folder: Folder, tests: Iterable[str]) -> tuple[str, ...]:
+def wanted_packages(folder: ScannedFolder, tests: Iterable[str]) -> tuple[str, ...]:
     """Packages with the programs and data that the texts of these files name, sorted."""
     found: set[str] = set()
     for path in tuple(tests)[:MAX_READ]:

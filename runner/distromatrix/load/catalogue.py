@@ -47,7 +47,7 @@ def load_distros(root: Path | None) -> tuple[Distro, ...]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
+class _DistroFile:
     """One distro file. `layer` 0 is the built-in catalogue, 1 the project's."""
 
     name: str
@@ -93,8 +93,8 @@ def natural(name: str) -> list[str | int]:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
-def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _DistroFile]:
+    entries: dict[str, _DistroFile] = {}
     root = folder.parent if layer else None  # the built-in ones are ours
     if root is not None and leads_out(folder, root):
         faults.append(Fault(Document(folder).file, 0, 0, *LEADS_OUT))
@@ -109,11 +109,11 @@ def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Ent
         else:
             document = read_document(path, root)
             shape = decode(DistroShape, document)
-            entries[path.stem] = _Entry(path.stem, layer, document, shape)
+            entries[path.stem] = _DistroFile(path.stem, layer, document, shape)
     return entries
 
 
-def _resolve(entry: _Entry, layers: list[dict[str, _Entry]]) -> Distro | None:
+def _resolve(entry: _DistroFile, layers: list[dict[str, _DistroFile]]) -> Distro | None:
     chain = _lineage(entry, layers)
     if chain is None or entry.shape is None:
         return None
@@ -160,7 +160,7 @@ def _guest(shape: GuestShape, folder: Path) -> Guest:
     )
 
 
-def _lineage(entry: _Entry, layers: list[dict[str, _Entry]]) -> list[_Entry] | None:
+def _lineage(entry: _DistroFile, layers: list[dict[str, _DistroFile]]) -> list[_DistroFile] | None:
     """The entry, what it is like, what that is like, …; None after a fault."""
     chain = [entry]
     while (shape := chain[-1].shape) is not None and shape.like is not None:
@@ -182,7 +182,9 @@ def _lineage(entry: _Entry, layers: list[dict[str, _Entry]]) -> list[_Entry] | N
     return chain
 
 
-def _find(name: str, current: _Entry, layers: list[dict[str, _Entry]]) -> _Entry | None:
+def _find(
+    name: str, current: _DistroFile, layers: list[dict[str, _DistroFile]]
+) -> _DistroFile | None:
     """What `like: name` means in `current`: its own layer first, then those below. A project's
     `debian-12` may so be like the built-in `debian-12`, and no project changes what built-in
     distros are like."""
@@ -193,7 +195,7 @@ def _find(name: str, current: _Entry, layers: list[dict[str, _Entry]]) -> _Entry
     return None
 
 
-def _note_once(entry: _Entry, message: str, hint: str, at: tuple[int, int]) -> None:
+def _note_once(entry: _DistroFile, message: str, hint: str, at: tuple[int, int]) -> None:
     fault = Fault(entry.document.file, *at, message, hint)
     if fault not in entry.document.faults:
         entry.document.faults.append(fault)

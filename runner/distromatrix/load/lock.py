@@ -108,7 +108,7 @@ def _entry(shape: LockedPullShape | LockedArchiveShape | NotLockedShape) -> Entr
 # --- honour ---------------------------------------------------------------------------------
 
 
-def honoured(plan: Plan, lock: Lock, arch: str, known: Iterable[str] = ()) -> Plan:
+def apply_lock(plan: Plan, lock: Lock, arch: str, known: Iterable[str] = ()) -> Plan:
     """The plan with the images that the lock names, for a host of that architecture. A distro
     without an entry stays as it is, with a warning. `known` are names of distros that there
     are, beside the plan's (more are looked up where these are not enough). Raises InputError

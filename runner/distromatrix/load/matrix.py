@@ -42,7 +42,7 @@ def find_matrix(directory: Path, file: Path | None) -> Path:
     path = directory / (file or _DEFAULT)
     try:
         if not directory.is_dir():
-            raise InputError(Fault(str(directory), 0, 0, "is no folder"))
+            raise InputError(Fault(str(directory), 0, 0, "is not a folder"))
         if path.exists():
             return path
     except OSError as error:

@@ -77,7 +77,7 @@ def _read_text(document: Document) -> str:
         document.fault("is a folder; a YAML file is expected here")
         raise _UnreadableError
     if path.exists() and not path.is_file():  # a FIFO would hang, a device may never end
-        document.fault("is no regular file")
+        document.fault("is not a regular file")
         raise _UnreadableError
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from distromatrix.merge.found import Found, ShardFolder, find_shards
+from distromatrix.merge.found import FoundShards, ShardFolder, find_shards
 from distromatrix.merge.untrusted import UnusableError, events, take_over
 from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
 from distromatrix.plan.file import WHOLE, save_plan, store_plan
@@ -35,7 +35,7 @@ from distromatrix.record.journal import Journal, read
 from distromatrix.record.verdicts import run_verdict
 from distromatrix.reports.replay import read_run, replay
 
-__all__ = ["Found", "find_shards", "localised", "merge"]
+__all__ = ["FoundShards", "find_shards", "localised", "merge"]
 
 _MAX_REASON = 20_000  # characters
 _MAX_LISTED = 10_000  # cases of a cell, as when it ran
@@ -54,7 +54,7 @@ def localised(plan: Plan, root: Path) -> Plan:
     )
 
 
-def merge(found: Found, plan: Plan, folder: RunFolder, command: str = "") -> RunResult:
+def merge(found: FoundShards, plan: Plan, folder: RunFolder, command: str = "") -> RunResult:
     """Fill an empty run folder with what the shards left; `plan` is that of `found`, for the
     project here. Raises OSError and InfrastructureError where it cannot be written."""
     store_plan(plan, folder.plan)
@@ -92,7 +92,7 @@ class _Told:
 
 
 class _Joining:
-    def __init__(self, found: Found, plan: Plan, folder: RunFolder, journal: Journal) -> None:
+    def __init__(self, found: FoundShards, plan: Plan, folder: RunFolder, journal: Journal) -> None:
         self._found = found
         self._plan = plan
         self._folder = folder

@@ -39,7 +39,7 @@ class ShardFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundShards:
     """The shards of one plan, one folder for each that left one; `of` is how many there should
     be, 0 where no folder says it. `warnings` are lines for the user."""
 
@@ -55,11 +55,11 @@ class _Faults:
     left_out: list[str] = field(default_factory=list)
 
 
-def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
+def find_shards(given: Iterable[Path], file: PlanFile | None) -> FoundShards:
     """The shards below the folders `given`, all of the plan `file` where there is one. What is
     half-written is left out, and so lost; of a shard that ran again the later run counts.
 
-    Raises InputError for what is no shard of the same plan, what still runs, and where there is
+    Raises InputError for what is not a shard of the same plan, what still runs, and where there is
     nothing at all to merge.
     """
     faults = _Faults()
@@ -80,7 +80,7 @@ def find_shards(given: Iterable[Path], file: PlanFile | None) -> Found:
         raise InputError(*faults.wrong)
     chosen = _latest(shards, faults)
     _compare_products(chosen, faults)
-    return Found(
+    return FoundShards(
         file=file or chosen[0].file,
         of=chosen[0].shard.of if chosen else 0,
         shards=tuple(chosen),
@@ -98,7 +98,7 @@ def _folders(given: Iterable[Path], faults: _Faults, *, needed: bool) -> Iterato
     seen: set[Path] = set()
     for start in given:
         if not start.is_dir():
-            what = "is no folder" if os.path.lexists(start) else "no such folder"
+            what = "is not a folder" if os.path.lexists(start) else "no such folder"
             note = faults.wrong if needed or os.path.lexists(start) else faults.left_out
             note.append(f"{_shown(start)}: {what}")
             continue
@@ -169,7 +169,7 @@ def _read(path: Path, files: _PlanFiles, faults: _Faults, *, named: bool) -> Sha
         file = files.read(path / WHOLE)
     except FileNotFoundError:
         if (path / "journal.jsonl").exists():
-            said = f"{shown}: is no shard: it was run without --plan FILE, and has no {WHOLE}"
+            said = f"{shown}: is not a shard: it was run without --plan FILE, and has no {WHOLE}"
             if named:
                 faults.wrong.append(said)
             else:

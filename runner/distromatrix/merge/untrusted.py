@@ -45,7 +45,7 @@ def open_regular(path: Path) -> IO[bytes]:
         raise
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EINVAL):
-            raise UnusableError(f"{path.name} is no regular file") from error
+            raise UnusableError(f"{path.name} is not a regular file") from error
         raise UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
@@ -114,14 +114,14 @@ def take_over(source: Path, below: str, target: Callable[[], Path]) -> int:
     InfrastructureError where the disk is full."""
     try:
         with Folder.at(source) as top, top.folder(below) as folder, Folder.at(target()) as into:
-            return _Taking().folder(folder, into, 0)
+            return _Copying().folder(folder, into, 0)
     except FileNotFoundError:
         return 0
     except OSError as error:
         raise UnusableError(f"{below} cannot be read: {error.strerror}") from error
 
 
-class _Taking:
+class _Copying:
     def __init__(self) -> None:
         self._files = 0
 

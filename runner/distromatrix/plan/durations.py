@@ -24,7 +24,7 @@ VERSION = 1
 MOST_CELLS = 20_000  # are kept, those that ran last
 MOST_RUNS = 5  # of a cell are kept, the newest last
 _BIGGEST = 4 * 1024**2  # bytes
-_LONGEST = 365 * 86400.0  # seconds; more is no duration
+_LONGEST = 365 * 86400.0  # seconds; more is not a duration
 _WAIT = 60.0  # seconds for others that write the same file
 # A cell that broke, or did not run, says nothing of how long it takes.
 _COUNTS = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
@@ -103,7 +103,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     InfrastructureError when it cannot be written."""
     path = path.resolve()  # a link stays one
     if path.exists() and not path.is_file():  # a device would be replaced by a file
-        said = f"{path}: durations cannot be written: it is no regular file"
+        said = f"{path}: durations cannot be written: it is not a regular file"
         raise InfrastructureError(said, transient=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def store_plan(plan: Plan, path: Path) -> None:
 def read_plan(path: Path) -> Plan:
     """The plan that `store_plan` wrote. Raises InputError."""
     hint = "it may come from another version of distromatrix; start a new run"
-    return _validated(Plan, _bytes_of(path), path, "is no stored plan", hint)
+    return _validated(Plan, _bytes_of(path), path, "is not a stored plan", hint)
 
 
 def plan_file(
@@ -210,15 +210,15 @@ def read_plan_file(path: Path) -> PlanFile:
     raw = _bytes_of(path)
     found = _json_of(raw, path)
     if not isinstance(found, dict) or "version" not in found or "digest" not in found:
-        raise InputError(Fault(str(path), 0, 0, "is no plan file", _WRITE_ONE))
+        raise InputError(Fault(str(path), 0, 0, "is not a plan file", _WRITE_ONE))
     if found["version"] != VERSION:
         message = f"is a plan file of version {_shown(found['version'])}, and not {VERSION}"
         hint = "plan and run with the same version of distromatrix"
         raise InputError(Fault(str(path), 0, 0, message, hint))
     said = found.get("distromatrix")
     hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {_shown(said)}"
-    head = _validated(_Head, raw, path, "is no whole plan file", hint)
-    plan = _validated(Plan, raw, path, "is no whole plan file", hint)
+    head = _validated(_Head, raw, path, "is not a complete plan file", hint)
+    plan = _validated(Plan, raw, path, "is not a complete plan file", hint)
     _check_ids(plan, path)
     timeout = head.selection.timeout
     if not (
@@ -228,7 +228,7 @@ def read_plan_file(path: Path) -> PlanFile:
     ):
         raise InputError(Fault(str(path), 0, 0, "has a wrong `repeat`, `seed` or `timeout`"))
     if head.digest != digest_of(plan, head.seconds):
-        message = "is no plan file as it was written: its digest is another"
+        message = "was changed after it was written (digest mismatch)"
         raise InputError(Fault(str(path), 0, 0, message, _WRITE_ONE))
     try:
         shard = Shard.parse(head.shard) if head.shard else None
@@ -302,7 +302,7 @@ def _json_of(raw: bytes, path: Path) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise InputError(Fault(str(path), 0, 0, "is no JSON, or cut off", _WRITE_ONE)) from None
+        raise InputError(Fault(str(path), 0, 0, "is not JSON, or is cut off", _WRITE_ONE)) from None
 
 
 def _validated(kind: type[T], raw: bytes, path: Path, said: str, hint: str) -> T:

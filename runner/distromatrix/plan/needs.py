@@ -162,7 +162,7 @@ def refusal(need: Need, privileges: Sequence[str], kernel: str = "") -> str:
         return f"needs {need}, and the kernel of containers here is {kernel or 'not known'}"
     privilege = NEEDS[need.name].privilege
     if privilege is None:
-        return f"needs {need}, which a container cannot give"
+        return f"needs {need}, which a container does not have"
     if any(_grants(given, privilege) for given in privileges):
         return ""
     example = f"{privilege}/…" if privilege.startswith(DEVICE_PREFIX) else privilege
@@ -217,7 +217,7 @@ def _met(needs: Sequence[Need], host: HostFacts) -> str:
         said.append(f"on this host's cgroup v1 that takes a systemd before {NO_CGROUP_1}")
     if of_host:
         said.append(f"needs {of_host}, and the kernel of containers here is {host.kernel}")
-    return "; ".join(said) or "needs nothing that a container cannot give"
+    return "; ".join(said) or "a container is enough"
 
 
 def _grants(given: str, wanted: str) -> bool:

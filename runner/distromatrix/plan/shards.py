@@ -18,7 +18,7 @@ UNKNOWN = 30.0  # seconds that a cell is taken for of which nothing is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ShardJob:
     """One job of a CI. `runner`: the labels of the machine that it wants; `cells`: the ids of
     its cells; `guests`: some of them run in guests."""
 
@@ -64,7 +64,9 @@ def shard_of(plan: Plan, seconds: Mapping[str, float], shard: Shard) -> Plan:
     )
 
 
-def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) -> tuple[Job, ...]:
+def jobs(
+    plan: Plan, seconds: Mapping[str, float], wanted: int | None = None
+) -> tuple[ShardJob, ...]:
     """The plan as jobs: one for each cell that runs, or balanced groups where those would be
     more than 256, or where so many are `wanted` (fewer where fewer cells run).
 
@@ -76,7 +78,7 @@ def jobs(plan: Plan, seconds: Mapping[str, float], wanted: int | None = None) ->
     parts = shards(plan, seconds, of)
     names = _names(parts)
     return tuple(
-        Job(
+        ShardJob(
             name=names[index],
             runner=_runner(plan, part),
             cells=tuple(cell.id for cell in part),

@@ -56,10 +56,10 @@ class Project:
         plan = make_plan(self.matrix, facts, selection)
         if self.lock is None or not locked:
             return plan
-        from distromatrix.load.lock import honoured
+        from distromatrix.load.lock import apply_lock
 
         known = (distro.name for distro in self.matrix.distros)
-        return honoured(plan, self.lock, facts.arch, known)
+        return apply_lock(plan, self.lock, facts.arch, known)
 
 
 def load_project(directory: Path, file: Path | None, settings: Settings) -> Project:

@@ -40,10 +40,10 @@ def opened_engines(settings: Settings) -> Iterator[Engines]:
 
     def open_guest(name: str, containers: Engine) -> Engine:
         from distromatrix.execute.sweep import sweep
-        from distromatrix.execute.threads import behind
+        from distromatrix.execute.threads import in_background
 
         guests = open_engine(name, containers, settings.accel)
-        behind(lambda: sweep(guests))  # what it cannot remove now, the next one will
+        in_background(lambda: sweep(guests))  # what it cannot remove now, the next one will
         return guests
 
     with opened_engine(settings) as containers:

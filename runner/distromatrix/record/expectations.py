@@ -114,7 +114,7 @@ def _near(glob: str, words: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class CellEnd:
     """How a cell ended. `kinds`: how it failed, in which `phase`, and `reason`, in words, without
     regard to what was expected; `status`: the exit status, where the command ended by itself."""
 
@@ -126,7 +126,7 @@ class Ended:
 
 
 def judge_expected(
-    ended: Ended,
+    ended: CellEnd,
     expected: tuple[Expectation, ...],
     met: tuple[Expectation, ...],
     xpassed: tuple[Case, ...],
@@ -156,7 +156,7 @@ def judge_expected(
 
 
 def _covers(
-    kind: FailureKind, ended: Ended, whole: Expectation | None, met: tuple[Expectation, ...]
+    kind: FailureKind, ended: CellEnd, whole: Expectation | None, met: tuple[Expectation, ...]
 ) -> bool:
     """Whether a rule expects that kind of failure: every failing case, and the exit status."""
     by_whole = whole if whole is not None and kind in whole.kinds else None
@@ -177,7 +177,7 @@ def _allows(one: Expectation, status: int) -> bool:
 
 
 def _said_of_failure(
-    ended: Ended,
+    ended: CellEnd,
     whole: Expectation | None,
     met: tuple[Expectation, ...],
     xpassed: tuple[Case, ...],

@@ -195,10 +195,10 @@ def _strange(state: Folder) -> str:
         if state.has(kind) and not stat.S_ISDIR(state.stat(kind).st_mode):
             return f"{kind} is a link or a file, where our own folder should be"
     if state.has(_IGNORE) and not stat.S_ISREG(state.stat(_IGNORE).st_mode):
-        return f"{_IGNORE} is no file, as ours is"
+        return f"{_IGNORE} is not a file, as ours is"
     latest = f"{RUNS}/{LATEST}"
     if state.has(latest) and not _ID.fullmatch(_target(state.path / latest)):
-        return f"{latest} is no link to a run beside it"
+        return f"{latest} is not a link to a run beside it"
     return ""
 
 

@@ -17,7 +17,7 @@ from distromatrix.model import (
     Phase,
     Verdict,
 )
-from distromatrix.record.expectations import Ended, judge_expected
+from distromatrix.record.expectations import CellEnd, judge_expected
 
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
@@ -119,7 +119,7 @@ def cell_verdict(
     if not expected:
         return (Verdict.FAILED, failed_in, reason) if failed_in else (Verdict.PASSED, None, "")
     stopped = bool(after) or status is None or oom_limit is not None
-    ended = Ended(
+    ended = CellEnd(
         kinds=failure_kinds(
             status=status,
             timed_out=bool(after) or status is None,

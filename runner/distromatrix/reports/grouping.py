@@ -127,7 +127,7 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FaultGroup:
     """Why cells could not be tested. `blame`: as of their results; `gating`: as of a group."""
 
     phase: Phase | None
@@ -137,7 +137,7 @@ class Fault:
     cells: tuple[CellResult, ...]
 
 
-def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
+def group_faults(results: Iterable[CellResult]) -> tuple[FaultGroup, ...]:
     """The cells that are `error`, by whose fault it is and by what is said of them, in the order
     of their first, those that do not count last."""
     found: dict[tuple[Blame, Phase | None, str], list[CellResult]] = defaultdict(list)
@@ -145,7 +145,7 @@ def group_faults(results: Iterable[CellResult]) -> tuple[Fault, ...]:
         if result.verdict is Verdict.ERROR:
             found[result.blame, result.phase, result.reason].append(result)
     faults = [
-        Fault(
+        FaultGroup(
             blame=blame,
             phase=phase,
             gating=not all(cell.not_gating for cell in cells),

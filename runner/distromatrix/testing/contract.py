@@ -13,7 +13,7 @@ from distromatrix.model import CellResult, Expectation, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+class MachineRequest:
     """A machine as tests want it: of a distro's base image; or, where `suite` is not '', of the
     image that this suite (`unit`, or with its variant `unit/py311`) prepares, with the product,
     its user and its limits, and its `setup` done.
@@ -66,13 +66,13 @@ class Bench(Protocol):
         """Run a cell, when there is a place for it, and wait for its result."""
         ...
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         """The machine that all tests share which want the same, made by the first. The test
         has a place (cpus, memory) from now on until it is `done`, and waits for it; whoever
         has one already is given more without waiting."""
         ...
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         """A machine of the same image for this test alone, ended when it is `done`."""
         ...
 

@@ -24,7 +24,7 @@ from distromatrix.plan.needs import GUESTS
 from distromatrix.testing import DEFAULT_FILE, SCHEME
 from distromatrix.testing import names as sessions
 from distromatrix.testing.bench.joined import JoinedMachines
-from distromatrix.testing.contract import Want
+from distromatrix.testing.contract import MachineRequest
 from distromatrix.testing.machines.printed import Printed
 from distromatrix.testing.machines.testinfra_register import install
 
@@ -51,7 +51,7 @@ class DistromatrixBackend(BaseBackend):
         **kwargs: Any,
     ) -> None:
         super().__init__(name, *args, **kwargs)
-        self.want = Want(distro=name, suite=suite, engine=engine)
+        self.want = MachineRequest(distro=name, suite=suite, engine=engine)
         self._machine = machine
         if machine is None:
             _check(self.want)
@@ -101,7 +101,7 @@ class DistromatrixBackend(BaseBackend):
         return self.result(done.status, script, bytes(printed.stdout), bytes(printed.stderr))
 
 
-def host_of(want: Want, **options: Any) -> Host:
+def host_of(want: MachineRequest, **options: Any) -> Host:
     """A host whose machine is that which a mark has asked for: by its name alone it is known."""
     backend = DistromatrixBackend(want.distro, suite=want.suite, **options)
     backend.want = want
@@ -111,7 +111,7 @@ def host_of(want: Want, **options: Any) -> Host:
     return host
 
 
-def host_in(want: Want, machine: Callable[[], Machine]) -> Host:
+def host_in(want: MachineRequest, machine: Callable[[], Machine]) -> Host:
     """testinfra's host in that very machine."""
     backend = DistromatrixBackend(
         want.distro, suite=want.suite, engine=want.engine, machine=machine
@@ -121,7 +121,7 @@ def host_in(want: Want, machine: Callable[[], Machine]) -> Host:
     return host
 
 
-def _check(want: Want) -> None:
+def _check(want: MachineRequest) -> None:
     if "*" in want.distro:
         raise InputError(f"{want.distro} can stand for several hosts: testinfra.get_hosts has them")
     scope = _around().scope()
@@ -166,7 +166,7 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
 # --- where the machines come from ----------------------------------------------------------
 
 
-class _Session:
+class _HostSession:
     """A session of pytest."""
 
     def __init__(self, config: Any) -> None:
@@ -180,7 +180,7 @@ class _Session:
     def joined(self) -> JoinedMachines:
         return self._tests.joined
 
-    def wants(self, glob: str, suite: str) -> tuple[Want, ...]:
+    def wants(self, glob: str, suite: str) -> tuple[MachineRequest, ...]:
         """None, where the matrix itself is faulty: that is told once, when all is collected."""
         try:
             return self.scope().wants([glob], suite)
@@ -207,7 +207,7 @@ class _Script:
                 self._scope = load_scope(file if file.is_file() else None, Path.cwd())
             return self._scope
 
-    def wants(self, glob: str, suite: str) -> tuple[Want, ...]:
+    def wants(self, glob: str, suite: str) -> tuple[MachineRequest, ...]:
         return self.scope().wants([glob], suite)
 
     def joined(self) -> JoinedMachines:
@@ -230,9 +230,9 @@ class _Script:
 _script = _Script()
 
 
-def _around() -> _Session | _Script:
+def _around() -> _HostSession | _Script:
     config = sessions.current()
-    return _script if config is None else _Session(config)
+    return _script if config is None else _HostSession(config)
 
 
 install()

@@ -20,7 +20,7 @@ _SEVERAL = ("names", "marks", "tags")  # of an entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ListedCell:
     """One cell. `names` are its distro, suite and variant; `marks` what it is marked with;
     `line` where its suite begins in the file (from 1); `skip`: it will not run, and why;
     `unmet`: because nothing here meets what it needs; `tags` are marks, too; `not_gating`: why
@@ -37,10 +37,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class Listing:
     """The cells of a matrix file, in the order of its plan, and the warnings of its loading."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedCell, ...]
     warnings: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
@@ -53,9 +53,11 @@ class Sheet:
         }
 
     @classmethod
-    def of_plain(cls, said: Mapping[str, Any]) -> Sheet:
+    def of_plain(cls, said: Mapping[str, Any]) -> Listing:
         """What `plain` gave."""
-        entries = (Entry(**(e | {key: tuple(e[key]) for key in _SEVERAL})) for e in said["entries"])
+        entries = (
+            ListedCell(**(e | {key: tuple(e[key]) for key in _SEVERAL})) for e in said["entries"]
+        )
         return cls(entries=tuple(entries), warnings=tuple(said["warnings"]))
 
 
@@ -66,7 +68,7 @@ class ReadMatrix:
 
     project: Project
     plan: Plan
-    sheet: Sheet
+    sheet: Listing
 
 
 def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
@@ -86,12 +88,12 @@ def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
         for cell in plan.cells
         if wanted is None or cell.id in wanted
     )
-    sheet = Sheet(entries=entries, warnings=plan.warnings)
+    sheet = Listing(entries=entries, warnings=plan.warnings)
     return ReadMatrix(project=project, plan=plan, sheet=sheet)
 
 
-def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> Entry:
-    return Entry(
+def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> ListedCell:
+    return ListedCell(
         id=cell.id,
         names=tuple(name for name in (cell.distro, cell.suite, cell.variant) if name),
         marks=(*facts, *dict.fromkeys(need.name for need in cell.needs)),

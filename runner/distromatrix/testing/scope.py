@@ -14,7 +14,7 @@ from distromatrix.load.catalogue import natural
 from distromatrix.model import Cell, Distro, HostFacts, Need, Plan, Product, Selection
 from distromatrix.plan.needs import choose_engine, guest_refusal
 from distromatrix.testing import DEFAULT_FILE
-from distromatrix.testing.contract import Want
+from distromatrix.testing.contract import MachineRequest
 from distromatrix.wording import did_you_mean, listing, quoted
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Scope:
 
     def wants(
         self, globs: Iterable[str], suite: str = "", more: Iterable[Distro] = ()
-    ) -> tuple[Want, ...]:
+    ) -> tuple[MachineRequest, ...]:
         """The machines that names and globs stand for, and those of `more`, each once and
         sorted, with a suite or without.
 
@@ -94,13 +94,15 @@ class Scope:
         chosen += [(distro, False) for distro in more]
         if suite and any(f"{distro.name}/{suite}" in self._cells for distro, _ in chosen):
             chosen = [c for c in chosen if c[1] or not self._elsewhere(c[0].name, suite)]
-        found = {distro.name: Want(distro=distro.name, suite=suite) for distro, _ in chosen}
+        found = {
+            distro.name: MachineRequest(distro=distro.name, suite=suite) for distro, _ in chosen
+        }
         if suite:
             for distro, named in chosen:
                 self.check(found[distro.name], named=named)
         return tuple(found[name] for name in sorted(found, key=natural))
 
-    def check(self, want: Want, *, named: bool) -> None:
+    def check(self, want: MachineRequest, *, named: bool) -> None:
         """See that the suite is there, and where its distro was `named`, that it is not
         skipped. Raises InputError."""
         cell = self._cells.get(want.cell)
@@ -109,14 +111,14 @@ class Scope:
         if named and cell.engine is None:
             raise InputError(f"{want} is skipped: {cell.reason}")
 
-    def check_engine(self, want: Want) -> None:
+    def check_engine(self, want: MachineRequest) -> None:
         """See that its distro has guests of the engine that was asked for, here. Raises
         InputError."""
         guest = self.distro(want.distro).guest
         if why := guest_refusal(want.engine, (), self._host.guests, guest):
             raise InputError(f"{want.distro}: no guest of {want.engine}: {why}")
 
-    def meeting(self, want: Want, needs: tuple[Need, ...]) -> Want:
+    def meeting(self, want: MachineRequest, needs: tuple[Need, ...]) -> MachineRequest:
         """That machine, of the cheapest engine that meets what a test needs beside what its suite
         does; `refused`, where none does."""
         cell = self._cells.get(want.cell) if want.suite else None
@@ -145,7 +147,7 @@ class Scope:
         others = any(cell.id.partition("/")[2] == suite for cell in self.plan.cells)
         return others and distro in self._by_name and f"{distro}/{suite}" not in self._cells
 
-    def _no_suite(self, want: Want) -> str:
+    def _no_suite(self, want: MachineRequest) -> str:
         if not self.plan.cells:
             return f"there is no suite {quoted(want.suite)}: this session has no matrix"
         suites = {cell.id.partition("/")[2] for cell in self.plan.cells}
@@ -189,7 +191,7 @@ def _of_project(project: Project, plan: Plan) -> Scope:
     )
 
 
-class _Session(Protocol):
+class _CollectingSession(Protocol):
     """The plugin that collects a matrix file; what it has `read`, not in workers."""
 
     file: Path
@@ -199,7 +201,7 @@ class _Session(Protocol):
 def scope_of(config: pytest.Config) -> Scope:
     """That of a session: of the matrix that it collects, else of the usual file below the
     rootdir, else of the catalogue. Raises InputError with all faults."""
-    session: _Session | None = config.pluginmanager.get_plugin("distromatrix-matrix")
+    session: _CollectingSession | None = config.pluginmanager.get_plugin("distromatrix-matrix")
     if session is not None and session.read is not None:
         return _of_project(session.read.project, session.read.plan)
     usual = config.rootpath / DEFAULT_FILE

@@ -61,7 +61,7 @@ class Reach:
         return one_line(f"{self.where}: {self.kind}: {self.value}: {KINDS[self.kind].does}", 4000)
 
 
-class Found(NamedTuple):
+class ReachingValue(NamedTuple):
     """A value that was found: as text, and the files that it names."""
 
     value: str
@@ -69,58 +69,58 @@ class Found(NamedTuple):
     distro: Distro | None = None  # in whose file it stands; else in the matrix
 
 
-class Kind(NamedTuple):
+class ReachKind(NamedTuple):
     """`keys`: where it is written, by shape and key; `does`: what it does to the host."""
 
     keys: tuple[str, ...]
     does: str
-    find: Callable[[Plan], Iterable[Found]]
+    find: Callable[[Plan], Iterable[ReachingValue]]
 
 
-def _paths(plan: Plan, path: Path) -> Iterator[Found]:
+def _paths(plan: Plan, path: Path) -> Iterator[ReachingValue]:
     """A path that leads out of the project, links followed."""
     real = path.resolve()
     if not real.is_relative_to(plan.root.resolve()):
-        yield Found(str(real), (real,) if real.is_file() else ())
+        yield ReachingValue(str(real), (real,) if real.is_file() else ())
 
 
-def _ca_bundle(plan: Plan) -> Iterable[Found]:
+def _ca_bundle(plan: Plan) -> Iterable[ReachingValue]:
     return () if plan.ca_bundle in ("host", "none") else _paths(plan, Path(plan.ca_bundle))
 
 
-def _privileges(plan: Plan) -> Iterator[Found]:
+def _privileges(plan: Plan) -> Iterator[ReachingValue]:
     for one in dict.fromkeys(name for cell in plan.cells for name in cell.privileges):
         if one.startswith("/") and (why := in_use(one)):
             raise InputError(Fault(shown(plan.matrix), 0, 0, f"privileges: {one}: {why}"))
-        yield Found(one)
+        yield ReachingValue(one)
 
 
-def _most(plan: Plan, key: str, usual: int) -> Iterator[Found]:
+def _most(plan: Plan, key: str, usual: int) -> Iterator[ReachingValue]:
     asked = max((int(getattr(cell, key)) for cell in plan.cells), default=0)
     if asked > usual:
-        yield Found(str(asked))
+        yield ReachingValue(str(asked))
 
 
 def _host_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _vagrantfiles(plan: Plan) -> Iterator[Found]:
+def _vagrantfiles(plan: Plan) -> Iterator[ReachingValue]:
     for distro in plan.distros:
         guest = distro.guest
         if guest is not None and guest.vagrantfile is not None:
             file = guest.vagrantfile.resolve()
             name = os.path.relpath(file, plan.root.resolve())
             value = " ".join(filter(None, (name, guest.machine, guest.provider)))
-            yield Found(value, (file,), distro)
+            yield ReachingValue(value, (file,), distro)
 
 
-def _boxes(plan: Plan) -> Iterator[Found]:
+def _boxes(plan: Plan) -> Iterator[ReachingValue]:
     for distro in plan.distros:
         if distro.guest is not None and distro.guest.box:
             guest = distro.guest
             value = " ".join(filter(None, (guest.box, guest.version, guest.provider)))
-            yield Found(value, (), distro)
+            yield ReachingValue(value, (), distro)
 
 
 def _bootstraps(plan: Plan) -> Iterator[tuple[Distro, Bootstrap]]:
@@ -128,89 +128,89 @@ def _bootstraps(plan: Plan) -> Iterator[tuple[Distro, Bootstrap]]:
         yield from ((distro, one) for one in distro.image if isinstance(one, Bootstrap))
 
 
-def _keys(plan: Plan) -> Iterator[Found]:
+def _keys(plan: Plan) -> Iterator[ReachingValue]:
     for distro, source in _bootstraps(plan):
         for option, files in foreign_keys(source, distro.file.parent):
-            yield Found(option, files, distro)
+            yield ReachingValue(option, files, distro)
 
 
-def _unsigned(plan: Plan) -> Iterator[Found]:
+def _unsigned(plan: Plan) -> Iterator[ReachingValue]:
     for distro, source in _bootstraps(plan):
         if NO_SIGNATURES in source.options:
-            yield Found(NO_SIGNATURES, (), distro)
+            yield ReachingValue(NO_SIGNATURES, (), distro)
 
 
-def _pulls(plan: Plan) -> Iterator[Found]:
+def _pulls(plan: Plan) -> Iterator[ReachingValue]:
     for distro in plan.distros:
         for one in distro.image:
             if isinstance(one, Pull) and logged_in(one.ref):
-                yield Found(one.ref.partition("@")[0], (), distro)
+                yield ReachingValue(one.ref.partition("@")[0], (), distro)
 
 
 KINDS = {
-    "pass_env": Kind(
+    "pass_env": ReachKind(
         ("MatrixShape.pass_env",),
         "hands that variable of yours to the product",
-        lambda plan: map(Found, plan.pass_env),
+        lambda plan: map(ReachingValue, plan.pass_env),
     ),
-    "index": Kind(
+    "index": ReachKind(
         ("MatrixShape.index",),
         "hands your package indexes and proxies to the product, with the passwords in them",
-        lambda plan: [Found("host")] if plan.index == "host" else (),
+        lambda plan: [ReachingValue("host")] if plan.index == "host" else (),
     ),
-    "ca_bundle": Kind(
+    "ca_bundle": ReachKind(
         ("MatrixShape.ca_bundle",),
         "hands that file to the product, from outside the project",
         _ca_bundle,
     ),
-    "product": Kind(
+    "product": ReachKind(
         ("MatrixShape.product", "ProductShape.path"),
         "hands all that lies in that folder, outside the project, to what is tested",
         lambda plan: _paths(plan, plan.product.path),
     ),
-    "privileges": Kind(
+    "privileges": ReachKind(
         ("SuiteOptions.privileges",),
         "widens containers: `mount` and `init` are as good as root on this host where the engine "
         "is root's, and a device is the product's to read and write",
         _privileges,
     ),
-    "pids": Kind(
+    "pids": ReachKind(
         ("SuiteOptions.pids",),
         f"lets a cell have more than {_PIDS:,} processes, which this host has to bear",
         lambda plan: _most(plan, "pids", _PIDS),
     ),
-    "disk": Kind(
+    "disk": ReachKind(
         ("SuiteOptions.disk",),
         f"lets a cell write more than {_DISK >> 30} GiB to this host's disk",
         lambda plan: _most(plan, "disk", _DISK),
     ),
-    "memory": Kind(
+    "memory": ReachKind(
         ("SuiteOptions.memory",),
         "lets a cell have more memory than this host has",
         lambda plan: _most(plan, "memory", _host_memory()),
     ),
-    "vagrantfile": Kind(
+    "vagrantfile": ReachKind(
         ("GuestShape.vagrantfile", "GuestShape.machine", "GuestShape.provider"),
         "runs that file on this host, and whatever it loads: it is a program in Ruby",
         _vagrantfiles,
     ),
-    "box": Kind(
+    "box": ReachKind(
         ("GuestShape.box", "GuestShape.version", "GuestShape.provider"),
         "runs the Vagrantfile that is in that box on this host: it is a program in Ruby",
         _boxes,
     ),
-    "keys": Kind(
+    "keys": ReachKind(
         ("BootstrapOptions.options",),
         "puts that file into an image, and has its owner say which packages run scripts as root "
         "while the image is built on this host",
         _keys,
     ),
-    "signatures": Kind(
+    "signatures": ReachKind(
         ("BootstrapOptions.options",),
         "runs scripts of packages that nobody signed as root while an image is built on this host",
         _unsigned,
     ),
-    "pull": Kind(
+    "pull": ReachKind(
         ("PullShape.pull",),
         "pulls that image by your login, and shows the product what is in it",
         _pulls,

@@ -333,7 +333,7 @@ def test_a_configuration_that_is_none_is_one_line(
     (tmp_path / "no-login/config.json").write_text(text)
     ran = pulling.run()
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert f"{tmp_path}/no-login/config.json: is no configuration of Docker's" in ran.err
+    assert f"{tmp_path}/no-login/config.json: is not a Docker configuration" in ran.err
 
 
 # --- other machines --------------------------------------------------------------------------

@@ -180,5 +180,5 @@ def test_libvirtd_does_not_serve_out_of_a_neighbours_folder(
     ours.environ.update(TMPDIR=str(temporary), XDG_CACHE_HOME=str(cache))
     ended = ours.call("run")
     assert ended.code in (1, 69), ended.said
-    assert f"cannot use {theirs} for libvirtd: it is no folder, or a link to one" in ended.said
+    assert f"cannot use {theirs} for libvirtd: it is not a folder, or a link to one" in ended.said
     assert not list(victim.iterdir())

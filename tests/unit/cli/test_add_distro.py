@@ -176,7 +176,7 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
         (["../new", "--like", "debian-12"], "a distro's name is"),
         (["new", "--like", "debian-112"], "no distro `debian-112` (did you mean `debian-1"),
         (["new", "--like", "zzz"], "no distro `zzz` (`distromatrix distros` lists them)"),
-        (["new", "-C", "nowhere"], "nowhere: is no folder"),
+        (["new", "-C", "nowhere"], "nowhere: is not a folder"),
         (["new", "--pull", "a b"], "expected an image reference"),
         (["new", "--eol", "soon"], "expected a date"),
         (["new", "--libc", "bionic"], "'glibc', 'musl'"),

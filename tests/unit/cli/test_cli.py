@@ -39,8 +39,8 @@ def test_every_help_shows_examples(cli: Cli, command: list[str]) -> None:
         ("run --failed", "no run here yet"),
         ("report", "no run here yet"),
         ("shell", "CELL"),
-        ("shell one", "one cell is wanted, these match: one/good, one/bad"),
-        ("plan -C nowhere", "nowhere: is no folder"),
+        ("shell one", "needs exactly one cell; these match: one/good, one/bad"),
+        ("plan -C nowhere", "nowhere: is not a folder"),
         ("plan -m nowhere.yaml", "nowhere.yaml: no such matrix file"),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_need_that_nothing_meets_is_no_success(cli: Cli, project: Path) -> Non
     (project / "matrix/default.yaml").write_text(matrix)
     said = cli("run", "one/kernel", "one/good")
     assert said.code == 1
-    assert "kernel-modules, which a container cannot give" in said.out
+    assert "kernel-modules, which a container does not have" in said.out
     assert cli("run", "one/kernel", "one/good", "--allow-unmet").code == 0
 
 

@@ -153,10 +153,13 @@ def no_sense(file: Path) -> None:
     [
         (damaged, "is damaged: the sha256 of its content is "),
         (cut_off, "is damaged: it ends too early; copy it again"),
-        (some_tar, "is no file of `distromatrix images export`"),
-        (lambda file: file.write_bytes(b"x" * 5000), "is no file of `distromatrix images export`"),
-        (lambda file: file.write_bytes(b""), "is no file of `distromatrix images export`"),
-        (no_sense, "is no file of `distromatrix images export`"),
+        (some_tar, "was not written by `distromatrix images export`"),
+        (
+            lambda file: file.write_bytes(b"x" * 5000),
+            "was not written by `distromatrix images export`",
+        ),
+        (lambda file: file.write_bytes(b""), "was not written by `distromatrix images export`"),
+        (no_sense, "was not written by `distromatrix images export`"),
         (another_format, "has format 99, this distromatrix reads 1"),
         (other_machines, "holds images for aarch64; this host is "),
         (foreign_tag, "debian:12 is in it and not of ours"),

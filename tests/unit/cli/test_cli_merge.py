@@ -179,7 +179,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(cli: Cli, shards: Path) -> N
     for words, said in (
         ((), "which run folders?"),
         (("none",), "none: no such folder"),
-        (("plan.json",), "plan.json: is no folder"),
+        (("plan.json",), "plan.json: is not a folder"),
         (("distros",), "no run folder of a shard here"),
         ((".distromatrix/runs", "--into", "distros"), "distros: is there already"),
         ((".distromatrix/runs", "--into", "t.py"), "t.py: is there already"),

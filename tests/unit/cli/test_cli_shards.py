@@ -146,7 +146,7 @@ AS_MADE = "--plan is a plan as it was made: it does not go with "
         ("run --plan plan.json --shard a/b", "expected K/N, a shard from 1 to N"),
         ("plan --shard 4/3", "expected K/N, a shard from 1 to N"),
         ("run --plan none.json", "none.json: cannot be read: No such file or directory"),
-        ("run --plan matrix/default.yaml", "matrix/default.yaml: is no JSON, or cut off"),
+        ("run --plan matrix/default.yaml", "matrix/default.yaml: is not JSON, or is cut off"),
         ("plan --plan none.json", "none.json: cannot be read: No such file or directory"),
         ("plan --plan plan.json one", AS_MADE + "SELECTOR"),
         ("plan --plan plan.json --save other.json", AS_MADE + "--save"),
@@ -160,7 +160,7 @@ AS_MADE = "--plan is a plan as it was made: it does not go with "
         ("plan --repeat 2", "--repeat goes with --save FILE"),
         ("plan --output jobs", "--output goes with --format github"),
         ("plan --format github --output jobs", "which is not set"),
-        ("plan --format github --output a=b", "'a=b' is no name for an output"),
+        ("plan --format github --output a=b", "'a=b' is not a valid name for an output"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2_and_nothing_starts(
@@ -420,7 +420,7 @@ def test_a_plan_for_machines_of_another_architecture_wants_their_runners(
 def test_only_a_regular_file_becomes_a_plan_file(cli: Cli, project: Path) -> None:
     os.mkfifo(project / "pipe")
     said = cli("plan", "--save", "pipe")
-    assert (said.code, said.err.splitlines()[-1]) == (2, "pipe: is no regular file")
+    assert (said.code, said.err.splitlines()[-1]) == (2, "pipe: is not a regular file")
     assert (project / "pipe").is_fifo()
     (project / "link").symlink_to("there.json")
     assert cli("plan", "--save", "link").code == 0

@@ -150,8 +150,8 @@ def test_distros_are_names_or_globs(init: Init, wanted: str, names: list[str]) -
             "no distro matches `nixos-*` (`distromatrix distros` lists all)",
         ),
         (["--distros", " , "], "names no distro"),
-        (["-C", "nowhere"], "nowhere: is no folder"),
-        (["-C", "file"], "file: is no folder"),
+        (["-C", "nowhere"], "nowhere: is not a folder"),
+        (["-C", "file"], "file: is not a folder"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(init: Init, args: list[str], words: str) -> None:

@@ -242,7 +242,7 @@ def test_a_word_that_is_no_known_outcome_is_told_and_fails_nothing() -> None:
     assert report.counts == CaseCounts(passed=3)
     assert report.notes.warnings == (
         "the JUnit file holds what XML forbids: U+001B in line 1",
-        'the JUnit file says failures="some", which is no number',
+        'the JUnit file says failures="some", which is not a number',
         'the JUnit file says status="weird" of 2 cases: no outcome that is known here, so it is '
         "not taken for a failure",
         'the JUnit file says result="?" of 1 case: no outcome that is known here, so it is '

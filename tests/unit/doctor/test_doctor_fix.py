@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from distromatrix import doctor
 from distromatrix.cli.doctor import command
-from distromatrix.doctor.command import Ended, must, run_command
+from distromatrix.doctor.command import CommandResult, must, run_command
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.host import Host, families
 from distromatrix.doctor.model import Check
@@ -41,10 +41,10 @@ class Recorder:
         self.started: list[str] = []
         self.failing = failing
 
-    def run(self, command: str) -> Ended:
+    def run(self, command: str) -> CommandResult:
         self.ran.append(command)
         failed = any(word in command for word in self.failing)
-        return Ended(100 if failed else 0, "first\nE: no such package\n" if failed else "")
+        return CommandResult(100 if failed else 0, "first\nE: no such package\n" if failed else "")
 
     def fix(self, *checks: Check, host: Host = ROOT, answer: bool = True) -> bool:
         return fix(
@@ -168,7 +168,7 @@ def test_an_engine_that_will_not_start_is_shown_with_its_log_and_what_may_help(
 
 
 def test_a_command_is_run_with_its_output_kept() -> None:
-    assert run_command("sh -c 'echo out; echo err >&2; exit 3'") == Ended(3, "out\nerr\n")
+    assert run_command("sh -c 'echo out; echo err >&2; exit 3'") == CommandResult(3, "out\nerr\n")
 
 
 def test_a_command_that_is_not_there_is_a_plain_failure() -> None:

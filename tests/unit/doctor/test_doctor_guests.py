@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.doctor import guests, guests_fix
-from distromatrix.doctor.command import Ended
+from distromatrix.doctor.command import CommandResult
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.guests import guest_checks
 from distromatrix.doctor.guests_fix import mend_guests
@@ -35,9 +35,9 @@ SLOW = Accel(kind="tcg", cpu="max", reason="KVM opens, but QEMU aborts", scale=8
 FAST = Accel(kind="kvm", cpu="host", reason="a kernel booted", scale=1.0)
 # What answers on a machine that has all, by a part of the command line.
 ANSWERS = {
-    "vagrant --version": Ended(0, "Vagrant 2.3.4\n"),
-    "plugin list": Ended(0, "vagrant-libvirt (0.11.2, system)\n"),
-    "virsh --version": Ended(0, "9.0.0\n"),
+    "vagrant --version": CommandResult(0, "Vagrant 2.3.4\n"),
+    "plugin list": CommandResult(0, "vagrant-libvirt (0.11.2, system)\n"),
+    "virsh --version": CommandResult(0, "9.0.0\n"),
 }
 
 
@@ -65,10 +65,10 @@ class Machine:
     def which(self, name: str) -> str | None:
         return None if Path(name).name in self.absent else f"/usr/bin/{Path(name).name}"
 
-    def run(self, command: str) -> Ended:
+    def run(self, command: str) -> CommandResult:
         self.ran.append(command)
         found = (answer for part, answer in self.answers.items() if part in command)
-        return next(found, Ended(0))
+        return next(found, CommandResult(0))
 
     def checks(self, wanted: AccelWanted = "auto", required: bool = True) -> dict[str, Check]:
         found = guest_checks(
@@ -148,7 +148,7 @@ def test_fakeroot_is_for_those_who_are_not_root(machine: Machine) -> None:
 
 
 def test_vagrant_without_its_plugin_is_told(machine: Machine) -> None:
-    machine.answers["plugin list"] = Ended(0, "No plugins installed.\n")
+    machine.answers["plugin list"] = CommandResult(0, "No plugins installed.\n")
     check = machine.checks()["Vagrant"]
     assert check.status == "missing"
     assert "without its plugin vagrant-libvirt" in check.found
@@ -241,7 +241,7 @@ class Mirror:
         self.lines = lines
         self.ran: list[str] = []
 
-    def run(self, command: str) -> Ended:
+    def run(self, command: str) -> CommandResult:
         self.ran.append(command)
         if "dpkg-deb" in command:
             folder = re.search(r"cd (\S+) &&", command)
@@ -249,7 +249,7 @@ class Mirror:
             boot = Path(folder[1]) / "tree/boot"
             boot.mkdir(parents=True)
             (boot / "vmlinuz-6.1").write_text("kernel")
-        return Ended(0, "\n".join(self.lines))
+        return CommandResult(0, "\n".join(self.lines))
 
 
 def test_this_hosts_own_kernel_is_taken_where_it_may_be_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from distromatrix.doctor import engine as engine_looks
 from distromatrix.doctor import podman as looks
-from distromatrix.doctor.command import Ended
+from distromatrix.doctor.command import CommandResult
 from distromatrix.doctor.engine import engine_checks
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.host import Host, families
@@ -173,9 +173,9 @@ def test_fix_runs_what_a_check_says_after_what_it_installs() -> None:
     ran: list[str] = []
     said: list[str] = []
 
-    def run(command: str) -> Ended:
+    def run(command: str) -> CommandResult:
         ran.append(command)
-        return Ended(0, "")
+        return CommandResult(0, "")
 
     check = Check(name="x", status="missing", found="", install="tar", commands=("sh -c :",))
     assert fix((check,), ask=lambda _: True, say=said.append, run=run, host=ROOT)

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from distromatrix.engines.contract import Command
-from distromatrix.engines.fake.machine import PipeStream, end_process
+from distromatrix.engines.fake.machine import ProcessStream, end_process
 from distromatrix.engines.shell.shell import LOOP, Shell, ShellEndedError
 from given import unobtainable
 
@@ -23,7 +23,7 @@ SHELLS = [["dash"], ["bash", "--posix"]]
 class Cut:
     """A stream that hands on another's bytes one by one."""
 
-    def __init__(self, inner: PipeStream) -> None:
+    def __init__(self, inner: ProcessStream) -> None:
         self._inner = inner
         self._rest: list[tuple[int, bytes]] = []
 
@@ -68,7 +68,7 @@ def _said(shell: Shell, script: str) -> tuple[int, bytes]:
 
 
 def test_what_is_asked_takes_no_process_of_its_own(process: subprocess.Popen[bytes]) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
 
     def asked() -> int:
         out: list[bytes] = []
@@ -85,7 +85,7 @@ def test_what_is_asked_takes_no_process_of_its_own(process: subprocess.Popen[byt
 
 
 def test_a_marker_cut_anywhere_is_found(process: subprocess.Popen[bytes]) -> None:
-    shell = Shell(Cut(PipeStream(process)))
+    shell = Shell(Cut(ProcessStream(process)))
     assert _said(shell, "printf 0123456789abcdef0123456789abcde; exit 5") == (
         5,
         b"0123456789abcdef0123456789abcde",
@@ -95,14 +95,14 @@ def test_a_marker_cut_anywhere_is_found(process: subprocess.Popen[bytes]) -> Non
 
 @pytest.mark.parametrize("size", [1, 29_999, 30_000, 30_001, 300_000])
 def test_scripts_of_all_sizes_run_as_they_are(process: subprocess.Popen[bytes], size: int) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
     text = ("ü'\n\"\\$" * size)[:size]
     script = f"cat <<'A\"END'\n{text}\nA\"END\nexit 9"
     assert _said(shell, script) == (9, f"{text}\n".encode())
 
 
 def test_an_ended_shell_hands_on_its_last_words(process: subprocess.Popen[bytes]) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
     out: list[bytes] = []
     with pytest.raises(ShellEndedError):
         shell.run(Command('printf last; kill -9 "$PPID"', output=out.append))
@@ -112,7 +112,7 @@ def test_an_ended_shell_hands_on_its_last_words(process: subprocess.Popen[bytes]
 def test_nothing_of_the_loop_shows_in_a_commands_variables(
     process: subprocess.Popen[bytes],
 ) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
     for script in ("set", "set\n" + "#" * 40_000):
         assert b"_dm_" not in _said(shell, script)[1]
 
@@ -120,7 +120,7 @@ def test_nothing_of_the_loop_shows_in_a_commands_variables(
 def test_what_the_shell_says_of_a_command_is_none_of_its_words(
     process: subprocess.Popen[bytes],
 ) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
     out: list[bytes] = []
     err: list[bytes] = []
     script = "echo last >&2; kill -9 $$"
@@ -135,11 +135,11 @@ def test_a_shell_counts_itself_as_if_nobody_had_called_it(
     alone = subprocess.run(
         ["/bin/sh", "-c", "echo $SHLVL"], capture_output=True, check=True, env=_environment()
     )
-    assert _said(Shell(PipeStream(process)), "echo $SHLVL") == (0, alone.stdout)
+    assert _said(Shell(ProcessStream(process)), "echo $SHLVL") == (0, alone.stdout)
 
 
 def test_a_command_has_its_three_files_and_no_more(process: subprocess.Popen[bytes]) -> None:
-    shell = Shell(PipeStream(process))
+    shell = Shell(ProcessStream(process))
     out: list[bytes] = []
     script = "for fd in 0 1 2 3 4 5 9 10 11 12; do [ ! -e /proc/$$/fd/$fd ] || echo $fd; done"
     shell.run(Command(script, output=out.append, errors=out.append))
@@ -154,7 +154,7 @@ def test_a_timeout_kills_the_tree_where_there_is_no_setsid(tmp_path: Path) -> No
     with subprocess.Popen(
         ["/bin/sh", "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env={"PATH": str(tmp_path)}
     ) as started:
-        shell = Shell(PipeStream(started))
+        shell = Shell(ProcessStream(started))
         for strict in (True, False):
             late = tmp_path / "late"
             script = f"(sleep 2; touch {late}) & sleep 4730"
@@ -197,7 +197,7 @@ def test_commands_do_what_those_of_a_new_sh_do(strict: bool) -> None:
     with subprocess.Popen(
         ["/bin/sh", "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd="/"
     ) as started:
-        shell = Shell(PipeStream(started))
+        shell = Shell(ProcessStream(started))
         for script in SCRIPTS:
             out: list[bytes] = []
             err: list[bytes] = []
@@ -241,7 +241,7 @@ def test_commands_go_on_where_one_has_removed_setsid(tmp_path: Path, sh: str, st
     with subprocess.Popen(
         [sh, "-c", LOOP], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
     ) as started:
-        shell = Shell(PipeStream(started))
+        shell = Shell(ProcessStream(started))
         for script in ("echo here", f"rm {setsid}; echo here", "echo here"):
             out: list[bytes] = []
             status = shell.run(Command(script, output=out.append, timeout=20, strict=strict))

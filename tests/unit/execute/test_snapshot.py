@@ -115,7 +115,7 @@ def test_sockets_and_pipes_are_left_out_and_said(tmp_path: Path) -> None:
     os.mkfifo(product / "pipe")
     snapshot = take(Product(path=product), tmp_path / "s.tar")
     assert names(snapshot) == set()
-    assert "pipe is no file" in snapshot.warnings[0]
+    assert "pipe is not a file" in snapshot.warnings[0]
 
 
 def test_git_true_where_there_is_no_git_is_wrong_input(tmp_path: Path) -> None:

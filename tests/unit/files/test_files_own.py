@@ -196,7 +196,7 @@ def test_root_may_listen(heard: tuple[Path, list[bytes]], monkeypatch: pytest.Mo
 
 def test_who_knocks_as_another_user_is_told_nothing(another: Callable[[], None]) -> None:
     asked: list[Path] = []
-    opened = door.Door(lambda folder: asked.append(folder) or "address")
+    opened = door.Rendezvous(lambda folder: asked.append(folder) or "address")
     try:
         with socket.socket(socket.AF_UNIX) as one:
             another()

@@ -315,5 +315,5 @@ def test_an_index_that_names_what_is_not_the_products_is_refused(
     raw = index.read_bytes().replace(listed.encode(), name.encode())
     index.write_bytes(raw[:-20] + bytes(20))  # no checksum
     assert safe.ask(product, "ls-files") == f"{name}\n".encode()
-    with pytest.raises(InputError, match=r"git lists .* which is no file of the product"):
+    with pytest.raises(InputError, match=r"git lists .* which is not a file of the product"):
         take(Product(path=product), tmp_path / "s.tar")

@@ -13,7 +13,7 @@ from images_fakes import distro
 
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import TOOLS, OutOfReachError, bootstrap
-from distromatrix.images.base.bootstrap.base import Job
+from distromatrix.images.base.bootstrap.base import BootstrapJob
 from distromatrix.images.base.sources import base_tag
 from distromatrix.load.settings import Settings
 from distromatrix.model import Bootstrap, Distro
@@ -22,9 +22,9 @@ MIRROR = "http://mirror.example/pub"
 TREES = ("dnf", "zypper", "pacman", "apk")
 
 
-def job(tool: str, keys: tuple[Path, ...] = (), **source: object) -> Job:
+def job(tool: str, keys: tuple[Path, ...] = (), **source: object) -> BootstrapJob:
     values = {"tool": tool, "suite": "43", "packages": ("bash", "os-release"), **source}
-    return Job(
+    return BootstrapJob(
         source=Bootstrap(**values),
         mirror=MIRROR,
         repositories=(f"{MIRROR}/core/os/x86_64", f"{MIRROR}/extra/os/x86_64"),
@@ -65,7 +65,7 @@ def test_the_image_gets_its_repositories_and_their_keys(tool: str, key: Path) ->
 def test_signatures_are_only_left_unchecked_where_there_are_no_keys(tool: str, key: Path) -> None:
     unchecked = ("gpgcheck=0", "SigLevel = Never", "--allow-untrusted", "--no-gpg-checks")
 
-    def said(wanted: Job) -> bool:
+    def said(wanted: BootstrapJob) -> bool:
         work = TOOLS[tool].work(wanted)
         texts = (work.script, *(t for t in work.files.values() if isinstance(t, str)))
         return any(word in text for word in unchecked for text in texts)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from loading import TODAY
 
-from distromatrix.init import Look, look
-from distromatrix.init.folder import Folder
+from distromatrix.init import Survey, look
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.load import load_matrix
 from distromatrix.model import Matrix, Suite
 from made_products import PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
@@ -33,7 +33,7 @@ SUITES = {
 }
 
 
-def loaded(root: Path, found: Look | None = None) -> Matrix:
+def loaded(root: Path, found: Survey | None = None) -> Matrix:
     """The matrix that init would write there; it must load without fault or warning."""
     text = (found or look(root)).text(["debian-12", "debian-13"], ["alpine-3.20"])
     file = root / "matrix/default.yaml"
@@ -255,7 +255,7 @@ def test_whatever_foreign_files_hold_what_is_written_loads(
     package: dict[str, object],
 ) -> None:
     parsed = {"pyproject.toml": pyproject, "tox.toml": tox, "package.json": package}
-    monkeypatch.setattr(Folder, "toml", lambda _, name: parsed.get(name, {}))
-    monkeypatch.setattr(Folder, "json", lambda _, name: parsed.get(name, {}))
+    monkeypatch.setattr(ScannedFolder, "toml", lambda _, name: parsed.get(name, {}))
+    monkeypatch.setattr(ScannedFolder, "json", lambda _, name: parsed.get(name, {}))
     make_product(tmp_path, {"tests/test_a.py": "import unittest\n", "package.json": "{}"})
     loaded(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from distromatrix.init import look
 from distromatrix.init.facts import Draft
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.python.project import PythonProject, requirement_name
 from made_products import PYTEST, UNITTEST, make_product
 
@@ -237,5 +237,5 @@ def test_names_of_requirements_are_compared_as_pip_does() -> None:
 
 def test_groups_that_include_each_other_come_to_an_end(tmp_path: Path) -> None:
     said = '[dependency-groups]\na = [{include-group = "b"}, "x"]\nb = [{include-group = "a"}]\n'
-    project = PythonProject(Folder(make_product(tmp_path, {"pyproject.toml": said})))
+    project = PythonProject(ScannedFolder(make_product(tmp_path, {"pyproject.toml": said})))
     assert project.groups == {"a": ("x",), "b": ("x",)}

@@ -8,7 +8,7 @@ import pytest
 
 from distromatrix.init import look
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.python.toxconf import expand, read_tox
 from made_products import make_product
 
@@ -60,7 +60,7 @@ commands =
     b: python -m pytest \\
         more
 """
-    conf = read_tox(Folder(make_product(tmp_path, {"tox.ini": text})))
+    conf = read_tox(ScannedFolder(make_product(tmp_path, {"tox.ini": text})))
     assert conf is not None
     a, b = conf.envs
     assert a.deps == ("shared", "only-a", "a-or-c")
@@ -83,7 +83,7 @@ commands = {[testenv]commands} x
 [testenv:y]
 commands = {[testenv:y]commands}
 """
-    conf = read_tox(Folder(make_product(tmp_path, {"tox.ini": text})))
+    conf = read_tox(ScannedFolder(make_product(tmp_path, {"tox.ini": text})))
     assert conf is not None
     assert [e.commands for e in conf.envs[:2]] == [("pytest x",)] * 2
     assert conf.envs[0].sections == ("testenv", "testenv:py39-x")

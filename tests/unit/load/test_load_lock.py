@@ -16,8 +16,8 @@ from distromatrix.load.lock import (
     LockedArchive,
     LockedPull,
     NotLocked,
+    apply_lock,
     as_text,
-    honoured,
     read_lock,
     with_digest,
 )
@@ -73,7 +73,7 @@ def locked(root: Path, entry: Entry, one: Distro = DEBIAN, arch: str = "x86_64")
     (root / LOCK).write_text(as_text({one.name: entry}))
     lock = read_lock(root)
     assert lock is not None
-    return honoured(plan_of(root, one), lock, arch)
+    return apply_lock(plan_of(root, one), lock, arch)
 
 
 def test_a_lock_is_written_in_order_and_reads_back(root: Path) -> None:
@@ -125,7 +125,7 @@ def test_distros_without_an_entry_run_as_declared_with_one_warning(root: Path) -
     lock = read_lock(root)
     assert lock is not None
     others = (distro(HUB, name="a"), distro(HUB, name="b"))
-    found = honoured(plan_of(root, DEBIAN, *others), lock, "x86_64")
+    found = apply_lock(plan_of(root, DEBIAN, *others), lock, "x86_64")
     assert found.distros[1:] == others
     assert found.warnings == (
         "distros.lock has no entry for a, b: run as declared; `distromatrix images lock` adds one",
@@ -138,7 +138,7 @@ def test_a_distro_that_does_not_run_is_neither_warned_of_nor_checked(root: Path)
     assert lock is not None
     plan = plan_of(root, DEBIAN, distro(HUB, name="a"))
     idle = replace(plan, cells=tuple(replace(c, engine=None) for c in plan.cells))
-    assert honoured(idle, lock, "x86_64") == idle
+    assert apply_lock(idle, lock, "x86_64") == idle
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_all_entries_that_do_not_match_are_told_at_once(root: Path) -> None:
     lock = read_lock(root)
     assert lock is not None
     with pytest.raises(InputError) as caught:
-        honoured(plan_of(root, DEBIAN, distro(HUB, name="b")), lock, "x86_64")
+        apply_lock(plan_of(root, DEBIAN, distro(HUB, name="b")), lock, "x86_64")
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0] for line in lines] == [
         f"{LOCK}:6:11",

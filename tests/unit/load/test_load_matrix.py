@@ -164,17 +164,17 @@ def test_all_faults_of_all_files_come_at_once_and_in_order(project: Project) -> 
         ("env: [a]", (4, 6), "expected a mapping", ""),
         ("env:", (4, 5), "expected a mapping of keys, got nothing", ""),
         ("env: {A: [x]}", (4, 10), "expected text, got a list", ""),
-        ("env: {A-B: x}", (4, 7), "`A-B` is no name for an environment variable", ""),
+        ("env: {A-B: x}", (4, 7), "`A-B` is not a valid name for an environment variable", ""),
         ("env: {DISTROMATRIX_X: x}", (4, 7), "set by us", ""),
         ("pass_env: A", (4, 11), "expected a list, got `A`", "write [A]"),
         ("index: hosts", (4, 8), "expected `host` or `none`", "did you mean `host`?"),
         ("ca_bundle: ca.pem", (4, 12), "no file", ""),
         ("product: gone", (4, 10), "does not exist", ""),
         ("product: {path: gone}", (4, 17), "does not exist", ""),
-        ("product: matrix/default.yaml", (4, 10), "is no folder", ""),
-        (f"product: {'x' * 3000}", (4, 10), "is no usable path: File name too long", ""),
-        (f"ca_bundle: {'x' * 3000}", (4, 12), "is no usable path: File name too long", ""),
-        ("product: ~nobody-here/x", (4, 10), "is no usable path", ""),
+        ("product: matrix/default.yaml", (4, 10), "is not a folder", ""),
+        (f"product: {'x' * 3000}", (4, 10), "is not a usable path: File name too long", ""),
+        (f"ca_bundle: {'x' * 3000}", (4, 12), "is not a usable path: File name too long", ""),
+        ("product: ~nobody-here/x", (4, 10), "is not a usable path", ""),
         (f"rules: [{{distro: '{'*?' * 200}', skip: x}}]", (4, 18), "expected a distro", ""),
         ("product: [x]", (4, 10), "expected a folder, or a mapping with", ""),
         ("product: {git: true}", (4, 1), "`path` is missing", ""),
@@ -342,7 +342,7 @@ def test_no_matrix_at_all_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         find_matrix(tmp_path / "gone", None)
 
 

@@ -251,9 +251,9 @@ def test_a_plain_run_is_no_shard(world: World) -> None:
     world.leave_all()
     plain = world.leave(1, name="plain")
     (plain / WHOLE).unlink()
-    assert "is no shard: it was run without --plan" in refused(world, plain)[0]
+    assert "is not a shard: it was run without --plan" in refused(world, plain)[0]
     (warning,) = world.warnings()
-    assert "is no shard" in warning
+    assert "is not a shard" in warning
     assert world.merged().exit_code == 0
 
 

@@ -54,7 +54,7 @@ def test_without_needs_a_container_serves() -> None:
 def test_what_takes_a_kernel_of_its_own_goes_to_the_cheapest_guest(name: str) -> None:
     choice = choose_engine(needs(name), ("mount", "sysctl", "/dev/kvm"), WITH_GUESTS, WHOLE)
     assert choice.engine == "qemu"
-    assert choice.reason == f"needs {name}, which a container cannot give"
+    assert choice.reason == f"needs {name}, which a container does not have"
 
 
 @pytest.mark.parametrize("name", ["mount", "sysctl", "setuid"])
@@ -137,7 +137,7 @@ def test_a_guest_engine_that_is_not_here_is_told_with_what_to_do() -> None:
     choice = choose_engine(needs("reboot"), (), none, WHOLE)
     assert choice.engine is None
     assert choice.reason == (
-        "needs reboot, which a container cannot give; no qemu: no QEMU; no vagrant: no Vagrant"
+        "needs reboot, which a container does not have; no qemu: no QEMU; no vagrant: no Vagrant"
     )
 
 
@@ -189,7 +189,7 @@ def test_a_version_of_the_kernel_may_be_the_hosts(constraint: str, engine: str) 
 def test_a_kernel_of_its_own_is_never_the_hosts_whatever_its_version() -> None:
     choice = choose_engine(version(">=5"), (), HOST, None)
     assert choice.engine is None
-    assert "needs own-kernel >=5, which a container cannot give" in choice.reason
+    assert "needs own-kernel >=5, which a container does not have" in choice.reason
 
 
 @pytest.mark.parametrize(

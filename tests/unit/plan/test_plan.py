@@ -231,7 +231,8 @@ def test_a_need_that_no_engine_meets_skips_the_cell_as_unmet() -> None:
     cell = cells(suites=(suite,))["debian-12/unit"]
     assert (cell.engine, cell.verdict, cell.unmet) == (None, Verdict.SKIPPED, True)
     assert cell.reason == (
-        "needs kernel-modules, which a container cannot give; no guest: its distro has no `guest:`"
+        "needs kernel-modules, which a container does not have; "
+        "no guest: its distro has no `guest:`"
     )
 
 
@@ -244,7 +245,7 @@ def test_a_guest_serves_where_the_distro_and_the_host_have_one() -> None:
         ("a/unit", "qemu", False),
         ("b/unit", None, True),
     ]
-    assert plan.cells[0].reason == "needs kernel-modules, which a container cannot give"
+    assert plan.cells[0].reason == "needs kernel-modules, which a container does not have"
     assert plan.guests == here.guests
 
 
@@ -357,7 +358,7 @@ def test_what_is_no_stored_plan_is_one_line(tmp_path: Path, content: str) -> Non
     path.write_text(content)
     with pytest.raises(InputError) as caught:
         read_plan(path)
-    assert "plan.json: is no stored plan" in str(caught.value)
+    assert "plan.json: is not a stored plan" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -122,14 +122,17 @@ def first_cell(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     [
         (set_to("version", 2), "is a plan file of version 2, and not 1 (plan and run with"),
         (set_to("version", None), "is a plan file of version None, and not 1"),
-        (lambda c: c.pop("digest"), "is no plan file (`distromatrix plan --save FILE` writes one)"),
-        (lambda c: c.pop("cells"), "is no whole plan file: cells: Field required"),
-        (lambda c: c.pop("facts"), "is no whole plan file: facts: Field required"),
-        (set_to("cells", 5), "is no whole plan file: cells: "),
-        (set_to("seconds", {"a": -1}), "is no whole plan file: seconds.a: "),
-        (set_to("seconds", {"a\nb": -1}), "is no whole plan file: seconds.a\\nb: "),
+        (
+            lambda c: c.pop("digest"),
+            "is not a plan file (`distromatrix plan --save FILE` writes one)",
+        ),
+        (lambda c: c.pop("cells"), "is not a complete plan file: cells: Field required"),
+        (lambda c: c.pop("facts"), "is not a complete plan file: facts: Field required"),
+        (set_to("cells", 5), "is not a complete plan file: cells: "),
+        (set_to("seconds", {"a": -1}), "is not a complete plan file: seconds.a: "),
+        (set_to("seconds", {"a\nb": -1}), "is not a complete plan file: seconds.a\\nb: "),
         (set_to("shard", "4/3"), "has a wrong `shard`: expected K/N"),
-        (set_to("digest", "sha256:00"), "is no plan file as it was written: its digest is another"),
+        (set_to("digest", "sha256:00"), "was changed after it was written (digest mismatch)"),
         (set_to("seconds", {"debian-12/unit": 3}), "its digest is another"),
         (first_cell("run", "rm -rf /"), "its digest is another"),
         (set_to("repeat", 0), "has a wrong `repeat`, `seed` or `timeout`"),
@@ -194,13 +197,16 @@ def test_whatever_a_plan_file_says_it_is_read_or_told_in_a_line(data: st.DataObj
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"", "is no JSON, or cut off"),
-        (b'{"version": 1, "digest": "x", "cells": [', "is no JSON, or cut off"),
-        (b"\xff\x00", "is no JSON, or cut off"),
-        (b"[" * 100_000, "is no JSON, or cut off"),
-        (b"[1, 2]", "is no plan file"),
-        (b"null", "is no plan file"),
-        (b'{"version": 1, "digest": 5}', "is no whole plan file: distromatrix: Field required"),
+        (b"", "is not JSON, or is cut off"),
+        (b'{"version": 1, "digest": "x", "cells": [', "is not JSON, or is cut off"),
+        (b"\xff\x00", "is not JSON, or is cut off"),
+        (b"[" * 100_000, "is not JSON, or is cut off"),
+        (b"[1, 2]", "is not a plan file"),
+        (b"null", "is not a plan file"),
+        (
+            b'{"version": 1, "digest": 5}',
+            "is not a complete plan file: distromatrix: Field required",
+        ),
         (b'{"version": NaN, "digest": 5}', "is a plan file of version nan, and not 1"),
     ],
 )
@@ -224,7 +230,7 @@ def test_a_plan_file_of_another_version_says_so(tmp_path: Path) -> None:
 
 def test_a_stored_plan_is_no_plan_file(tmp_path: Path) -> None:
     store_plan(planned(), tmp_path / "plan.json")
-    with pytest.raises(InputError, match="is no plan file"):
+    with pytest.raises(InputError, match="is not a plan file"):
         read_plan_file(tmp_path / "plan.json")
 
 

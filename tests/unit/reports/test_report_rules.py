@@ -16,7 +16,7 @@ from loading import TODAY, Project
 
 from distromatrix.collect.junit import read_cases
 from distromatrix.engines.contract import Exit
-from distromatrix.execute.cell.attempt import Tried, judge
+from distromatrix.execute.cell.attempt import Attempt, judge
 from distromatrix.load import load_matrix
 from distromatrix.model import (
     Cell,
@@ -93,7 +93,7 @@ class Image:
 
 def came_of(cell: Cell, did: Did, folder: Path) -> CellResult:
     """The result of a cell that did so, as the executor judges it."""
-    tried = Tried(phase=Phase.SETUP if did.setup else Phase.RUN)
+    tried = Attempt(phase=Phase.SETUP if did.setup else Phase.RUN)
     status = 137 if did.oom else did.status
     if did.setup and status == 0:
         status = 1

@@ -35,7 +35,7 @@ from distromatrix.project.project import load_project
 from distromatrix.reports.replay import read_run
 from distromatrix.testing.bench.direct import DirectBench
 from distromatrix.testing.bench.remote import RemoteBench, Server
-from distromatrix.testing.contract import Bench, Want
+from distromatrix.testing.contract import Bench, MachineRequest
 
 MATRIX = """\
 product: .
@@ -160,7 +160,7 @@ def test_machines_are_to_be_had_after_the_last_cell_has_ended(world: World) -> N
     bench.expect(("one/bad",), machines=True)
     bench.run_cell("one/bad", "gw0 a")
     sleep(0.3)  # the run comes to its end
-    assert bench.machine(Want(distro="one"), "gw0 b").name
+    assert bench.machine(MachineRequest(distro="one"), "gw0 b").name
     bench.end()
 
 
@@ -232,7 +232,7 @@ def until(what: object) -> None:
 
 def test_all_share_one_machine_and_have_their_own_fresh_ones(world: World, bench: Bench) -> None:
     bench.expect((), machines=True)
-    want = Want(distro="one")
+    want = MachineRequest(distro="one")
     shared = at_once(*(lambda n=n: bench.machine(want, f"gw{n} t") for n in range(2)))
     assert len({a.name for a in shared}) == 1  # type: ignore[attr-defined]
     machine = world.engine.join(shared[0])  # type: ignore[arg-type]
@@ -253,7 +253,7 @@ def test_a_machine_of_a_suite_has_the_product_its_environment_and_its_setup(
     world: World, bench: Bench
 ) -> None:
     bench.expect((), machines=True)
-    machine = world.engine.join(bench.machine(Want(distro="one", suite="good"), "main t"))
+    machine = world.engine.join(bench.machine(MachineRequest(distro="one", suite="good"), "main t"))
     assert said(machine, f"cat {machine.product}/setup-done") == b"made\n"
     assert said(machine, 'echo "$FROM_MATRIX $DISTROMATRIX_CELL"') == b"here one/good\n"
     machine.close()
@@ -263,14 +263,18 @@ def test_a_machine_of_a_suite_has_the_product_its_environment_and_its_setup(
 @pytest.mark.parametrize(
     ("want", "error", "match"),
     [
-        (Want(distro="two", suite="good"), CellSkippedError, "not here"),
-        (Want(distro="one", suite="none"), InputError, "one/none: the matrix has no such cell"),
-        (Want(distro="three"), InputError, "three: no such distro"),
-        (Want(distro="one", suite="unfit"), SetupFailedError, r"exit status 4\n  oh no"),
+        (MachineRequest(distro="two", suite="good"), CellSkippedError, "not here"),
+        (
+            MachineRequest(distro="one", suite="none"),
+            InputError,
+            "one/none: the matrix has no such cell",
+        ),
+        (MachineRequest(distro="three"), InputError, "three: no such distro"),
+        (MachineRequest(distro="one", suite="unfit"), SetupFailedError, r"exit status 4\n  oh no"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_its_own_kind(
-    bench: Bench, want: Want, error: type[Exception], match: str
+    bench: Bench, want: MachineRequest, error: type[Exception], match: str
 ) -> None:
     bench.expect((), machines=True)
     for _ in range(2):
@@ -284,11 +288,11 @@ def test_a_failure_to_make_a_machine_is_remembered(world: World, bench: Bench) -
     bench.expect((), machines=True)
     for number in (0, 2):
         tests = [f"gw{n} t" for n in (number, number + 1)]
-        calls = [lambda t=t: bench.machine(Want(distro="one"), t) for t in tests]
+        calls = [lambda t=t: bench.machine(MachineRequest(distro="one"), t) for t in tests]
         for got, test in zip(at_once(*calls), tests, strict=True):
             assert "no /bin/sh" in str(got)
             bench.done(test)
-    assert bench.machine(Want(distro="two"), "gw0 t").name
+    assert bench.machine(MachineRequest(distro="two"), "gw0 t").name
     bench.done("gw0 t")
 
 
@@ -306,7 +310,7 @@ def test_a_test_waits_for_its_place_once(world: World, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     bench = world.bench()
     bench.expect((), machines=True)
-    want = Want(distro="one")
+    want = MachineRequest(distro="one")
     bench.machine(want, "gw0 t")
     bench.fresh(want, "gw0 t")  # more of the same test: no wait
     waiting = threading.Thread(target=lambda: at_once(lambda: bench.machine(want, "gw1 t")))
@@ -323,14 +327,17 @@ def test_a_test_waits_for_its_place_once(world: World, monkeypatch: pytest.Monke
 def test_a_machine_that_died_is_not_made_anew_and_the_others_go_on(world: World) -> None:
     bench = world.bench()
     bench.expect((), machines=True)
-    one = bench.machine(Want(distro="one"), "main t")
+    one = bench.machine(MachineRequest(distro="one"), "main t")
     for left in world.engine.leftovers():
         world.engine.remove(left)
-    again = bench.machine(Want(distro="one"), "main u")
+    again = bench.machine(MachineRequest(distro="one"), "main u")
     assert again.name == one.name
     with pytest.raises(MachineGoneError):
         world.engine.join(again)
-    assert said(world.engine.join(bench.machine(Want(distro="two"), "main u")), "echo x") == b"x\n"
+    assert (
+        said(world.engine.join(bench.machine(MachineRequest(distro="two"), "main u")), "echo x")
+        == b"x\n"
+    )
     bench.end()
 
 
@@ -385,10 +392,10 @@ def test_a_client_is_told_at_once_that_all_has_ended(world: World) -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = Server(direct, Path(folder))
         client = RemoteBench(server.address)
-        client.machine(Want(distro="one"), "gw0 t")
+        client.machine(MachineRequest(distro="one"), "gw0 t")
         direct.end()
         with pytest.raises(InfrastructureError, match="ended"):
-            client.machine(Want(distro="one"), "gw0 u")
+            client.machine(MachineRequest(distro="one"), "gw0 u")
         server.close()
     late = RemoteBench(server.address)
     with pytest.raises(InfrastructureError, match="ended"):
@@ -425,6 +432,6 @@ def test_what_a_killed_session_left_is_removed_by_the_next(world: World) -> None
         os.kill(owner.pid, signal.SIGKILL)
     bench = world.bench()
     bench.expect((), machines=True)
-    bench.machine(Want(distro="two"), "main t")
+    bench.machine(MachineRequest(distro="two"), "main t")
     until(lambda: not left & set(world.machines()))
     bench.end()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distromatrix.testing.bench.rendezvous import Door, knock
+from distromatrix.testing.bench.rendezvous import Rendezvous, knock
 
 
 class Answers:
@@ -26,13 +26,13 @@ def answers() -> Answers:
 
 
 @pytest.fixture
-def door(answers: Answers) -> Iterator[Door]:
-    door = Door(answers)
+def door(answers: Answers) -> Iterator[Rendezvous]:
+    door = Rendezvous(answers)
     yield door
     door.close()
 
 
-def test_who_knocks_is_answered(door: Door) -> None:
+def test_who_knocks_is_answered(door: Rendezvous) -> None:
     told: list[str] = []
     threads = [threading.Thread(target=lambda: told.append(knock(door.address))) for _ in range(8)]
     for thread in threads:
@@ -42,17 +42,17 @@ def test_who_knocks_is_answered(door: Door) -> None:
     assert told == [f"{door.folder}/bench"] * 8
 
 
-def test_nothing_is_asked_before_somebody_knocks(door: Door, answers: Answers) -> None:
+def test_nothing_is_asked_before_somebody_knocks(door: Rendezvous, answers: Answers) -> None:
     assert not answers.folders
     knock(door.address)
     assert answers.folders == [door.folder]
 
 
-def test_its_folder_is_the_owners_alone(door: Door) -> None:
+def test_its_folder_is_the_owners_alone(door: Rendezvous) -> None:
     assert door.folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_closed_door_leaves_nothing_and_answers_nobody(door: Door) -> None:
+def test_a_closed_door_leaves_nothing_and_answers_nobody(door: Rendezvous) -> None:
     (door.folder / "bench").touch()
     door.close()
     assert not door.folder.exists()
@@ -61,8 +61,8 @@ def test_a_closed_door_leaves_nothing_and_answers_nobody(door: Door) -> None:
     door.close()
 
 
-def test_no_answer_is_an_error_of_who_knocked(door: Door) -> None:
-    silent = Door(lambda _: "")
+def test_no_answer_is_an_error_of_who_knocked(door: Rendezvous) -> None:
+    silent = Rendezvous(lambda _: "")
     with pytest.raises(ConnectionError):
         knock(silent.address)
     silent.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.testing.bench import rendezvous as door
-from distromatrix.testing.bench.rendezvous import Door, knock, sweep_doors
+from distromatrix.testing.bench.rendezvous import Rendezvous, knock, sweep_doors
 
 pytest_plugins = ["pytester"]
 
@@ -22,7 +22,7 @@ def test_a_long_temporary_folder_is_no_place_for_sockets(
     long = tmp_path / ("long" * 30)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    made = Door(lambda _: "here")
+    made = Rendezvous(lambda _: "here")
     try:
         assert knock(made.address) == "here"
         assert not list(long.iterdir())
@@ -75,9 +75,9 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(
         )
         dead = Path(killed.stdout.strip())
         assert dead.is_dir()
-        living, other = Door(lambda _: "there"), Path(place, "distromatrix-other")
+        living, other = Rendezvous(lambda _: "there"), Path(place, "distromatrix-other")
         other.mkdir()
-        mine = Door(lambda _: "here")
+        mine = Rendezvous(lambda _: "here")
         try:
             sweep_doors()
             assert not dead.exists()

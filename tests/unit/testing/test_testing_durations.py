@@ -16,7 +16,7 @@ from distromatrix.testing.schedule.durations import (
     A_TEST,
     KEPT,
     KEY,
-    Durations,
+    ItemDurations,
     known,
     store,
 )
@@ -150,7 +150,7 @@ TESTS = {"t.py::one[a]": 1.0, "t.py::one[b]": 3.0, "t.py::two": 9.0, "u.py::x": 
 def test_what_is_unknown_is_like_what_is_most_like_it(
     measured: Mapping[str, float], node: str, seconds: float
 ) -> None:
-    assert Durations(measured, MATRIX)[node] == seconds
+    assert ItemDurations(measured, MATRIX)[node] == seconds
 
 
 def run_folder(root: Path, name: str, text: str) -> None:

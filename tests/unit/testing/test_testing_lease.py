@@ -8,9 +8,9 @@ from distromatrix.engines.contract import Address
 from distromatrix.errors import InfrastructureError
 from distromatrix.testing.bench import lease
 from distromatrix.testing.bench.lease import Lease
-from distromatrix.testing.contract import CellReport, Want
+from distromatrix.testing.contract import CellReport, MachineRequest
 
-ONE, TWO = Want(distro="one"), Want(distro="two")
+ONE, TWO = MachineRequest(distro="one"), MachineRequest(distro="two")
 
 
 class Recorded:
@@ -26,13 +26,13 @@ class Recorded:
     def run_cell(self, cell: str, test: str) -> CellReport:
         raise NotImplementedError
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         self.said.append(f"machine {want} {test}")
         if self.broken:
             raise InfrastructureError("broken")
         return Address(name=str(want), id="1")
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         self.said.append(f"fresh {want} {test}")
         return Address(name=f"fresh-{want}", id="2")
 

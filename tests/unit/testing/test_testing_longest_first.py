@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScheduling
 from xdist_world import World, name_of
 
-from distromatrix.testing.schedule.durations import Durations
+from distromatrix.testing.schedule.durations import ItemDurations
 from distromatrix.testing.schedule.scheduling import LongestFirst, deal
 
 Make = Callable[[Any], Any]
@@ -22,7 +22,7 @@ QUIET = Producer("test", enabled=False)
 def longest_first(expected: Sequence[float], cells: int = 0, measured: bool = True) -> Make:
     """Makes the scheduler; the first `cells` items are cells."""
     known = {named(i, cells): seconds for i, seconds in enumerate(expected)} if measured else {}
-    return lambda config: LongestFirst(config, QUIET, Durations(known, MATRIX))
+    return lambda config: LongestFirst(config, QUIET, ItemDurations(known, MATRIX))
 
 
 def named(item: int, cells: int) -> str:
@@ -118,13 +118,13 @@ def test_what_waits_behind_an_item_that_takes_longer_than_expected_is_handed_els
 
 
 def test_a_worker_with_the_longest_cell_begins_with_no_second_one() -> None:
-    durations = Durations(dict(zip("abcdef", [100.0, 5, 5, 5, 5, 5], strict=True)))
+    durations = ItemDurations(dict(zip("abcdef", [100.0, 5, 5, 5, 5, 5], strict=True)))
     assert deal("abcdef", durations, 2) == [[0], [1, 2, 3, 4, 5]]
 
 
 def test_a_short_test_stands_before_each_of_a_workers_last_two_long_ones() -> None:
     """A worker cannot give back the item that is next."""
-    durations = Durations({**{f"long {n}": 10.0 - n for n in range(4)}, "short": 0.01})
+    durations = ItemDurations({**{f"long {n}": 10.0 - n for n in range(4)}, "short": 0.01})
     names = [f"long {n}" for n in range(4)] + ["short"] * 4
     assert deal(names, durations, 1) == [[0, 1, 5, 2, 4, 3, 6, 7]]
 

@@ -169,7 +169,7 @@ def _save(made: PlanFile, path: Path) -> None:
     require_stays(path, made.plan.root)
     target = path.resolve()  # a link stays one
     if target.exists() and not target.is_file():  # a device would be replaced by a file
-        raise InputError(f"{path}: is no regular file")
+        raise InputError(f"{path}: is not a regular file")
     try:
         save_plan(made, target)
     except OSError as error:
@@ -206,9 +206,12 @@ def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
     """Where cases go that need more than their cell's container has."""
     if not any(distro.guest for distro in plan.distros):
         return
+    ready = [engine for engine, why in plan.guests.items() if not why]
+    if ready:
+        echo(f"guests of {' and '.join(ready)}: for cases that need more than a container has")
     for engine, why in plan.guests.items():
-        what = f"not here: {why}" if why else "for cases that need more than a container has"
-        echo(f"guests of {engine}: {what}")
+        if why:
+            echo(f"guests of {engine}: not here: {why}")
     if not all(plan.guests.values()):
         echo(f"guests run {_accelerated(wanted)}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distromatrix.cli.output import echo
 
 if TYPE_CHECKING:
-    from distromatrix.plan.shards import Job
+    from distromatrix.plan.shards import ShardJob
 
 # GitHub counts a job's outputs in UTF-16, and takes 1 MB of them
 # (docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax, jobs.*.outputs);
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_OUTPUT = 900_000 // 2  # characters
 
 
-def github_matrix(jobs: Sequence[Job]) -> str:
+def github_matrix(jobs: Sequence[ShardJob]) -> str:
     """What `strategy.matrix` takes through `fromJSON`, on one line. Where it would be too long,
     the ids of the cells are left out, and a line on stderr says so: `run --plan` needs none."""
     text = _matrix(jobs, cells=True)
@@ -31,11 +31,11 @@ def github_matrix(jobs: Sequence[Job]) -> str:
     return text
 
 
-def _matrix(jobs: Sequence[Job], *, cells: bool) -> str:
+def _matrix(jobs: Sequence[ShardJob], *, cells: bool) -> str:
     return json.dumps({"include": [_entry(job, cells=cells) for job in jobs]})
 
 
-def _entry(job: Job, *, cells: bool) -> dict[str, Any]:
+def _entry(job: ShardJob, *, cells: bool) -> dict[str, Any]:
     return {
         "name": job.name,
         "runner": job.runner[0] if len(job.runner) == 1 else list(job.runner),
@@ -45,7 +45,7 @@ def _entry(job: Job, *, cells: bool) -> dict[str, Any]:
     }
 
 
-def show_jobs(jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
+def show_jobs(jobs: Sequence[ShardJob], seconds: Mapping[str, float]) -> None:
     """A line a job, with how long it is expected to take."""
     width = max(len(job.name) for job in jobs)
     wide = max(len(" ".join(job.runner)) for job in jobs)

@@ -63,7 +63,7 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
 def output_file(name: str) -> Path:
     """Where the output `name` of a step is written. Raises InputError where there is none."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
-        raise InputError(f"--output: {name[:40]!r} is no name for an output")
+        raise InputError(f"--output: {name[:40]!r} is not a valid name for an output")
     if file := os.environ.get("GITHUB_OUTPUT"):
         return Path(file)
     raise InputError(
@@ -79,7 +79,7 @@ def put_out(line: str, name: str | None) -> None:
         return
     file = output_file(name)
     if len(line.splitlines()) > 1:  # the next would be another output
-        raise InputError(f"--output: {line!r} is no single line")
+        raise InputError(f"--output: {line!r} is more than one line")
     try:
         with file.open("a", encoding="utf-8", errors="surrogateescape") as output:
             output.write(f"{name}={line}\n")

@@ -75,7 +75,7 @@ def start(path: Path) -> None:
     Raises EngineUnavailableError with its last words.
     """
     if shutil.which("podman") is None:
-        raise EngineUnavailableError(f"there is no podman here: {ABSENT}")
+        raise EngineUnavailableError(f"podman is not installed: {ABSENT}")
     own_folder("Podman's socket", path.parent)
     with hold(path.with_name("distromatrix.lock")):
         if answers(path, own=True):

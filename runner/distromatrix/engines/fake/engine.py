@@ -30,7 +30,7 @@ from distromatrix.engines.contract import (
 )
 from distromatrix.engines.fake.images import FakeImages
 from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
-from distromatrix.engines.fake.state import Faults, State, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, Faults, read_json, write_json
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -47,7 +47,7 @@ class FakeStage:
 
     strategy = "archive"
 
-    def __init__(self, state: State, snapshot: Path, labels: Mapping[str, str]) -> None:
+    def __init__(self, state: FakeState, snapshot: Path, labels: Mapping[str, str]) -> None:
         self.name = f"distromatrix-stage-{secrets.token_hex(6)}"
         self.tar = state.stages / f"{self.name}.tar"
         self._record = state.stages / f"{self.name}.json"
@@ -73,7 +73,7 @@ class FakeEngine:
         images: FakeImages | None = None,
     ) -> None:
         self.name = name
-        self._state = State(state, faults)
+        self._state = FakeState(state, faults)
         self.images = images or FakeImages(self._state)
 
     def playing(self, name: str) -> FakeEngine:

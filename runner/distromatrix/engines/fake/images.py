@@ -14,7 +14,7 @@ from pathlib import Path
 from time import time
 from typing import Any, BinaryIO
 
-from distromatrix.engines.fake.state import State, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, read_json, write_json
 from distromatrix.engines.image_store import Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
 
@@ -22,7 +22,7 @@ from distromatrix.errors import InfrastructureError, PullError
 class FakeImages:
     """See ImageStore."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: FakeState) -> None:
         self._state = state
 
     def _file(self, tag: str, kind: str) -> Path:

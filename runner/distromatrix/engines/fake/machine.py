@@ -18,7 +18,7 @@ from time import monotonic
 from typing import IO
 
 from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
-from distromatrix.engines.fake.state import State, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, read_json, write_json
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.pool import KILL
@@ -30,7 +30,7 @@ from distromatrix.model import Kept
 _SIGNALS = {"STOP": signals.SIGSTOP, "CONT": signals.SIGCONT, "KILL": signals.SIGKILL}
 
 
-class PipeStream:
+class ProcessStream:
     """A local process's standard streams as a shell's Stream."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -87,7 +87,7 @@ class FakeMachine(ShellMachine):
 
     def __init__(
         self,
-        state: State,
+        state: FakeState,
         spec: MachineSpec,
         root: Path,
         *,
@@ -113,7 +113,7 @@ class FakeMachine(ShellMachine):
             self._begin_shells(self._main)
 
     @classmethod
-    def join(cls, state: State, address: Address) -> FakeMachine:
+    def join(cls, state: FakeState, address: Address) -> FakeMachine:
         """One that somebody else has open. Raises MachineGoneError."""
         spec = MachineSpec(name=address.name, image="", user=address.user, memory=address.memory)
         root, staged = Path(address.id), bool(address.product)
@@ -140,7 +140,7 @@ class FakeMachine(ShellMachine):
             start_new_session=True,
         )
         (shells / str(process.pid)).touch()
-        shell = Shell(PipeStream(process))
+        shell = Shell(ProcessStream(process))
         shell.run(Command(":", timeout=30))
         return shell
 

@@ -32,7 +32,7 @@ class Faults:
     pulls: Mapping[str, PullFailure] = field(default_factory=dict)  # glob over references
 
 
-class State:
+class FakeState:
     """The folder, and the count of the faults already made. Thread-safe."""
 
     def __init__(self, folder: Path | None, faults: Faults | None) -> None:

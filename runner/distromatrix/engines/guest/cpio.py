@@ -9,7 +9,7 @@ from typing import NamedTuple
 FOLDER, PROGRAM, FILE, DEVICE = 0o40755, 0o100755, 0o100644, 0o20600
 
 
-class Entry(NamedTuple):
+class CpioEntry(NamedTuple):
     """One file; `device`: its major and minor number."""
 
     name: str
@@ -18,12 +18,12 @@ class Entry(NamedTuple):
     device: tuple[int, int] = (0, 0)
 
 
-def newc(entries: Iterable[Entry]) -> bytes:
+def newc(entries: Iterable[CpioEntry]) -> bytes:
     """The archive; a folder comes before what lies in it."""
-    return b"".join(_parts((*entries, Entry("TRAILER!!!", 0))))
+    return b"".join(_parts((*entries, CpioEntry("TRAILER!!!", 0))))
 
 
-def _parts(entries: Iterable[Entry]) -> Iterator[bytes]:
+def _parts(entries: Iterable[CpioEntry]) -> Iterator[bytes]:
     for number, (name, mode, data, device) in enumerate(entries, 1):
         path = name.encode() + b"\0"
         fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(path), 0)

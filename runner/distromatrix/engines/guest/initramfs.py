@@ -11,7 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from distromatrix.engines.guest.cpio import FILE, FOLDER, PROGRAM, Entry, newc
+from distromatrix.engines.guest.cpio import FILE, FOLDER, PROGRAM, CpioEntry, newc
 from distromatrix.engines.guest.kernel import Kernel
 from distromatrix.engines.guest.programs import awaken, become, piped, session
 from distromatrix.engines.shell.shell import loop_by
@@ -34,7 +34,7 @@ def static_busybox() -> Path:
         if found and is_static(Path(found)):
             return Path(found)
     raise EngineUnavailableError(
-        "there is no static busybox here, which a guest starts from: install busybox-static "
+        "no static busybox is installed, from which guests start: install busybox-static "
         "(`distromatrix doctor --guests --fix` does)"
     )
 
@@ -59,14 +59,14 @@ def initramfs(kernel: Kernel) -> bytes:
     """The archive for that kernel. Raises EngineUnavailableError."""
     inside = files("distromatrix.engines.guest").joinpath("inside")
     entries = [*_beginning("initramfs.sh")]
-    entries.append(Entry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
-    entries.append(Entry("loop.sh", FILE, _loop()))
-    entries.append(Entry("session", PROGRAM, session()))
-    entries.append(Entry("piped", PROGRAM, piped()))
-    entries.append(Entry("awaken", PROGRAM, awaken()))
-    entries.append(Entry("become-0-0", PROGRAM, become(0, 0)))
+    entries.append(CpioEntry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
+    entries.append(CpioEntry("loop.sh", FILE, _loop()))
+    entries.append(CpioEntry("session", PROGRAM, session()))
+    entries.append(CpioEntry("piped", PROGRAM, piped()))
+    entries.append(CpioEntry("awaken", PROGRAM, awaken()))
+    entries.append(CpioEntry("become-0-0", PROGRAM, become(0, 0)))
     reboot = inside.joinpath("distromatrix-reboot").read_bytes()
-    entries.append(Entry("distromatrix-reboot", PROGRAM, reboot))
+    entries.append(CpioEntry("distromatrix-reboot", PROGRAM, reboot))
     return newc((*entries, *_modules(kernel)))
 
 
@@ -76,19 +76,19 @@ def system_initramfs(kernel: Kernel) -> bytes:
     return newc((*_beginning("system_init.sh"), *_modules(kernel)))
 
 
-def _beginning(init: str) -> Iterator[Entry]:
+def _beginning(init: str) -> Iterator[CpioEntry]:
     """The folders, busybox, and the script that is the first process."""
     inside = files("distromatrix.engines.guest").joinpath("inside")
     for folder in ("bin", "dev", "proc", "sys", "root", "modules"):
-        yield Entry(folder, FOLDER)
-    yield Entry("bin/busybox", PROGRAM, static_busybox().read_bytes())
-    yield Entry("begin.sh", FILE, inside.joinpath("begin.sh").read_bytes())
-    yield Entry("init", PROGRAM, inside.joinpath(init).read_bytes())
+        yield CpioEntry(folder, FOLDER)
+    yield CpioEntry("bin/busybox", PROGRAM, static_busybox().read_bytes())
+    yield CpioEntry("begin.sh", FILE, inside.joinpath("begin.sh").read_bytes())
+    yield CpioEntry("init", PROGRAM, inside.joinpath(init).read_bytes())
 
 
-def _modules(kernel: Kernel) -> Iterator[Entry]:
+def _modules(kernel: Kernel) -> Iterator[CpioEntry]:
     for number, (name, data) in enumerate(kernel.modules):
-        yield Entry(f"modules/{number:02}-{name}.ko", FILE, data)
+        yield CpioEntry(f"modules/{number:02}-{name}.ko", FILE, data)
 
 
 def _loop() -> bytes:

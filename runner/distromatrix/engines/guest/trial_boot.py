@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.guest.cpio import DEVICE, FOLDER, PROGRAM, Entry, newc
+from distromatrix.engines.guest.cpio import DEVICE, FOLDER, PROGRAM, CpioEntry, newc
 from distromatrix.engines.guest.programs import say_and_power_off
 
 MARKER = b"distromatrix: a program runs under this kernel"
@@ -87,8 +87,8 @@ def initramfs() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="distromatrix-accel-") as folder:
         file = Path(folder) / "initramfs"
         program = say_and_power_off(MARKER + b"\n")
-        console = Entry("dev/console", DEVICE, device=(5, 1))
-        entries = (Entry("dev", FOLDER), console, Entry("init", PROGRAM, program))
+        console = CpioEntry("dev/console", DEVICE, device=(5, 1))
+        entries = (CpioEntry("dev", FOLDER), console, CpioEntry("init", PROGRAM, program))
         file.write_bytes(newc(entries))
         yield file
 

@@ -37,9 +37,9 @@ from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import META, QemuMachine
-from distromatrix.engines.qemu.port_broker import Door, JoinedGuest
+from distromatrix.engines.qemu.port_broker import JoinedGuest, PortBroker
 from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
-from distromatrix.engines.qemu.templates import Templates
+from distromatrix.engines.qemu.templates import QemuTemplates
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.errors import (
     CannotStartError,
@@ -66,7 +66,7 @@ class QemuEngine:
         self._accel = accel
         self._cache = cache or cache_folder()
         self._machines = self._cache / "guests" / "machines"
-        self._templates = Templates(self._cache / "guests")
+        self._templates = QemuTemplates(self._cache / "guests")
         self._opened: WeakSet[QemuMachine] = WeakSet()
 
     @property
@@ -137,7 +137,7 @@ class QemuEngine:
             if product is not None:
                 guest.fill(size)
             machine.begin()
-            Door(machine)
+            PortBroker(machine)
             self._opened.add(machine)
         except BaseException as error:
             if guest.refused:  # the next one is to have another

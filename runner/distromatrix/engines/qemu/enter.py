@@ -72,7 +72,7 @@ echo {token} $s >&2"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _WayIn:
     """Who enters, and where to."""
 
     user: str
@@ -131,7 +131,7 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
     if terminal:
         env = {"TERM": os.environ.get("TERM", "linux"), **env}
     env = {**facts.get("env", {}), **env}  # those of its image first
-    entry = _Entry(
+    entry = _WayIn(
         user=facts.get("user", "root"),
         cwd=facts.get("product") or "/",
         env=env,

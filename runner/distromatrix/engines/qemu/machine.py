@@ -30,7 +30,7 @@ from distromatrix.engines.qemu.ports import (
     ROOT_SHELLS,
     USER_SHELLS,
     Lent,
-    Slots,
+    PortSlots,
     connect_in,
     ports_of,
     socket_name,
@@ -59,7 +59,7 @@ fi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class SavedGuest:
     """A saved guest, in which a shell of root's is open at FIRST_SHELL's ports. `token` and
     `process` as `Lent` has them."""
 
@@ -80,7 +80,7 @@ class QemuMachine(GuestMachine):
         self.guest = guest
         self.data_lock = Lock()  # of the port for data
         self._at_close: list[Callable[[], None]] = []
-        self._slots = Slots()
+        self._slots = PortSlots()
         self._restarting = Lock()
         self._boots = 0
         self._reader: QemuMachine | None = None  # of what one that was killed has left
@@ -136,7 +136,7 @@ class QemuMachine(GuestMachine):
             ) from error
         return lent
 
-    def restore(self, saved: Saved) -> None:
+    def restore(self, saved: SavedGuest) -> None:
         """Start its guest from a saved state, with the shell that is open there. Raises
         InfrastructureError."""
         slot = self._slots.take()
@@ -253,7 +253,7 @@ echo $!"""
         if self.guest.tell(_END_LEFT, within=DIES_WITHIN):
             raise InfrastructureError(f"what runs in {self.name} cannot be ended")
         self._fresh_shells()
-        self._slots = Slots()
+        self._slots = PortSlots()
 
     def restarted(self, until: float = inf) -> bool:  # noqa: ARG002 - its boot has a bound
         """See GuestMachine."""
@@ -268,7 +268,7 @@ echo $!"""
     def _boot_again(self) -> None:
         self.guest.quit()
         self._fresh_shells()
-        self._slots = Slots()
+        self._slots = PortSlots()
         self.guest.boot_again()
         self._boots += 1
 

@@ -28,7 +28,7 @@ DOOR = "door"
 _LONGEST = 1 << 16
 
 
-class Door:
+class PortBroker:
     """Answers those who join a machine, in threads, until it is closed."""
 
     def __init__(self, machine: QemuMachine) -> None:
@@ -188,7 +188,9 @@ class JoinedGuest(GuestMachine):
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError."""
-        raise InfrastructureError(f"{self.name} is another's, who alone can keep it")
+        raise InfrastructureError(
+            f"{self.name} belongs to another process; only its owner can keep it"
+        )
 
     def close(self) -> None:
         """See Machine."""

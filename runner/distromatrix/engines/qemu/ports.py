@@ -149,7 +149,7 @@ class Lent(PortStream):
         done(self)
 
 
-class Slots:
+class PortSlots:
     """Which shells' ports are free. Thread-safe."""
 
     def __init__(self) -> None:

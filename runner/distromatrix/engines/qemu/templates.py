@@ -20,14 +20,14 @@ from distromatrix.engines.guest.ready import DONE, PREFIX, Store, read_facts
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu.guest import QemuGuest
-from distromatrix.engines.qemu.machine import QemuMachine, Saved, new_overlay
+from distromatrix.engines.qemu.machine import QemuMachine, SavedGuest, new_overlay
 from distromatrix.engines.qemu.process import OVERLAY, Memory, Virtual, arguments
 
 _EMPTY = "empty.qcow2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class QemuTemplate:
     """A guest that has booted, saved: machines start from here."""
 
     folder: Path
@@ -35,10 +35,10 @@ class Template:
     process: int
 
     @property
-    def saved(self) -> Saved:
+    def saved(self) -> SavedGuest:
         """For `QemuMachine.restore`."""
         memory = Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
-        return Saved(memory=memory, token=self.token, process=self.process)
+        return SavedGuest(memory=memory, token=self.token, process=self.process)
 
     def spoil(self) -> None:
         """QEMU does not take it: it is made anew when it is wanted again."""
@@ -50,7 +50,7 @@ class Template:
         return self.folder / _EMPTY
 
 
-class Templates:
+class QemuTemplates:
     """Those of one cache folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,9 @@ class Templates:
             yield Disk(self.store.folder / name)
 
     @contextmanager
-    def saved(self, image: str, disk: Disk, virtual: Virtual, scale: float) -> Iterator[Template]:
+    def saved(
+        self, image: str, disk: Disk, virtual: Virtual, scale: float
+    ) -> Iterator[QemuTemplate]:
         """A saved guest on that disk, made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
         of = arguments("", virtual, Disk(Path()))  # all that it is made of
@@ -81,7 +83,7 @@ class Templates:
 
         with self.store.hold(name, make, read_facts) as facts:
             folder = self.store.folder / name
-            yield Template(folder=folder, token=facts["token"], process=int(facts["process"]))
+            yield QemuTemplate(folder=folder, token=facts["token"], process=int(facts["process"]))
 
 
 def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> dict[str, str]:

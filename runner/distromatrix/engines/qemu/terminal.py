@@ -110,7 +110,7 @@ def window() -> tuple[int, int]:
     return 80, 24
 
 
-class _Output:
+class _TerminalOutput:
     """One of the shell's outputs: what comes between a line with the token, before which others
     may have left something, and the token with the shell's status."""
 
@@ -152,7 +152,7 @@ def bridge(
     """Hand on what goes and comes between this process and a shell in the machine `name`, from
     the line `TOKEN` until `TOKEN STATUS`, on `out` and, where its errors come apart, on `err`.
     Returns that status (255 where it has none). Raises MachineGoneError."""
-    ends = {one: _Output(token, way) for one in (out, err) if one is not None}
+    ends = {one: _TerminalOutput(token, way) for one in (out, err) if one is not None}
     shown = {out: 1, err: 2}
     pending = bytearray(way.begin())
     listening = True

@@ -30,10 +30,10 @@ from distromatrix.engines.vagrant.libvirt.saved_state import (
     read_saved,
     write_clone,
 )
-from distromatrix.engines.vagrant.machine import FACTS, Guest, VagrantMachine, spec_facts
+from distromatrix.engines.vagrant.machine import FACTS, OpenGuest, VagrantMachine, spec_facts
 from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection, Login
-from distromatrix.engines.vagrant.templates import Template
+from distromatrix.engines.vagrant.templates import BoxTemplate
 from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of, vagrantfile
 from distromatrix.errors import InfrastructureError
 
@@ -56,7 +56,9 @@ class Cloner:
         self._home = home
         self._libvirtd = libvirtd
 
-    def open(self, template: Template, spec: MachineSpec, product: Parcel | None) -> VagrantMachine:
+    def open(
+        self, template: BoxTemplate, spec: MachineSpec, product: Parcel | None
+    ) -> VagrantMachine:
         """A machine, with its copy of the product. Raises InfrastructureError;
         then nothing is left."""
         folder = self._home.machines / spec.name
@@ -73,7 +75,7 @@ class Cloner:
             return self._opened(template, spec, product, folder)
 
     def _opened(
-        self, template: Template, spec: MachineSpec, product: Parcel | None, folder: Path
+        self, template: BoxTemplate, spec: MachineSpec, product: Parcel | None, folder: Path
     ) -> VagrantMachine:
         shown = console_of(spec, folder).parent
         shown.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ class Cloner:
             ) from error
         return machine_begun(self._home, self._libvirtd, spec, guest, connection, product)
 
-    def _restore(self, template: Template, spec: MachineSpec, folder: Path, shown: Path) -> int:
+    def _restore(self, template: BoxTemplate, spec: MachineSpec, folder: Path, shown: Path) -> int:
         """Have the clone run; the port on which its sshd listens."""
         saved = read_saved(template.state)
         disks = {}
@@ -145,7 +147,7 @@ def machine_begun(
     home: Home,
     libvirtd: Libvirtd,
     spec: MachineSpec,
-    guest: Guest,
+    guest: OpenGuest,
     connection: Connection,
     product: Parcel | None,
     *,

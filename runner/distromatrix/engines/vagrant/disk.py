@@ -18,7 +18,7 @@ DISK_SIZE = 16  # GiB that a guest may fill; the file on the host has holes
 # free.
 _MAKE = """tar -x --numeric-owner --xattrs --xattrs-include='*' -C "$1" -f -
 cd "$1"
-if [ -L etc ] || [ ! -d etc ]; then echo "its /etc is no folder" >&2; exit 3; fi
+if [ -L etc ] || [ ! -d etc ]; then echo "its /etc is not a folder" >&2; exit 3; fi
 rm -rf .dockerenv etc/hosts etc/hostname etc/resolv.conf
 [ -L run ] || rm -f run/.containerenv
 echo "$4" >etc/hostname

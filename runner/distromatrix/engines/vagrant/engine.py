@@ -31,13 +31,13 @@ from distromatrix.engines.shell.homes import without_home
 from distromatrix.engines.vagrant import leftovers as vagrant_sweep
 from distromatrix.engines.vagrant.clone import Cloner
 from distromatrix.engines.vagrant.folders import Home
-from distromatrix.engines.vagrant.fresh import Plain
+from distromatrix.engines.vagrant.fresh import FreshGuests
 from distromatrix.engines.vagrant.libvirt.domain import guest_in
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
 from distromatrix.engines.vagrant.machine import FACTS, VagrantMachine
 from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection
-from distromatrix.engines.vagrant.templates import Templates
+from distromatrix.engines.vagrant.templates import BoxTemplates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import PIDS, AccelWanted, Kept
@@ -65,11 +65,11 @@ class VagrantEngine:
         self.libvirtd = Libvirtd(
             self.home.libvirt, self.home.pool, hide_kvm=known is None or known.kind != "kvm"
         )
-        self.templates_kept = Templates(
+        self.templates_kept = BoxTemplates(
             self.home, self.libvirtd, containers.images.export, self._acceleration
         )
         self._cloner = Cloner(self.home, self.libvirtd)
-        self._plain = Plain(self.home, self.libvirtd)
+        self._plain = FreshGuests(self.home, self.libvirtd)
 
     @property
     def images(self) -> ImageStore:

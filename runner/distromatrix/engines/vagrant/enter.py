@@ -46,7 +46,7 @@ if [ -t 0 ]; then chown {uid} "$(tty)"; fi
         status = subprocess.run(command, check=False).returncode
     except FileNotFoundError as error:
         raise EngineUnavailableError(
-            "there is no ssh here, which Vagrant's guests need: install openssh-client"
+            "ssh is not installed, and Vagrant's guests need it: install openssh-client"
         ) from error
     if status == _LOST and not connection.is_open():
         raise MachineGoneError(f"{name} is gone")

@@ -41,7 +41,7 @@ UP_WITHIN = 1800.0  # seconds: the box may have to be fetched
 _ANSWERS_WITHIN = 120.0
 
 
-class Plain:
+class FreshGuests:
     """Opens such machines. Thread-safe, and safe among processes."""
 
     def __init__(self, home: Home, libvirtd: Libvirtd) -> None:

@@ -50,7 +50,7 @@ _LOOKS = 0.5  # seconds between two looks at its console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class OpenGuest:
     """Where an open guest is: its `folder`, its disks, its console's log, how much longer things
     take in it, and what asks after its domain and ends that; neither raises."""
 
@@ -68,7 +68,7 @@ class VagrantMachine(GuestMachine):
     def __init__(
         self,
         spec: MachineSpec,
-        guest: Guest,
+        guest: OpenGuest,
         connection: Connection,
         *,
         staged: bool,

@@ -15,7 +15,7 @@ from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.disk import HOST_KEY
 from distromatrix.engines.vagrant.folders import Home, digest, free_port
 from distromatrix.engines.vagrant.libvirt.libvirtd import POOL, Libvirtd
-from distromatrix.engines.vagrant.machine import Guest, VagrantMachine
+from distromatrix.engines.vagrant.machine import OpenGuest, VagrantMachine
 from distromatrix.engines.vagrant.ssh import Connection, Login
 from distromatrix.engines.vagrant.vagrantfile import Definition, loaded
 from distromatrix.errors import InfrastructureError
@@ -196,7 +196,7 @@ def why_not_root(user: str, status: int, said: str) -> str:
     return f"no command can be run in it as root ({last})"
 
 
-def make_ready(spec: MachineSpec, guest: Guest, connection: Connection, who: Login) -> None:
+def make_ready(spec: MachineSpec, guest: OpenGuest, connection: Connection, who: Login) -> None:
     """Do what its cell wants of a guest that has come up, before anything else is in it. Raises
     InfrastructureError, ImageError."""
     if spec.ready is None:

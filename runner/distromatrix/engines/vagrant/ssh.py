@@ -191,7 +191,7 @@ class Connection:
             )
         except FileNotFoundError as error:
             raise EngineUnavailableError(
-                "there is no ssh here, which Vagrant's guests need: install openssh-client"
+                "ssh is not installed, and Vagrant's guests need it: install openssh-client"
             ) from error
 
     # --- files ---

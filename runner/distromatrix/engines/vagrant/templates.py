@@ -46,7 +46,7 @@ UP_WITHIN = 900.0  # seconds that the first boot may take
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class BoxTemplate:
     """A saved guest. `port` and `console` are those in its definition; `keys`: private ones."""
 
     name: str
@@ -65,7 +65,7 @@ class Template:
         return Path(self.folder) / "state.save"
 
 
-class Templates:
+class BoxTemplates:
     """Makes and finds them. `accel`: what of the machine a guest gets, by its kernel, memory
     (bytes) and processors."""
 
@@ -92,7 +92,7 @@ class Templates:
         return Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
 
     @contextmanager
-    def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[Template]:
+    def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[BoxTemplate]:
         """The template of that source, held meanwhile; a machine that names it in its facts then
         holds it on. Raises CannotStartError, InfrastructureError."""
         while True:
@@ -149,7 +149,7 @@ class Templates:
 
     def _boot(
         self, folder: Path, definition: Definition, scale: float, spec: MachineSpec
-    ) -> Template:
+    ) -> BoxTemplate:
         machine = definition.machine
         try:
             vagrant(
@@ -184,7 +184,7 @@ class Templates:
                 "(`keep_ready: false` gives each cell a `vagrant up` of its own)",
                 transient=False,
             )
-        return Template(
+        return BoxTemplate(
             name=folder.name,
             folder=str(folder),
             uuid=uuid,
@@ -256,13 +256,13 @@ class _BoxGoneError(Exception):
     """The box of a template to be made was just removed."""
 
 
-def _read(folder: Path) -> Template | None:
+def _read(folder: Path) -> BoxTemplate | None:
     try:
         facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
         known = facts["definition"]
         own = known.pop("own")
         definition = Definition(**known, own=Path(own) if own else None)
-        template = Template(**{**facts, "definition": definition, "keys": tuple(facts["keys"])})
+        template = BoxTemplate(**{**facts, "definition": definition, "keys": tuple(facts["keys"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if not template.state.exists():

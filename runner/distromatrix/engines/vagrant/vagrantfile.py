@@ -61,7 +61,7 @@ module DistromatrixDisk
   end
 
   def distromatrix_foreign(path, volume)
-    return "it is no regular file" unless File.lstat(path).file?
+    return "it is not a regular file" unless File.lstat(path).file?
     packed = File.binread(path, 4) == "QFI\\xFB".b
     return (volume[:format] == "raw" ? nil : "it is neither qcow2 nor raw") unless packed
     said, status = Open3.capture2("qemu-img", "info", "-f", "qcow2", "--output=json", path)

@@ -40,7 +40,7 @@ REASON = 500  # characters of what a suite says for itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Only:
+class CaseSubset:
     """The cases that a second machine of a cell is for, and how they are had run alone."""
 
     cases: tuple[CaseNeeds, ...]
@@ -58,10 +58,10 @@ class Only:
 
 
 @dataclass(slots=True)
-class Tried:
+class Attempt:
     """What one attempt at a cell has come to so far."""
 
-    only: Only | None = None  # the cases that its machine is for; None: all
+    only: CaseSubset | None = None  # the cases that its machine is for; None: all
     phase: Phase = Phase.SETUP
     exit: Exit | None = None
     scale: float = 1.0  # how many times the suite's timeout counted
@@ -107,7 +107,7 @@ class Tried:
 
 
 def collect(
-    cell: Cell, machine: Machine, folder: Path, tried: Tried, masker: Masker, *, by_pytest: bool
+    cell: Cell, machine: Machine, folder: Path, tried: Attempt, masker: Masker, *, by_pytest: bool
 ) -> None:
     """Bring back what the suite left, and read its cases, those that the machine is for where
     it is not for all. `by_pytest`: its pytest writes down what cases need. Nothing of it is
@@ -129,7 +129,7 @@ def collect(
             tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
 
 
-def _read_reports(cell: Cell, reports: Path, into: Path, tried: Tried, masker: Masker) -> None:
+def _read_reports(cell: Cell, reports: Path, into: Path, tried: Attempt, masker: Masker) -> None:
     if tried.tap is not None:
         with suppress(FileNotFoundError):
             fault = masker.mask(tried.tap.save(reports / TAP))
@@ -151,7 +151,7 @@ def _read_reports(cell: Cell, reports: Path, into: Path, tried: Tried, masker: M
         tried.ran = there.difference(case.test for case in tried.needing)
 
 
-def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: int) -> CellResult:
+def judge(cell: Cell, prepared: Prepared, tried: Attempt, log: CellLog, attempt: int) -> CellResult:
     """The result of a cell whose commands ran and whose cases were read."""
     ended = tried.exit
     names_junit = "DISTROMATRIX_JUNIT" in cell.run or cell.report == "tap" or tried.left_by_setup
@@ -209,7 +209,7 @@ def judge(cell: Cell, prepared: Prepared, tried: Tried, log: CellLog, attempt: i
     return replace(result, **_of_cases(cell, tried, result))
 
 
-def _how_it_failed(tried: Tried, ended: Exit | None, *, names_junit: bool) -> dict[str, Any]:
+def _how_it_failed(tried: Attempt, ended: Exit | None, *, names_junit: bool) -> dict[str, Any]:
     """What a result says of that, for the rules that would expect it."""
     out_of_memory = ended is not None and ended.oom
     status = ended.status if ended and not out_of_memory else None
@@ -224,7 +224,7 @@ def _how_it_failed(tried: Tried, ended: Exit | None, *, names_junit: bool) -> di
     return {"failed_by": kinds, "statuses": (status,) if status else ()}
 
 
-def _of_cases(cell: Cell, tried: Tried, result: CellResult) -> dict[str, Any]:
+def _of_cases(cell: Cell, tried: Attempt, result: CellResult) -> dict[str, Any]:
     if tried.report is not None:
         return {"flaky": _flaky(tried.report), **told_cases(tried.report)}
     if result.verdict is not Verdict.SKIPPED and result.failed_by in (
@@ -235,7 +235,7 @@ def _of_cases(cell: Cell, tried: Tried, result: CellResult) -> dict[str, Any]:
     return {}
 
 
-def _no_report(cell: Cell, tried: Tried) -> str:
+def _no_report(cell: Cell, tried: Attempt) -> str:
     """What a suite lacks that left no report, though it was to leave one."""
     if cell.report == "tap":
         return "report: tap, but its standard output holds no TAP"
@@ -274,7 +274,7 @@ def _last_said(tail: tuple[str, ...], status: int) -> str:
     return f"it ended with exit status {status}, and said no more"
 
 
-def _others_alone_failed(tried: Tried, only: Only) -> bool:
+def _others_alone_failed(tried: Attempt, only: CaseSubset) -> bool:
     """Whether a suite that ran whole ended as it did for other cases than those that count."""
     ended = tried.exit is not None and not tried.exit.timed_out and not tried.exit.oom
     good = tried.counts is not None and not tried.counts.failed

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from distromatrix.collect.joined import read_joined
 from distromatrix.collect.junit import CollectError
 from distromatrix.execute.cell import case_needs
-from distromatrix.execute.cell.attempt import Only, told_cases
-from distromatrix.execute.cell.run import Ran
+from distromatrix.execute.cell.attempt import CaseSubset, told_cases
+from distromatrix.execute.cell.run import AttemptResult
 from distromatrix.model import (
     CaseNeeds,
     Cell,
@@ -35,7 +35,7 @@ class Again:
     """Cases to be run again in a guest: those that `only` names, as `cell`."""
 
     cell: Cell
-    only: Only
+    only: CaseSubset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ class Done:
 
     again: Again
     result: CellResult
-    ran: Ran | None = None
+    ran: AttemptResult | None = None
 
 
-def again(cell: Cell, first: Ran, plan: Plan) -> tuple[Again, ...]:
+def again(cell: Cell, first: AttemptResult, plan: Plan) -> tuple[Again, ...]:
     """What to run again where, the cheapest guests first. Cases that no guest here serves are
     in none of it."""
     how: Rerun = "pytest" if first.by_pytest else "listed" if cell.cases else "whole"
@@ -59,7 +59,7 @@ def again(cell: Cell, first: Ran, plan: Plan) -> tuple[Again, ...]:
     return tuple(
         Again(
             cell=replace(cell, engine=engine, reason=_why(cell, cases)),
-            only=Only(cases=tuple(cases), how=how),
+            only=CaseSubset(cases=tuple(cases), how=how),
         )
         for engine, cases in sorted(chosen.items())
     )
@@ -88,7 +88,7 @@ def _why(cell: Cell, cases: Sequence[CaseNeeds]) -> str:
 
 def join(
     cell: Cell,
-    first: Ran,
+    first: AttemptResult,
     done: Sequence[Done],
     plan: Plan,
     folder: Path,

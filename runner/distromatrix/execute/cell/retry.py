@@ -12,8 +12,8 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.junit import gather
 from distromatrix.collect.retried import parse_views, views_of
 from distromatrix.collect.tally import Histories, History, View, read_histories
-from distromatrix.execute.cell.attempt import Only, told_cases
-from distromatrix.execute.cell.run import Ran
+from distromatrix.execute.cell.attempt import CaseSubset, told_cases
+from distromatrix.execute.cell.run import AttemptResult
 from distromatrix.model import (
     CaseNeeds,
     Cell,
@@ -38,7 +38,7 @@ class Once:
     crashed: bool
 
 
-def once(result: CellResult, parts: Sequence[Ran]) -> Once:
+def once(result: CellResult, parts: Sequence[AttemptResult]) -> Once:
     """What one run came to: `result` is what its `parts`, in machines of their own, say
     together."""
     failed = [part for part in parts if part.result.verdict is Verdict.FAILED]
@@ -49,7 +49,7 @@ def once(result: CellResult, parts: Sequence[Ran]) -> Once:
 def retry_failed(
     cell: Cell,
     first: Once,
-    run: Callable[[int, Only | None], Once | CellResult],
+    run: Callable[[int, CaseSubset | None], Once | CellResult],
     folder: Path,
     mask: Callable[[str], str],
     emit: Callable[[Event], None],
@@ -77,7 +77,7 @@ def retry_failed(
     return result
 
 
-def cases_again(cell: Cell, latest: Once, views: dict[int, View]) -> Only | None:
+def cases_again(cell: Cell, latest: Once, views: dict[int, View]) -> CaseSubset | None:
     """The cases that a suite which can be told them (`cases: true`) is told when it is run again:
     those that failed, and have not passed since. None: all of it is run."""
     if not cell.cases or latest.crashed:
@@ -88,7 +88,7 @@ def cases_again(cell: Cell, latest: Once, views: dict[int, View]) -> Only | None
         for name, history in read_histories(views).of.items()
         if _failed(history, marker)
     )
-    return Only(cases=failing, how="listed") if failing else None
+    return CaseSubset(cases=failing, how="listed") if failing else None
 
 
 def join_runs(

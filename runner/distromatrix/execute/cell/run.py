@@ -21,7 +21,7 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.execute.cell import case_needs, stray
-from distromatrix.execute.cell.attempt import Only, Tried, collect, judge
+from distromatrix.execute.cell.attempt import Attempt, CaseSubset, collect, judge
 from distromatrix.execute.cell.disk_watch import Allowance, DiskWatch
 from distromatrix.execute.cell.hints import hints
 from distromatrix.execute.cell.hooks import Hooks
@@ -46,7 +46,7 @@ OURS = "--- "  # begins the lines of a log that are not the suite's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class CellContext:
     """What all cells of a run share."""
 
     opening: Opening
@@ -65,7 +65,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class AttemptResult:
     """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
     that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
     needed is not known; `may_pass`: it failed, and not for its time or its memory, so that it
@@ -84,11 +84,11 @@ def run_cell(
     prepared: Prepared,
     stage: Stage,
     folder: Path,
-    around: Surroundings,
+    around: CellContext,
     attempt: int,
     ticket: object,
-    only: Only | None = None,
-) -> Ran:
+    only: CaseSubset | None = None,
+) -> AttemptResult:
     """Run a cell once, when its `ticket` (Slots.ticket) is served; `only` some of its cases,
     where another machine had the others. Infrastructure faults are raised
     (InfrastructureError), so that the caller can try again; everything else is in the result.
@@ -129,7 +129,7 @@ def run_cell(
     return replace(ran, result=replace(result, seconds=seconds, engine=engine))
 
 
-def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ran | None:
+def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> AttemptResult | None:
     """The result of a cell whose machine has not the kernel that it needs: of a guest's nothing
     is known before, and containers may be on another host than the plan knows."""
     versions = [need for need in cell.needs if need.version]
@@ -148,7 +148,7 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> Ra
         unmet=True,
         attempts=attempt,
     )
-    return Ran(result=result)
+    return AttemptResult(result=result)
 
 
 def _tested(
@@ -157,13 +157,13 @@ def _tested(
     machine: Machine,
     folder: Path,
     log: CellLog,
-    around: Surroundings,
+    around: CellContext,
     attempt: int,
-    only: Only | None,
+    only: CaseSubset | None,
     allowance: Allowance,
-) -> Ran:
+) -> AttemptResult:
     """What comes of the suite in its machine."""
-    cell, tried = task.cell, Tried(only=only)
+    cell, tried = task.cell, Attempt(only=only)
     env = around.opening.environment(cell, machine, task.repeat, around.seed)
     wanted = case_needs.wanted(cell)
     loaded = around.case_needs and wanted
@@ -207,7 +207,7 @@ def _tested(
         left = () if tried.collect_fault else tuple(hooks.collect(machine, folder, around.masker))
         warnings = (*result.warnings, *came.warnings, *left)
         result = replace(result, debug=came.debug, warnings=warnings)
-    return Ran(
+    return AttemptResult(
         result=result,
         ran=tried.ran,
         by_pytest=tried.by_pytest,
@@ -217,19 +217,19 @@ def _tested(
     )
 
 
-def _signal_left(machine: Machine, tried: Tried, signal: LeftSignal) -> None:
+def _signal_left(machine: Machine, tried: Attempt, signal: LeftSignal) -> None:
     if not tried.dead and not machine.signal_left(signal):
         tried.dead = "what the suite had left running ended only with its machine"
 
 
-def _has_no_report(tried: Tried) -> bool:
+def _has_no_report(tried: Attempt) -> bool:
     """Whether a suite that ran to its end left none, in a machine that can still be asked."""
     ended = tried.phase is Phase.RUN and tried.exit is not None and not tried.exit.timed_out
     none = tried.counts is None and not tried.collect_fault and tried.only is None
     return ended and none and not tried.dead
 
 
-def _silent(task: Task, log: CellLog, around: Surroundings, seconds: float, command: str) -> None:
+def _silent(task: Task, log: CellLog, around: CellContext, seconds: float, command: str) -> None:
     line = "".join(log.tail(1))
     around.emit(
         CellSilent(
@@ -247,7 +247,7 @@ def _machine(
     task: Task,
     prepared: Prepared,
     stage: Stage,
-    around: Surroundings,
+    around: CellContext,
     turn: Turn,
     *which: object,
 ) -> Iterator[Machine]:
@@ -265,8 +265,8 @@ def _test(
     machine: Machine,
     env: Mapping[str, str],
     log: CellLog,
-    tried: Tried,
-    around: Surroundings,
+    tried: Attempt,
+    around: CellContext,
 ) -> None:
     """`setup`, then `run`, within the suite's one timeout, as the machine counts it."""
     cell = task.cell

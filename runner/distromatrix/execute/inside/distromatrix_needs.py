@@ -92,7 +92,7 @@ class _Needs:
             if version and not self.known[name]:
                 pytest.fail("needs: '%s' takes no version" % name, pytrace=False)
             if version and not all(map(_PART.match, version.split(","))):
-                pytest.fail("needs: '%s' is no version such as '>=6.1'" % version, pytrace=False)
+                pytest.fail("needs: '%s' is not a version such as '>=6.1'" % version, pytrace=False)
         return sorted(set(said), key=said.index)
 
     def refusal(self, need):

@@ -13,7 +13,7 @@ from distromatrix.files.git import ask, is_work_tree
 from distromatrix.record.folder import STATE
 
 
-class Entry(NamedTuple):
+class CheckoutEntry(NamedTuple):
     """A path from the product's root that belongs to it, if it is there. `executable`: what
     git's index says of a file; None where git knows nothing of it. `repository`: whose it is."""
 
@@ -28,7 +28,7 @@ class Checkout:
     """The paths, sorted; and the repositories in which git has listed them: '' for the product's
     own, `sub/` for one in a folder. There are none where git knows nothing of the product."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[CheckoutEntry] = field(default_factory=list)
     repositories: list[str] = field(default_factory=list)
 
 
@@ -57,7 +57,7 @@ def _known(root: Path) -> bool:
         return False
 
 
-def _listed(root: Path, prefix: str, found: Checkout) -> Iterator[Entry]:
+def _listed(root: Path, prefix: str, found: Checkout) -> Iterator[CheckoutEntry]:
     found.repositories.append(prefix)
     folder = root / prefix
     tracked = ask(folder, "ls-files", "-z", "--stage")
@@ -67,13 +67,13 @@ def _listed(root: Path, prefix: str, found: Checkout) -> Iterator[Entry]:
         name = os.fsdecode(raw)
         parts = name.split("/")
         if ".." in parts or ".git" in parts or not parts[0]:  # git itself adds no such name
-            raise InputError(f"{folder}: git lists {name!r}, which is no file of the product")
+            raise InputError(f"{folder}: git lists {name!r}, which is not a file of the product")
         if parts[0] == STATE:
             continue
         if meta.startswith(b"160000"):  # a submodule: a commit, not a file
             yield from _nested(root, prefix + name, found)
         else:
-            yield Entry(prefix + name, False, meta.startswith(b"100755"), prefix)
+            yield CheckoutEntry(prefix + name, False, meta.startswith(b"100755"), prefix)
     for raw in filter(None, untracked.split(b"\0")):
         name = os.fsdecode(raw)
         if name.split("/", 1)[0] == STATE:
@@ -81,21 +81,21 @@ def _listed(root: Path, prefix: str, found: Checkout) -> Iterator[Entry]:
         if name.endswith("/"):  # a repository of its own, not added
             yield from _nested(root, prefix + name.rstrip("/"), found)
         else:
-            yield Entry(prefix + name)
+            yield CheckoutEntry(prefix + name)
 
 
-def _nested(root: Path, path: str, found: Checkout) -> Iterator[Entry]:
+def _nested(root: Path, path: str, found: Checkout) -> Iterator[CheckoutEntry]:
     there = root / path
     if there.is_symlink() or not there.is_dir():  # as it is, in the place of a submodule
-        yield Entry(path)
+        yield CheckoutEntry(path)
     elif (there / ".git").exists():
-        yield Entry(path, folder=True)
+        yield CheckoutEntry(path, folder=True)
         yield from _listed(root, f"{path}/", found)
     else:
-        yield Entry(path, folder=True)
+        yield CheckoutEntry(path, folder=True)
 
 
-def _walk(root: Path) -> Iterator[Entry]:
+def _walk(root: Path) -> Iterator[CheckoutEntry]:
     """Every file, link and empty folder below, but what is git's own, which may hold secrets."""
     for folder, names, files in os.walk(root):
         here = Path(folder).relative_to(root)
@@ -104,6 +104,6 @@ def _walk(root: Path) -> Iterator[Entry]:
         files[:] = [n for n in files if n != ".git"]
         links = [n for n in names if (Path(folder) / n).is_symlink()]
         for name in (*files, *links):
-            yield Entry((here / name).as_posix())
+            yield CheckoutEntry((here / name).as_posix())
         if not files and not names and here != Path():
-            yield Entry(here.as_posix(), folder=True)
+            yield CheckoutEntry(here.as_posix(), folder=True)

@@ -20,7 +20,7 @@ from typing import IO
 
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
-from distromatrix.execute.product.checkout import Entry, look, trusts_modes
+from distromatrix.execute.product.checkout import CheckoutEntry, look, trusts_modes
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.execute.product.tar import PREFIX, ProductTar
 from distromatrix.files.whole import disk_fault, whole_file
@@ -139,7 +139,7 @@ class _Taking:
         self._trusts: dict[str, bool] = {}
         tar.add_folder(root.resolve(), "")
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CheckoutEntry) -> None:
         """Raises InputError."""
         path = self._root / entry.path
         with _reading(path, self._dest):
@@ -171,7 +171,7 @@ class _Taking:
             self._folders[name] = known
         return known
 
-    def _executable(self, entry: Entry, mode: int) -> bool | None:
+    def _executable(self, entry: CheckoutEntry, mode: int) -> bool | None:
         """What git's index says of it, where the working tree's disk cannot."""
         if entry.executable is None or entry.executable == bool(mode & 0o100):
             return None
@@ -183,7 +183,7 @@ class _Taking:
         yield from _warning(
             self._escaping, "points outside the product, and will dangle in the cells"
         )
-        yield from _warning(self._special, "is no file, folder or link, and was left out")
+        yield from _warning(self._special, "is not a file, folder or link, and was left out")
 
 
 @contextmanager

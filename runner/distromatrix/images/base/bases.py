@@ -9,7 +9,7 @@ from math import inf
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.base.bootstrap import OutOfReachError
-from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.sources import as_declared, base_tag, digest_of
 from distromatrix.model import Archive, Distro, ImageSource, ImageUsed
 
@@ -28,7 +28,7 @@ class Base:
 class Bases:
     """The base images that one run sees: of each distro one. All methods raise ImageError."""
 
-    around: Surroundings
+    around: BuildContext
     known: dict[str, Base] = field(default_factory=dict)
 
     def get(self, distro: Distro, force: bool = False) -> Base:

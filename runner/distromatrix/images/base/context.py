@@ -13,17 +13,17 @@ from distromatrix.engines.contract import LABEL_KIND, Engine
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.locking import locked
-from distromatrix.images.base.sources import Getter, Settings
+from distromatrix.images.base.sources import Getter, SourceSettings
 from distromatrix.record.events import Event, ImageProgress, Warned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class BuildContext:
     """An engine, the user's settings, a folder for locks and what is passing, a place for
     what is to be told, and the flag that ends all builds."""
 
     engine: Engine
-    settings: Settings
+    settings: SourceSettings
     cache: Path
     emit: Callable[[Event], None]
     cancelled: Flag

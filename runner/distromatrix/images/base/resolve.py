@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError
-from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.sources import base_tag
 from distromatrix.load.lock import (
     Entry,
@@ -19,7 +19,7 @@ from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 from distromatrix.record.events import Warned
 
 
-def resolve(around: Surroundings, distro: Distro, present: Entry | None) -> Entry:
+def resolve(around: BuildContext, distro: Distro, present: Entry | None) -> Entry:
     """The entry for a distro: of its first source in reach. `present` is the one there is: a
     registry that it names and that is out of reach now is no reason to lock something else.
     Pulls and builds nothing. Raises ImageError."""
@@ -42,7 +42,7 @@ def resolve(around: Surroundings, distro: Distro, present: Entry | None) -> Entr
     )
 
 
-def _entry(around: Surroundings, distro: Distro, source: ImageSource) -> Entry:
+def _entry(around: BuildContext, distro: Distro, source: ImageSource) -> Entry:
     if isinstance(source, Bootstrap):
         return _not_locked(around, distro, source)
     if isinstance(source, Archive):
@@ -59,7 +59,7 @@ def _entry(around: Surroundings, distro: Distro, source: ImageSource) -> Entry:
     return LockedPull(ref=source.ref, digest=found.digest, arch=found.arch)
 
 
-def _not_locked(around: Surroundings, distro: Distro, source: Bootstrap) -> NotLocked:
+def _not_locked(around: BuildContext, distro: Distro, source: Bootstrap) -> NotLocked:
     words = bootstrap_words(source)
     image = around.engine.images.find(base_tag(distro, source, around.settings))
     if image is None:

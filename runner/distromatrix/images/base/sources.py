@@ -27,7 +27,7 @@ _GONE = re.compile(
 )
 
 
-class Settings(Protocol):
+class SourceSettings(Protocol):
     """Of the user's settings, what images need."""
 
     @property
@@ -77,7 +77,7 @@ class _AsDeclared:
         return ""
 
 
-as_declared: Settings = _AsDeclared()
+as_declared: SourceSettings = _AsDeclared()
 
 
 def digest_of(source: ImageSource) -> str:
@@ -85,7 +85,7 @@ def digest_of(source: ImageSource) -> str:
     return source.ref.partition("@")[2] if isinstance(source, Pull) else ""
 
 
-def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
+def base_tag(distro: Distro, source: ImageSource, settings: SourceSettings) -> str:
     """The tag under which a source's image is kept. It changes with all that decides what
     the image holds, so that an edited declaration is never answered with the old image."""
     declared: tuple[str, ...]
@@ -101,7 +101,7 @@ def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     return f"{BASE_REPOSITORY}:{name}-{source.kind}-{key}"
 
 
-def from_archive(distro: Distro, source: Bootstrap, settings: Settings) -> Bootstrap:
+def from_archive(distro: Distro, source: Bootstrap, settings: SourceSettings) -> Bootstrap:
     """The source; where an archive serves, whose Release files have expired long ago, with
     the option that lets mmdebstrap (and later the image) take them."""
     if source.tool != "mmdebstrap" or not settings.archived(distro):
@@ -124,7 +124,7 @@ class Getter:
     All methods raise OutOfReachError or ImageError."""
 
     store: ImageStore
-    settings: Settings
+    settings: SourceSettings
     cache: Path
     cancelled: Event
     registries: Registries

@@ -26,7 +26,7 @@ from distromatrix.engines.image_store import Image
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bases import Base
-from distromatrix.images.base.context import Surroundings
+from distromatrix.images.base.context import BuildContext
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.installing import PackageSource
 from distromatrix.images.layer.recipe import File, Recipe, apply, numeric_user, recipe
@@ -62,7 +62,7 @@ class Layers:
     """Prepared images. `labels` go on the machines that builds open. All methods raise
     ImageError."""
 
-    around: Surroundings
+    around: BuildContext
     labels: Mapping[str, str] = field(default_factory=dict)
     machines: set[Machine] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)

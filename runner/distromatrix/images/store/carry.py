@@ -201,7 +201,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _foreign(source: Path) -> str:
-    return f"{source}: is no file of `distromatrix images export`"
+    return f"{source}: was not written by `distromatrix images export`"
 
 
 def _manifest(source: Path, text: bytes) -> Manifest:

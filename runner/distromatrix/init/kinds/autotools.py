@@ -6,13 +6,13 @@ import re
 
 from distromatrix.init import reports
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 _TESTS = re.compile(r"^[ \t]*+(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
 _CHECK = re.compile(r"^(check|test)\s*:(?!=)", re.MULTILINE)
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """A configure script, or what one is made of, or None."""
     source = next((f for f in ("configure.ac", "configure.in", "configure") if folder.has(f)), "")
     if not source:

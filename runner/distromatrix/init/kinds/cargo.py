@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from distromatrix.init import reports
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """A Cargo.toml, or None."""
     if not folder.has("Cargo.toml"):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 _ENABLED = re.compile(
     r"^[ \t]*+(enable_testing\s*+\(|include\s*+\(\s*+CTest\b)", re.MULTILINE | re.I
@@ -13,7 +13,7 @@ _ENABLED = re.compile(
 _PKG_CONFIG = re.compile(r"\bPkgConfig\b|pkg_check_modules", re.I)
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """A CMakeLists.txt, or None."""
     if not folder.has("CMakeLists.txt"):
         return None

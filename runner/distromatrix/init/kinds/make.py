@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 _NAMES = ("GNUmakefile", "makefile", "Makefile")
 _COMPILES = re.compile(r"\$[({](CC|CXX|CFLAGS|CXXFLAGS|LD)[)}]|\b(gcc|g\+\+|cc)\b")
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """The Makefile that make would read, or None."""
     source = next((name for name in _NAMES if folder.has(name)), "")
     if not source:

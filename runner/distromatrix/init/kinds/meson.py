@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 _TEST = re.compile(r"^[ \t]*+test\s*+\(", re.MULTILINE)
 _CPP = re.compile(r"""['"]cpp['"]""")
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """A meson.build, or None."""
     if not folder.has("meson.build"):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder, table
+from distromatrix.init.folder import ScannedFolder, table
 
 _JUNIT = '"$DISTROMATRIX_JUNIT"'
 # Tools that write JUnit XML without a plugin, and what `npm test --` must hand to them.
@@ -15,7 +15,7 @@ _REPORTERS = {
 }
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """A package.json whose scripts have a `test`, or None."""
     package = folder.json("package.json")
     script = table(package, "scripts").get("test")

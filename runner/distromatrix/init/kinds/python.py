@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from distromatrix.init.facts import Draft, Finding
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.programs import wanted_packages
 from distromatrix.init.python.nox import nox_drafts
 from distromatrix.init.python.project import PythonProject, TestDeps
@@ -22,7 +22,7 @@ VENV = "/opt/venv"
 _PIP = f"{VENV}/bin/pip install -q"
 
 
-def look(folder: Folder) -> Finding | None:
+def look(folder: ScannedFolder) -> Finding | None:
     """What there is of Python, or None."""
     project = PythonProject(folder)
     tox = read_tox(folder)
@@ -156,7 +156,9 @@ def _setup(project: PythonProject, deps: TestDeps, *, local: bool) -> Iterator[s
         yield f"{_PIP} {' '.join(f'-r {shlex.quote(f)}' for f in deps.files)}"
 
 
-def _requirement_files(folder: Folder, files: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+def _requirement_files(
+    folder: ScannedFolder, files: tuple[str, ...]
+) -> tuple[tuple[str, ...], bool]:
     """Requirement files with those that they name, and whether one of them names a path."""
     found: dict[str, None] = {}
     waiting = list(files)

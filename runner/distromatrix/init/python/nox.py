@@ -8,12 +8,12 @@ import warnings
 from collections.abc import Iterator
 
 from distromatrix.init.facts import Draft
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 
 _TESTS = re.compile(r"(^|_)(unit_?)?tests?($|_)|check|pytest")
 
 
-def nox_drafts(folder: Folder, packages: tuple[str, ...]) -> tuple[Draft, ...]:
+def nox_drafts(folder: ScannedFolder, packages: tuple[str, ...]) -> tuple[Draft, ...]:
     """A suite for each session of noxfile.py whose name speaks of tests."""
     code = folder.text("noxfile.py")
     prepare = "python3 -m venv /opt/nox\n/opt/nox/bin/pip install -q nox"

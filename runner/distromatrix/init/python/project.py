@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from distromatrix.init.folder import Folder, table, texts
+from distromatrix.init.folder import ScannedFolder, table, texts
 
 # Names of extras, dependency groups and requirement files, the best first.
 _TEST = re.compile(r"(unit[-_]?)?test(s|ing)?|py[-_]?test|(test|tests)[-_](deps|requirements)")
@@ -49,7 +49,7 @@ class TestDeps:
 class PythonProject:
     """The metadata of a Python product, from whichever of its files has it."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: ScannedFolder) -> None:
         self.folder = folder
         self.pyproject = folder.toml("pyproject.toml")
         self.setup_cfg = folder.ini("setup.cfg")
@@ -300,7 +300,7 @@ def _calls(code: str, name: str) -> Iterator[ast.Call]:
                 yield node
 
 
-def _nox_installs(folder: Folder) -> Iterator[str]:
+def _nox_installs(folder: ScannedFolder) -> Iterator[str]:
     """What a noxfile's sessions install by name beside pytest."""
     for call in _calls(folder.text("noxfile.py"), "install"):
         words = [

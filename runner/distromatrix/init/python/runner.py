@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from distromatrix.init.folder import Folder, table, texts
+from distromatrix.init.folder import ScannedFolder, table, texts
 from distromatrix.init.python.project import PythonProject, requirement_name
 
 MAX_READ = 300
@@ -110,7 +110,7 @@ def find_runner(project: PythonProject) -> Runner | None:
     return Runner(tool="pytest", said=tests[0], requirements=("pytest", *extra))
 
 
-def _pytest_settings(folder: Folder) -> tuple[str, Mapping[str, Any]]:
+def _pytest_settings(folder: ScannedFolder) -> tuple[str, Mapping[str, Any]]:
     """The file with pytest's settings, and those."""
     for name in ("pytest.ini", ".pytest.ini"):
         if folder.has(name):
@@ -134,7 +134,7 @@ def _plugins(settings: Mapping[str, Any]) -> Iterator[str]:
     yield from " ".join(texts(required)).split()
 
 
-def test_files(folder: Folder) -> tuple[str, ...]:
+def test_files(folder: ScannedFolder) -> tuple[str, ...]:
     """Python files that a test tool would collect, those of tests folders first."""
     found = [
         path
@@ -149,7 +149,7 @@ def _in_tests(path: str) -> bool:
     return any(part in ("test", "tests", "testing") for part in PurePosixPath(path).parts[:-1])
 
 
-def _imports(folder: Folder, tests: tuple[str, ...]) -> Iterator[str]:
+def _imports(folder: ScannedFolder, tests: tuple[str, ...]) -> Iterator[str]:
     for path in tests[:MAX_READ]:
         yield from _IMPORT.findall(folder.head(path))
 
@@ -164,7 +164,7 @@ def _start(tests: tuple[str, ...]) -> str:
     return "" if first.parent == PurePosixPath() else str(first.parent)
 
 
-def _discovery(folder: Folder, tests: tuple[str, ...], start: str) -> str:
+def _discovery(folder: ScannedFolder, tests: tuple[str, ...], start: str) -> str:
     """unittest's arguments: where to look, and the pattern where it is not the usual one."""
     words = ["discover"]
     if start:

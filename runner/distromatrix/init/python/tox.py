@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distromatrix.init.facts import Draft
-from distromatrix.init.folder import Folder
+from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.python.project import requirement_name
 from distromatrix.init.python.toxconf import ToxConf, ToxEnv
 
@@ -73,7 +73,7 @@ class _Group:
         return "-".join(f for f in self.factors if f != "{py}") or "unit"
 
 
-def tox_suites(conf: ToxConf, folder: Folder, packages: tuple[str, ...]) -> ToxSuites:
+def tox_suites(conf: ToxConf, folder: ScannedFolder, packages: tuple[str, ...]) -> ToxSuites:
     """What becomes of the environments of `env_list`. Every suite gets `packages`."""
     drafts: list[Draft] = []
     aside: dict[str, list[str]] = {}
@@ -108,12 +108,12 @@ def _groups(conf: ToxConf) -> Iterator[_Group]:
     return (_Group(key, tuple(envs)) for key, envs in groups.items())
 
 
-def _why_aside(group: _Group, folder: Folder) -> str:
+def _why_aside(group: _Group, folder: ScannedFolder) -> str:
     """Why a group is no suite of its own accord, or ''."""
     return next(_reasons(group, folder), "")
 
 
-def _reasons(group: _Group, folder: Folder) -> Iterator[str]:
+def _reasons(group: _Group, folder: ScannedFolder) -> Iterator[str]:
     env = group.env
     factors = [f for f in group.factors if f != "{py}"]
     if any(_OTHER_PYTHON.fullmatch(f) for f in factors):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from distromatrix.init.folder import Folder, parse_ini, table, texts
+from distromatrix.init.folder import ScannedFolder, parse_ini, table, texts
 
 MAX_ENVS = 500
 _REFERENCE = re.compile(r"\{\[([^]{}]+)\]([\w.-]+)\}")
@@ -42,7 +42,7 @@ class ToxConf:
     package_section: str = "pkgenv"
 
 
-def read_tox(folder: Folder) -> ToxConf | None:
+def read_tox(folder: ScannedFolder) -> ToxConf | None:
     """The first configuration that tox would find, or None."""
     for reader in (_tox_ini, _setup_cfg, _pyproject, _tox_toml):
         if (conf := reader(folder)) is not None:
@@ -50,18 +50,18 @@ def read_tox(folder: Folder) -> ToxConf | None:
     return None
 
 
-def _tox_ini(folder: Folder) -> ToxConf | None:
+def _tox_ini(folder: ScannedFolder) -> ToxConf | None:
     ini = folder.ini("tox.ini")
     has = any(section == "tox" or section.startswith("testenv") for section in ini)
     return _of_ini("tox.ini", ini, "tox") if has else None
 
 
-def _setup_cfg(folder: Folder) -> ToxConf | None:
+def _setup_cfg(folder: ScannedFolder) -> ToxConf | None:
     cfg = folder.ini("setup.cfg")
     return _of_ini("setup.cfg", cfg, "tox:tox") if "tox:tox" in cfg else None
 
 
-def _pyproject(folder: Folder) -> ToxConf | None:
+def _pyproject(folder: ScannedFolder) -> ToxConf | None:
     tox = table(folder.toml("pyproject.toml"), "tool", "tox")
     legacy = tox.get("legacy_tox_ini")
     if not isinstance(legacy, str):
@@ -73,7 +73,7 @@ def _pyproject(folder: Folder) -> ToxConf | None:
         return None
 
 
-def _tox_toml(folder: Folder) -> ToxConf | None:
+def _tox_toml(folder: ScannedFolder) -> ToxConf | None:
     tox = folder.toml("tox.toml")
     return _of_toml("tox.toml", tox, "") if tox else None
 

@@ -175,7 +175,7 @@ Repository = Annotated[
 def _env_name(value: object) -> str:
     text = text_of(value, "the name of an environment variable")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise wrong(f"{quoted(text)} is no name for an environment variable")
+        raise wrong(f"{quoted(text)} is not a valid name for an environment variable")
     if text.startswith("DISTROMATRIX_") and text != needs.SWITCH:
         raise wrong(f"{quoted(text)}: names that begin with `DISTROMATRIX_` are set by us")
     return text

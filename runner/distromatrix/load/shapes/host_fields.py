@@ -21,7 +21,7 @@ from distromatrix.wording import did_you_mean, listing, quoted
 def _product_folder(value: object, info: ValidationInfo) -> Path:
     path, mode = _below_root(text_of(value, "a folder"), info)
     if not stat.S_ISDIR(mode):
-        is_what = "is no folder" if mode else "does not exist"
+        is_what = "is not a folder" if mode else "does not exist"
         raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
     return path
 
@@ -46,7 +46,7 @@ def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
         return path, 0
     except (RuntimeError, OSError, ValueError) as error:  # no such user, too long, a loop, …
         what = getattr(error, "strerror", None) or error
-        raise wrong(f"{quoted(text)} is no usable path: {what}") from None
+        raise wrong(f"{quoted(text)} is not a usable path: {what}") from None
 
 
 ProductFolder = Annotated[Path, BeforeValidator(_product_folder), schema_of()]

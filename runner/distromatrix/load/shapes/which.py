@@ -44,9 +44,9 @@ def _tag(value: object) -> str:
     if not re.fullmatch(NAME, text) or ".." in text:
         raise wrong(f"expected {expected}, got {quoted(text)}")
     if text in _OF_CELLS:
-        raise wrong(f"{quoted(text)} is no tag: the cells that it fits have that mark already")
+        raise wrong(f"{quoted(text)} cannot be a tag: its cells already have that mark")
     if text in _PYTEST:
-        raise wrong(f"{quoted(text)} is no tag: to pytest it means something else")
+        raise wrong(f"{quoted(text)} cannot be a tag: it means something else to pytest")
     return text
 
 

@@ -65,10 +65,10 @@ def github_summary(
 ) -> str:
     """The summary: with the `before` bytes that are there already, at most 1 MiB of UTF-8; ''
     where not even the verdict fits. `warnings` are those of the run."""
-    return _Summary(plan, result, mask, LIMIT - before - _MARGIN).text(warnings)
+    return _GitHubSummary(plan, result, mask, LIMIT - before - _MARGIN).text(warnings)
 
 
-class _Summary:
+class _GitHubSummary:
     """The parts, from top to bottom, are the methods in their order."""
 
     def __init__(

@@ -20,7 +20,7 @@ from distromatrix.errors import (
 from distromatrix.model import Cell, CellResult, Distro, Plan, RunResult
 from distromatrix.plan.needs import version_meets
 from distromatrix.record.events import Event, ImageProgress
-from distromatrix.testing.contract import CellReport, Want
+from distromatrix.testing.contract import CellReport, MachineRequest
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
@@ -134,7 +134,7 @@ class DirectBench:
             self._faults = self._faults or ImageFaults()
             return self._faults.told_by(result)
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""
         distro, cell = self._wanted(want)
         machines = self._had_machines()
@@ -143,7 +143,7 @@ class DirectBench:
         _check_kernel(machines, want, address.name)
         return address
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""
         distro, cell = self._wanted(want)
         machines = self._had_machines()
@@ -222,14 +222,14 @@ class DirectBench:
             from distromatrix.execute.queue.memory import free_memory
             from distromatrix.execute.queue.slots import Slots
             from distromatrix.execute.sweep import sweep
-            from distromatrix.execute.threads import behind
+            from distromatrix.execute.threads import in_background
             from distromatrix.project.session import opened_engines
 
             engines = self._closing.enter_context(opened_engines(self._settings))
             facts = engines.containers.facts()
             self._slots = Slots(None, facts.cpus, facts.memory, free_memory())
             self._engines = engines
-            behind(lambda: sweep(engines.containers))  # what it cannot, the next one will
+            in_background(lambda: sweep(engines.containers))  # what it cannot, the next one will
         return self._engines
 
     def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsRun:
@@ -288,7 +288,7 @@ class DirectBench:
 
     # --- machines --------------------------------------------------------------------------
 
-    def _wanted(self, want: Want) -> tuple[Distro, Cell]:
+    def _wanted(self, want: MachineRequest) -> tuple[Distro, Cell]:
         """What the machine is of. Raises InputError, CellSkippedError, and SetupFailedError where
         nothing here is such a machine."""
         if want.refused:
@@ -349,7 +349,7 @@ class DirectBench:
         return other
 
 
-def _check_kernel(machines: Machines, want: Want, name: str) -> None:
+def _check_kernel(machines: Machines, want: MachineRequest, name: str) -> None:
     """See that its kernel is one that its tests need. Raises SetupFailedError."""
     if want.versions:
         release = machines.kernel(name)

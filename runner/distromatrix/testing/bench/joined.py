@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.errors import InputError
 from distromatrix.plan.needs import GUESTS
-from distromatrix.testing.contract import Bench, Want
+from distromatrix.testing.contract import Bench, MachineRequest
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
@@ -33,7 +33,7 @@ class JoinedMachines:
         self._settings = settings
         self._test = test
         self._holder = ""  # the test that has a place at the bench
-        self._held: dict[Want, Machine] = {}
+        self._held: dict[MachineRequest, Machine] = {}
         self._joined: dict[str, Machine] = {}
         self._addresses: dict[str, Address] = {}
         self._engines: Engines | None = None
@@ -41,7 +41,7 @@ class JoinedMachines:
         self._lock = Lock()
         self._joining = Lock()
 
-    def shared(self, want: Want, test: str = "") -> Machine:
+    def shared(self, want: MachineRequest, test: str = "") -> Machine:
         """The machine that all tests share which want the same. The test that asks (`test`, or
         the one that runs) has a place from now on. Raises DistromatrixError."""
         test = test or self._test()
@@ -56,7 +56,7 @@ class JoinedMachines:
                     self._held[want] = machine
         return machine
 
-    def fresh(self, want: Want) -> Machine:
+    def fresh(self, want: MachineRequest) -> Machine:
         """A machine for the test that asks alone; `close` lets go of it, and the bench ends it
         with the test. Raises DistromatrixError."""
         address = self._bench().fresh(want, self._test())

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Protocol
 
 from distromatrix.engines.contract import Address
-from distromatrix.testing.contract import Bench, CellReport, Want
+from distromatrix.testing.contract import Bench, CellReport, MachineRequest
 
 LONGEST = 0.1  # seconds after which others that wait come first
 
@@ -33,7 +33,7 @@ class Lease:
         self._next_too = False
         self._holder = ""  # the test in whose name there is a place; '' where there is none
         self._since = 0.0
-        self._shared: dict[Want, Address] = {}
+        self._shared: dict[MachineRequest, Address] = {}
         self._ends = False  # with this test, whatever comes next
 
     def next_too(self, wanted: bool) -> None:
@@ -48,7 +48,7 @@ class Lease:
         """See Bench."""
         return self._bench.run_cell(cell, test)
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
         with self._lock:
             holder = self._held_by(test)
@@ -63,7 +63,7 @@ class Lease:
                 self._shared[want] = address
         return address
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
         with self._lock:
             holder = self._held_by(test)

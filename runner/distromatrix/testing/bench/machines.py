@@ -22,7 +22,7 @@ from distromatrix.errors import (
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.opening import Opening, suite_command
 from distromatrix.execute.queue.order import image_of
-from distromatrix.execute.threads import Workers, behind
+from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
 from distromatrix.model import Cell, Distro
 
@@ -78,7 +78,7 @@ class Machines:
         self._boots: dict[str, int] = {}
         self._lock = Lock()
         self._ended = False
-        self._closers = Workers(2, "close", lambda _: None)
+        self._closers = Threads(2, "close", lambda _: None)
         self._disks = DiskWatch()
 
     def shared(self, key: str, distro: Distro, cell: Cell) -> Address:
@@ -142,7 +142,7 @@ class Machines:
             return
         self._opening.images.cancel()
         machines += self._shared.made()
-        for thread in [behind(machine.close) for machine in machines]:
+        for thread in [in_background(machine.close) for machine in machines]:
             thread.join(CLOSE_WITHIN)
         self._closers.drain(CLOSE_WITHIN)
         self._closers.end()

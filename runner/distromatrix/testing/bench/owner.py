@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from distromatrix.errors import DistromatrixError
     from distromatrix.testing.bench.direct import DirectBench
     from distromatrix.testing.bench.remote import Server
-    from distromatrix.testing.bench.rendezvous import Door
-    from distromatrix.testing.contract import Bench, CellReport, Want
+    from distromatrix.testing.bench.rendezvous import Rendezvous
+    from distromatrix.testing.contract import Bench, CellReport, MachineRequest
 
 _NAME = "distromatrix-owner"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -51,7 +51,7 @@ def keeper(config: pytest.Config) -> Owner | Worker:
     return found
 
 
-def tell(session: pytest.Session, cells: tuple[str, ...], *, machines: bool) -> None:
+def announce(session: pytest.Session, cells: tuple[str, ...], *, machines: bool) -> None:
     """Tell the bench what this process has collected. Where that is not to be had the session
     ends: once, and not for each test."""
     from distromatrix.errors import DistromatrixError
@@ -129,7 +129,7 @@ class Owner:
         self._lock = RLock()
         self._direct: DirectBench | None = None
         self._server: Server | None = None
-        self._door: Door | None = None
+        self._door: Rendezvous | None = None
         self._refused: DistromatrixError | None = None
         self._lines: tuple[str, ...] = ()  # for the end of pytest's summary
         self._ended = False
@@ -169,11 +169,11 @@ class Owner:
 
     def let_in(self, node: Any) -> None:
         """Tell a worker that begins where to knock."""
-        from distromatrix.testing.bench.rendezvous import Door
+        from distromatrix.testing.bench.rendezvous import Rendezvous
 
         if self._door is None:
             try:
-                self._door = Door(self._serve)
+                self._door = Rendezvous(self._serve)
             except OSError:  # most sessions need none; in another, a worker says that it lacks it
                 return
         node.workerinput[_DOOR] = self._door.address
@@ -289,10 +289,10 @@ class _Served:
         self._owner.check_going_on()
         return self._owner.made().run_cell(cell, test)
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         return self._owner.made().machine(want, test)
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         return self._owner.made().fresh(want, test)
 
     def reboot(self, name: str, test: str) -> int:

@@ -15,7 +15,7 @@ from distromatrix.files.own import require_peer_of
 
 if TYPE_CHECKING:
     from distromatrix.engines.contract import Address
-    from distromatrix.testing.contract import Bench, CellReport, Want
+    from distromatrix.testing.contract import Bench, CellReport, MachineRequest
 
 _METHODS = ("expect", "run_cell", "machine", "fresh", "reboot", "done")
 
@@ -89,12 +89,12 @@ class RemoteBench:
         report: CellReport = self._call("run_cell", cell, test)
         return report
 
-    def machine(self, want: Want, test: str) -> Address:
+    def machine(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
         address: Address = self._call("machine", want, test)
         return address
 
-    def fresh(self, want: Want, test: str) -> Address:
+    def fresh(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
         address: Address = self._call("fresh", want, test)
         return address

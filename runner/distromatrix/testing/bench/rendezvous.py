@@ -19,7 +19,7 @@ _LONGEST = 108 - 48  # bytes; the rest is for our folder's name and that of a so
 KNOCK_TIMEOUT = 60.0  # seconds that a worker waits for an answer
 
 
-class Door:
+class Rendezvous:
     """An open door. `answer` gives the address that is told to those who knock; it is asked in a
     thread, each time, with a folder for the owner alone that goes when the door is closed."""
 

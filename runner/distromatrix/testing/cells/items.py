@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
     from distromatrix.testing.contract import CellReport
-    from distromatrix.testing.listing import Entry, Sheet
+    from distromatrix.testing.listing import ListedCell, Listing
 
 
 class MatrixFile(pytest.File):
     """A matrix file. Its sheet is read, or was handed over, before."""
 
-    sheet: Sheet
+    sheet: Listing
     allow_unmet: bool
 
     def collect(self) -> Iterator[CellItem]:
@@ -38,7 +38,7 @@ class CellItem(outcomes.CellBase):
     """One cell: in its `setup` it is run, in its call its verdict becomes an outcome. So what
     the infrastructure did wrong is an error, as that of a fixture is, and no failure."""
 
-    def __init__(self, *, entry: Entry, **others: object) -> None:
+    def __init__(self, *, entry: ListedCell, **others: object) -> None:
         super().__init__(**others)  # type: ignore[arg-type]  # pytest's own, passed through
         self.entry = entry
         self.report: CellReport | None = None

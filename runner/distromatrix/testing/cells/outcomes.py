@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
     from distromatrix.testing.contract import CellReport
-    from distromatrix.testing.listing import Entry
+    from distromatrix.testing.listing import ListedCell
 
 MAX_CASES = 20  # of a cell, that are shown
 MAX_TEXT = 60  # lines of a case's own text
@@ -33,7 +33,7 @@ MAX_REASON = 12  # lines
 class CellBase(pytest.Item):
     """What is read here of a cell's item."""
 
-    entry: Entry
+    entry: ListedCell
     allow_unmet: bool
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -103,11 +103,11 @@ def expected(item: CellBase, report: CellReport) -> TerminalRepr:
     return shown_text(item, "\n".join(_text(item, report)))
 
 
-def unmet(entry: Entry) -> str:
+def unmet(entry: ListedCell) -> str:
     """What is said of a cell whose needs nothing here meets."""
     without = " and ".join(f"not {mark}" for mark in entry.marks[2:])
     return (
-        f"{entry.skip}\n\nA test that did not run is no success: leave it out with -m "
+        f"{entry.skip}\n\nA test that did not run is not a success: leave it out with -m "
         f"{shlex.quote(without)}, or accept it with --distromatrix-allow-unmet."
     )
 
@@ -118,7 +118,7 @@ def _needing(result: CellResult) -> Iterator[str]:
     for one in result.needing[:MAX_CASES]:
         yield f"{one.test}: needs {', '.join(one.needs)}"
     yield ""
-    yield "A test that did not run is no success: accept it with --distromatrix-allow-unmet."
+    yield "A test that did not run is not a success: accept it with --distromatrix-allow-unmet."
 
 
 def shown(item: CellBase, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:

@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from distromatrix.testing.cells.items import MatrixFile
-    from distromatrix.testing.listing import ReadMatrix, Sheet
+    from distromatrix.testing.listing import Listing, ReadMatrix
 
 _HANDED = "distromatrix_sheet"  # in workerinput
 
@@ -28,20 +28,20 @@ class MatrixSession:
         self.allow_unmet: bool = config.getoption("distromatrix_allow_unmet")
         self._always = config.getoption("distromatrix") is not None
         self.read: ReadMatrix | None = None  # not in workers
-        self._sheet: Sheet | None = None
+        self._sheet: Listing | None = None
         handed = getattr(config, "workerinput", {}).get(_HANDED)
         self._sets: tuple[str, ...] = tuple(config.getoption("distromatrix_set"))
         if handed is not None:
-            from distromatrix.testing.listing import Sheet
+            from distromatrix.testing.listing import Listing
 
-            self._sheet = Sheet.of_plain(handed)
+            self._sheet = Listing.of_plain(handed)
             self._register_tags(self._sheet)
 
     # --- the matrix ------------------------------------------------------------------------
 
     # No properties here: some versions of pytest look at every attribute of a plugin.
 
-    def sheet(self) -> Sheet:
+    def sheet(self) -> Listing:
         """Its cells, read now if need be. Raises UsageError with every fault of the input."""
         if self._sheet is None:
             from distromatrix.errors import InputError, NothingSelectedError
@@ -56,7 +56,7 @@ class MatrixSession:
             self._register_tags(self._sheet)
         return self._sheet
 
-    def _register_tags(self, sheet: Sheet) -> None:
+    def _register_tags(self, sheet: Listing) -> None:
         for tag in dict.fromkeys(tag for entry in sheet.entries for tag in entry.tags):
             line = f"{tag}: (distromatrix) a cell that has this tag in its matrix file"
             self._config.addinivalue_line("markers", line)

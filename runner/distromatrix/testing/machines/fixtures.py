@@ -14,7 +14,7 @@ from distromatrix.testing.names import HOST, SHARED, WANT
 
 if TYPE_CHECKING:
     from distromatrix.model import Distro
-    from distromatrix.testing.contract import Bench, Want
+    from distromatrix.testing.contract import Bench, MachineRequest
     from distromatrix.testing.machines.machine import TestMachine
 
 
@@ -29,14 +29,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, No
 
 
 @pytest.fixture(scope="module", name=WANT)
-def want(request: pytest.FixtureRequest) -> Want:
+def want(request: pytest.FixtureRequest) -> MachineRequest:
     """Which machine the test is for."""
-    asked: Want = request.param
+    asked: MachineRequest = request.param
     return asked
 
 
 @pytest.fixture(scope="module")
-def distro(_distromatrix_want: Want, pytestconfig: pytest.Config) -> Distro:
+def distro(_distromatrix_want: MachineRequest, pytestconfig: pytest.Config) -> Distro:
     """The distribution that the test runs on: its `name` (debian-12), `family`, `libc`,
     `package_manager`, `eol`, …
 
@@ -57,7 +57,7 @@ def shared(_distromatrix_bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def machine(
-    _distromatrix_want: Want, _distromatrix_shared: None, pytestconfig: pytest.Config
+    _distromatrix_want: MachineRequest, _distromatrix_shared: None, pytestconfig: pytest.Config
 ) -> TestMachine:
     """A machine of the test's distribution, shared by all tests that want the same: leave it
     as you found it (`fresh_machine` is for what changes it).
@@ -84,7 +84,7 @@ def machine(
 
 @pytest.fixture
 def fresh_machine(
-    _distromatrix_want: Want, _distromatrix_bench: Bench, pytestconfig: pytest.Config
+    _distromatrix_want: MachineRequest, _distromatrix_bench: Bench, pytestconfig: pytest.Config
 ) -> Iterator[TestMachine]:
     """A machine as `machine` is, from the same image, for this test alone."""
     from distromatrix.testing.machines.hooks import machine_tests

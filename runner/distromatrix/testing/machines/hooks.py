@@ -22,7 +22,7 @@ from distromatrix.testing.bench.owner import Worker, bench_of, keeper, test_name
 from distromatrix.testing.names import HOST, SHARED, WANT
 
 if TYPE_CHECKING:
-    from distromatrix.testing.contract import Want
+    from distromatrix.testing.contract import MachineRequest
     from distromatrix.testing.scope import Scope
 
 MARK = "distros"
@@ -38,7 +38,7 @@ def machine_tests(config: pytest.Config) -> MachineTests:
     return found
 
 
-def wants_of(item: pytest.Item) -> tuple[Want, ...]:
+def wants_of(item: pytest.Item) -> tuple[MachineRequest, ...]:
     """The shared machines that a test will use, as far as its parameters say."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = getattr(item, "fixturenames", ())

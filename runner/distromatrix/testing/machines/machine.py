@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import printable, shorten
 from distromatrix.engines.contract import Command, Machine
-from distromatrix.testing.contract import Want
+from distromatrix.testing.contract import MachineRequest
 from distromatrix.testing.machines.printed import Printed
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class TestMachine:
     __test__ = False  # for pytest: no tests in here
 
     def __init__(
-        self, want: Want, machine: Callable[[], Machine], restart: Callable[[], None]
+        self, want: MachineRequest, machine: Callable[[], Machine], restart: Callable[[], None]
     ) -> None:
         self._want = want
         self._machine = machine

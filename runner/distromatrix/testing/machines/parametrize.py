@@ -19,7 +19,7 @@ from distromatrix.testing.machines.hooks import MARK, MachineTests, machine_test
 from distromatrix.testing.names import HOST, WANT
 
 if TYPE_CHECKING:
-    from distromatrix.testing.contract import Want
+    from distromatrix.testing.contract import MachineRequest
     from distromatrix.testing.scope import Scope
 
 NEEDS_MARK = "needs"
@@ -104,7 +104,7 @@ def _is_ours(config: pytest.Config, spec: str | None) -> bool:
 # --- what is wanted ------------------------------------------------------------------------
 
 
-def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Want, ...]:
+def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[MachineRequest, ...]:
     tests = machine_tests(metafunc.config)
     needs = _needs(metafunc)
     if mark is None:
@@ -113,7 +113,7 @@ def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Want, 
         )
     globs, criteria, suite = _read(mark)
 
-    def wanted() -> tuple[Want, ...]:
+    def wanted() -> tuple[MachineRequest, ...]:
         scope = tests.scope()
         more = [d for key, values in criteria.items() for d in _by(key, values, scope.distros)]
         try:
@@ -125,7 +125,9 @@ def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Want, 
     return _unless_faulty(tests, wanted)
 
 
-def _meeting(scope: Scope, wants: tuple[Want, ...], needs: tuple[Need, ...]) -> tuple[Want, ...]:
+def _meeting(
+    scope: Scope, wants: tuple[MachineRequest, ...], needs: tuple[Need, ...]
+) -> tuple[MachineRequest, ...]:
     """Those machines, of engines that give what the test needs."""
     return tuple(scope.meeting(want, needs) for want in wants) if needs else wants
 
@@ -156,7 +158,9 @@ def _needs(metafunc: pytest.Metafunc) -> tuple[Need, ...]:
     return tuple(found)
 
 
-def _unless_faulty(tests: MachineTests, wanted: Callable[[], tuple[Want, ...]]) -> tuple[Want, ...]:
+def _unless_faulty(
+    tests: MachineTests, wanted: Callable[[], tuple[MachineRequest, ...]]
+) -> tuple[MachineRequest, ...]:
     """None, where the matrix itself is faulty: that is told once, when all is collected."""
     try:
         return wanted()
@@ -211,12 +215,12 @@ def _values(key: str, given: object) -> tuple[str, ...]:
 # --- parameters ----------------------------------------------------------------------------
 
 
-def _parametrize(metafunc: pytest.Metafunc, wants: Sequence[Want]) -> None:
+def _parametrize(metafunc: pytest.Metafunc, wants: Sequence[MachineRequest]) -> None:
     params = [pytest.param(want, id=want.cell, marks=_facts(metafunc, want)) for want in wants]
     metafunc.parametrize(WANT, params, indirect=True, scope="module")
 
 
-def _facts(metafunc: pytest.Metafunc, want: Want) -> list[pytest.MarkDecorator]:
+def _facts(metafunc: pytest.Metafunc, want: MachineRequest) -> list[pytest.MarkDecorator]:
     """The marks of its distro, as cells have them."""
     from distromatrix.testing.cells.outcomes import harmless
 
@@ -253,7 +257,7 @@ def _with_hosts(
 
 def _param(metafunc: pytest.Metafunc, host: Any, *, uses: bool) -> Any:
     marks = []
-    want: Want | None = None
+    want: MachineRequest | None = None
     if isinstance(host, _Absent):
         return pytest.param(*([None] * (1 + uses)), id="none", marks=host.mark)
     if host.backend.NAME == SCHEME:
@@ -302,7 +306,7 @@ def _check_hosts_meet(metafunc: pytest.Metafunc, hosts: list[Any], needs: tuple[
             raise InputError(f"its host {want} is not what needs {names} is for: {why}")
 
 
-def _host(metafunc: pytest.Metafunc, want: Want) -> Any:
+def _host(metafunc: pytest.Metafunc, want: MachineRequest) -> Any:
     import testinfra
 
     options = {name: metafunc.config.getoption(name, None) for name in ("sudo", "sudo_user")}
@@ -313,7 +317,7 @@ def _host(metafunc: pytest.Metafunc, want: Want) -> Any:
     return testinfra.get_host(spec_of(want), **options)
 
 
-def spec_of(want: Want) -> str:
+def spec_of(want: MachineRequest) -> str:
     """What testinfra is told to have that machine."""
     suite = f"?suite={want.suite}" if want.suite else ""
     return f"{SCHEME}://{want.distro}{suite}"

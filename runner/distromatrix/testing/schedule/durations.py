@@ -29,7 +29,7 @@ _DAY = 86400
 _LOOKED_AT = 5  # runs, back from the newest, one of which has results
 
 
-class Durations:
+class ItemDurations:
     """Seconds by node id, measured or guessed. `matrix`: what the node ids of cells begin
     with (`matrix/default.yaml`), '' where there are none."""
 
@@ -67,14 +67,14 @@ class Durations:
         return f"test {node.partition('[')[0]}", f"file {node.partition('::')[0]}", "test"
 
 
-def known(config: pytest.Config, matrix: str = "", root: Path | None = None) -> Durations:
+def known(config: pytest.Config, matrix: str = "", root: Path | None = None) -> ItemDurations:
     """What earlier sessions measured; and of cells that none did, what the newest run (of
     `distromatrix run`, too) in that project did."""
     measured = {node: seconds for node, (seconds, _) in _read(config).items()}
     if matrix and root is not None:
         for cell, seconds in _of_runs(root).items():
             measured.setdefault(f"{matrix}::{cell}", seconds)
-    return Durations(measured, matrix)
+    return ItemDurations(measured, matrix)
 
 
 def record(config: pytest.Config) -> None:

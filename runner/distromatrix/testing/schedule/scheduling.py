@@ -14,11 +14,11 @@ import pytest
 from xdist.scheduler import LoadScheduling, WorkStealingScheduling
 
 if TYPE_CHECKING:
-    from distromatrix.testing.schedule.durations import Durations
+    from distromatrix.testing.schedule.durations import ItemDurations
 
 # Asked once, with the node ids, when workers have collected: how long things take, or None where
 # nothing of ours is in the session.
-Choose = Callable[[Sequence[str]], "Durations | None"]
+Choose = Callable[[Sequence[str]], "ItemDurations | None"]
 
 # A test is long, and so has its own place in the order, when it takes more than this share of
 # what a worker will have to do, within these bounds (seconds).
@@ -32,7 +32,7 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
 
     steal_requested_from_node: Any
 
-    def __init__(self, config: pytest.Config, log: Any, durations: Durations) -> None:
+    def __init__(self, config: pytest.Config, log: Any, durations: ItemDurations) -> None:
         super().__init__(config, log)
         self._durations = durations
         self._dealt = False
@@ -61,7 +61,7 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
                 node.send_steal(items[BOUND:])
 
 
-def deal(collection: Sequence[str], durations: Durations, workers: int) -> list[list[int]]:
+def deal(collection: Sequence[str], durations: ItemDurations, workers: int) -> list[list[int]]:
     """The items, by index, that each worker begins with: cells and long tests, the longest first,
     each to who has least; before each of the last two a short one, as a worker cannot give back the
     item after the one that it runs; then the other short ones, in the order of the collection,
@@ -127,7 +127,7 @@ def make_scheduler(
     matrix = os.path.relpath(file, config.rootpath) if file is not None else ""
     cells = f"{matrix}::"
 
-    def choose(collection: Sequence[str]) -> Durations | None:
+    def choose(collection: Sequence[str]) -> ItemDurations | None:
         if not (matrix and any(node.startswith(cells) for node in collection)) and not machines():
             return None
         from distromatrix.testing.schedule.durations import known, record

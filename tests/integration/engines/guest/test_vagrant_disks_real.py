@@ -1,4 +1,4 @@
-"""The disk of a box from elsewhere: what leads to another file of this host is no guest's."""
+"""The disk of a box from elsewhere: what leads to another file of this host is not a guest's."""
 
 from __future__ import annotations
 

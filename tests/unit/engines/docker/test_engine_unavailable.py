@@ -35,7 +35,7 @@ def _failure() -> str:
 
 def test_a_missing_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    assert f"there is no engine's socket unix://{tmp_path}/no.sock" in _failure()
+    assert f"there is no engine socket unix://{tmp_path}/no.sock" in _failure()
 
 
 def test_a_socket_nobody_listens_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 
 from distromatrix.engines.contract import Command, MachineSpec
-from distromatrix.engines.fake.machine import PipeStream, end_tree
+from distromatrix.engines.fake.machine import ProcessStream, end_tree
 from distromatrix.engines.guest import machine as guest_machine
 from distromatrix.engines.guest.machine import GuestMachine
 from distromatrix.engines.guest.scripts import crowded
@@ -46,7 +46,7 @@ class Local(GuestMachine):
             cwd=self.folder,
         )
         self.processes.append(process)
-        return Shell(PipeStream(process))
+        return Shell(ProcessStream(process))
 
     def _halt(self) -> None:
         self.ended.set()

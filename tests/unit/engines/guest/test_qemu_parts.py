@@ -28,10 +28,10 @@ from distromatrix.engines.qemu import templates as qemu_templates
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.qemu.guest import QemuGuest
-from distromatrix.engines.qemu.ports import PortStream, Slots
+from distromatrix.engines.qemu.ports import PortSlots, PortStream
 from distromatrix.engines.qemu.process import Virtual
 from distromatrix.engines.qemu.qmp import Qmp
-from distromatrix.engines.qemu.templates import Templates
+from distromatrix.engines.qemu.templates import QemuTemplates
 from distromatrix.engines.shell.shell import Shell
 from distromatrix.errors import (
     CannotStartError,
@@ -83,19 +83,19 @@ def guest_in(folder: Path) -> QemuGuest:
 def test_a_template_is_made_once_and_again_when_it_was_spoilt(
     tmp_path: Path, made: list[Path]
 ) -> None:
-    templates = Templates(tmp_path)
+    templates = QemuTemplates(tmp_path)
     for _ in range(2):
         with templates.disk(IMAGE, tuple) as disk:
             assert disk.root.read_text() == "whole"
     assert len(made) == 1
-    saved = qemu_templates.Template(folder=disk.folder, token="", process=1)
+    saved = qemu_templates.QemuTemplate(folder=disk.folder, token="", process=1)
     saved.spoil()
     with templates.disk(IMAGE, tuple):
         assert len(made) == 2
 
 
 def test_a_template_in_use_is_not_removed(tmp_path: Path, made: list[Path]) -> None:
-    templates = Templates(tmp_path)
+    templates = QemuTemplates(tmp_path)
     with templates.disk(IMAGE, tuple) as disk:
         templates.store.remove(disk.folder.name)
         assert disk.root.exists()
@@ -110,14 +110,14 @@ def test_what_somebody_is_removing_is_left_to_him(tmp_path: Path) -> None:
     mine, dead = (f"distromatrix-template-gone-{pid}-1" for pid in (os.getpid(), over.pid))
     (tmp_path / mine).mkdir()
     (tmp_path / dead).mkdir()
-    assert [one.name for one in Templates(tmp_path).store.list()] == [dead]
+    assert [one.name for one in QemuTemplates(tmp_path).store.list()] == [dead]
 
 
 @pytest.mark.usefixtures("made")
 def test_who_waited_for_a_template_that_was_removed_and_made_again_uses_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    templates = Templates(tmp_path)
+    templates = QemuTemplates(tmp_path)
     with templates.disk(IMAGE, tuple) as disk:
         pass
     real, held = lock.fcntl.flock, []
@@ -141,7 +141,7 @@ def test_a_template_whose_maker_was_killed_goes_with_its_qemu(
     tmp_path: Path, made: list[Path]
 ) -> None:
     engine = QemuEngine(cast("Engine", FakeEngine(tmp_path / "fake")), cache=tmp_path)
-    with Templates(tmp_path / "guests").disk(IMAGE, tuple) as disk:
+    with QemuTemplates(tmp_path / "guests").disk(IMAGE, tuple) as disk:
         pass
     (done,) = engine.leftovers()
     assert done.kept
@@ -158,7 +158,7 @@ def test_a_template_whose_maker_was_killed_goes_with_its_qemu(
 def test_whoever_makes_it_next_ends_the_qemu_of_one_who_was_killed(
     tmp_path: Path, made: list[Path]
 ) -> None:
-    templates = Templates(tmp_path)
+    templates = QemuTemplates(tmp_path)
     with templates.disk(IMAGE, tuple) as disk:
         pass
     (disk.folder / "done.json").unlink()
@@ -281,7 +281,7 @@ def test_the_last_word_of_a_control_line_comes_before_its_close_returns(tmp_path
 
 
 def test_who_wants_a_shells_ports_waits_for_them() -> None:
-    slots = Slots()
+    slots = PortSlots()
     taken = [slots.take() for _ in range(qemu_ports.SHELLS)]
     assert slots.take(0.01) is None
     threading.Timer(0.1, slots.give_back, [taken[3]]).start()

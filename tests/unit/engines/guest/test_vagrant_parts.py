@@ -31,7 +31,7 @@ from distromatrix.engines.vagrant.libvirt.saved_state import (
     write_clone,
 )
 from distromatrix.engines.vagrant.source import why_not_root
-from distromatrix.engines.vagrant.templates import Templates
+from distromatrix.engines.vagrant.templates import BoxTemplates
 from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of, vagrantfile
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import hold
@@ -261,7 +261,7 @@ def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:
 def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
-    made = Templates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
+    made = BoxTemplates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
     half = home.templates / "distromatrix-template-half"
     half.mkdir()
     with hold(half / "lock"):
@@ -279,7 +279,7 @@ def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> Non
     assert used == {}
 
 
-def kept_ready(home: Home) -> Templates:
+def kept_ready(home: Home) -> BoxTemplates:
     """A box with a template on it."""
     home.make()
     (home.boxes / "distromatrix-template-box-1").mkdir()
@@ -287,7 +287,7 @@ def kept_ready(home: Home) -> Templates:
     facts = '{"definition": {"box": "distromatrix-template-box-1"}}'
     (home.templates / "distromatrix-template-1" / DONE).write_text(facts)
     nothing_runs = cast("Libvirtd", lambda *_: "")
-    return Templates(home, nothing_runs, cast("Any", None), cast("Any", None))
+    return BoxTemplates(home, nothing_runs, cast("Any", None), cast("Any", None))
 
 
 def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_what_a_case_needs_more_is_skipped_before_its_fixtures_and_recorded(worl
     )
     said = log(world, "a/s")
     assert "1 passed, 4 skipped" in said
-    assert "needs: kernel-modules, which a container cannot give" in said
+    assert "needs: kernel-modules, which a container does not have" in said
     assert "fixture ran" not in said
     assert result.unmet
     assert result.reason == (
@@ -124,7 +124,7 @@ def test_workers_of_xdist_write_whole_lines(world: World) -> None:
             "there is no 'kernel-moduls'; known: gpu, init, kernel, kernel-modules",
         ),
         ('"reboot >=1"', "'reboot' takes no version"),
-        ('"kernel new"', "'new' is no version such as '>=6.1'"),
+        ('"kernel new"', "'new' is not a version such as '>=6.1'"),
         ("", 'write @pytest.mark.needs("NAME", ...)'),
     ],
 )

@@ -92,7 +92,7 @@ def test_each_case_runs_in_the_cheapest_guest_that_serves_it_and_alone(world: Wo
 def test_it_is_told_why_and_where_cases_run_again(world: World) -> None:
     result = one(world, "a/s", PYTEST)
     qemu, vagrant = result.fallback
-    assert "needs kernel-modules, which a container cannot give" in qemu.reason
+    assert "needs kernel-modules, which a container does not have" in qemu.reason
     assert "needs mount, which a container may give only with `privileges: [mount]`" in qemu.reason
     assert vagrant.reason == "needs init, which a container may give only with `privileges: [init]`"
     told = [e for e in world.events if isinstance(e, CellFallback)]

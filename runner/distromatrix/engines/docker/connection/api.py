@@ -189,7 +189,7 @@ class Api:
         elif numbers & {errno.EACCES, errno.EPERM}:
             text = f"no rights on the engine's socket {url}: {self.access.refused}"
         elif errno.ENOENT in numbers:
-            text = f"there is no engine's socket {url}: {self.access.absent}"
+            text = f"there is no engine socket {url}: {self.access.absent}"
         elif errno.ECONNREFUSED in numbers:
             text = f"no engine answers at {url}: start it"
         elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):

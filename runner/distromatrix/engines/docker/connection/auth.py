@@ -45,7 +45,7 @@ def check_config() -> None:
         raise InputError(f"{found}: cannot be read: {error.strerror}") from None
     except (ValueError, AttributeError, DockerException):
         raise InputError(
-            f"{found}: is no configuration of Docker's: mend it, or remove it and log in again "
+            f"{found}: is not a Docker configuration: mend it, or remove it and log in again "
             "with `docker login`"
         ) from None
 

@@ -22,7 +22,7 @@ from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
 from distromatrix.engines.docker.spec import MOUNT, Limits, Overlay, create_body
-from distromatrix.engines.docker.staging.product import Product, folders, owner_of
+from distromatrix.engines.docker.staging.product import StagedProduct, folders, owner_of
 from distromatrix.engines.parcel import ROOT
 from distromatrix.errors import InfrastructureError
 
@@ -38,7 +38,7 @@ class OverlayVolume:
         api: Api,
         limits: Limits,
         networks: Networks,
-        snapshot: Product,
+        snapshot: StagedProduct,
         *,
         image: str,
         labels: Mapping[str, str],

@@ -20,7 +20,7 @@ _BIG = 1 << 20  # bytes of tar of which no second is made here to spare a round 
 _HOME = HOME.rpartition("/")[2]
 
 
-class Product:
+class StagedProduct:
     """The product's snapshot. Once `ended` is set, handing it over breaks off, however big it is:
     the engine does not remove a container while it puts files into it."""
 

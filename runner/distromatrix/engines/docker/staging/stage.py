@@ -19,7 +19,7 @@ from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.spec import MOUNT, Limits
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
-from distromatrix.engines.docker.staging.product import Product, owner_of
+from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -67,7 +67,7 @@ class DockerStage:
         self._limits = limits
         self._networks = networks
         self._run = labels.get(LABEL_RUN, "")
-        self._product = Product(snapshot)
+        self._product = StagedProduct(snapshot)
         if not limits.dialect.mounts_overlays:
             forced = "archive"
         self._proven = forced is not None

@@ -12,11 +12,11 @@ from typing import Any
 
 from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd, VirshError
-from distromatrix.engines.vagrant.machine import Guest
+from distromatrix.engines.vagrant.machine import OpenGuest
 from distromatrix.errors import InfrastructureError
 
 
-def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Guest:
+def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> OpenGuest:
     """The guest of a machine's folder, by what is known of it."""
 
     domain = facts.get("domain") or folder.name
@@ -33,7 +33,7 @@ def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Gues
 
     if facts.get("provider", "libvirt") != "libvirt":
         end, alive = _by_vagrant(folder, facts)
-    return Guest(
+    return OpenGuest(
         folder=folder,
         disks=disks_in(libvirtd.pool, folder.name, facts),
         console=Path(facts["console"]),

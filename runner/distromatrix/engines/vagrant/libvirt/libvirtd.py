@@ -129,7 +129,7 @@ class Libvirtd:
             return subprocess.CompletedProcess(command, process.returncode, *said)
         except FileNotFoundError as error:
             raise EngineUnavailableError(
-                "there is no virsh here, which Vagrant's guests need: "
+                "virsh is not installed, and Vagrant's guests need it: "
                 "`distromatrix doctor --guests --fix` installs it"
             ) from error
         except subprocess.TimeoutExpired as error:
@@ -152,7 +152,7 @@ class Libvirtd:
         search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         if shutil.which("libvirtd", path=search) is None:
             raise EngineUnavailableError(
-                "there is no libvirtd here, which Vagrant's guests need: "
+                "libvirtd is not installed, and Vagrant's guests need it: "
                 "`distromatrix doctor --guests --fix` installs it"
             )
         with (self.folder / "libvirtd.log").open("w") as log:

@@ -26,7 +26,7 @@ ElementTree.register_namespace("qemu", _QEMU)
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedState:
     """What stands before a saved guest's memory. `offset`: where that begins in the file."""
 
     definition: str
@@ -49,7 +49,7 @@ class Clone:
     emulator: str = ""  # '': the template's
 
 
-def read_saved(file: Path) -> Saved:
+def read_saved(file: Path) -> SavedState:
     """Raises InfrastructureError where it is no such file."""
     try:
         with file.open("rb") as data:
@@ -62,10 +62,10 @@ def read_saved(file: Path) -> Saved:
         raise InfrastructureError(f"{file}: {error}", transient=False) from error
     split = cookie or length
     text = body[:split].rstrip(b"\0").decode("utf-8", "replace")
-    return Saved(text, body[split:].rstrip(b"\0") if cookie else b"", head, _SIZE + length)
+    return SavedState(text, body[split:].rstrip(b"\0") if cookie else b"", head, _SIZE + length)
 
 
-def write_clone(file: Path, saved: Saved, definition: str, to: Path) -> None:
+def write_clone(file: Path, saved: SavedState, definition: str, to: Path) -> None:
     """The saved guest of `file` with that definition instead of its own. Raises OSError."""
     text = definition.encode() + b"\0"
     cookie = saved.cookie + b"\0" if saved.cookie else b""

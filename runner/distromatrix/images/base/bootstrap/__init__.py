@@ -13,19 +13,19 @@ from pathlib import Path
 from threading import Event
 
 from distromatrix.errors import ImageError
-from distromatrix.images.base.bootstrap.apk import Apk
+from distromatrix.images.base.bootstrap.apk import ApkBootstrap
 from distromatrix.images.base.bootstrap.base import (
     KEYS,
     NO_SIGNATURES,
-    Failure,
-    Job,
+    BootstrapFailure,
+    BootstrapJob,
     OutOfReachError,
     Tool,
 )
-from distromatrix.images.base.bootstrap.dnf import Dnf
+from distromatrix.images.base.bootstrap.dnf import DnfBootstrap
 from distromatrix.images.base.bootstrap.keys import find_keys
 from distromatrix.images.base.bootstrap.mmdebstrap import Mmdebstrap
-from distromatrix.images.base.bootstrap.pacman import Pacman
+from distromatrix.images.base.bootstrap.pacman import PacmanBootstrap
 from distromatrix.images.base.bootstrap.running import (
     alone,
     as_root,
@@ -34,7 +34,7 @@ from distromatrix.images.base.bootstrap.running import (
     run,
     tail,
 )
-from distromatrix.images.base.bootstrap.zypper import Zypper
+from distromatrix.images.base.bootstrap.zypper import ZypperBootstrap
 from distromatrix.load.shapes.bootstrap_options import refused_options, refused_packages
 from distromatrix.model import Bootstrap, Distro
 from distromatrix.wording import listing
@@ -45,7 +45,8 @@ TIMEOUT = 1800.0
 _SPACE_LEAST = 64 * 1024**2  # bytes; where a tool failed with no more, that is why
 
 TOOLS: Mapping[str, Tool] = {
-    tool.name: tool for tool in (Mmdebstrap(), Dnf(), Zypper(), Pacman(), Apk())
+    tool.name: tool
+    for tool in (Mmdebstrap(), DnfBootstrap(), ZypperBootstrap(), PacmanBootstrap(), ApkBootstrap())
 }
 
 
@@ -91,7 +92,7 @@ def bootstrap(
     keys: tuple[Path, ...] = ()
     if tool.builds_tree:
         keys = find_keys(what, source, distro.file.parent, tool.key_folders)
-    job = Job(
+    job = BootstrapJob(
         source=source,
         mirror=mirror,
         repositories=_urls(distro, mirror),
@@ -159,15 +160,15 @@ def _write(files: Mapping[str, str | bytes], folder: Path) -> None:
         at.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def _perhaps_full(failure: Failure, folder: Path) -> Failure:
+def _perhaps_full(failure: BootstrapFailure, folder: Path) -> BootstrapFailure:
     """Tools tell of a full disk in many ways, dnf as of a mirror that does not answer."""
     free = shutil.disk_usage(folder).free
     if failure.kind in ("signature", "not-found", "expired") or free > _SPACE_LEAST:
         return failure
-    return Failure(kind="full", text=f"{free >> 20} MiB free at {folder}: {failure.text}")
+    return BootstrapFailure(kind="full", text=f"{free >> 20} MiB free at {folder}: {failure.text}")
 
 
-def _error(what: str, status: int, failure: Failure, log: str) -> Exception:
+def _error(what: str, status: int, failure: BootstrapFailure, log: str) -> Exception:
     """What the tool's failure means."""
     text = failure.text
     if failure.kind == "unreachable":

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.base.bootstrap.base import (
+    BootstrapFailure,
+    BootstrapJob,
+    Work,
+    pattern,
+    read_failure,
+)
 from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages import MANAGERS
 
@@ -12,7 +18,7 @@ from distromatrix.images.packages import MANAGERS
 _FAILURES = (pattern("other", r"^(\d+ errors?;.*)$"),)
 
 
-class Apk:
+class ApkBootstrap:
     """See Tool."""
 
     name = "apk"
@@ -22,7 +28,7 @@ class Apk:
     builds_tree = True
     key_folders = ("/usr/share/apk/keys", "/etc/apk/keys")
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """See Tool."""
         repositories = "".join(f"{url}\n" for url in job.repositories)
         keys = {key.name: key.read_bytes() for key in job.keys}
@@ -54,6 +60,6 @@ class Apk:
             without=("var/cache/apk/*",),
         )
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """See Tool."""
         return read_failure(output, _FAILURES, MANAGERS["apk"])

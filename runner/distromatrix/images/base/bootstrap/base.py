@@ -24,7 +24,7 @@ class OutOfReachError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class BootstrapJob:
     """One image to build. `repositories` are URLs; `keys` the files that its signatures are
     checked with (none: they are not); `folder` is the job's own, `alone` says that it has a
     mount namespace of its own, and so may mount."""
@@ -64,7 +64,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class BootstrapFailure:
     """What a tool's output says went wrong: `text` in the tool's own words, in one line."""
 
     kind: FailureKind
@@ -96,11 +96,11 @@ class Tool(Protocol):
         """Where hosts have the keys of its distributions."""
         ...
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """What makes the job's target."""
         ...
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """Read what the failed script printed."""
         ...
 
@@ -127,18 +127,18 @@ _COMMON = (
 
 def read_failure(
     output: str, own: tuple[Pattern, ...], manager: PackageManager | None = None
-) -> Failure:
+) -> BootstrapFailure:
     """What the first pattern (of `own`, in the order given) finds anywhere; else what the
     package manager of that name reads in it; else the last line."""
     for one in (*_COMMON, *own):
         if found := one.regex.search(output):
-            return Failure(kind=one.kind, text=" ".join(found.group(1).split()))
+            return BootstrapFailure(kind=one.kind, text=" ".join(found.group(1).split()))
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = Failure(kind="other", text=lines[-1] if lines else "it printed nothing")
+    last = BootstrapFailure(kind="other", text=lines[-1] if lines else "it printed nothing")
     return _as_managed(manager.failure(output), last) if manager else last
 
 
-def _as_managed(read: PackageFailure, last: Failure) -> Failure:
+def _as_managed(read: PackageFailure, last: BootstrapFailure) -> BootstrapFailure:
     """The first of these that was found; that a package is not found says nothing where an
     index could not be had."""
     names = ", ".join(repr(name) for name in read.not_found)
@@ -150,4 +150,4 @@ def _as_managed(read: PackageFailure, last: Failure) -> Failure:
         ("not-found", missing if names else ""),
         ("other", read.error),
     )
-    return next((Failure(kind=kind, text=text) for kind, text in found if text), last)
+    return next((BootstrapFailure(kind=kind, text=text) for kind, text in found if text), last)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 
 from distromatrix.images.base.bootstrap import rpm
-from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.base.bootstrap.base import (
+    BootstrapFailure,
+    BootstrapJob,
+    Work,
+    pattern,
+    read_failure,
+)
 from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages import MANAGERS
 
@@ -22,7 +28,7 @@ _FAILURES = (
 )
 
 
-class Dnf:
+class DnfBootstrap:
     """See Tool."""
 
     name = "dnf"
@@ -30,7 +36,7 @@ class Dnf:
     builds_tree = True
     key_folders = rpm.KEY_FOLDERS
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """See Tool. Its caches and logs lie in the tree until they are cleaned away: dnf 4
         puts some there whatever it is told."""
         keys = tuple(key.as_uri() for key in job.keys)
@@ -69,6 +75,6 @@ class Dnf:
             finish=rpm.disable(_REPOS) + rpm.FINISH,
         )
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """See Tool."""
         return read_failure(output, _FAILURES, MANAGERS["dnf"])

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.base.bootstrap.base import (
+    BootstrapFailure,
+    BootstrapJob,
+    Work,
+    pattern,
+    read_failure,
+)
 
 # As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
 _LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
@@ -22,7 +28,7 @@ _FAILURES = (
 )
 
 
-def command(job: Job) -> tuple[str, ...]:
+def command(job: BootstrapJob) -> tuple[str, ...]:
     """The command that writes the root filesystem. Without a mirror the tool takes the
     distribution's own."""
     source = job.source
@@ -40,10 +46,10 @@ class Mmdebstrap:
     builds_tree = False
     key_folders = ()
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """See Tool."""
         return Work(script=f"exec {shlex.join(command(job))}\n")
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """See Tool."""
         return read_failure(output, _FAILURES)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.base.bootstrap.base import (
+    BootstrapFailure,
+    BootstrapJob,
+    Work,
+    pattern,
+    read_failure,
+)
 from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages import MANAGERS
 
@@ -21,7 +27,7 @@ _FAILURES = (
 )
 
 
-class Pacman:
+class PacmanBootstrap:
     """See Tool."""
 
     name = "pacman"
@@ -34,7 +40,7 @@ class Pacman:
     builds_tree = True
     key_folders = _KEYRINGS
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """See Tool."""
         line = shlex.join(
             (
@@ -62,25 +68,25 @@ class Pacman:
             finish=_IMAGE_KEYRING if job.keys else "",
         )
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """See Tool."""
         return read_failure(output, _FAILURES, MANAGERS["pacman"])
 
 
-def _config(job: Job, mirrorlist: str) -> str:
+def _config(job: BootstrapJob, mirrorlist: str) -> str:
     """A repository's name is the first segment of its path: Arch Linux has `core/os/x86_64`."""
     level = "Required DatabaseOptional" if job.keys else "Never"
     head = f"[options]\nArchitecture = {job.arch}\nSigLevel = {level}\nNoExtract = {_DOCS}\n"
     return head + "".join(f"\n[{name}]\nInclude = {mirrorlist}\n" for name, _ in _parts(job))
 
 
-def _servers(job: Job) -> str:
+def _servers(job: BootstrapJob) -> str:
     """The mirrorlist: what is the same for all repositories, once."""
     base = job.mirror.rstrip("/")
     return "".join(dict.fromkeys(f"Server = {base}/$repo/{rest}\n" for _, rest in _parts(job)))
 
 
-def _parts(job: Job) -> tuple[tuple[str, str], ...]:
+def _parts(job: BootstrapJob) -> tuple[tuple[str, str], ...]:
     """Each repository's name, and the rest of its path."""
     base = job.mirror.rstrip("/") + "/"
     split = (url.removeprefix(base).partition("/") for url in job.repositories)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distromatrix.images.base.bootstrap.base import Job
+from distromatrix.images.base.bootstrap.base import BootstrapJob
 
 KEY_FOLDERS = ("/etc/pki/rpm-gpg", "/usr/lib/rpm/gnupg/keys")
 IMAGE_KEYS = "etc/pki/rpm-gpg"
@@ -26,7 +26,7 @@ fi
 """
 
 
-def repo_file(job: Job, keys: tuple[str, ...], *, suse: bool = False) -> str:
+def repo_file(job: BootstrapJob, keys: tuple[str, ...], *, suse: bool = False) -> str:
     """A `.repo` file with all repositories. `keys`: URLs of the keys, where it is read."""
     sections = []
     for number, url in enumerate(job.repositories, 1):
@@ -39,12 +39,12 @@ def repo_file(job: Job, keys: tuple[str, ...], *, suse: bool = False) -> str:
     return "\n".join(sections)
 
 
-def image_keys(job: Job) -> dict[str, bytes]:
+def image_keys(job: BootstrapJob) -> dict[str, bytes]:
     """The keys as files of the image."""
     return {f"{IMAGE_KEYS}/{key.name}": key.read_bytes() for key in job.keys}
 
 
-def keys_in_image(job: Job) -> tuple[str, ...]:
+def keys_in_image(job: BootstrapJob) -> tuple[str, ...]:
     """Their URLs there."""
     return tuple(f"file:///{IMAGE_KEYS}/{key.name}" for key in job.keys)
 

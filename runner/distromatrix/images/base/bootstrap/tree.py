@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 
-from distromatrix.images.base.bootstrap.base import Job, Work
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Work
 
 IMAGE = "image"  # what is added to the tree, below the job's folder
 
@@ -14,7 +14,7 @@ _DEVICES = "null zero full random urandom"
 
 
 def tree_work(
-    job: Job,
+    job: BootstrapJob,
     install: str,
     *,
     files: Mapping[str, str | bytes],
@@ -45,7 +45,7 @@ def tree_work(
     return Work(script=script, files={**files, **placed})
 
 
-def _devices(job: Job) -> str:
+def _devices(job: BootstrapJob) -> str:
     """Packages' scripts write to /dev/null; without one they would make it a file."""
     if job.alone:
         one = ': >"$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"'

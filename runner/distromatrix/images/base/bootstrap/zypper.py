@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 
 from distromatrix.images.base.bootstrap import rpm
-from distromatrix.images.base.bootstrap.base import Failure, Job, Work, pattern, read_failure
+from distromatrix.images.base.bootstrap.base import (
+    BootstrapFailure,
+    BootstrapJob,
+    Work,
+    pattern,
+    read_failure,
+)
 from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages import MANAGERS
 
@@ -21,7 +27,7 @@ _FAILURES = (
 )
 
 
-class Zypper:
+class ZypperBootstrap:
     """See Tool."""
 
     name = "zypper"
@@ -29,7 +35,7 @@ class Zypper:
     builds_tree = True
     key_folders = rpm.KEY_FOLDERS
 
-    def work(self, job: Job) -> Work:
+    def work(self, job: BootstrapJob) -> Work:
         """See Tool. What zypper trusts are the keys in the tree's own RPM database."""
         imports = "".join(
             f'rpm --root "$root" --import {shlex.quote(str(key))}\n' for key in job.keys
@@ -67,6 +73,6 @@ class Zypper:
             finish=rpm.disable(_REPOS) + rpm.FINISH,
         )
 
-    def failure(self, output: str) -> Failure:
+    def failure(self, output: str) -> BootstrapFailure:
         """See Tool."""
         return read_failure(output, _FAILURES, MANAGERS["zypper"])
