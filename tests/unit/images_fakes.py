@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from distromatrix.engines.contract import Command, Exit, MachineSpec
+from distromatrix.engines.contract import Address, Command, Exit, MachineSpec
 from distromatrix.engines.image_store import Image
 from distromatrix.images import Images
 from distromatrix.model import Cell, Distro, ImageSource
@@ -55,7 +55,7 @@ class FakeStore:
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         return self.add(tag, "rootfs-" + hashlib.sha256(tar.read()).hexdigest()[:8], labels)
 
-    def commit(self, machine: FakeMachine, tag: str, labels: Mapping[str, str]) -> Image:
+    def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         return self.add(tag, f"commit-{len(self.images)}", labels)
 
     def list(self) -> tuple[Image, ...]:
@@ -89,6 +89,10 @@ class FakeMachine:
                 assert content is not None
                 name = f"{path.rstrip('/')}/{member.name}"
                 self.files[name] = (content.read(), member.mode)
+
+    @property
+    def address(self) -> Address:
+        return Address(name=self.spec.name, id=self.spec.name)
 
     def kill(self) -> None:
         self.killed.set()

@@ -10,8 +10,8 @@ import pytest
 import distromatrix
 from distromatrix.engines.guest.console import last_bytes
 from distromatrix.errors import InfrastructureError
-from distromatrix.testing.machines import machine
-from distromatrix.testing.machines.machine import Printed
+from distromatrix.testing.machines import printed as kept
+from distromatrix.testing.machines.printed import Printed
 
 ROOT = Path(distromatrix.__file__).parent
 # A cell's log and the last lines of its output, which cut what they hear.
@@ -45,7 +45,7 @@ def test_a_keeper_without_a_bound_is_seen() -> None:
 
 
 def test_a_tests_command_prints_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "MOST_PRINTED", 1 << 20)
+    monkeypatch.setattr(kept, "MOST_PRINTED", 1 << 20)
     printed = Printed("alpine")
     printed.out(bytes(1 << 19))
     printed.err(bytes(1 << 19))

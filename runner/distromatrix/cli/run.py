@@ -104,7 +104,7 @@ class Run:
 @click.option(
     "--fail-on-flaky",
     is_flag=True,
-    help="Fail what passed only when it was run again (retry_failed).",
+    help="Fail what passed only when run again (retry_failed).",
 )
 @click.option(
     "--silent-after",

@@ -142,7 +142,7 @@ def test_only_regular_files_are_read(top: Path) -> None:
     os.mkfifo(top / "pipe")
     with Folder.at(top) as folder:
         for name in ("pipe", "sub", "."):
-            with pytest.raises(OSError, match="no regular file") as caught:
+            with pytest.raises(OSError, match="not a regular file") as caught:
                 folder.read(name)
             assert caught.value.filename == str(top / name)
         with pytest.raises(FileNotFoundError):

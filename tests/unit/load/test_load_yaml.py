@@ -61,7 +61,7 @@ def test_a_pipe_is_a_fault_and_not_waited_for(project: Project) -> None:
     import os
 
     os.mkfifo(project.file)
-    assert "no regular file" in project.fault().message
+    assert "not a regular file" in project.fault().message
 
 
 def test_a_huge_file_is_refused(project: Project) -> None:

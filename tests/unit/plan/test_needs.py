@@ -111,7 +111,7 @@ def test_all_needs_of_a_suite_are_met_by_one_engine() -> None:
         (None, None, "no guest: its distro has no `guest:`"),
         (Guest(box="debian/bookworm64"), "vagrant", "not qemu: its distro's `guest:` has no"),
         (Guest(vagrantfile=Path("/p/Vagrantfile")), "vagrant", "not qemu: "),
-        (DIRECT, "qemu", "a container cannot give"),
+        (DIRECT, "qemu", "a container does not have"),
     ],
 )
 def test_a_guest_is_made_of_what_the_distro_says(

@@ -358,10 +358,10 @@ def test_errors_travel_whole(error: Exception) -> None:
 
 CLIENT = """
 import sys
-from distromatrix.testing.contract import Want
+from distromatrix.testing.contract import MachineRequest
 from distromatrix.testing.bench.remote import RemoteBench
 bench = RemoteBench(sys.argv[1])
-bench.machine(Want(distro="one"), "gw0 t")
+bench.machine(MachineRequest(distro="one"), "gw0 t")
 print("has it", flush=True)
 bench.run_cell("one/slow", "gw0 u")
 """
@@ -409,14 +409,14 @@ from pathlib import Path
 from distromatrix.load.settings import load_settings
 from distromatrix.model import Selection
 from distromatrix.project.project import load_project
-from distromatrix.testing.contract import Want
+from distromatrix.testing.contract import MachineRequest
 from distromatrix.testing.bench.direct import DirectBench
 settings = load_settings()
 project = load_project(Path(), None, settings)
 bench = DirectBench(plan=project.plan(Selection()), settings=settings, distros=lambda: ())
 bench.expect((), machines=True)
-bench.machine(Want(distro="one", suite="good"), "main t")
-bench.fresh(Want(distro="one"), "main t")
+bench.machine(MachineRequest(distro="one", suite="good"), "main t")
+bench.fresh(MachineRequest(distro="one"), "main t")
 print("open", flush=True)
 sys.stdin.read()
 """

@@ -35,7 +35,7 @@ def test_a_session_with_workers_that_needs_no_machines_needs_no_door(
 ) -> None:
     pytester.makepyfile(test_it="def test_it(): pass")
     pytester.makeconftest(
-        "from distromatrix.testing import door\n"
+        "from distromatrix.testing.bench import rendezvous as door\n"
         "def refuse(): raise OSError('no space left')\n"
         "door._short_folder = refuse\n"
     )
@@ -55,8 +55,8 @@ def test_where_no_folder_can_be_made_that_is_what_is_raised(
 
 DIES = """
 import os
-from distromatrix.testing.bench.rendezvous import Door
-print(Door(lambda _: "").folder, flush=True)
+from distromatrix.testing.bench.rendezvous import Rendezvous
+print(Rendezvous(lambda _: "").folder, flush=True)
 os.kill(os.getpid(), 9)
 """
 

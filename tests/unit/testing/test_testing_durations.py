@@ -200,7 +200,7 @@ def test_expected(): assert 0
 def test_skipped(): pass
 """
 RECORD = """
-from distromatrix.testing import durations
+from distromatrix.testing.schedule import durations
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):

@@ -182,7 +182,7 @@ class Machines:
         for script in cell.setup:
             lines = LastLines(self._masker)
             env = self._environment(machine, cell)
-            done = machine.run(suite_command(cell, script, machine, env, lines.write))
+            done = machine.run(suite_command(cell, script, machine, env, output=lines.write))
             if done.status != 0:
                 how = "did not end in time" if done.timed_out else f"exit status {done.status}"
                 said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))

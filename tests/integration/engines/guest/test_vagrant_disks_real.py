@@ -46,7 +46,7 @@ def qemu_img(*words: str, within: Path) -> None:
         ("backed", "qcow2", "stands on another file"),
         ("backed", "raw", "stands on another file"),
         ("data", "qcow2", "stands on another file"),
-        ("link", "raw", "no regular file"),
+        ("link", "raw", "not a regular file"),
         ("raw", "vmdk", "neither qcow2 nor raw"),
     ],
 )

@@ -80,7 +80,7 @@ def test_without_podman_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(podman, "socket_path", lambda _: tmp_path / "none.sock")
     monkeypatch.delenv("CONTAINER_HOST", raising=False)
     engine = open_engine("podman")
-    with pytest.raises(EngineUnavailableError, match="there is no podman here"):
+    with pytest.raises(EngineUnavailableError, match="podman is not installed"):
         engine.facts()
 
 
