@@ -198,6 +198,7 @@ def command_line() -> str:
 
 
 def _helps(command: click.Command, path: list[str]) -> Iterator[str]:
+    vars(command).update(_help_option=None)  # click keeps the one of whoever asked first
     context = click.Context(command, info_name=" ".join(path), help_option_names=["-h", "--help"])
     context.terminal_width = context.max_content_width = 80
     yield f"\n### {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
