@@ -20,6 +20,9 @@ from given import (
     unobtainable,
 )
 
+# tox names one folder for pytest's cache, which sessions within sessions would all share.
+os.environ.pop("TOX_ENV_DIR", None)
+
 # What a shell without job control starts in the background ignores these, and so would all that
 # tests start, whose end by Ctrl-C is what some of them are about.
 for _number, _handler in (
@@ -47,10 +50,10 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """For `--dist loadgroup`: what shares a module's fixtures runs in one worker. So do guests,
-    who keep a processor busy each, and Podman's, whose commands wait for each other anyway."""
+    who keep a processor busy each."""
     for item in items if config.getoption("loadgroup", False) else ():
-        marks = [name for name in ("guest", "podman") if item.get_closest_marker(name)]
-        item.add_marker(pytest.mark.xdist_group(marks[0] if marks else item.path.stem))
+        guest = item.get_closest_marker("guest")
+        item.add_marker(pytest.mark.xdist_group("guest" if guest else item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def test_a_machine_may_have_the_longest_name_and_label_that_a_cell_gives_it(
 ) -> None:
     long = "s" * 63
     cell = f"{long}/{long}/{long}"
-    name = machine_name("20261128-003211-1445", staging_bench.labels, cell)
+    run = f"20261128-003211-{secrets.token_hex(2)}"
+    name = machine_name(run, staging_bench.labels, cell)
     labels = {**staging_bench.labels, LABEL_CELL: cell}
     stage = staging_bench.stage()
     machine = staging_bench.open(stage, name=name, labels=labels)

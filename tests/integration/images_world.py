@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 from apk_format import KEY_NAME, apk_repository
@@ -74,7 +75,7 @@ class World:
             self.engine.images.remove(tag)
 
 
-def told(machine: Machine, script: str, env: Mapping[str, str] | None = None) -> str:
+def told(machine: Machine, script: str, env: Mapping[str, str] = MappingProxyType({})) -> str:
     """What a script prints in a machine; it must succeed."""
     output = bytearray()
     ended = machine.run(Command(script, env=env, output=output.extend, timeout=300))

@@ -263,3 +263,17 @@ def test_fixtures_are_told_with_what_they_give(made: World) -> None:
     done = made.pytester.runpytest("--fixtures", "-q")
     for name in ("distro", "machine", "fresh_machine"):
         done.stdout.fnmatch_lines([f"{name}* -- *testing/machines/fixtures.py*"])
+
+
+def test_a_session_within_a_worker_of_another_gives_its_places_back(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw7")
+    monkeypatch.setenv("DISTROMATRIX_JOBS", "1")
+    write(
+        made,
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "@pytest.mark.distros('two')\n"
+        "def test_it(fresh_machine, n): pass\n",
+    )
+    made.pytester.runpytest_subprocess(timeout=60).assert_outcomes(passed=3)

@@ -217,7 +217,7 @@ class Owner:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held, where tests run in this process."""
         if self._direct is not None and self._door is None:
-            self._direct.done(f"main {nodeid}")
+            self._direct.done(f"{_worker()} {nodeid}")
 
     def pytest_keyboard_interrupt(self) -> None:
         """End it at once: workers that wait for an answer would keep the session up."""
