@@ -49,11 +49,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: what shares a module's fixtures runs in one worker. So do guests,
-    who keep a processor busy each."""
+    """For `--dist loadgroup`: guests in one worker, who keep a processor busy, and in another what
+    needs containers alone."""
     for item in items if config.getoption("loadgroup", False) else ():
-        guest = item.get_closest_marker("guest")
-        item.add_marker(pytest.mark.xdist_group("guest" if guest else item.path.stem))
+        group = "guests" if item.get_closest_marker("guest") else "containers"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -245,6 +245,7 @@ def test_what_hangs_is_named_where_the_engines_host_has_no_ps(
     assert machine.running() == ""
 
 
+@pytest.mark.alone  # where a volume cannot be mounted, Docker 20 starts others without files
 def test_where_overlays_rename_no_folders_the_product_comes_as_an_archive(
     engine: DockerEngine, docker_alpine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
