@@ -248,11 +248,11 @@ def open_project(directory: Path, file: Path | None) -> Project:
 
 
 def planned_part(
-    path: Path, shard: Shard | None, directory: Path, file: Path | None
+    path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
 ) -> tuple[Part, Plan]:
     """A shard of a plan file, and what it is here. Raises InputError."""
     from distromatrix.plan.file import Part, read_plan_file
     from distromatrix.project.replan import plan_here
 
     part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
-    return part, plan_here(part, path, directory, file, settings_here())
+    return part, plan_here(part, path, directory, file, settings)

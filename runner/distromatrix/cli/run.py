@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distromatrix.cli.option_types import DURATION
-from distromatrix.cli.options import OF_A_PLAN, open_project, options, planned_part, settings_here
+from distromatrix.cli.options import OF_A_PLAN, options, planned_part, settings_here
 from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
 from distromatrix.model import Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
-from distromatrix.project.project import Project, find_root, guests_of, restrict
+from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
 from distromatrix.project.session import begin_run, job_of, opened_engines, require_images
 from distromatrix.record.events import Event
 from distromatrix.record.verdicts import BAD
@@ -175,12 +175,14 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
 
     part = None
     if asked.plan_path is not None:
-        part, plan = planned_part(asked.plan_path, asked.shard, asked.directory, asked.file)
+        part, plan = planned_part(
+            asked.plan_path, asked.shard, asked.directory, asked.file, settings
+        )
         if not plan.cells:
             echo(f"shard {part.shard} has no cells: nothing to do", err=True)
             return None
     else:
-        project = open_project(asked.directory, asked.file)
+        project = load_project(asked.directory, asked.file, settings)
         plan = _plan(project, replace(asked.selection, timeout=asked.timeout), asked.failed)
         plan = replace(plan, repeat=asked.repeat or 1, seed=asked.seed)
     allow(plan)
@@ -264,9 +266,8 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     if not as_json:
         tell_only("`distromatrix report` shows the run's answer again")
     snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part)
-    sweeping = in_background(
-        lambda: sweep(run.engines.containers)
-    )  # what it cannot remove, the next will
+    # What it cannot remove now, the next one will.
+    sweeping = in_background(lambda: sweep(run.engines.containers))
     console = open_console(stderr=as_json)
     with Journal(run.folder.journal) as journal, live_report(console) as live:
 

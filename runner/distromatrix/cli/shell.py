@@ -141,7 +141,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
 
             for script in cell.setup:
                 echo("--- setup", err=True)
-                ended = machine.run(suite_command(cell, script, machine, env, show))
+                ended = machine.run(suite_command(cell, script, machine, env, output=show))
                 pass_on(shown.flush())
                 if ended.status != 0:
                     echo(f"setup ended with status {ended.status}", err=True)

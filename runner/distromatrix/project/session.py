@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.model import Cell, Plan
+from distromatrix.project.project import host_facts
 from distromatrix.record.events import Event
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import Part
     from distromatrix.record.folder import RunFolder
-from distromatrix.project.project import host_facts
 
 
 def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:

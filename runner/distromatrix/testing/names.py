@@ -3,6 +3,7 @@ is in: pytester begins one inside another."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ SHARED = "_distromatrix_shared"  # that all ask for which use the shared machine
 HOST = "_testinfra_host"  # testinfra's own
 
 _open: list[pytest.Config] = []
+
+
+def worker() -> str:
+    """The worker of pytest-xdist that this process is, or belongs to; else `main`."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 def begin(config: pytest.Config) -> None:

@@ -88,7 +88,7 @@ def export(
     if plan_path is None:
         plan = open_project(directory, file).plan(selection)
     else:
-        _, plan = planned_part(plan_path, shard, directory, file)
+        _, plan = planned_part(plan_path, shard, directory, file, settings)
     require_stays(target, plan.root)
     allow(plan)
     if not target.absolute().parent.is_dir() or target.is_dir():

@@ -12,6 +12,7 @@ from distromatrix.cli.options import (
     open_project,
     options,
     planned_part,
+    settings_here,
 )
 from distromatrix.cli.output import echo
 from distromatrix.model import Selection, Shard
@@ -38,7 +39,7 @@ def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard
     if plan_path is None:
         plan = open_project(directory, file).plan(Selection())
     else:
-        _, plan = planned_part(plan_path, shard, directory, file)
+        _, plan = planned_part(plan_path, shard, directory, file, settings_here())
     running = [cell for cell in plan.cells if cell.engine is not None]
     with files_of(plan, running) as files:
         echo(cache_key(plan, running, files, time.time()))

@@ -7,7 +7,7 @@ import contextlib
 import io
 import shlex
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -22,7 +22,6 @@ from distromatrix.engines.contract import (
     Command,
     Exit,
     LeftSignal,
-    MachineSpec,
     OnOutput,
 )
 from distromatrix.engines.guest.disk import bytes_of
@@ -49,18 +48,7 @@ class GuestMachine(ShellMachine):
     """A guest, as a Machine. What differs between engines is abstract."""
 
     most_root_shells = MOST  # for what the engine runs
-
-    def __init__(
-        self,
-        spec: MachineSpec,
-        *,
-        staged: bool,
-        owned: bool = True,
-        scale: float = 1.0,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(spec, staged=staged, owned=owned, scale=scale, env=env)
-        self._disk_begun = 0
+    _disk_begun = 0  # bytes of its disks when it was opened
 
     # --- what an engine gives ---
 

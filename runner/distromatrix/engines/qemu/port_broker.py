@@ -114,11 +114,6 @@ class JoinedGuest(GuestMachine):
         """See GuestMachine."""
         return f"{BUSYBOX} tar"
 
-    @property
-    def grep(self) -> str:
-        """See GuestMachine."""
-        return f"{BUSYBOX} grep"
-
     def _ask(self, do: str, **facts: str) -> tuple[socket.socket, dict[str, Any], list[int]]:
         try:
             one = connect_in(self._folder, DOOR, within=1.0)

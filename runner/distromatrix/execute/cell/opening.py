@@ -116,7 +116,7 @@ def environment(
 
 
 def suite_command(
-    cell: Cell, script: str, machine: Machine, env: Mapping[str, str], output: OnOutput
+    cell: Cell, script: str, machine: Machine, env: Mapping[str, str], *, output: OnOutput
 ) -> Command:
     """What runs a script of a suite in a cell's machine, in the product, within the suite's
     timeout as that machine counts it."""

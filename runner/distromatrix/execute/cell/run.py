@@ -280,7 +280,7 @@ def _test(
             log.note(f"--- {phase}")
         tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
         output = partial(_to_both, log.write, tap) if tap else log.write
-        command = suite_command(cell, script, machine, env, output)
+        command = suite_command(cell, script, machine, env, output=output)
         command = replace(command, timeout=left, errors=log.write if tap else None)
         try:
             if cell.setup and phase is Phase.RUN:

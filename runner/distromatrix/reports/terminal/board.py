@@ -28,9 +28,6 @@ from distromatrix.record.events import (
 from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, duration, say, style
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
 from distromatrix.reports.terminal.progress import (
     REFRESH,
     STARTING,
@@ -41,6 +38,9 @@ from distromatrix.reports.terminal.progress import (
     retry,
     silence,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 _RESERVED = 6  # lines of the screen that the board leaves free
 

@@ -25,10 +25,6 @@ from distromatrix.record.events import (
 from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, say
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
 from distromatrix.reports.terminal.progress import (
     BLOCK,
     Progress,
@@ -38,6 +34,10 @@ from distromatrix.reports.terminal.progress import (
     retry,
     silence,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one step (`pulling`, …) of an image
 

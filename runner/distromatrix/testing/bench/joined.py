@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from distromatrix.errors import InputError
 from distromatrix.plan.needs import GUESTS
 from distromatrix.testing.contract import Bench, MachineRequest
+from distromatrix.testing.names import worker
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
@@ -124,4 +125,4 @@ def running_test() -> str:
             "no test runs yet: commands in machines belong into tests and fixtures, "
             "not into the body of a module"
         )
-    return f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {node}"
+    return f"{worker()} {node}"

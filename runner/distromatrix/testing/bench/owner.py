@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from distromatrix.testing.names import worker
+
 if TYPE_CHECKING:
     from distromatrix.engines.contract import Address
     from distromatrix.errors import DistromatrixError
@@ -39,7 +41,7 @@ def bench_of(config: pytest.Config) -> Bench:
 
 def test_name(item: pytest.Item) -> str:
     """What stands for a test at the bench: `WORKER NODEID`."""
-    return f"{_worker()} {item.nodeid}"
+    return f"{worker()} {item.nodeid}"
 
 
 def keeper(config: pytest.Config) -> Owner | Worker:
@@ -70,10 +72,6 @@ def _measure(config: pytest.Config) -> None:
     from distromatrix.testing.schedule.durations import record
 
     record(config)
-
-
-def _worker() -> str:
-    return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 class Worker:
@@ -112,7 +110,7 @@ class Worker:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held."""
-        self._bench.done(f"{_worker()} {nodeid}")
+        self._bench.done(f"{worker()} {nodeid}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -217,7 +215,7 @@ class Owner:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held, where tests run in this process."""
         if self._direct is not None and self._door is None:
-            self._direct.done(f"{_worker()} {nodeid}")
+            self._direct.done(f"{worker()} {nodeid}")
 
     def pytest_keyboard_interrupt(self) -> None:
         """End it at once: workers that wait for an answer would keep the session up."""
