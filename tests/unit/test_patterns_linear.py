@@ -56,7 +56,7 @@ def uses() -> Iterator[Use]:
 
 def _called(tree: ast.AST, where: str, name: str, made: tuple[str | bytes, int]) -> Iterator[Use]:
     """How a pattern of that name is used; in a table, how this module uses any (`split` is a
-    string's there)."""
+    string's there); where only another module uses it, in either of the ways that tables are."""
     methods: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in METHODS:
@@ -64,7 +64,7 @@ def _called(tree: ast.AST, where: str, name: str, made: tuple[str | bytes, int])
             methods.setdefault(said, set()).add(node.attr)
     unnamed = {m for n, found in methods.items() if n.islower() and n != "re" for m in found}
     unnamed.discard("split")
-    for method in sorted(methods.get(name) or unnamed or {"search"}):
+    for method in sorted(methods.get(name) or unnamed or {"search", "finditer"}):
         yield Use(f"{where}:{name}", *made, method)
 
 

@@ -123,5 +123,5 @@ def _not_found(
     shown = ", ".join(repr(n) for n in names)
     plural = "s" if len(names) > 1 else ""
     text = f"package{plural} {shown} not found in {where}"
-    there = manager.found(step.ask(machine, manager.search(), _SEARCH_TIMEOUT))
+    there = manager.found(step.ask(machine, manager.search, _SEARCH_TIMEOUT))
     return text + "".join(f"; {h}" for h in hint(names, there, source.common))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distromatrix.images.packages.apk import Apk
-from distromatrix.images.packages.apt import Apt
+from distromatrix.images.packages.apk import APK
+from distromatrix.images.packages.apt import APT
 from distromatrix.images.packages.base import Mirror, PackageFailure, PackageManager
-from distromatrix.images.packages.dnf import Dnf
-from distromatrix.images.packages.pacman import Pacman
-from distromatrix.images.packages.xbps import Xbps
-from distromatrix.images.packages.zypper import Zypper
+from distromatrix.images.packages.dnf import DNF
+from distromatrix.images.packages.pacman import PACMAN
+from distromatrix.images.packages.xbps import XBPS
+from distromatrix.images.packages.zypper import ZYPPER
 
-_ALL: tuple[PackageManager, ...] = (Apt(), Dnf(), Zypper(), Pacman(), Apk(), Xbps())
-MANAGERS: Mapping[str, PackageManager] = {manager.name: manager for manager in _ALL}
+MANAGERS: Mapping[str, PackageManager] = {
+    manager.name: manager for manager in (APT, DNF, ZYPPER, PACMAN, APK, XBPS)
+}
 
 __all__ = ["MANAGERS", "Mirror", "PackageFailure", "PackageManager"]

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import (
-    Mirror,
-    PackageFailure,
-    first,
-    quoted,
-    unique,
-    write,
-)
+from distromatrix.images.packages.base import PackageManager, write
 
 _NOT_FOUND = re.compile(r"^ +(\S+) \(no such package\):", re.MULTILINE)
 # `fetching` since 2.14.1 or so, `updating and opening` and `Ignoring` before that. What goes
@@ -28,36 +21,19 @@ _FETCH = re.compile(
 _ERROR = re.compile(r"^ERROR: (.*)", re.MULTILINE)
 
 
-class Apk:
-    """apk."""
-
-    name = "apk"
-
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager."""
-        return f"apk add --no-cache --no-progress -- {quoted(packages)}\n"
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager. Where an index could not be fetched, that a package is not
-        found says nothing; so both are told, and the caller lets `unreachable` win."""
-        gone, untrusted = first(_GONE, output), first(_UNTRUSTED, output)
-        unreachable = first(_UNREACHABLE, output) or first(_FETCH, output)
-        return PackageFailure(
-            not_found=unique(_NOT_FOUND.findall(output)),
-            unreachable="" if unreachable in (gone, untrusted) else unreachable,
-            gone=gone,
-            untrusted=untrusted,
-            error=first(_ERROR, output),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return "apk search --no-cache -q\n"
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager."""
-        return tuple(line for line in output.splitlines() if line and " " not in line)
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager. apk adds the architecture by itself."""
-        return write("/etc/apk/repositories", *mirror.urls("$(apk --print-arch)"))
+APK = PackageManager(
+    name="apk",
+    script="apk add --no-cache --no-progress -- {packages}\n",
+    not_found=_NOT_FOUND,
+    faults=(
+        ("gone", _GONE),
+        ("untrusted", _UNTRUSTED),
+        ("unreachable", _UNREACHABLE),
+        ("unreachable", _FETCH),
+    ),
+    error=_ERROR,
+    search="apk search --no-cache -q\n",
+    found=lambda output: tuple(x for x in output.splitlines() if x and " " not in x),
+    # apk adds the architecture by itself.
+    use=lambda mirror: write("/etc/apk/repositories", *mirror.urls("$(apk --print-arch)")),
+)

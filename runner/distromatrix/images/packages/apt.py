@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import (
-    Mirror,
-    PackageFailure,
-    first,
-    quoted,
-    unique,
-    write,
-)
+from distromatrix.images.packages.base import Mirror, PackageManager, write
 
 _NOT_FOUND = re.compile(
-    r"^E: (?:Unable to locate package (?P<a>\S+)"
-    r"|Package '(?P<b>[^']+)' has no installation candidate"
-    r"|Version '[^']*' for '(?P<c>[^']+)' was not found)",
+    r"^E: (?:Unable to locate package (\S+)"
+    r"|Package '([^']+)' has no installation candidate"
+    r"|Version '[^']*' for '([^']+)' was not found)",
     re.MULTILINE,
 )
 _UNREACHABLE = re.compile(
@@ -71,51 +64,38 @@ _ASIDE = (
 NO_VALID_UNTIL = 'Acquire::Check-Valid-Until "false"'
 
 
-class Apt:
-    """apt-get."""
+def _use(mirror: Mirror) -> str:
+    """A repository is a suite and its components."""
+    entries = []
+    for repository in mirror.repositories:
+        suite, _, components = repository.partition(" ")
+        entries += ["Types: deb", f"URIs: {mirror.url}", f"Suites: {suite}"]
+        entries += [f"Components: {components or 'main'}"]
+        entries += ["${keyring:+Signed-By: $keyring}", ""]  # an empty line ends an entry
+    sources = write("/etc/apt/sources.list.d/distromatrix.sources", *entries)
+    old = write("/etc/apt/apt.conf.d/99distromatrix", f"{NO_VALID_UNTIL};")
+    return _KEYRING + _ASIDE + sources + (old if mirror.archive else "")
 
-    name = "apt"
 
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager."""
-        return (
-            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
-            f"{_NO_SERVICES}"
-            f"{_APT} update\n"
-            f"{_APT} --no-install-recommends install -- {quoted(packages)}\n"
-            "apt-get clean\n"
-            "rm -rf /var/lib/apt/lists/*\n"
-        )
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager."""
-        names = (next(filter(None, m.groups())) for m in _NOT_FOUND.finditer(output))
-        gone = first(_GONE, output)
-        return PackageFailure(
-            not_found=unique(names),
-            unreachable=first(_UNREACHABLE, output) or ("" if gone else first(_FETCH, output)),
-            gone=gone,
-            untrusted=first(_UNTRUSTED, output),
-            expired=first(_EXPIRED, output),
-            error=first(_ERROR, output),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return "apt-cache pkgnames\n"
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager."""
-        return tuple(output.split())
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager. A repository is a suite and its components."""
-        entries = []
-        for repository in mirror.repositories:
-            suite, _, components = repository.partition(" ")
-            entries += ["Types: deb", f"URIs: {mirror.url}", f"Suites: {suite}"]
-            entries += [f"Components: {components or 'main'}"]
-            entries += ["${keyring:+Signed-By: $keyring}", ""]  # an empty line ends an entry
-        sources = write("/etc/apt/sources.list.d/distromatrix.sources", *entries)
-        old = write("/etc/apt/apt.conf.d/99distromatrix", f"{NO_VALID_UNTIL};")
-        return _KEYRING + _ASIDE + sources + (old if mirror.archive else "")
+APT = PackageManager(
+    name="apt",
+    script=(
+        "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
+        f"{_NO_SERVICES}"
+        f"{_APT} update\n"
+        f"{_APT} --no-install-recommends install -- {{packages}}\n"
+        "apt-get clean\n"
+        "rm -rf /var/lib/apt/lists/*\n"
+    ),
+    not_found=_NOT_FOUND,
+    faults=(
+        ("unreachable", _UNREACHABLE),
+        ("gone", _GONE),
+        ("unreachable", _FETCH),
+        ("expired", _EXPIRED),
+        ("untrusted", _UNTRUSTED),
+    ),
+    error=_ERROR,
+    search="apt-cache pkgnames\n",
+    use=_use,
+)

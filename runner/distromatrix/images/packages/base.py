@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,41 +43,49 @@ class PackageFailure:
     error: str = ""
 
 
-class PackageManager(Protocol):
-    """Installs packages by their native names. All scripts are for `sh -e`, run as root."""
+FaultKind = Literal["unreachable", "gone", "untrusted", "expired"]
 
-    @property
-    def name(self) -> str:
-        """As in a distro's `package_manager`."""
-        ...
+
+def one_a_line(output: str) -> tuple[str, ...]:
+    """The names in an output that has nothing else."""
+    return tuple(output.split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageManager:
+    """Installs packages by their native names. All scripts are for `sh -e`, run as root.
+
+    `name`: as in a distro's `package_manager`. `script`: installs `{packages}`: it refreshes the
+    lists, asks nothing, takes no recommended extras, and leaves no lists behind. `not_found`,
+    `faults`, `error`: patterns of what it prints when it fails, which give what `PackageFailure`
+    has. `search`: a script that prints what packages there are: after a failed installation, from
+    the lists that it fetched, where the tool keeps them; `found`: the names in what that printed.
+    `use`: a script after which the machine gets the distribution's packages from a mirror, and
+    trusts the keys that it trusted before."""
+
+    name: str
+    script: str
+    not_found: re.Pattern[str]
+    faults: tuple[tuple[FaultKind, re.Pattern[str]], ...]
+    error: re.Pattern[str]
+    search: str
+    use: Callable[[Mirror], str]
+    found: Callable[[str], tuple[str, ...]] = one_a_line
 
     def install(self, packages: tuple[str, ...]) -> str:
-        """A script that refreshes the lists, installs without questions and without
-        recommended extras, and leaves no lists behind."""
-        ...
+        """A script that installs them."""
+        return self.script.replace("{packages}", " ".join(map(shlex.quote, packages)))
 
     def failure(self, output: str) -> PackageFailure:
-        """Read what the failed script printed."""
-        ...
-
-    def search(self) -> str:
-        """A script that prints what packages there are: after a failed installation, from
-        the lists that it fetched, where the tool keeps them."""
-        ...
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """The packages' names in what `search` printed."""
-        ...
-
-    def use(self, mirror: Mirror) -> str:
-        """A script after which the machine gets the distribution's packages from that mirror,
-        and trusts the keys that it trusted before."""
-        ...
-
-
-def quoted(packages: Iterable[str]) -> str:
-    """Package names as arguments of a shell command."""
-    return " ".join(shlex.quote(p) for p in packages)
+        """Read what the failed script printed. That a mirror does not answer, or does not have a
+        repository, says nothing where a fault that stands before it was found."""
+        found: dict[FaultKind, str] = {}
+        for kind, pattern in self.faults:
+            told = not found or kind in ("untrusted", "expired")
+            if told and (text := first(pattern, output)):
+                found[kind] = text
+        names = (next(filter(None, m.groups())) for m in self.not_found.finditer(output))
+        return PackageFailure(not_found=unique(names), error=first(self.error, output), **found)
 
 
 def write(path: str, *lines: str) -> str:
@@ -86,9 +94,9 @@ def write(path: str, *lines: str) -> str:
 
 
 def first(pattern: re.Pattern[str], text: str) -> str:
-    """The first group of the first match, in one line, or ''."""
+    """The first group of the first match that has anything, in one line, or ''."""
     found = pattern.search(text)
-    return " ".join(found.group(1).split()) if found else ""
+    return " ".join(next(filter(None, found.groups()), "").split()) if found else ""
 
 
 def unique(found: Iterable[str]) -> tuple[str, ...]:

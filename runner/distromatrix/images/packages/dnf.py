@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages import rpm_repos
-from distromatrix.images.packages.base import Mirror, PackageFailure, first, quoted, unique
+from distromatrix.images.packages.base import PackageManager, unique
 
 _NOT_FOUND = re.compile(
-    r"^(?:error: )?(?:No match for argument: (?P<a>\S+)|No package matches '(?P<b>[^']+)'"
-    r"|No package (?P<c>\S+) available\.?)",
+    r"^(?:error: )?(?:No match for argument: (\S+)|No package matches '([^']+)'"
+    r"|No package (\S+) available\.?)",
     re.MULTILINE,
 )
 _METADATA = r"\S*/repodata/repomd\.xml"
@@ -51,8 +51,7 @@ yum -q clean expire-cache ;;
 *) set -- --refresh --setopt=install_weak_deps=0 --setopt=tsflags=nodocs \
 --setopt=skip_if_unavailable=0 ;;
 esac
-"""
-_CLEAN = """\
+$tool -y "$@" install -- {packages}
 $tool -q clean all >/dev/null 2>&1 || $tool clean all
 rm -rf /var/cache/dnf /var/cache/libdnf5 /var/cache/yum
 """
@@ -69,36 +68,19 @@ _EVRA = re.compile(r"-(?:\d+:)?[^-:]+-[^-]+\.[a-z]\w+$")
 _ARCH = re.compile(r"\.(?:noarch|i[3-6]86|x86_64|aarch64|ppc64le|s390x|riscv64)$")
 
 
-class Dnf:
-    """dnf5, dnf, yum or microdnf."""
+def _found(output: str) -> tuple[str, ...]:
+    words = (line.split()[0] for line in output.splitlines() if line.strip())
+    return unique(_ARCH.sub("", _EVRA.sub("", word)) for word in words)
 
-    name = "dnf"
 
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager."""
-        return f'{_INSTALL}$tool -y "$@" install -- {quoted(packages)}\n{_CLEAN}'
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager."""
-        names = (next(filter(None, m.groups())) for m in _NOT_FOUND.finditer(output))
-        gone = first(_GONE, output)
-        return PackageFailure(
-            not_found=unique(names),
-            unreachable="" if gone else first(_UNREACHABLE, output),
-            gone=gone,
-            untrusted=first(_UNTRUSTED, output),
-            error=first(_ERROR, output),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return _SEARCH
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager."""
-        words = (line.split()[0] for line in output.splitlines() if line.strip())
-        return unique(_ARCH.sub("", _EVRA.sub("", word)) for word in words)
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager. dnf itself puts the architecture in the place of `$basearch`."""
-        return rpm_repos.use(mirror, "/etc/yum.repos.d")
+DNF = PackageManager(
+    name="dnf",
+    script=_INSTALL,
+    not_found=_NOT_FOUND,
+    faults=(("gone", _GONE), ("unreachable", _UNREACHABLE), ("untrusted", _UNTRUSTED)),
+    error=_ERROR,
+    search=_SEARCH,
+    found=_found,
+    # dnf itself puts the architecture in the place of `$basearch`.
+    use=lambda mirror: rpm_repos.use(mirror, "/etc/yum.repos.d"),
+)

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import (
-    Mirror,
-    PackageFailure,
-    first,
-    quoted,
-    unique,
-    write,
-)
+from distromatrix.images.packages.base import Mirror, PackageManager, unique, write
 
 _NOT_FOUND = re.compile(r"^error: target not found: (\S+)", re.MULTILINE)
 _GONE = re.compile(r"^error: (failed retrieving file '\S+\.db' from \S+ : .* 404.*)", re.MULTILINE)
@@ -47,39 +40,23 @@ fi
 """
 
 
-class Pacman:
-    """pacman."""
+def _use(mirror: Mirror) -> str:
+    """The repositories and their signatures' level stay as pacman.conf has them; they all say
+    `Include` of this list. So a repository's path begins with its name, as on Arch's mirrors:
+    `core/os/{arch}`."""
+    paths = (r.partition("/")[2].replace("{arch}", "\\$arch") for r in mirror.repositories)
+    base = f"Server = {mirror.url.rstrip('/')}/\\$repo/"
+    return _INCLUDED + write("/etc/pacman.d/mirrorlist", *unique(base + p for p in paths))
 
-    name = "pacman"
 
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager. Optional dependencies are never installed; whether
-        documentation is, the image says (NoExtract in its pacman.conf)."""
-        return _INSTALL.format(packages=quoted(packages))
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager."""
-        gone, untrusted = first(_GONE, output), first(_UNTRUSTED, output)
-        return PackageFailure(
-            not_found=unique(_NOT_FOUND.findall(output)),
-            unreachable="" if gone or untrusted else first(_UNREACHABLE, output),
-            gone="" if untrusted else gone,
-            untrusted=untrusted,
-            error=first(_ERROR, output),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return "LC_ALL=C pacman -Ssq\n"
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager."""
-        return tuple(output.split())
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager. The repositories and their signatures' level stay as
-        pacman.conf has them; they all say `Include` of this list. So a repository's path
-        begins with its name, as on Arch's mirrors: `core/os/{arch}`."""
-        paths = (r.partition("/")[2].replace("{arch}", "\\$arch") for r in mirror.repositories)
-        base = f"Server = {mirror.url.rstrip('/')}/\\$repo/"
-        return _INCLUDED + write("/etc/pacman.d/mirrorlist", *unique(base + p for p in paths))
+# Optional dependencies are never installed; whether documentation is, the image says (NoExtract
+# in its pacman.conf).
+PACMAN = PackageManager(
+    name="pacman",
+    script=_INSTALL,
+    not_found=_NOT_FOUND,
+    faults=(("untrusted", _UNTRUSTED), ("gone", _GONE), ("unreachable", _UNREACHABLE)),
+    error=_ERROR,
+    search="LC_ALL=C pacman -Ssq\n",
+    use=_use,
+)

@@ -6,18 +6,11 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import (
-    Mirror,
-    PackageFailure,
-    first,
-    quoted,
-    unique,
-    write,
-)
+from distromatrix.images.packages.base import Mirror, PackageManager, unique, write
 
 _NOT_FOUND = re.compile(
-    r"^(?:ERROR: )?(?:Package '(?P<a>[^']+)' not found in repository pool"
-    r"|Unable to locate '(?P<b>[^']+)' in repository pool)",
+    r"^(?:ERROR: )?(?:Package '([^']+)' not found in repository pool"
+    r"|Unable to locate '([^']+)' in repository pool)",
     re.MULTILINE,
 )
 _SYNC = r"^(?:ERROR: )?(\[reposync\] failed to fetch file `\S+': "
@@ -35,7 +28,7 @@ _ERROR = re.compile(r"^(?:ERROR: )?(Transaction aborted .*)|^ERROR: (.*)", re.MU
 # new is (https://docs.voidlinux.org/xbps/index.html, Updating). EEXIST (17): it was already.
 _INSTALL = """\
 export LC_ALL=C
-already() {{ "$@" || {{ status=$?; [ $status = 17 ] || exit $status; }}; }}
+already() { "$@" || { status=$?; [ $status = 17 ] || exit $status; }; }
 already xbps-install -Syu xbps
 already xbps-install -yu
 already xbps-install -y -- {packages}
@@ -49,40 +42,22 @@ if [ -e "$file" ]; then : >"/etc/xbps.d/${file##*/}"; fi
 done
 arch=$(xbps-uhelper arch)
 """
+# A line is `[-] name-version_revision  description`.
 _PKGVER = re.compile(r"^\[[-*]\] (\S+)-[^-\s]+_\d+(?:\s|$)", re.MULTILINE)
 
 
-class Xbps:
-    """xbps-install."""
+def _use(mirror: Mirror) -> str:
+    lines = (f"repository={url}" for url in mirror.urls("$arch"))
+    return _MASK + write("/etc/xbps.d/00-repository-main.conf", *lines)
 
-    name = "xbps"
 
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager."""
-        return _INSTALL.format(packages=quoted(packages))
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager. It stops at the first package that it does not find."""
-        names = (next(filter(None, m.groups())) for m in _NOT_FOUND.finditer(output))
-        gone = first(_GONE, output)
-        found = _UNREACHABLE.search(output)
-        return PackageFailure(
-            not_found=unique(names),
-            unreachable="" if gone or not found else next(filter(None, found.groups())),
-            gone=gone,
-            untrusted=first(_UNTRUSTED, output),
-            error=next((a or b for a, b in _ERROR.findall(output)), ""),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return "LC_ALL=C xbps-query -Rs ''\n"
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager. A line is `[-] name-version_revision  description`."""
-        return unique(_PKGVER.findall(output))
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager."""
-        lines = (f"repository={url}" for url in mirror.urls("$arch"))
-        return _MASK + write("/etc/xbps.d/00-repository-main.conf", *lines)
+XBPS = PackageManager(
+    name="xbps",
+    script=_INSTALL,
+    not_found=_NOT_FOUND,  # it stops at the first
+    faults=(("gone", _GONE), ("unreachable", _UNREACHABLE), ("untrusted", _UNTRUSTED)),
+    error=_ERROR,
+    search="LC_ALL=C xbps-query -Rs ''\n",
+    found=lambda output: unique(_PKGVER.findall(output)),
+    use=_use,
+)

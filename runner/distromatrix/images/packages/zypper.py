@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages import rpm_repos
-from distromatrix.images.packages.base import Mirror, PackageFailure, first, quoted, unique
+from distromatrix.images.packages.base import PackageManager, unique
 
 _NOT_FOUND = re.compile(
     r"^(?:No provider of|Package) '([^']+)' (?:found|not found)\.", re.MULTILINE
@@ -34,11 +34,11 @@ _ERROR = re.compile(
 _INSTALL = """\
 export LC_ALL=C ZYPP_LOCK_TIMEOUT=60
 zypper --non-interactive refresh
-add() {{
+add() {
 status=0
 zypper --non-interactive install --no-recommends --auto-agree-with-licenses -- {packages} ||
 status=$?
-}}
+}
 add
 if [ $status = 103 ]; then add; fi
 case $status in 0 | 100 | 101 | 102 | 103 | 107) ;; *) exit $status ;; esac
@@ -47,40 +47,31 @@ rm -rf /var/cache/zypp/packages /var/cache/zypp/raw /var/cache/zypp/solv
 """
 
 
-class Zypper:
-    """zypper."""
+def _found(output: str) -> tuple[str, ...]:
+    """It prints a table: status | name | summary | type."""
+    rows = (line.split("|") for line in output.splitlines())
+    names = (row[1].strip() for row in rows if len(row) >= 4)
+    return unique(name for name in names if name and name != "Name")
 
-    name = "zypper"
 
-    def install(self, packages: tuple[str, ...]) -> str:
-        """See PackageManager. Whether documentation is installed is the image's to say
-        (rpm.install.excludedocs in its zypp.conf): zypper has no option for it."""
-        return _INSTALL.format(packages=quoted(packages))
-
-    def failure(self, output: str) -> PackageFailure:
-        """See PackageManager."""
-        gone, untrusted = first(_GONE, output), first(_UNTRUSTED, output)
-        unreachable = first(_UNREACHABLE, output) or first(_DOWNLOAD, output)
-        return PackageFailure(
-            not_found=unique(_NOT_FOUND.findall(output)),
-            unreachable="" if gone or untrusted else unreachable,
-            gone=gone,
-            untrusted=untrusted,
-            error=next((a or b for a, b in _ERROR.findall(output)), ""),
-        )
-
-    def search(self) -> str:
-        """See PackageManager."""
-        return "export LC_ALL=C\nzypper --non-interactive --no-refresh -q search -t package\n"
-
-    def found(self, output: str) -> tuple[str, ...]:
-        """See PackageManager. It prints a table: status | name | summary | type."""
-        rows = (line.split("|") for line in output.splitlines())
-        names = (row[1].strip() for row in rows if len(row) >= 4)
-        return unique(name for name in names if name and name != "Name")
-
-    def use(self, mirror: Mirror) -> str:
-        """See PackageManager. libzypp, too, puts the architecture in the place of
-        `$basearch`. Services would bring their repositories back."""
-        services = "/etc/zypp/services.d/*.service"
-        return rpm_repos.use(mirror, "/etc/zypp/repos.d", "type=rpm-md", services=services)
+# Whether documentation is installed is the image's to say (rpm.install.excludedocs in its
+# zypp.conf): zypper has no option for it.
+ZYPPER = PackageManager(
+    name="zypper",
+    script=_INSTALL,
+    not_found=_NOT_FOUND,
+    faults=(
+        ("gone", _GONE),
+        ("untrusted", _UNTRUSTED),
+        ("unreachable", _UNREACHABLE),
+        ("unreachable", _DOWNLOAD),
+    ),
+    error=_ERROR,
+    search="export LC_ALL=C\nzypper --non-interactive --no-refresh -q search -t package\n",
+    found=_found,
+    # libzypp, too, puts the architecture in the place of `$basearch`. Services would bring their
+    # repositories back.
+    use=lambda mirror: rpm_repos.use(
+        mirror, "/etc/zypp/repos.d", "type=rpm-md", services="/etc/zypp/services.d/*.service"
+    ),
+)

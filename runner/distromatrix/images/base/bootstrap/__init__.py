@@ -13,19 +13,17 @@ from pathlib import Path
 from threading import Event
 
 from distromatrix.errors import ImageError
-from distromatrix.images.base.bootstrap.apk import ApkBootstrap
+from distromatrix.images.base.bootstrap import apk, dnf, mmdebstrap, pacman, zypper
 from distromatrix.images.base.bootstrap.base import (
     KEYS,
     NO_SIGNATURES,
     BootstrapFailure,
     BootstrapJob,
+    FailureKind,
     OutOfReachError,
     Tool,
 )
-from distromatrix.images.base.bootstrap.dnf import DnfBootstrap
 from distromatrix.images.base.bootstrap.keys import find_keys
-from distromatrix.images.base.bootstrap.mmdebstrap import Mmdebstrap
-from distromatrix.images.base.bootstrap.pacman import PacmanBootstrap
 from distromatrix.images.base.bootstrap.running import (
     alone,
     as_root,
@@ -34,7 +32,6 @@ from distromatrix.images.base.bootstrap.running import (
     run,
     tail,
 )
-from distromatrix.images.base.bootstrap.zypper import ZypperBootstrap
 from distromatrix.load.shapes.bootstrap_options import refused_options, refused_packages
 from distromatrix.model import Bootstrap, Distro
 from distromatrix.wording import listing
@@ -45,8 +42,7 @@ TIMEOUT = 1800.0
 _SPACE_LEAST = 64 * 1024**2  # bytes; where a tool failed with no more, that is why
 
 TOOLS: Mapping[str, Tool] = {
-    tool.name: tool
-    for tool in (Mmdebstrap(), DnfBootstrap(), ZypperBootstrap(), PacmanBootstrap(), ApkBootstrap())
+    module.TOOL.name: module.TOOL for module in (mmdebstrap, dnf, zypper, pacman, apk)
 }
 
 
@@ -165,30 +161,28 @@ def _perhaps_full(failure: BootstrapFailure, folder: Path) -> BootstrapFailure:
     free = shutil.disk_usage(folder).free
     if failure.kind in ("signature", "not-found", "expired") or free > _SPACE_LEAST:
         return failure
-    return BootstrapFailure(kind="full", text=f"{free >> 20} MiB free at {folder}: {failure.text}")
+    return BootstrapFailure("full", f"{free >> 20} MiB free at {folder}: {failure.text}")
+
+
+_MEANS: Mapping[FailureKind, str] = {
+    "unreachable": "package mirror not reachable ({}): set `mirrors` in config.yaml, or a proxy in "
+    "http_proxy",
+    "expired": "the mirror's Release file has expired ({}); add to the bootstrap's options: "
+    '--aptopt=Acquire::Check-Valid-Until "false"',
+    "not-found": "{}",
+    "full": "this host's disk is full ({})",
+}
 
 
 def _error(what: str, status: int, failure: BootstrapFailure, log: str) -> Exception:
     """What the tool's failure means."""
-    text = failure.text
-    if failure.kind == "unreachable":
-        return OutOfReachError(
-            f"{what}: package mirror not reachable ({text}): "
-            "set `mirrors` in config.yaml, or a proxy in http_proxy"
-        )
-    if failure.kind == "expired":
-        return ImageError(
-            f"{what}: the mirror's Release file has expired ({text}); add to the "
-            'bootstrap\'s options: --aptopt=Acquire::Check-Valid-Until "false"',
-            log=log,
-        )
-    if failure.kind == "signature":
-        return ImageError(f"{what}: {_unchecked(text)}", log=log)
-    if failure.kind == "not-found":
-        return ImageError(f"{what}: {text}", log=log)
-    if failure.kind == "full":
-        return ImageError(f"{what}: this host's disk is full ({text})", log=log)
-    return ImageError(f"{what} failed with status {status}: {text}", log=log)
+    kind, text = failure
+    if kind == "other":
+        return ImageError(f"{what} failed with status {status}: {text}", log=log)
+    said = _unchecked(text) if kind == "signature" else _MEANS[kind].format(text)
+    if kind == "unreachable":
+        return OutOfReachError(f"{what}: {said}")
+    return ImageError(f"{what}: {said}", log=log)
 
 
 def _unchecked(text: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple
 
-from distromatrix.images.packages import PackageFailure, PackageManager
+from distromatrix.images.packages.base import PackageFailure, PackageManager, first
 from distromatrix.model import Bootstrap
 
 # Options of ours in a bootstrap's `options`; all others are the tool's own.
@@ -63,50 +63,14 @@ class Work:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapFailure:
+class BootstrapFailure(NamedTuple):
     """What a tool's output says went wrong: `text` in the tool's own words, in one line."""
 
     kind: FailureKind
     text: str
 
 
-class Tool(Protocol):
-    """One bootstrap tool. Pure: it says what to do, and reads what was printed; it runs nothing
-    itself."""
-
-    @property
-    def name(self) -> str:
-        """As in a `bootstrap`'s `tool`."""
-        ...
-
-    @property
-    def programs(self) -> tuple[tuple[str, str], ...]:
-        """What must be installed (alternatives: `dnf5|dnf`), each with how it is had."""
-        ...
-
-    @property
-    def builds_tree(self) -> bool:
-        """It fills a folder, as root, from the distro's `repositories` below a mirror that the
-        user names. False: it has root's rights and a mirror by itself."""
-        ...
-
-    @property
-    def key_folders(self) -> tuple[str, ...]:
-        """Where hosts have the keys of its distributions."""
-        ...
-
-    def work(self, job: BootstrapJob) -> Work:
-        """What makes the job's target."""
-        ...
-
-    def failure(self, output: str) -> BootstrapFailure:
-        """Read what the failed script printed."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A line by which a failure is known; its first group is the text."""
 
     kind: FailureKind
@@ -125,17 +89,34 @@ _COMMON = (
 )
 
 
-def read_failure(
-    output: str, own: tuple[Pattern, ...], manager: PackageManager | None = None
-) -> BootstrapFailure:
-    """What the first pattern (of `own`, in the order given) finds anywhere; else what the
-    package manager of that name reads in it; else the last line."""
-    for one in (*_COMMON, *own):
-        if found := one.regex.search(output):
-            return BootstrapFailure(kind=one.kind, text=" ".join(found.group(1).split()))
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = BootstrapFailure(kind="other", text=lines[-1] if lines else "it printed nothing")
-    return _as_managed(manager.failure(output), last) if manager else last
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One bootstrap tool, as in a `bootstrap`'s `tool`. Pure: it says what to do, and reads what
+    was printed; it runs nothing itself.
+
+    `programs`: what must be installed (alternatives: `dnf5|dnf`), each with how it is had. `work`:
+    what makes a job's target. `failures`, and after them those of the package manager `reads`:
+    what it prints when it fails. `builds_tree`: it fills a folder, as root, from the distro's
+    `repositories` below a mirror that the user names; else it has root's rights and a mirror by
+    itself. `key_folders`: where hosts have the keys of its distributions."""
+
+    name: str
+    programs: tuple[tuple[str, str], ...]
+    work: Callable[[BootstrapJob], Work]
+    failures: tuple[Pattern, ...]
+    reads: PackageManager | None = None
+    builds_tree: bool = True
+    key_folders: tuple[str, ...] = ()
+
+    def failure(self, output: str) -> BootstrapFailure:
+        """Read what the failed script printed: what the first pattern finds anywhere; else what
+        the package manager reads in it; else the last line."""
+        for kind, regex in (*_COMMON, *self.failures):
+            if found := first(regex, output):
+                return BootstrapFailure(kind, found)
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        last = BootstrapFailure("other", lines[-1] if lines else "it printed nothing")
+        return _as_managed(self.reads.failure(output), last) if self.reads else last
 
 
 def _as_managed(read: PackageFailure, last: BootstrapFailure) -> BootstrapFailure:
@@ -143,11 +124,11 @@ def _as_managed(read: PackageFailure, last: BootstrapFailure) -> BootstrapFailur
     index could not be had."""
     names = ", ".join(repr(name) for name in read.not_found)
     missing = f"package{'s' if len(read.not_found) > 1 else ''} {names} not found"
-    found: tuple[tuple[FailureKind, str], ...] = (
-        ("signature", read.untrusted),
-        ("not-found", read.gone),
-        ("unreachable", read.unreachable),
-        ("not-found", missing if names else ""),
-        ("other", read.error),
+    found = (
+        BootstrapFailure("signature", read.untrusted),
+        BootstrapFailure("not-found", read.gone),
+        BootstrapFailure("unreachable", read.unreachable),
+        BootstrapFailure("not-found", missing if names else ""),
+        BootstrapFailure("other", read.error),
     )
-    return next((BootstrapFailure(kind=kind, text=text) for kind, text in found if text), last)
+    return next((one for one in found if one.text), last)

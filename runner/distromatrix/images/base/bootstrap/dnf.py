@@ -5,15 +5,9 @@ from __future__ import annotations
 import shlex
 
 from distromatrix.images.base.bootstrap import rpm
-from distromatrix.images.base.bootstrap.base import (
-    BootstrapFailure,
-    BootstrapJob,
-    Work,
-    pattern,
-    read_failure,
-)
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 from distromatrix.images.base.bootstrap.tree import tree_work
-from distromatrix.images.packages import MANAGERS
+from distromatrix.images.packages.dnf import DNF
 
 _REPOS = "etc/yum.repos.d"
 # As dnf 4.14 and dnf5 print them; the rest is read as in a cell.
@@ -28,53 +22,51 @@ _FAILURES = (
 )
 
 
-class DnfBootstrap:
-    """See Tool."""
-
-    name = "dnf"
-    programs = (("dnf5|dnf", "apt-get install dnf"),)
-    builds_tree = True
-    key_folders = rpm.KEY_FOLDERS
-
-    def work(self, job: BootstrapJob) -> Work:
-        """See Tool. Its caches and logs lie in the tree until they are cleaned away: dnf 4
-        puts some there whatever it is told."""
-        keys = tuple(key.as_uri() for key in job.keys)
-        config = (
-            "[main]\n"
-            f"gpgcheck={1 if job.keys else 0}\n"
-            "install_weak_deps=False\ntsflags=nodocs\nbest=True\nskip_if_unavailable=False\nretries=2\ntimeout=30\n"
-            f"plugins=False\nreposdir={job.folder}/repos\nvarsdir={job.folder}/vars\n"
+def _work(job: BootstrapJob) -> Work:
+    """Its caches and logs lie in the tree until they are cleaned away: dnf 4
+    puts some there whatever it is told."""
+    keys = tuple(key.as_uri() for key in job.keys)
+    config = (
+        "[main]\n"
+        f"gpgcheck={1 if job.keys else 0}\n"
+        "install_weak_deps=False\ntsflags=nodocs\nbest=True\nskip_if_unavailable=False\nretries=2\ntimeout=30\n"
+        f"plugins=False\nreposdir={job.folder}/repos\nvarsdir={job.folder}/vars\n"
+    )
+    suite = (f"--releasever={job.source.suite}",) if job.source.suite else ()
+    line = shlex.join(
+        (
+            f"--config={job.folder}/dnf.conf",
+            f"--setopt=reposdir={job.folder}/repos",
+            f"--setopt=varsdir={job.folder}/vars",
+            f"--installroot={job.root}",
+            *suite,
+            *job.options,
+            "install",
+            *job.source.packages,
         )
-        suite = (f"--releasever={job.source.suite}",) if job.source.suite else ()
-        line = shlex.join(
-            (
-                f"--config={job.folder}/dnf.conf",
-                f"--setopt=reposdir={job.folder}/repos",
-                f"--setopt=varsdir={job.folder}/vars",
-                f"--installroot={job.root}",
-                *suite,
-                *job.options,
-                "install",
-                *job.source.packages,
-            )
-        )
-        install = f'dnf=$(command -v dnf5 || command -v dnf)\n"$dnf" --assumeyes {line}\n'
-        repo = rpm.repo_file(job, rpm.keys_in_image(job))
-        return tree_work(
-            job,
-            install,
-            files={
-                **rpm.MACROS,
-                "dnf.conf": config,
-                "vars/.keep": "",
-                "repos/distromatrix.repo": rpm.repo_file(job, keys),
-            },
-            image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
-            without=("var/cache/dnf", "var/cache/libdnf5", "var/log/dnf*", "var/log/hawkey.log"),
-            finish=rpm.disable(_REPOS) + rpm.FINISH,
-        )
+    )
+    install = f'dnf=$(command -v dnf5 || command -v dnf)\n"$dnf" --assumeyes {line}\n'
+    repo = rpm.repo_file(job, rpm.keys_in_image(job))
+    return tree_work(
+        job,
+        install,
+        files={
+            **rpm.MACROS,
+            "dnf.conf": config,
+            "vars/.keep": "",
+            "repos/distromatrix.repo": rpm.repo_file(job, keys),
+        },
+        image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
+        without=("var/cache/dnf", "var/cache/libdnf5", "var/log/dnf*", "var/log/hawkey.log"),
+        finish=rpm.disable(_REPOS) + rpm.FINISH,
+    )
 
-    def failure(self, output: str) -> BootstrapFailure:
-        """See Tool."""
-        return read_failure(output, _FAILURES, MANAGERS["dnf"])
+
+TOOL = Tool(
+    name="dnf",
+    programs=(("dnf5|dnf", "apt-get install dnf"),),
+    work=_work,
+    failures=_FAILURES,
+    reads=DNF,
+    key_folders=rpm.KEY_FOLDERS,
+)

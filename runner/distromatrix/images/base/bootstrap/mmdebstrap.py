@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from distromatrix.images.base.bootstrap.base import (
-    BootstrapFailure,
-    BootstrapJob,
-    Work,
-    pattern,
-    read_failure,
-)
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 
 # As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
 _LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
@@ -28,28 +22,20 @@ _FAILURES = (
 )
 
 
-def command(job: BootstrapJob) -> tuple[str, ...]:
-    """The command that writes the root filesystem. Without a mirror the tool takes the
-    distribution's own."""
+def _work(job: BootstrapJob) -> Work:
+    """Without a mirror the tool takes the distribution's own."""
     source = job.source
     include = (f"--include={','.join(source.packages)}",) if source.packages else ()
     tool = ("mmdebstrap", "--variant=minbase", "--format=tar", *_LIKE_OFFICIAL, *include)
     mirror = (job.mirror,) if job.mirror else ()
-    return (*tool, *source.options, source.suite, str(job.target), *mirror)
+    command = (*tool, *source.options, source.suite, str(job.target), *mirror)
+    return Work(script=f"exec {shlex.join(command)}\n")
 
 
-class Mmdebstrap:
-    """See Tool."""
-
-    name = "mmdebstrap"
-    programs = (("mmdebstrap", "apt-get install mmdebstrap"),)
-    builds_tree = False
-    key_folders = ()
-
-    def work(self, job: BootstrapJob) -> Work:
-        """See Tool."""
-        return Work(script=f"exec {shlex.join(command(job))}\n")
-
-    def failure(self, output: str) -> BootstrapFailure:
-        """See Tool."""
-        return read_failure(output, _FAILURES)
+TOOL = Tool(
+    name="mmdebstrap",
+    programs=(("mmdebstrap", "apt-get install mmdebstrap"),),
+    work=_work,
+    failures=_FAILURES,
+    builds_tree=False,
+)

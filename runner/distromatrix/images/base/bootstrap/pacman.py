@@ -5,15 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from distromatrix.images.base.bootstrap.base import (
-    BootstrapFailure,
-    BootstrapJob,
-    Work,
-    pattern,
-    read_failure,
-)
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 from distromatrix.images.base.bootstrap.tree import tree_work
-from distromatrix.images.packages import MANAGERS
+from distromatrix.images.packages.pacman import PACMAN
 
 _KEYRINGS = ("/usr/share/pacman/keyrings", "/usr/share/keyrings")
 _DOCS = "usr/share/doc/* usr/share/man/* usr/share/info/* usr/share/gtk-doc/* usr/share/help/*"
@@ -27,50 +21,32 @@ _FAILURES = (
 )
 
 
-class PacmanBootstrap:
-    """See Tool."""
-
-    name = "pacman"
-    programs = (
-        ("pacman", "apt-get install pacman-package-manager"),
-        # Where it is of pacman 7, Debian has a part of pacman-key in makepkg.
-        ("pacman-key", "apt-get install pacman-package-manager makepkg gpg"),
-        ("gpg", "apt-get install gpg"),
+def _work(job: BootstrapJob) -> Work:
+    line = shlex.join(
+        (
+            *("pacman", f"--config={job.folder}/pacman.conf", f"--root={job.root}"),
+            *(f"--cachedir={job.folder}/cache", f"--logfile={job.folder}/pacman.log"),
+            f"--gpgdir={job.folder}/gnupg",
+            *("--noconfirm", "--noprogressbar", *job.options, "-Sy", *job.source.packages),
+        )
     )
-    builds_tree = True
-    key_folders = _KEYRINGS
-
-    def work(self, job: BootstrapJob) -> Work:
-        """See Tool."""
-        line = shlex.join(
-            (
-                *("pacman", f"--config={job.folder}/pacman.conf", f"--root={job.root}"),
-                *(f"--cachedir={job.folder}/cache", f"--logfile={job.folder}/pacman.log"),
-                f"--gpgdir={job.folder}/gnupg",
-                *("--noconfirm", "--noprogressbar", *job.options, "-Sy", *job.source.packages),
-            )
-        )
-        install = (
-            'mkdir -p "$root/var/lib/pacman" "$folder/cache" "$folder/gnupg"\n'
-            f'chmod 700 "$folder/gnupg"\n{_keyring(job.keys)}{line}\n'
-        )
-        servers = _servers(job)
-        return tree_work(
-            job,
-            install,
-            files={"pacman.conf": _config(job, f"{job.folder}/mirrorlist"), "mirrorlist": servers},
-            image={
-                "etc/pacman.conf": _config(job, "/etc/pacman.d/mirrorlist"),
-                "etc/pacman.d/mirrorlist": servers,
-            },
-            add=("etc/pacman.d/gnupg",) if job.keys else (),
-            without=("var/lib/pacman/sync/*", "var/cache/pacman/pkg/*"),
-            finish=_IMAGE_KEYRING if job.keys else "",
-        )
-
-    def failure(self, output: str) -> BootstrapFailure:
-        """See Tool."""
-        return read_failure(output, _FAILURES, MANAGERS["pacman"])
+    install = (
+        'mkdir -p "$root/var/lib/pacman" "$folder/cache" "$folder/gnupg"\n'
+        f'chmod 700 "$folder/gnupg"\n{_keyring(job.keys)}{line}\n'
+    )
+    servers = _servers(job)
+    return tree_work(
+        job,
+        install,
+        files={"pacman.conf": _config(job, f"{job.folder}/mirrorlist"), "mirrorlist": servers},
+        image={
+            "etc/pacman.conf": _config(job, "/etc/pacman.d/mirrorlist"),
+            "etc/pacman.d/mirrorlist": servers,
+        },
+        add=("etc/pacman.d/gnupg",) if job.keys else (),
+        without=("var/lib/pacman/sync/*", "var/cache/pacman/pkg/*"),
+        finish=_IMAGE_KEYRING if job.keys else "",
+    )
 
 
 def _config(job: BootstrapJob, mirrorlist: str) -> str:
@@ -129,3 +105,18 @@ def _fingerprints(path: str) -> str:
     """Of the primary keys in a file. Format: GnuPG's doc/DETAILS, `--with-colons`."""
     show = f'gpg --homedir "$folder/gnupg" --batch --with-colons --show-keys {path}'
     return f'{show} | awk -F: \'$1 == "pub" {{ p = 1 }} $1 == "fpr" && p {{ print $10; p = 0 }}\''
+
+
+TOOL = Tool(
+    name="pacman",
+    programs=(
+        ("pacman", "apt-get install pacman-package-manager"),
+        # Where it is of pacman 7, Debian has a part of pacman-key in makepkg.
+        ("pacman-key", "apt-get install pacman-package-manager makepkg gpg"),
+        ("gpg", "apt-get install gpg"),
+    ),
+    work=_work,
+    failures=_FAILURES,
+    reads=PACMAN,
+    key_folders=_KEYRINGS,
+)

@@ -5,15 +5,9 @@ from __future__ import annotations
 import shlex
 
 from distromatrix.images.base.bootstrap import rpm
-from distromatrix.images.base.bootstrap.base import (
-    BootstrapFailure,
-    BootstrapJob,
-    Work,
-    pattern,
-    read_failure,
-)
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 from distromatrix.images.base.bootstrap.tree import tree_work
-from distromatrix.images.packages import MANAGERS
+from distromatrix.images.packages.zypper import ZYPPER
 
 _REPOS = "etc/zypp/repos.d"
 _CONFIG = (
@@ -27,52 +21,48 @@ _FAILURES = (
 )
 
 
-class ZypperBootstrap:
-    """See Tool."""
+def _work(job: BootstrapJob) -> Work:
+    """What zypper trusts are the keys in the tree's own RPM database."""
+    imports = "".join(f'rpm --root "$root" --import {shlex.quote(str(key))}\n' for key in job.keys)
+    suite = (f"--releasever={job.source.suite}",) if job.source.suite else ()
+    zypper = shlex.join(
+        (
+            *("zypper", "--non-interactive", f"--config={job.folder}/zypper.conf"),
+            *(f"--root={job.root}", f"--reposd-dir={job.folder}/repos"),
+            *suite,
+            *(() if job.keys else ("--no-gpg-checks",)),
+            *job.options,
+        )
+    )
+    packages = shlex.join(job.source.packages)
+    install = (
+        'export ZYPP_CONF="$folder/zypp.conf" ZYPP_LOGFILE="$folder/zypper.log"\n'
+        # A repository that cannot be had would only be skipped by `install`.
+        f"{imports}{zypper} refresh\n"
+        f"{zypper} install --no-recommends --auto-agree-with-licenses {packages}\n"
+    )
+    keys = tuple(key.as_uri() for key in job.keys)
+    repo = rpm.repo_file(job, rpm.keys_in_image(job), suse=True)
+    return tree_work(
+        job,
+        install,
+        files={
+            **rpm.MACROS,
+            "zypp.conf": _CONFIG,
+            "zypper.conf": "",
+            "repos/distromatrix.repo": rpm.repo_file(job, keys, suse=True),
+        },
+        image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
+        without=("var/cache/zypp", "var/log/zypp*", "run/zypp*"),
+        finish=rpm.disable(_REPOS) + rpm.FINISH,
+    )
 
-    name = "zypper"
-    programs = (("zypper", "apt-get install zypper"), ("rpm", "apt-get install rpm"))
-    builds_tree = True
-    key_folders = rpm.KEY_FOLDERS
 
-    def work(self, job: BootstrapJob) -> Work:
-        """See Tool. What zypper trusts are the keys in the tree's own RPM database."""
-        imports = "".join(
-            f'rpm --root "$root" --import {shlex.quote(str(key))}\n' for key in job.keys
-        )
-        suite = (f"--releasever={job.source.suite}",) if job.source.suite else ()
-        zypper = shlex.join(
-            (
-                *("zypper", "--non-interactive", f"--config={job.folder}/zypper.conf"),
-                *(f"--root={job.root}", f"--reposd-dir={job.folder}/repos"),
-                *suite,
-                *(() if job.keys else ("--no-gpg-checks",)),
-                *job.options,
-            )
-        )
-        packages = shlex.join(job.source.packages)
-        install = (
-            'export ZYPP_CONF="$folder/zypp.conf" ZYPP_LOGFILE="$folder/zypper.log"\n'
-            # A repository that cannot be had would only be skipped by `install`.
-            f"{imports}{zypper} refresh\n"
-            f"{zypper} install --no-recommends --auto-agree-with-licenses {packages}\n"
-        )
-        keys = tuple(key.as_uri() for key in job.keys)
-        repo = rpm.repo_file(job, rpm.keys_in_image(job), suse=True)
-        return tree_work(
-            job,
-            install,
-            files={
-                **rpm.MACROS,
-                "zypp.conf": _CONFIG,
-                "zypper.conf": "",
-                "repos/distromatrix.repo": rpm.repo_file(job, keys, suse=True),
-            },
-            image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
-            without=("var/cache/zypp", "var/log/zypp*", "run/zypp*"),
-            finish=rpm.disable(_REPOS) + rpm.FINISH,
-        )
-
-    def failure(self, output: str) -> BootstrapFailure:
-        """See Tool."""
-        return read_failure(output, _FAILURES, MANAGERS["zypper"])
+TOOL = Tool(
+    name="zypper",
+    programs=(("zypper", "apt-get install zypper"), ("rpm", "apt-get install rpm")),
+    work=_work,
+    failures=_FAILURES,
+    reads=ZYPPER,
+    key_folders=rpm.KEY_FOLDERS,
+)
