@@ -76,6 +76,13 @@ class InfrastructureError(DistromatrixError):
         self.transient = transient
 
 
+class DiskFullError(InfrastructureError):
+    """An engine's disk has no room left; trying again does not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)
+
+
 class CellSkippedError(DistromatrixError):
     """What was asked for is of a cell that does not run here: a rule skips it, or nothing meets
     its needs. `str()` of it is the reason."""

@@ -38,6 +38,7 @@ from distromatrix.engines.shell.processes import Process, describe
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import (
     CannotStartError,
+    DiskFullError,
     EngineUnavailableError,
     InfrastructureError,
     MachineGoneError,
@@ -65,6 +66,7 @@ class DockerMachine(ShellMachine):
     ) -> None:
         super().__init__(spec, staged=staged, owned=owned, env=env)
         self._api = api
+        self._made = monotonic()
         self.container = container
         # Called once, when it is removed (False) or stays (True).
         self._after_close = after_close
@@ -120,7 +122,9 @@ class DockerMachine(ShellMachine):
                 machine._staged = True
                 before_start(machine)
             machine.begin()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DiskFullError):
+                api.full_since = monotonic()  # closing gives room back
             machine.close()
             raise
         return machine
@@ -156,7 +160,9 @@ class DockerMachine(ShellMachine):
         return get_files(self._api, self._name, self.container, path)
 
     def disk_free(self) -> int | None:
-        """See Machine; None too while a command runs."""
+        """See Machine; None too while a command runs. 0 where one beside it found no room."""
+        if self._api.full_since > self._made:
+            return 0
         return None if self._shells.busy else super().disk_free()
 
     def signal_left(self, signal: LeftSignal) -> bool:

@@ -86,6 +86,19 @@ def test_a_full_disk_of_the_engine_is_no_failure_of_the_suite(
     assert project.results()["next"]["verdict"] in ("passed", "error")
 
 
+def test_a_disk_that_was_full_until_a_moment_ago_is_no_failure_of_the_suite(
+    project: Project, engine: PrivateEngine
+) -> None:
+    filled = "dd if=/dev/zero of=big bs=1M; sleep 4; rm big; false"
+    fills = {"run": filled, "memory": "1G"}
+    project.suites({"fills": fills, "first": "sleep 1", "next": "true"})
+    assert project.call("run", "-j", "2").code == 69
+    cells = project.results()
+    assert cells["next"]["verdict"] == "error"
+    assert cells["fills"]["verdict"] == "error"
+    assert "disk is full" in cells["fills"]["reason"]
+
+
 def test_a_product_that_does_not_fit_on_the_engine_is_named_so(
     project: Project, engine: PrivateEngine
 ) -> None:

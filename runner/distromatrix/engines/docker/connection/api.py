@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from time import sleep
 from typing import Any
 
@@ -27,7 +28,7 @@ from distromatrix.engines.docker import podman
 from distromatrix.engines.docker.connection.auth import check_config
 from distromatrix.engines.docker.connection.ssh import SshAdapter, SshEndedError, SshHost
 from distromatrix.engines.docker.dialect import Dialect, dialect_of
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.errors import DiskFullError, EngineUnavailableError, InfrastructureError
 
 # Pulls, imports and commits are silent for as long as they unpack or write.
 LONG_TIMEOUT = 1800.0
@@ -109,6 +110,7 @@ class Api:
         self._version: str | None = None
         self._dialect: Dialect | None = None
         self.lacks_ipv6 = False  # the kernel of its host; known when a container could not start
+        self.full_since = -inf  # when a machine last found no room to start (time.monotonic())
         self._ssh: SshHost | None = None
         self.url = os.environ.get("DOCKER_HOST") or "the default socket"
 
@@ -265,12 +267,11 @@ def _refused(doing: str, error: APIError) -> InfrastructureError:
     return InfrastructureError(f"cannot {doing}: {text}", transient=not client_fault)
 
 
-def disk_full(doing: str, text: str) -> InfrastructureError:
+def disk_full(doing: str, text: str) -> DiskFullError:
     """The error for a full disk on the engine's host."""
-    return InfrastructureError(
+    return DiskFullError(
         f"cannot {doing}: the engine's disk is full ({text}); "
-        "`distromatrix images prune` and `distromatrix clean` make room",
-        transient=False,
+        "`distromatrix images prune` and `distromatrix clean` make room"
     )
 
 

@@ -22,6 +22,7 @@ from distromatrix.engines.docker.staging.overlay import OverlayVolume
 from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
 from distromatrix.errors import (
     CannotStartError,
+    DiskFullError,
     EngineUnavailableError,
     InfrastructureError,
     MachineGoneError,
@@ -105,10 +106,10 @@ class DockerStage:
                 self._proven = True
                 return machine
             machine.close()
-        except (CannotStartError, EngineUnavailableError, MachineGoneError):
+        except (CannotStartError, DiskFullError, EngineUnavailableError, MachineGoneError):
             raise
-        except InfrastructureError as error:
-            if self._product.ended.is_set() or "disk is full" in str(error):
+        except InfrastructureError:
+            if self._product.ended.is_set():
                 raise
         machine = self._open_archive(spec)
         self._strategy, self._proven = "archive", True
