@@ -15,7 +15,6 @@ from distromatrix.images.base.bases import Base, Bases
 from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.registry import Registries
 from distromatrix.images.base.resolve import resolve
-from distromatrix.images.base.sources import Getter, SourceSettings
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.installing import package_source
 from distromatrix.images.layer.layers import Layers, Prepared, ProductFiles, recipe_of
@@ -24,6 +23,7 @@ from distromatrix.images.layer.recipe import apply as make
 from distromatrix.images.store import inventory as shelf
 from distromatrix.images.store.inventory import ImageRow
 from distromatrix.load.lock import Entry
+from distromatrix.load.settings import Settings
 from distromatrix.model import Cell, Distro
 from distromatrix.record.events import Event, ImageProgress, Warned
 
@@ -38,7 +38,7 @@ class Images:
     def __init__(
         self,
         engine: Engine,
-        settings: SourceSettings,
+        settings: Settings,
         *,
         cache: Path,
         emit: Callable[[Event], None],
@@ -59,13 +59,7 @@ class Images:
             cache=cache,
             emit=tell,
             cancelled=cancelled,
-            getter=Getter(
-                store=engine.images,
-                settings=settings,
-                cache=cache,
-                cancelled=cancelled,
-                registries=Registries(store=engine.images, cancelled=cancelled),
-            ),
+            registries=Registries(store=engine.images, cancelled=cancelled),
         )
         self._bases = Bases(self._around)
         self._layers = Layers(self._around, dict(labels or {}))

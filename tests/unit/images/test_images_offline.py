@@ -12,7 +12,7 @@ from images_fakes import World, cell, distro
 
 from distromatrix.errors import ImageError
 from distromatrix.images import Handed, Images
-from distromatrix.images.base.sources import as_declared, base_tag
+from distromatrix.images.base.sources import AS_DECLARED, base_tag
 from distromatrix.images.offline import missing
 from distromatrix.model import Archive, Bootstrap, Cell, Distro, Plan, Prepare, Product, Pull
 
@@ -52,7 +52,7 @@ def test_images_of_any_age_serve_and_nothing_is_asked(world: World) -> None:
 
 
 def test_an_image_of_a_later_source_serves_too(world: World) -> None:
-    world.engine.images.add(base_tag(distro(TOOL), TOOL, as_declared), "built")
+    world.engine.images.add(base_tag(distro(TOOL), TOOL, AS_DECLARED), "built")
     assert cut_off(world).base(distro(HUB, TOOL)).used.source == "bootstrap"
 
 

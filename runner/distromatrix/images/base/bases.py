@@ -10,7 +10,7 @@ from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, PullError
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.context import BuildContext
-from distromatrix.images.base.sources import as_declared, base_tag, digest_of
+from distromatrix.images.base.sources import AS_DECLARED, base_tag, digest_of, get_image
 from distromatrix.model import Archive, Distro, ImageSource, ImageUsed
 
 
@@ -47,7 +47,7 @@ class Bases:
         """What the engine's store holds of it, of whatever age; nothing is asked for."""
         arch = self._arch(distro)
         for source in distro.image:
-            for settings in (self.around.settings, as_declared):
+            for settings in (self.around.settings, AS_DECLARED):
                 image = self._find(base_tag(distro, source, settings), source)
                 if image is not None:
                     return _checked(distro, source, image, arch)
@@ -57,7 +57,7 @@ class Bases:
         """See Images."""
         settings = self.around.settings
         pairs = (
-            (base_tag(distro, s, settings), base_tag(distro, s, as_declared)) for s in distro.image
+            (base_tag(distro, s, settings), base_tag(distro, s, AS_DECLARED)) for s in distro.image
         )
         return tuple(other for own, other in pairs if own == base.image.tag != other)
 
@@ -114,7 +114,7 @@ class Bases:
     def _get(self, distro: Distro, source: ImageSource, old: Image | None) -> Image:
         around = self.around
         began = time.monotonic()
-        image = around.getter.get(distro, source, lambda text: around.say(distro.name, text))
+        image = get_image(around, distro, source)
         around.say(distro.name, f"ready in {time.monotonic() - began:.0f} s (base image)")
         around.forget(old, image)
         return image

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from time import time
@@ -12,9 +14,13 @@ from time import time
 from distromatrix.engines.contract import LABEL_KIND, Engine
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, InfrastructureError
-from distromatrix.images.base.locking import locked
-from distromatrix.images.base.sources import Getter, SourceSettings
+from distromatrix.files.lock import InUseError, take
+from distromatrix.images.base.registry import Registries
+from distromatrix.load.settings import Settings
+from distromatrix.model import Distro
 from distromatrix.record.events import Event, ImageProgress, Warned
+
+_LOOK = 1.0  # seconds until it is said that another holds a lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +29,19 @@ class BuildContext:
     what is to be told, and the flag that ends all builds."""
 
     engine: Engine
-    settings: SourceSettings
+    settings: Settings
     cache: Path
     emit: Callable[[Event], None]
     cancelled: Flag
-    getter: Getter
+    registries: Registries
 
     def say(self, distro: str, text: str) -> None:
         """Tell how far a distro's image has come."""
         self.emit(ImageProgress(distro=distro, text=text))
+
+    def teller(self, distro: Distro) -> Callable[[str], None]:
+        """`say` of that distro."""
+        return partial(self.say, distro.name)
 
     def stale(self, distro: str, old: Image, kind: str, why: str) -> Image:
         """Warn that an old image serves, because of `why`; returns it."""
@@ -50,11 +60,25 @@ class BuildContext:
     def alone(self, name: str, distro: str) -> Iterator[None]:
         """Hold the lock of that name, against all threads and processes of the same cache.
         Raises ImageError after a cancel."""
-
-        def waiting() -> None:
-            self.say(distro, "waiting for another one that builds the same image")
-
-        with locked(self.cache / "locks" / f"{name}.lock", self.cancelled, waiting):
-            if self.cancelled.is_set():
-                raise ImageError(f"{distro}: cancelled")
+        path = self.cache / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waiting = False
+        while True:
+            try:
+                lock = take(path, wait=_LOOK if not waiting else 0.5)
+                break
+            except InUseError:
+                if not waiting:
+                    self.say(distro, "waiting for another one that builds the same image")
+                waiting = True
+                self.require_going(distro)
+        try:
+            self.require_going(distro)
             yield
+        finally:
+            os.close(lock)
+
+    def require_going(self, distro: str) -> None:
+        """Raises ImageError after a cancel."""
+        if self.cancelled.is_set():
+            raise ImageError(f"{distro}: cancelled")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.context import BuildContext
-from distromatrix.images.base.sources import base_tag
+from distromatrix.images.base.sources import base_tag, open_archive
 from distromatrix.load.lock import (
     Entry,
     LockedArchive,
@@ -46,10 +46,10 @@ def _entry(around: BuildContext, distro: Distro, source: ImageSource) -> Entry:
     if isinstance(source, Bootstrap):
         return _not_locked(around, distro, source)
     if isinstance(source, Archive):
-        with around.getter.archive(distro, source):  # which checks it
+        with open_archive(around, distro, source):  # which checks it
             return LockedArchive(file=source.file.rpartition("/")[2], sha256=source.sha256)
     ref = around.settings.reference(source.ref)
-    found = around.getter.registries.resolve(ref, lambda text: around.say(distro.name, text))
+    found = around.registries.resolve(ref, around.teller(distro))
     arch = around.engine.facts().arch
     if found.arch not in ("", arch):
         raise ImageError(

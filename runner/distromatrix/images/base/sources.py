@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from threading import Event
-from typing import BinaryIO, Protocol
+from dataclasses import replace
+from typing import BinaryIO
 
 from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KEY, LABEL_KIND, LABEL_SOURCE
-from distromatrix.engines.image_store import Image, ImageStore
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap, declaration, remove
-from distromatrix.images.base.registry import Registries
+from distromatrix.images.base.context import BuildContext
 from distromatrix.images.packages.apt import NO_VALID_UNTIL
+from distromatrix.load.settings import Settings
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
@@ -27,57 +26,8 @@ _GONE = re.compile(
 )
 
 
-class SourceSettings(Protocol):
-    """Of the user's settings, what images need."""
-
-    @property
-    def archives(self) -> tuple[Path, ...]:
-        """Folders in which archives are looked for."""
-        ...
-
-    def reference(self, ref: str) -> str:
-        """Where a reference is pulled from."""
-        ...
-
-    def mirror(self, distro: Distro) -> str:
-        """The package mirror for a distro, or ''."""
-        ...
-
-    def archived(self, distro: Distro) -> bool:
-        """Whether that mirror is an archive of releases past their end of life."""
-        ...
-
-    def archive_advice(self, distro: Distro) -> str:
-        """What to set for a distro that its ordinary mirror may not have any more, or ''."""
-        ...
-
-    @property
-    def offline(self) -> bool:
-        """Whether images come from the engine's store alone."""
-        ...
-
-
-class _AsDeclared:
-    """No settings at all. An image carried to a machine with other settings is found there
-    under the tag that these give it."""
-
-    archives: tuple[Path, ...] = ()
-    offline = False
-
-    def reference(self, ref: str) -> str:
-        return ref
-
-    def mirror(self, distro: Distro) -> str:  # noqa: ARG002 - see Settings
-        return ""
-
-    def archived(self, distro: Distro) -> bool:  # noqa: ARG002
-        return False
-
-    def archive_advice(self, distro: Distro) -> str:  # noqa: ARG002
-        return ""
-
-
-as_declared: SourceSettings = _AsDeclared()
+# An image carried to a machine with other settings is found there under the tag that these give.
+AS_DECLARED = Settings()
 
 
 def digest_of(source: ImageSource) -> str:
@@ -85,7 +35,7 @@ def digest_of(source: ImageSource) -> str:
     return source.ref.partition("@")[2] if isinstance(source, Pull) else ""
 
 
-def base_tag(distro: Distro, source: ImageSource, settings: SourceSettings) -> str:
+def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     """The tag under which a source's image is kept. It changes with all that decides what
     the image holds, so that an edited declaration is never answered with the old image."""
     declared: tuple[str, ...]
@@ -101,7 +51,7 @@ def base_tag(distro: Distro, source: ImageSource, settings: SourceSettings) -> s
     return f"{BASE_REPOSITORY}:{name}-{source.kind}-{key}"
 
 
-def from_archive(distro: Distro, source: Bootstrap, settings: SourceSettings) -> Bootstrap:
+def from_archive(distro: Distro, source: Bootstrap, settings: Settings) -> Bootstrap:
     """The source; where an archive serves, whose Release files have expired long ago, with
     the option that lets mmdebstrap (and later the image) take them."""
     if source.tool != "mmdebstrap" or not settings.archived(distro):
@@ -118,77 +68,67 @@ def advised(error: ImageError | OutOfReachError, advice: str) -> Exception:
     return ImageError(text, log=log) if isinstance(error, ImageError) else OutOfReachError(text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Getter:
-    """Gets images into an engine's store. `cache`: a folder for what is large and passing.
-    All methods raise OutOfReachError or ImageError."""
-
-    store: ImageStore
-    settings: SourceSettings
-    cache: Path
-    cancelled: Event
-    registries: Registries
-
-    def get(self, distro: Distro, source: ImageSource, say: Callable[[str], None]) -> Image:
-        """The image of one source, anew, whatever is in the store already."""
-        tag = base_tag(distro, source, self.settings)
-        if isinstance(source, Pull):
-            return self.registries.pull(self.settings.reference(source.ref), tag, say)
-        labels = {
-            LABEL_KIND: "base",
-            LABEL_DISTRO: distro.name,
-            LABEL_SOURCE: source.kind,
-            LABEL_KEY: tag.rpartition("-")[2],
-        }
-        if isinstance(source, Bootstrap):
-            say(f"bootstrapping {source.suite or distro.name} with {source.tool}")
-            try:
-                settled = from_archive(distro, source, self.settings)
-                return self._bootstrap(distro, settled, tag, labels)
-            except (ImageError, OutOfReachError) as error:
-                raise advised(error, self.settings.archive_advice(distro)) from error
-        say(f"importing {source.file}")
-        return self._archive(distro, source, tag, labels)
-
-    def _bootstrap(
-        self, distro: Distro, source: Bootstrap, tag: str, labels: dict[str, str]
-    ) -> Image:
-        folder = self.cache / "bootstrap" / tag.rpartition(":")[2]
+def get_image(around: BuildContext, distro: Distro, source: ImageSource) -> Image:
+    """The image of one source, anew, whatever is in the engine's store already. Raises
+    OutOfReachError or ImageError."""
+    settings = around.settings
+    tag = base_tag(distro, source, settings)
+    if isinstance(source, Pull):
+        return around.registries.pull(settings.reference(source.ref), tag, around.teller(distro))
+    labels = {
+        LABEL_KIND: "base",
+        LABEL_DISTRO: distro.name,
+        LABEL_SOURCE: source.kind,
+        LABEL_KEY: tag.rpartition("-")[2],
+    }
+    if isinstance(source, Bootstrap):
+        around.say(distro.name, f"bootstrapping {source.suite or distro.name} with {source.tool}")
         try:
-            mirror = self.settings.mirror(distro)
-            tar = bootstrap(source, distro, mirror, folder, self.cancelled)
-            with tar.open("rb") as file:
-                return self.store.load_rootfs(file, tag, labels)
-        except OSError as error:
-            raise ImageError(f"bootstrap in {folder}: {error.strerror}") from error
-        finally:
-            remove(folder)
+            settled = from_archive(distro, source, settings)
+            return _bootstrap(around, distro, settled, tag, labels)
+        except (ImageError, OutOfReachError) as error:
+            raise advised(error, settings.archive_advice(distro)) from error
+    around.say(distro.name, f"importing {source.file}")
+    # One open file for both: what was checked is what is imported.
+    with open_archive(around, distro, source) as file:
+        return around.engine.images.load_rootfs(file, tag, labels)
 
-    def _archive(self, distro: Distro, source: Archive, tag: str, labels: dict[str, str]) -> Image:
-        # One open file for both: what was checked is what is imported.
-        with self.archive(distro, source) as file:
-            return self.store.load_rootfs(file, tag, labels)
 
-    @contextmanager
-    def archive(self, distro: Distro, source: Archive) -> Iterator[BinaryIO]:
-        """The file of an archive, open and checked."""
-        folders = (distro.file.parent, *self.settings.archives)
-        path = next((f / source.file for f in folders if (f / source.file).is_file()), None)
-        if path is None:
-            looked = ", ".join(str(f) for f in folders)
-            raise OutOfReachError(
-                f"archive {source.file}: not found in {looked}: "
-                "set DISTROMATRIX_ARCHIVES to the folder that holds it"
-            )
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-                if found != source.sha256.lower():
-                    raise ImageError(
-                        f"archive {path}: its sha256 is {found}, not {source.sha256} as "
-                        f"{distro.name} declares: the file is damaged or another one"
-                    )
-                file.seek(0)
-                yield file
-        except OSError as error:
-            raise ImageError(f"archive {path}: {error.strerror}") from error
+def _bootstrap(
+    around: BuildContext, distro: Distro, source: Bootstrap, tag: str, labels: dict[str, str]
+) -> Image:
+    folder = around.cache / "bootstrap" / tag.rpartition(":")[2]
+    try:
+        mirror = around.settings.mirror(distro)
+        tar = bootstrap(source, distro, mirror, folder, around.cancelled)
+        with tar.open("rb") as file:
+            return around.engine.images.load_rootfs(file, tag, labels)
+    except OSError as error:
+        raise ImageError(f"bootstrap in {folder}: {error.strerror}") from error
+    finally:
+        remove(folder)
+
+
+@contextmanager
+def open_archive(around: BuildContext, distro: Distro, source: Archive) -> Iterator[BinaryIO]:
+    """The file of an archive, open and checked. Raises OutOfReachError or ImageError."""
+    folders = (distro.file.parent, *around.settings.archives)
+    path = next((f / source.file for f in folders if (f / source.file).is_file()), None)
+    if path is None:
+        looked = ", ".join(str(f) for f in folders)
+        raise OutOfReachError(
+            f"archive {source.file}: not found in {looked}: "
+            "set DISTROMATRIX_ARCHIVES to the folder that holds it"
+        )
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != source.sha256.lower():
+                raise ImageError(
+                    f"archive {path}: its sha256 is {found}, not {source.sha256} as "
+                    f"{distro.name} declares: the file is damaged or another one"
+                )
+            file.seek(0)
+            yield file
+    except OSError as error:
+        raise ImageError(f"archive {path}: {error.strerror}") from error

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
-from distromatrix.images.base.sources import SourceSettings
 from distromatrix.images.layer.step import Step
 from distromatrix.images.packages import MANAGERS, Mirror, PackageFailure, PackageManager
 from distromatrix.images.packages.suggest import hint
+from distromatrix.load.settings import Settings
 from distromatrix.model import Distro
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
@@ -37,7 +37,7 @@ class PackageSource:
         return (mirror.url, mirror.repositories, mirror.archive) if mirror else None
 
 
-def package_source(distro: Distro, kind: str, settings: SourceSettings) -> PackageSource:
+def package_source(distro: Distro, kind: str, settings: Settings) -> PackageSource:
     """Where packages come from in a distro's image of that kind of source. What was
     bootstrapped points at the user's mirror, as it came from it."""
     url = "" if kind == "bootstrap" else settings.mirror(distro)
