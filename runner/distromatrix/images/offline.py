@@ -10,8 +10,8 @@ from distromatrix.errors import ImageError
 from distromatrix.images.images import Images
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.layers import ProductFiles, layer_inputs
-from distromatrix.load.lock import bootstrap_words
-from distromatrix.model import Archive, Bootstrap, Cell, Distro, ImageSource, Plan
+from distromatrix.load.lock import named
+from distromatrix.model import Cell, Distro, Plan
 
 _SHOWN = 4  # cells named for one missing image
 
@@ -69,13 +69,4 @@ def _layer(cell: Cell) -> str:
 
 def _sources(distro: Distro) -> str:
     locked = ", locked by distros.lock" if distro.locked else ""
-    return ", else ".join(map(source_words, distro.image)) + locked
-
-
-def source_words(source: ImageSource) -> str:
-    """A source as a message names it."""
-    if isinstance(source, Archive):
-        return f"archive {source.file.rpartition('/')[2]}"
-    if isinstance(source, Bootstrap):
-        return f"bootstrap {bootstrap_words(source)}"
-    return f"pull {source.ref}"
+    return ", else ".join(" ".join(named(source)) for source in distro.image) + locked

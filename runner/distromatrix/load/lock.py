@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path, PurePath
 
 from distromatrix.errors import Fault, InputError
@@ -31,35 +30,7 @@ distros:
 _NOT_LOCKED = "    # Cannot be locked: each build takes what its package mirror has then.\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedPull:
-    """A reference as declared, and the digest (`sha256:…`) that it had. `arch`: the digest is
-    of that machine's image alone; '' where it is of several."""
-
-    ref: str
-    digest: str
-    arch: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedArchive:
-    """A root filesystem tarball, by its sha256."""
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotLocked:
-    """A bootstrap, as `bootstrap_words` names it; the rest is for information, and absent
-    where there is no image."""
-
-    bootstrap: str
-    built: date | None = None
-    image: str = ""
-
-
-Entry = LockedPull | LockedArchive | NotLocked
+Entry = LockedPullShape | LockedArchiveShape | NotLockedShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +52,15 @@ def bootstrap_words(source: Bootstrap) -> str:
     return f"{source.tool} {source.suite}".rstrip()
 
 
+def named(source: ImageSource) -> tuple[str, str]:
+    """The key and the value by which a lock, or a message, names a source."""
+    if isinstance(source, Pull):
+        return "pull", source.ref
+    if isinstance(source, Archive):
+        return "archive", PurePath(source.file).name
+    return "bootstrap", bootstrap_words(source)
+
+
 # --- read -----------------------------------------------------------------------------------
 
 
@@ -93,16 +73,7 @@ def read_lock(root: Path) -> Lock | None:
     shape = decode(LockShape, document)
     if shape is None:
         raise InputError(*sorted(document.faults))
-    entries = {name: _entry(entry) for name, entry in shape.distros.items()}
-    return Lock(entries=entries, document=document)
-
-
-def _entry(shape: LockedPullShape | LockedArchiveShape | NotLockedShape) -> Entry:
-    if isinstance(shape, LockedPullShape):
-        return LockedPull(ref=shape.pull, digest=shape.digest, arch=shape.arch or "")
-    if isinstance(shape, LockedArchiveShape):
-        return LockedArchive(file=shape.archive, sha256=shape.sha256)
-    return NotLocked(bootstrap=shape.bootstrap, built=shape.built, image=shape.image or "")
+    return Lock(entries=shape.distros, document=document)
 
 
 # --- honour ---------------------------------------------------------------------------------
@@ -122,7 +93,7 @@ def apply_lock(plan: Plan, lock: Lock, arch: str, known: Iterable[str] = ()) -> 
         if isinstance(found, Fault):
             faults.append(found)
         else:
-            fixed = not isinstance(entry, NotLocked)
+            fixed = not isinstance(entry, NotLockedShape)
             distros[name] = replace(distros[name], image=(found,), locked=fixed)
     if faults:
         raise InputError(*sorted(faults))
@@ -147,29 +118,21 @@ def _locked(distro: Distro, entry: Entry, lock: Lock, arch: str) -> ImageSource 
     """What stands in the place of the distro's sources, or what is wrong with the entry."""
     name = distro.name
     again = f"`distromatrix images lock {name}` locks it anew"
-    if isinstance(entry, LockedPull):
-        for source in distro.image:
-            if isinstance(source, Pull) and source.ref == entry.ref:
-                if entry.arch not in ("", arch):
-                    text = f"{quoted(name)} is locked for {entry.arch}; this host is {arch}"
-                    return lock.fault(name, "arch", text, again)
-                return replace(source, ref=with_digest(entry.ref, entry.digest))
-        key, what = "pull", entry.ref
-    elif isinstance(entry, LockedArchive):
-        for source in distro.image:
-            if isinstance(source, Archive) and PurePath(source.file).name == entry.file:
-                if source.sha256 != entry.sha256:
-                    text = f"the distro's file declares another sha256: {source.sha256}"
-                    return lock.fault(name, "sha256", text, again)
-                return source
-        key, what = "archive", entry.file
-    else:
-        for source in distro.image:
-            if isinstance(source, Bootstrap) and bootstrap_words(source) == entry.bootstrap:
-                return source
-        key, what = "bootstrap", entry.bootstrap
-    text = f"the file of {quoted(name)} does not declare {quoted(what)} any more"
-    return lock.fault(name, key, text, again)
+    key, what = next(iter(entry.model_dump().items()))
+    source = next((one for one in distro.image if named(one) == (key, what)), None)
+    if source is None:
+        text = f"the file of {quoted(name)} does not declare {quoted(what)} any more"
+        return lock.fault(name, key, text, again)
+    if isinstance(entry, LockedPullShape) and isinstance(source, Pull):
+        if entry.arch not in (None, arch):
+            text = f"{quoted(name)} is locked for {entry.arch}; this host is {arch}"
+            return lock.fault(name, "arch", text, again)
+        return replace(source, ref=with_digest(entry.pull, entry.digest))
+    match entry, source:
+        case LockedArchiveShape(sha256=locked), Archive(sha256=declared) if locked != declared:
+            text = f"the distro's file declares another sha256: {declared}"
+            return lock.fault(name, "sha256", text, again)
+    return source
 
 
 def with_digest(ref: str, digest: str) -> str:
@@ -187,13 +150,8 @@ def as_text(entries: Mapping[str, Entry]) -> str:
     for name in sorted(entries, key=natural):
         entry = entries[name]
         parts.append(f"  {name}:\n")
-        if isinstance(entry, LockedPull):
-            lines = {"pull": entry.ref, "digest": entry.digest, "arch": entry.arch}
-        elif isinstance(entry, LockedArchive):
-            lines = {"archive": entry.file, "sha256": entry.sha256}
-        else:
+        if isinstance(entry, NotLockedShape):
             parts.append(_NOT_LOCKED)
-            built = entry.built.isoformat() if entry.built else ""
-            lines = {"bootstrap": entry.bootstrap, "built": built, "image": entry.image}
-        parts += [f"    {key}: {value}\n" for key, value in lines.items() if value]
+        lines = entry.model_dump(exclude_none=True)
+        parts += [f"    {key}: {value}\n" for key, value in lines.items()]
     return "".join(parts) if entries else _HEAD.replace("distros:\n", "distros: {}\n")

@@ -13,14 +13,12 @@ from distromatrix.errors import InputError
 from distromatrix.load.lock import (
     LOCK,
     Entry,
-    LockedArchive,
-    LockedPull,
-    NotLocked,
     apply_lock,
     as_text,
     read_lock,
     with_digest,
 )
+from distromatrix.load.shapes.lock import LockedArchiveShape, LockedPullShape, NotLockedShape
 from distromatrix.model import Archive, Bootstrap, Distro, Plan, Product, Pull
 
 HUB = Pull(ref="docker.io/library/debian:12", refresh=60.0)
@@ -28,8 +26,10 @@ TOOL = Bootstrap(tool="mmdebstrap", suite="bookworm")
 SHA = "5a" * 32
 TAR = Archive(file="r.tar", sha256=SHA)
 DEBIAN = distro(HUB, TOOL, TAR)
-PULLED = LockedPull(ref=HUB.ref, digest=f"sha256:{SHA}")
-BUILT = NotLocked(bootstrap="mmdebstrap bookworm", built=date(2026, 11, 24), image=f"sha256:{SHA}")
+PULLED = LockedPullShape(pull=HUB.ref, digest=f"sha256:{SHA}")
+BUILT = NotLockedShape.model_construct(
+    bootstrap="mmdebstrap bookworm", built=date(2026, 11, 24), image=f"sha256:{SHA}"
+)
 
 TEXT = f"""\
 # Written by `distromatrix images lock`; commit it. Runs use these very images until the next
@@ -51,10 +51,10 @@ distros:
 """
 ENTRIES: dict[str, Entry] = {
     "debian-12": BUILT,
-    "alpine-3.20": LockedPull(
-        ref="docker.io/library/alpine:3.20", digest=f"sha256:{SHA}", arch="x86_64"
+    "alpine-3.20": LockedPullShape(
+        pull="docker.io/library/alpine:3.20", digest=f"sha256:{SHA}", arch="x86_64"
     ),
-    "alpine-3.9": LockedArchive(file="r.tar", sha256=SHA),
+    "alpine-3.9": LockedArchiveShape(archive="r.tar", sha256=SHA),
 }
 
 
@@ -105,7 +105,7 @@ def test_a_locked_pull_is_by_digest_and_no_other_source_is_left(root: Path) -> N
 
 
 def test_a_locked_archive_is_that_archive(root: Path) -> None:
-    (found,) = locked(root, LockedArchive(file="r.tar", sha256=SHA)).distros
+    (found,) = locked(root, LockedArchiveShape(archive="r.tar", sha256=SHA)).distros
     assert (found.image, found.locked) == ((TAR,), True)
 
 
@@ -116,7 +116,7 @@ def test_a_bootstrap_is_the_source_but_is_not_locked(root: Path) -> None:
 
 def test_an_archive_beside_its_distros_file_is_known_by_its_name(root: Path) -> None:
     beside = replace(TAR, file="/somewhere/r.tar")
-    (found,) = locked(root, LockedArchive(file="r.tar", sha256=SHA), distro(beside)).distros
+    (found,) = locked(root, LockedArchiveShape(archive="r.tar", sha256=SHA), distro(beside)).distros
     assert found.image == (beside,)
 
 
@@ -133,7 +133,9 @@ def test_distros_without_an_entry_run_as_declared_with_one_warning(root: Path) -
 
 
 def test_a_distro_that_does_not_run_is_neither_warned_of_nor_checked(root: Path) -> None:
-    (root / LOCK).write_text(as_text({"debian-12": replace(PULLED, ref="docker.io/x:1")}))
+    (root / LOCK).write_text(
+        as_text({"debian-12": PULLED.model_copy(update={"pull": "docker.io/x:1"})})
+    )
     lock = read_lock(root)
     assert lock is not None
     plan = plan_of(root, DEBIAN, distro(HUB, name="a"))
@@ -145,31 +147,31 @@ def test_a_distro_that_does_not_run_is_neither_warned_of_nor_checked(root: Path)
     ("entry", "arch", "place", "words"),
     [
         (
-            replace(PULLED, ref="docker.io/library/debian:11"),
+            PULLED.model_copy(update={"pull": "docker.io/library/debian:11"}),
             "x86_64",
             "6:11",
             "the file of `debian-12` does not declare `docker.io/library/debian:11` any more",
         ),
         (
-            replace(PULLED, arch="aarch64"),
+            PULLED.model_copy(update={"arch": "aarch64"}),
             "x86_64",
             "8:11",
             "`debian-12` is locked for aarch64; this host is x86_64",
         ),
         (
-            LockedArchive(file="r.tar", sha256="0" * 64),
+            LockedArchiveShape(archive="r.tar", sha256="0" * 64),
             "x86_64",
             "7:13",
             f"the distro's file declares another sha256: {SHA}",
         ),
         (
-            LockedArchive(file="other.tar", sha256=SHA),
+            LockedArchiveShape(archive="other.tar", sha256=SHA),
             "x86_64",
             "6:14",
             "the file of `debian-12` does not declare `other.tar` any more",
         ),
         (
-            replace(BUILT, bootstrap="mmdebstrap bullseye"),
+            BUILT.model_copy(update={"bootstrap": "mmdebstrap bullseye"}),
             "x86_64",
             "7:16",
             "the file of `debian-12` does not declare `mmdebstrap bullseye` any more",
@@ -186,7 +188,7 @@ def test_an_entry_that_does_not_match_is_one_line_that_says_what_to_do(
 
 
 def test_all_entries_that_do_not_match_are_told_at_once(root: Path) -> None:
-    wrong = replace(PULLED, ref="docker.io/x:1")
+    wrong = PULLED.model_copy(update={"pull": "docker.io/x:1"})
     (root / LOCK).write_text(as_text({"debian-12": wrong, "b": wrong, "debain-13": wrong}))
     lock = read_lock(root)
     assert lock is not None

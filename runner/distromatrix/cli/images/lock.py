@@ -112,14 +112,14 @@ def _changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> Iterator[str
 
 
 def _words(entry: Entry | None) -> str:
-    from distromatrix.load.lock import LockedArchive, LockedPull
+    from distromatrix.load.shapes.lock import LockedArchiveShape, LockedPullShape
 
     if entry is None:
         return ""
-    if isinstance(entry, LockedPull):
-        return f"pull {entry.ref} {entry.digest}" + (f" ({entry.arch})" if entry.arch else "")
-    if isinstance(entry, LockedArchive):
-        return f"archive {entry.file} sha256:{entry.sha256}"
+    if isinstance(entry, LockedPullShape):
+        return f"pull {entry.pull} {entry.digest}" + (f" ({entry.arch})" if entry.arch else "")
+    if isinstance(entry, LockedArchiveShape):
+        return f"archive {entry.archive} sha256:{entry.sha256}"
     return f"bootstrap {entry.bootstrap}, which cannot be locked"
 
 

@@ -8,13 +8,8 @@ from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.sources import base_tag, open_archive
-from distromatrix.load.lock import (
-    Entry,
-    LockedArchive,
-    LockedPull,
-    NotLocked,
-    bootstrap_words,
-)
+from distromatrix.load.lock import Entry, named
+from distromatrix.load.shapes.lock import LockedArchiveShape, LockedPullShape, NotLockedShape
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 from distromatrix.record.events import Warned
 
@@ -28,7 +23,7 @@ def resolve(around: BuildContext, distro: Distro, present: Entry | None) -> Entr
         try:
             return _entry(around, distro, source)
         except OutOfReachError as error:
-            if isinstance(present, LockedPull) and present.ref == getattr(source, "ref", None):
+            if isinstance(present, LockedPullShape) and ("pull", present.pull) == named(source):
                 text = f"{distro.name}: cannot see whether its lock still holds: {error}"
                 raise ImageError(text, transient=True) from error
             failures.append(str(error))
@@ -43,11 +38,16 @@ def resolve(around: BuildContext, distro: Distro, present: Entry | None) -> Entr
 
 
 def _entry(around: BuildContext, distro: Distro, source: ImageSource) -> Entry:
+    name = named(source)[1]
     if isinstance(source, Bootstrap):
-        return _not_locked(around, distro, source)
+        image = around.engine.images.find(base_tag(distro, source, around.settings))
+        if image is None:
+            return NotLockedShape.model_construct(bootstrap=name)
+        built = datetime.fromtimestamp(image.created, UTC).date()
+        return NotLockedShape.model_construct(bootstrap=name, built=built, image=image.id)
     if isinstance(source, Archive):
         with open_archive(around, distro, source):  # which checks it
-            return LockedArchive(file=source.file.rpartition("/")[2], sha256=source.sha256)
+            return LockedArchiveShape.model_construct(archive=name, sha256=source.sha256)
     ref = around.settings.reference(source.ref)
     found = around.registries.resolve(ref, around.teller(distro))
     arch = around.engine.facts().arch
@@ -56,13 +56,6 @@ def _entry(around: BuildContext, distro: Distro, source: ImageSource) -> Entry:
             f"the image from pull is for {found.arch}; this host is {arch}: name an image for "
             f"{arch} in the distro's file"
         )
-    return LockedPull(ref=source.ref, digest=found.digest, arch=found.arch)
-
-
-def _not_locked(around: BuildContext, distro: Distro, source: Bootstrap) -> NotLocked:
-    words = bootstrap_words(source)
-    image = around.engine.images.find(base_tag(distro, source, around.settings))
-    if image is None:
-        return NotLocked(bootstrap=words)
-    built = datetime.fromtimestamp(image.created, UTC).date()
-    return NotLocked(bootstrap=words, built=built, image=image.id)
+    return LockedPullShape.model_construct(
+        pull=source.ref, digest=found.digest, arch=found.arch or None
+    )
