@@ -5,7 +5,8 @@ from __future__ import annotations
 from distromatrix.images.base.bases import Base
 from distromatrix.images.images import Images
 from distromatrix.images.layer.hostnet import Handed, handed_over, logins_here
-from distromatrix.images.layer.layers import Prepared, ProductFiles, layer_inputs
+from distromatrix.images.layer.layers import Prepared, layer_inputs
+from distromatrix.images.layer.recipe import ProductFiles
 from distromatrix.images.store.inventory import ImageRow
 
 __all__ = [

@@ -17,10 +17,10 @@ from distromatrix.images.base.registry import Registries
 from distromatrix.images.base.resolve import resolve
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.installing import package_source
-from distromatrix.images.layer.layers import Layers, Prepared, ProductFiles, recipe_of
-from distromatrix.images.layer.recipe import Recipe
+from distromatrix.images.layer.layers import Layers, Prepared, below
+from distromatrix.images.layer.recipe import ProductFiles, Recipe, recipe_of
 from distromatrix.images.layer.recipe import apply as make
-from distromatrix.images.store import inventory as shelf
+from distromatrix.images.store import inventory
 from distromatrix.images.store.inventory import ImageRow
 from distromatrix.load.lock import Entry
 from distromatrix.load.settings import Settings
@@ -95,14 +95,14 @@ class Images:
         if wanted is None:
             return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
         with self._hiding():
-            made = self._layers.on_top(distro, cell, wanted, prepared)
-        return replace(made, guest=distro.guest)
+            made = self._layers.get(distro, cell, wanted, below(prepared), force=False)
+        return replace(made, user=prepared.user, guest=distro.guest)
 
     def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:
         """The same as the engine's store has it, or None; None, too, where nothing is put on
         top of the prepared image."""
         wanted = self._guest_recipe(distro, cell, prepared)
-        return self._layers.stored_on_top(cell, wanted, prepared) if wanted else None
+        return self._layers.stored(cell, wanted, below(prepared)) if wanted else None
 
     @contextmanager
     def _hiding(self) -> Iterator[None]:
@@ -177,9 +177,9 @@ class Images:
 
     def list(self) -> tuple[ImageRow, ...]:
         """What is in the engine's store, base images first, by distro and age."""
-        return shelf.rows(self._around.engine.images)
+        return inventory.rows(self._around.engine.images)
 
     def prune(self, older_than: float = 30 * 86400.0) -> tuple[ImageRow, ...]:
         """Remove images older than that many seconds, and prepared ones whose base image has
         been replaced; not those in use. Returns what was removed."""
-        return shelf.prune(self._around.engine.images, older_than)
+        return inventory.prune(self._around.engine.images, older_than)

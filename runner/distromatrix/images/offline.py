@@ -9,7 +9,8 @@ from contextlib import suppress
 from distromatrix.errors import ImageError
 from distromatrix.images.images import Images
 from distromatrix.images.layer.hostnet import Handed
-from distromatrix.images.layer.layers import ProductFiles, layer_inputs
+from distromatrix.images.layer.layers import layer_inputs
+from distromatrix.images.layer.recipe import ProductFiles
 from distromatrix.load.lock import named
 from distromatrix.model import Cell, Distro, Plan
 

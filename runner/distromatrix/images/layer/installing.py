@@ -78,8 +78,11 @@ def install(source: PackageSource, packages: tuple[str, ...], machine: Machine, 
     if broken := _mirror_fault(source, where, why):
         raise step.error(broken, bool(why.unreachable))
     if why.not_found:
-        said = _not_found(source, manager, where, why.not_found, machine, step)
-        raise step.error(said, absent=why.not_found)
+        names = why.not_found
+        text = f"package{'s' * (len(names) > 1)} {', '.join(map(repr, names))} not found in {where}"
+        there = manager.found(step.ask(machine, manager.search, _SEARCH_TIMEOUT))
+        text += "".join(f"; {h}" for h in hint(names, there, source.common))
+        raise step.error(text, absent=names)
     raise step.error(f"{step.name} failed with status {ended.status}: {why.error or step.last}")
 
 
@@ -110,18 +113,3 @@ def _mirror_fault(source: PackageSource, where: str, why: PackageFailure) -> str
     if why.untrusted:
         return f"the package mirror of {where} is not trusted: {why.untrusted}"
     return ""
-
-
-def _not_found(
-    source: PackageSource,
-    manager: PackageManager,
-    where: str,
-    names: tuple[str, ...],
-    machine: Machine,
-    step: Step,
-) -> str:
-    shown = ", ".join(repr(n) for n in names)
-    plural = "s" if len(names) > 1 else ""
-    text = f"package{plural} {shown} not found in {where}"
-    there = manager.found(step.ask(machine, manager.search, _SEARCH_TIMEOUT))
-    return text + "".join(f"; {h}" for h in hint(names, there, source.common))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,9 +27,7 @@ from distromatrix.engines.silence import Watch
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bases import Base
 from distromatrix.images.base.context import BuildContext
-from distromatrix.images.layer.hostnet import Handed
-from distromatrix.images.layer.installing import PackageSource
-from distromatrix.images.layer.recipe import File, Recipe, apply, numeric_user, recipe
+from distromatrix.images.layer.recipe import Recipe, apply, numeric_user
 from distromatrix.model import Cell, Distro, Guest, ImageUsed
 from distromatrix.record.events import Warned
 
@@ -39,8 +37,6 @@ LABEL_BASE = "distromatrix.base"  # id of the base image below
 LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
 _BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
 _PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may use them
-
-ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +78,6 @@ class Layers:
                     distro, cell, wanted, base, tag
                 )
         return self._of(image, cell, base)
-
-    def on_top(self, distro: Distro, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared:
-        """The image of a recipe on a prepared one, for guests: the same user, the same base."""
-        image = self.get(distro, cell, wanted, _below(prepared), force=False).image
-        return Prepared(image=image, used=prepared.used, user=prepared.user)
-
-    def stored_on_top(self, cell: Cell, wanted: Recipe, prepared: Prepared) -> Prepared | None:
-        """The same as the engine's store has it, or None."""
-        return self.stored(cell, wanted, _below(prepared))
 
     def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
         """What the engine's store holds of it, of whatever age: this very one, else the
@@ -196,20 +183,7 @@ class Layers:
             machine.close()
 
 
-def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
-    """What goes into a cell's prepared image; `files` gives the product's files by globs."""
-    declared = cell.prepare.files if cell.prepare else ()
-    found = files(declared) if declared else ()
-    if declared and not found:
-        globs = ", ".join(declared)
-        raise ImageError(
-            f"{cell.id}: no file of the product matches prepare's files: {globs}",
-            phase="prepare",
-        )
-    return recipe(source, cell, found, handed)
-
-
-def _below(prepared: Prepared) -> Base:
+def below(prepared: Prepared) -> Base:
     """A prepared image as what another stands on: which is as fresh as this, whose id is in
     the other's key."""
     return Base(image=prepared.image, used=prepared.used, refresh=inf)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from distromatrix.engines.contract import Machine
+from distromatrix.errors import ImageError
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
 from distromatrix.images.layer.installing import PackageSource, install, use_mirror
 from distromatrix.images.layer.step import Step
@@ -25,6 +26,7 @@ _NUMERIC_USER = re.compile(r"(\d+)(?::(\d+))?")
 _USER_LINE = re.compile(r"^distromatrix-user (\d+:\d+)$", re.MULTILINE)
 
 File = tuple[str, bytes, int]  # path, content, mode
+ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]  # of globs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +89,23 @@ def _digest(inputs: tuple[object, ...]) -> str:
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
 
-def recipe(source: PackageSource, cell: Cell, files: tuple[File, ...], handed: Handed) -> Recipe:
-    """What a cell needs. `files` are those that `cell.prepare` declares. The variables of
-    `pass_env` are not among a cell's own: secrets never go into a layer."""
+def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Handed) -> Recipe:
+    """What a cell needs; `files` gives the product's files by globs. The variables of `pass_env`
+    are not among a cell's own: secrets never go into a layer. Raises ImageError."""
+    declared = cell.prepare.files if cell.prepare else ()
+    found = files(declared) if declared else ()
+    if declared and not found:
+        globs = ", ".join(declared)
+        raise ImageError(
+            f"{cell.id}: no file of the product matches prepare's files: {globs}",
+            phase="prepare",
+        )
     own_env = cell.env if cell.prepare else {}
     return Recipe(
         source=source,
         packages=cell.packages,
         script=cell.prepare.run if cell.prepare else "",
-        files=files,
+        files=found,
         user="" if numeric_user(cell.user) else cell.user,
         env={**handed.env, **own_env},
         own_env=own_env,

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from distromatrix.images.layer.layers import ProductFiles, layer_inputs
-from distromatrix.images.layer.recipe import FORMAT
+from distromatrix.images.layer.layers import layer_inputs
+from distromatrix.images.layer.recipe import FORMAT, ProductFiles
 from distromatrix.model import Archive, Cell, Distro, Plan
 from distromatrix.plan.needs import GUESTS
 
