@@ -64,7 +64,7 @@ def _guest_cases(
 def _modules(one: Fallback) -> Iterator[str]:
     """The names that pytest gives, in its reports, to modules that ran in a guest."""
     if one.how == "pytest":
-        for test in one.cases:
+        for test in one.tests:
             if "::" not in test:
                 yield test.removesuffix(".py").replace("/", ".")
 
@@ -82,7 +82,7 @@ def _names(folder: Path, one: Fallback) -> set[str]:
     """The cases that a guest's report is asked for."""
     if one.verdict in (Verdict.ERROR, Verdict.SKIPPED):
         return set()
-    wanted = None if one.how == "pytest" else set(one.cases)
+    wanted = None if one.how == "pytest" else set(one.tests)
     found: set[str] = set()
 
     def add(case: Case) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from distromatrix.engines.image_store import ImageStore
-from distromatrix.model import DISK, PIDS, Guest, Kept
+from distromatrix.model import Guest, Kept, MachineLimits
 
 API_TIMEOUT = 60.0
 
@@ -73,20 +73,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MachineSpec:
+class MachineSpec(MachineLimits):
     """What to open. `name` is unique on the engine, of letters, digits, `-`, `_` and `.`,
     and begins with `distromatrix-`. `user` is `root` or `UID:GID` (numbers)."""
 
     name: str
     image: str  # an id or tag in the engine's image store
     labels: Mapping[str, str] = field(default_factory=dict)
-    user: str = "root"
-    cpus: float = 1.0
-    memory: int = 2 * 1024**3
-    disk: int = DISK
-    pids: int = PIDS
-    network: bool = True
-    privileges: tuple[str, ...] = ()
     hostname: str = ""
     guest: Guest | None = None  # for engines of guests: what its distro says of them
     ready: Ready | None = None  # for guests that do not begin from an image

@@ -18,8 +18,6 @@ from distromatrix.model.distro import (
     Pull,
 )
 from distromatrix.model.matrix import (
-    DISK,
-    PIDS,
     RETRIES,
     AccelWanted,
     CellSet,
@@ -27,6 +25,7 @@ from distromatrix.model.matrix import (
     FailureKind,
     HostFacts,
     HostOrNone,
+    MachineLimits,
     Matrix,
     Need,
     Prepare,
@@ -35,7 +34,9 @@ from distromatrix.model.matrix import (
     Rule,
     Selection,
     Suite,
+    SuiteSettings,
     Variant,
+    fields_of,
 )
 from distromatrix.model.plan import REPEATS, SEEDS, SHARDS, Cell, Excluded, Plan, Shard
 from distromatrix.model.result import (
@@ -50,6 +51,7 @@ from distromatrix.model.result import (
     Flaky,
     ImageUsed,
     Kept,
+    Outcome,
     Phase,
     Rerun,
     RunResult,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from distromatrix.model.distro import Distro
 
@@ -39,44 +39,54 @@ class Prepare:
     files: tuple[str, ...] = ()
 
 
-DISK = 10 * 1024**3  # bytes that a cell may write
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineLimits:
+    """What is given to a machine. `disk`: the bytes that it may come to hold beside its image and
+    the product; `pids`: its processes and threads at once."""
 
-
-PIDS = 1024  # processes and threads of a cell at once
+    user: str = "root"
+    cpus: float = 1.0
+    memory: int = 2 * 1024**3
+    disk: int = 10 * 1024**3
+    pids: int = 1024
+    network: bool = True
+    privileges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
-    """A named command that tests the product, with what it needs. `distros`: globs of those it
-    runs on; `not_gating`: why its verdict does not count, '' where it does; `skip_status`: with
-    this exit status `run` says that there was nothing to test."""
+class SuiteSettings(MachineLimits):
+    """What a suite says, and all its cells do. `shell`: that its scripts are for; `report`: what
+    its standard output is, too, where it is tap; `cases`: it can be told single cases;
+    `retry_failed`: how often it is run again where it failed; `not_gating`: why its verdict does
+    not count, '' where it does; `skip_status`: with this exit status `run` says that there was
+    nothing to test."""
 
-    name: str
     run: str
     packages: tuple[str, ...] = ()
     prepare: Prepare | None = None
-    setup: str | None = None
     restore: str | None = None
     debug: str | None = None
     shell: str = "sh"
     timeout: float = 1800.0
     env: Mapping[str, str] = field(default_factory=dict)
-    reads: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
-    privileges: tuple[str, ...] = ()
     cases: bool = False
     report: ReportKind = "junit"
     retry_failed: int = 0
-    user: str = "root"
-    cpus: float = 1.0
-    memory: int = 2 * 1024**3
-    disk: int = DISK
-    pids: int = PIDS
-    network: bool = True
-    distros: tuple[str, ...] = ("*",)
     tags: tuple[str, ...] = ()
     not_gating: str = ""
     skip_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite(SuiteSettings):
+    """A named command that tests the product, with what it needs. `distros`: globs of those it
+    runs on."""
+
+    name: str
+    setup: str | None = None
+    reads: tuple[str, ...] = ()
+    distros: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,3 +218,8 @@ class Selection:
 
 
 RETRIES = 10  # of a cell that failed, at most
+
+
+def fields_of(kind: type[Any], one: object) -> dict[str, Any]:
+    """What a dataclass, or one that is derived from it, has in its fields."""
+    return {field.name: getattr(one, field.name) for field in fields(kind)}

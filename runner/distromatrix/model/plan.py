@@ -7,16 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distromatrix.model.distro import Distro
-from distromatrix.model.matrix import (
-    DISK,
-    PIDS,
-    Expectation,
-    HostOrNone,
-    Need,
-    Prepare,
-    Product,
-    ReportKind,
-)
+from distromatrix.model.matrix import Expectation, HostOrNone, Product, SuiteSettings
 from distromatrix.model.result import Verdict
 
 REPEATS = 1000  # of a cell at most
@@ -26,9 +17,10 @@ SEEDS = 2**32  # what pytest-randomly, NumPy and Go's -shuffle all take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(SuiteSettings):
     """One entry of the matrix with all that is needed to run it. `engine` is None when it
-    will not run; then `verdict` is `skipped` and `reason` says why."""
+    will not run; then `verdict` is `skipped` and `reason` says why. `packages` have their native
+    names."""
 
     id: str
     distro: str
@@ -38,30 +30,8 @@ class Cell:
     reason: str
     verdict: Verdict | None = None
     unmet: bool = False  # skipped for a need that nothing here meets: the run exits 1
-    tags: tuple[str, ...] = ()
-    not_gating: str = ""  # why its verdict does not count
-    skip_status: int | None = None  # with this exit status it skips itself
     expect_fail: tuple[Expectation, ...] = ()  # at most one of them without cases
-    run: str
     setup: tuple[str, ...] = ()
-    restore: str | None = None
-    debug: str | None = None
-    shell: str = "sh"  # that its scripts are for
-    packages: tuple[str, ...] = ()  # native names
-    prepare: Prepare | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = 1800.0
-    user: str = "root"
-    cpus: float = 1.0
-    memory: int = 2 * 1024**3
-    disk: int = DISK  # bytes that its machine may come to hold beside its image and the product
-    pids: int = PIDS
-    network: bool = True
-    needs: tuple[Need, ...] = ()
-    privileges: tuple[str, ...] = ()
-    cases: bool = False
-    report: ReportKind = "junit"  # what its standard output is, too, where it is tap
-    retry_failed: int = 0  # how often it is run again where it failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

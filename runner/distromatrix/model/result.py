@@ -136,38 +136,38 @@ Rerun = Literal["pytest", "listed", "whole"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallback:
-    """Cases that a cell's own machine could not serve, run again in a guest of the same distro.
-    `reason` is why there, `cases` those that did run, by their ids (as in CaseNeeds); `verdict`
-    and what follows is that guest's, `said` why."""
+class Outcome:
+    """What came of a cell, or of some of its cases, in a machine, or in all that it had: `reason`
+    is one line; `attempts`: how often it was begun until the infrastructure let it end."""
 
-    engine: str
-    reason: str
-    how: Rerun
-    cases: tuple[str, ...]
     verdict: Verdict
     phase: Phase | None = None
     seconds: float = 0.0
-    said: str = ""
-    counts: CaseCounts | None = None
+    reason: str = ""
     image: ImageUsed | None = None
+    cases: CaseCounts | None = None
     attempts: int = 1
     kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellRun:
+class Fallback(Outcome):
+    """What came of cases that a cell's own machine could not serve, and that were run again in a
+    guest of the same distro: `why` there, and which `tests` did run, by their ids (as in
+    CaseNeeds)."""
+
+    engine: str
+    why: str
+    how: Rerun
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRun(Outcome):
     """One of several runs of a cell (`--repeat`), or of those that it had again after it failed
     (`retry_failed`), counted from 1."""
 
     repeat: int
-    verdict: Verdict
-    phase: Phase | None = None
-    seconds: float = 0.0
-    reason: str = ""
-    cases: CaseCounts | None = None
-    attempts: int = 1
-    kept: Kept | None = None
     fallback: tuple[Fallback, ...] = ()
 
 
@@ -184,12 +184,11 @@ class Flaky:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellResult:
-    """What came out of one cell. `reason` is one line; `tail` the last lines of its output,
-    `debug` those of its `debug` hook, already masked and made printable; `failing` the cases that
-    failed and were not expected to (bounded); `hints` what may mend it; `warnings` what went wrong
-    beside its verdict. `blame`: of an `error`, whose fault it is where it is not the
-    infrastructure's.
+class CellResult(Outcome):
+    """What came out of one cell. `tail` are the last lines of its output, `debug` those of its
+    `debug` hook, already masked and made printable; `failing` the cases that failed and were not
+    expected to (bounded); `hints` what may mend it; `warnings` what went wrong beside its verdict.
+    `blame`: of an `error`, whose fault it is where it is not the infrastructure's.
 
     `xfailed` and `xpassed`: the cases that rules expect to fail (bounded), and `unmatched` the
     globs of these rules that no case that ran is called by; `failed_by`: how it failed, expected
@@ -206,14 +205,8 @@ class CellResult:
     (`skip_status`) is in the phase `run`; one that was not run is in none."""
 
     id: str
-    verdict: Verdict
-    phase: Phase | None = None
     engine: str | None = None
-    seconds: float = 0.0
-    reason: str = ""
     blame: Blame = ""
-    image: ImageUsed | None = None
-    cases: CaseCounts | None = None
     failing: tuple[Case, ...] = ()
     xfailed: tuple[Case, ...] = ()
     xpassed: tuple[Case, ...] = ()
@@ -225,8 +218,6 @@ class CellResult:
     debug: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    attempts: int = 1
-    kept: Kept | None = None
     unmet: bool = False
     not_gating: str = ""
     runs: tuple[CellRun, ...] = ()

@@ -22,8 +22,10 @@ from distromatrix.model import (
     Rule,
     Selection,
     Suite,
+    SuiteSettings,
     Variant,
     Verdict,
+    fields_of,
 )
 from distromatrix.plan.needs import Choice, choose_engine
 from distromatrix.plan.runners import runners_of
@@ -143,7 +145,18 @@ def _cell(
     # A rule's setup comes first: it makes a distro ready for the setup that all distros share.
     setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
     not_gating = [*(r.not_gating for r in rules), variant.not_gating if variant else None]
+    retries = [r.retry_failed for r in rules]
+    shared = fields_of(SuiteSettings, suite) | {
+        "tags": tags,
+        "not_gating": next((why for why in not_gating if why is not None), suite.not_gating),
+        "packages": _native(wanted, part.distro.packages),
+        "prepare": _prepare(suite),
+        "env": {key: value for layer in layers for key, value in layer.items()},
+        "timeout": suite.timeout if timeout is None else timeout,
+        "retry_failed": next((n for n in retries if n is not None), suite.retry_failed),
+    }
     return Cell(
+        **shared,
         id=cell,
         distro=part.distro.name,
         suite=suite.name,
@@ -152,32 +165,8 @@ def _cell(
         reason=part.choice.reason if skip is None else skip,
         verdict=None if runs else Verdict.SKIPPED,
         unmet=skip is None and part.choice.engine is None,
-        tags=tags,
-        not_gating=next((why for why in not_gating if why is not None), suite.not_gating),
-        skip_status=suite.skip_status,
         expect_fail=expected,
-        run=suite.run,
         setup=tuple(setup),
-        restore=suite.restore,
-        debug=suite.debug,
-        shell=suite.shell,
-        packages=_native(wanted, part.distro.packages),
-        prepare=_prepare(suite),
-        env={key: value for layer in layers for key, value in layer.items()},
-        timeout=suite.timeout if timeout is None else timeout,
-        user=suite.user,
-        cpus=suite.cpus,
-        memory=suite.memory,
-        disk=suite.disk,
-        pids=suite.pids,
-        network=suite.network,
-        needs=suite.needs,
-        privileges=suite.privileges,
-        cases=suite.cases,
-        report=suite.report,
-        retry_failed=next(
-            (r.retry_failed for r in rules if r.retry_failed is not None), suite.retry_failed
-        ),
     )
 
 

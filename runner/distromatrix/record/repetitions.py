@@ -18,8 +18,10 @@ from distromatrix.model import (
     FailureKind,
     Fallback,
     Flaky,
+    Outcome,
     Unmatched,
     Verdict,
+    fields_of,
 )
 
 MAX_FAILING = 200  # cases of a cell that are kept with their text
@@ -61,17 +63,7 @@ def told_by(result: CellResult) -> str:
 
 def as_run(number: int, result: CellResult) -> CellRun:
     """What is kept of the run of that number."""
-    return CellRun(
-        repeat=number,
-        verdict=result.verdict,
-        phase=result.phase,
-        seconds=result.seconds,
-        reason=result.reason,
-        cases=result.cases,
-        attempts=result.attempts,
-        kept=result.kept,
-        fallback=result.fallback,
-    )
+    return CellRun(**fields_of(Outcome, result), repeat=number, fallback=result.fallback)
 
 
 class Runs:
@@ -227,9 +219,9 @@ def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
         worse = min(before, one, key=lambda f: WORST_FIRST.index(f.verdict))
         found[one.engine] = replace(
             worse,
-            cases=tuple(dict.fromkeys((*before.cases, *one.cases))),
+            tests=tuple(dict.fromkeys((*before.tests, *one.tests))),
             seconds=round(before.seconds + one.seconds, 3),
-            counts=_sum((before.counts, one.counts)),
+            cases=_sum((before.cases, one.cases)),
             attempts=max(before.attempts, one.attempts),
             kept=before.kept or one.kept,
         )

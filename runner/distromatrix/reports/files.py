@@ -115,14 +115,14 @@ def _run_json(run: CellRun) -> dict[str, Any]:
 def _fallback_json(one: Fallback) -> dict[str, Any]:
     return {
         "engine": one.engine,
-        "reason": one.reason,
+        "reason": one.why,
         "how": one.how,
-        "cases": list(one.cases),
+        "cases": list(one.tests),
         "verdict": str(one.verdict),
         "phase": str(one.phase) if one.phase else None,
         "seconds": one.seconds,
-        "said": one.said,
-        "counts": _counts_json(one.counts),
+        "said": one.reason,
+        "counts": _counts_json(one.cases),
         "image": _image_json(one.image) if one.image else None,
     }
 

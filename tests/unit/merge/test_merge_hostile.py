@@ -235,7 +235,7 @@ def test_an_engine_is_no_way_out_of_the_run(world: World, tmp_path: Path) -> Non
     """A guest's report lies in a folder with its engine's name."""
     cell, other = world.cells_of(2)
     up = "../" * 9 + str(tmp_path / "secret").lstrip("/")
-    guest = Fallback(engine=up, reason="", how="pytest", cases=("secret",), verdict=Verdict.PASSED)
+    guest = Fallback(engine=up, why="", how="pytest", tests=("secret",), verdict=Verdict.PASSED)
     once = CellRun(repeat=1, verdict=Verdict.PASSED, fallback=(guest,))
     world.leave_all(
         result(cell, cases=CaseCounts(skipped=1), fallback=(guest,)),

@@ -301,7 +301,7 @@ def test_what_always_fails_is_told_beside_what_is_flaky() -> None:
 
 
 def fallback(engine: str = "qemu", **other: Any) -> Fallback:
-    values: dict[str, Any] = {"reason": "needs reboot", "how": "pytest", "cases": ("a", "b")}
+    values: dict[str, Any] = {"why": "needs reboot", "how": "pytest", "tests": ("a", "b")}
     return Fallback(engine=engine, verdict=Verdict.PASSED, **(values | other))
 
 

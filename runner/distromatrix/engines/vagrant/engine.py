@@ -40,7 +40,7 @@ from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import BoxTemplates
 from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
 from distromatrix.files.user_folders import cache_folder
-from distromatrix.model import PIDS, AccelWanted, Kept
+from distromatrix.model import AccelWanted, Kept
 
 _PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
 _OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}
@@ -146,7 +146,7 @@ class VagrantEngine:
             image="",
             user=address.user,
             memory=address.memory,
-            pids=facts.get("pids", PIDS),
+            pids=facts["pids"],
         )
         machine = VagrantMachine(
             spec,

@@ -19,9 +19,11 @@ from distromatrix.model import (
     CellResult,
     Fallback,
     Need,
+    Outcome,
     Plan,
     Rerun,
     Verdict,
+    fields_of,
 )
 from distromatrix.plan.needs import Choice, choose_guest
 from distromatrix.record.repetitions import WORST_FIRST
@@ -142,20 +144,13 @@ def _all(each: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
 
 
 def _fallback(done: Done) -> Fallback:
-    result, only = done.result, done.again.only
+    only = done.again.only
     return Fallback(
+        **fields_of(Outcome, done.result),
         engine=done.again.cell.engine or "",
-        reason=done.again.cell.reason,
+        why=done.again.cell.reason,
         how=only.how,
-        cases=tuple(case.test for case in only.cases if done.ran and case.test in done.ran.ran),
-        verdict=result.verdict,
-        phase=result.phase,
-        seconds=result.seconds,
-        said=result.reason,
-        counts=result.cases,
-        attempts=result.attempts,
-        image=result.image,
-        kept=result.kept,
+        tests=tuple(case.test for case in only.cases if done.ran and case.test in done.ran.ran),
     )
 
 

@@ -19,7 +19,7 @@ from distromatrix.engines.contract import (
 from distromatrix.execute.cell.naming import host_name, machine_name
 from distromatrix.execute.product.snapshot import Snapshot
 from distromatrix.images import Handed, Images, Prepared
-from distromatrix.model import SEEDS, Cell, Distro
+from distromatrix.model import SEEDS, Cell, Distro, MachineLimits, fields_of
 from distromatrix.plan.needs import GUESTS
 from distromatrix.plan.scripts import under
 
@@ -62,19 +62,14 @@ class Opening:
     def open(self, cell: Cell, prepared: Prepared, stage: Stage | None, *which: object) -> Machine:
         """Open a machine of a cell; `which` of its machines in this run it is. Raises
         CannotStartError, InfrastructureError."""
+        limits = fields_of(MachineLimits, cell) | {"user": prepared.user}
         spec = MachineSpec(
+            **limits,
             name=machine_name(self.run, self.labels, cell.id, *which),
             image=prepared.image.id,
             guest=prepared.guest,
             ready=prepared.ready,
             labels={**self.labels, LABEL_CELL: cell.id},
-            user=prepared.user,
-            cpus=cell.cpus,
-            memory=cell.memory,
-            disk=cell.disk,
-            pids=cell.pids,
-            network=cell.network,
-            privileges=cell.privileges,
             hostname=host_name(cell.distro),
         )
         return self.engine(cell).open(spec, stage)

@@ -110,8 +110,8 @@ class _Summary:
             if cell.engine in GUESTS:
                 where[f"{cell.engine}: {reasons.get(cell.id, '')}"].append(cell.id)
             for one in cell.fallback:
-                cases = f"{counted(len(one.cases), 'case')} of {cell.id}"
-                where[f"{one.engine}: {one.reason}"].append(cases)
+                cases = f"{counted(len(one.tests), 'case')} of {cell.id}"
+                where[f"{one.engine}: {one.why}"].append(cases)
         if where:
             self._title(None, "in guests")
         for reason, what in where.items():

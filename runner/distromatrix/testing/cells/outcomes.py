@@ -158,8 +158,8 @@ def _text(item: CellBase, report: CellReport, before: str = "") -> Iterator[str]
     yield from _block(f"debug output of {told_by(result)}:", result.debug)
     yield ""
     for one in result.fallback:
-        cases = f"{len(one.cases):,} cases in {one.engine}, {one.verdict}"
-        yield f"{cases}: {one_line(one.reason, 300)}"
+        cases = f"{len(one.tests):,} cases in {one.engine}, {one.verdict}"
+        yield f"{cases}: {one_line(one.why, 300)}"
     yield from (f"warning {one_line(text, 1000)}" for text in result.warnings)
     if result.kept:
         yield f"enter   {result.kept.enter}"

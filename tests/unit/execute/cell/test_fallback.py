@@ -72,7 +72,7 @@ def test_each_case_runs_in_the_cheapest_guest_that_serves_it_and_alone(world: Wo
     assert result.verdict is Verdict.PASSED
     assert (result.needing, result.unmet, result.reason) == ((), False, "")
     assert result.engine == "fake"
-    assert {f.engine: f.cases for f in result.fallback} == {
+    assert {f.engine: f.tests for f in result.fallback} == {
         "qemu": (
             "test_it.py::test_module",
             "test_it.py::test_mount[1]",
@@ -92,15 +92,15 @@ def test_each_case_runs_in_the_cheapest_guest_that_serves_it_and_alone(world: Wo
 def test_it_is_told_why_and_where_cases_run_again(world: World) -> None:
     result = one(world, "a/s", PYTEST)
     qemu, vagrant = result.fallback
-    assert "needs kernel-modules, which a container does not have" in qemu.reason
-    assert "needs mount, which a container may give only with `privileges: [mount]`" in qemu.reason
-    assert vagrant.reason == "needs init, which a container may give only with `privileges: [init]`"
+    assert "needs kernel-modules, which a container does not have" in qemu.why
+    assert "needs mount, which a container may give only with `privileges: [mount]`" in qemu.why
+    assert vagrant.why == "needs init, which a container may give only with `privileges: [init]`"
     told = [e for e in world.events if isinstance(e, CellFallback)]
     assert [(e.cell, e.engine, e.cases) for e in told] == [
         ("a/s", "qemu", 4),
         ("a/s", "vagrant", 1),
     ]
-    assert told[0].reason == qemu.reason
+    assert told[0].reason == qemu.why
 
 
 def test_what_fails_in_the_guest_fails_the_cell_and_says_where(world: World) -> None:
@@ -139,13 +139,13 @@ def test_a_suite_of_several_pytests_runs_all_of_it_again(world: World) -> None:
     write(world, "@pytest.mark.needs('reboot')\ndef test_it(): pass\n")
     result = one(world, "a/s", f"{ALONE} test_other.py\n{ALONE} test_it.py")
     assert result.verdict is Verdict.PASSED
-    assert result.fallback[0].cases == ("test_it.py::test_it",)
+    assert result.fallback[0].tests == ("test_it.py::test_it",)
 
 
 def test_workers_of_xdist_run_the_same_cases(world: World) -> None:
     result = one(world, "a/s", f"{PYTEST} -n 2")
     assert (result.verdict, result.cases) == (Verdict.PASSED, CaseCounts(passed=6))
-    assert len(result.fallback[0].cases) == 4
+    assert len(result.fallback[0].tests) == 4
 
 
 MODULE = (
@@ -175,11 +175,11 @@ def test_all_of_a_module_that_skips_itself_runs_in_the_guest_and_counts_there(
     assert result.verdict is Verdict.PASSED
     assert (result.needing, result.unmet) == ((), False)
     folder = f"{where}/" if where else ""
-    assert {f.engine: f.cases for f in result.fallback} == {
+    assert {f.engine: f.tests for f in result.fallback} == {
         "qemu": (f"{folder}test_kernel.py",),
         "vagrant": (f"{folder}test_init.py",),
     }
-    assert [f.counts for f in result.fallback] == [CaseCounts(passed=2)] * 2
+    assert [f.cases for f in result.fallback] == [CaseCounts(passed=2)] * 2
     assert result.cases == CaseCounts(passed=5, skipped=1)
 
 
@@ -233,7 +233,7 @@ def test_a_kernel_of_the_guest_that_is_too_old_leaves_its_cases_out(world: World
     result = one(world, "a/s", PYTEST)
     assert [case.test for case in result.needing] == ["test_it.py::test_new"]
     assert "(qemu: skipped there, too, for own-kernel >=999)" in result.reason
-    assert result.fallback[0].cases == ("test_it.py::test_old",)
+    assert result.fallback[0].tests == ("test_it.py::test_old",)
     assert "needs: own-kernel >=999, and the kernel here is" in log(world, "a/s", "qemu")
 
 
@@ -272,7 +272,7 @@ def test_a_products_failure_stands_whatever_breaks_in_the_guest(world: World) ->
     write(world, "@pytest.mark.needs('reboot')\ndef test_it(): pass\ndef test_b(): assert 0\n")
     result = one(world, "a/s", PYTEST)
     assert (result.verdict, result.reason) == (Verdict.FAILED, "1 of 2 cases failed")
-    assert (result.fallback[0].verdict, result.fallback[0].said) == (
+    assert (result.fallback[0].verdict, result.fallback[0].reason) == (
         Verdict.ERROR,
         "no package linux",
     )
@@ -341,15 +341,15 @@ def test_a_suite_that_cannot_be_told_cases_runs_whole_and_only_those_count(world
     result = one(world, "a/s", WHOLE)
     assert (result.verdict, result.unmet) == (Verdict.PASSED, False)
     (there,) = result.fallback
-    assert (there.engine, there.how, there.cases) == ("qemu", "whole", ("c::module",))
-    assert (there.verdict, there.counts) == (Verdict.PASSED, CaseCounts(passed=1))
+    assert (there.engine, there.how, there.tests) == ("qemu", "whole", ("c::module",))
+    assert (there.verdict, there.cases) == (Verdict.PASSED, CaseCounts(passed=1))
     assert result.cases == CaseCounts(passed=2)
 
 
 def test_a_suite_that_can_is_told_which(world: World) -> None:
     result = one(world, "a/s", LISTED, cases=True)
     assert (result.verdict, result.unmet) == (Verdict.PASSED, False)
-    assert (result.fallback[0].how, result.fallback[0].cases) == ("listed", ("c::module",))
+    assert (result.fallback[0].how, result.fallback[0].tests) == ("listed", ("c::module",))
     assert "ran plain" in log(world, "a/s")
     assert "ran plain" not in log(world, "a/s", "qemu")
     assert result.cases == CaseCounts(passed=2)
@@ -401,7 +401,7 @@ def test_every_repetition_falls_back_once_and_flaky_cases_of_guests_are_found(
     assert [run.verdict for run in result.runs] == [Verdict.FAILED, Verdict.PASSED, Verdict.FAILED]
     assert [len(run.fallback) for run in result.runs] == [1, 1, 1]
     assert [(f.case, f.passed, f.failed) for f in result.flaky] == [("test_it::test_it", 1, 2)]
-    assert [f.cases for f in result.fallback] == [("test_it.py::test_it",)]
+    assert [f.tests for f in result.fallback] == [("test_it.py::test_it",)]
     assert result.cases == CaseCounts(passed=4, failed=2)
     ended = [e for e in world.events if isinstance(e, RepeatFinished)]
     assert sorted(e.repeat for e in ended) == [1, 2, 3]
