@@ -69,9 +69,7 @@ def podman_sockets(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 def _absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
     """Why no engine answers, and what mends it."""
-    missing = Check(
-        name="container engine", status="missing", found="", why="nothing can run without one"
-    )
+    missing = Check(name="container engine", status="missing", found="", why=podman.NO_ENGINE)
     if given := environ.get("DOCKER_HOST"):
         found = f"nothing answers at DOCKER_HOST={without_logins(given)}: {reason}"
         return replace(missing, found=found, mend=("unset DOCKER_HOST",))

@@ -70,14 +70,7 @@ def _qemu(host: Host) -> Check:
         found = "not installed"
     except EngineUnavailableError as error:
         found = str(error)
-    return Check(
-        name="QEMU",
-        status="missing",
-        found=found,
-        why=_WITHOUT_QEMU,
-        mend=_install(host, "qemu"),
-        install="qemu",
-    )
+    return _lacks(host, "qemu", "QEMU", found, _WITHOUT_QEMU)
 
 
 def _disks(host: Host, which: Which) -> Check:
@@ -93,27 +86,15 @@ def _disks(host: Host, which: Which) -> Check:
     if not lacking:
         found = "mke2fs, qemu-img, busybox" + ("" if host.root else ", fakeroot")
         return Check(name="guest disks", status="ok", found=found)
-    return Check(
-        name="guest disks",
-        status="missing",
-        found=f"no {', no '.join(lacking)}",
-        why=f"a container's root becomes a guest's disk with it; {_WITHOUT_QEMU}",
-        mend=_install(host, "qemu"),
-        install="qemu",
-    )
+    why = f"a container's root becomes a guest's disk with it; {_WITHOUT_QEMU}"
+    return _lacks(host, "qemu", "guest disks", f"no {', no '.join(lacking)}", why)
 
 
 def _network(host: Host, which: Which) -> Check:
     """What guests with `network: true` reach the world by, and not the host's loopback."""
     if lacks := way_out.lacking(which):
-        return Check(
-            name="guest network",
-            status="missing",
-            found=f"no {', no '.join(lacks)}",
-            why="guests with `network: true` do not start without it",
-            mend=_install(host, "qemu"),
-            install="qemu",
-        )
+        why = "guests with `network: true` do not start without it"
+        return _lacks(host, "qemu", "guest network", f"no {', no '.join(lacks)}", why)
     return Check(name="guest network", status="ok", found=way_out.PROGRAM)
 
 
@@ -147,14 +128,8 @@ def _acceleration(host: Host, accel: Accel | None, wanted: AccelWanted) -> Check
 
 
 def _vagrant(host: Host, run: Run, which: Which) -> Check:
-    check = Check(
-        name="Vagrant",
-        status="missing",
-        found="not installed",
-        why=_WITHOUT_VAGRANT,
-        mend=(*_install(host, "vagrant"), _UPSTREAM),
-        install="vagrant",
-    )
+    check = _lacks(host, "vagrant", "Vagrant", "not installed", _WITHOUT_VAGRANT)
+    check = replace(check, mend=(*check.mend, _UPSTREAM))
     if not which("vagrant"):
         return check
     version = _first_line(run("env VAGRANT_CHECKPOINT_DISABLE=1 vagrant --version"))
@@ -174,19 +149,14 @@ def _libvirt(host: Host, run: Run, which: Which) -> Check:
     if path("virsh") and path("libvirtd"):
         version = _first_line(run("virsh --version"))
         return Check(name="libvirt", status="ok", found=f"libvirt {version}".rstrip())
-    return Check(
-        name="libvirt",
-        status="missing",
-        found="not installed",
-        why=_WITHOUT_VAGRANT,
-        mend=_install(host, "libvirt"),
-        install="libvirt",
-    )
+    return _lacks(host, "libvirt", "libvirt", "not installed", _WITHOUT_VAGRANT)
 
 
-def _install(host: Host, thing: Thing) -> tuple[str, ...]:
-    """The command that installs it; where we know none, who does."""
-    return host.install(thing) or (f"# install {thing} by the documentation of {host.title}",)
+def _lacks(host: Host, thing: Thing, name: str, found: str, why: str) -> Check:
+    """With the command that installs it; where we know none, with who does."""
+    check = host.lacks(thing, name, found, why)
+    by_hand = f"# install {thing} by the documentation of {host.title}"
+    return check if check.mend else replace(check, mend=(by_hand,))
 
 
 def _with_system_folders(which: Which) -> Which:

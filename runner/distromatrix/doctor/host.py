@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from distromatrix.doctor.model import Thing
+from distromatrix.doctor.model import Check, Thing
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 DOCKER_LOG = Path("/var/log/dockerd.log")
@@ -65,6 +65,11 @@ class Host:
         sure = [name for name in packages if not name.endswith("?")]
         wanted = sure or [name.rstrip("?") for name in packages]
         return (self.as_root(f"{self.family.install} {' '.join(wanted)}"),)
+
+    def lacks(self, thing: Thing, name: str, found: str, why: str) -> Check:
+        """A check that is missing until that thing is installed."""
+        mend = self.install(thing)
+        return Check(name=name, status="missing", found=found, why=why, mend=mend, install=thing)
 
     def start(self) -> tuple[str, ...]:
         """The commands that start an installed engine, the next where one does not."""

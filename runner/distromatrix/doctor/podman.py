@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from distromatrix.doctor.host import Host
@@ -20,36 +21,24 @@ _USER_CONF = Path(".config/containers/containers.conf.d")
 _CONF = "50-distromatrix.conf"
 _SUBIDS = 65536  # user ids of a container: shadow's own default, SUB_UID_COUNT of login.defs(5)
 _FIRST_SUBID = 100000
+NO_ENGINE = "nothing can run without one"
 _NETWORKS = ("pasta", "slirp4netns")  # what gives an ordinary user's container a network
 
 
 def absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
     """Why no Podman answers, and what mends it."""
-    why = "nothing can run without one"
+    check = host.lacks("podman", "container engine", "Podman is not installed", NO_ENGINE)
     if given := environ.get("CONTAINER_HOST"):
-        return Check(
-            name="container engine",
-            status="missing",
-            found=f"nothing answers at CONTAINER_HOST={given}: {reason}",
-            why=why,
-            mend=("unset CONTAINER_HOST",),
+        found, command = (
+            f"nothing answers at CONTAINER_HOST={given}: {reason}",
+            "unset CONTAINER_HOST",
         )
-    if host.podman:
-        return Check(
-            name="container engine",
-            status="missing",
-            found=f"Podman is installed, and does not start: {reason}",
-            why=why,
-            mend=(shlex.join(podman.commands(podman.socket_path(environ))[-1]),),
-        )
-    return Check(
-        name="container engine",
-        status="missing",
-        found="Podman is not installed",
-        why=why,
-        mend=host.install("podman"),
-        install="podman",
-    )
+    elif host.podman:
+        found = f"Podman is installed, and does not start: {reason}"
+        command = shlex.join(podman.commands(podman.socket_path(environ))[-1])
+    else:
+        return check
+    return replace(check, found=found, mend=(command,), install=None)
 
 
 def rights(facts: EngineFacts, environ: Mapping[str, str]) -> Check:
@@ -156,6 +145,7 @@ def _user_ids(host: Host, root: Path, which: Callable[[str], str | None]) -> Che
 
 def _network(host: Host, root: Path, which: Callable[[str], str | None]) -> Check:
     name = "rootless network"
+    why = "without it a rootless container has no network"
     tun = root / "dev/net/tun"
     if tun.exists() and not os.access(tun, os.R_OK | os.W_OK):
         command = host.as_root("chmod 666 /dev/net/tun")
@@ -163,20 +153,13 @@ def _network(host: Host, root: Path, which: Callable[[str], str | None]) -> Chec
             name=name,
             status="missing",
             found=f"{host.user} may not open /dev/net/tun, which all may where udev makes it",
-            why="without it a rootless container has no network",
+            why=why,
             mend=(command,),
             commands=(command,),
         )
     if there := [tool for tool in _NETWORKS if which(tool)]:
         return Check(name=name, status="ok", found=", ".join(there))
-    return Check(
-        name=name,
-        status="missing",
-        found=f"neither {' nor '.join(_NETWORKS)}",
-        why="without it a rootless container has no network",
-        mend=host.install("podman"),
-        install="podman",
-    )
+    return host.lacks("podman", name, f"neither {' nor '.join(_NETWORKS)}", why)
 
 
 def _ranges(file: Path) -> tuple[tuple[str, int, int], ...]:

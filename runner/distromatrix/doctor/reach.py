@@ -29,10 +29,22 @@ def registry_host(ref: str) -> str:
 def ask_registries(refs: Iterable[str], ask: Ask | None = None) -> Mapping[str, str]:
     """What the registries of those references answer, all asked at once: '' or what is wrong.
 
-    `ask` gets a registry's host and returns the like.
+    `ask` gets a registry's host and returns the like. In threads that nobody waits for: a name
+    look-up may hang far longer than any timeout.
     """
+    ask = ask or ask_registry
     hosts = sorted({registry_host(ref) for ref in refs})
-    return _ask_all(hosts, ask or ask_registry)
+    answers: queue.Queue[tuple[str, str]] = queue.Queue()
+    for host in hosts:
+        threading.Thread(target=lambda h=host: answers.put((h, ask(h))), daemon=True).start()
+    result = dict.fromkeys(hosts, f"no answer in {TIMEOUT:.0f} s")
+    try:
+        for _ in hosts:
+            host, text = answers.get(timeout=TIMEOUT + 1)
+            result[host] = text
+    except queue.Empty:
+        pass
+    return result
 
 
 def registry_check(answers: Mapping[str, str]) -> Check:
@@ -80,18 +92,3 @@ def ask_registry(host: str) -> str:
         return "not in reach"
     except (OSError, ValueError):
         return "not in reach"
-
-
-def _ask_all(hosts: list[str], ask: Ask) -> dict[str, str]:
-    """Threads that nobody waits for: a name look-up may hang far longer than any timeout."""
-    answers: queue.Queue[tuple[str, str]] = queue.Queue()
-    for host in hosts:
-        threading.Thread(target=lambda h=host: answers.put((h, ask(h))), daemon=True).start()
-    result = dict.fromkeys(hosts, f"no answer in {TIMEOUT:.0f} s")
-    try:
-        for _ in hosts:
-            host, text = answers.get(timeout=TIMEOUT + 1)
-            result[host] = text
-    except queue.Empty:
-        pass
-    return result

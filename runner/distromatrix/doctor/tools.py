@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -85,14 +86,11 @@ def _bootstrap(built: list[str], host: Host) -> Check:
     if not lacking:
         return Check(name="image tools", status="ok", found="mmdebstrap and its keyring")
     why = f"without a registry distros are built with it: {_few(built)}"
-    return Check(
-        name="image tools",
-        status="missing" if built else "warning",
-        found=f"no {', no '.join(lacking)}",
-        why=why if built else "distros are built with it where no registry is in reach",
-        mend=host.install("bootstrap"),
-        install="bootstrap",
-    )
+    check = host.lacks("bootstrap", "image tools", f"no {', no '.join(lacking)}", why)
+    if built:
+        return check
+    why = "distros are built with it where no registry is in reach"
+    return replace(check, status="warning", why=why)
 
 
 def _archives(files: list[tuple[Distro, Archive]], folders: tuple[Path, ...]) -> Check:
@@ -116,11 +114,4 @@ def _archives(files: list[tuple[Distro, Archive]], folders: tuple[Path, ...]) ->
 def _tool(name: Literal["tar", "git", "ps"], host: Host, why: str) -> Check:
     if path := shutil.which(name):
         return Check(name=name, status="ok", found=path)
-    return Check(
-        name=name,
-        status="missing",
-        found="not installed",
-        why=why,
-        mend=host.install(name),
-        install=name,
-    )
+    return host.lacks(name, name, "not installed", why)
