@@ -3,12 +3,12 @@ followed)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import MinLen
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import Tag, model_validator
 
-from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.base import Shape, one_key_of
 from distromatrix.load.shapes.bootstrap_options import ALLOWED, refused_options, refused_packages
 from distromatrix.load.shapes.fields import (
     Arch,
@@ -105,21 +105,11 @@ class ArchiveShape(Shape):
     """Which tarball."""
 
 
-def _source_kind(value: Any) -> str | None:
-    keys = ("pull", "bootstrap", "archive")
-    found = [k for k in keys if k in value] if isinstance(value, dict) else []
-    return f"<{found[0]}>" if len(found) == 1 else None
-
-
 SourceShape = Annotated[
     Annotated[PullShape, Tag("<pull>")]
     | Annotated[BootstrapShape, Tag("<bootstrap>")]
     | Annotated[ArchiveShape, Tag("<archive>")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="expected",
-        custom_error_message="expected a mapping with one of `pull`, `bootstrap` and `archive`",
-    ),
+    one_key_of("pull", "bootstrap", "archive"),
 ]
 
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from annotated_types import MinLen
 from pydantic import BeforeValidator, WithJsonSchema
 
-from distromatrix.load.shapes.fields import number_of, wrong
+from distromatrix.load.shapes.fields import one_or_more, whole_number, wrong
 from distromatrix.model import FailureKind
 from distromatrix.wording import did_you_mean, kind, listing
 
 _KINDS = get_args(FailureKind)
-
-
-def _one_or_more(of: dict[str, Any]) -> tuple[Any, ...]:
-    """What makes a field of one value take a list of them, too."""
-    many = {"type": "array", "items": of, "minItems": 1}
-    return (
-        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-        MinLen(1),
-        WithJsonSchema({"anyOf": [of, many]}),
-    )
 
 
 def _reason(value: object) -> str:
@@ -49,10 +39,6 @@ def _kind(value: object) -> str:
     return value
 
 
-def _status(value: object) -> int:
-    return number_of(value, "an exit status", 1, 255)
-
-
 Reason = Annotated[
     str,
     BeforeValidator(_reason),
@@ -65,8 +51,8 @@ _CaseGlob = Annotated[
 ]
 CaseGlobs = Annotated[tuple[_CaseGlob, ...], MinLen(1)]
 _Kind = Annotated[FailureKind, BeforeValidator(_kind)]
-FailureKinds = Annotated[tuple[_Kind, ...], *_one_or_more({"enum": list(_KINDS)})]
-_Status = Annotated[int, BeforeValidator(_status)]
+FailureKinds = Annotated[tuple[_Kind, ...], *one_or_more({"enum": list(_KINDS)})]
+_Status = Annotated[int, *whole_number("an exit status", 1, 255)]
 Statuses = Annotated[
-    tuple[_Status, ...], *_one_or_more({"type": "integer", "minimum": 1, "maximum": 255})
+    tuple[_Status, ...], *one_or_more({"type": "integer", "minimum": 1, "maximum": 255})
 ]

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
+from annotated_types import MinLen
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -81,6 +82,16 @@ def schema_of(pattern: str = "", **more: Any) -> WithJsonSchema:
     """What JSON Schema says of a text that matches the whole of `pattern`, and `more`."""
     return WithJsonSchema(
         {"type": "string"} | ({"pattern": f"^{pattern}$"} if pattern else {}) | more
+    )
+
+
+def one_or_more(of: dict[str, Any]) -> tuple[Any, ...]:
+    """What makes a field of one value take a list of them, too. `of`: the JSON Schema of one."""
+    many = {"type": "array", "items": of, "minItems": 1}
+    return (
+        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+        MinLen(1),
+        WithJsonSchema({"anyOf": [of, many]}),
     )
 
 
@@ -239,21 +250,25 @@ def _memory(value: object) -> int:
     return size
 
 
-def number_of(
-    value: object, what: str, least: int, most: int, hint: Callable[[str], str] = lambda _: ""
-) -> int:
-    """A whole number of at most three digits, from `least` to `most`; `hint` says what to do about
-    the text of another."""
+def whole_number(
+    what: str, least: int, most: int, hint: Callable[[str], str] = lambda _: ""
+) -> tuple[BeforeValidator, WithJsonSchema]:
+    """What makes a field a whole number from `least` to `most`; `hint` says what to do about the
+    text of another."""
     expected = f"{what} from {least} to {most}"
-    text = text_of(value, expected)
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not least <= int(text) <= most:
-        raise wrong(f"expected {expected}, got {quoted(text)}", hint(text))
-    return int(text)
+    digits = rf"[0-9]{{1,{len(str(most))}}}"
+
+    def check(value: object) -> int:
+        text = text_of(value, expected)
+        if not re.fullmatch(digits, text) or not least <= int(text) <= most:
+            raise wrong(f"expected {expected}, got {quoted(text)}", hint(text))
+        return int(text)
+
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return BeforeValidator(check), WithJsonSchema(schema)
 
 
-def _retry_failed(value: object) -> int:
-    often = "what fails so often is not flaky: expect it to fail, or mend it"
-    return number_of(value, "a number", 0, RETRIES, lambda text: often * text.isdigit())
+_OFTEN = "what fails so often is not flaky: expect it to fail, or mend it"
 
 
 def _cpus(value: object) -> float:
@@ -261,13 +276,6 @@ def _cpus(value: object) -> float:
     if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) or not float(text) >= 0.01:
         raise wrong(f"expected a number of CPUs such as `2` or `0.5`, got {quoted(text)}")
     return float(text)
-
-
-def _pids(value: object) -> int:
-    text = text_of(value, "a number of processes such as `1024`")
-    if not re.fullmatch(r"[1-9][0-9]{1,6}", text) or not int(text) <= MOST_PIDS:
-        raise wrong(f"expected a number of processes from 10 to {MOST_PIDS}, got {quoted(text)}")
-    return int(text)
 
 
 def _flag(value: object) -> bool:
@@ -300,23 +308,18 @@ def _user(value: object) -> str:
 Duration = Annotated[float, BeforeValidator(parse_duration), schema_of(DURATION)]
 Size = Annotated[int, BeforeValidator(_memory), schema_of(SIZE)]
 RetryFailed = Annotated[
-    int,
-    BeforeValidator(_retry_failed),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": RETRIES}),
+    int, *whole_number("a number", 0, RETRIES, lambda text: _OFTEN * text.isdigit())
 ]
 Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
-Pids = Annotated[
-    int,
-    BeforeValidator(_pids),
-    WithJsonSchema({"type": "integer", "minimum": 10, "maximum": MOST_PIDS}),
-]
+Pids = Annotated[int, *whole_number("a number of processes", 10, MOST_PIDS)]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Day = Annotated[date, BeforeValidator(_day), schema_of(format="date")]
 User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]
 
 
-def one_of(names: Iterable[str], what: str, also: str = "") -> Any:
-    """One of some names, or what the pattern `also` matches; else a fault with a near name."""
+def one_of(names: Iterable[str], what: str, also: str = "", also_schema: str = "") -> Any:
+    """What makes a field one of some names, or what the pattern `also` matches; else a fault with
+    a near name. `also_schema`: that pattern as JSON Schema has it."""
     known = tuple(names)
 
     def check(value: object) -> str:
@@ -326,10 +329,13 @@ def one_of(names: Iterable[str], what: str, also: str = "") -> Any:
         hint = did_you_mean(text, known) or f"expected {listing(known)}"
         raise wrong(f"no {what} {quoted(text)}", hint)
 
-    return BeforeValidator(check)
+    schema: dict[str, Any] = {"enum": list(known)}
+    if also:
+        schema = {"anyOf": [schema, {"type": "string", "pattern": also_schema}]}
+    return BeforeValidator(check), WithJsonSchema(schema)
 
 
-NeedName = Annotated[str, one_of(needs.NEEDS, "need"), WithJsonSchema({"enum": list(needs.NEEDS)})]
+NeedName = Annotated[str, *one_of(needs.NEEDS, "need")]
 
 
 def _shell(value: object) -> str:
@@ -344,13 +350,7 @@ def _shell(value: object) -> str:
 Shell = Annotated[
     str, BeforeValidator(_shell), schema_of(rf"(/([A-Za-z0-9._+-]+/)*)?({'|'.join(SHELLS)})")
 ]
-Privilege = Annotated[
-    str,
-    one_of(needs.PRIVILEGES, "privilege", needs.DEVICE),
-    WithJsonSchema(
-        {"anyOf": [{"enum": list(needs.PRIVILEGES)}, {"type": "string", "pattern": "^/dev/"}]}
-    ),
-]
+Privilege = Annotated[str, *one_of(needs.PRIVILEGES, "privilege", needs.DEVICE, "^/dev/")]
 
 
 def glob_over(what: str, names: Callable[[Context], tuple[str, ...]], where: str = "") -> Any:

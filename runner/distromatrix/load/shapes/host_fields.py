@@ -8,10 +8,17 @@ import stat
 from pathlib import Path
 from typing import Annotated, get_args
 
-from annotated_types import MinLen
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from distromatrix.load.shapes.fields import Context, matching, one_of, schema_of, text_of, wrong
+from distromatrix.load.shapes.fields import (
+    Context,
+    matching,
+    one_of,
+    one_or_more,
+    schema_of,
+    text_of,
+    wrong,
+)
 from distromatrix.model import AccelWanted
 from distromatrix.plan import needs
 from distromatrix.plan.runners import HOSTED
@@ -71,16 +78,8 @@ Jobs = Annotated[
 ]
 
 
-EngineName = Annotated[
-    str, one_of(needs.CONTAINERS, "engine"), WithJsonSchema({"enum": list(needs.CONTAINERS)})
-]
-
-
-AccelName = Annotated[
-    AccelWanted,
-    one_of(get_args(AccelWanted), "accel"),
-    WithJsonSchema({"enum": list(get_args(AccelWanted))}),
-]
+EngineName = Annotated[str, *one_of(needs.CONTAINERS, "engine")]
+AccelName = Annotated[AccelWanted, *one_of(get_args(AccelWanted), "accel")]
 
 
 def _runner_key(value: object) -> str:
@@ -115,21 +114,7 @@ _RunnerLabel = Annotated[
 
 
 RunnerLabels = Annotated[
-    tuple[_RunnerLabel, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    MinLen(1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^{_LABEL}$"},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "pattern": f"^{_LABEL}$"},
-                    "minItems": 1,
-                },
-            ]
-        }
-    ),
+    tuple[_RunnerLabel, ...], *one_or_more({"type": "string", "pattern": f"^{_LABEL}$"})
 ]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Tag
 
-from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.base import Shape, one_key_of
 from distromatrix.load.shapes.fields import (
     Arch,
     Day,
@@ -50,21 +50,11 @@ class NotLockedShape(Shape):
     """For information: the id of the image here."""
 
 
-def _entry_kind(value: Any) -> str | None:
-    keys = ("pull", "archive", "bootstrap")
-    found = [k for k in keys if k in value] if isinstance(value, dict) else []
-    return f"<{found[0]}>" if len(found) == 1 else None
-
-
 EntryShape = Annotated[
     Annotated[LockedPullShape, Tag("<pull>")]
     | Annotated[LockedArchiveShape, Tag("<archive>")]
     | Annotated[NotLockedShape, Tag("<bootstrap>")],
-    Discriminator(
-        _entry_kind,
-        custom_error_type="expected",
-        custom_error_message="expected a mapping with one of `pull`, `archive` and `bootstrap`",
-    ),
+    one_key_of("pull", "archive", "bootstrap"),
 ]
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, ValidationInfo
 
 from distromatrix.load.shapes.fields import (
     GLOB,
     NAME,
     Context,
     glob_over,
-    number_of,
     schema_of,
     text_of,
+    whole_number,
     wrong,
 )
 from distromatrix.model import Family, Libc
@@ -59,15 +59,11 @@ def _known_tag(value: object, info: ValidationInfo) -> str:
     return text
 
 
-def _skip_status(value: object) -> int:
-    success = "0 is what success ends with"
-    return number_of(value, "an exit status", 1, 125, lambda text: success * (not text.strip("0")))
-
-
 TagName = Annotated[str, BeforeValidator(_tag), schema_of(NAME)]
 KnownTag = Annotated[str, BeforeValidator(_known_tag), schema_of(f"!?{NAME}")]
 SkipStatus = Annotated[
     int,
-    BeforeValidator(_skip_status),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 125}),
+    *whole_number(
+        "an exit status", 1, 125, lambda text: "0 is what success ends with" * (not text.strip("0"))
+    ),
 ]
