@@ -69,6 +69,19 @@ class Document:
             at = (node.line, node.column)
         return at
 
+    def node(self, steps: Steps) -> Node | None:
+        """What is at the end of `steps`, or None."""
+        node = self.root
+        for step in steps:
+            value = node.value if node else None
+            if isinstance(value, dict):
+                node = value.get(str(step))
+            elif isinstance(value, list) and isinstance(step, int):
+                node = value[step]
+            else:
+                return None
+        return node
+
     def where(self, steps: Steps) -> str:
         """`file:line:column` of a value."""
         line, column = self.locate(steps)

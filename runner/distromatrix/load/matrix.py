@@ -119,9 +119,8 @@ def _hiding(suites: Sequence[Suite], env: Mapping[str, str], document: Document)
 
 def _keys(document: Document, section: str) -> tuple[str, ...]:
     """The names a section declares, also where its values have faults."""
-    root = document.root.value if document.root else None
-    node = root.get(section) if isinstance(root, dict) else None
-    return tuple(node.value) if node is not None and isinstance(node.value, dict) else ()
+    node = document.node([section])
+    return tuple(node.value) if node and isinstance(node.value, dict) else ()
 
 
 def _matched(document: Document, names: Sequence[str]) -> tuple[str, ...]:
@@ -133,13 +132,11 @@ def _matched(document: Document, names: Sequence[str]) -> tuple[str, ...]:
 
 def _said_tags(document: Document) -> tuple[str, ...]:
     """All tags that something has, also where other things have faults."""
-    root = document.root.value if document.root else None
-    if not isinstance(root, dict):
-        return ()
-    holders = [node for key in ("suites", "variants", "rules") if (node := root.get(key))]
-    within = [node.value for node in holders]
+    within = [n.value for n in map(document.node, (["suites"], ["variants"], ["rules"])) if n]
     nodes = [n for v in within for n in (v.values() if isinstance(v, dict) else v)]
-    found = [_texts(n, "tags") for n in (*nodes, root.get("defaults")) if isinstance(n, Node)]
+    found = [
+        _texts(n, "tags") for n in (*nodes, document.node(["defaults"])) if isinstance(n, Node)
+    ]
     return tuple(dict.fromkeys(tag for tags in found for tag in tags))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from distromatrix.load.document import Document, Node, Steps
+from distromatrix.load.document import Document, Steps
 from distromatrix.load.read import read_document
 from distromatrix.model import Cell, Distro
 
@@ -20,10 +20,10 @@ def package_place(file: Path, cell: Cell, distro: Distro, package: str) -> str:
         return ""
     names = {package, *(word for word, native in distro.packages.items() if package in native)}
     for steps in _lists(document, cell):
-        node = _at(document.root, steps)
-        if isinstance(node.value if node else None, list):
-            for number, one in enumerate(node.value):  # type: ignore[union-attr]
-                if isinstance(one, Node) and one.value in names:
+        node = document.node(steps)
+        if node and isinstance(node.value, list):
+            for number, one in enumerate(node.value):
+                if isinstance(one.value, str) and one.value in names:
                     return document.where([*steps, number])
     return ""
 
@@ -39,18 +39,6 @@ def _lists(document: Document, cell: Cell) -> Iterator[Steps]:
     yield ["suites", cell.suite, "packages"]
     yield ["defaults", "packages"]
     yield ["variants", cell.variant or "", "packages"]
-    rules = _at(document.root, ["rules"])
+    rules = document.node(["rules"])
     for number in range(len(rules.value) if rules else 0):
         yield ["rules", number, "packages"]
-
-
-def _at(node: Node | None, steps: Steps) -> Node | None:
-    for step in steps:
-        value = node.value if node else None
-        if isinstance(value, dict):
-            node = value.get(str(step))
-        elif isinstance(value, list) and isinstance(step, int):
-            node = value[step]
-        else:
-            return None
-    return node

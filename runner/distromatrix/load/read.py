@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from yaml.reader import Reader
@@ -36,7 +36,11 @@ def leads_out(path: Path, root: Path) -> bool:
 
 
 class _UnreadableError(Exception):
-    """Ends the reading of one file, whose fault is noted already."""
+    """Ends the reading of one file; its arguments are the fault's."""
+
+    def __init__(self, message: str, hint: str = "", at: Position = (0, 0)) -> None:
+        super().__init__(message, hint)
+        self.at = at
 
 
 def read_document(path: Path, within: Path | None = None) -> Document:
@@ -46,13 +50,12 @@ def read_document(path: Path, within: Path | None = None) -> Document:
     text = ""
     try:
         if within is not None and leads_out(path, within):
-            document.fault(*LEADS_OUT)
-            raise _UnreadableError
-        text = _read_text(document)
+            raise _UnreadableError(*LEADS_OUT)
+        text = _read_text(path)
         events = yaml.parse(text, Loader=_Loader)
         document.root = _Composer(document, events).compose()
-    except _UnreadableError:
-        pass
+    except _UnreadableError as error:
+        document.fault(*error.args, at=error.at)
     except OSError as error:
         document.fault(f"cannot be read: {error.strerror or error}")
     except yaml.MarkedYAMLError as error:
@@ -71,30 +74,25 @@ def _syntax(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
     document.fault(f"not valid YAML: {what}", hint, at=at)
 
 
-def _read_text(document: Document) -> str:
-    path = document.path
+def _read_text(path: Path) -> str:
     if path.is_dir():
-        document.fault("is a folder; a YAML file is expected here")
-        raise _UnreadableError
+        raise _UnreadableError("is a folder; a YAML file is expected here")
     if path.exists() and not path.is_file():  # a FIFO would hang, a device may never end
-        document.fault("is not a regular file")
-        raise _UnreadableError
+        raise _UnreadableError("is not a regular file")
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        document.fault(f"is larger than {MAX_BYTES >> 20} MiB, which no matrix needs")
-        raise _UnreadableError
+        raise _UnreadableError(f"is larger than {MAX_BYTES >> 20} MiB, which no matrix needs")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        document.fault("is not UTF-8", "save it as UTF-8", at=_position(before, len(before)))
-        raise _UnreadableError from None
+        at = _position(before, len(before))
+        raise _UnreadableError("is not UTF-8", "save it as UTF-8", at) from None
     if bad := Reader.NON_PRINTABLE.search(text):
         name = f"U+{ord(bad.group()):04X}"
         at = _position(text, bad.start())
-        document.fault(f"control character {name} is not allowed in YAML", at=at)
-        raise _UnreadableError
+        raise _UnreadableError(f"control character {name} is not allowed in YAML", at=at)
     return text
 
 
@@ -117,22 +115,17 @@ class _Composer:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
-                self.stop(event, "a second document begins; one file holds one")
+                raise _stopped(event, "a second document begins; one file holds one")
             root = self.node(next(self.events), depth=1)
         if root is None or root.value == "":
-            self.document.fault("is empty")
-            raise _UnreadableError
+            raise _UnreadableError("is empty")
         return root
-
-    def stop(self, event: Any, message: str) -> NoReturn:
-        self.document.fault(message, at=_at(event))
-        raise _UnreadableError
 
     def node(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         if depth > MAX_DEPTH:
-            self.stop(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise _stopped(event, f"nested deeper than {MAX_DEPTH} levels")
         if getattr(event, "tag", None) is not None:
             tag = quoted(str(event.tag).replace("tag:yaml.org,2002:", "!!"))
             self.document.fault(f"tag {tag} is not allowed", "leave it out", at=_at(event))
@@ -149,9 +142,9 @@ class _Composer:
     def alias(self, event: Any, depth: int) -> Node:
         target = self.anchors.get(event.anchor)
         if target is None:
-            self.stop(event, f"alias `*{event.anchor}` names no anchor before it")
+            raise _stopped(event, f"alias `*{event.anchor}` names no anchor before it")
         if depth + target.height - 1 > MAX_DEPTH:
-            self.stop(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise _stopped(event, f"nested deeper than {MAX_DEPTH} levels")
         return Node(*_at(event), target.value, target.keys, target.size, target.height)
 
     def sequence(self, event: Any, depth: int) -> Node:
@@ -195,7 +188,11 @@ class _Composer:
         node.size += child.size
         node.height = max(node.height, child.height + 1)
         if node.size > MAX_NODES:
-            self.stop(event, f"more than {MAX_NODES} values once aliases are followed")
+            raise _stopped(event, f"more than {MAX_NODES} values once aliases are followed")
+
+
+def _stopped(event: Any, message: str) -> _UnreadableError:
+    return _UnreadableError(message, at=_at(event))
 
 
 def _at(event: Any) -> Position:
