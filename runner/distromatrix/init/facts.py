@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from distromatrix.init.folder import ScannedFolder
 
@@ -39,9 +38,5 @@ class Finding:
     git: bool = False
 
 
-class Kind(Protocol):
-    """A kind of product. Looks at a folder, and runs nothing of it."""
-
-    def __call__(self, folder: ScannedFolder, /) -> Finding | None:
-        """What there is of this kind, or None."""
-        ...
+# A kind of product: looks at a folder, runs nothing of it, and says what there is of this kind.
+Kind = Callable[[ScannedFolder], Finding | None]

@@ -5,16 +5,18 @@ What cannot be read or understood is a warning, and counts as not there.
 
 from __future__ import annotations
 
+import ast
 import configparser
 import io
 import json
 import os
 import stat
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 MAX_BYTES = 1 << 20
 MAX_FILES = 20_000
@@ -24,8 +26,6 @@ _SKIPPED = frozenset(
     {"node_modules", "__pycache__", "venv", "build", "dist", "target", "vendor", "_build"}
 )
 
-T = TypeVar("T")
-
 
 class ScannedFolder:
     """The files of a product. `warnings` are lines about those that are broken."""
@@ -33,7 +33,7 @@ class ScannedFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.warnings: list[str] = []
-        self._parsed: dict[str, Any] = {}
+        self._parsed: dict[str, Mapping[str, Any]] = {}
 
     def has(self, name: str) -> bool:
         """Whether there is a regular file of that path."""
@@ -67,18 +67,15 @@ class ScannedFolder:
 
     def toml(self, name: str) -> Mapping[str, Any]:
         """A TOML file, {} where there is none or a broken one."""
-        parsed: Mapping[str, Any] = self._parse(name, "TOML", tomllib.loads)
-        return parsed
+        return self._parse(name, "TOML", tomllib.loads)
 
     def json(self, name: str) -> Mapping[str, Any]:
         """A JSON file with an object in it, {} where there is none or a broken one."""
-        parsed: Mapping[str, Any] = self._parse(name, "JSON", json.loads)
-        return parsed
+        return self._parse(name, "JSON", json.loads)
 
     def ini(self, name: str) -> Mapping[str, Mapping[str, str]]:
         """An INI file as sections of options (names in lower case), {} if broken."""
-        parsed: Mapping[str, Mapping[str, str]] = self._parse(name, "INI", parse_ini)
-        return parsed
+        return self._parse(name, "INI", parse_ini)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -120,7 +117,7 @@ class ScannedFolder:
             pass
         return None
 
-    def _parse(self, name: str, kind: str, parse: Callable[[str], T]) -> Any:
+    def _parse(self, name: str, kind: str, parse: Callable[[str], Any]) -> Mapping[str, Any]:
         if name not in self._parsed:
             value: Any = {}
             if text := self.text(name):
@@ -163,7 +160,16 @@ def table(value: Any, *keys: str) -> Mapping[str, Any]:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """The texts of a list, or the one text."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+    """The texts of a list or tuple, or the one text."""
+    items = [value] if isinstance(value, str) else value
+    return tuple(v for v in items if isinstance(v, str)) if isinstance(items, list | tuple) else ()
+
+
+def parse_python(code: str) -> ast.Module:
+    """The code, or nothing where it is not valid; warnings about it are not ours to tell."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])

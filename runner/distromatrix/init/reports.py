@@ -33,7 +33,9 @@ _CARGO = r"""
 }
 """
 
-_AUTOMAKE = r"""
+# `make check` with a case for each `.trs` file of automake's parallel test harness.
+# https://www.gnu.org/software/automake/manual/html_node/Log-files-generation-and-test-results-recording.html
+AUTOMAKE_CHECK = r"""
 status=0
 make check VERBOSE=1 || status=$?
 # the results that automake leaves in .trs files, as JUnit XML
@@ -48,9 +50,11 @@ make check VERBOSE=1 || status=$?
   echo '</testsuite>'
 } > "$DISTROMATRIX_JUNIT"
 exit $status
-"""
+""".strip()
 
-_AUTOPKGTEST = r"""
+# Debian's own runner on the cell itself, with a case for each line of its summary. Exit codes as
+# autopkgtest(1) says.
+AUTOPKGTEST = r"""
 status=0
 autopkgtest --summary-file=/tmp/summary . -- null || status=$?
 # its summary, as JUnit XML
@@ -63,30 +67,13 @@ END { print "</testsuite>" }' /tmp/summary > "$DISTROMATRIX_JUNIT"
 # 2: no test failed, some were skipped
 [ "$status" != 2 ] || status=0
 exit $status
-"""
-
-
-def go_test() -> str:
-    """`go test` with a case for each `--- PASS: NAME`."""
-    return _converted("go test -v ./...", _GO)
-
-
-def cargo_test() -> str:
-    """`cargo test` with a case for each `test NAME ... ok`."""
-    return _converted("cargo test --no-fail-fast", _CARGO)
-
-
-def automake_check() -> str:
-    """`make check` with a case for each `.trs` file of automake's parallel test harness.
-    https://www.gnu.org/software/automake/manual/html_node/Log-files-generation-and-test-results-recording.html"""
-    return _AUTOMAKE.strip()
-
-
-def autopkgtest() -> str:
-    """Debian's own runner on the cell itself, with a case for each line of its summary.
-    Exit codes as autopkgtest(1) says."""
-    return _AUTOPKGTEST.strip()
+""".strip()
 
 
 def _converted(command: str, rules: str) -> str:
     return _CONVERTED.strip().replace("COMMAND", command).replace("RULES", rules.strip())
+
+
+# Cases: each `--- PASS: NAME`; each `test NAME ... ok`.
+GO_TEST = _converted("go test -v ./...", _GO)
+CARGO_TEST = _converted("cargo test --no-fail-fast", _CARGO)

@@ -16,15 +16,8 @@ from distromatrix.init.kinds import (
     python,
 )
 
-KINDS: tuple[Kind, ...] = (
-    python.look,
-    go.look,
-    cargo.look,
-    node.look,
-    cmake.look,
-    meson.look,
-    autotools.look,
-    debian.look,
+KINDS: tuple[Kind, ...] = tuple(
+    kind.look for kind in (python, go, cargo, node, cmake, meson, autotools, debian)
 )
 # Asked only where no other kind found anything: a Makefile often only calls the others.
 LAST: tuple[Kind, ...] = (make.look,)

@@ -40,6 +40,6 @@ def look(folder: ScannedFolder) -> Finding | None:
         ),
         packages=tuple(packages),
         setup="\n".join((*steps, "sh ./configure", "make")),
-        run=reports.automake_check() if harness else f"make {target}",
+        run=reports.AUTOMAKE_CHECK if harness else f"make {target}",
     )
     return Finding(source=source, what=f"make {target}", drafts=(draft,))

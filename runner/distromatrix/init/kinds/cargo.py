@@ -19,6 +19,6 @@ def look(folder: ScannedFolder) -> Finding | None:
         name="cargo",
         about=("Cargo.toml: cargo test",),
         packages=("cargo", "compiler"),
-        run=reports.cargo_test(),
+        run=reports.CARGO_TEST,
     )
     return Finding(source="Cargo.toml", what="cargo test", drafts=(draft,))

@@ -19,7 +19,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         ),
         packages=("autopkgtest", "build-essential", "fakeroot"),
         setup="apt-get update -q",
-        run=reports.autopkgtest(),
+        run=reports.AUTOPKGTEST,
         timeout="1h",
         user="root",
     )

@@ -18,6 +18,6 @@ def look(folder: ScannedFolder) -> Finding | None:
         name="go",
         about=("go.mod: go test ./...",),
         packages=("golang-go", *(("compiler",) if cgo else ())),
-        run=reports.go_test(),
+        run=reports.GO_TEST,
     )
     return Finding(source="go.mod", what="go test", drafts=(draft,))

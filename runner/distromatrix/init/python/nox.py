@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 
 from distromatrix.init.facts import Draft
-from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.folder import ScannedFolder, parse_python
 
 _TESTS = re.compile(r"(^|_)(unit_?)?tests?($|_)|check|pytest")
 
@@ -37,13 +36,7 @@ def nox_drafts(folder: ScannedFolder, packages: tuple[str, ...]) -> tuple[Draft,
 
 
 def _sessions(code: str) -> Iterator[str]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in tree.body:
+    for node in parse_python(code).body:
         if isinstance(node, ast.FunctionDef) and _TESTS.search(node.name):
             decorators = (d.func if isinstance(d, ast.Call) else d for d in node.decorator_list)
             if any(getattr(d, "attr", getattr(d, "id", "")) == "session" for d in decorators):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from distromatrix.init.folder import ScannedFolder, table, texts
+from distromatrix.init.folder import ScannedFolder, parse_python, table, texts
 
 # Names of extras, dependency groups and requirement files, the best first.
 _TEST = re.compile(r"(unit[-_]?)?test(s|ing)?|py[-_]?test|(test|tests)[-_](deps|requirements)")
@@ -200,8 +199,7 @@ class PythonProject:
             yield "tests_require", needed
 
     def _setup_py_words(self, keyword: str) -> tuple[str, ...]:
-        value = _setup_argument(self.setup_py, keyword)
-        return texts(value) if not isinstance(value, tuple) else texts(list(value))
+        return texts(_setup_argument(self.setup_py, keyword))
 
     def _setup_py_extras(self) -> dict[str, tuple[str, ...]]:
         value = _setup_argument(self.setup_py, "extras_require")
@@ -241,11 +239,8 @@ def _plain(requirements: Iterable[str]) -> tuple[str, ...]:
 
 def _named(value: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Lists by name."""
-    found = {}
-    for name, items in value.items():
-        if isinstance(name, str) and isinstance(items, list | tuple | str):
-            found[name] = texts(list(items) if isinstance(items, tuple) else items)
-    return found
+    lists = ((n, v) for n, v in value.items() if isinstance(v, list | tuple | str))
+    return {name: texts(items) for name, items in lists if isinstance(name, str)}
 
 
 def _group(said: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> Iterator[str]:
@@ -287,13 +282,7 @@ def _setup_argument(code: str, keyword: str) -> Any:
 
 
 def _calls(code: str, name: str) -> Iterator[ast.Call]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the product's code, and not ours to tell
-            tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
+    for node in ast.walk(parse_python(code)):
         if isinstance(node, ast.Call):
             called = node.func
             if getattr(called, "id", getattr(called, "attr", "")) == name:
