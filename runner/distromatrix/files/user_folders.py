@@ -9,6 +9,7 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.files.own import make_own, require_own
@@ -27,27 +28,31 @@ def home() -> Path | None:
     return found if found.is_absolute() else None
 
 
-def config_file() -> Path | None:
-    """The user's config.yaml, if there may be one."""
-    from platformdirs import user_config_path
+def user_folder(kind: Literal["config", "cache", "log", "state"]) -> Path | None:
+    """The user's folder for what is ours of that kind, which may not be there; None for a user
+    without a home."""
+    import platformdirs
 
     try:
-        file = user_config_path(_NAME) / "config.yaml"
-        return file if file.is_absolute() and file.exists() else None
-    except (RuntimeError, PermissionError):  # another user's HOME holds none of this one's
+        path: Path = getattr(platformdirs, f"user_{kind}_path")(_NAME)
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None
+
+
+def config_file() -> Path | None:
+    """The user's config.yaml, if there may be one."""
+    folder = user_folder("config")
+    try:
+        return folder / "config.yaml" if folder and (folder / "config.yaml").exists() else None
+    except PermissionError:  # another user's HOME holds none of this one's
         return None
 
 
 def cache_path() -> Path:
     """Where what is kept between runs lies, outside of every tree; without a home in a folder of
     this user's own among the temporary ones. It may not be there."""
-    from platformdirs import user_cache_path
-
-    try:
-        path = user_cache_path(_NAME)
-    except RuntimeError:
-        return _temporary()
-    return path if path.is_absolute() else _temporary()
+    return user_folder("cache") or _temporary()
 
 
 def cache_folder() -> Path:
@@ -68,13 +73,7 @@ def cache_folder() -> Path:
 
 def log_folder() -> Path:
     """Where programs that are started here write what they say. It may not be there."""
-    from platformdirs import user_log_path
-
-    try:
-        path = user_log_path(_NAME)
-    except RuntimeError:
-        return cache_folder() / "log"
-    return path if path.is_absolute() else cache_folder() / "log"
+    return user_folder("log") or cache_folder() / "log"
 
 
 def current_folder() -> Path:

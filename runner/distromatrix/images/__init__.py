@@ -7,12 +7,10 @@ from distromatrix.images.images import Images
 from distromatrix.images.layer.hostnet import Handed, handed_over, logins_here
 from distromatrix.images.layer.layers import Prepared, layer_inputs
 from distromatrix.images.layer.recipe import ProductFiles
-from distromatrix.images.store.inventory import ImageRow
 
 __all__ = [
     "Base",
     "Handed",
-    "ImageRow",
     "Images",
     "Prepared",
     "ProductFiles",

@@ -20,8 +20,6 @@ from distromatrix.images.layer.installing import package_source
 from distromatrix.images.layer.layers import Layers, Prepared, below
 from distromatrix.images.layer.recipe import ProductFiles, Recipe, recipe_of
 from distromatrix.images.layer.recipe import apply as make
-from distromatrix.images.store import inventory
-from distromatrix.images.store.inventory import ImageRow
 from distromatrix.load.lock import Entry
 from distromatrix.load.settings import Settings
 from distromatrix.model import Cell, Distro
@@ -174,12 +172,3 @@ class Images:
         """End all builds that are under way; they raise. Returns at once; never raises."""
         self._around.cancelled.set()
         self._layers.cancel()
-
-    def list(self) -> tuple[ImageRow, ...]:
-        """What is in the engine's store, base images first, by distro and age."""
-        return inventory.rows(self._around.engine.images)
-
-    def prune(self, older_than: float = 30 * 86400.0) -> tuple[ImageRow, ...]:
-        """Remove images older than that many seconds, and prepared ones whose base image has
-        been replaced; not those in use. Returns what was removed."""
-        return inventory.prune(self._around.engine.images, older_than)

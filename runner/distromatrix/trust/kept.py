@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distromatrix.errors import InputError
 from distromatrix.files.own import is_own, make_own
+from distromatrix.files.user_folders import user_folder
 from distromatrix.files.whole import write_whole
 
 _LARGEST = 1 << 20  # bytes
@@ -17,15 +18,9 @@ _LARGEST = 1 << 20  # bytes
 
 def folder() -> Path:
     """Where they lie; it may not be there. Raises InputError for a user without a home."""
-    from platformdirs import user_state_path
-
-    try:
-        path = user_state_path("distromatrix") / "trust"
-    except RuntimeError:
-        path = Path()
-    if not path.is_absolute():
-        raise InputError(f"there is no folder to keep a yes in: set XDG_STATE_HOME, or {OTHERWISE}")
-    return path
+    if path := user_folder("state"):
+        return path / "trust"
+    raise InputError(f"there is no folder to keep a yes in: set XDG_STATE_HOME, or {OTHERWISE}")
 
 
 OTHERWISE = "say it with DISTROMATRIX_TRUST"

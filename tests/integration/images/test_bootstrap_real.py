@@ -25,6 +25,7 @@ from images_world import World, told
 from local_repositories import REPOSITORIES, Kind
 
 from distromatrix.engines import open_engine
+from distromatrix.images.store.inventory import list_images
 from distromatrix.load.settings import load_settings
 
 pytestmark = pytest.mark.engine
@@ -246,6 +247,6 @@ def test_a_matrix_runs_on_bootstrapped_distros_and_installs_packages_there(
         }, shown
         assert {c["image"]["source"] for c in results["cells"] if c.get("image")} == {"bootstrap"}
     finally:
-        for row in at.world.images.list():
+        for row in list_images(at.world.engine.images):
             if row.distro in mirrors:
                 at.world.engine.images.remove(row.tag)

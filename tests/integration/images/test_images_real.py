@@ -16,6 +16,7 @@ from images_world import World, catalogued, told
 from distromatrix.engines import open_engine
 from distromatrix.errors import ImageError
 from distromatrix.images import handed_over
+from distromatrix.images.store.inventory import list_images
 from distromatrix.load.settings import Settings, load_settings
 from distromatrix.model import Distro, Prepare, Pull
 from distromatrix.record.events import ImageProgress
@@ -43,7 +44,7 @@ def alpine(world: World) -> Iterator[Distro]:
     distro = replace(catalogue, name=name, image=(nowhere, *catalogue.image[1:]))
     yield distro
     world.clean()
-    for row in world.images.list():
+    for row in list_images(world.engine.images):
         if row.distro == name:
             world.engine.images.remove(row.tag)
 
@@ -92,7 +93,7 @@ def test_a_failing_prepare_leaves_its_output_and_no_image(world: World, alpine: 
     with pytest.raises(ImageError, match="failed with status 3: gone wrong") as caught:
         world.prepared(alpine, prepare=Prepare(run="echo one; echo gone wrong >&2; exit 3"))
     assert caught.value.log == "one\ngone wrong\n"
-    assert [r.kind for r in world.images.list() if r.distro == alpine.name] == ["base"]
+    assert [r.kind for r in list_images(world.engine.images) if r.distro == alpine.name] == ["base"]
 
 
 BUILD = """

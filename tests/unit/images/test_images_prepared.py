@@ -19,6 +19,7 @@ from distromatrix.images.layer.installing import PackageSource
 from distromatrix.images.layer.layers import Layers
 from distromatrix.images.layer.recipe import Recipe, numeric_user
 from distromatrix.images.layer.step import Step
+from distromatrix.images.store import inventory
 from distromatrix.model import Cell, Prepare, Pull
 
 HUB = Pull(ref="docker.io/library/debian:12")
@@ -311,7 +312,7 @@ def test_cancel_ends_the_machine_of_a_build(world: World) -> None:
 def test_list_shows_what_is_there(world: World) -> None:
     prepared(world, cell(packages=("git",)))
     world.engine.images.add("distromatrix/other:x", "x")
-    rows = world.images().list()
+    rows = inventory.list_images(world.engine.images)
     assert [(r.kind, r.distro, r.source) for r in rows] == [
         ("base", "debian-12", "pull"),
         ("prepared", "debian-12", "pull"),
@@ -324,7 +325,7 @@ def test_prune_removes_what_is_old_and_nothing_of_others(world: World) -> None:
     world.engine.images.add("distromatrix/other:x", "x")
     world.engine.images.age(40 * 86400)
     prepared(world, cell(packages=("git",)))
-    gone = world.images().prune(older_than=30 * 86400)
+    gone = inventory.prune(world.engine.images, older_than=30 * 86400)
     assert [r.kind for r in gone] == ["prepared"]
     assert {i.tag.partition(":")[0] for i in world.engine.images.list()} == {
         "distromatrix/base",
@@ -337,4 +338,4 @@ def test_prune_removes_layers_whose_base_has_been_replaced(world: World) -> None
     prepared(world, cell(packages=("git",)))
     world.engine.images.age(2 * 86400)
     world.images().base(distro(HUB), force=True)
-    assert [r.kind for r in world.images().prune()] == ["prepared"]
+    assert [r.kind for r in inventory.prune(world.engine.images)] == ["prepared"]

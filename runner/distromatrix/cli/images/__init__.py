@@ -55,9 +55,10 @@ def _age(seconds: float) -> str:
 @options("engine", "as_json")
 def list_images(as_json: bool) -> None:
     """Show base images and prepared layers, with their age and size."""
-    settings = settings_here()
-    with opened_engine(settings) as engine:
-        rows = open_images(engine, settings, {}, say).list()
+    from distromatrix.images.store import inventory
+
+    with opened_engine(settings_here()) as engine:
+        rows = inventory.list_images(engine.images)
     if as_json:
         echo_json([asdict(r) for r in rows])
         return
@@ -124,9 +125,10 @@ def build(
 @click.option("--all", "everything", is_flag=True, help="All of them, whatever their age.")
 def prune(older: float, everything: bool) -> None:
     """Remove base images and prepared layers that are older than T."""
-    settings = settings_here()
-    with opened_engine(settings) as engine:
-        gone = open_images(engine, settings, {}, say).prune(older_than=0.0 if everything else older)
+    from distromatrix.images.store import inventory
+
+    with opened_engine(settings_here()) as engine:
+        gone = inventory.prune(engine.images, 0.0 if everything else older)
     for row in gone:
         echo(f"removed {row.kind} {row.tag}")
     echo(f"{len(gone)} images removed", err=True)

@@ -31,16 +31,16 @@ class ImageRow:
     base: str = ""  # id of the base image below a prepared one
 
 
-def rows(store: ImageStore) -> tuple[ImageRow, ...]:
-    """Base images first, by distro and age."""
+def list_images(store: ImageStore) -> tuple[ImageRow, ...]:
+    """What of ours is in an engine's store, base images first, by distro and age."""
     found = (_row(image) for image in store.list())
     return tuple(sorted((r for r in found if r), key=lambda r: (r.kind, r.distro, -r.created)))
 
 
-def prune(store: ImageStore, older_than: float) -> tuple[ImageRow, ...]:
+def prune(store: ImageStore, older_than: float = 30 * 86400.0) -> tuple[ImageRow, ...]:
     """Remove images older than that many seconds, and prepared ones whose base image has
     been replaced; not those in use. Returns what was removed."""
-    here = rows(store)
+    here = list_images(store)
     bases = {r.id for r in here if r.kind == "base"}
     gone = []
     for row in sorted(here, key=lambda r: r.kind, reverse=True):  # prepared ones first
