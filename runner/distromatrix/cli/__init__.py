@@ -15,18 +15,18 @@ from distromatrix.cli.output import echo, exit_code, open_streams
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_INPUT, EXIT_OK, DistromatrixError
 
 COMMANDS = {
-    "init": "Write a first matrix for the product in a folder.",
-    "run": "Test the product on the distributions of its matrix.",
+    "init": "Create a matrix for a product.",
+    "run": "Test the product on the distributions in its matrix.",
     "plan": "Show what would run, on which engine, and why.",
-    "distros": "List the distributions there are.",
-    "add-distro": "Write a distribution's file, to be edited.",
-    "images": "List, build and prune the images that cells run on.",
-    "guests": "Build Vagrant boxes; enter, list and remove guests that were kept.",
-    "report": "Show a run's answer again, from its journal.",
+    "distros": "List the available distributions.",
+    "add-distro": "Create the file of a new distribution.",
+    "images": "Manage the images that cells run on.",
+    "guests": "Build Vagrant boxes, and manage kept guests.",
+    "report": "Show the report of a run again.",
     "shell": "Open a shell in a cell's machine.",
     "clean": "Remove what dead runs left behind.",
-    "doctor": "See whether this machine has all that is needed, and mend it.",
-    "trust": "Say what a checkout's own files may do to this host.",
+    "doctor": "Check this machine for missing requirements, and fix them.",
+    "trust": "Review and allow a checkout's access to this host.",
     "schema": "Print a JSON Schema for editors.",
 }
 
@@ -50,11 +50,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
+            from distromatrix.wording import did_you_mean
 
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            raise click.UsageError(f"no such command: {args[0]}{hint}", ctx)
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"no such command: {args[0]}{hint and f'; {hint}'}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, D102
@@ -65,8 +64,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all as expected, 1 a cell failed, 2 wrong input, 3 nothing selected, "
-    "69 the infrastructure failed, 74 the output could not be written, 130/143 interrupted.",
+    epilog="Exit codes: 0 success, 1 a cell failed, 2 invalid input, 3 nothing selected, "
+    "69 infrastructure failure, 74 output could not be written, 130/143 interrupted.",
 )
 @click.version_option(__version__, prog_name="distromatrix")
 def root() -> None:
@@ -74,12 +73,12 @@ def root() -> None:
 
     \b
     Examples:
-      distromatrix init                      write a first matrix/default.yaml
-      distromatrix run                       every cell of matrix/default.yaml
-      distromatrix run debian-12 'alpine-*'  those distributions
-      distromatrix run '*/unit'              one suite, everywhere
-      distromatrix plan                      what would run, and why
-      distromatrix doctor                    is all here that is needed?
+      distromatrix init                      create matrix/default.yaml
+      distromatrix run                       run every cell of the matrix
+      distromatrix run debian-12 'alpine-*'  run some distributions
+      distromatrix run '*/unit'              run one suite on every distribution
+      distromatrix plan                      show what would run, and why
+      distromatrix doctor                    check this machine
     """
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from distromatrix.cli.option_types import Field
+from distromatrix.cli.option_types import field
 from distromatrix.cli.options import options
 from distromatrix.cli.output import echo
 from distromatrix.errors import Fault, InputError
-from distromatrix.model import Distro, Family, Libc, PackageManagerName
-from distromatrix.project.project import all_distros, host_facts
+from distromatrix.model import Family, Libc, PackageManagerName
+from distromatrix.project.project import all_distros, find_distro, host_facts
 
 if TYPE_CHECKING:
     from distromatrix.load.template import Given
@@ -25,22 +25,25 @@ _SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.
 
 @click.command(name="add-distro")
 @click.argument("name")
-@click.option("--like", metavar="OTHER", help="Start from that distribution.")
+@click.option("--like", metavar="OTHER", help="Start from this distribution.")
 @options(
     "directory",
-    helps={"directory": "The project's folder, in whose distros/ it is written (default: here)."},
+    helps={"directory": "Project directory whose distros/ to write to (default: the current one)."},
 )
-@click.option("--title", type=Field("Text"), help="Its full name.")
-@click.option("--pull", type=Field("ImageRef"), metavar="REF", help="Its image, with registry.")
-@click.option("--eol", type=Field("Day"), metavar="DAY", help="The last day of any support.")
-@click.option("--family", type=click.Choice(get_args(Family)))
-@click.option("--package-manager", type=click.Choice(get_args(PackageManagerName)))
-@click.option("--libc", type=click.Choice(get_args(Libc)))
+@click.option("--title", type=field("Text"), help="Full name.")
+@click.option("--pull", type=field("ImageRef"), metavar="REF", help="Image, with registry.")
+@click.option("--eol", type=field("Day"), metavar="DAY", help="Last day of any support.")
+@click.option("--family", type=click.Choice(get_args(Family)), help="Distribution family.")
+@click.option(
+    "--package-manager", type=click.Choice(get_args(PackageManagerName)), help="Package manager."
+)
+@click.option("--libc", type=click.Choice(get_args(Libc)), help="C library.")
 def command(name: str, like: str | None, directory: Path, **said: str | None) -> None:
-    """Write distros/NAME.yaml, every key in it, to be edited; never over a file that is there.
+    """Create distros/NAME.yaml with every key, for you to edit.
 
-    With --like it loads at once and starts as that distribution. Without, what must be said
-    and was not given here stands blank, and each blank is told when the file is read.
+    With --like, the file is valid and starts as a copy of that distribution. Otherwise required
+    keys that you do not give are left blank, and reported when the file is read. Existing files
+    are never overwritten.
 
     \b
     Examples:
@@ -56,7 +59,7 @@ def command(name: str, like: str | None, directory: Path, **said: str | None) ->
     if like is None:
         _write(file, from_nothing(given, head))
     else:
-        _write(file, like_another(given, _other(directory, like), head))
+        _write(file, like_another(given, find_distro(like, all_distros(directory)), head))
     echo(f"wrote {file}")
     _say_what_next(directory, file, given, like)
 
@@ -66,8 +69,8 @@ def _checked(name: str) -> str:
     from distromatrix.wording import quoted
 
     if not re.fullmatch(NAME, name) or ".." in name:
-        expected = "a distro's name is lower-case letters, digits, `.`, `_` and `-`"
-        raise InputError(f"{expected}, got {quoted(name)}")
+        allowed = "use lower-case letters, digits, `.`, `_` and `-`"
+        raise InputError(f"invalid distro name {quoted(name)}: {allowed}")
     return name
 
 
@@ -78,18 +81,8 @@ def _file(directory: Path, name: str) -> Path:
     folder = directory / "distros"
     for there in (folder / f"{name}.yaml", folder / f"{name}.yml"):
         if there.exists() or there.is_symlink():
-            raise InputError(Fault(str(there), 0, 0, "is there already, and is left as it is"))
+            raise InputError(Fault(str(there), 0, 0, "already exists"))
     return folder / f"{name}.yaml"
-
-
-def _other(directory: Path, like: str) -> Distro:
-    from distromatrix.wording import did_you_mean, quoted
-
-    distros = {distro.name: distro for distro in all_distros(directory)}
-    if like not in distros:
-        hint = did_you_mean(like, distros, most=3) or "`distromatrix distros` lists them"
-        raise InputError(f"no distro {quoted(like)} ({hint})")
-    return distros[like]
 
 
 def _schema_line(folder: Path) -> str:
@@ -104,27 +97,27 @@ def _write(file: Path, text: str) -> None:
     try:
         write_new(file.parent.parent, f"distros/{file.name}", text)
     except FileExistsError:
-        raise InputError(Fault(str(file), 0, 0, "is there already, and is left as it is")) from None
+        raise InputError(Fault(str(file), 0, 0, "already exists")) from None
     except OSError as error:
         said = f"cannot be written: {error.strerror}"
         raise InputError(Fault(str(file), 0, 0, said)) from error
 
 
 def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:
-    first = "what it says to change first" if like else "what stands blank, what is commented"
+    first = "first what its comments name" if like else "blank and commented keys"
     project = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
     echo()
-    echo(f"Next: edit it ({first}), then")
+    echo(f"Next: edit it ({first}), then run")
     echo(f"  distromatrix distros {given.name}{project}")
     matrix = _matrix_with(directory, given.name)
     if matrix is None:
         default = file.parent.parent / "matrix" / "default.yaml"
-        echo(f"name it under `distros:` in {default}, then")
+        echo(f"add it to `distros:` in {default}, then run")
     elif matrix.name != "default.yaml":
         project += f" -m {shlex.quote(str(matrix))}"
     echo(f"  distromatrix images build {given.name}{project}")
     echo(f"  distromatrix run {given.name}{project}")
-    echo(f"and when you have seen it run:  verified: {host_facts().today}")
+    echo(f"and once you have seen it work, add  verified: {host_facts().today}")
 
 
 def _matrix_with(directory: Path, name: str) -> Path | None:

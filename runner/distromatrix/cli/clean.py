@@ -22,14 +22,16 @@ KEEP_RUNS = 20
 
 @click.command(name="clean")
 @options("directory", "file", "engine")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option(
     "--all", "everything", is_flag=True,
-    help="Also machines and images kept on purpose, and every run's folder.",
+    help="Also remove kept machines, images, and all run folders.",
 )  # fmt: skip
 def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> int:
-    """Remove what dead runs left behind: machines, volumes, and all but the newest 20 run
-    folders. A living run's things, and what is not ours, are never touched.
+    """Remove what dead runs left behind.
+
+    Removes their machines and volumes, and all but the newest 20 run folders. Never touches
+    active runs, or anything that distromatrix did not create.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
             except EngineUnavailableError as error:
                 if name == engine.name:
                     raise
-                echo(f"warning: {name} was not looked at: {error}", err=True)
+                echo(f"warning: {name} was not cleaned: {error}", err=True)
         if everything:
             for image in engine.images.list():
                 try:

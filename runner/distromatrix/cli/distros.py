@@ -19,15 +19,15 @@ from distromatrix.project.project import all_distros, host_facts
 @click.argument("globs", nargs=-1, metavar="[GLOB]...")
 @options(
     "directory",
-    helps={"directory": "A project's folder, whose own distros/ are listed too (default: here)."},
+    helps={"directory": "Project directory whose distros/ to list too (default: the current one)."},
 )
-@click.option("--verified", is_flag=True, help="Only those that were run here.")
+@click.option("--verified", is_flag=True, help="List only verified distributions.")
 @options("as_json")
 def command(globs: tuple[str, ...], directory: Path, verified: bool, as_json: bool) -> None:
-    """List the distributions there are: the catalogue's and the project's own.
+    """List the distributions of the catalogue and of the project.
 
-    A ✓ is at those that were seen running (`verified:` in their file); what is said of the
-    others comes from public documentation. `distromatrix add-distro` adds one.
+    ✓ marks distributions that were seen running (`verified:` in their file); facts about others
+    come from public documentation. Add one with `distromatrix add-distro`.
 
     \b
     Examples:

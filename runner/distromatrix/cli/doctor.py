@@ -14,22 +14,22 @@ from distromatrix.errors import EXIT_INFRASTRUCTURE
 
 @click.command(name="doctor")
 @options("engine")
-@click.option("--guests", is_flag=True, help="What guests need is needed, too: QEMU, Vagrant.")
-@click.option("--fix", is_flag=True, help="Mend what is missing (Debian and Ubuntu).")
-@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option("--guests", is_flag=True, help="Require what guests need too: QEMU, Vagrant.")
+@click.option("--fix", is_flag=True, help="Install or fix what is missing (Debian and Ubuntu).")
+@click.option("--yes", is_flag=True, help="Do not ask before each fix.")
 def command(guests: bool, fix: bool, yes: bool) -> int:
-    """See whether this machine has all that is needed; without --fix it only looks.
+    """Check this machine for missing requirements, and fix them with --fix.
 
-    Each thing is shown with the exact command that mends it. Exits 69 when something is
-    missing without which no cell can run. What only guests need (cells with a kernel of their
-    own) is a warning, unless --guests asks for it.
+    Shows the exact command that fixes each problem. Exits with 69 if a requirement for running
+    cells is missing. Missing requirements of guests (cells with their own kernel) are warnings
+    without --guests.
 
     \b
     Examples:
       distromatrix doctor
       distromatrix doctor --fix --yes
       distromatrix doctor --engine podman --fix
-      distromatrix doctor --guests --fix    # QEMU, Vagrant, libvirtd; and does KVM work?
+      distromatrix doctor --guests --fix    install QEMU, Vagrant and libvirtd; check KVM
     """
     from distromatrix import doctor
     from distromatrix.files.user_folders import cache_folder

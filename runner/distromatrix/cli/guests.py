@@ -16,9 +16,9 @@ from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.files.user_folders import cache_folder
-from distromatrix.model import Cell, Distro, Kept, Plan, Product
+from distromatrix.model import Cell, Kept, Plan, Product
 from distromatrix.plan.needs import GUESTS
-from distromatrix.project.project import all_distros
+from distromatrix.project.project import all_distros, find_distro
 from distromatrix.project.session import open_images, opened_engine
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 @click.group(name="guests")
 def command() -> None:
-    """Build Vagrant boxes of distributions; enter guests that were kept; list and remove them,
-    and what is kept ready of guests.
+    """Build Vagrant boxes, and manage kept guests, guest templates and boxes.
 
     \b
     Examples:
@@ -52,16 +51,18 @@ def _vagrant(containers: Engine) -> VagrantEngine:
 @click.argument("name", metavar="DISTRO")
 @options(
     "directory",
-    helps={"directory": "A project's folder, whose own distros/ count too (default: here)."},
+    helps={"directory": "Project directory whose distros/ to use too (default: the current one)."},
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="The box to write (default: DISTRO.box here).",
+    help="Box file to write (default: DISTRO.box).",
 )  # fmt: skip
 @options("engine", "trust")
 def build(name: str, directory: Path, output: Path | None) -> None:
-    """Make a libvirt box of a distribution: its base image as cells run on it, with its kernel,
-    init system, sshd and sudo. No catalogue of boxes is asked, and no boot loader is in it.
+    """Build a libvirt box of a distribution.
+
+    The box holds the base image that cells run on, with a kernel, an init system, sshd and sudo,
+    and no boot loader. No box catalogue is contacted.
 
     \b
     Examples:
@@ -72,11 +73,11 @@ def build(name: str, directory: Path, output: Path | None) -> None:
     from distromatrix.engines.vagrant.folders import make_key
     from distromatrix.images import Handed
 
-    distro = _distro(name, directory)
+    distro = find_distro(name, all_distros(directory), NothingSelectedError)
     guest = distro.guest
     if guest is None or not guest.kernel or not guest.system:
         raise InputError(
-            f"{distro.file}: no box can be made of {name}: its `guest:` has no `bootstrap:` "
+            f"{distro.file}: cannot build a box of {name}: `guest:` needs a `bootstrap:` "
             "with a `kernel:` and a `system:`"
         )
     root = directory.resolve()
@@ -101,21 +102,10 @@ def build(name: str, directory: Path, output: Path | None) -> None:
     echo(f"vagrant box add --name distromatrix/{name} {to}", err=True)
 
 
-def _distro(name: str, directory: Path) -> Distro:
-    from distromatrix.wording import did_you_mean
-
-    distros = {distro.name: distro for distro in all_distros(directory)}
-    if name not in distros:
-        hint = did_you_mean(name, list(distros), most=3) or "`distromatrix distros` lists all"
-        raise NothingSelectedError(f"there is no distro '{name}' ({hint})")
-    return distros[name]
-
-
 @command.command(name="list")
 @options("as_json", "engine")
 def list_guests(as_json: bool) -> None:
-    """Show what is kept ready of guests, and guests that were kept: the size, and when it was
-    used last."""
+    """List kept guests, guest templates and boxes, with size and last use."""
     kept = [
         (engine.name, left) for engine in _engines() for left in engine.leftovers() if left.kept
     ]
@@ -155,8 +145,10 @@ def _engines() -> tuple[Engine, ...]:
 @click.argument("name")
 @options("engine")
 def enter(name: str) -> int:
-    """Open a shell in a guest that was kept (`run --keep failed`), as the suite's user, in the
-    product's folder. `distromatrix shell CELL` gives it the cell's environment, too.
+    """Open a shell in a kept guest (see `run --keep failed`).
+
+    The shell runs as the suite's user in the product's directory. `distromatrix shell CELL` also
+    sets the cell's environment.
 
     \b
     Examples:
@@ -165,17 +157,17 @@ def enter(name: str) -> int:
     """
     engine, left = _kept(name)
     if left.kind != "guest" and not left.run:
-        raise InputError(f"{name} is a {left.kind}, which does not run")
+        raise InputError(f"{name} is a {left.kind}, not a running guest")
     ours = f"distromatrix guests remove {name}"
     return engine.enter(Kept(name=name, enter="", remove=ours), {})
 
 
 @command.command(name="remove")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="All that is kept ready.")
+@click.option("--all", "everything", is_flag=True, help="Remove all guest templates and boxes.")
 @options("engine")
 def remove(names: tuple[str, ...], everything: bool) -> None:
-    """Remove what is kept ready, or a guest that was kept; cells make templates anew.
+    """Remove kept guests, guest templates or boxes. Cells make missing templates again.
 
     \b
     Examples:
@@ -183,7 +175,7 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
       distromatrix guests remove --all
     """
     if not names and not everything:
-        raise click.UsageError("name what is to go, or say --all")
+        raise click.UsageError("name what to remove, or use --all")
     found = [_kept(name) for name in dict.fromkeys(names)]
     if everything:
         ready = [(e, one) for e in _engines() for one in e.leftovers() if one.kept and not one.run]
@@ -199,6 +191,6 @@ def _kept(name: str) -> tuple[Engine, Leftover]:
 
     here = {one.name: (e, one) for e in _engines() for one in e.leftovers() if one.kept}
     if name not in here:
-        hint = did_you_mean(name, list(here)) or "`distromatrix guests list` has all"
-        raise NothingSelectedError(f"there is no guest {name} ({hint})")
+        hint = did_you_mean(name, list(here)) or "`distromatrix guests list` lists all"
+        raise NothingSelectedError(f"unknown guest {name} ({hint})")
     return here[name]

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 @click.command(name="init")
-@options("directory", helps={"directory": "The product's folder (default: here)."})
+@options("directory", helps={"directory": "Product directory (default: the current one)."})
 @click.option(
-    "--distros", metavar="GLOBS", help="What to test on: names or globs, separated by commas.",
+    "--distros", metavar="GLOBS", help="Distributions to test on: names or globs, comma-separated.",
 )  # fmt: skip
-@click.option("--print", "to_stdout", is_flag=True, help="Print the file, write nothing.")
+@click.option("--print", "to_stdout", is_flag=True, help="Print the file instead of writing it.")
 def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
-    """Write matrix/default.yaml for the product in a folder, from what is there.
+    """Create matrix/default.yaml for a product.
 
     \b
-    It looks for tox, pytest, unittest and nox, go.mod, Cargo.toml, package.json, CMake, Meson,
-    configure scripts, debian/tests and Makefiles with a check or test target. It runs nothing
-    of the product, and overwrites nothing.
+    Detects tox, pytest, unittest and nox, go.mod, Cargo.toml, package.json, CMake, Meson,
+    configure scripts, debian/tests and Makefiles with a check or test target. Runs nothing of the
+    product, and overwrites nothing.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
     if not directory.is_dir():
         raise InputError(f"{directory}: is not a folder")
     if not to_stdout and (file.exists() or file.is_symlink()):
-        raise InputError(f"{file}: is there already, and init overwrites nothing (see --print)")
+        raise InputError(f"{file}: already exists; init overwrites nothing (see --print)")
     there = all_distros(directory)
     globs = chosen(distros, there)
     found = look(directory)
@@ -57,7 +57,7 @@ def command(directory: Path, distros: str | None, to_stdout: bool) -> None:
         _write(file, text)
     _tell(found, directory, file, to_stdout=to_stdout)
     if not to_stdout and "\nindex: host\n" in text:
-        echo("the first run asks whether cells may use this machine's package indexes")
+        echo("the first run will ask whether cells may use this machine's package indexes")
 
 
 def _write(file: Path, text: str) -> None:
@@ -81,9 +81,9 @@ def _tell(found: Survey, directory: Path, file: Path, *, to_stdout: bool) -> Non
         for note in finding.notes:
             echo(f"note: {note}", err=to_stdout)
     if not found.suites:
-        echo("nothing was found that says how this product is tested", err=to_stdout)
+        echo("found no tests of this product", err=to_stdout)
     if to_stdout:
         return
-    echo(f"wrote {file}" + ("" if found.suites else ": put your test command there"))
+    echo(f"wrote {file}" + ("" if found.suites else "; add your test command to it"))
     where = "" if directory == Path() else f" -C {shlex.quote(click.format_filename(directory))}"
     echo(f"next: distromatrix plan{where}, distromatrix run{where}")

@@ -2,124 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from distromatrix.model import SEEDS, Shard
 
 
-class Duration(click.ParamType[float]):
-    """`90s`, `10m`, `1h30m`: seconds as a float."""
+class Parsed(click.ParamType[Any]):
+    """A value that `parse` makes of a text, or raises ValueError with what is wrong with it."""
 
-    name = "duration"
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    ) -> Any:
         """Raises click.BadParameter."""
-        from distromatrix.load.shapes.fields import parse_duration
-
         try:
-            return parse_duration(str(value))
+            return self._parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class Jobs(click.ParamType[int]):
-    """A number from 1, or `auto`, which is 0."""
+def field(name: str) -> Parsed:
+    """A text as the YAML files have it: by the name of its type in `load.shapes.fields`."""
 
-    name = "jobs"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Raises click.BadParameter."""
-        number = int(str(value)) if str(value).isdigit() else 0
-        if value != "auto" and not 1 <= number <= 1000:
-            self.fail(f"{value!r} is neither a number from 1 to 1000 nor `auto`", param, ctx)
-        return number
-
-
-class Field(click.ParamType[str]):
-    """A value as the YAML files have it: by the name of its type in `load.fields`."""
-
-    def __init__(self, field: str) -> None:
-        self.field = field
-        self.name = field.lower()
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """The text as it was given. Raises click.BadParameter."""
+    def parse(text: str) -> str:
         from pydantic import TypeAdapter, ValidationError
 
         from distromatrix.load.shapes import fields
 
         try:
-            TypeAdapter(getattr(fields, self.field)).validate_python(str(value))
+            TypeAdapter(getattr(fields, name)).validate_python(text)
         except ValidationError as error:
             given = error.errors(include_url=False)[0]
-            self.fail(given.get("ctx", {}).get("text", given["msg"]), param, ctx)
-        return str(value)
+            raise ValueError(given.get("ctx", {}).get("text", given["msg"])) from None
+        return text
+
+    return Parsed(name.lower(), parse)
 
 
-class Seed(click.ParamType[int]):
-    """A whole number from 0 to SEEDS - 1, `random`, or any other text, which stands for one."""
+def _duration(text: str) -> float:
+    from distromatrix.load.shapes.fields import parse_duration
 
-    name = "seed"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Raises click.BadParameter."""
-        import secrets
-        import zlib
-
-        text = str(value)
-        if not text:
-            self.fail("a seed is a number, some text, or `random`", param, ctx)
-        if text == "random":
-            return secrets.randbelow(SEEDS)
-        if not (text.isascii() and text.isdigit()):
-            return zlib.crc32(text.encode("utf-8", "surrogateescape"))
-        if len(text) > 12 or int(text) >= SEEDS:
-            self.fail(f"{text} is too big: at most {SEEDS - 1}", param, ctx)
-        return int(text)
+    return parse_duration(text)
 
 
-class ShardOf(click.ParamType[Shard]):
-    """`3/10`: the third of ten."""
+def _size(text: str) -> int:
+    from distromatrix.load.shapes.fields import parse_size
 
-    name = "shard"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Shard:
-        """Raises click.BadParameter."""
-        try:
-            return Shard.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    return parse_size(text)
 
 
-class Size(click.ParamType[int]):
-    """`512M`, `2G`: bytes."""
-
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Raises click.BadParameter."""
-        from distromatrix.load.shapes.fields import parse_size
-
-        try:
-            return parse_size(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _jobs(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if text != "auto" and not 1 <= number <= 1000:
+        raise ValueError(f"{text!r} is neither a number from 1 to 1000 nor `auto`")
+    return number
 
 
-DURATION = Duration()
-SHARD = ShardOf()
-SIZE = Size()
-SEED = Seed()
-JOBS = Jobs()
+def _seed(text: str) -> int:
+    import secrets
+    import zlib
+
+    if not text:
+        raise ValueError("expected a number, some text, or `random`")
+    if text == "random":
+        return secrets.randbelow(SEEDS)
+    if not (text.isascii() and text.isdigit()):
+        return zlib.crc32(text.encode("utf-8", "surrogateescape"))
+    if len(text) > 12 or int(text) >= SEEDS:
+        raise ValueError(f"{text} is too large (at most {SEEDS - 1})")
+    return int(text)
+
+
+DURATION = Parsed("duration", _duration)  # `90s`, `10m`, `1h30m`: seconds as a float
+SIZE = Parsed("size", _size)  # `512M`, `2G`: bytes
+SHARD = Parsed("shard", Shard.parse)  # `3/10`: the third of ten
+SEED = Parsed("seed", _seed)  # from 0 to SEEDS - 1, `random`, or another text, which stands for one
+JOBS = Parsed("jobs", _jobs)  # from 1, or `auto`, which is 0

@@ -3,9 +3,9 @@ what does not go with it; and what they say to the command that runs."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -27,168 +27,158 @@ _KEPT = "distromatrix.options"  # in click.Context.meta: what is no parameter of
 _PATH = click.Path(path_type=Path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """An option, or an argument where its first flag has no dash. `setting`: the key of the user's
-    settings that it beats, as $DISTROMATRIX_… does, and the `default` of that; `kept`: it is no
-    parameter of commands, which ask `said`; `more`: what click knows of it."""
-
-    flags: tuple[str, ...]
-    help: str = ""
-    setting: str = ""
-    default: str = ""
-    kept: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-    def add(self, command: Callable[..., Any], help_text: str = "") -> Callable[..., Any]:
-        """The command with this option."""
-        if not self.flags[0].startswith("-"):
-            return click.argument(*self.flags, **self.more)(command)
-        text = help_text or self.help
-        if self.setting:
-            variable = f"$DISTROMATRIX_{self.setting.upper()}"
-            text += f" Default: {variable}, else `{self.setting}:` of your settings"
-            text += f", else {self.default}." if self.default else "."
-        hidden: dict[str, Any] = {"expose_value": False, "callback": _keep} if self.kept else {}
-        return click.option(*self.flags, help=text, **hidden, **self.more)(command)
-
-
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     ctx.meta.setdefault(_KEPT, {})[param.name] = value
 
 
-OPTIONS: Mapping[str, Option] = {
-    "directory": Option(
-        flags=("-C", "directory"),
-        help="The project's folder (default: here).",
-        more={"type": _PATH, "default": Path(), "metavar": "DIR"},
+def _option(
+    flags: tuple[str, ...],
+    text: str,
+    more: Mapping[str, Any],
+    *,
+    setting: str = "",
+    otherwise: str = "",
+    kept: bool = False,
+) -> Callable[[str], Callable[[Any], Any]]:
+    """click's option with the help `text`, or with another one. `more`: what click knows of it;
+    `setting`: the key of the user's settings that it beats, as $DISTROMATRIX_… does, and what it
+    is `otherwise`; `kept`: it is no parameter of commands, which ask `said`."""
+    if setting:
+        text += f" Default: $DISTROMATRIX_{setting.upper()}, then `{setting}:` in your settings"
+        text += f", then {otherwise}." if otherwise else "."
+    hidden: dict[str, Any] = {"expose_value": False, "callback": _keep} if kept else {}
+    return lambda instead: click.option(*flags, help=instead or text, **more, **hidden)
+
+
+OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
+    "directory": _option(
+        ("-C", "directory"),
+        "Project directory (default: the current one).",
+        {"type": _PATH, "default": Path(), "metavar": "DIR"},
     ),
-    "file": Option(
-        flags=("-m", "--matrix", "file"),
-        help="The matrix file (default: matrix/default.yaml).",
-        more={"type": _PATH, "metavar": "FILE"},
+    "file": _option(
+        ("-m", "--matrix", "file"),
+        "Matrix file (default: matrix/default.yaml).",
+        {"type": _PATH, "metavar": "FILE"},
     ),
-    "selectors": Option(flags=("selectors",), more={"nargs": -1, "metavar": "[SELECTOR]..."}),
-    "exclude": Option(
-        flags=("--exclude",),
-        help="Leave these cells out; may repeat.",
-        more={"multiple": True, "metavar": "GLOB"},
+    "selectors": lambda _: click.argument("selectors", nargs=-1, metavar="[SELECTOR]..."),
+    "exclude": _option(
+        ("--exclude",),
+        "Exclude matching cells. Repeatable.",
+        {"multiple": True, "metavar": "GLOB"},
     ),
-    "tags": Option(
-        flags=("--tag", "tags"),
-        help="Only cells with that tag, of several with any; with `!TAG` none of its cells.",
-        more={"multiple": True, "metavar": "TAG"},
+    "tags": _option(
+        ("--tag", "tags"),
+        "Select cells with this tag, or with `!TAG` those without it. Repeat to select cells with "
+        "any of several tags.",
+        {"multiple": True, "metavar": "TAG"},
     ),
-    "sets": Option(
-        flags=("--set", "sets"),
-        help="Only cells of that set of the matrix's; of several, those of any.",
-        more={"multiple": True, "metavar": "NAME"},
+    "sets": _option(
+        ("--set", "sets"),
+        "Select the cells of a set that the matrix defines. Repeat to add other sets.",
+        {"multiple": True, "metavar": "NAME"},
     ),
-    "engine": Option(
-        flags=("--engine",),
-        help="What opens containers.",
+    "engine": _option(
+        ("--engine",),
+        "Container engine.",
+        {"type": click.Choice(CONTAINERS)},
         setting="engine",
-        default="docker",
+        otherwise="docker",
         kept=True,
-        more={"type": click.Choice(CONTAINERS)},
     ),
-    "any_engine": Option(
-        flags=("--engine",),
-        help="Which engine of containers; or one of guests, whatever the plan chose.",
+    "any_engine": _option(
+        ("--engine",),
+        "Container engine, or guest engine to use instead of the planned one.",
+        {"type": click.Choice((*CONTAINERS, *GUESTS))},
         kept=True,
-        more={"type": click.Choice((*CONTAINERS, *GUESTS))},
     ),
-    "jobs": Option(
-        flags=("-j", "--jobs"),
-        help="Cells at once.",
+    "jobs": _option(
+        ("-j", "--jobs"),
+        "Number of cells to run at once.",
+        {"type": JOBS, "metavar": "N|auto"},
         setting="jobs",
-        default="auto",
+        otherwise="auto",
         kept=True,
-        more={"type": JOBS, "metavar": "N|auto"},
     ),
-    "offline": Option(
-        flags=("--offline/--no-offline",),
-        help="Take images from the engine's store alone; ask no registry and no mirror. What is "
-        "missing is told in one list, and nothing starts (exit 69).",
+    "offline": _option(
+        ("--offline/--no-offline",),
+        "Use only images in the engine's store; contact no registry or mirror. If images are "
+        "missing, list them all and exit with 69 before anything starts.",
+        {"default": None},
         setting="offline",
         kept=True,
-        more={"default": None},
     ),
-    "trust": Option(
-        flags=("--trust",),
-        help="Let this checkout reach this host as these say (`distromatrix trust --digest`); "
-        "without any, as it likes, which is not safe for pull requests. Also $DISTROMATRIX_TRUST.",
+    "trust": _option(
+        ("--trust",),
+        "Trust this checkout to access this host as these digests describe (see `distromatrix "
+        "trust --digest`). Without digests, trust it fully, which is not safe for pull requests. "
+        "Also $DISTROMATRIX_TRUST.",
+        {"is_flag": False, "flag_value": "all", "metavar": "[DIGEST,…]"},
         kept=True,
-        more={"is_flag": False, "flag_value": "all", "metavar": "[DIGEST,…]"},
     ),
-    "plan_path": Option(
-        flags=("--plan", "plan_path"),
-        help="The cells of a plan file that `plan --save` wrote.",
-        more={"type": _PATH, "metavar": "FILE"},
+    "plan_path": _option(
+        ("--plan", "plan_path"),
+        "Use the cells of a plan file written by `plan --save`.",
+        {"type": _PATH, "metavar": "FILE"},
     ),
-    "shard": Option(
-        flags=("--shard",),
-        help="Only the cells of that shard.",
-        more={"type": SHARD, "metavar": "K/N"},
+    "shard": _option(
+        ("--shard",),
+        "Use only the cells of shard K of N.",
+        {"type": SHARD, "metavar": "K/N"},
     ),
-    "timeout": Option(
-        flags=("--timeout",),
-        help="Instead of every suite's own (`90s`, `10m`).",
-        more={"type": DURATION, "metavar": "T"},
+    "timeout": _option(
+        ("--timeout",),
+        "Override the timeout of every suite (`90s`, `10m`).",
+        {"type": DURATION, "metavar": "T"},
     ),
-    "repeat": Option(
-        flags=("--repeat",),
-        help="Run every cell N times; what both passed and failed is told as flaky.",
-        more={"type": click.IntRange(1, REPEATS), "metavar": "N"},
+    "repeat": _option(
+        ("--repeat",),
+        "Run every cell N times; report what both passed and failed as flaky.",
+        {"type": click.IntRange(1, REPEATS), "metavar": "N"},
     ),
-    "seed": Option(
-        flags=("--shuffle", "seed"),
-        help="Begin the cells in an order shuffled by a number, a text, or `random`; cells see it "
-        "in DISTROMATRIX_SEED.",
-        more={"type": SEED, "metavar": "SEED"},
+    "seed": _option(
+        ("--shuffle", "seed"),
+        "Start cells in a shuffled order. The seed is a number, any text, or `random`; cells see "
+        "it in DISTROMATRIX_SEED.",
+        {"type": SEED, "metavar": "SEED"},
     ),
-    "output": Option(
-        flags=("--output",),
-        help="Append `NAME=…` to the file that $GITHUB_OUTPUT names, instead of printing.",
-        more={"metavar": "NAME"},
+    "output": _option(
+        ("--output",),
+        "Append `NAME=…` to the file named by $GITHUB_OUTPUT instead of printing it.",
+        {"metavar": "NAME"},
     ),
-    "github": Option(
-        flags=("--github",),
-        help="Print annotations, and add a summary to $GITHUB_STEP_SUMMARY (and to the run's "
-        "folder).",
-        more={"is_flag": True},
+    "github": _option(
+        ("--github",),
+        "Print annotations for GitHub, and add a summary to $GITHUB_STEP_SUMMARY and to the run's "
+        "folder.",
+        {"is_flag": True},
     ),
-    "as_json": Option(
-        flags=("--json", "as_json"),
-        help="Print JSON on stdout, alone.",
-        more={"is_flag": True},
-    ),
+    "as_json": _option(("--json", "as_json"), "Print only JSON to stdout.", {"is_flag": True}),
 }
 _SELECTION = ("selectors", "exclude", "tags", "sets")
+FIXED_PLAN = "a saved plan cannot be changed"
 _PLANNED = (*_SELECTION, "failed", "timeout", "repeat", "seed")
-OF_A_PLAN = ("plan_path", " FILE (`distromatrix plan --save FILE` writes one)")  # needed
-# Of an option: what it is, and those that would make it something else.
+OF_A_PLAN = ("plan_path", " FILE (write one with `distromatrix plan --save FILE`)")  # needed
+# Of an option: why it stands alone, and those that would make it something else.
 CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "resume": ("goes on with the stored plan", (*_PLANNED, "engine", "plan_path")),
-    "plan_path": ("is a plan as it was made", _PLANNED),
+    "resume": ("it continues the stored plan", (*_PLANNED, "engine", "plan_path")),
+    "plan_path": (FIXED_PLAN, (*_PLANNED, "save", "arch")),
 }
 
 
 def options(
     *names: str,
     needs: Mapping[str, tuple[str, str]] | None = None,
-    conflicts: Mapping[str, tuple[str, tuple[str, ...]]] | None = None,
     helps: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
     """A command's options of OPTIONS. `selection` stands for four of them, of which the command
-    is given one Selection, as new where none of them was said. `needs`: of an option, the one that
-    it goes with, and how to come by that; `conflicts`: such as CONFLICTS, of this command alone;
-    `helps`: an option's help here, where that says more."""
+    is given one Selection. `needs`: of an option, the one that it requires, and how to come by
+    that; `helps`: an option's help here, where that says more."""
 
     def decorate(command: Command) -> Command:
-        @functools.wraps(command)
+        @wraps(command)
         def checked(*args: Any, **given: Any) -> Any:
-            _refuse_conflicts((conflicts or {}), needs or {})
+            _refuse_conflicts(needs or {})
             if "selection" in names:
                 given["selection"] = Selection(**{name: given.pop(name) for name in _SELECTION})
             return command(*args, **given)
@@ -196,15 +186,13 @@ def options(
         wrapped: Any = checked
         every = [n for name in names for n in (_SELECTION if name == "selection" else (name,))]
         for name in reversed(every):
-            wrapped = OPTIONS[name].add(wrapped, (helps or {}).get(name, ""))
+            wrapped = OPTIONS[name]((helps or {}).get(name, ""))(wrapped)
         return cast("Command", wrapped)
 
     return decorate
 
 
-def _refuse_conflicts(
-    conflicts: Mapping[str, tuple[str, tuple[str, ...]]], needs: Mapping[str, tuple[str, str]]
-) -> None:
+def _refuse_conflicts(needs: Mapping[str, tuple[str, str]]) -> None:
     """Raises UsageError with those of the given options that do not go together."""
     ctx = click.get_current_context()
     values = ctx.params | ctx.meta.get(_KEPT, {})
@@ -214,13 +202,13 @@ def _refuse_conflicts(
         if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
         and values.get(param.name) != ()
     }
-    for name, (what, others) in (*CONFLICTS.items(), *conflicts.items()):
+    for name, (why, others) in CONFLICTS.items():
         if name in given and (wrong := [given[other] for other in others if other in given]):
-            text = f"{given[name]} {what}: it does not go with {', '.join(wrong)}"
+            text = f"{given[name]} cannot be combined with {', '.join(wrong)}: {why}"
             raise click.UsageError(text)
     for name, (other, hint) in needs.items():
         if name in given and other not in given:
-            raise click.UsageError(f"{given[name]} goes with --{other.removesuffix('_path')}{hint}")
+            raise click.UsageError(f"{given[name]} requires --{other.removesuffix('_path')}{hint}")
 
 
 def said(name: str) -> Any:
@@ -245,6 +233,19 @@ def settings_here() -> Settings:
 def open_project(directory: Path, file: Path | None) -> Project:
     """The project, with the settings of this command. Raises InputError with all faults."""
     return load_project(directory, file, settings_here())
+
+
+def plan_of(
+    directory: Path,
+    file: Path | None,
+    plan_path: Path | None,
+    shard: Shard | None,
+    selection: Selection,
+) -> Plan:
+    """The plan of a plan file's shard, else of the project. Raises InputError."""
+    if plan_path is None:
+        return open_project(directory, file).plan(selection)
+    return planned_part(plan_path, shard, directory, file, settings_here())[1]
 
 
 def planned_part(

@@ -74,37 +74,39 @@ class Run:
 
 @click.command(
     name="run",
-    epilog="A selector is a glob by path segment over DISTRO/SUITE[/VARIANT]; a shorter one "
-    "selects all below it. Several are a union, as are several --tag, and several --set; a cell "
-    "is run that all three choose.",
+    epilog="A SELECTOR is a glob for DISTRO/SUITE[/VARIANT], matched segment by segment; a shorter "
+    "one selects everything below it. Several selectors are a union, as are several --tag and "
+    "several --set. Selectors, tags and sets must all match.",
 )
 @options("selection", "directory", "file", "engine", "jobs")
-@click.option("--fail-fast", is_flag=True, help="Start no more cells after the first that fails.")
+@click.option("--fail-fast", is_flag=True, help="Start no more cells after the first failure.")
 @options("timeout", "plan_path", "shard", needs={"shard": OF_A_PLAN})
-@click.option("--failed", is_flag=True, help="Only the cells that did not pass in the latest run.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was cut off (or `latest`).")
+@click.option(
+    "--failed", is_flag=True, help="Run only the cells that did not pass in the latest run."
+)
+@click.option("--resume", metavar="RUN", help="Continue an interrupted run (or `latest`).")
 @click.option(
     "--retries",
     type=click.IntRange(0, 10),
     default=1,
     show_default=True,
     metavar="N",
-    help="How often an infrastructure fault is tried again; a product's failure never is.",
+    help="Retry infrastructure faults up to N times; a product's failures are never retried.",
 )
 @click.option(
     "--keep",
     type=click.Choice(["never", "failed", "always"]),
     default="never",
     show_default=True,
-    help="Which machines to keep, for `distromatrix shell`.",
+    help="Keep the machines of these cells, for `distromatrix shell`.",
 )
 @click.option(
-    "--allow-unmet", is_flag=True, help="Do not fail where no engine meets a cell's needs."
+    "--allow-unmet", is_flag=True, help="Skip cells whose needs no engine meets; do not fail."
 )
 @click.option(
     "--fail-on-flaky",
     is_flag=True,
-    help="Fail what passed only when run again (retry_failed).",
+    help="Fail cells that passed only on a retry (`retry_failed`).",
 )
 @click.option(
     "--silent-after",
@@ -112,29 +114,29 @@ class Run:
     default="1m",
     show_default=True,
     metavar="T",
-    help="Tell what a cell runs when it has printed nothing for that long.",
+    help="Report what a cell is running when it has printed nothing for T.",
 )
 @options(
     *("repeat", "seed", "offline", "trust", "output", "as_json"),
     helps={
-        "output": "Append `NAME=…`, the run's folder, to the file that $GITHUB_OUTPUT names.",
-        "as_json": "Print results.json on stdout, alone.",
+        "output": "Append `NAME=…`, the run's folder, to the file named by $GITHUB_OUTPUT.",
+        "as_json": "Print only results.json to stdout.",
     },
 )
 def command(**given: Any) -> int:
-    """Test the product on the distributions of its matrix.
+    """Test the product on the distributions in its matrix.
 
     \b
     Examples:
-      distromatrix run                          everything
-      distromatrix run debian-12 'alpine-*'     those distributions
+      distromatrix run                                 run every cell
+      distromatrix run debian-12 'alpine-*'            run some distributions
       distromatrix run '*/unit' --exclude debian-sid
-      distromatrix run --set pr --tag '!slow'   a set that the matrix names, but what is slow
-      distromatrix run --failed --keep failed   again what failed, and keep it to look at
-      distromatrix run --resume latest          go on after a crash
-      distromatrix run --repeat 10 --shuffle random   what passes only sometimes?
-      distromatrix run --plan plan.json --shard 3/10   one part of what `plan --save` planned
-      distromatrix run --offline                with the images that are here, without network
+      distromatrix run --set pr --tag '!slow'          run a set without its slow cells
+      distromatrix run --failed --keep failed          rerun failures, and keep their machines
+      distromatrix run --resume latest                 continue after a crash
+      distromatrix run --repeat 10 --shuffle random    find flaky tests
+      distromatrix run --plan plan.json --shard 3/10   run one shard of a saved plan
+      distromatrix run --offline                       run without network
     """
     from distromatrix.cli.report.github import output_file, put_out
 
@@ -179,7 +181,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             asked.plan_path, asked.shard, asked.directory, asked.file, settings
         )
         if not plan.cells:
-            echo(f"shard {part.shard} has no cells: nothing to do", err=True)
+            echo(f"shard {part.shard} has no cells; nothing to do", err=True)
             return None
     else:
         project = load_project(asked.directory, asked.file, settings)
@@ -210,7 +212,7 @@ def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
     ids = {r.id for r in read_run(latest).cells if r.verdict in BAD}
     plan = restrict(plan, ids, f"did not fail in run {latest.name}")
     if not plan.cells:
-        raise NothingSelectedError(f"--failed: nothing of this failed in run {latest.name}")
+        raise NothingSelectedError(f"--failed: none of these cells failed in run {latest.name}")
     return plan
 
 
@@ -228,8 +230,8 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     folder = stack.enter_context(RunFolder.lock(path))
     if not folder.plan.exists() or not folder.snapshot.exists():
         raise InputError(
-            f"run {path.name} cannot go on: "
-            + ("it came to its end" if folder.plan.exists() else "it had not begun")
+            f"run {path.name} cannot be resumed: "
+            + ("it has finished" if folder.plan.exists() else "it had not started")
         )
     plan = read_plan(folder.plan)
     done = finished(folder.journal, plan.repeat)
@@ -264,7 +266,7 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     from distromatrix.reports.terminal.live import live_report
 
     if not as_json:
-        tell_only("`distromatrix report` shows the run's answer again")
+        tell_only("`distromatrix report` shows the report again")
     snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part)
     # What it cannot remove now, the next one will.
     sweeping = in_background(lambda: sweep(run.engines.containers))

@@ -12,7 +12,7 @@ NAMES = ("matrix", "distro", "settings", "lock")
 @click.command(name="schema")
 @click.argument("name", type=click.Choice(NAMES), default="matrix")
 def command(name: str) -> None:
-    """Print the JSON Schema of matrix files, distro files, the user's settings or distros.lock.
+    """Print the JSON Schema of matrix files, distro files, user settings or distros.lock.
 
     \b
     Examples:

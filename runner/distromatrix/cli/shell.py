@@ -32,16 +32,15 @@ if TYPE_CHECKING:
 @click.command(name="shell")
 @click.argument("cell")
 @options("directory", "file", "any_engine")
-@click.option("--fresh", is_flag=True, help="A new machine, even where one was kept.")
+@click.option("--fresh", is_flag=True, help="Open a new machine even if one was kept.")
 @options("offline", "trust")
 def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     """Open a shell in CELL's machine, with the product and the cell's environment.
 
-    Where the latest run kept that machine (`run --keep failed`), it is that machine, in the
-    state in which the suite left it. Else a new one is made, `setup` is run, and it goes when
-    the shell ends. The machine is a container or a guest, as the plan says; `--engine` makes
-    it another, and is how the guest is meant that ran only some cases of a container's cell,
-    where both were kept.
+    Uses the machine that the latest run kept (`run --keep failed`), as the suite left it.
+    Otherwise opens a new one, runs `setup` in it, and removes it when the shell ends. The plan
+    decides between container and guest; --engine overrides it. If a run kept both a cell's
+    container and the guest that ran some of its cases, --engine selects the guest.
 
     \b
     Examples:
@@ -58,9 +57,9 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     with opened_engines(project.settings) as engines:
         kept = {} if fresh else _kept(project, chosen, engines)
         for name, one in kept.items():
-            echo(f"the machine that was kept; to remove it: {one.remove}", err=True)
+            echo(f"using the kept machine; remove it with: {one.remove}", err=True)
             for other in list(kept)[1:]:
-                echo(f"a guest for some of its cases, too: --engine {other}", err=True)
+                echo(f"also kept, the guest of some of its cases: --engine {other}", err=True)
             there = replace(chosen, engine=name)
             return _enter(one, there, engines.of(name), plan, handed.env)
         require_images(engines.containers, project.settings, plan)
@@ -74,12 +73,12 @@ def _chosen(plan: Plan, cell: str) -> Cell:
     able = [c for c in plan.cells if c.engine is not None or (asked and c.unmet)]
     if len(able) != 1:
         ids = ", ".join(c.id for c in able[:5]) or "none that can run"
-        raise InputError(f"shell: {cell}: needs exactly one cell; these match: {ids}")
+        raise InputError(f"shell: {cell}: must match exactly one cell; matches: {ids}")
     if asked is None or asked == able[0].engine:
         return able[0]
     why = guest_refusal(asked, (), plan.guests, plan.distro(able[0].distro).guest)
     if why:
-        raise InputError(f"shell: no guest of {asked} for {able[0].id}: {why}")
+        raise InputError(f"shell: cannot use {asked} for {able[0].id}: {why}")
     return replace(able[0], engine=asked)
 
 
@@ -144,7 +143,7 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
                 ended = machine.run(suite_command(cell, script, machine, env, output=show))
                 pass_on(shown.flush())
                 if ended.status != 0:
-                    echo(f"setup ended with status {ended.status}", err=True)
+                    echo(f"setup exited with status {ended.status}", err=True)
             return _enter(machine.keep(), cell, engine, plan, opening.handed.env)
         finally:
             for left in engine.leftovers():

@@ -33,46 +33,48 @@ def _can_ask() -> bool:
 
 
 def _ask(left: Sequence[Reach]) -> bool:
-    echo("This checkout wants to reach your host:", err=True)
+    echo("This checkout requests access to your host:", err=True)
     for one in left:
         echo(f"  {one}", err=True)
-    return ask("May it, from now on, as long as nothing of this changes?")
+    return ask("Allow this from now on, until any of it changes?")
 
 
 @click.command(name="trust")
 @options("directory", "file")
-@click.option("--yes", is_flag=True, help="Say yes without being asked.")
-@click.option("--digest", is_flag=True, help="Print what --trust and $DISTROMATRIX_TRUST take.")
-@click.option("--list", "listed", is_flag=True, help="Show which projects have your yes.")
-@click.option("--forget", is_flag=True, help="Take back your yes to this project.")
+@click.option("--yes", is_flag=True, help="Allow everything without asking.")
+@click.option(
+    "--digest", is_flag=True, help="Print the digests for --trust and $DISTROMATRIX_TRUST."
+)
+@click.option("--list", "listed", is_flag=True, help="List the projects that you allowed.")
+@click.option("--forget", is_flag=True, help="Revoke what you allowed this project.")
 def command(
     directory: Path, file: Path | None, yes: bool, digest: bool, listed: bool, forget: bool
 ) -> None:
-    """Show what a checkout's own files may do to this host, and say yes to it.
+    """Review and allow a checkout's access to this host.
 
-    The yes is for this folder, these values and the content of the files that they name: whatever
-    of it changes asks again. Digests do not tell of the folder. What `trust` shows at once each
-    command that acts asks for on a terminal, as far as it is used.
+    What you allow applies to this directory, these values, and the content of the files that they
+    name; any change asks again. Digests do not depend on the directory. Other commands that need
+    access ask for it on a terminal, for what they use.
 
     \b
     Examples:
-      distromatrix trust                       see what it is, and say yes
-      distromatrix trust --yes -C ~/src/mine   the same without being asked
-      DISTROMATRIX_TRUST=$(distromatrix trust --digest) in CI, of a branch that you trust
-      distromatrix trust --forget
+      distromatrix trust                       review and allow
+      distromatrix trust --yes -C ~/src/mine   allow without asking
+      DISTROMATRIX_TRUST=$(distromatrix trust --digest)   in CI, for a branch that you trust
+      distromatrix trust --forget              revoke
     """
     from distromatrix.trust import missing, reach_of, refusal
     from distromatrix.trust.kept import everything, keep, take_back, yes_of
 
     if yes + digest + listed + forget > 1:
-        raise click.UsageError("one of --yes, --digest, --list and --forget")
+        raise click.UsageError("--yes, --digest, --list and --forget cannot be combined")
     if listed:
         for project, count in everything():
             echo(f"{project}: {count}")
         return
     if forget:
         there = take_back(find_root(directory, file))
-        echo("taken back" if there else "there was no yes to it", err=True)
+        echo("revoked" if there else "nothing was allowed", err=True)
         return
     plan = _whole(directory, file)
     reaches = reach_of(plan)
@@ -83,7 +85,7 @@ def command(
     for one in reaches:
         echo(f"{'  ' if one in left else '✓ '}{one}")
     if not left:
-        said = "all of it has your yes" if reaches else "nothing in it reaches this host"
+        said = "everything is allowed" if reaches else "requests no access to this host"
         echo(said, err=True)
         return
     if not yes and not (_can_ask() and _ask(left)):

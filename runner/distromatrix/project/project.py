@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distromatrix.errors import Fault, InputError
+from distromatrix.errors import DistromatrixError, Fault, InputError
 from distromatrix.files.user_folders import require_current_folder
 from distromatrix.model import Distro, HostFacts, Matrix, Plan, Selection
 from distromatrix.plan.needs import CONTAINERS
@@ -117,3 +118,16 @@ def all_distros(directory: Path) -> tuple[Distro, ...]:
 
     own = (directory / "distros").is_dir()  # not in a folder that was removed, which has no path
     return load_distros(directory.resolve() if own else None)
+
+
+def find_distro(
+    name: str, distros: Iterable[Distro], error: type[DistromatrixError] = InputError
+) -> Distro:
+    """The distro of that name. Raises `error`, with the names that are near."""
+    from distromatrix.wording import did_you_mean, quoted
+
+    found = {distro.name: distro for distro in distros}
+    if name not in found:
+        hint = did_you_mean(name, found, most=3) or "`distromatrix distros` lists all"
+        raise error(f"unknown distro {quoted(name)} ({hint})")
+    return found[name]

@@ -13,6 +13,7 @@ from distromatrix.errors import InputError
 from distromatrix.load.catalogue import natural
 from distromatrix.model import Cell, Distro, HostFacts, Need, Plan, Product, Selection
 from distromatrix.plan.needs import choose_engine, guest_refusal
+from distromatrix.project.project import find_distro
 from distromatrix.testing import DEFAULT_FILE
 from distromatrix.testing.contract import MachineRequest
 from distromatrix.wording import did_you_mean, listing, quoted
@@ -54,11 +55,7 @@ class Scope:
 
     def distro(self, name: str) -> Distro:
         """The distro of that name. Raises InputError."""
-        found = self._by_name.get(name) or self._others.get(name)
-        if found is None:
-            hint = did_you_mean(name, self._others) or "`distromatrix distros` lists all"
-            raise InputError(f"no distro {quoted(name)} ({hint})")
-        return found
+        return self._by_name.get(name) or find_distro(name, self._others.values())
 
     def matching(self, glob: str) -> tuple[Distro, ...]:
         """The distro of that name, or those that a glob stands for, of which `*` alone is

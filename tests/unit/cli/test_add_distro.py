@@ -130,7 +130,7 @@ def test_it_is_written_below_the_project_and_what_to_type_next_is_said(
     assert (code, err) == (0, "")
     assert out.startswith("wrote a project/distros/new-1.yaml\n")
     assert "distromatrix run new-1 -C 'a project'\n" in out
-    assert "name it under `distros:` in a project/matrix/default.yaml" in out
+    assert "add it to `distros:` in a project/matrix/default.yaml" in out
     assert "new-1" in loaded(tmp_path / "a project")
 
 
@@ -148,12 +148,12 @@ def test_a_matrix_whose_globs_have_it_already_is_not_to_be_edited(cli: Add, tmp_
     matrix = "product: .\ndistros: [debian-*]\nsuites: {u: {run: x}}\n"
     (tmp_path / "matrix/default.yaml").write_text(matrix)
     _, out, _ = cli("add-distro", "debian-next", "--like", "debian-12")
-    assert "name it under" not in out
+    assert "add it to `distros:`" not in out
     _, out, _ = cli("add-distro", "other-1", "--like", "debian-12")
-    assert "name it under" in out
+    assert "add it to `distros:`" in out
     (tmp_path / "matrix/all.yaml").write_text(matrix.replace("debian-*", "'*'"))
     _, out, _ = cli("add-distro", "other-2", "--like", "debian-12")
-    assert "name it under" not in out
+    assert "add it to `distros:`" not in out
     assert "distromatrix run other-2 -m matrix/all.yaml\n" in out
 
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
     file.write_text("mine")
     code, out, err = cli("add-distro", "new-1", "--like", "debian-12")
     assert (code, out) == (2, "")
-    assert err == f"distros/new-1.{ending}: is there already, and is left as it is\n"
+    assert err == f"distros/new-1.{ending}: already exists\n"
     assert file.read_text() == "mine"
     assert [p.name for p in (tmp_path / "distros").iterdir()] == [file.name]
 
@@ -172,10 +172,10 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["New 1", "--like", "debian-12"], "a distro's name is lower-case letters, digits"),
-        (["../new", "--like", "debian-12"], "a distro's name is"),
-        (["new", "--like", "debian-112"], "no distro `debian-112` (did you mean `debian-1"),
-        (["new", "--like", "zzz"], "no distro `zzz` (`distromatrix distros` lists them)"),
+        (["New 1", "--like", "debian-12"], "use lower-case letters, digits"),
+        (["../new", "--like", "debian-12"], "invalid distro name"),
+        (["new", "--like", "debian-112"], "unknown distro `debian-112` (did you mean `debian-1"),
+        (["new", "--like", "zzz"], "unknown distro `zzz` (`distromatrix distros` lists all)"),
         (["new", "-C", "nowhere"], "nowhere: is not a folder"),
         (["new", "--pull", "a b"], "expected an image reference"),
         (["new", "--eol", "soon"], "expected a date"),

@@ -31,15 +31,15 @@ def test_every_help_shows_examples(cli: Cli, command: list[str]) -> None:
         ("run --retries 99", "99 is not in the range"),
         ("run --keep sometimes", "'never', 'failed', 'always'"),
         ("run --repeat 0", "0 is not in the range"),
-        ("run --shuffle 4294967296", "4294967296 is too big: at most 4294967295"),
-        ("run --resume latest --repeat 2", "--resume goes on with the stored plan"),
-        ("run --resume latest --shuffle 0", "--resume goes on with the stored plan"),
-        ("run --resume latest --failed", "--resume goes on with the stored plan"),
+        ("run --shuffle 4294967296", "4294967296 is too large (at most 4294967295)"),
+        ("run --resume latest --repeat 2", "--resume cannot be combined with"),
+        ("run --resume latest --shuffle 0", "--resume cannot be combined with"),
+        ("run --resume latest --failed", "--resume cannot be combined with"),
         ("run --resume nothing", "nothing: no such run"),
         ("run --failed", "no run here yet"),
         ("report", "no run here yet"),
         ("shell", "CELL"),
-        ("shell one", "needs exactly one cell; these match: one/good, one/bad"),
+        ("shell one", "must match exactly one cell; matches: one/good, one/bad"),
         ("plan -C nowhere", "nowhere: is not a folder"),
         ("plan -m nowhere.yaml", "nowhere.yaml: no such matrix file"),
     ],
@@ -218,7 +218,7 @@ def test_rules_that_a_run_suggests_make_it_green_once_they_have_a_reason(
     assert f"  - {rule}\n" in first.out
     said = cli("report", "--rules")
     assert (said.code, said.err) == (1, "")
-    assert said.out == f"  # Put these first under `rules:`, each with its reason.\n  - {rule}\n"
+    assert said.out == f"  # Put these first under `rules:`, and give each a reason.\n  - {rule}\n"
     matrix.write_text(NAMED + said.out)
     assert "the reason is left open (say why)" in cli("run").err
     matrix.write_text(NAMED + said.out.replace('reason: ""', "reason: because"))

@@ -89,7 +89,7 @@ def test_a_second_import_loads_nothing_and_makes_nothing_younger(
     before = engine.images.list()
     said = cli("images", "import", str(exported))
     assert (said.code, said.out) == (0, "")
-    assert "2 of them here already" in said.err
+    assert "2 already present" in said.err
     assert engine.images.list() == before
 
 
@@ -213,7 +213,8 @@ def test_a_file_has_no_name_before_it_is_whole_where_that_can_be(
 
 
 @pytest.mark.parametrize(
-    ("target", "words"), [("nowhere/x.tar", "its folder does not exist"), (".", "is a folder")]
+    ("target", "words"),
+    [("nowhere/x.tar", "its folder does not exist"), (".", "is a folder")],
 )
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_made(
     cli: Cli, target: str, words: str
@@ -236,7 +237,7 @@ def test_a_file_holds_what_it_says(exported: Path) -> None:
 
 def test_as_is_only_what_is_here_is_written_and_nothing_made(cli: Cli, project: Path) -> None:
     nothing = cli("images", "export", "images.tar", "--as-is")
-    assert (nothing.code, nothing.err) == (3, "images.tar: there is nothing to write\n")
+    assert (nothing.code, nothing.err) == (3, "images.tar: no images to write\n")
     assert cli("images", "list").out == ""
     assert cli("images", "build", "one").code == 0
     assert cli("images", "export", "images.tar", "--as-is").code == 0

@@ -78,7 +78,7 @@ def test_a_merged_run_cannot_be_gone_on_with(cli: Cli, shards: Path) -> None:
     cli("report", "merge", ".distromatrix/runs")
     said = cli("run", "--resume", "latest")
     assert said.code == 2
-    assert "came to its end" in said.err
+    assert "has finished" in said.err
 
 
 def test_a_merge_that_was_killed_is_to_be_merged_again(cli: Cli, shards: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_summary_is_put_behind_what_is_there_and_not_over_a_mebibyte(
     assert summary.read_text().startswith("before\n\n<h2>")
     summary.write_text("x" * (1024 * 1024 - 100))
     said = cli("report", "--github")
-    assert "no room for the summary" in said.err
+    assert "no room left for the summary" in said.err
     assert summary.stat().st_size == 1024 * 1024 - 100
     assert annotations(said.out)
 
@@ -163,7 +163,7 @@ def test_a_summary_that_cannot_be_written_costs_no_answer(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(shards / "none/summary"))
     said = cli("report", "merge", ".distromatrix/runs", "--github")
     assert said.code == 1
-    assert "no summary" in said.err
+    assert "cannot write the summary" in said.err
     assert annotations(said.out)
 
 
@@ -177,12 +177,12 @@ def test_an_own_run_may_be_told_to_github_too(cli: Cli, shards: Path) -> None:
 def test_wrong_input_is_one_line_and_leaves_nothing(cli: Cli, shards: Path) -> None:
     before = runs(shards)
     for words, said in (
-        ((), "which run folders?"),
+        ((), "name the run folders"),
         (("none",), "none: no such folder"),
         (("plan.json",), "plan.json: is not a folder"),
         (("distros",), "no run folder of a shard here"),
-        ((".distromatrix/runs", "--into", "distros"), "distros: is there already"),
-        ((".distromatrix/runs", "--into", "t.py"), "t.py: is there already"),
+        ((".distromatrix/runs", "--into", "distros"), "distros: already exists"),
+        ((".distromatrix/runs", "--into", "t.py"), "t.py: already exists"),
         ((".distromatrix/runs", "--plan", "t.py"), "t.py: is no"),
         ((".distromatrix/runs", "--plan", "none"), "none: cannot be read"),
     ):

@@ -59,4 +59,4 @@ def test_a_value_that_is_none_is_a_mistake(cli: Cli, monkeypatch: pytest.MonkeyP
 def test_forced_and_offline_exclude_each_other(cli: Cli) -> None:
     said = cli("images", "build", "--offline", "--force")
     assert said.code == 2
-    assert "--force gets images anew, which --offline forbids" in said.err
+    assert "--force cannot be combined with --offline" in said.err

@@ -117,11 +117,11 @@ def test_a_shard_that_was_cut_off_goes_on_as_that_shard(cli: Cli, project: Path)
 def test_a_shard_without_cells_has_nothing_to_do(cli: Cli, project: Path) -> None:
     saved(cli)
     said = cli("run", "--plan", "plan.json", "--shard", "7/9")
-    assert (said.code, said.err) == (0, "shard 7/9 has no cells: nothing to do\n")
+    assert (said.code, said.err) == (0, "shard 7/9 has no cells; nothing to do\n")
     assert not runs(project)
 
 
-AS_MADE = "--plan is a plan as it was made: it does not go with "
+AS_MADE = "--plan cannot be combined with "
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ AS_MADE = "--plan is a plan as it was made: it does not go with "
         ("run --plan plan.json --shuffle 0", AS_MADE + "--shuffle"),
         (
             "run --plan plan.json --resume latest",
-            "--resume goes on with the stored plan: it does not go with --plan",
+            "--resume cannot be combined with --plan",
         ),
         (
             "run --shard 1/2",
-            "--shard goes with --plan FILE (`distromatrix plan --save FILE` writes one)",
+            "--shard requires --plan FILE (write one with `distromatrix plan --save FILE`)",
         ),
         ("run --plan plan.json --shard 0/3", "expected K/N, a shard from 1 to N"),
         ("run --plan plan.json --shard 4/3", "expected K/N, a shard from 1 to N"),
@@ -153,14 +153,14 @@ AS_MADE = "--plan is a plan as it was made: it does not go with "
         ("plan --plan plan.json --arch aarch64", AS_MADE + "--arch"),
         ("plan --shards 257", "257 is not in the range"),
         ("plan --shards 0", "0 is not in the range"),
-        ("plan --shards 2 --shard 1/2", "--shard shows one shard"),
-        ("plan --format github --shard 1/2", "--shard shows one shard"),
-        ("plan --shards 2 --json", "--shards goes with --format github or text"),
-        ("plan --json --format github", "--json is --format json, and not github"),
-        ("plan --repeat 2", "--repeat goes with --save FILE"),
-        ("plan --output jobs", "--output goes with --format github"),
+        ("plan --shards 2 --shard 1/2", "--shard cannot be combined with"),
+        ("plan --format github --shard 1/2", "--shard cannot be combined with"),
+        ("plan --shards 2 --json", "--shards cannot be combined with JSON output"),
+        ("plan --json --format github", "--json cannot be combined with --format github"),
+        ("plan --repeat 2", "--repeat requires --save FILE"),
+        ("plan --output jobs", "--output requires --format github"),
         ("plan --format github --output jobs", "which is not set"),
-        ("plan --format github --output a=b", "'a=b' is not a valid name for an output"),
+        ("plan --format github --output a=b", "invalid output name 'a=b'"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2_and_nothing_starts(
@@ -325,7 +325,7 @@ def test_jobs_beyond_what_github_takes_come_without_their_cells(
     monkeypatch.setattr("distromatrix.cli.plan.jobs._MOST_OUTPUT", 400)
     said = cli("plan", "--format", "github")
     assert all("cells" not in job for job in json.loads(said.out)["include"])
-    assert "warning: the jobs are given without `cells`" in said.err
+    assert "warning: the jobs are listed without `cells`" in said.err
 
 
 def test_runners_are_those_of_the_matrix(cli: Cli, project: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_shard_for_programs_is_a_plan(cli: Cli) -> None:
     [
         (None, "warning: d.json: no durations of earlier runs yet"),
         ("{", "warning: d.json: these are no durations of version 1; not used"),
-        ('{"version": 1, "cells": {"x/y": [5]}}', "no cell of this plan is among these durations"),
+        ('{"version": 1, "cells": {"x/y": [5]}}', "has no durations for the cells of this plan"),
     ],
 )
 def test_durations_that_are_no_help_are_a_warning(
@@ -420,7 +420,7 @@ def test_a_plan_for_machines_of_another_architecture_wants_their_runners(
 def test_only_a_regular_file_becomes_a_plan_file(cli: Cli, project: Path) -> None:
     os.mkfifo(project / "pipe")
     said = cli("plan", "--save", "pipe")
-    assert (said.code, said.err.splitlines()[-1]) == (2, "pipe: is not a regular file")
+    assert (said.code, said.err.splitlines()[-1]) == (2, "pipe: not a regular file")
     assert (project / "pipe").is_fifo()
     (project / "link").symlink_to("there.json")
     assert cli("plan", "--save", "link").code == 0
@@ -433,7 +433,7 @@ def test_a_step_is_told_which_folder_a_run_has(
 ) -> None:
     """Else it would have to look in the checkout, where anything may lie."""
     monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
-    for name, said in (("folder", "GITHUB_OUTPUT"), ("a=b", "not a valid name")):
+    for name, said in (("folder", "GITHUB_OUTPUT"), ("a=b", "invalid output name")):
         refused = cli("run", "one/good", "--output", name)
         assert refused.code == 2
         assert said in refused.err

@@ -86,7 +86,7 @@ def test_what_setup_prints_is_masked(
 def test_a_distro_without_guests_is_told(piped: Callable[..., Said]) -> None:
     said = piped("", "shell", "--engine", "qemu", "two/plain")
     assert said.code == 2
-    assert said.err == "shell: no guest of qemu for two/plain: its distro has no `guest:`\n"
+    assert said.err == "shell: cannot use qemu for two/plain: its distro has no `guest:`\n"
 
 
 def test_a_kept_guest_is_entered_listed_and_removed(piped: Callable[..., Said]) -> None:
@@ -103,7 +103,7 @@ def test_a_kept_guest_is_entered_listed_and_removed(piped: Callable[..., Said]) 
     assert piped("", "guests", "list").out == ""
     gone = piped("", "guests", "enter", name)
     assert gone.code == 3
-    assert gone.err == f"there is no guest {name} (`distromatrix guests list` has all)\n"
+    assert gone.err == f"unknown guest {name} (`distromatrix guests list` lists all)\n"
 
 
 CASES = """\
@@ -142,7 +142,7 @@ def test_where_both_were_kept_it_is_the_container_and_the_guest_is_to_be_asked_f
     assert piped("", "run", "--keep", "always").code == 1
     inside = piped("cat left-here", "shell", "one/s")
     assert inside.out == "fake\n"
-    assert "a guest for some of its cases, too: --engine qemu" in inside.err
+    assert "also kept, the guest of some of its cases: --engine qemu" in inside.err
     assert piped("cat left-here", "shell", "one/s", "--engine", "qemu").out == "qemu\n"
     (row,) = json.loads(piped("", "guests", "list", "--json").out)
     assert piped("", "guests", "remove", row["name"]).code == 0

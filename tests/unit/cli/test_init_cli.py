@@ -57,7 +57,7 @@ def test_it_says_what_it_found_where_it_wrote_and_what_comes_next(init: Init) ->
         "note: for Python >=3.9: where a distro has an older one, skip it by a rule\n"
         "wrote matrix/default.yaml\n"
         "next: distromatrix plan, distromatrix run\n"
-        "the first run asks whether cells may use this machine's package indexes\n",
+        "the first run will ask whether cells may use this machine's package indexes\n",
         "",
     )
     matrix = load_matrix(FILE, today=TODAY)
@@ -85,7 +85,7 @@ def test_what_is_there_is_never_overwritten(init: Init) -> None:
     said = init()
     assert (said.code, said.out) == (2, "")
     assert said.err == (
-        "matrix/default.yaml: is there already, and init overwrites nothing (see --print)\n"
+        "matrix/default.yaml: already exists; init overwrites nothing (see --print)\n"
     )
     assert FILE.read_text() == "mine\n"
 
@@ -95,7 +95,7 @@ def test_a_dangling_link_is_something_there(init: Init, tmp_path: Path) -> None:
     FILE.symlink_to(tmp_path / "elsewhere")
     said = init()
     assert (said.code, said.out) == (2, "")
-    assert "is there already" in said.err
+    assert "already exists" in said.err
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -113,8 +113,8 @@ def test_nothing_found_is_said_and_leaves_a_file_to_edit(init: Init) -> None:
     said = init()
     assert said.code == 0
     assert said.out.splitlines()[:2] == [
-        "nothing was found that says how this product is tested",
-        "wrote matrix/default.yaml: put your test command there",
+        "found no tests of this product",
+        "wrote matrix/default.yaml; add your test command to it",
     ]
     assert load_matrix(FILE, today=TODAY).warnings == ()
 

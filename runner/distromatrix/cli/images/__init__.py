@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from distromatrix.cli.images.carry import export, import_images, say
+from distromatrix.cli.images.carry import building, export, import_images
 from distromatrix.cli.images.key import key
 from distromatrix.cli.images.lock import lock
 from distromatrix.cli.option_types import DURATION
@@ -17,24 +16,24 @@ from distromatrix.cli.options import open_project, options, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow
 from distromatrix.model import Selection
-from distromatrix.project.session import handed_here, open_images, opened_engine, require_images
+from distromatrix.project.session import opened_engine, require_images
 
 
 @click.group(name="images")
 def command() -> None:
-    """List, build, lock, carry and prune the images that cells run on.
+    """Manage the images that cells run on.
 
     \b
     Examples:
       distromatrix images list
-      distromatrix images build 'debian-*'   before going offline
-      distromatrix images build --force      get them anew now
+      distromatrix images build 'debian-*'   prepare for working offline
+      distromatrix images build --force      fetch base images again
       distromatrix images prune --older 7d
-      distromatrix images lock               runs use these very images from now on
-      distromatrix images export images.tar  for a machine without network
+      distromatrix images lock               pin runs to the current images
+      distromatrix images export images.tar  write them for a machine without network
 
     The registry, package mirrors (`mirrors`) and archives of releases past their end of life
-    (`archive_mirrors`) are yours to set in config.yaml: `distromatrix schema settings`.
+    (`archive_mirrors`) are set in config.yaml; see `distromatrix schema settings`.
     """
 
 
@@ -54,7 +53,7 @@ def _age(seconds: float) -> str:
 @command.command(name="list")
 @options("engine", "as_json")
 def list_images(as_json: bool) -> None:
-    """Show base images and prepared layers, with their age and size."""
+    """List base images and prepared layers, with their age and size."""
     from distromatrix.images.store import inventory
 
     with opened_engine(settings_here()) as engine:
@@ -73,7 +72,7 @@ def list_images(as_json: bool) -> None:
 
 @command.command(name="build")
 @options("selection", "directory", "file", "engine")
-@click.option("--force", is_flag=True, help="Get base images anew, even fresh ones.")
+@click.option("--force", is_flag=True, help="Fetch base images again, even recent ones.")
 @options("offline", "trust")
 def build(
     selection: Selection,
@@ -81,50 +80,37 @@ def build(
     file: Path | None,
     force: bool,
 ) -> None:
-    """Have the selected cells' images ready.
+    """Build the images of the selected cells.
 
-    Base images and what `packages` and `prepare` add; no suite is run in them. With --offline
-    nothing is built: it is seen whether all are here.
+    Builds base images and the layers that `packages` and `prepare` add; runs no suite. With
+    --offline, only checks that all images are present.
     """
-    from distromatrix.execute.product.snapshot import take
-    from distromatrix.execute.sweep import labels_of
-    from distromatrix.record.folder import RunFolder, remove_folder
-
     project = open_project(directory, file)
     settings = project.settings
     if force and settings.offline:
-        raise click.UsageError("--force gets images anew, which --offline forbids")
+        raise click.UsageError("--force cannot be combined with --offline")
     plan = project.plan(selection)
     allow(plan)
-    handed = handed_here(plan, settings)
-    with opened_engine(settings) as engine, ExitStack() as stack:
+    with opened_engine(settings) as engine:
         require_images(engine, settings, plan)
-        folder = stack.enter_context(RunFolder.create(project.matrix.root, kind="builds"))
-        try:
-            snapshot = take(plan.product, folder.snapshot)
-            images = open_images(engine, settings, labels_of(folder), say)
+        with building(engine, settings, plan) as (images, prepare):
             if force:
                 for name in dict.fromkeys(c.distro for c in plan.cells):
                     images.base(plan.distro(name), force=True)
             for cell in plan.cells:
                 if cell.engine is not None:
-                    ready = images.prepared(
-                        plan.distro(cell.distro), cell, snapshot.matching, handed
-                    )
-                    echo(f"{cell.id}: {ready.image.tag}")
-        finally:
-            remove_folder(folder.path)
+                    echo(f"{cell.id}: {prepare(cell).image.tag}")
 
 
 @command.command(name="prune")
 @options("engine")
 @click.option(
     "--older", type=DURATION, default="30d", show_default=True, metavar="T",
-    help="What was made longer ago goes (`12h`, `7d`).",
+    help="Remove images older than T (`12h`, `7d`).",
 )  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="All of them, whatever their age.")
+@click.option("--all", "everything", is_flag=True, help="Remove all images, whatever their age.")
 def prune(older: float, everything: bool) -> None:
-    """Remove base images and prepared layers that are older than T."""
+    """Remove old base images and prepared layers."""
     from distromatrix.images.store import inventory
 
     with opened_engine(settings_here()) as engine:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from distromatrix.cli.option_types import SIZE
-from distromatrix.cli.options import (
-    OF_A_PLAN,
-    open_project,
-    options,
-    planned_part,
-    settings_here,
-)
+from distromatrix.cli.options import OF_A_PLAN, options, plan_of, settings_here
 from distromatrix.cli.output import echo
 from distromatrix.cli.trust import allow
 from distromatrix.errors import ImageError, NothingSelectedError
 from distromatrix.files.given import require_stays
-from distromatrix.model import Plan, Selection, Shard
+from distromatrix.model import Cell, Plan, Selection, Shard
 from distromatrix.plan.needs import GUESTS
 from distromatrix.project.session import (
     files_of,
@@ -37,6 +31,7 @@ from distromatrix.record.events import Event, ImageProgress, Warned
 if TYPE_CHECKING:
     from distromatrix.engines.contract import Engine
     from distromatrix.engines.image_store import Image
+    from distromatrix.images import Images, Prepared
     from distromatrix.images.store.carry import Carried, Manifest
     from distromatrix.load.settings import Settings
 
@@ -57,9 +52,11 @@ def say(event: Event) -> None:
     *("selection", "directory", "file", "plan_path", "shard", "engine", "offline", "trust"),
     needs={"shard": OF_A_PLAN},
 )
-@click.option("--as-is", is_flag=True, help="Only what is here, whatever its age; make nothing.")
 @click.option(
-    "--at-most", type=SIZE, metavar="SIZE", help="Write no FILE that is larger (`500M`, `2G`)."
+    "--as-is", is_flag=True, help="Write only images that are present, of any age; build nothing."
+)
+@click.option(
+    "--at-most", type=SIZE, metavar="SIZE", help="Fail if FILE would be larger (`500M`, `2G`)."
 )
 def export(
     target: Path,
@@ -71,10 +68,10 @@ def export(
     as_is: bool,
     at_most: int | None,
 ) -> None:
-    """Write the selected cells' images to FILE, for a machine without network.
+    """Write the images of the selected cells to FILE, for a machine without network.
 
-    Base images and prepared layers, with what they share once; what is not here or out of date
-    is made first. FILE is there when it is whole, and not before.
+    Writes base images and prepared layers, without duplicates, and builds missing or outdated
+    ones first. FILE appears only once it is complete.
 
     \b
     Examples:
@@ -85,10 +82,7 @@ def export(
     from distromatrix.images.store.carry import export as write
 
     settings = settings_here()
-    if plan_path is None:
-        plan = open_project(directory, file).plan(selection)
-    else:
-        _, plan = planned_part(plan_path, shard, directory, file, settings)
+    plan = plan_of(directory, file, plan_path, shard, selection)
     require_stays(target, plan.root)
     allow(plan)
     if not target.absolute().parent.is_dir() or target.is_dir():
@@ -101,7 +95,7 @@ def export(
             require_images(engine, settings, plan)
             images = _ready(engine, settings, plan)
         if not images:
-            raise NothingSelectedError(f"{target}: there is nothing to write")
+            raise NothingSelectedError(f"{target}: no images to write")
         size = sum(one.image.size for one in images)
         echo(f"{len(images)} images, {_mb(size)} at most before compression", err=True)
         for one in images:
@@ -112,25 +106,36 @@ def export(
 
 def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
     """The images of the plan's cells, made where need be; each once, base images first."""
+    found = _Found()
+    with building(engine, settings, plan) as (images, prepare):
+        for cell in plan.cells:
+            if cell.engine is not None:
+                distro = plan.distro(cell.distro)
+                base = images.base(distro)
+                found.base(base.image, images.tags_elsewhere(distro, base))
+                found.layer(prepare(cell).image)
+    return found.all
+
+
+@contextmanager
+def building(
+    engine: Engine, settings: Settings, plan: Plan
+) -> Iterator[tuple[Images, Callable[[Cell], Prepared]]]:
+    """The images of a plan, and what makes a cell's of the product as it is now."""
     from distromatrix.execute.product.snapshot import take
     from distromatrix.execute.sweep import labels_of
     from distromatrix.record.folder import RunFolder, remove_folder
 
     handed = handed_here(plan, settings)
-    found = _Found()
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
         stack.callback(remove_folder, folder.path)
         snapshot = take(plan.product, folder.snapshot)
         images = open_images(engine, settings, labels_of(folder), say)
-        for cell in plan.cells:
-            if cell.engine is None:
-                continue
-            distro = plan.distro(cell.distro)
-            base = images.base(distro)
-            found.base(base.image, images.tags_elsewhere(distro, base))
-            found.layer(images.prepared(distro, cell, snapshot.matching, handed).image)
-    return found.all
+        yield (
+            images,
+            lambda cell: images.prepared(plan.distro(cell.distro), cell, snapshot.matching, handed),
+        )
 
 
 def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
@@ -184,10 +189,10 @@ class _Found:
 @click.command(name="import")
 @click.argument("source", metavar="FILE", type=_FILE)
 def import_images(source: Path) -> None:
-    """Load the images that `images export` wrote to FILE. Needs no network.
+    """Load the images in FILE, written by `images export`. Needs no network.
 
-    FILE is checked before anything of it is loaded. The images keep their age; runs with
-    --offline use them at any.
+    FILE is checked before anything is loaded. The images keep their age; runs with --offline use
+    them at any age.
 
     \b
     Examples:
@@ -206,7 +211,7 @@ def _report(source: Path, manifest: Manifest, fresh: tuple[Carried, ...]) -> Non
         echo(f"loaded {one.image.tag}")
     day = time.strftime("%Y-%m-%d", time.localtime(manifest.written))
     count = len(manifest.images)
-    here = f", {count - len(fresh)} of them here already" if len(fresh) < count else ""
+    here = f", {count - len(fresh)} already present" if len(fresh) < count else ""
     echo(f"{source}: {count} images, written on {day}{here}", err=True)
 
 

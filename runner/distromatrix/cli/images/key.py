@@ -7,13 +7,7 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.options import (
-    OF_A_PLAN,
-    open_project,
-    options,
-    planned_part,
-    settings_here,
-)
+from distromatrix.cli.options import OF_A_PLAN, options, plan_of
 from distromatrix.cli.output import echo
 from distromatrix.model import Selection, Shard
 from distromatrix.project.session import files_of
@@ -22,12 +16,12 @@ from distromatrix.project.session import files_of
 @click.command(name="key")
 @options("directory", "file", "plan_path", "shard", "engine", needs={"shard": OF_A_PLAN})
 def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard | None) -> None:
-    """Print a key for a cache of the cells' images. Asks no engine.
+    """Print a cache key for the cells' images. Needs no engine.
 
-    One line, `DISTROS-ALL`: what stands before the dash is the same as long as the distros are,
-    the whole as long as all that is declared of their images is, and of what goes into the
-    prepared layers. It also changes some times in the period after which a base image is got
-    anew, so that a CI's cache, which never replaces what it has, follows.
+    The key is one line, `DISTROS-ALL`. The part before the dash changes when the distros change;
+    the whole key also changes with anything that the matrix declares about images and prepared
+    layers, and a few times within the period after which base images are fetched again, so that
+    CI caches, which never replace an entry, stay up to date.
 
     \b
     Examples:
@@ -36,10 +30,7 @@ def key(directory: Path, file: Path | None, plan_path: Path | None, shard: Shard
     """
     from distromatrix.images.store.cachekey import cache_key
 
-    if plan_path is None:
-        plan = open_project(directory, file).plan(Selection())
-    else:
-        _, plan = planned_part(plan_path, shard, directory, file, settings_here())
+    plan = plan_of(directory, file, plan_path, shard, Selection())
     running = [cell for cell in plan.cells if cell.engine is not None]
     with files_of(plan, running) as files:
         echo(cache_key(plan, running, files, time.time()))

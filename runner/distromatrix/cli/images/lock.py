@@ -26,29 +26,29 @@ _AT_ONCE = 4  # registries do not like more
 
 @click.command(name="lock")
 @options("selection", "directory", "file", "engine", "trust")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the lock would change.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the lock would change.")
 def lock(
     selection: Selection,
     directory: Path,
     file: Path | None,
     check: bool,
 ) -> int:
-    """Write to distros.lock which image each distro has now; runs use these from then on.
+    """Pin each distro's current image in distros.lock, for all later runs.
 
-    A pull is locked by its digest, an archive by its sha256; a bootstrap cannot be locked, and
-    the file says so. With selectors, the other distros' entries stay as they are.
+    Pulled images are locked by digest and archives by SHA-256. Bootstrapped images cannot be
+    locked; the file says so. With selectors, entries of other distros are left alone.
 
     \b
     Examples:
       distromatrix images lock
-      distromatrix images lock debian-12        take the present image of that one
-      distromatrix images lock --check          in CI: is the lock still what there is?
+      distromatrix images lock debian-12        update one distro
+      distromatrix images lock --check          check in CI that the lock is up to date
     """
     from distromatrix.load.lock import LOCK
 
     project = open_project(directory, file)
     if project.settings.offline:
-        raise InputError("images lock asks registries what they have, which `offline` forbids")
+        raise InputError("images lock contacts registries, which `offline` forbids")
     plan = project.plan(selection, locked=False)
     allow(plan)
     running = {c.distro for c in plan.cells if c.engine is not None}
@@ -108,7 +108,7 @@ def _changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> Iterator[str
         if not before:
             yield f"{name}: {after}"
         elif before != after:
-            yield f"{name}: {before} → {after}" if after else f"{name}: removed, no such distro"
+            yield f"{name}: {before} → {after}" if after else f"{name}: removed (unknown distro)"
 
 
 def _words(entry: Entry | None) -> str:

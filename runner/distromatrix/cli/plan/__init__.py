@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.options import open_project, options, settings_here
+from distromatrix.cli.options import FIXED_PLAN, open_project, options, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan.jobs import github_matrix, show_jobs
 from distromatrix.cli.report.github import put_out
@@ -25,44 +25,43 @@ if TYPE_CHECKING:
 
 @click.command(
     name="plan",
-    epilog="What CI shares (--save, --format github, --shard, --shards, --arch) is planned for the "
-    "machines of its jobs: guests are taken to be there, as a job installs them with `doctor "
-    "--guests --fix`; where they are not in the end, their cells are errors.",
+    epilog="Plans for CI (--save, --format github, --shard, --shards, --arch) assume that the "
+    "machines of the jobs can run guests, which `doctor --guests --fix` installs there. Where they "
+    "cannot, those cells are errors.",
 )
 @options("selection", "directory", "file", "engine")
 @click.option(
     "--format",
     "shape",
     type=click.Choice(["text", "json", "github"]),
-    help="For people (the default), for programs, or for GitHub's `matrix: fromJSON(…)`.",
+    help="Output format (default: text); `github` is for `matrix: fromJSON(…)` in a workflow.",
 )
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a plan file, that other machines run: `run --plan FILE --shard K/N`.",
+    help="Write a plan file for other machines: `run --plan FILE --shard K/N`.",
 )
 @click.option(
     "--shards",
     type=click.IntRange(1, SHARDS),
     metavar="N",
-    help="As N jobs of about the same length (default: one a cell, up to 256).",
+    help="Split the plan into N jobs of similar length (default: one per cell, up to 256).",
 )
 @click.option(
     "--arch",
     type=click.Choice(tuple(HOSTED)),
-    help="Plan for machines of that architecture (default: this one's).",
+    help="Plan for machines of this architecture (default: that of this machine).",
 )
 @click.option(
     "--durations",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="How long cells took before, as `report merge --durations` keeps it.",
+    help="Balance jobs by these durations, recorded by `report merge --durations`.",
 )
 @options(
     *("as_json", "plan_path", "shard", "output", "timeout", "repeat", "seed"),
     needs=dict.fromkeys(("timeout", "repeat", "seed"), ("save", " FILE")),
-    conflicts={"plan_path": ("is a plan as it was made", ("save", "durations", "arch"))},
 )
 def command(
     selection: Selection,
@@ -81,20 +80,24 @@ def command(
     repeat: int | None,
     seed: int | None,
 ) -> None:
-    """Show what would run, on which engine, and why. Starts nothing and needs no engine.
+    """Show what would run, on which engine, and why.
+
+    Starts nothing and needs no engine.
 
     \b
     Examples:
       distromatrix plan
       distromatrix plan 'debian-*/unit' --json
-      distromatrix plan --set pr --tag '!slow'       which cells are these?
-      distromatrix plan --shards 10                  which jobs would that be?
+      distromatrix plan --set pr --tag '!slow'       show the cells of a set
+      distromatrix plan --shards 10                  show the jobs
       distromatrix plan --save plan.json --durations durations.json
       distromatrix plan --plan plan.json --shard 3/10
       distromatrix plan --plan plan.json --format github --shards 10 --output matrix
     """
     shape = _shape(shape, as_json)
     _check_shape(shape, output, shard, shards)
+    if plan_path is not None and durations is not None:
+        raise click.UsageError(f"--plan cannot be combined with --durations: {FIXED_PLAN}")
     if plan_path is not None:
         from distromatrix.plan.file import read_plan_file
 
@@ -112,17 +115,17 @@ def command(
 
 def _shape(shape: str | None, as_json: bool) -> str:
     if as_json and shape not in (None, "json"):
-        raise click.UsageError(f"--json is --format json, and not {shape}")
+        raise click.UsageError(f"--json cannot be combined with --format {shape}")
     return "json" if as_json else shape or "text"
 
 
 def _check_shape(shape: str, output: str | None, shard: Shard | None, shards: int | None) -> None:
     if output and shape != "github":
-        raise click.UsageError("--output goes with --format github")
+        raise click.UsageError("--output requires --format github")
     if shard and (shards or shape == "github"):
-        raise click.UsageError("--shard shows one shard: neither --shards nor --format github")
+        raise click.UsageError("--shard cannot be combined with --shards or --format github")
     if shards and shape == "json":
-        raise click.UsageError("--shards goes with --format github or text; --shard K/N with json")
+        raise click.UsageError("--shards cannot be combined with JSON output; use --shard K/N")
 
 
 def _made(
@@ -147,7 +150,7 @@ def _made(
     known = Durations() if durations is None else read(durations)
     said = known.warning
     if known.of_another(plan):
-        said = f"{durations}: no cell of this plan is among these durations"
+        said = f"{durations}: has no durations for the cells of this plan"
     if said:
         echo(f"warning: {said}", err=True)
     return plan_file(plan, facts, selection, known.estimate(plan))
@@ -169,7 +172,7 @@ def _save(made: PlanFile, path: Path) -> None:
     require_stays(path, made.plan.root)
     target = path.resolve()  # a link stays one
     if target.exists() and not target.is_file():  # a device would be replaced by a file
-        raise InputError(f"{path}: is not a regular file")
+        raise InputError(f"{path}: not a regular file")
     try:
         save_plan(made, target)
     except OSError as error:
@@ -208,10 +211,12 @@ def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
         return
     ready = [engine for engine, why in plan.guests.items() if not why]
     if ready:
-        echo(f"guests of {' and '.join(ready)}: for cases that need more than a container has")
+        echo(
+            f"guests ({' and '.join(ready)}): used for cases that need more than a container offers"
+        )
     for engine, why in plan.guests.items():
         if why:
-            echo(f"guests of {engine}: not here: {why}")
+            echo(f"guests ({engine}): not available: {why}")
     if not all(plan.guests.values()):
         echo(f"guests run {_accelerated(wanted)}")
 
@@ -222,15 +227,13 @@ def _accelerated(wanted: AccelWanted) -> str:
     from distromatrix.files.user_folders import cache_path
 
     if wanted == "tcg":
-        times = f"timeouts of suites count {TCG_SCALE:g} times"
-        return f"under software emulation ({times}), as accel: tcg asks for"
+        return f"under software emulation (suite timeouts x{TCG_SCALE:g}), set by `accel: tcg`"
     known = known_acceleration(cache_path())
     if known is None:
-        return "in KVM if the first of them proves that it works"
+        return "with KVM, if it works for the first of them"
     if known.kind == "kvm":
-        return f"in KVM: {known.reason}"
-    times = f"timeouts of suites count {known.scale:g} times"
-    return f"under software emulation ({times}): {known.reason}"
+        return f"with KVM: {known.reason}"
+    return f"under software emulation (suite timeouts x{known.scale:g}): {known.reason}"
 
 
 def _show(plan: Plan, wanted: AccelWanted | None) -> None:

@@ -23,8 +23,8 @@ def github_matrix(jobs: Sequence[ShardJob]) -> str:
     text = _matrix(jobs, cells=True)
     if len(text) > _MOST_OUTPUT:
         echo(
-            "warning: the jobs are given without `cells`: with them they would be more than the "
-            "1 MB that GitHub takes as outputs (the plan file of --save says which cells)",
+            "warning: the jobs are listed without `cells`, which would exceed GitHub's limit of "
+            "1 MB for outputs (a plan file written with --save lists them)",
             err=True,
         )
         text = _matrix(jobs, cells=False)

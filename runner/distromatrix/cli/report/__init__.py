@@ -35,15 +35,14 @@ class _Report(click.Command):
 @click.command(
     name="report",
     cls=_Report,
-    epilog="`distromatrix report merge` makes one run of the shards of a plan: see "
-    "`distromatrix report merge --help`.",
+    epilog="See `distromatrix report merge --help` for merging the shards of a plan into one run.",
 )
 @click.argument("run", required=False)
 @options("directory", "file")
 @click.option(
     "--rules",
     is_flag=True,
-    help="Print instead the rules that would expect what failed, alone on stdout.",
+    help="Print only the rules that would expect these failures.",
 )
 @options("as_json", "github")
 def command(
@@ -54,17 +53,18 @@ def command(
     as_json: bool,
     github: bool,
 ) -> int:
-    """Show a run's answer again, made anew from its journal (default: the latest run).
+    """Show the report of RUN again, from its journal (default: the latest run).
 
-    Exits as the run did; writes the run's results.json and junit.xml again if they are not there.
+    Exits with the status of the run, and writes the run's results.json and junit.xml again if they
+    are missing.
 
     \b
     Examples:
       distromatrix report
       distromatrix report 20261123-101500-1a2b --json
-      distromatrix report --github            in a step of a workflow
-      distromatrix report --rules             to expect these failures from now on
-      distromatrix report merge shards/       one answer from the run folders of all jobs
+      distromatrix report --github            in a workflow step
+      distromatrix report --rules             show rules to expect these failures
+      distromatrix report merge shards/       merge the runs of all jobs
     """
     from distromatrix.plan.file import read_plan
     from distromatrix.record.folder import find_run, is_alive
@@ -72,7 +72,7 @@ def command(
     from distromatrix.reports.replay import read_run
 
     if rules and (as_json or github):
-        raise click.UsageError("--rules is alone on stdout: no --json, no --github")
+        raise click.UsageError("--rules cannot be combined with --json or --github")
     folder = find_run(find_root(directory, file), run)
     result = read_run(folder)
     plan = read_plan(folder / "plan.json")
@@ -90,9 +90,9 @@ def _print_rules(plan: Plan, result: RunResult, folder: Path) -> None:
 
     rules = rules_for(plan, result.cells, folder)
     if not rules:
-        echo("nothing failed that a rule could expect", err=True)
+        echo("no failures that a rule could expect", err=True)
         return
-    echo("  # Put these first under `rules:`, each with its reason.")
+    echo("  # Put these first under `rules:`, and give each a reason.")
     for lines in rules:
         for line in lines:
             echo(f"  {line}")

@@ -57,18 +57,18 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
             _append(there, summary(there.stat().st_size if there.exists() else 0))
     except OSError as error:
         where = error.filename or named or folder
-        echo(f"warning: no summary: {where}: {error.strerror}", err=True)
+        echo(f"warning: cannot write the summary: {where}: {error.strerror}", err=True)
 
 
 def output_file(name: str) -> Path:
     """Where the output `name` of a step is written. Raises InputError where there is none."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
-        raise InputError(f"--output: {name[:40]!r} is not a valid name for an output")
+        raise InputError(f"--output: invalid output name {name[:40]!r}")
     if file := os.environ.get("GITHUB_OUTPUT"):
         return Path(file)
     raise InputError(
-        "--output writes to the file that $GITHUB_OUTPUT names, which is not set: this is "
-        "no step of GitHub's; without --output it is printed"
+        "--output needs $GITHUB_OUTPUT, which is not set outside a GitHub workflow; without "
+        "--output the value is printed"
     )
 
 
@@ -79,7 +79,7 @@ def put_out(line: str, name: str | None) -> None:
         return
     file = output_file(name)
     if len(line.splitlines()) > 1:  # the next would be another output
-        raise InputError(f"--output: {line!r} is more than one line")
+        raise InputError(f"--output: {line!r} has more than one line")
     try:
         with file.open("a", encoding="utf-8", errors="surrogateescape") as output:
             output.write(f"{name}={line}\n")
@@ -91,7 +91,7 @@ def put_out(line: str, name: str | None) -> None:
 
 def _append(path: Path, text: str) -> None:
     if not text:
-        echo(f"warning: {path} is full: no room for the summary", err=True)
+        echo(f"warning: {path}: no room left for the summary", err=True)
         return
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(f"\n\n{text}")

@@ -19,27 +19,25 @@ from distromatrix.project.project import find_root
 
 @click.command(
     name="merge",
-    epilog="Exit codes are those of a run; a shard that is missing makes its cells errors (69). "
-    "2: there is nothing to merge, or it is not all of one plan.",
+    epilog="Exits like `run`: the cells of a missing shard are errors (69). Exits with 2 if there "
+    "is nothing to merge, or the shards belong to different plans.",
 )
 @click.argument("folders", nargs=-1, metavar="DIR...", type=click.Path(path_type=Path))
 @options(
     *("directory", "file", "plan_path"),
-    helps={
-        "plan_path": "The plan file all shards must be of; then even all of them may be missing."
-    },
+    helps={"plan_path": "Plan file of the shards; with it, even all shards may be missing."},
 )
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The folder of the merged run, a new one (default: one below .distromatrix/runs).",
+    help="New directory for the merged run (default: below .distromatrix/runs).",
 )
 @click.option(
     "--durations",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Add how long the cells took to this file, which `plan --durations` balances by.",
+    help="Add the durations of the cells to FILE, for `plan --durations`.",
 )
 @options("as_json", "github")
 def command(
@@ -52,14 +50,14 @@ def command(
     as_json: bool,
     github: bool,
 ) -> int:
-    """Make one run of the shards of a plan, and show its answer.
+    """Merge the shards of a plan into one run, and show its report.
 
-    DIR is the run folder of a shard, or a folder that has some below it, such as the one that
-    all jobs' artifacts were downloaded to. What comes out is a run like any other: `report`,
-    `run --failed` and all else work on it.
+    DIR is the run folder of a shard, or a directory that contains some, such as the downloaded
+    artifacts of all jobs. The result is a run like any other, for `report`, `run --failed` and so
+    on.
 
-    A shard that left no run, or was killed in the middle, makes its cells errors: a loss is never
-    silent. Of a shard that ran again the last run counts. Shards of another plan are refused.
+    If a shard is missing or was killed, its cells are errors. If a shard ran more than once, its
+    last run counts. Shards of another plan are refused.
 
     \b
     Examples:
@@ -73,9 +71,10 @@ def command(
     from distromatrix.plan.file import read_plan_file
     from distromatrix.record.folder import RunFolder
     from distromatrix.reports.files import write_reports
+    from distromatrix.reports.replay import warnings
 
     if not folders and plan_path is None:
-        raise click.UsageError("which run folders? name them, or a folder that has them below it")
+        raise click.UsageError("name the run folders to merge, or a directory that contains them")
     whole = read_plan_file(plan_path) if plan_path else None
     if into is not None:
         _check_new(into)
@@ -89,8 +88,8 @@ def command(
         folder = stack.enter_context(made)
         result = merge(found, plan, folder, shlex.join(["distromatrix", *sys.argv[1:]]))
         write_reports(folder.path, plan, result)
-        warnings = (*_warnings(folder.path), *_update(durations, result))
-        show_answer(plan, result, folder.path, as_json=as_json, github=github, warnings=warnings)
+        told = (*warnings(folder.path), *_update(durations, result))
+        show_answer(plan, result, folder.path, as_json=as_json, github=github, warnings=told)
         give_all_to_caller(folder.path)
     return result.exit_code
 
@@ -100,13 +99,7 @@ def _check_new(into: Path) -> None:
     if into.is_symlink() or into.exists():
         empty = into.is_dir() and not into.is_symlink() and not any(into.iterdir())
         if not empty:
-            raise InputError(f"{into}: is there already: --into makes a new folder")
-
-
-def _warnings(folder: Path) -> tuple[str, ...]:
-    from distromatrix.reports.replay import warnings
-
-    return warnings(folder)
+            raise InputError(f"{into}: already exists; --into needs a new directory")
 
 
 def _update(path: Path | None, result: RunResult) -> tuple[str, ...]:

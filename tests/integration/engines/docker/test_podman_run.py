@@ -133,7 +133,7 @@ def test_a_kept_machine_is_entered_and_removed_by_podman(project: Project) -> No
     (name,) = (one for one in project.left() if "kept" in one)
     shown = project.call("shell", f"{project.distro}/bad", input="cat /file; pwd\n")
     assert shown.out == "state\n/distromatrix/product\n", shown.said
-    removed = shown.err.partition("to remove it: ")[2].splitlines()[0]
+    removed = shown.err.partition("remove it with: ")[2].splitlines()[0]
     assert name in removed
     subprocess.run(shlex.split(removed), check=True, capture_output=True)
     project.call("clean")
