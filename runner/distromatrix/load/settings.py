@@ -101,16 +101,16 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         raise InputError(*sorted(faults))
     beside = file.parent if file else Path()
     folders = over.archives or tuple(str(beside / _user(a)) for a in shape.archives)
-    jobs = over.jobs if "jobs" in over.model_fields_set else shape.jobs
+    both = shape.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
     return Settings(
-        registry=over.registry or shape.registry or "",
-        mirrors=shape.mirrors,
-        archive_mirrors=shape.archive_mirrors,
-        engine=over.engine or shape.engine or Settings().engine,
-        jobs=jobs,
+        registry=both.registry or "",
+        mirrors=both.mirrors,
+        archive_mirrors=both.archive_mirrors,
+        engine=both.engine or Settings().engine,
+        jobs=both.jobs,
         archives=tuple(_user(folder).absolute() for folder in folders),
-        offline=(over if "offline" in over.model_fields_set else shape).offline,
-        accel=over.accel or shape.accel or "auto",
+        offline=both.offline,
+        accel=both.accel or "auto",
     )
 
 

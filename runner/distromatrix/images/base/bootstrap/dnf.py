@@ -6,10 +6,8 @@ import shlex
 
 from distromatrix.images.base.bootstrap import rpm
 from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
-from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages.dnf import DNF
 
-_REPOS = "etc/yum.repos.d"
 # As dnf 4.14 and dnf5 print them; the rest is read as in a cell.
 _FAILURES = (
     pattern("full", r"^(?:Error: )?(.*needs \S+ more space.*|.*more space needed on.*)$"),
@@ -25,7 +23,6 @@ _FAILURES = (
 def _work(job: BootstrapJob) -> Work:
     """Its caches and logs lie in the tree until they are cleaned away: dnf 4
     puts some there whatever it is told."""
-    keys = tuple(key.as_uri() for key in job.keys)
     config = (
         "[main]\n"
         f"gpgcheck={1 if job.keys else 0}\n"
@@ -46,19 +43,12 @@ def _work(job: BootstrapJob) -> Work:
         )
     )
     install = f'dnf=$(command -v dnf5 || command -v dnf)\n"$dnf" --assumeyes {line}\n'
-    repo = rpm.repo_file(job, rpm.keys_in_image(job))
-    return tree_work(
+    return rpm.rpm_work(
         job,
         install,
-        files={
-            **rpm.MACROS,
-            "dnf.conf": config,
-            "vars/.keep": "",
-            "repos/distromatrix.repo": rpm.repo_file(job, keys),
-        },
-        image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
+        repos="etc/yum.repos.d",
+        files={"dnf.conf": config, "vars/.keep": ""},
         without=("var/cache/dnf", "var/cache/libdnf5", "var/log/dnf*", "var/log/hawkey.log"),
-        finish=rpm.disable(_REPOS) + rpm.FINISH,
     )
 
 

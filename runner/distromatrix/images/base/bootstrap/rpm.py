@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from distromatrix.images.base.bootstrap.base import BootstrapJob
+from collections.abc import Iterable, Mapping
+
+from distromatrix.images.base.bootstrap.base import BootstrapJob, Work
+from distromatrix.images.base.bootstrap.tree import tree_work
 
 KEY_FOLDERS = ("/etc/pki/rpm-gpg", "/usr/lib/rpm/gnupg/keys")
-IMAGE_KEYS = "etc/pki/rpm-gpg"
+_IMAGE_KEYS = "etc/pki/rpm-gpg"
 
 _DATABASE = "/usr/lib/sysimage/rpm"
 # Debian's rpm has its database in the user's home.
-MACROS = {"home/.rpmmacros": f"%_dbpath {_DATABASE}\n"}
+_MACROS = {"home/.rpmmacros": f"%_dbpath {_DATABASE}\n"}
 
 # The image's own rpm says where its database lies and in which format, and converts it.
-FINISH = f"""
+_FINISH = f"""
 if [ -x "$root/usr/bin/rpm" ]; then
     wanted=$(chroot "$root" /usr/bin/rpm --eval '%{{_dbpath}}')
     chroot "$root" /bin/sh -ec '[ "$1" -ef "$2" ] || {{
@@ -26,7 +29,38 @@ fi
 """
 
 
-def repo_file(job: BootstrapJob, keys: tuple[str, ...], *, suse: bool = False) -> str:
+def rpm_work(
+    job: BootstrapJob,
+    install: str,
+    *,
+    repos: str,
+    files: Mapping[str, str | bytes],
+    without: Iterable[str],
+    suse: bool = False,
+) -> Work:
+    """The work of a tool that installs packages of RPM: see `tree_work`. `repos`: the image's
+    folder of `.repo` files. The repositories that the distribution's packages brought there are
+    disabled: the image's packages come from the mirror that it was made of, as with mmdebstrap."""
+    here = tuple(key.as_uri() for key in job.keys)
+    inside = tuple(f"file:///{_IMAGE_KEYS}/{key.name}" for key in job.keys)
+    disable = (
+        f'[ ! -d "$root/{repos}" ] || find "$root/{repos}" -maxdepth 1 -type f '
+        "-name '*.repo' -exec sed -i 's/^enabled *=.*/enabled=0/' {} +\n"
+    )
+    return tree_work(
+        job,
+        install,
+        files={**_MACROS, **files, "repos/distromatrix.repo": _repo_file(job, here, suse=suse)},
+        image={
+            f"{repos}/distromatrix.repo": _repo_file(job, inside, suse=suse),
+            **{f"{_IMAGE_KEYS}/{key.name}": key.read_bytes() for key in job.keys},
+        },
+        without=without,
+        finish=disable + _FINISH,
+    )
+
+
+def _repo_file(job: BootstrapJob, keys: tuple[str, ...], *, suse: bool) -> str:
     """A `.repo` file with all repositories. `keys`: URLs of the keys, where it is read."""
     sections = []
     for number, url in enumerate(job.repositories, 1):
@@ -37,22 +71,3 @@ def repo_file(job: BootstrapJob, keys: tuple[str, ...], *, suse: bool = False) -
             lines.append("gpgkey=" + "\n       ".join(keys))
         sections.append("\n".join(lines) + "\n")
     return "\n".join(sections)
-
-
-def image_keys(job: BootstrapJob) -> dict[str, bytes]:
-    """The keys as files of the image."""
-    return {f"{IMAGE_KEYS}/{key.name}": key.read_bytes() for key in job.keys}
-
-
-def keys_in_image(job: BootstrapJob) -> tuple[str, ...]:
-    """Their URLs there."""
-    return tuple(f"file:///{IMAGE_KEYS}/{key.name}" for key in job.keys)
-
-
-def disable(folder: str) -> str:
-    """A script that disables the repositories that the distribution's packages brought: the
-    image's packages come from the mirror that it was made of, as with mmdebstrap."""
-    return (
-        f'[ ! -d "$root/{folder}" ] || find "$root/{folder}" -maxdepth 1 -type f '
-        "-name '*.repo' -exec sed -i 's/^enabled *=.*/enabled=0/' {} +\n"
-    )

@@ -6,10 +6,8 @@ import shlex
 
 from distromatrix.images.base.bootstrap import rpm
 from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
-from distromatrix.images.base.bootstrap.tree import tree_work
 from distromatrix.images.packages.zypper import ZYPPER
 
-_REPOS = "etc/zypp/repos.d"
 _CONFIG = (
     "[main]\nsolver.onlyRequires = true\nrpm.install.excludedocs = yes\n"
     "commit.downloadMode = DownloadInAdvance\n"
@@ -41,20 +39,13 @@ def _work(job: BootstrapJob) -> Work:
         f"{imports}{zypper} refresh\n"
         f"{zypper} install --no-recommends --auto-agree-with-licenses {packages}\n"
     )
-    keys = tuple(key.as_uri() for key in job.keys)
-    repo = rpm.repo_file(job, rpm.keys_in_image(job), suse=True)
-    return tree_work(
+    return rpm.rpm_work(
         job,
         install,
-        files={
-            **rpm.MACROS,
-            "zypp.conf": _CONFIG,
-            "zypper.conf": "",
-            "repos/distromatrix.repo": rpm.repo_file(job, keys, suse=True),
-        },
-        image={f"{_REPOS}/distromatrix.repo": repo, **rpm.image_keys(job)},
+        repos="etc/zypp/repos.d",
+        files={"zypp.conf": _CONFIG, "zypper.conf": ""},
         without=("var/cache/zypp", "var/log/zypp*", "run/zypp*"),
-        finish=rpm.disable(_REPOS) + rpm.FINISH,
+        suse=True,
     )
 
 
