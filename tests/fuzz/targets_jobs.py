@@ -28,7 +28,7 @@ from fuzzing import (
 from pydantic import TypeAdapter, ValidationError
 
 from distromatrix.engines.contract import Engine
-from distromatrix.engines.docker.staging.transfer import tags_in
+from distromatrix.engines.docker.staging.transfer import TransferredImages
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.images.store import carry
@@ -183,7 +183,7 @@ class _Images:
         return self
 
     def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
-        return tags_in(tar)
+        return TransferredImages.tags_in(tar)
 
     def find(self, tag: str) -> None: ...
 

@@ -6,8 +6,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from time import time
@@ -17,59 +16,59 @@ from docker.errors import APIError, NotFound
 
 from distromatrix.engines.docker.connection.api import (
     LONG_TIMEOUT,
-    Api,
-    disk_full,
+    failure,
     listed,
     message_of,
+    pieces,
 )
 from distromatrix.engines.docker.connection.auth import credentials, hiding
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
 from distromatrix.engines.docker.messages import pull_error
-from distromatrix.engines.docker.staging import transfer as docker_carry
-from distromatrix.engines.image_store import Image, Preparation, Resolved
-from distromatrix.errors import InfrastructureError, PullError
+from distromatrix.engines.docker.staging.transfer import (
+    TransferredImages,
+    carried,
+    inspected,
+    is_mark,
+    moving,
+)
+from distromatrix.engines.image_store import Image, Resolved
+from distromatrix.errors import DiskFullError, InfrastructureError, PullError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class DockerImages:
+class DockerImages(TransferredImages):
     """See ImageStore."""
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
 
     def find(self, tag: str) -> Image | None:
         """See ImageStore."""
         with self._api.calling(f"look at the image {tag}") as client:
-            try:
-                found = client.inspect_image(self._api.dialect.name(tag))
-            except NotFound:
-                return None
-        return _image(found, tag, self._api.dialect)
+            found = inspected(client, self._api.dialect.name(tag))
+        return _image(found, tag, self._api.dialect) if found else None
 
     def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
         """See ImageStore. Raises PullError, EngineUnavailableError."""
+        calling = partial(self._api.calling, f"pull {ref}", LONG_TIMEOUT)
         failed = ""
-        with self._api.calling(f"pull {ref}", LONG_TIMEOUT) as client:
+        events: Iterator[dict[str, Any]] = iter(())
+        with calling() as client:
             login = credentials(client, ref)
             try:
                 events = client.pull(ref, stream=True, decode=True, auth_config=login)
             except APIError as error:
-                failed, events = message_of(error), ()
+                failed = message_of(error)
         hide = hiding(login)
-        for text in map(hide, self._pulling(ref, events)):
-            if text.startswith("error: "):
-                failed = text.removeprefix("error: ")
-            else:
-                progress(text)
-        if "no space left on device" in failed.lower():
-            raise disk_full(f"pull {ref}", failed)
+        for event in pieces(events, calling):
+            if "error" in event:
+                failed = " ".join(str(event["error"]).split())
+            elif "status" in event:
+                layer = f"{event['id']}: " if event.get("id") else ""
+                progress(hide(f"{layer}{event['status']} {event.get('progress', '')}".strip()))
         if failed:
-            raise pull_error(ref, hide(failed))
-        self._tag(ref, tag)
-        docker_carry.unmark(self._api, tag)
-        if not self._api.dialect.remembers_pulls:
-            docker_carry.mark(self._api, replace(self._found(tag), created=time(), digests=()))
+            refused = failure(f"pull {ref}", failed := hide(failed))
+            raise refused if isinstance(refused, DiskFullError) else pull_error(ref, failed)
+        self.tag(ref, tag)
+        self._mark(tag, *(() if self._api.dialect.remembers_pulls else (f"{time():.0f}",)))
         return self._found(tag)
 
     def resolve(self, ref: str) -> Resolved:
@@ -99,26 +98,12 @@ class DockerImages:
             raise PullError("other", f"cannot look up {ref}: the engine tells no digest of it")
         return Resolved(digest=image.digests[0], arch=image.arch)
 
-    def _pulling(self, ref: str, events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-        iterator = iter(events)
-        while True:
-            with self._api.calling(f"pull {ref}", LONG_TIMEOUT):
-                event = next(iterator, None)
-            if event is None:
-                return
-            if "error" in event:
-                yield "error: " + " ".join(str(event["error"]).split())
-            elif "status" in event:
-                layer = f"{event['id']}: " if event.get("id") else ""
-                yield f"{layer}{event['status']} {event.get('progress', '')}".strip()
-
-    def _tag(self, ref: str, tag: str) -> None:
+    def tag(self, image: str, tag: str) -> None:
+        """See ImageStore. Raises InfrastructureError."""
         dialect = self._api.dialect
         name, _, version = dialect.name(tag).rpartition(":")
-        with self._api.calling(f"tag {ref}") as client:
-            orphans = docker_carry.orphans_of(client, tag, dialect)
-            client.tag(dialect.name(ref), name, version)
-            orphans.remove()
+        with self._api.calling(f"tag {image}") as client, moving(client, tag, dialect):
+            client.tag(dialect.name(image), name, version)
 
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore. Raises InfrastructureError."""
@@ -133,7 +118,7 @@ class DockerImages:
         for line in said.splitlines():
             with contextlib.suppress(ValueError):
                 if failed := json.loads(line).get("error"):
-                    raise self._write_failed(f"import {tag}", str(failed))
+                    raise failure(f"import {tag}", str(failed))
         return self._found(tag)
 
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
@@ -177,45 +162,15 @@ class DockerImages:
 
     def remove(self, tag: str) -> None:
         """See ImageStore. Raises InfrastructureError."""
-        calling = self._api.calling(f"remove the image {tag}")
-        with calling as client, contextlib.suppress(NotFound):
-            orphans = docker_carry.orphans_of(client, tag, self._api.dialect)
-            take_name(client, self._api.dialect.name(tag), self._api.dialect)
-            orphans.remove()
-
-    def export(
-        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
-    ) -> Iterable[bytes]:
-        """See ImageStore. Raises InfrastructureError."""
-        return docker_carry.export(self._api, image, labels, first)
-
-    def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
-        """See ImageStore. Raises InfrastructureError."""
-        return docker_carry.save(self._api, tags)
-
-    def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
-        """See ImageStore. Raises InfrastructureError."""
-        return docker_carry.tags_in(tar)
-
-    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
-        """See ImageStore. Raises InfrastructureError."""
-        docker_carry.load(self._api, tar, images)
-
-    def tag(self, image: str, tag: str) -> None:
-        """See ImageStore. Raises InfrastructureError."""
-        self._tag(image, tag)
+        calling, dialect = self._api.calling(f"remove the image {tag}"), self._api.dialect
+        with calling as client, contextlib.suppress(NotFound), moving(client, tag, dialect):
+            take_name(client, dialect.name(tag), dialect)
 
     def _found(self, tag: str) -> Image:
         image = self.find(tag)
         if image is None:
             raise InfrastructureError(f"the engine has lost the image {tag} it just made")
         return image
-
-    @staticmethod
-    def _write_failed(doing: str, text: str) -> InfrastructureError:
-        if "no space left on device" in text.lower():
-            return disk_full(doing, text)
-        return InfrastructureError(f"cannot {doing}: {text}", transient=False)
 
 
 def _label_changes(labels: Mapping[str, str], dockerfile: bool) -> tuple[str, ...]:
@@ -234,7 +189,7 @@ def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Ima
     ours = [name for name in map(dialect.tag, names) if _is_ours(name)]
     if tag not in ours and tag not in names:
         tag = next(iter(ours), tag)
-    carried, digests = docker_carry.carried(found)
+    came, digests = carried(found)
     known = (name.partition("@")[2] for name in found.get("RepoDigests") or ())
     # When it was last tagged, which for a pull is when it was pulled; year 1 where never.
     tagged = str((found.get("Metadata") or {}).get("LastTagTime") or "0001")
@@ -244,7 +199,7 @@ def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Ima
         id=found["Id"],
         tag=tag,
         labels=(found.get("Config") or {}).get("Labels") or {},
-        created=_timestamp(made) if carried is None else carried,
+        created=_timestamp(made) if came is None else came,
         size=int(found.get("Size") or 0),
         arch=MACHINES.get(architecture, architecture),
         digests=tuple(dict.fromkeys((*known, *digests))),
@@ -259,7 +214,7 @@ def _variables(said: Iterable[str]) -> dict[str, str]:
 
 
 def _is_ours(tag: str) -> bool:
-    return tag.startswith(OURS) and not docker_carry.is_mark(tag)
+    return tag.startswith(OURS) and not is_mark(tag)
 
 
 def _timestamp(text: str) -> float:

@@ -8,11 +8,11 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import inf
 from time import sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -36,14 +36,16 @@ LONG_TIMEOUT = 1800.0
 SHORT_TIMEOUT = 10.0
 
 _POOL = 64  # connections that a client keeps
-_REMOVALS = 20  # attempts to remove a container
-_LISTINGS = 20  # attempts to list what there is
+_ATTEMPTS = 20  # to remove a container, or to list what there is
+_ENDING = re.compile("container state improper")  # Podman's of what ends at the same moment
 _GONE = re.compile(
     "no such (container|volume|network|image)|image not known|no container with", re.I
 )
 # Of the API, where an engine does not say which is its newest.
 _OLDEST = "1.40"
 _DOCTOR = "`distromatrix doctor` says more"
+
+T = TypeVar("T")
 
 
 class _Client(APIClient):
@@ -220,14 +222,29 @@ def message_of(error: APIError) -> str:
 
 def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """What an engine lists: it may trip over a thing that goes while it does. Raises APIError."""
-    for patience in reversed(range(_LISTINGS)):
+    return _patiently(ask, _GONE)
+
+
+def _patiently(call: Callable[[], T], passes: re.Pattern[str]) -> T:
+    """What it returns, tried anew while it fails with words that pass by themselves."""
+    for patience in reversed(range(_ATTEMPTS)):
         try:
-            return ask()
+            return call()
         except APIError as error:
-            if not patience or not _GONE.search(str(error)):
+            if not patience or not passes.search(str(error)):
                 raise
             sleep(0.1)
     raise AssertionError("unreachable")
+
+
+def pieces(stream: Iterator[T], calling: Callable[[], AbstractContextManager[Any]]) -> Iterator[T]:
+    """What an engine streams, each piece got inside of `calling`: who reads them is outside."""
+    while True:
+        with calling():
+            piece = next(stream, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def run_inside(client: Any, container: str, command: list[str], within: float) -> bytes:
@@ -248,31 +265,23 @@ def has_ended(error: APIError) -> bool:
 
 def remove_container(client: Any, container: str) -> None:
     """Remove it by force with its anonymous volumes. Raises APIError."""
-    for patience in reversed(range(_REMOVALS)):
-        try:
-            client.remove_container(container, v=True, force=True)
-            return
-        except APIError as error:
-            # Podman trips over one that ends by itself in the same moment.
-            if "container state improper" not in str(error) or not patience:
-                raise
-            sleep(0.1)
+    _patiently(lambda: client.remove_container(container, v=True, force=True), _ENDING)
 
 
 def _refused(doing: str, error: APIError) -> InfrastructureError:
-    text = message_of(error)
-    if "no space left on device" in text.lower():
-        return disk_full(doing, text)
     client_fault = error.response is not None and 400 <= error.response.status_code < 500
-    return InfrastructureError(f"cannot {doing}: {text}", transient=not client_fault)
+    return failure(doing, message_of(error), transient=not client_fault)
 
 
-def disk_full(doing: str, text: str) -> DiskFullError:
-    """The error for a full disk on the engine's host."""
-    return DiskFullError(
-        f"cannot {doing}: the engine's disk is full ({text}); "
-        "`distromatrix images prune` and `distromatrix clean` make room"
-    )
+def failure(doing: str, text: str, *, transient: bool = False) -> InfrastructureError:
+    """The error for what an engine has refused with those words: DiskFullError where its host's
+    disk is full."""
+    if "no space left on device" in text.lower():
+        return DiskFullError(
+            f"cannot {doing}: the engine's disk is full ({text}); "
+            "`distromatrix images prune` and `distromatrix clean` make room"
+        )
+    return InfrastructureError(f"cannot {doing}: {text}", transient=transient)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

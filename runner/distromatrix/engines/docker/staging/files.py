@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from docker.errors import NotFound
 
-from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, Api
+from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, Api, pieces
 from distromatrix.errors import InfrastructureError
 
 # Podman gives nothing of a container that ends in that moment, not even a tar's end.
@@ -47,21 +47,12 @@ def get_files(api: Api, name: str, container: str, path: str) -> Iterator[bytes]
             stream, _ = client.get_archive(container, path, encode_stream=False)
         if stream is None:
             raise FileNotFoundError(f"{name}:{path}")
-        content = _translated(api, name, stream)
+        content = pieces(stream, lambda: api.calling(f"get files from {name}"))
         if first := next(content, b""):
             return chain((first,), content)
         if patience:
             sleep(0.1)
     raise InfrastructureError(f"cannot get files from {name}: the engine gives nothing of {path}")
-
-
-def _translated(api: Api, name: str, stream: Iterator[bytes]) -> Iterator[bytes]:
-    while True:
-        with api.calling(f"get files from {name}"):
-            data = next(stream, None)
-        if data is None:
-            return
-        yield data
 
 
 def _has_path(client: Any, container: str, path: str) -> None:

@@ -13,7 +13,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -23,7 +22,7 @@ from docker.errors import APIError, NotFound
 from distromatrix.engines.docker.connection.api import (
     LONG_TIMEOUT,
     Api,
-    disk_full,
+    failure,
     remove_container,
 )
 from distromatrix.engines.docker.dialect import Dialect, take_name
@@ -51,6 +50,14 @@ _GZIP = b"\x1f\x8b"
 _MOST = 16 << 20  # bytes of a manifest
 
 
+def inspected(client: Any, name: str) -> dict[str, Any] | None:
+    """What an APIClient says of an image; None where there is none."""
+    with contextlib.suppress(NotFound):
+        found: dict[str, Any] = client.inspect_image(name)
+        return found
+    return None
+
+
 def is_mark(tag: str) -> bool:
     """Whether that tag only says something of its image."""
     return _MARK.fullmatch(tag) is not None
@@ -64,23 +71,87 @@ def carried(found: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
     return (max(float(m[1]) for m in marks) if marks else None), digests
 
 
-def export(
-    api: Api, image: str, labels: Mapping[str, str], first: Preparation | None = None
-) -> Iterator[bytes]:
-    """The root filesystem of an image, by way of a container in which nothing is started but
-    what is to be done `first`."""
-    with api.calling(f"export {image}", LONG_TIMEOUT) as client:
-        body = {"Image": api.dialect.name(image), "Labels": dict(labels), **_ALONE}
-        script = (first.script, "sh", *first.arguments) if first else ("",)
-        body["Cmd"] = ["/bin/sh", "-ec", *script]
-        container = client.create_container_from_config(body)["Id"]
+class TransferredImages:
+    """The part of an ImageStore by which its images leave it and come into it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def export(
+        self, image: str, labels: Mapping[str, str], first: Preparation | None = None
+    ) -> Iterator[bytes]:
+        """The root filesystem of an image, by way of a container in which nothing is started but
+        what is to be done `first`."""
+        with self._api.calling(f"export {image}", LONG_TIMEOUT) as client:
+            body = {"Image": self._api.dialect.name(image), "Labels": dict(labels), **_ALONE}
+            script = (first.script, "sh", *first.arguments) if first else ("",)
+            body["Cmd"] = ["/bin/sh", "-ec", *script]
+            container = client.create_container_from_config(body)["Id"]
+            try:
+                if first is not None:
+                    _prepare(client, container, first)
+                yield from client.export(container, chunk_size=_CHUNK)
+            finally:
+                with contextlib.suppress(NotFound):
+                    remove_container(client, container)
+
+    def save(self, tags: tuple[str, ...]) -> Iterator[bytes]:
+        """See ImageStore.save."""
+        with self._api.calling("save images", LONG_TIMEOUT) as client:
+            names = [self._api.dialect.name(tag) for tag in tags]
+            url = f"{client.base_url}/v{client.api_version}/images/get"
+            answer = client.get(url, params={"names": names}, stream=True, timeout=LONG_TIMEOUT)
+            client._raise_for_status(answer)
+            yield from answer.iter_content(_CHUNK)
+
+    @staticmethod
+    def tags_in(tar: BinaryIO) -> tuple[str, ...]:
+        """See ImageStore.tags_in. What the engine reads is the archive's manifest.json."""
         try:
-            if first is not None:
-                _prepare(client, container, first)
-            yield from client.export(container, chunk_size=_CHUNK)
-        finally:
-            with contextlib.suppress(NotFound):
-                remove_container(client, container)
+            with tarfile.open(fileobj=tar, mode="r|*") as members:
+                for member in members:
+                    if member.name == "manifest.json" and (file := members.extractfile(member)):
+                        entries = json.loads(file.read(_MOST))
+                        tags = [str(tag) for entry in entries for tag in entry["RepoTags"] or ()]
+                        return tuple(tag.removeprefix("localhost/") for tag in tags)
+        except (tarfile.TarError, zlib.error, EOFError, ValueError, TypeError, KeyError):
+            pass
+        raise InfrastructureError("these are no images of the engine's", transient=False)
+
+    def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
+        """See ImageStore.load."""
+        calling = self._api.calling("load images", LONG_TIMEOUT)
+        with calling as client, contextlib.ExitStack() as moved:
+            for image in images:
+                moved.enter_context(moving(client, image.tag, self._api.dialect))
+            chunks = iter(lambda: tar.read(_CHUNK), b"")
+            if not self._api.dialect.loads_gzip:
+                chunks = _unpacked(chunks)
+            for event in client.load_image(chunks) or ():
+                if failed := event.get("error"):
+                    raise failure("load images", str(failed))
+            for image in images:
+                _rename(client, image.tag, self._api.dialect)
+                said = f"{image.created:.0f}"
+                self._mark(
+                    image.tag, *(said + d.replace("sha256:", "-") for d in image.digests or ("",))
+                )
+
+    def _mark(self, tag: str, *said: str) -> None:
+        """Note on an image when, and under which digests, it was pulled (see _MARK), and take away
+        what was noted before. Raises InfrastructureError."""
+        dialect = self._api.dialect
+        with self._api.calling("tag an image") as client:
+            if (found := inspected(client, dialect.name(tag))) is None:
+                raise InfrastructureError(
+                    f"{tag} was not among the images that came", transient=False
+                )
+            for name in filter(is_mark, found.get("RepoTags") or ()):
+                with contextlib.suppress(NotFound):
+                    take_name(client, name, dialect)
+            name = dialect.name(f"distromatrix/carried-{found['Id'].rpartition(':')[2][:16]}")
+            for mark in said:
+                client.tag(found["Id"], name, mark)
 
 
 def _prepare(client: Any, container: str, first: Preparation) -> None:
@@ -100,92 +171,19 @@ def _unfit(why: str) -> CannotStartError:
     return CannotStartError(f"no guest can be made of the image: {why}")
 
 
-@dataclass(frozen=True, slots=True)
-class Orphans:
-    """The marks of the image that has a tag now. When the tag has gone from it, and it has no
-    other of ours, they go too."""
-
-    client: Any
-    name: str
-    dialect: Dialect
-    marks: tuple[str, ...] = ()
-
-    def remove(self) -> None:
-        """Remove them, if the tag is not that image's any more."""
-        for mark in self.marks:
-            with contextlib.suppress(NotFound):
-                if self.client.inspect_image(mark)["Id"] == self._present():
-                    return
-                take_name(self.client, mark, self.dialect)
-
-    def _present(self) -> str:
-        try:
-            return str(self.client.inspect_image(self.name)["Id"])
-        except NotFound:
-            return ""
-
-
-def orphans_of(client: Any, tag: str, dialect: Dialect) -> Orphans:
-    """What will be to remove when that tag (or id) has moved to another image or gone."""
+@contextlib.contextmanager
+def moving(client: Any, tag: str, dialect: Dialect) -> Iterator[None]:
+    """Around what gives that tag (or id) to another image, or takes it away: the marks of the image
+    that had it go too, where it has no other tag of ours."""
     own = dialect.name(tag)
-    try:
-        found = client.inspect_image(own)
-    except NotFound:
-        return Orphans(client, own, dialect)
-    names = [name for name in found.get("RepoTags") or () if name != own and dialect.tag(name)]
-    marks = tuple(names) if all(is_mark(name) for name in names) else ()
-    return Orphans(client, own, dialect, marks)
-
-
-def unmark(api: Api, id: str) -> None:
-    """Take away what was said of where an image came from: it was pulled here now."""
-    with api.calling("tag an image") as client:
-        for name in client.inspect_image(api.dialect.name(id)).get("RepoTags") or ():
-            if is_mark(name):
-                take_name(client, name, api.dialect)
-
-
-def save(api: Api, tags: tuple[str, ...]) -> Iterator[bytes]:
-    """See ImageStore.save."""
-    with api.calling("save images", LONG_TIMEOUT) as client:
-        names = [api.dialect.name(tag) for tag in tags]
-        url = f"{client.base_url}/v{client.api_version}/images/get"
-        answer = client.get(url, params={"names": names}, stream=True, timeout=LONG_TIMEOUT)
-        client._raise_for_status(answer)
-        yield from answer.iter_content(_CHUNK)
-
-
-def tags_in(tar: BinaryIO) -> tuple[str, ...]:
-    """See ImageStore.tags_in. What the engine reads is the archive's manifest.json."""
-    try:
-        with tarfile.open(fileobj=tar, mode="r|*") as members:
-            for member in members:
-                if member.name == "manifest.json" and (file := members.extractfile(member)):
-                    entries = json.loads(file.read(_MOST))
-                    tags = [str(tag) for entry in entries for tag in entry["RepoTags"] or ()]
-                    return tuple(tag.removeprefix("localhost/") for tag in tags)
-    except (tarfile.TarError, zlib.error, EOFError, ValueError, TypeError, KeyError):
-        pass
-    raise InfrastructureError("these are no images of the engine's", transient=False)
-
-
-def load(api: Api, tar: BinaryIO, images: tuple[Image, ...]) -> None:
-    """See ImageStore.load."""
-    with api.calling("load images", LONG_TIMEOUT) as client:
-        orphans = [orphans_of(client, image.tag, api.dialect) for image in images]
-        chunks = iter(lambda: tar.read(_CHUNK), b"")
-        if not api.dialect.loads_gzip:
-            chunks = _unpacked(chunks)
-        for event in client.load_image(chunks) or ():
-            if failed := event.get("error"):
-                if "no space left on device" in str(failed).lower():
-                    raise disk_full("load images", str(failed))
-                raise InfrastructureError(f"cannot load images: {failed}", transient=False)
-        for image in images:
-            _rename(client, image.tag, api.dialect)
-            mark(api, image)
-        for orphan in orphans:
-            orphan.remove()
+    before = inspected(client, own) or {}
+    names = [name for name in before.get("RepoTags") or () if name != own and dialect.tag(name)]
+    marks = names if all(map(is_mark, names)) else []
+    yield
+    if marks and (inspected(client, own) or {}).get("Id") != before["Id"]:
+        for mark in marks:
+            with contextlib.suppress(NotFound):
+                take_name(client, mark, dialect)
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -214,21 +212,3 @@ def _rename(client: Any, tag: str, dialect: Dialect) -> None:
                 repository, _, version = own.rpartition(":")
                 client.tag(other, repository, version)
                 take_name(client, other, dialect)
-
-
-def mark(api: Api, image: Image) -> None:
-    """Note on an image that is there what `image` says of it. Raises InfrastructureError."""
-    with api.calling("tag an image") as client:
-        try:
-            found = client.inspect_image(api.dialect.name(image.tag))
-        except NotFound:
-            raise InfrastructureError(
-                f"cannot load images: {image.tag} was not among them", transient=False
-            ) from None
-        for name in filter(is_mark, found.get("RepoTags") or ()):
-            with contextlib.suppress(NotFound):
-                take_name(client, name, api.dialect)
-        name = api.dialect.name(f"distromatrix/carried-{found['Id'].rpartition(':')[2][:16]}")
-        for digest in image.digests or ("",):
-            said = f"{image.created:.0f}" + digest.replace("sha256:", "-")
-            client.tag(found["Id"], name, said)
