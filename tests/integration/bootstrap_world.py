@@ -217,7 +217,7 @@ def _open(world: World) -> Machine:
     body["HostConfig"]["Binds"] = [f"{socket}:/var/run/docker.sock"]
     # newuidmap is mightier than who calls it.
     body["HostConfig"]["SecurityOpt"].remove("no-new-privileges")
-    return DockerMachine.start(engine._api, spec, body)
+    return DockerMachine.create(engine._api, spec, body).start()
 
 
 def _dependencies(folder: Path) -> bytes:

@@ -116,7 +116,7 @@ class DockerEngine:
     def _open(self, spec: MachineSpec, stage: Stage | None) -> DockerMachine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
-        return self._networks.start(spec, self._known_limits())
+        return self._networks.create(spec, self._known_limits()).start()
 
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""
@@ -170,10 +170,6 @@ class DockerEngine:
 
 def _staging() -> Strategy | None:
     asked = os.environ.get("DISTROMATRIX_STAGING") or None
-    if asked == "overlay":
-        return "overlay"
-    if asked == "archive":
-        return "archive"
-    if asked is None:
-        return None
-    raise InputError(f"DISTROMATRIX_STAGING is '{asked}': it can be overlay or archive")
+    if asked not in (None, "overlay", "archive"):
+        raise InputError(f"DISTROMATRIX_STAGING is '{asked}': it can be overlay or archive")
+    return cast("Strategy | None", asked)

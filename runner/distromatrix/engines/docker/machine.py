@@ -58,7 +58,6 @@ class DockerMachine(ShellMachine):
         api: Api,
         spec: MachineSpec,
         container: str,
-        after_close: Callable[[bool], None] = lambda _kept: None,
         *,
         staged: bool,
         owned: bool = True,
@@ -68,22 +67,18 @@ class DockerMachine(ShellMachine):
         self._api = api
         self._made = monotonic()
         self.container = container
-        # Called once, when it is removed (False) or stays (True).
-        self._after_close = after_close
+        # Each called once, when it is removed (False) or stays (True).
+        self.at_close: list[Callable[[bool], None]] = []
+        # The bytes that it has written beside its own layer.
+        self.beside: Callable[[], int] = lambda: 0
         self._main: Shell | None = None  # the container's main process
         self._body: dict[str, Any] = {}
-        self._beside: Callable[[], int] = lambda: 0
 
     @classmethod
     def create(
-        cls,
-        api: Api,
-        spec: MachineSpec,
-        body: dict[str, Any],
-        *,
-        after_close: Callable[[bool], None] = lambda _kept: None,
+        cls, api: Api, spec: MachineSpec, body: dict[str, Any], *, staged: bool = False
     ) -> DockerMachine:
-        """Create, and no more: `put`, `begin` and `close` are what it can do.
+        """Create, and no more: `put`, `start`, `begin` and `close` are what it can do.
 
         Raises CannotStartError, InfrastructureError.
         """
@@ -94,40 +89,27 @@ class DockerMachine(ShellMachine):
                 created = client.create_container_from_config(body, name=spec.name)
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
-        staged = bool(body["HostConfig"].get("Mounts"))
-        machine = cls(api, spec, created["Id"], after_close, staged=staged)
+        staged = staged or bool(body["HostConfig"].get("Mounts"))
+        machine = cls(api, spec, created["Id"], staged=staged)
         machine._body = body
         return machine
 
-    @classmethod
-    def start(
-        cls,
-        api: Api,
-        spec: MachineSpec,
-        body: dict[str, Any],
-        *,
-        before_start: Callable[[DockerMachine], None] | None = None,
-        after_close: Callable[[bool], None] = lambda _kept: None,
-        beside: Callable[[], int] = lambda: 0,
-    ) -> DockerMachine:
-        """Create, attach, start, and hear its shell answer. `before_start` may put files;
-        `beside`: the bytes that it has written beside its own layer.
+    def start(self) -> DockerMachine:
+        """Begin it. Raises CannotStartError, InfrastructureError; then nothing is left."""
+        with self.starting():
+            self.begin()
+        return self
 
-        Raises CannotStartError, InfrastructureError; then nothing is left.
-        """
-        machine = cls.create(api, spec, body, after_close=after_close)
-        machine._beside = beside
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Around what makes it ready to be used: where that fails, nothing is left."""
         try:
-            if before_start is not None:
-                machine._staged = True
-                before_start(machine)
-            machine.begin()
+            yield
         except BaseException as error:
             if isinstance(error, DiskFullError):
-                api.full_since = monotonic()  # closing gives room back
-            machine.close()
+                self._api.full_since = monotonic()  # closing gives room back
+            self.close()
             raise
-        return machine
 
     @classmethod
     def join(cls, api: Api, address: Address) -> DockerMachine:
@@ -198,7 +180,7 @@ class DockerMachine(ShellMachine):
         if self._stopped:
             return None
         with contextlib.suppress(InfrastructureError, OSError, ValueError):
-            beside = self._beside()
+            beside = self.beside()
             most = self._spec.disk - beside
             return written(self._api, self._name, self.container, most) + beside
         return None
@@ -247,27 +229,32 @@ class DockerMachine(ShellMachine):
         self._closed = True
         self._stopped = self._stopped or "was kept"
         self._shells.close()
-        self._after_close(kept)
+        for then in self.at_close:
+            then(kept)
 
     # --- starting ---
 
     def begin(self) -> None:
         """Start it, and hear its shell answer. Raises CannotStartError, InfrastructureError."""
-        if INIT in self._spec.privileges:
-            self._begin_init()
-            return
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with self._api.calling(f"start {self._name}") as client:
             try:
-                # Podman's runtime begins here, Docker's at the start.
-                stream = AttachStream(client.attach_socket(self.container, params))
-                shell = self._main = Shell(stream)
-                self._begin_shells(shell)
+                if INIT not in self._spec.privileges:
+                    # Podman's runtime begins here, Docker's at the start.
+                    stream = AttachStream(client.attach_socket(self.container, params))
+                    self._main = Shell(stream)
+                    self._begin_shells(self._main)
                 client.start(self.container)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
                     raise CannotStartError(f"{self._spec.image}: {reason}") from error
                 raise
+        if self._main is None:
+            self._await_init()
+        else:
+            self._await_answer(self._main)
+
+    def _await_answer(self, shell: Shell) -> None:
         try:
             shell.run(Command(":", timeout=API_TIMEOUT))
         except TimeoutError as error:
@@ -281,16 +268,9 @@ class DockerMachine(ShellMachine):
                 raise CannotStartError(f"{self._spec.image}: {reason}") from error
             raise gone from error
 
-    def _begin_init(self) -> None:
-        """Start it with its init system, and wait until that has come up: its shells come by
-        exec, and none of them is its main process."""
-        with self._api.calling(f"start {self._name}") as client:
-            try:
-                client.start(self.container)
-            except APIError as error:
-                if reason := cannot_start(message_of(error)):
-                    raise CannotStartError(f"{self._spec.image}: {reason}") from error
-                raise
+    def _await_init(self) -> None:
+        """Wait until its init system has come up: its shells come by exec, and none of them is its
+        main process."""
         try:
             until_up(self._api, self._name, self.container)
             self._begin_shells(self._open_shell(self._spec.user))

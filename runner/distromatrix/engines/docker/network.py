@@ -50,17 +50,15 @@ class Networks:
         self._each = False  # so it must be: containers of one network cannot be kept apart
         self._user_mode = True  # the engine's host has what that takes
 
-    def start(
+    def create(
         self,
         spec: MachineSpec,
         limits: Limits,
         mount: Overlay | None = None,
         *,
-        before_start: Callable[[DockerMachine], None] | None = None,
-        after_close: Callable[[bool], None] = lambda _kept: None,
-        beside: Callable[[], int] = lambda: 0,
+        staged: bool = False,
     ) -> DockerMachine:
-        """As DockerMachine.start, on a network. Raises CannotStartError, InfrastructureError."""
+        """As DockerMachine.create, on a network. Raises CannotStartError, InfrastructureError."""
         mode = self._mode(spec)
 
         def closed(kept: bool) -> None:
@@ -69,20 +67,14 @@ class Networks:
             elif mode in self._of_machines:
                 self._of_machines.discard(mode)
                 self._remove(mode)
-            after_close(kept)
 
         body = create_body(spec, limits, mount, network=mode)
-        return DockerMachine.start(
-            self._api,
-            spec,
-            body,
-            before_start=before_start,
-            after_close=closed,
-            beside=beside,
-        )
+        machine = DockerMachine.create(self._api, spec, body, staged=staged)
+        machine.at_close.append(closed)
+        return machine
 
     def begin(self, spec: MachineSpec) -> Future[str] | None:
-        """Have its run's network made, if a machine will want it: `start` waits for that."""
+        """Have its run's network made, if a machine will want it: `create` waits for that."""
         run, dialect = spec.labels.get(LABEL_RUN, ""), self._api.dialect
         if not (spec.network and run and dialect.keeps_apart) or self._each:
             return None

@@ -74,13 +74,10 @@ class OverlayVolume:
         """A machine on a new private view. Raises CannotStartError, InfrastructureError."""
         self._networks.begin(spec)
         view, cell = self._new_view(owner_of(spec.user))
-        return self._networks.start(
-            spec,
-            self._limits,
-            view,
-            after_close=lambda kept: self._release(cell, kept),
-            beside=lambda: self._written(cell),
-        )
+        machine = self._networks.create(spec, self._limits, view)
+        machine.at_close.append(lambda kept: self._release(cell, kept))
+        machine.beside = lambda: self._written(cell)
+        return machine.start()
 
     def _new_view(self, owner: str) -> tuple[Overlay, int]:
         with self._lock:
@@ -106,7 +103,7 @@ class OverlayVolume:
         if self._product.holes:
             with self._sweeping:
                 self._begin_helper()
-            self._product.make_holes(self._helper, f"{MOUNT}/{base}")
+        self._product.make_holes(self._helper, f"{MOUNT}/{base}")
 
     def _written(self, cell: int) -> int:
         """What a cell has written to its view, in bytes. Raises InfrastructureError, OSError,

@@ -20,24 +20,14 @@ _BIG = 1 << 20  # bytes of tar of which no second is made here to spare a round 
 _HOME = HOME.rpartition("/")[2]
 
 
-class StagedProduct:
+class StagedProduct(Parcel):
     """The product's snapshot. Once `ended` is set, handing it over breaks off, however big it is:
     the engine does not remove a container while it puts files into it."""
 
     def __init__(self, path: Path) -> None:
-        self._parcel = Parcel(path)
+        super().__init__(path)
         self.ended = threading.Event()
         self._leads_out = False  # links do, so that Docker takes it only below the root folder
-
-    @property
-    def size(self) -> int:
-        """Bytes of its tar."""
-        return self._parcel.size
-
-    @property
-    def holes(self) -> bool:
-        """Whether what was filled needs `make_holes`, in the container when that runs."""
-        return self._parcel.holes
 
     def fill(self, machine: DockerMachine, path: str, owner: str, name: str) -> None:
         """Put it, `out` with its empty folders and a home, all of it `owner`'s, into the folder
@@ -57,7 +47,7 @@ class StagedProduct:
         self._put(machine, "/", owner, f"{where.lstrip('/')}/")
 
     def _put(self, machine: DockerMachine, path: str, owner: str, prefix: str) -> None:
-        with self._parcel.open(owner, prefix) as tar:
+        with self.open(owner, prefix) as tar:
             machine.put(self._chunks(_beside(owner, prefix), tar), path)
 
     def _chunks(self, head: bytes, tar: IO[bytes]) -> Iterator[bytes]:
@@ -68,7 +58,10 @@ class StagedProduct:
             yield data
 
     def make_holes(self, machine: DockerMachine, path: str) -> None:
-        """Where it was filled. Raises InfrastructureError."""
+        """Where it was filled, in a container that runs, if there are files with holes. Raises
+        InfrastructureError."""
+        if not self.holes:
+            return
         said = Answer()
         done = machine.run(Command(FILL, cwd=path, timeout=LONG_TIMEOUT, output=said))
         if done.status != 0:
@@ -78,7 +71,7 @@ class StagedProduct:
     def close(self) -> None:
         """Break off, and forget what was made for it."""
         self.ended.set()
-        self._parcel.close()
+        super().close()
 
 
 def _beside(owner: str, prefix: str) -> bytes:

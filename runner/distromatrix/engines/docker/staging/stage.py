@@ -116,18 +116,12 @@ class DockerStage:
         return machine
 
     def _open_archive(self, spec: MachineSpec) -> DockerMachine:
-        def put(machine: DockerMachine) -> None:
+        machine = self._networks.create(spec, self._limits, staged=True)
+        machine.beside = lambda: -self._product.size
+        with machine.starting():
             self._product.fill(machine, "/", owner_of(spec.user), MOUNT.lstrip("/"))
-
-        machine = self._networks.start(
-            spec, self._limits, before_start=put, beside=lambda: -self._product.size
-        )
-        if self._product.holes:
-            try:
-                self._product.make_holes(machine, MOUNT)
-            except BaseException:
-                machine.close()
-                raise
+            machine.begin()
+            self._product.make_holes(machine, MOUNT)
         return machine
 
     def close(self) -> None:
