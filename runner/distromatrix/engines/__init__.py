@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from threading import RLock
 from typing import TYPE_CHECKING, cast
 
-from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.errors import InputError
 from distromatrix.plan.needs import GUESTS
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from distromatrix.model import AccelWanted
 
 ENGINES = ("docker", "podman", "fake", *GUESTS)
-_GUEST_CLASSES = {"qemu": "QemuEngine", "vagrant": "VagrantEngine"}  # in a module of that name
 
 
 def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted = "auto") -> Engine:
@@ -25,15 +23,11 @@ def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted 
     An engine of guests has its images in `containers`, and `accel` says how it runs them.
     `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another
     name, EngineUnavailableError."""
-    if name == "docker":
+    if name in ("docker", "podman"):
+        from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
         from distromatrix.engines.docker.engine import DockerEngine
 
-        return DockerEngine()
-    if name == "podman":
-        from distromatrix.engines.docker.connection.api import PODMAN
-        from distromatrix.engines.docker.engine import DockerEngine
-
-        return DockerEngine(access=PODMAN)
+        return DockerEngine(access=DOCKER if name == "docker" else PODMAN)
     if name == "fake":
         from distromatrix.engines.fake.engine import FakeEngine
 
@@ -48,13 +42,13 @@ def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
         from distromatrix.engines.fake.engine import FakeEngine
 
         return cast("FakeEngine", containers).playing(name)
-    try:
-        module = import_module(f"distromatrix.engines.{name}.engine")
-    except ModuleNotFoundError as error:
-        text = f"this version of distromatrix has no engine {name}"
-        raise EngineUnavailableError(text, transient=False) from error
-    engine: Engine = getattr(module, _GUEST_CLASSES[name])(containers, accel=accel)
-    return engine
+    if name == "qemu":
+        from distromatrix.engines.qemu.engine import QemuEngine
+
+        return QemuEngine(containers, accel=accel)
+    from distromatrix.engines.vagrant.engine import VagrantEngine
+
+    return VagrantEngine(containers, accel=accel)
 
 
 class Engines:

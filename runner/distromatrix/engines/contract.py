@@ -266,6 +266,16 @@ class Leftover:
     created: float
     size: int = 0  # bytes on this host's disk, of what is kept ready for others; else 0
 
+    @classmethod
+    def labelled(
+        cls, kind: str, name: str, labels: Mapping[str, str], *, kept: bool, created: float
+    ) -> Leftover:
+        """One that carries those labels, LABEL_RUN among them."""
+        run, folder, host = (labels.get(key, "") for key in (LABEL_RUN, LABEL_FOLDER, LABEL_HOST))
+        return cls(
+            kind=kind, name=name, run=run, folder=folder, host=host, kept=kept, created=created
+        )
+
 
 class Engine(Protocol):
     """Opens machines."""

@@ -44,7 +44,7 @@ def _as_listed(api: Api, name: str, container: str) -> list[Process]:
     """By the engine, for which nothing needs to be in the container."""
     with api.calling(f"list what runs in {name}", SHORT_TIMEOUT) as client:
         top = client.top(container, ps_args=api.dialect.ps)
-    return [Process(int(r[0]), int(r[1]), r[2], r[3]) for r in top["Processes"] or ()]
+    return [Process.listed(row) for row in top["Processes"] or ()]
 
 
 def _as_seen_inside(api: Api, name: str, container: str) -> list[Process]:

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import cast
 
 from distromatrix.engines.contract import (
-    LABEL_FOLDER,
-    LABEL_HOST,
     LABEL_RUN,
     OUT_FOLDERS,
     Address,
@@ -31,6 +29,7 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.fake.images import FakeImages
 from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
 from distromatrix.engines.fake.state import FakeState, Faults, read_json, write_json
+from distromatrix.engines.shell.machine import KEPT
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -38,8 +37,6 @@ from distromatrix.errors import (
     MachineGoneError,
 )
 from distromatrix.model import Kept
-
-_KEPT = "distromatrix-kept-"
 
 
 class FakeStage:
@@ -164,16 +161,11 @@ class FakeEngine:
                 record = read_json(file)
                 if record is None or not record["labels"].get(LABEL_RUN):
                     continue
-                leftover = Leftover(
-                    kind=kind,
-                    name=file.stem,
-                    run=record["labels"][LABEL_RUN],
-                    folder=record["labels"].get(LABEL_FOLDER, ""),
-                    host=record["labels"].get(LABEL_HOST, ""),
-                    kept=file.stem.startswith(_KEPT),
-                    created=record.get("created", 0.0),
+                name, created = file.stem, record.get("created", 0.0)
+                kept = name.startswith(KEPT)
+                found.append(
+                    Leftover.labelled(kind, name, record["labels"], kept=kept, created=created)
                 )
-                found.append(leftover)
         return tuple(found)
 
     def remove(self, leftover: Leftover) -> None:

@@ -22,6 +22,7 @@ from distromatrix.engines.fake.state import FakeState, read_json, write_json
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.pool import KILL
+from distromatrix.engines.shell.process_list import LIST, processes
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
@@ -320,11 +321,8 @@ def _end_shells(folder: Path) -> None:
 
 def _below(tops: set[int]) -> list[Process]:
     """Those processes, and all that descend from them."""
-    said = subprocess.run(
-        ["ps", "-eo", "pid,ppid,etime,args"], capture_output=True, text=True, check=False
-    ).stdout
-    rows = (line.split(None, 3) for line in said.splitlines()[1:])
-    every = [Process(int(r[0]), int(r[1]), r[2], r[3]) for r in rows if len(r) == 4]
+    listed = subprocess.run(["/bin/sh", "-c", LIST], capture_output=True, check=False)
+    every = processes(listed.stdout)
     found, size = set(tops), -1
     while size != len(found):
         size = len(found)

@@ -33,11 +33,4 @@ def _processes(files: dict[bytes, bytes], up: float) -> Iterator[Process]:
             continue
         text = words.replace(b"\0", b" ").decode(errors="replace").strip()
         began = int(found[3]) / 100
-        yield Process(int(found[1]), int(found[2]), _clock(up - began), text)
-
-
-def _clock(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    hours, rest = divmod(whole, 3600)
-    short = f"{rest // 60:02}:{rest % 60:02}"
-    return f"{hours:02}:{short}" if hours else short
+        yield Process(int(found[1]), int(found[2]), up - began, text)

@@ -21,13 +21,18 @@ _GO_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s|[\d.]+[mµn]s)")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of a process list; `elapsed` in the words of ps (`[[dd-]hh:]mm:ss`) or of Go
-    (`2m3.5s`)."""
+    """One line of a process list; `elapsed` in seconds."""
 
     pid: int
     parent: int
-    elapsed: str
+    elapsed: float
     command: str
+
+    @classmethod
+    def listed(cls, row: Sequence[str]) -> Process:
+        """Its id, its parent's, its age in the words of ps (`[[dd-]hh:]mm:ss`) or of Go (`2m3.5s`),
+        and its command line. Raises ValueError, IndexError."""
+        return cls(int(row[0]), int(row[1]), _seconds(row[2]), row[3])
 
 
 def describe(processes: Sequence[Process]) -> str:
@@ -42,26 +47,29 @@ def describe(processes: Sequence[Process]) -> str:
         if p.parent in pids and _OURS not in p.command and not _ENDED.fullmatch(p.command)
     ]
     named = [p for p in below if not _SCRIPT.match(p.command)] or below
-    named.sort(key=lambda p: (p.pid in parents, -_seconds(p.elapsed), p.pid))
+    named.sort(key=lambda p: (p.pid in parents, -p.elapsed, p.pid))
     return ", ".join(f"{_short(p.command)} (for {_clock(p.elapsed)})" for p in named[:_MOST])
 
 
 def itself(script: str, seconds: float) -> str:
     """The same for a script whose own shell is busy, where the process list does not name it."""
-    whole = int(seconds)
-    return f"{_short(script)} (for {whole // 60:02}:{whole % 60:02})"
+    return f"{_short(script)} (for {_clock(seconds)})"
 
 
-def _clock(elapsed: str) -> str:
-    """The time in the words of ps, whoever said it."""
-    if found := _GO_DURATION.fullmatch(elapsed):
-        hours, minutes, seconds = (int(float(part or 0)) for part in found.groups())
-        return f"{hours:02}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
-    return elapsed
+def _clock(seconds: float) -> str:
+    """In the words of ps."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    day = f"{days}-" if days else ""
+    return day + (f"{hour:02}:" if hours else "") + f"{minute:02}:{second:02}"
 
 
-def _seconds(elapsed: str) -> int:
-    days, _, clock = _clock(elapsed).rpartition("-")
+def _seconds(age: str) -> float:
+    if found := _GO_DURATION.fullmatch(age):
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        return hours * 3600 + minutes * 60 + rest
+    days, _, clock = age.rpartition("-")
     seconds = 0
     for part in clock.split(":"):
         seconds = seconds * 60 + (int(part) if part.isdigit() else 0)

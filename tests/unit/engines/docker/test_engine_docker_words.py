@@ -103,12 +103,12 @@ def test_an_image_that_cannot_start_is_told_why(text: str, reason: str) -> None:
 def test_what_hung_is_the_longest_running_command_at_the_bottom() -> None:
     said = describe(
         [
-            Process(10, 1, "10:00", "/bin/sh -c LOOP"),
-            Process(11, 10, "09:00", "/bin/sh -e -c make check"),
-            Process(12, 11, "08:59", "make check"),
-            Process(13, 12, "00:09", "short"),
-            Process(14, 12, "1-00:00:01", "long " + "x" * 500),
-            Process(15, 12, "09:59", "[gone] <defunct>"),
+            Process.listed(("10", "1", "10:00", "/bin/sh -c LOOP")),
+            Process.listed(("11", "10", "09:00", "/bin/sh -e -c make check")),
+            Process.listed(("12", "11", "08:59", "make check")),
+            Process.listed(("13", "12", "00:09", "short")),
+            Process.listed(("14", "12", "1-00:00:01", "long " + "x" * 500)),
+            Process.listed(("15", "12", "09:59", "[gone] <defunct>")),
         ]
     )
     assert said.startswith("long x")
@@ -120,18 +120,21 @@ def test_what_hung_is_the_longest_running_command_at_the_bottom() -> None:
 def test_podmans_words_for_times_and_ended_processes_are_understood() -> None:
     said = describe(
         [
-            Process(1, 0, "2h0m10s", "/bin/sh -c LOOP"),
-            Process(2, 1, "422.148593ms", "new"),
-            Process(3, 1, "5m1.25s", "older"),
-            Process(4, 1, "1h2m3.5s", "oldest"),
-            Process(5, 1, "6m0s", "[sleep]"),
+            Process.listed(("1", "0", "2h0m10s", "/bin/sh -c LOOP")),
+            Process.listed(("2", "1", "422.148593ms", "new")),
+            Process.listed(("3", "1", "5m1.25s", "older")),
+            Process.listed(("4", "1", "1h2m3.5s", "oldest")),
+            Process.listed(("5", "1", "6m0s", "[sleep]")),
         ]
     )
     assert said == "oldest (for 01:02:03), older (for 05:01), new (for 00:00)"
 
 
 def test_a_script_that_hangs_by_itself_is_named() -> None:
-    rows = [Process(10, 1, "01:00", "/bin/sh -c LOOP"), Process(11, 10, "00:59", "/bin/sh -e -c a")]
+    rows = [
+        Process.listed(("10", "1", "01:00", "/bin/sh -c LOOP")),
+        Process.listed(("11", "10", "00:59", "/bin/sh -e -c a")),
+    ]
     assert describe(rows) == "a (for 00:59)"
     assert describe(rows[:1]) == ""
 
