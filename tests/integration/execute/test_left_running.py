@@ -108,10 +108,9 @@ def test_it_is_seen_from_outside_whether_all_has_ended(
 ) -> None:
     monkeypatch.setattr(docker_outside, "SIGNALLED_WITHIN", 0.2)
     machine.run(Command("sleep 1234 & sleep 1235 &"))
-    looked = (machine._api, machine.name, machine.container)
-    assert not docker_outside.ends_alone(*looked)
+    assert not docker_outside.ends_alone(machine.container)
     assert machine.signal_left("KILL")
-    assert docker_outside.ends_alone(*looked)
+    assert docker_outside.ends_alone(machine.container)
     assert machine.run(Command("exit 7")).status == 7
 
 

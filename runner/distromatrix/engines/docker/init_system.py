@@ -13,7 +13,7 @@ from docker import APIClient
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api, remove_container
-from distromatrix.engines.docker.shells import open_shell
+from distromatrix.engines.docker.container import Container
 from distromatrix.engines.shell.shell import ShellEndedError
 from distromatrix.errors import InfrastructureError
 from distromatrix.plan.needs import NO_CGROUP_1
@@ -24,10 +24,10 @@ _IS_UP = """command -v systemctl >/dev/null || exit 0
 case $(systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) exit 1 ;; esac"""
 
 
-def until_up(api: Api, name: str, container: str) -> None:
+def until_up(container: Container) -> None:
     """Wait until its init system says that all is up. Raises InfrastructureError."""
     until = monotonic() + UP_WITHIN
-    shell = open_shell(api, name, container, "root")
+    shell = container.open_shell("root")
     try:
         while shell.run(Command(_IS_UP, timeout=until - monotonic())):
             if monotonic() > until:
@@ -39,17 +39,15 @@ def until_up(api: Api, name: str, container: str) -> None:
         shell.stream.close()
 
 
-def why_not_up(
-    api: Api, spec: MachineSpec, container: str, error: Exception, *, on_v1: bool
-) -> str:
+def why_not_up(container: Container, spec: MachineSpec, error: Exception, *, on_v1: bool) -> str:
     """Why it did not come up, for a human. `on_v1`: the engine's host has cgroup v1."""
-    version = _systemd_of(api, spec.image, spec.labels) if on_v1 else None
+    version = _systemd_of(container.api, spec.image, spec.labels) if on_v1 else None
     if version and version >= NO_CGROUP_1:
         return (
             f"systemd {version} does not boot on cgroup v1, which this host has; a suite with "
             "`needs: [init]` and without `privileges: [init]` gets a guest"
         )
-    return _last_words(api, spec.name, container) or str(error)
+    return _last_words(container) or str(error)
 
 
 def _systemd_of(api: Api, image: str, labels: Mapping[str, str]) -> int | None:
@@ -76,11 +74,11 @@ def _logs(client: APIClient, container: str, tail: int | Literal["all"] = "all")
     return bytes(said)
 
 
-def _last_words(api: Api, name: str, container: str) -> str:
+def _last_words(container: Container) -> str:
     """What its process 1 has said last, for a human; '' where that cannot be known."""
     with contextlib.suppress(Exception):  # it is only the reason of a failure
-        with api.calling(f"read what {name} said", SHORT_TIMEOUT) as client:
-            said = _logs(client, container, tail=5).decode(errors="replace")
+        with container.calling("read the log of", SHORT_TIMEOUT) as client:
+            said = _logs(client, container.id, tail=5).decode(errors="replace")
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         return " / ".join(lines[-3:])
     return ""

@@ -25,13 +25,12 @@ from distromatrix.engines.docker.connection.api import (
     remove_container,
 )
 from distromatrix.engines.docker.connection.stream import AttachStream
+from distromatrix.engines.docker.container import Container
 from distromatrix.engines.docker.init_system import until_up, why_not_up
 from distromatrix.engines.docker.messages import cannot_start
 from distromatrix.engines.docker.outside import SIGNALLED_WITHIN, ends_alone, written
-from distromatrix.engines.docker.shells import end_process, open_shell, signal_all
 from distromatrix.engines.docker.spec import FORCE, INIT, SETUID
 from distromatrix.engines.docker.staging.files import get_files, put_files
-from distromatrix.engines.docker.state import ask_oom_kills, kill_container, what_runs, why_gone
 from distromatrix.engines.shell.homes import home_told
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.processes import Process, describe
@@ -48,6 +47,17 @@ from distromatrix.model import Kept
 # Seconds that killing a command, and its end, may take; then the machine is killed. An engine in
 # an emulated guest took more than ten for five at once.
 DIES_WITHIN = 30.0
+# cgroup v2's and v1's count of processes killed for memory (Documentation/admin-guide/
+# cgroup-v2.rst and cgroup-v1/memory.rst of the kernel); builtins only, by the shell itself: where
+# no more processes may be, none is needed.
+_OOM_KILLS = """_dm_g=/sys/fs/cgroup
+for _dm_f in $_dm_g/memory.events $_dm_g/memory/memory.oom_control; do
+  if [ -r $_dm_f ]; then
+    while read -r _dm_k _dm_v; do
+      if [ "$_dm_k" = oom_kill ]; then echo "$_dm_v"; fi
+    done <$_dm_f
+  fi
+done"""
 
 
 class DockerMachine(ShellMachine):
@@ -66,7 +76,7 @@ class DockerMachine(ShellMachine):
         super().__init__(spec, staged=staged, owned=owned, env=env)
         self._api = api
         self._made = monotonic()
-        self.container = container
+        self.container = Container(api, container, spec.name)
         # Each called once, when it is removed (False) or stays (True).
         self.at_close: list[Callable[[bool], None]] = []
         # The bytes that it has written beside its own layer.
@@ -128,18 +138,18 @@ class DockerMachine(ShellMachine):
     @property
     def address(self) -> Address:
         """See Machine."""
-        return self._address_of(self.container)
+        return self._address_of(self.container.id)
 
     def _list_processes(self) -> list[Process]:
-        return what_runs(self._api, self._name, self.container)
+        return self.container.list_processes()
 
     def put(self, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
         """See Machine; `tar` may come in pieces. Raises FileNotFoundError, InfrastructureError."""
-        put_files(self._api, self._name, self.container, tar, path)
+        put_files(self.container, tar, path)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
-        return get_files(self._api, self._name, self.container, path)
+        return get_files(self.container, path)
 
     def disk_free(self) -> int | None:
         """See Machine; None too while a command runs. 0 where one beside it found no room."""
@@ -154,7 +164,7 @@ class DockerMachine(ShellMachine):
         try:
             self._signal_left(signal)
             alone = signal != "KILL" or INIT in self._spec.privileges
-            if alone or ends_alone(self._api, self._name, self.container):
+            if alone or ends_alone(self.container):
                 return True
         except (InfrastructureError, ShellEndedError, TimeoutError, OSError):
             pass
@@ -169,7 +179,7 @@ class DockerMachine(ShellMachine):
         if shell is not None and shell is self._main:
             shell.ask(f"kill -{signal} -1", deadline=monotonic() + SIGNALLED_WITHIN)
         else:
-            signal_all(self._api, self._name, self.container, signal)
+            self.container.run("signal what runs in", f"kill -{signal} -1")  # but its process 1
         if shell is not None:
             self._shells.give_back(shell)
         if signal == "KILL":
@@ -182,7 +192,7 @@ class DockerMachine(ShellMachine):
         with contextlib.suppress(InfrastructureError, OSError, ValueError):
             beside = self.beside()
             most = self._spec.disk - beside
-            return written(self._api, self._name, self.container, most) + beside
+            return written(self.container, most) + beside
         return None
 
     def reboot(self) -> None:
@@ -196,11 +206,11 @@ class DockerMachine(ShellMachine):
         self._check_owned("keep")
         name, home = self._kept_name, home_told(self.run, self._spec.user)
         if not self._closed:
-            with self._api.calling(f"keep {self._name}") as client:
-                client.rename(self.container, name)
+            with self.container.calling("keep") as client:
+                client.rename(self.container.id, name)
                 if self._stopped:
-                    client.start(self.container)
-            self._name = name
+                    client.start(self.container.id)
+            self._name = self.container.name = name
             self._end(kept=True)
         where = f"-w {self.product} " if self.product else ""
         command = self._api.access.command
@@ -222,7 +232,7 @@ class DockerMachine(ShellMachine):
             return
         calling = self._api.calling("remove a container", API_TIMEOUT / 2)
         with contextlib.suppress(Exception), calling as client:
-            remove_container(client, self.container)
+            remove_container(client, self.container.id)
         self._end(kept=False)
 
     def _end(self, *, kept: bool) -> None:
@@ -237,14 +247,14 @@ class DockerMachine(ShellMachine):
     def begin(self) -> None:
         """Start it, and hear its shell answer. Raises CannotStartError, InfrastructureError."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        with self._api.calling(f"start {self._name}") as client:
+        with self.container.calling("start") as client:
             try:
                 if INIT not in self._spec.privileges:
                     # Podman's runtime begins here, Docker's at the start.
-                    stream = AttachStream(client.attach_socket(self.container, params))
+                    stream = AttachStream(client.attach_socket(self.container.id, params))
                     self._main = Shell(stream)
                     self._begin_shells(self._main)
-                client.start(self.container)
+                client.start(self.container.id)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
                     raise CannotStartError(f"{self._spec.image}: {reason}") from error
@@ -272,18 +282,18 @@ class DockerMachine(ShellMachine):
         """Wait until its init system has come up: its shells come by exec, and none of them is its
         main process."""
         try:
-            until_up(self._api, self._name, self.container)
+            until_up(self.container)
             self._begin_shells(self._open_shell(self._spec.user))
         except (InfrastructureError, ShellEndedError, TimeoutError, OSError) as error:
             on_v1 = self._body.get("Cmd") == FORCE
-            why = why_not_up(self._api, self._spec, self.container, error, on_v1=on_v1)
+            why = why_not_up(self.container, self._spec, error, on_v1=on_v1)
             raise CannotStartError(
                 f"{self._spec.image}: its init system did not come up: {why}"
             ) from error
 
     def _open_shell(self, user: str) -> Shell:
         self._check()
-        return open_shell(self._api, self._name, self.container, user)
+        return self.container.open_shell(user)
 
     # --- ending ---
 
@@ -296,7 +306,7 @@ class DockerMachine(ShellMachine):
             # Among so many as a fork bomb's, nothing of ours gets its turn.
             if shell.process is None or len(listed) > self._spec.pids // 2:
                 raise TimeoutError
-            end_process(self._api, self._name, self.container, shell.process, DIES_WITHIN)
+            self.container.end_process(shell.process, DIES_WITHIN)
             shell.wait(monotonic() + DIES_WITHIN)
         except (InfrastructureError, TimeoutError, ShellEndedError, OSError):
             self._stopped = self._stopped or "was stopped by a timeout"
@@ -310,8 +320,9 @@ class DockerMachine(ShellMachine):
         return hung
 
     def _halt(self) -> None:
-        with contextlib.suppress(Exception):
-            kill_container(self._api, self._name, self.container)
+        calling = self.container.calling("kill", SHORT_TIMEOUT)
+        with contextlib.suppress(Exception), calling as client:  # it may have ended
+            client.kill(self.container.id)
 
     def _drop(self, shell: Shell) -> None:
         if shell is self._main:
@@ -319,7 +330,7 @@ class DockerMachine(ShellMachine):
             return
         if shell.process is not None:
             with contextlib.suppress(Exception):
-                end_process(self._api, self._name, self.container, shell.process)
+                self.container.end_process(shell.process)
         super()._drop(shell)
 
     def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
@@ -331,13 +342,13 @@ class DockerMachine(ShellMachine):
         return self._gone()
 
     def _ask_oom_kills(self, shell: Shell, said: Answer) -> None:
-        ask_oom_kills(shell, said)
+        shell.ask(_OOM_KILLS, deadline=monotonic() + API_TIMEOUT, output=said)
 
     def _gone(self) -> MachineGoneError:
         """Why it ended under our hands."""
         if self._stopped:
             return MachineGoneError(f"{self._name} {self._stopped}")
         self._stopped = "is gone"
-        gone = why_gone(self._api, self._name, self.container, self._spec.memory)
+        gone = self.container.why_gone(self._spec.memory)
         gone.choked = gone.choked and INIT not in self._spec.privileges
         return gone

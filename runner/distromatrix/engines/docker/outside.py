@@ -11,47 +11,44 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from distromatrix.engines.contract import API_TIMEOUT
-from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api
+from distromatrix.engines.docker.container import Container
 
 # Seconds in which what was left running has to be gone; then its machine ends with it.
 SIGNALLED_WITHIN = 5.0
 
 
-def ends_alone(api: Api, name: str, container: str) -> bool:
+def ends_alone(container: Container) -> bool:
     """Whether its process 1 comes to be the only one in it within SIGNALLED_WITHIN seconds; true
     where that is not seen from here. Raises InfrastructureError."""
-    if not (first := _first(api, name, container)):
+    if not (first := _first(container)):
         return True
     until = monotonic() + SIGNALLED_WITHIN
-    while (others := _processes(first, container) - {first}) and monotonic() < until:
+    while (others := _processes(first, container.id) - {first}) and monotonic() < until:
         sleep(0.005)
     return not others
 
 
-def written(api: Api, name: str, container: str, most: int) -> int:
+def written(container: Container, most: int) -> int:
     """Bytes in its own layer, with files that were removed and are open still. Those with holes
     count whole; but where that makes it more than `most`, and one may look, as they lie on the
     disk. Raises InfrastructureError, OSError, ValueError."""
-    with api.calling(f"measure {name}", API_TIMEOUT) as client:
-        (listed,) = client.containers(size=True, all=True, filters={"id": container})
+    with container.calling("measure") as client:
+        (listed,) = client.containers(size=True, all=True, filters={"id": container.id})
     size = int(listed.get("SizeRw") or 0)
-    first = _first(api, name, container) if os.geteuid() == 0 else 0
-    if not first or not (processes := _processes(first, container)):
+    first = _first(container) if os.geteuid() == 0 else 0
+    if not first or not (processes := _processes(first, container.id)):
         return size
     if size > most:
-        with api.calling(f"look at {name}", SHORT_TIMEOUT) as client:
-            data = client.inspect_container(container).get("GraphDriver", {}).get("Data") or {}
+        data = container.inspect().get("GraphDriver", {}).get("Data") or {}
         upper = Path(data.get("UpperDir") or "/nowhere")
         size = blocks(upper) if upper.is_dir() else size
     return size + _removed(first, processes)
 
 
-def _first(api: Api, name: str, container: str) -> int:
+def _first(container: Container) -> int:
     """The id here of its process 1; 0 where it is none of this host's."""
-    if not api.url.startswith("unix:"):
-        return 0
-    with api.calling(f"look at {name}", SHORT_TIMEOUT) as client:
-        return int(client.inspect_container(container)["State"]["Pid"])
+    local = container.api.url.startswith("unix:")
+    return int(container.inspect()["State"]["Pid"]) if local else 0
 
 
 def _processes(first: int, container: str) -> set[int]:

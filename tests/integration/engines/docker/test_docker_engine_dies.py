@@ -102,7 +102,7 @@ def test_an_engine_that_dies_ends_a_running_command(docker_alpine: str, proxy: P
 def test_a_kill_ends_a_running_command_of_a_silent_engine(
     docker_alpine: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distromatrix.engines.docker.state.SHORT_TIMEOUT", 1.0)
+    monkeypatch.setattr("distromatrix.engines.docker.container.SHORT_TIMEOUT", 1.0)
     engine = DockerEngine()
     machine = engine.open(_spec(docker_alpine))
     caught: list[BaseException] = []

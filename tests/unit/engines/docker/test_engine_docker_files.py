@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from distromatrix.engines.docker.connection.api import Api
+from distromatrix.engines.docker.container import Container
 from distromatrix.engines.docker.staging.files import get_files
 from distromatrix.errors import InfrastructureError
 
@@ -22,7 +23,7 @@ class Engine:
     asked: list[str] = field(default_factory=list)
 
     @contextmanager
-    def calling(self, doing: str) -> Iterator[Engine]:
+    def calling(self, doing: str, timeout: float) -> Iterator[Engine]:
         yield self
 
     def get_archive(self, container: str, path: str, **_: object) -> tuple[Iterator[bytes], None]:
@@ -32,7 +33,7 @@ class Engine:
 
 
 def get(engine: Engine) -> list[bytes]:
-    return list(get_files(cast("Api", engine), "box", "id", "/d"))
+    return list(get_files(Container(cast("Api", engine), "id", "box"), "/d"))
 
 
 def test_an_answer_without_a_byte_is_asked_for_again() -> None:

@@ -22,7 +22,6 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env, parse_host
 
 from distromatrix.collect.text import without_logins
-from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.contract import API_TIMEOUT
 from distromatrix.engines.docker import podman
 from distromatrix.engines.docker.connection.auth import check_config
@@ -245,22 +244,6 @@ def pieces(stream: Iterator[T], calling: Callable[[], AbstractContextManager[Any
         if piece is None:
             return
         yield piece
-
-
-def run_inside(client: Any, container: str, command: list[str], within: float) -> bytes:
-    """What a command prints that root runs in a container, by programs that may be the
-    product's. Raises APIError, and InfrastructureError where it ends not in time, or floods."""
-    made = client.exec_create(container, command, stderr=False, user="0", workdir="/")
-    said = Answer(MOST_LISTED)
-    if not said.read(client.exec_start(made["Id"], stream=True), within):
-        raise InfrastructureError("a command of ours in it does not come to its end")
-    return bytes(said)
-
-
-def has_ended(error: APIError) -> bool:
-    """Whether it says that a container is gone (404) or does not run (409; Podman has 500)."""
-    status = error.response.status_code if error.response is not None else 0
-    return status in (404, 409) or "container state improper" in str(error)
 
 
 def remove_container(client: Any, container: str) -> None:

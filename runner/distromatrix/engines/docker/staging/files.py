@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from docker.errors import NotFound
 
-from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, Api, pieces
+from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, pieces
+from distromatrix.engines.docker.container import Container
 from distromatrix.errors import InfrastructureError
 
 # Podman gives nothing of a container that ends in that moment, not even a tar's end.
@@ -20,39 +21,39 @@ _CHUNK = 1 << 20
 _SIZE = slice(124, 136)  # of a header: octal, or from its first bit set on big-endian (tar(5))
 
 
-def put_files(
-    api: Api, name: str, container: str, tar: bytes | IO[bytes] | Iterator[bytes], path: str
-) -> None:
+def put_files(container: Container, tar: bytes | IO[bytes] | Iterator[bytes], path: str) -> None:
     """Extract `tar`, which may come in pieces, below the folder `path`. Raises
     FileNotFoundError, InfrastructureError."""
     missing = False
-    with api.calling(f"put files into {name}", LONG_TIMEOUT) as client:
+    with container.calling("put files into", LONG_TIMEOUT) as client:
         try:
-            if api.dialect.makes_folders:
-                _has_path(client, container, path)
+            if container.api.dialect.makes_folders:
+                _has_path(client, container.id, path)
                 tar = without_padding(tar)
-            client.put_archive(container, path, tar)
+            client.put_archive(container.id, path, tar)
         except NotFound:
             missing = True
     if missing:
-        raise FileNotFoundError(f"{name}:{path}")
+        raise FileNotFoundError(f"{container.name}:{path}")
 
 
-def get_files(api: Api, name: str, container: str, path: str) -> Iterator[bytes]:
+def get_files(container: Container, path: str) -> Iterator[bytes]:
     """A tar stream of `path`. Raises FileNotFoundError at once, InfrastructureError also while
     it is read."""
     for patience in reversed(range(_ASKED)):
         stream: Iterator[bytes] | None = None
-        with api.calling(f"get files from {name}") as client, contextlib.suppress(NotFound):
-            stream, _ = client.get_archive(container, path, encode_stream=False)
+        with container.calling("get files from") as client, contextlib.suppress(NotFound):
+            stream, _ = client.get_archive(container.id, path, encode_stream=False)
         if stream is None:
-            raise FileNotFoundError(f"{name}:{path}")
-        content = pieces(stream, lambda: api.calling(f"get files from {name}"))
+            raise FileNotFoundError(f"{container.name}:{path}")
+        content = pieces(stream, lambda: container.calling("get files from"))
         if first := next(content, b""):
             return chain((first,), content)
         if patience:
             sleep(0.1)
-    raise InfrastructureError(f"cannot get files from {name}: the engine gives nothing of {path}")
+    raise InfrastructureError(
+        f"cannot get files from {container.name}: the engine gives nothing of {path}"
+    )
 
 
 def _has_path(client: Any, container: str, path: str) -> None:
