@@ -13,23 +13,22 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
+from distromatrix.collect.tally import join
 from distromatrix.errors import EngineUnavailableError
-from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.heartbeat import Pulse
 from distromatrix.execute.interrupts import interrupts
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.memory import free_memory
 from distromatrix.execute.queue.order import in_order
-from distromatrix.execute.queue.slots import Cancelled, Slots
-from distromatrix.execute.repetitions import Repeats
+from distromatrix.execute.queue.slots import Slots
 from distromatrix.execute.state import State
 from distromatrix.execute.threads import in_background
 from distromatrix.execute.workers import Workers
 from distromatrix.model import Cell, CellResult, RunResult, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
-from distromatrix.record.repetitions import run_id
-from distromatrix.record.verdicts import BAD, run_verdict, with_gating
+from distromatrix.record.repetitions import Runs, run_id
+from distromatrix.record.verdicts import BAD, not_run, run_verdict, with_gating
 
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
@@ -59,11 +58,17 @@ class Executor:
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._state = State()
         facts = job.engine.facts()
-        used = {cell.engine: None for cell in self._todo() if cell.engine in GUESTS}
+        todo, plan = self._todo(), job.plan
+        used = {cell.engine: None for cell in todo if cell.engine in GUESTS}
         self._title = ", ".join([str(facts), *filter(None, used)])
         self._slots = slots or Slots(job.options.jobs, facts.cpus, facts.memory, free_memory())
-        self._repeats = Repeats(job)
-        tasks = self._repeats.missing(in_order(self._todo(), self._plan.repeat, self._plan.seed))
+        # Of cells that are run several times.
+        self._runs = {c.id: Runs(c.id, plan.repeat) for c in todo} if plan.repeat > 1 else {}
+        for repeat, result in job.options.repeated:
+            if result.id in self._runs:
+                self._runs[result.id].add(repeat, result)
+        tasks = in_order(todo, plan.repeat, plan.seed)
+        tasks = tuple(t for t in tasks if not t.repeat or t.repeat in self._runs[t.cell.id].left)
         self._at_once = self._slots.most_of([task.cell for task in tasks])
         asked = slots is not None
         self._crew = Workers(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
@@ -130,16 +135,9 @@ class Executor:
             self._emit(Warned(text=line))
         for cell in self._plan.cells:
             if cell.engine is None and cell.id not in self._state.results:
-                self._record(
-                    CellResult(
-                        id=cell.id,
-                        verdict=cell.verdict or Verdict.SKIPPED,
-                        reason=cell.reason,
-                        unmet=cell.unmet,
-                    )
-                )
-        for cell_id in tuple(self._state.open):
-            if self._repeats.complete(cell_id):  # killed before it could say so
+                self._record(not_run(cell, ""))
+        for cell_id, runs in self._runs.items():
+            if not runs.left:  # killed before it could say so
                 self._join(cell_id)
 
     def ask(self, cell: str) -> None:
@@ -153,7 +151,7 @@ class Executor:
             self._state.stopping = self._state.stopping or why
             for cell in tuple(self._state.open.values()):
                 if not self._crew.was_asked(cell.id):
-                    self.finish(self._not_run(cell))
+                    self.finish(not_run(cell, self._state.stopping))
 
         self.post(skip)
 
@@ -169,13 +167,7 @@ class Executor:
         state = self._state
         why = "interrupted before it ended" if state.interrupted else "not run"
         cells = tuple(
-            state.results.get(c.id)
-            or with_gating(
-                self._joined(
-                    c.id, CellResult(id=c.id, verdict=Verdict.SKIPPED, engine=c.engine, reason=why)
-                ),
-                c,
-            )
+            state.results.get(c.id) or with_gating(self._joined(c.id, not_run(c, why)), c)
             for c in self._plan.cells
         )
         verdict, exit_code = run_verdict(
@@ -221,14 +213,7 @@ class Executor:
             self._state.gone = f"the engine is gone: {why}"
             for cell in tuple(self._state.open.values()):
                 gone = EngineUnavailableError(self._state.gone, transient=False)
-                self.finish(self._error(cell, gone, 0))
-
-    def fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
-        """See Loop."""
-        if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
-            self.finish(self._not_run(cell), repeat)
-        else:
-            self.finish(self._error(cell, error, attempts, repeat), repeat)
+                self.finish(self._crew.error(cell, gone))
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """See Loop."""
@@ -237,14 +222,15 @@ class Executor:
         if not repeat:
             self._join(result.id, result)
             return
+        runs = self._runs[result.id]
         if result.verdict is Verdict.SKIPPED and result.phase is None:
-            self._repeats.give_up(result, repeat)
+            runs.give_up(repeat, result)
         else:
-            self._repeats.add(result, repeat)
+            runs.add(repeat, result)
             log = self._log(run_id(result.id, repeat))
             self._emit(RepeatFinished(result=result, repeat=repeat, log=log))
             self._fail_fast(result)
-        if self._repeats.complete(result.id):
+        if not runs.left:
             self._join(result.id)
 
     def _join(self, cell_id: str, rest: CellResult | None = None) -> None:
@@ -255,17 +241,19 @@ class Executor:
             try:
                 self.post(partial(self._close, self._joined(cell_id, rest)))
             except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-                self.post(partial(self._close, self._error(self._cells[cell_id], error, 1)))
+                self.post(partial(self._close, self._crew.error(self._cells[cell_id], error, 1)))
             except BaseException as error:  # noqa: BLE001 - told to the loop
                 self.broke(error)
 
-        if self._repeats.needs_a_look(cell_id):
+        if cell_id in self._runs and self._runs[cell_id].red:
             in_background(look)  # at reports, for some seconds where they are big
         else:
             self._close(self._joined(cell_id, rest))
 
     def _joined(self, cell_id: str, rest: CellResult | None) -> CellResult:
-        return self._repeats.joined(cell_id, rest, self._crew.masker.mask)
+        if rest is not None and cell_id not in self._runs:
+            return rest
+        return join(self._runs[cell_id], self._folder.path, rest, self._crew.masker.mask)
 
     def _close(self, result: CellResult) -> None:
         if self._state.open.pop(result.id, None) is not None:
@@ -289,16 +277,3 @@ class Executor:
     def _log(self, run: str) -> str:
         log = self._folder.path / "cells" / run / "log.txt"
         return str(log.relative_to(self._folder.path)) if log.exists() else ""
-
-    def _not_run(self, cell: Cell) -> CellResult:
-        return CellResult(
-            id=cell.id,
-            verdict=Verdict.SKIPPED,
-            engine=cell.engine,
-            reason=self._state.stopping,
-        )
-
-    def _error(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> CellResult:
-        run = run_id(cell.id, repeat)
-        folder, masker = self._folder, self._crew.masker
-        return error_result(self._plan, cell, error, attempts, folder, masker, run)

@@ -32,11 +32,6 @@ class Loop(Protocol):
         """A cell has its result, or one of its runs has."""
         ...
 
-    def fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
-        """A cell, or one of its runs, could not be tested, or was not begun (`attempts` 0, or
-        Cancelled)."""
-        ...
-
     def lost(self, why: str) -> None:
         """The engine of containers is gone."""
         ...

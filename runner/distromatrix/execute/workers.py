@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock, Thread
 from typing import TypeVar
@@ -21,23 +21,24 @@ from distromatrix.collect.log import Masker
 from distromatrix.engines.contract import Machine, Stage
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
-from distromatrix.execute.cell.attempt import CaseSubset
+from distromatrix.execute.cell.attempt import Attempt, AttemptResult, CaseSubset
 from distromatrix.execute.cell.case_needs import uses_mark
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.fallback import Again, Done, again, join
 from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.cell.machine_cases import used_fixtures
 from distromatrix.execute.cell.retry import Once, once, retry_failed
-from distromatrix.execute.cell.run import AttemptResult, CellContext, run_cell
+from distromatrix.execute.cell.run import CellContext, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Order, Task, by_image
 from distromatrix.execute.queue.slots import Cancelled, Slots
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
-from distromatrix.model import Cell, CellResult, Verdict
+from distromatrix.model import Cell, CellResult
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFallback, CellStarted
+from distromatrix.record.verdicts import not_run
 
 IMAGE_WORKERS = 2
 CLOSING_WORKERS = 2
@@ -47,6 +48,14 @@ SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below t
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """What kept something from being done, after so many `attempts`."""
+
+    error: Exception
+    attempts: int
 
 
 class Workers:
@@ -82,14 +91,11 @@ class Workers:
         self.masker = Masker(job.opening.hidden)
         product = job.opening.snapshot().path
         self._around = CellContext(
-            opening=job.opening,
+            job=job,
             slots=slots,
-            emit=job.emit,
             masker=self.masker,
             watch=Watch(job.options.silent_after),
             disks=DiskWatch(),
-            seed=job.plan.seed,
-            keep=job.options.keep,
             opened=self._opened,
             close=self._close_later,
             callers=frozenset(name for name, value in os.environ.items() if value),
@@ -150,57 +156,44 @@ class Workers:
     # --- images and cells ------------------------------------------------------------------
 
     def _have_image(self, image: object, cells: tuple[Cell, ...]) -> None:
-        first = cells[0]
+        first, prepare = cells[0], self._job.opening.prepare
         distro = self._job.plan.distro(first.distro)
-        attempts = 0
-
-        def attempt(number: int) -> Prepared:
-            nonlocal attempts
-            attempts = number
-            return self._job.opening.prepare(distro, first)
-
-        try:
-            prepared = self._retried(attempt, first.engine)
-        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-            begun = 0 if self._state.stopping else attempts  # the stop may be what ended it
+        prepared = self._retried(lambda _: prepare(distro, first), first.engine)
+        if isinstance(prepared, _Broken):
+            if self._state.stopping:  # the stop may be what ended it
+                prepared = replace(prepared, attempts=0)
             for cell in cells:
-                self._report_fault(cell, error, begun)
-            begin = self._order.settle(image, there=False)
+                self._tell(self._not_done(cell, prepared, cell.id))
         else:
             self._prepared[image] = prepared
-            begin = self._order.settle(image, there=True)
-        self._begin_so_many(begin)
+        self._begin_so_many(self._order.settle(image, there=image in self._prepared))
 
     def _have_result(self) -> None:
         """Run what comes next."""
         with self._taking:  # who takes it first is served first
             task, ticket = self._order.take(), self._slots.ticket()
-        try:
-            self._run(task, ticket)
-        finally:
-            self._slots.drop(ticket)
-
-    def _run(self, task: Task, ticket: object) -> None:
-        cell, attempts = task.cell, 0
+        cell = task.cell
 
         def attempt(number: int) -> AttemptResult:
-            nonlocal attempts
-            attempts = number
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
             return self._attempt(task, task.id, self._prepared[task.image], number, ticket)
 
         try:
             ran = self._retried(attempt, cell.engine)
-        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-            self._report_fault(cell, error, attempts, task.repeat)
-            return
-        self._slots.drop(ticket)
-        first = self._with_guests(task, ran)
-        result = first.result
-        if cell.retry_failed and not task.repeat:  # repetitions tell what is flaky themselves
-            result = self._retry_failed(task, first)
+        finally:
+            self._slots.drop(ticket)
+        if isinstance(ran, _Broken):
+            result = self._not_done(cell, ran, task.id)
+        else:
+            first = self._with_guests(task, ran)
+            # Repetitions tell what is flaky themselves.
+            again = cell.retry_failed and not task.repeat
+            result = self._retry_failed(task, first) if again else first.result
+        self._tell(result, task.repeat)
+
+    def _tell(self, result: CellResult, repeat: int = 0) -> None:
         if not self._state.interrupted:  # it may have ended because its machine was closed
-            self._loop.post(partial(self._loop.finish, result, task.repeat))
+            self._loop.post(partial(self._loop.finish, result, repeat))
 
     def _attempt(
         self,
@@ -217,7 +210,22 @@ class Workers:
         shutil.rmtree(folder, ignore_errors=True)
         self._job.folder.cell(name)
         stage = self._staged(prepared, task.cell.engine)
-        return run_cell(task, prepared, stage, folder, self._around, number, ticket, only)
+        tried = Attempt(task=task, prepared=prepared, folder=folder, number=number, only=only)
+        return AttemptResult(tried, run_cell(tried, stage, self._around, ticket))
+
+    def _once_more(
+        self, task: Task, name: str, prepare: Callable[[], Prepared], only: CaseSubset | None
+    ) -> AttemptResult | _Broken:
+        """Run it after a first run, which has led to this."""
+        ticket = object()  # drawn when the image is there: none waits for that
+
+        def attempt(number: int) -> AttemptResult:
+            return self._attempt(task, name, prepare(), number, ticket, only)
+
+        try:
+            return self._retried(attempt, task.cell.engine)
+        finally:
+            self._slots.drop(ticket)
 
     def _with_guests(self, task: Task, ran: AttemptResult) -> Once:
         """What one run of a cell comes to, with the cases of it that need guests."""
@@ -230,21 +238,11 @@ class Workers:
 
     def _retry_failed(self, task: Task, first: Once) -> CellResult:
         def run(number: int, only: CaseSubset | None) -> Once | CellResult:
-            there, attempts = replace(task, retry=number), 0
-            ticket = object()  # drawn when it is wanted
-
-            def attempt(count: int) -> AttemptResult:
-                nonlocal attempts
-                attempts = count
-                image = self._prepared[task.image]
-                return self._attempt(there, there.id, image, count, ticket, only)
-
-            try:
-                return self._with_guests(there, self._retried(attempt, task.cell.engine))
-            except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-                return self._not_done(task.cell, error, attempts, there.id)
-            finally:
-                self._slots.drop(ticket)
+            there = replace(task, retry=number)
+            ran = self._once_more(there, there.id, lambda: self._prepared[task.image], only)
+            if isinstance(ran, _Broken):
+                return self._not_done(task.cell, ran, there.id)
+            return self._with_guests(there, ran)
 
         folder = self._job.folder.path / "cells" / task.id
         return retry_failed(task.cell, first, run, folder, self.masker.mask, self._job.emit)
@@ -252,64 +250,60 @@ class Workers:
     def _run_again(self, task: Task, again: Again) -> Done:
         """Run some cases of a cell once more, alone, in a guest. What breaks there is told in
         its result."""
-        there, engine = replace(task, cell=again.cell), again.cell.engine
-        name = f"{task.id}/{guest_folder(engine or '')}"
-        ticket, attempts = object(), 0  # drawn when the image is there: none waits for that
+        cell, engine = again.cell, again.cell.engine or ""
+        name = f"{task.id}/{guest_folder(engine)}"
 
-        def attempt(number: int) -> AttemptResult:
-            nonlocal attempts
-            attempts = number
-            prepared = self._guest_image(again.cell, self._prepared[task.image])
-            return self._attempt(there, name, prepared, number, ticket, again.only)
+        def prepare() -> Prepared:
+            distro = self._job.plan.distro(cell.distro)
+            return self._job.opening.images.guest(distro, cell, self._prepared[task.image])
 
-        said = CellFallback(
-            cell=task.cell.id,
-            repeat=task.repeat,
-            engine=engine or "",
-            cases=len(again.only.cases),
-            reason=again.cell.reason,
+        self._job.emit(
+            CellFallback(
+                cell=task.cell.id,
+                repeat=task.repeat,
+                engine=engine,
+                cases=len(again.only.cases),
+                reason=cell.reason,
+            )
         )
-        try:
-            self._job.emit(said)
-            ran = self._retried(attempt, engine)
-            return Done(again=again, result=ran.result, ran=ran)
-        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-            return Done(again=again, result=self._not_done(again.cell, error, attempts, name))
-        finally:
-            self._slots.drop(ticket)
+        ran = self._once_more(replace(task, cell=cell), name, prepare, again.only)
+        if isinstance(ran, _Broken):
+            return Done(again=again, result=self._not_done(cell, ran, name))
+        return Done(again=again, result=ran.result, ran=ran)
 
-    def _not_done(self, cell: Cell, error: Exception, attempts: int, name: str) -> CellResult:
-        """What is said of a part of a cell that was not begun, or that the infrastructure broke."""
+    def _not_done(self, cell: Cell, broken: _Broken, name: str) -> CellResult:
+        """What is said of a cell, or a part of it, that was not begun, or that the infrastructure
+        broke; `name` as of `_attempt`."""
+        error, attempts = broken.error, broken.attempts
         if isinstance(error, Cancelled) or (self._state.stopping and not attempts):
-            why = self._state.stopping or "not run"
-            return CellResult(id=cell.id, verdict=Verdict.SKIPPED, reason=why)
-        plan, masker = self._job.plan, self.masker
-        return error_result(plan, cell, error, attempts, self._job.folder, masker, name)
+            return not_run(cell, self._state.stopping or "not run")
+        return self.error(cell, error, attempts, name)
 
-    def _guest_image(self, cell: Cell, prepared: Prepared) -> Prepared:
-        return self._job.opening.images.guest(self._job.plan.distro(cell.distro), cell, prepared)
+    def error(self, cell: Cell, error: Exception, attempts: int = 0, name: str = "") -> CellResult:
+        """The result of a cell that an error ended."""
+        job = self._job
+        return error_result(job.plan, cell, error, attempts, job.folder, self.masker, name)
 
-    def _report_fault(self, cell: Cell, error: Exception, attempts: int, repeat: int = 0) -> None:
-        if not self._state.interrupted:
-            self._loop.post(partial(self._loop.fault, cell, error, attempts, repeat))
-
-    def _retried(self, attempt: Callable[[int], T], engine: str | None) -> T:
+    def _retried(self, attempt: Callable[[int], T], engine: str | None) -> T | _Broken:
         """Try again what an infrastructure fault ended, as often as `retries` says; `engine` as
-        the plan names it. Raises Cancelled when no more is to be begun."""
-        state, retries = self._state, self._job.options.retries
-        for number in range(1, retries + 2):
-            if gone := state.gone or state.gone_guests.get(engine or ""):
-                raise EngineUnavailableError(gone, transient=False)
-            if state.stopping:
-                raise Cancelled
-            try:
-                return attempt(number)
-            except InfrastructureError as error:
-                if isinstance(error, EngineUnavailableError):
-                    self._await_engine(error, engine)
-                if not error.transient or number > retries or state.stopping:
-                    raise
-        raise AssertionError("unreachable")
+        the plan names it. Cancelled when no more is to be begun."""
+        state, retries, begun = self._state, self._job.options.retries, 0
+        try:
+            while True:
+                if gone := state.gone or state.gone_guests.get(engine or ""):
+                    raise EngineUnavailableError(gone, transient=False)
+                if state.stopping:
+                    raise Cancelled
+                begun += 1
+                try:
+                    return attempt(begun)
+                except InfrastructureError as error:
+                    if isinstance(error, EngineUnavailableError):
+                        self._await_engine(error, engine)
+                    if not error.transient or begun > retries or state.stopping:
+                        raise
+        except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
+            return _Broken(error, begun)
 
     def _await_engine(self, error: EngineUnavailableError, engine: str | None) -> None:
         """Give the engine some seconds to come back; else it is lost for all that want it."""

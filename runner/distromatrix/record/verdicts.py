@@ -60,6 +60,14 @@ def tolerated(cell: CellResult) -> bool:
     return bool(cell.not_gating) and (cell.verdict in BAD or cell.unmet)
 
 
+def not_run(cell: Cell, reason: str) -> CellResult:
+    """The result of a cell that was not run: as its plan says, or for that reason."""
+    if cell.engine is None:
+        verdict = cell.verdict or Verdict.SKIPPED
+        return CellResult(id=cell.id, verdict=verdict, reason=cell.reason, unmet=cell.unmet)
+    return CellResult(id=cell.id, verdict=Verdict.SKIPPED, engine=cell.engine, reason=reason)
+
+
 def with_gating(result: CellResult, cell: Cell) -> CellResult:
     """A cell's result with what its plan says of whether it counts, whatever the result says."""
     if result.not_gating == cell.not_gating:

@@ -101,10 +101,10 @@ def test_machines_are_opened_for_free_places_first_and_one_ahead_when_all_are_ta
         turns = [stack.enter_context(slots.turn()) for _ in range(2)]
         thread = Thread(target=open_third)
         thread.start()
-        stack.enter_context(turns[0].hold(cell()))
+        stack.enter_context(slots.hold(cell(), turns[0]))
         thread.join(0.05)
         assert not begun  # one place is free, and the second machine is opened for it
-        stack.enter_context(turns[1].hold(cell()))
+        stack.enter_context(slots.hold(cell(), turns[1]))
         assert third.wait(5)
         leave.set()
         thread.join()
@@ -174,7 +174,7 @@ def test_a_guests_memory_is_its_own_until_it_is_closed() -> None:
     slots.most_of([cell()] * 2)
     opened = Event()
     guest = cell(memory=6 * GIB)
-    with slots.turn(guest=guest) as turn, turn.hold(guest):
+    with slots.turn(guest=guest) as turn, slots.hold(guest, turn):
         turn.open = True
 
     def second() -> None:
@@ -183,7 +183,7 @@ def test_a_guests_memory_is_its_own_until_it_is_closed() -> None:
 
     thread = begun(second)
     assert not opened.is_set()  # the first has no place any more, and is not gone yet
-    turn.give_back()
+    slots.give_back(turn)
     thread.join(5)
     assert opened.is_set()
 
@@ -211,14 +211,14 @@ def test_a_container_that_waits_for_a_guests_memory_lets_that_guest_go_first() -
     guest, container = cell(memory=6 * GIB), cell(memory=5 * GIB)
 
     def test_container() -> None:
-        with slots.turn() as turn, turn.hold(container):
+        with slots.turn() as turn, slots.hold(container, turn):
             tested.set()
             leave.wait(5)
 
     with slots.turn(guest=guest) as turn:
         thread = begun(test_container)
         assert not tested.is_set()  # the guest has the memory already, and no place yet
-        with turn.hold(guest):
+        with slots.hold(guest, turn):
             assert not tested.is_set()
     thread.join(0.05)
     assert tested.wait(5)
@@ -230,15 +230,18 @@ def test_a_guest_that_is_kept_has_its_memory_and_holds_up_nobody() -> None:
     slots = Slots(4, cpus=4, memory=10 * GIB)
     slots.most_of([cell()] * 4)
     guest, opened = cell(memory=6 * GIB), Event()
-    with slots.turn(guest=guest) as turn, turn.hold(guest):
+    with slots.turn(guest=guest) as turn, slots.hold(guest, turn):
         turn.open = turn.kept = True
-    turn.give_back()
+    slots.give_back(turn)
 
     def third() -> None:
         with slots.turn(guest=cell()):
             opened.set()
 
-    with slots.turn(guest=guest) as turn, turn.hold(guest):  # alone, beside the one that is kept
+    with (
+        slots.turn(guest=guest) as turn,
+        slots.hold(guest, turn),
+    ):  # alone, beside the one that is kept
         thread = begun(third)
         assert not opened.is_set()
     thread.join(5)

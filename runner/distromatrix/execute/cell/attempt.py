@@ -19,6 +19,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.engines.contract import Exit, Machine
 from distromatrix.execute.cell import case_needs
 from distromatrix.execute.cell.outputs import FOUND, STAYS, bring_back
+from distromatrix.execute.queue.order import Task
 from distromatrix.images import Prepared
 from distromatrix.model import (
     CaseCounts,
@@ -57,10 +58,15 @@ class CaseSubset:
         return None if self.how == "pytest" else frozenset(self.tests)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Attempt:
-    """What one attempt at a cell has come to so far."""
+    """One attempt at a run of a cell, the `number`th, and what it has come to so far. What it
+    leaves goes into `folder`."""
 
+    task: Task
+    prepared: Prepared
+    folder: Path
+    number: int
     only: CaseSubset | None = None  # the cases that its machine is for; None: all
     phase: Phase = Phase.SETUP
     exit: Exit | None = None
@@ -106,12 +112,19 @@ class Attempt:
         return self.exit is not None and (self.exit.status or 0) >= CRASHED
 
 
-def collect(
-    cell: Cell, machine: Machine, folder: Path, tried: Attempt, masker: Masker, *, by_pytest: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What came of a cell, or of some of its cases, in one machine."""
+
+    tried: Attempt
+    result: CellResult
+
+
+def collect(tried: Attempt, machine: Machine, masker: Masker, *, by_pytest: bool) -> None:
     """Bring back what the suite left, and read its cases, those that the machine is for where
     it is not for all. `by_pytest`: its pytest writes down what cases need. Nothing of it is
     trusted."""
+    folder = tried.folder
     with tempfile.TemporaryDirectory(prefix="distromatrix-") as reports:
         try:
             came = bring_back(machine, folder, Path(reports), masker, alive=not tried.dead)
@@ -121,7 +134,7 @@ def collect(
         except CollectError as fault:
             tried.collect_fault = str(fault)
         if tried.phase is Phase.RUN:
-            _read_reports(cell, Path(reports), folder / REPORT, tried, masker)
+            _read_reports(tried, Path(reports), masker)
     if by_pytest:
         record = case_needs.bring_record(machine, folder, masker)
         tried.lost = record.fault
@@ -129,7 +142,8 @@ def collect(
             tried.needing, tried.ran, tried.by_pytest = record.needing, record.ran, True
 
 
-def _read_reports(cell: Cell, reports: Path, into: Path, tried: Attempt, masker: Masker) -> None:
+def _read_reports(tried: Attempt, reports: Path, masker: Masker) -> None:
+    cell, into = tried.task.cell, tried.folder / REPORT
     if tried.tap is not None:
         with suppress(FileNotFoundError):
             fault = masker.mask(tried.tap.save(reports / TAP))
@@ -151,9 +165,9 @@ def _read_reports(cell: Cell, reports: Path, into: Path, tried: Attempt, masker:
         tried.ran = there.difference(case.test for case in tried.needing)
 
 
-def judge(cell: Cell, prepared: Prepared, tried: Attempt, log: CellLog, attempt: int) -> CellResult:
+def judge(tried: Attempt, log: CellLog) -> CellResult:
     """The result of a cell whose commands ran and whose cases were read."""
-    ended = tried.exit
+    cell, ended = tried.task.cell, tried.exit
     names_junit = "DISTROMATRIX_JUNIT" in cell.run or cell.report == "tap" or tried.left_by_setup
     if tried.only is not None and tried.counts is not None and not tried.counts.total:
         tried.counts, names_junit = None, False  # none of its cases: they are told to be missing
@@ -197,14 +211,14 @@ def judge(cell: Cell, prepared: Prepared, tried: Attempt, log: CellLog, attempt:
         phase=phase,
         engine=cell.engine,
         reason=reason,
-        image=prepared.used,
+        image=tried.prepared.used,
         cases=tried.counts,
         **({} if hopeless else _how_it_failed(tried, ended, names_junit=names_junit)),
         needing=tried.needing,
         unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
         tail=tail,
         warnings=warnings,
-        attempts=attempt,
+        attempts=tried.number,
     )
     return replace(result, **_of_cases(cell, tried, result))
 

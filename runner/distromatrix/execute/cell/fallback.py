@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from distromatrix.collect.joined import read_joined
 from distromatrix.collect.junit import CollectError
 from distromatrix.execute.cell import case_needs
-from distromatrix.execute.cell.attempt import CaseSubset, told_cases
-from distromatrix.execute.cell.run import AttemptResult
+from distromatrix.execute.cell.attempt import AttemptResult, CaseSubset, told_cases
 from distromatrix.model import (
     CaseNeeds,
     Cell,
@@ -52,7 +51,7 @@ class Done:
 def again(cell: Cell, first: AttemptResult, plan: Plan) -> tuple[Again, ...]:
     """What to run again where, the cheapest guests first. Cases that no guest here serves are
     in none of it."""
-    how: Rerun = "pytest" if first.by_pytest else "listed" if cell.cases else "whole"
+    how: Rerun = "pytest" if first.tried.by_pytest else "listed" if cell.cases else "whole"
     chosen: dict[str, list[CaseNeeds]] = {}
     for case in first.result.needing:
         engine = _choice(cell, case, plan).engine
@@ -99,7 +98,7 @@ def join(
     """What the cell's own machine and its guests say together. `folder` is the cell's."""
     result = first.result
     fallback = tuple(map(_fallback, done))
-    served = {test for one in done if one.ran for test in one.ran.ran}
+    served = {test for one in done if one.ran for test in one.ran.tried.ran}
     left = tuple(case for case in result.needing if case.test not in served)
     speaker, engine = _speaker(result, done)
     reason = f"in {engine}: {speaker.reason}" if engine and speaker.reason else speaker.reason
@@ -126,7 +125,7 @@ def join(
         failed_by=_all(r.failed_by for r in (result, *parts)),
         statuses=_all(r.statuses for r in (result, *parts)),
         needing=left,
-        unmet=bool(left or first.lost),
+        unmet=bool(left or first.tried.lost),
         tail=speaker.tail or result.tail,
         debug=speaker.debug or result.debug,
         hints=speaker.hints,
@@ -144,13 +143,13 @@ def _all(each: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
 
 
 def _fallback(done: Done) -> Fallback:
-    only = done.again.only
+    only, ran = done.again.only, done.ran.tried.ran if done.ran else ()
     return Fallback(
         **fields_of(Outcome, done.result),
         engine=done.again.cell.engine or "",
         why=done.again.cell.reason,
         how=only.how,
-        tests=tuple(case.test for case in only.cases if done.ran and case.test in done.ran.ran),
+        tests=tuple(case.test for case in only.cases if case.test in ran),
     )
 
 

@@ -12,8 +12,7 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.junit import gather
 from distromatrix.collect.retried import parse_views, views_of
 from distromatrix.collect.tally import Histories, History, View, read_histories
-from distromatrix.execute.cell.attempt import CaseSubset, told_cases
-from distromatrix.execute.cell.run import AttemptResult
+from distromatrix.execute.cell.attempt import AttemptResult, CaseSubset, told_cases
 from distromatrix.model import (
     CaseNeeds,
     Cell,
@@ -31,7 +30,7 @@ _GREEN = (Verdict.PASSED, Verdict.XFAILED, Verdict.XPASSED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """What came of a cell in one run, guests included. `may_pass` and `crashed` as in Ran."""
+    """What came of a cell in one run, guests included. `may_pass` and `crashed` as in Attempt."""
 
     result: CellResult
     may_pass: bool
@@ -42,8 +41,9 @@ def once(result: CellResult, parts: Sequence[AttemptResult]) -> Once:
     """What one run came to: `result` is what its `parts`, in machines of their own, say
     together."""
     failed = [part for part in parts if part.result.verdict is Verdict.FAILED]
-    may_pass = bool(failed) and all(part.may_pass for part in failed)
-    return Once(result=result, may_pass=may_pass, crashed=any(part.crashed for part in failed))
+    may_pass = bool(failed) and all(part.tried.may_pass for part in failed)
+    crashed = any(part.tried.crashed for part in failed)
+    return Once(result=result, may_pass=may_pass, crashed=crashed)
 
 
 def retry_failed(

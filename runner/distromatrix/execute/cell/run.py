@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.text import one_line, printable
@@ -21,24 +20,23 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.execute.cell import case_needs, stray
-from distromatrix.execute.cell.attempt import Attempt, CaseSubset, collect, judge
+from distromatrix.execute.cell.attempt import Attempt, collect, judge
 from distromatrix.execute.cell.disk_watch import Allowance, DiskWatch
 from distromatrix.execute.cell.hints import hints
 from distromatrix.execute.cell.hooks import Hooks
-from distromatrix.execute.cell.opening import Opening, suite_command
+from distromatrix.execute.cell.opening import suite_command
 from distromatrix.execute.cell.outputs import clear_reports
+from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Task
 from distromatrix.execute.queue.slots import Slots, Turn
 from distromatrix.files.whole import disk_fault
-from distromatrix.images import Prepared
 from distromatrix.model import (
-    Cell,
     CellResult,
     Phase,
     Verdict,
 )
 from distromatrix.plan.needs import GUESTS, version_meets
-from distromatrix.record.events import CellOutput, CellPhase, CellSilent, Event
+from distromatrix.record.events import CellOutput, CellPhase, CellSilent
 from distromatrix.record.verdicts import BAD, time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
@@ -49,14 +47,11 @@ OURS = "--- "  # begins the lines of a log that are not the suite's
 class CellContext:
     """What all cells of a run share."""
 
-    opening: Opening
+    job: Job
     slots: Slots
-    emit: Callable[[Event], None]
     masker: Masker
     watch: Watch
     disks: DiskWatch
-    seed: int | None
-    keep: str  # never | failed | always
     opened: Callable[[Machine], None]
     close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
     case_needs: bool = False  # the product's cases say what they need
@@ -64,74 +59,44 @@ class CellContext:
     callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptResult:
-    """What came of a cell in one machine. `ran`: those of the cases that it was for (`Only`)
-    that did run; `by_pytest`: the ids in `result.needing` are pytest's; `lost`: what cases
-    needed is not known; `may_pass`: it failed, and not for its time or its memory, so that it
-    might pass when run again; `crashed`: its status is no test tool's word on its cases."""
-
-    result: CellResult
-    ran: frozenset[str] = frozenset()
-    by_pytest: bool = False
-    lost: bool = False
-    may_pass: bool = False
-    crashed: bool = False
-
-
-def run_cell(
-    task: Task,
-    prepared: Prepared,
-    stage: Stage,
-    folder: Path,
-    around: CellContext,
-    attempt: int,
-    ticket: object,
-    only: CaseSubset | None = None,
-) -> AttemptResult:
-    """Run a cell once, when its `ticket` (Slots.ticket) is served; `only` some of its cases,
-    where another machine had the others. Infrastructure faults are raised
-    (InfrastructureError), so that the caller can try again; everything else is in the result.
-    Raises Cancelled."""
-    cell = task.cell
+def run_cell(tried: Attempt, stage: Stage, around: CellContext, ticket: object) -> CellResult:
+    """Run a cell once, when its `ticket` (Slots.ticket) is served, or some of its cases, where
+    another machine had the others. Infrastructure faults are raised (InfrastructureError), so
+    that the caller can try again; everything else is in the result. Raises Cancelled."""
+    task, cell, slots = tried.task, tried.task.cell, around.slots
     began = time.monotonic()
 
     def show(line: str) -> None:
-        around.emit(CellOutput(cell=cell.id, repeat=task.repeat, line=line))
+        around.job.emit(CellOutput(cell=cell.id, repeat=task.repeat, line=line))
 
     try:
         with (
-            CellLog(folder / "log.txt", around.masker, show) as log,
-            around.slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
-            _machine(
-                task, prepared, stage, around, turn, attempt, task.retry, bool(only)
-            ) as opened,
-            turn.hold(cell),
+            CellLog(tried.folder / "log.txt", around.masker, show) as log,
+            slots.turn(ticket, cell if cell.engine in GUESTS else None) as turn,
+            _machine(tried, stage, around, turn) as opened,
+            slots.hold(cell, turn),
             around.disks.over(opened, cell.disk) as allowance,
             around.watch.over(opened, partial(_silent, task, log, around)) as machine,
         ):
             began = time.monotonic()
-            ran = _unmet(cell, prepared, machine, attempt)
-            if ran is None:
-                of_it = (folder, log, around, attempt, only, allowance)
-                ran = _tested(task, prepared, machine, *of_it)
-            result = ran.result
-            if _wanted(around.keep, result):
+            result = _unmet(tried, machine) or _tested(tried, machine, log, around, allowance)
+            if _wanted(around.job.options.keep, result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
                     turn.kept = True
     except OSError as error:
-        if fault := disk_fault(error, folder):
+        if fault := disk_fault(error, tried.folder):
             raise fault from error
         raise
     seconds = round(time.monotonic() - began, 3)
-    engine = around.opening.engine(cell).name
-    return replace(ran, result=replace(result, seconds=seconds, engine=engine))
+    engine = around.job.opening.engine(cell).name
+    return replace(result, seconds=seconds, engine=engine)
 
 
-def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> AttemptResult | None:
+def _unmet(tried: Attempt, machine: Machine) -> CellResult | None:
     """The result of a cell whose machine has not the kernel that it needs: of a guest's nothing
     is known before, and containers may be on another host than the plan knows."""
+    cell = tried.task.cell
     versions = [need for need in cell.needs if need.version]
     if not versions:
         return None
@@ -140,31 +105,22 @@ def _unmet(cell: Cell, prepared: Prepared, machine: Machine, attempt: int) -> At
     if not lacking:
         return None
     what = "guest" if cell.engine in GUESTS else "container"
-    result = CellResult(
+    return CellResult(
         id=cell.id,
         verdict=Verdict.SKIPPED,
         reason=f"needs {', '.join(lacking)}, and the kernel of its {what} is {release}",
-        image=prepared.used,
+        image=tried.prepared.used,
         unmet=True,
-        attempts=attempt,
+        attempts=tried.number,
     )
-    return AttemptResult(result=result)
 
 
 def _tested(
-    task: Task,
-    prepared: Prepared,
-    machine: Machine,
-    folder: Path,
-    log: CellLog,
-    around: CellContext,
-    attempt: int,
-    only: CaseSubset | None,
-    allowance: Allowance,
-) -> AttemptResult:
+    tried: Attempt, machine: Machine, log: CellLog, around: CellContext, allowance: Allowance
+) -> CellResult:
     """What comes of the suite in its machine."""
-    cell, tried = task.cell, Attempt(only=only)
-    env = around.opening.environment(cell, machine, task.repeat, around.seed)
+    task, cell, only, job = tried.task, tried.task.cell, tried.only, around.job
+    env = job.opening.environment(cell, machine, task.repeat, job.plan.seed)
     wanted = case_needs.wanted(cell)
     loaded = around.case_needs and wanted
     if loaded or (wanted and around.fixtures is not None):
@@ -174,7 +130,7 @@ def _tested(
     if only is not None and cell.cases:
         env |= case_needs.put_list(machine, only.tests)
     try:
-        _test(task, machine, env, log, tried, around)
+        _test(tried, machine, env, log, around)
         allowance.look(last=True)
     except MachineGoneError:
         allowance.look(last=True)  # whoever ends it for that may not be done with it
@@ -183,7 +139,7 @@ def _tested(
         tried.exit = Exit(status=137, seconds=0.0)
     if allowance.over:
         tried.dead = tried.collect_fault = allowance.over
-    around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
+    job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
     hooked = bool(cell.debug or cell.restore)
     _signal_left(machine, tried, "STOP" if hooked else "KILL")
@@ -192,8 +148,8 @@ def _tested(
             _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
         except MachineGoneError as gone:
             tried.dead = str(gone)
-    collect(cell, machine, folder, tried, around.masker, by_pytest=loaded)
-    result = judge(cell, prepared, tried, log, attempt)
+    collect(tried, machine, around.masker, by_pytest=loaded)
+    result = judge(tried, log)
     if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
         result = replace(result, warnings=(*result.warnings, found))
     if result.verdict is Verdict.FAILED:
@@ -204,17 +160,11 @@ def _tested(
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
         came = hooks.run(machine, env, log, around.masker)
         hooks.end_left(machine)
-        left = () if tried.collect_fault else tuple(hooks.collect(machine, folder, around.masker))
-        warnings = (*result.warnings, *came.warnings, *left)
-        result = replace(result, debug=came.debug, warnings=warnings)
-    return AttemptResult(
-        result=result,
-        ran=tried.ran,
-        by_pytest=tried.by_pytest,
-        lost=bool(tried.lost),
-        may_pass=tried.may_pass,
-        crashed=tried.crashed,
-    )
+        warnings = [*result.warnings, *came.warnings]
+        if not tried.collect_fault:
+            warnings += hooks.collect(machine, tried.folder, around.masker)
+        result = replace(result, debug=came.debug, warnings=tuple(warnings))
+    return result
 
 
 def _signal_left(machine: Machine, tried: Attempt, signal: LeftSignal) -> None:
@@ -231,7 +181,7 @@ def _has_no_report(tried: Attempt) -> bool:
 
 def _silent(task: Task, log: CellLog, around: CellContext, seconds: float, command: str) -> None:
     line = "".join(log.tail(1))
-    around.emit(
+    around.job.emit(
         CellSilent(
             cell=task.cell.id,
             repeat=task.repeat,
@@ -243,39 +193,29 @@ def _silent(task: Task, log: CellLog, around: CellContext, seconds: float, comma
 
 
 @contextmanager
-def _machine(
-    task: Task,
-    prepared: Prepared,
-    stage: Stage,
-    around: CellContext,
-    turn: Turn,
-    *which: object,
-) -> Iterator[Machine]:
-    machine = around.opening.open(task.cell, prepared, stage, task.repeat, *which)
+def _machine(tried: Attempt, stage: Stage, around: CellContext, turn: Turn) -> Iterator[Machine]:
+    task = tried.task
+    which = (task.repeat, tried.number, task.retry, bool(tried.only))
+    machine = around.job.opening.open(task.cell, tried.prepared, stage, *which)
     turn.open = True
     try:
         around.opened(machine)
         yield machine
     finally:
-        around.close(machine, turn.give_back)
+        around.close(machine, partial(around.slots.give_back, turn))
 
 
 def _test(
-    task: Task,
-    machine: Machine,
-    env: Mapping[str, str],
-    log: CellLog,
-    tried: Attempt,
-    around: CellContext,
+    tried: Attempt, machine: Machine, env: Mapping[str, str], log: CellLog, around: CellContext
 ) -> None:
     """`setup`, then `run`, within the suite's one timeout, as the machine counts it."""
-    cell = task.cell
+    task, cell = tried.task, tried.task.cell
     tried.scale = machine.scale
     left = cell.timeout * tried.scale
     steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
     for phase, script in steps:
         tried.phase = phase
-        around.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
+        around.job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
             log.note(f"--- {phase}")
         tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None

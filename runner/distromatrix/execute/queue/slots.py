@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
 from typing import Protocol
@@ -35,20 +35,10 @@ class Turn:
     """A cell's leave to have its machine opened, until it has a place (`hold`). `memory`: bytes
     that are its machine's from here on, until that is closed (`give_back`)."""
 
-    slots: Slots
     memory: int = 0
     waits: bool = True
     open: bool = False  # there is a machine, whose end gives its memory back
     kept: bool = False
-
-    def hold(self, cell: Load) -> AbstractContextManager[None]:
-        """See Slots.hold."""
-        return self.slots.hold(cell, self)
-
-    def give_back(self) -> None:
-        """The machine is closed. One that is `kept` runs on: its memory stays its own, and
-        nobody waits for it."""
-        self.slots.give_back(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +127,7 @@ class Slots:
             if self._cancelled:
                 raise Cancelled
             self._opening += 1
-            turn = Turn(self, memory=guest.memory if guest else 0)
+            turn = Turn(memory=guest.memory if guest else 0)
             if turn.memory:
                 self._reserved.append(turn)
         try:
@@ -148,7 +138,8 @@ class Slots:
                 self.give_back(turn)
 
     def give_back(self, turn: Turn) -> None:
-        """See Turn."""
+        """The machine of a turn is closed. One that is `kept` runs on: its memory stays its own,
+        and nobody waits for it."""
         with self._changed:
             if turn in self._reserved and not turn.kept:
                 self._reserved.remove(turn)
