@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -155,7 +156,7 @@ def _leave(file: PlanFile, into: Path, number: int) -> None:
     """The run folder of one of two shards, all of whose cells passed."""
     into.mkdir(parents=True)
     (into / "lock").touch()
-    save_plan(file, into / WHOLE, Shard(number, 2))
+    save_plan(replace(file, shard=Shard(number, 2)), into / WHOLE)
     cells = [cell.id for cell in shards(file.plan, file.seconds, 2)[number - 1]]
     with Journal(into / "journal.jsonl") as journal:
         journal(RunStarted(run=f"run-{number}", cells=tuple(cells), jobs=1, engine="e", time=1.0))

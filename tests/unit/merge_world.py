@@ -69,7 +69,7 @@ class World:
         folder = self.jobs / f"job-{name or number}" / (name or f"run-{number}")
         folder.mkdir(parents=True)
         (folder / "lock").touch()
-        save_plan(file, folder / WHOLE, shard, snapshot)
+        save_plan(replace(file, shard=shard, snapshot=snapshot), folder / WHOLE)
         store_plan(shard_of(self.plan, file.seconds, shard), folder / "plan.json")
         given = {one.id: one for one in results}
         cells = tuple(given.get(c) or result(c, seconds=2.0) for c in self.cells_of(number))

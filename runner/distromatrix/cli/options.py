@@ -19,7 +19,7 @@ from distromatrix.project.project import Project, load_project
 
 if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
-    from distromatrix.plan.file import Part
+    from distromatrix.plan.file import PlanFile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -250,10 +250,10 @@ def plan_of(
 
 def planned_part(
     path: Path, shard: Shard | None, directory: Path, file: Path | None, settings: Settings
-) -> tuple[Part, Plan]:
+) -> tuple[PlanFile, Plan]:
     """A shard of a plan file, and what it is here. Raises InputError."""
-    from distromatrix.plan.file import Part, read_plan_file
+    from distromatrix.plan.file import read_plan_file
     from distromatrix.project.replan import plan_here
 
-    part = Part(file=read_plan_file(path), shard=shard or Shard(1, 1))
+    part = replace(read_plan_file(path), shard=shard or Shard(1, 1))
     return part, plan_here(part, path, directory, file, settings)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distromatrix.execute.job import Options
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.load.settings import Settings
-    from distromatrix.plan.file import Part
+    from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
 
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
@@ -69,7 +69,7 @@ class Run:
     settings: Settings
     options: Options
     snapshot: Snapshot | None = None
-    part: Part | None = None
+    part: PlanFile | None = None
 
 
 @click.command(

@@ -58,7 +58,7 @@ def merge(found: FoundShards, plan: Plan, folder: RunFolder, command: str = "") 
     """Fill an empty run folder with what the shards left; `plan` is that of `found`, for the
     project here. Raises OSError and InfrastructureError where it cannot be written."""
     store_plan(plan, folder.plan)
-    save_plan(replace(found.file, shard=None), folder.path / WHOLE)
+    save_plan(replace(found.file, shard=None, snapshot=""), folder.path / WHOLE)
     with Journal(folder.journal) as journal:
         joining = _Joining(found, plan, folder, journal)
         journal(

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,7 +17,17 @@ from annotated_types import Ge, Lt
 from distromatrix import __version__
 from distromatrix.errors import Fault, InputError
 from distromatrix.files.below import Folder
-from distromatrix.model import REPEATS, SEEDS, Cell, Distro, HostFacts, Plan, Selection, Shard
+from distromatrix.model import (
+    REPEATS,
+    SEEDS,
+    Cell,
+    Distro,
+    HostFacts,
+    Plan,
+    Selection,
+    Shard,
+    fields_of,
+)
 from distromatrix.plan.needs import CONTAINERS
 
 if TYPE_CHECKING:
@@ -34,30 +44,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFile:
+class _Head:
+    """What a plan file has beside the plan, and its shard."""
+
+    distromatrix: str
+    digest: str
+    snapshot: str = ""
+    facts: HostFacts
+    selection: Selection
+    seconds: Mapping[str, Annotated[float, Ge(0), Lt(1e9)]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile(_Head):
     """A plan that several machines share. Its paths are from the project's root.
 
     `facts` and `selection` are what it was made with; `seconds`: how long each cell that runs
     is expected to take; `digest` is the same where the same was planned; `distromatrix`: the
-    version that wrote it; `shard`, `snapshot`: in the copy that a run folder holds, the part that
-    ran, and the digest of the product's files that it was run on."""
+    version that wrote it; `shard`: the part of it that a run is; `snapshot`: in the copy that a
+    run folder holds, the digest of the product's files that it was run on."""
 
     plan: Plan
-    facts: HostFacts
-    selection: Selection
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    digest: str
-    distromatrix: str = __version__
     shard: Shard | None = None
-    snapshot: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Which shard of which plan file a run is."""
-
-    file: PlanFile
-    shard: Shard
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -100,6 +108,7 @@ def plan_file(
         selection=selection,
         seconds=running,
         digest=digest_of(plan, running),
+        distromatrix=__version__,
     )
 
 
@@ -185,19 +194,15 @@ def _canonical(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-def save_plan(file: PlanFile, path: Path, shard: Shard | None = None, snapshot: str = "") -> None:
-    """Write a plan file, at once or not at all; `shard`: the part of it that ran beside it, on
-    the product's files that have the digest `snapshot`. Raises OSError."""
-    shard = shard or file.shard
+def save_plan(file: PlanFile, path: Path) -> None:
+    """Write a plan file, at once or not at all. Raises OSError."""
+    head = _adapter(_Head).dump_python(file, mode="json")
+    if not file.snapshot:
+        del head["snapshot"]
     content = {
         "version": VERSION,
-        "distromatrix": file.distromatrix,
-        "digest": file.digest,
-        **({"shard": str(shard)} if shard else {}),
-        **({"snapshot": snapshot} if snapshot else {}),
-        "facts": _adapter(HostFacts).dump_python(file.facts, mode="json"),
-        "selection": _adapter(Selection).dump_python(file.selection, mode="json"),
-        "seconds": dict(file.seconds),
+        **({"shard": str(file.shard)} if file.shard else {}),
+        **head,
         **_adapter(Plan).dump_python(file.plan, mode="json"),
     }
     _write(path, json.dumps(content, indent=1).encode() + b"\n")
@@ -231,35 +236,13 @@ def read_plan_file(path: Path) -> PlanFile:
         message = "was changed after it was written (digest mismatch)"
         raise InputError(Fault(str(path), 0, 0, message, _WRITE_ONE))
     try:
-        shard = Shard.parse(head.shard) if head.shard else None
+        shard = Shard.parse(str(found["shard"])) if found.get("shard") else None
     except ValueError as error:
         raise InputError(Fault(str(path), 0, 0, f"has a wrong `shard`: {error}")) from None
-    return PlanFile(
-        plan=plan,
-        facts=head.facts,
-        selection=head.selection,
-        seconds=head.seconds,
-        digest=head.digest,
-        distromatrix=head.distromatrix,
-        shard=shard,
-        snapshot=head.snapshot,
-    )
+    return PlanFile(**fields_of(_Head, head), plan=plan, shard=shard)
 
 
 _WRITE_ONE = "`distromatrix plan --save FILE` writes one"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
-    """What a plan file has beside the plan."""
-
-    distromatrix: str
-    digest: str
-    facts: HostFacts
-    selection: Selection
-    seconds: dict[str, Annotated[float, Ge(0), Lt(1e9)]]
-    shard: str = ""
-    snapshot: str = ""
 
 
 def _check_ids(plan: Plan, path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distromatrix.errors import Fault, InputError, NothingSelectedError
-from distromatrix.model import Cell, HostFacts, Plan, Verdict
-from distromatrix.plan.file import Part, PlanFile, difference, digest_of
+from distromatrix.model import Cell, HostFacts, Plan, Shard, Verdict
+from distromatrix.plan.file import PlanFile, difference, digest_of
 from distromatrix.plan.needs import GUESTS, container_refusals
 from distromatrix.plan.shards import shard_of
 from distromatrix.project.project import Project, host_facts, load_project
@@ -33,21 +33,20 @@ def facts_of_runners(engine: str, arch: str) -> HostFacts:
 
 
 def plan_here(
-    part: Part, path: Path, directory: Path, matrix: Path | None, settings: Settings
+    file: PlanFile, path: Path, directory: Path, matrix: Path | None, settings: Settings
 ) -> Plan:
-    """The cells of one shard of a plan file (that was read from `path`), for this machine.
+    """The cells of the shard of a plan file (that was read from `path`), for this machine.
     `matrix`: the matrix file from `directory`, instead of where the plan file says. A cell that
     cannot run here is an `error` and says why.
 
     Raises InputError where the project here does not say the same, or this is no such machine.
     """
-    file = part.file
     here = host_facts(settings.engine)
     if file.facts.arch != here.arch:
         raise _fault(path, f"was made for {file.facts.arch}, and this machine is {here.arch}")
     project = load_project(directory, matrix or _within(file.plan.matrix, path), settings)
     plan = replace(_planned(file, path, project), guests=here.guests)
-    plan = shard_of(plan, file.seconds, part.shard)
+    plan = shard_of(plan, file.seconds, file.shard or Shard(1, 1))
     return replace(plan, cells=tuple(_cell_here(cell, here) for cell in plan.cells))
 
 

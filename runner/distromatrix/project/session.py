@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.images import Handed, Images, ProductFiles
     from distromatrix.load.settings import Settings
-    from distromatrix.plan.file import Part
+    from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
 
 
@@ -146,7 +146,7 @@ def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
             remove_folder(folder.path)
 
 
-def begin_run(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapshot:
+def begin_run(plan: Plan, folder: RunFolder, part: PlanFile | None = None) -> Snapshot:
     """The product's snapshot, taken and stored with the plan, and with the whole that it is a
     `part` of: from here on the run can be resumed. Where that fails, the folder goes."""
     from distromatrix.execute.product.snapshot import take
@@ -156,7 +156,7 @@ def begin_run(plan: Plan, folder: RunFolder, part: Part | None = None) -> Snapsh
     try:
         snapshot = take(plan.product, folder.snapshot)
         if part is not None:
-            save_plan(part.file, folder.path / WHOLE, part.shard, snapshot.digest())
+            save_plan(replace(part, snapshot=snapshot.digest()), folder.path / WHOLE)
         store_plan(plan, folder.plan)
     except BaseException:
         remove_folder(folder.path)

@@ -18,7 +18,18 @@ from distromatrix.model import CellResult, Phase, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
+class _Timed:
+    time: float = field(default_factory=time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfCell(_Timed):
+    cell: str
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(_Timed):
     """First event of a run. The plan itself is in `plan.json` of the run's folder. On
     `--resume` the journal holds one of these for each start."""
 
@@ -29,136 +40,112 @@ class RunStarted:
     command: str = ""  # the command line that began it, for 'run that again'
     repeat: int = 1  # how often each cell is run
     seed: int | None = None  # what their order was shuffled by
-    time: float = field(default_factory=time)
     type: Literal["run-started"] = "run-started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageProgress:
+class ImageProgress(_Timed):
     """An image is being had for a distro: `text` is one line (`pulling …`, `bootstrapping …`,
     `installing packages`, `ready in 12 s (base image)`: one that begins with `ready` ends it)."""
 
     distro: str
     text: str
-    time: float = field(default_factory=time)
     type: Literal["image-progress"] = "image-progress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellStarted:
+class CellStarted(_OfCell):
     """A cell's work begins (again, when `attempt` > 1)."""
 
-    cell: str
     attempt: int = 1
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-started"] = "cell-started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellPhase:
+class CellPhase(_OfCell):
     """A cell enters a phase."""
 
-    cell: str
     phase: Phase
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-phase"] = "cell-phase"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellFallback:
+class CellFallback(_OfCell):
     """Some cases of a cell, as many as `cases`, are run again in a guest, and why."""
 
-    cell: str
     engine: str
     cases: int
     reason: str
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-fallback"] = "cell-fallback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellRetried:
+class CellRetried(_OfCell):
     """A cell failed (`reason`) and is run again: for the time `retry`, counted from 1, of at
     most `of`."""
 
-    cell: str
     retry: int
     of: int
     reason: str
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-retried"] = "cell-retried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellOutput:
+class CellOutput(_OfCell):
     """The last line that a cell printed, printable and masked, at most a few a second.
     For the live board only: not written to the journal."""
 
-    cell: str
     line: str
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-output"] = "cell-output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellSilent:
+class CellSilent(_OfCell):
     """A cell has printed nothing for `seconds`; `line` is the last that it printed, `command`
     what runs in its machine, both printable, masked, '' where there is none. Comes again and
     again while the silence lasts. For the live reports only: not written to the journal."""
 
-    cell: str
     seconds: float
     line: str = ""
     command: str = ""
-    repeat: int = 0
-    time: float = field(default_factory=time)
     type: Literal["cell-silent"] = "cell-silent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatFinished:
+class RepeatFinished(_Timed):
     """One of several runs of a cell has come to its end; CellFinished follows the last one."""
 
     result: CellResult
     repeat: int
     log: str = ""
-    time: float = field(default_factory=time)
     type: Literal["repeat-finished"] = "repeat-finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellFinished:
+class CellFinished(_Timed):
     """A cell has its verdict. `log` is the path of its log relative to the run's folder."""
 
     result: CellResult
     log: str = ""
-    time: float = field(default_factory=time)
     type: Literal["cell-finished"] = "cell-finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(_Timed):
     """One line that the user should see."""
 
     text: str
-    time: float = field(default_factory=time)
     type: Literal["warned"] = "warned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished:
+class RunFinished(_Timed):
     """Last event of a run that came to its end (also an interrupted one)."""
 
     verdict: Verdict
     exit_code: int
     seconds: float
     interrupted: str = ""
-    time: float = field(default_factory=time)
     type: Literal["run-finished"] = "run-finished"
 
 

@@ -125,19 +125,12 @@ class Runs:
         if verdict is Verdict.XFAILED and cases["xpassed"]:
             verdict = Verdict.XPASSED  # no run saw these fail, whatever else did
         speaker = speakers[verdict]
-        result = CellResult(
-            id=self.cell,
+        return replace(
+            speaker,
             verdict=verdict,
-            phase=speaker.phase,
-            engine=speaker.engine,
             seconds=round(sum(run.seconds for run in runs), 3),
             reason=self._reason(verdict, speaker.reason, runs),
-            image=speaker.image,
             cases=_sum(run.cases for run in runs),
-            tail=speaker.tail,
-            debug=speaker.debug,
-            hints=speaker.hints,
-            blame=speaker.blame,
             warnings=tuple(f"{text} ({_where(n)})" for text, n in self._warnings.items()),
             attempts=max((run.attempts for run in runs), default=speaker.attempts),
             kept=next((run.kept for run in runs if run.kept), None),
@@ -146,8 +139,8 @@ class Runs:
             needing=tuple(self._needing.values()),
             unmet=self._unmet or speaker.unmet,
             fallback=_fallback(one for run in runs for one in run.fallback),
+            **cases,
         )
-        return replace(result, **cases)
 
     def _reason(self, verdict: Verdict, reason: str, runs: tuple[CellRun, ...]) -> str:
         alike = sum(run.verdict is verdict for run in runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
 from distromatrix.model import (
@@ -84,89 +84,84 @@ def said_of_needs(cases: tuple[CaseNeeds, ...]) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteEnd:
+    """How a suite's commands ended, and what they left. `status` is the exit status of the last
+    (None: it did not end by itself); `timed_out_after` seconds, which count `scale` times;
+    `hung`: the commands that were running then; `oom_limit`: the memory limit, in bytes, that
+    ended it; `phase`: setup or run, where it ended; `names_junit`: the suite names
+    `$DISTROMATRIX_JUNIT`, and `no_report` is what is said where it left none; `counts`: what its
+    JUnit file says, None without one; `collect_fault`: why what it left cannot be used."""
+
+    status: int | None
+    timed_out_after: float | None = None
+    scale: float = 1.0
+    hung: str = ""
+    oom_limit: int | None = None
+    phase: Phase = Phase.RUN
+    names_junit: bool = False
+    no_report: str = NO_REPORT
+    counts: CaseCounts | None = None
+    collect_fault: str = ""
+
+    @property
+    def failing_status(self) -> int | None:
+        """The exit status that it gave itself, where that is not 0."""
+        stopped = self.timed_out_after is not None or self.oom_limit is not None
+        return None if stopped else self.status or None
+
+    @property
+    def kinds(self) -> tuple[FailureKind, ...]:
+        """How it failed, expected or not; nothing where it did not. What ended before its time
+        owes no report."""
+        counts, out_of_memory = self.counts, self.oom_limit is not None
+        timed_out = self.timed_out_after is not None or self.status is None
+        stopped, in_setup = timed_out or out_of_memory, self.phase is Phase.SETUP
+        bad_status = self.failing_status is not None
+        no_case = not counts.total if counts is not None else self.names_junit
+        found: dict[FailureKind, bool] = {
+            "setup": in_setup and (stopped or bad_status),
+            "run": not in_setup and (bad_status or (counts is not None and counts.red > 0)),
+            "timeout": timed_out and not out_of_memory,
+            "memory": out_of_memory,
+            "report": not in_setup and not stopped and no_case,
+        }
+        return tuple(kind for kind, there in found.items() if there)
+
+
 def cell_verdict(
-    *,
-    status: int | None,
-    timed_out_after: float | None = None,
-    scale: float = 1.0,
-    hung: str = "",
-    oom_limit: int | None = None,
-    phase: Phase = Phase.RUN,
-    names_junit: bool = False,
-    no_report: str = NO_REPORT,
-    counts: CaseCounts | None = None,
-    collect_fault: str = "",
+    end: SuiteEnd,
     expected: tuple[Expectation, ...] = (),
     met: tuple[Expectation, ...] = (),
     xpassed: tuple[Case, ...] = (),
 ) -> tuple[Verdict, Phase | None, str]:
     """The verdict of a cell whose commands ran, the phase it failed in, and one line why.
 
-    `status` is the exit status of its last command (None: it did not end by itself);
-    `timed_out_after` seconds, which count `scale` times; `hung`: the commands that were running
-    then; `oom_limit`: the memory limit, in bytes, that ended it; `phase`: setup or run, where it
-    ended; `names_junit`: the suite names `$DISTROMATRIX_JUNIT`, and
-    `no_report` is what is said where it left none; `counts`: what its JUnit file
-    says, None without one; `collect_fault`: why what it left cannot be used; `expected`: what
-    rules expect to fail, `met`: those of them by which a case did, `xpassed`: the cases that
-    passed against one.
+    `expected`: what rules expect to fail, `met`: those of them by which a case did, `xpassed`:
+    the cases that passed against one.
     Infrastructure errors are not decided here: no expectation ever excuses them.
     """
-    after = "" if timed_out_after is None else time_of(timed_out_after, scale)
-    reason = _command_fault(status, after, hung, oom_limit)
-    if phase is Phase.SETUP and reason:
-        failed_in: Phase | None = phase
+    reason = _command_fault(end)
+    if end.phase is Phase.SETUP and reason:
+        failed_in: Phase | None = end.phase
         reason = f"setup: {reason}"
     else:
         # A file that cannot be used is there: the fault says all, 'left no file' would be wrong.
-        missing = no_report if names_junit and not collect_fault else ""
-        failed_in, reason = _outcome(reason, missing, counts)
-    if collect_fault:  # hostile or unreadable: never green, expected or not
-        both = f"{reason}; {collect_fault}" if reason else collect_fault
+        missing = end.no_report if end.names_junit and not end.collect_fault else ""
+        failed_in, reason = _outcome(reason, missing, end.counts)
+    if end.collect_fault:  # hostile or unreadable: never green, expected or not
+        both = f"{reason}; {end.collect_fault}" if reason else end.collect_fault
         return Verdict.FAILED, failed_in or Phase.COLLECT, both
     if not expected:
         return (Verdict.FAILED, failed_in, reason) if failed_in else (Verdict.PASSED, None, "")
-    stopped = bool(after) or status is None or oom_limit is not None
     ended = CellEnd(
-        kinds=failure_kinds(
-            status=status,
-            timed_out=bool(after) or status is None,
-            out_of_memory=oom_limit is not None,
-            phase=phase,
-            names_junit=names_junit,
-            counts=counts,
-        ),
+        kinds=end.kinds,
         phase=failed_in,
         reason=reason,
-        status=None if stopped else status,
-        counts=counts or CaseCounts(),
+        status=end.failing_status,
+        counts=end.counts or CaseCounts(),
     )
     return judge_expected(ended, expected, met, xpassed)
-
-
-def failure_kinds(
-    *,
-    status: int | None,
-    timed_out: bool,
-    out_of_memory: bool,
-    phase: Phase,
-    names_junit: bool,
-    counts: CaseCounts | None,
-) -> tuple[FailureKind, ...]:
-    """How a cell failed, expected or not; nothing where it did not. What ended before its time
-    owes no report."""
-    stopped = timed_out or out_of_memory
-    in_setup = phase is Phase.SETUP
-    report = (counts is None and names_junit) or (counts is not None and not counts.total)
-    found: dict[FailureKind, bool] = {
-        "setup": in_setup and (stopped or bool(status)),
-        "run": not in_setup
-        and ((not stopped and bool(status)) or (counts is not None and counts.red > 0)),
-        "timeout": timed_out and not out_of_memory,
-        "memory": out_of_memory,
-        "report": not in_setup and not stopped and report,
-    }
-    return tuple(kind for kind, there in found.items() if there)
 
 
 def time_of(seconds: float, scale: float) -> str:
@@ -181,15 +176,14 @@ def size_of(size: int) -> str:
     return f"{size / 1024**3:g}G" if size >= 1024**3 else f"{size / 1024**2:g}M"
 
 
-def _command_fault(
-    status: int | None, timed_out_after: str, hung: str, oom_limit: int | None
-) -> str:
-    if oom_limit is not None:
-        limit = f"{oom_limit / 1024**2:,.0f} MiB"
+def _command_fault(end: SuiteEnd) -> str:
+    status, after = end.status, end.timed_out_after
+    if end.oom_limit is not None:
+        limit = f"{end.oom_limit / 1024**2:,.0f} MiB"
         return f"out of memory: the kernel killed a process at the suite's limit of {limit}"
-    if timed_out_after or status is None:
-        after = f" after {timed_out_after}" if timed_out_after else ""
-        return f"timed out{after}" + (f", running: {hung}" if hung else "")
+    if after is not None or status is None:
+        when = "" if after is None else f" after {time_of(after, end.scale)}"
+        return f"timed out{when}" + (f", running: {end.hung}" if end.hung else "")
     if status in _SIGNALS:
         return f"exit status {status} ({_SIGNALS[status]})"
     return f"exit status {status}" if status else ""

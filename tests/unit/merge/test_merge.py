@@ -385,7 +385,7 @@ def test_the_shard_of_a_file_is_kept_by_no_merged_run(world: World) -> None:
     world.leave_all()
     found = json.loads((world.merged().folder / WHOLE).read_text())
     assert "shard" not in found
-    save_plan(whole(world.plan), world.root / "s.json", Shard(1, 3))
+    save_plan(replace(whole(world.plan), shard=Shard(1, 3)), world.root / "s.json")
     assert json.loads((world.root / "s.json").read_text())["shard"] == "1/3"
 
 

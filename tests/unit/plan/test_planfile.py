@@ -49,7 +49,7 @@ def test_a_plan_file_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_holds_it_with_its_shard(tmp_path: Path) -> None:
-    save_plan(made(), tmp_path / WHOLE, Shard(2, 3))
+    save_plan(replace(made(), shard=Shard(2, 3)), tmp_path / WHOLE)
     assert read_plan_file(tmp_path / WHOLE) == replace(made(), shard=Shard(2, 3))
     assert shard_stamp(tmp_path) == {"shard": "2/3", "digest": made().digest}
     assert shard_stamp(tmp_path / "none") == {}

@@ -14,7 +14,7 @@ from distromatrix.model import (
     Phase,
     Verdict,
 )
-from distromatrix.record.verdicts import cell_verdict, run_verdict
+from distromatrix.record.verdicts import SuiteEnd, cell_verdict, run_verdict
 
 P, F, E, S, XF, XP = (
     Verdict.PASSED,
@@ -122,9 +122,10 @@ WHOLE = (Expectation(reason="old"),)
     ],
 )
 def test_the_verdict_of_a_cell(
-    facts: dict[str, object], verdict: Verdict, phase: Phase | None, reason: str
+    facts: dict[str, Any], verdict: Verdict, phase: Phase | None, reason: str
 ) -> None:
-    said = cell_verdict(**facts)  # type: ignore[arg-type]
+    expected = facts.get("expected", ())
+    said = cell_verdict(SuiteEnd(**{k: v for k, v in facts.items() if k != "expected"}), expected)
     assert said[:2] == (verdict, phase)
     assert reason in said[2]
     assert bool(said[2]) == (verdict is not P)
@@ -172,7 +173,7 @@ def whole(*kinds: FailureKind, statuses: tuple[int, ...] = ()) -> Expectation:
 def test_a_rule_covers_a_failing_run_and_nothing_else_unless_it_says_so(
     facts: dict[str, Any], rule: Expectation, verdict: Verdict, reason: str
 ) -> None:
-    said = cell_verdict(**facts, expected=(rule,))
+    said = cell_verdict(SuiteEnd(**facts), (rule,))
     assert said[0] is verdict
     assert reason in said[2]
 
@@ -209,7 +210,7 @@ def test_named_cases_cover_themselves_and_the_status_that_they_bring(
     facts: dict[str, Any], rules: tuple[Expectation, ...], verdict: Verdict, reason: str
 ) -> None:
     met = (rules[0],) if facts.get("counts") in (KNOWN, MIXED) else ()
-    said = cell_verdict(**facts, expected=rules, met=met)
+    said = cell_verdict(SuiteEnd(**facts), rules, met)
     assert said[0] is verdict
     assert reason in said[2]
 
@@ -228,11 +229,12 @@ def test_a_named_case_that_passes_is_named_and_an_unexpected_failure_beats_it(
     status: int, counts: CaseCounts, verdict: Verdict
 ) -> None:
     met = (NAMED,) if counts.xfailed else ()
-    said = cell_verdict(status=status, counts=counts, expected=(NAMED,), met=met, xpassed=PASSES)
+    said = cell_verdict(SuiteEnd(status=status, counts=counts), (NAMED,), met, PASSES)
     assert said[0] is verdict
     assert "passed, but was expected to fail: a::iconv (no iconv)" in said[2]
 
 
 def test_a_file_that_is_refused_is_not_said_to_be_missing() -> None:
-    said = cell_verdict(status=0, names_junit=True, collect_fault="the JUnit file is cut off")
+    end = SuiteEnd(status=0, names_junit=True, collect_fault="the JUnit file is cut off")
+    said = cell_verdict(end)
     assert said == (F, Phase.COLLECT, "the JUnit file is cut off")

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from distromatrix.model import (
     Verdict,
 )
 from distromatrix.record.expectations import CRASHED, Marker
-from distromatrix.record.verdicts import NO_REPORT, cell_verdict, failure_kinds, said_of_needs
+from distromatrix.record.verdicts import NO_REPORT, SuiteEnd, cell_verdict, said_of_needs
 
 TAIL_LINES = 40
 FAILING_CASES = 200
@@ -176,27 +175,28 @@ def judge(tried: Attempt, log: CellLog) -> CellResult:
     # What it holds back belongs to the tail.
     (log.settle if cell.debug or cell.restore else log.close)()
     timed_out = ended is not None and ended.timed_out
-    decide = partial(
-        cell_verdict,
+    report, status = tried.report, ended.status if ended else None
+    end = SuiteEnd(
+        status=status,
         timed_out_after=cell.timeout if timed_out else None,
         scale=tried.scale,
         hung=ended.hung if ended else "",
         oom_limit=cell.memory if ended and ended.oom else None,
         phase=tried.phase,
+        names_junit=names_junit,
         no_report=_no_report(cell, tried),
+        counts=tried.counts,
         collect_fault=tried.collect_fault,
-        expected=cell.expect_fail,
-        met=tried.report.met if tried.report else (),
-        xpassed=tried.report.xpassed if tried.report else (),
     )
-    status = ended.status if ended else None
-    verdict, phase, reason = decide(status=status, names_junit=names_junit, counts=tried.counts)
+    found = (report.met, report.xpassed) if report else ()
+    verdict, phase, reason = cell_verdict(end, cell.expect_fail, *found)
     hopeless = bool(tried.collect_fault)  # of rules that would expect it
     said = (tried.lost, tried.left_out, tried.unmasked, *tried.warnings)
     tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
-        if decide(status=0, names_junit=False, counts=there)[0] in _GREEN:
+        without = replace(end, status=0, names_junit=False, counts=there)
+        if cell_verdict(without, cell.expect_fail, *found)[0] in _GREEN:
             verdict, phase, reason = Verdict.SKIPPED, Phase.RUN, _last_said(tail, status)
             hopeless = True
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):
@@ -213,7 +213,8 @@ def judge(tried: Attempt, log: CellLog) -> CellResult:
         reason=reason,
         image=tried.prepared.used,
         cases=tried.counts,
-        **({} if hopeless else _how_it_failed(tried, ended, names_junit=names_junit)),
+        failed_by=() if hopeless else end.kinds,
+        statuses=(end.failing_status,) if end.failing_status and not hopeless else (),
         needing=tried.needing,
         unmet=bool(tried.needing or tried.lost),  # what did not run is not known to have passed
         tail=tail,
@@ -221,21 +222,6 @@ def judge(tried: Attempt, log: CellLog) -> CellResult:
         attempts=tried.number,
     )
     return replace(result, **_of_cases(cell, tried, result))
-
-
-def _how_it_failed(tried: Attempt, ended: Exit | None, *, names_junit: bool) -> dict[str, Any]:
-    """What a result says of that, for the rules that would expect it."""
-    out_of_memory = ended is not None and ended.oom
-    status = ended.status if ended and not out_of_memory else None
-    kinds = failure_kinds(
-        status=status,
-        timed_out=ended is None or ended.timed_out,
-        out_of_memory=out_of_memory,
-        phase=tried.phase,
-        names_junit=names_junit,
-        counts=tried.counts,
-    )
-    return {"failed_by": kinds, "statuses": (status,) if status else ()}
 
 
 def _of_cases(cell: Cell, tried: Attempt, result: CellResult) -> dict[str, Any]:
