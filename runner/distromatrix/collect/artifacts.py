@@ -7,8 +7,8 @@ import errno
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -80,18 +80,21 @@ def extract(
     whatever `chunks` raises.
     """
     dest.mkdir(parents=True, exist_ok=True)
-    unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, only, aside, masker)
-    try:
-        unpacker.run(_Stream(chunks))
-    except (tarfile.TarError, EOFError, *_TARFILES) as error:
-        raise CollectError(f"the archive of artifacts is unreadable: {one_line(str(error))}") from (
-            error
-        )
-    finally:
-        unpacker.close()
+    with ExitStack() as stack:
+        roots = dict.fromkeys(only, stack.enter_context(Folder.at(dest, owner=caller())))
+        if aside is not None:
+            folder = stack.enter_context(Folder.at(aside.dest, owner=caller()))
+            roots |= dict.fromkeys(aside.names, folder)
+        masker = masker or Masker()
+        unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, roots, aside, masker)
+        try:
+            unpacker.run(_Stream(chunks))
+        except (tarfile.TarError, EOFError, *_TARFILES) as error:
+            reason = f"the archive of artifacts is unreadable: {one_line(str(error))}"
+            raise CollectError(reason) from error
     return Extracted(
         files=unpacker.files,
-        bytes=unpacker.bytes,
+        bytes=unpacker.taken,
         refused=tuple(unpacker.refused),
         skipped=tuple(unpacker.skipped),
         renamed=tuple(unpacker.renamed),
@@ -140,43 +143,30 @@ class _Stream(io.RawIOBase):
         return self._last == bytes(tarfile.BLOCKSIZE)
 
 
+@dataclass(slots=True)
 class _Unpacker:
-    """One extraction."""
+    """One extraction. `roots`: the folder for each name that is taken."""
 
-    def __init__(
-        self,
-        dest: Path,
-        limit_bytes: int,
-        limit_files: int,
-        strip: str,
-        only: tuple[str, ...],
-        aside: Aside | None,
-        masker: Masker | None,
-    ) -> None:
-        self._dest = dest
-        self._limit_bytes = limit_bytes
-        self._limit_files = limit_files
-        self._strip = strip
-        self._left = self._most_aside = 0 if aside is None else aside.limit_bytes
-        self._aside = () if aside is None else aside.names
-        self._roots = dict.fromkeys(only, Folder.at(dest, owner=caller()))
-        if aside is not None:
-            self._roots |= dict.fromkeys(aside.names, Folder.at(aside.dest, owner=caller()))
-        self._seen = 0
-        self.files = self.bytes = 0
-        self.refused: list[str] = []
-        self.skipped: list[str] = []
-        self.renamed: dict[str, None] = {}
-        self.unmasked: list[str] = []
-        self._masker = masker or Masker()
-
-    def close(self) -> None:
-        for root in self._roots.values():
-            root.close()
+    dest: Path
+    limit_bytes: int
+    limit_files: int
+    strip: str
+    roots: dict[str, Folder]
+    aside: Aside | None
+    masker: Masker
+    seen: int = 0
+    files: int = 0
+    taken: int = 0  # bytes
+    taken_aside: int = 0
+    refused: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    renamed: dict[str, None] = field(default_factory=dict)
+    unmasked: list[str] = field(default_factory=list)
 
     def run(self, stream: _Stream) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
-            passed, most = 0, 2 * self._limit_bytes + self._most_aside
+            passed = 0
+            most = 2 * self.limit_bytes + (self.aside.limit_bytes if self.aside else 0)
             while True:
                 member = tar.next()
                 if member is None:
@@ -200,15 +190,15 @@ class _Unpacker:
                     return
 
     def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        self._seen += 1
-        if self._seen > self._limit_files:
-            raise _LimitError(f"more than {self._limit_files:,} files: the rest was left out")
+        self.seen += 1
+        if self.seen > self.limit_files:
+            raise _LimitError(f"more than {self.limit_files:,} files: the rest was left out")
         parts = self._parts(member.name)
         if not parts:
             return
         if member.isdir():
             with self._naming_faults():
-                self._roots[parts[0]].make("/".join(parts))
+                self.roots[parts[0]].make("/".join(parts))
             return
         if member.issym():
             self._skip(parts, "a symbolic link")
@@ -233,11 +223,11 @@ class _Unpacker:
             raise _RefusedError("its name leads outside")
         if len(parts) > _MAX_DEPTH:
             raise _RefusedError(f"in more than {_MAX_DEPTH} folders")
-        if parts[:1] != (self._strip,) or parts[1:2] == ():
+        if parts[:1] != (self.strip,) or parts[1:2] == ():
             return ()
-        if parts[1] not in self._roots:
+        if parts[1] not in self.roots:
             return ()
-        named = self._masker.mask("/".join(parts[2:])).split("/")  # of its names, too
+        named = self.masker.mask("/".join(parts[2:])).split("/")  # of its names, too
         parts = (*parts[:2], *filter(None, named))
         for end, part in enumerate(parts[2:], 3):
             if disarmed(part) != part and len(self.renamed) < _MAX_REFUSED:
@@ -258,7 +248,7 @@ class _Unpacker:
         if not parts:
             raise _RefusedError("a hard link to what is not in the archive")
         try:
-            file = self._roots[parts[0]].read("/".join(parts))
+            file = self.roots[parts[0]].read("/".join(parts))
         except OSError as error:
             said = f"a hard link to what cannot be read: {error.strerror}"
             raise _RefusedError(said) from error
@@ -268,15 +258,15 @@ class _Unpacker:
     def _write(
         self, parts: tuple[str, ...], source: _Readable, mode: int, size: int | None = None
     ) -> None:
-        root = self._roots[parts[0]]
+        root = self.roots[parts[0]]
         with self._naming_faults():
             root.make("/".join(parts[:-1]))
             file = root.create("/".join(parts), 0o755 if mode & 0o100 else 0o644)
-        aside = parts[0] in self._aside
-        masked = MaskedFile(Masker() if aside else self._masker, file.fileno())
+        aside = self.aside if self.aside and parts[0] in self.aside.names else None
+        masked = MaskedFile(Masker() if aside else self.masker, file.fileno())
         with file:
             try:
-                self._copy(source, file.fileno(), size, masked, aside=aside)
+                self._copy(source, file.fileno(), size, masked, aside)
             finally:  # also of what was cut off
                 with self._naming_faults():
                     masked.finish()
@@ -291,7 +281,7 @@ class _Unpacker:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
-                reason = f"cannot write to {self._dest}: {error.strerror}"
+                reason = f"cannot write to {self.dest}: {error.strerror}"
                 raise InfrastructureError(reason, transient=False) from error
             raise _RefusedError(f"cannot be written: {error.strerror}") from error
 
@@ -301,25 +291,22 @@ class _Unpacker:
         fd: int,
         size: int | None,
         masked: MaskedFile,
-        *,
-        aside: bool,
+        aside: Aside | None,
     ) -> None:
         written = 0
         while chunk := source.read(_CHUNK):
             if aside:
-                self._left -= len(chunk)
-                if self._left < 0:
-                    raise _LimitError(
-                        f"the reports are bigger than {self._most_aside / 1024**2:,.0f} MiB: "
-                        "the rest was left out"
-                    )
-            if self.bytes + len(chunk) > self._limit_bytes:
-                limit = f"{self._limit_bytes / 1024**2:,.0f} MiB"
+                self.taken_aside += len(chunk)
+                if self.taken_aside > aside.limit_bytes:
+                    limit = f"{aside.limit_bytes / 1024**2:,.0f} MiB"
+                    raise _LimitError(f"the reports are bigger than {limit}: the rest was left out")
+            if self.taken + len(chunk) > self.limit_bytes:
+                limit = f"{self.limit_bytes / 1024**2:,.0f} MiB"
                 raise _LimitError(f"more than {limit}: the rest was left out")
-            write_all(fd, chunk, self._dest)
+            write_all(fd, chunk, self.dest)
             masked.feed(chunk)
             written += len(chunk)
-            self.bytes += len(chunk)
+            self.taken += len(chunk)
         if size is not None and written != size:
             raise tarfile.ReadError("it is cut off")
 

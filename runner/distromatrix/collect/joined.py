@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.collect.junit import NEEDS, CollectError, JUnitReport, gather, parse_cases
+from distromatrix.collect.junit import NEEDS, CollectError, JUnitReport, gather, only, parse_cases
 from distromatrix.model import Case, Expectation, Fallback, Verdict
 
 MAX_NAMES = 20_000  # of cases that ran elsewhere
@@ -47,18 +47,12 @@ def parse_joined(
 
     parse_cases(folder / REPORT, own if replaced else on_case)
     for one, names in elsewhere:
+
+        def there(case: Case, engine: str = one.engine) -> None:
+            on_case(replace(case, engine=engine))
+
         if names:
-            _guest_cases(folder, one, names, on_case)
-
-
-def _guest_cases(
-    folder: Path, one: Fallback, names: set[str], on_case: Callable[[Case], None]
-) -> None:
-    def there(case: Case) -> None:
-        if case.name in names:
-            on_case(replace(case, engine=one.engine))
-
-    parse_cases(folder / guest_folder(one.engine) / REPORT, there)
+            parse_cases(folder / guest_folder(one.engine) / REPORT, only(names, there))
 
 
 def _modules(one: Fallback) -> Iterator[str]:
@@ -86,11 +80,11 @@ def _names(folder: Path, one: Fallback) -> set[str]:
     found: set[str] = set()
 
     def add(case: Case) -> None:
-        if (wanted is None or case.name in wanted) and len(found) < MAX_NAMES:
+        if len(found) < MAX_NAMES:
             found.add(case.name)
 
     try:
-        parse_cases(folder / guest_folder(one.engine) / REPORT, add)
+        parse_cases(folder / guest_folder(one.engine) / REPORT, only(wanted, add))
     except (CollectError, OSError):
         return set()
     return found

@@ -87,15 +87,17 @@ def read_cases(
     some are `wanted`; all texts printable, and through `mask`; `expected`: which of them rules
     expect to fail. Raises CollectError when it is no JUnit XML, cut off, too big or hostile, and
     FileNotFoundError. Without any case `counts.total` is 0."""
+    return gather(lambda on_case: parse_cases(source, only(wanted, on_case)), mask, expected)
 
-    def parse(on_case: Callable[[Case], None]) -> Notes:
-        def chosen(case: Case) -> None:
-            if wanted is None or case.name in wanted:
-                on_case(case)
 
-        return parse_cases(source, chosen)
+def only(wanted: Container[str] | None, on_case: Callable[[Case], None]) -> Callable[[Case], None]:
+    """What calls `on_case` for the cases of certain names alone, where some are `wanted`."""
 
-    return gather(parse, mask, expected)
+    def chosen(case: Case) -> None:
+        if wanted is None or case.name in wanted:
+            on_case(case)
+
+    return chosen
 
 
 def gather(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.collect.errors import CollectError
-from distromatrix.collect.junit import JUnitReport, Notes, gather, notes_of, parse_events
+from distromatrix.collect.junit import JUnitReport, Notes, gather, notes_of, only, parse_events
 from distromatrix.collect.junit_cases import MAX_DEPTH, JUnitCases
 from distromatrix.collect.masking import Masker
 from distromatrix.collect.report_text import ReportText, check_size
@@ -109,11 +109,7 @@ class _Join:
 
     def parse(self, on_case: Callable[[Case], None]) -> Notes:
         """See `gather`."""
-
-        def chosen(case: Case) -> None:
-            if self._wanted is None or case.name in self._wanted:
-                on_case(case)
-
+        chosen = only(self._wanted, on_case)
         for label, path in self._files:
             if not self.lost:
                 self._parse_one(label, path, chosen)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from distromatrix.collect.joined import parse_joined
 from distromatrix.collect.junit import CollectError
-from distromatrix.model import Case, CellResult, Fallback
-from distromatrix.record.repetitions import Runs, Tally, run_id
+from distromatrix.model import Case, CellResult, Fallback, Flaky
+from distromatrix.record.repetitions import Runs, run_id
 
 MAX_TRACKED = 10_000  # cases that failed
 _MAX_FULL = 200  # of them that are kept with their text
@@ -116,10 +116,11 @@ def tally(
     views: Mapping[int, View],
     mask: Callable[[str], str] = str,
     red: Container[int] | None = None,
-) -> dict[str, Tally]:
+) -> dict[str, Flaky]:
     """How often the cases failed and passed that `read_histories` gives."""
     return {
-        name: Tally(
+        name: Flaky(
+            case=name,
             passed=len(one.passed),
             failed=len(one.failed),
             first=min(one.failed),

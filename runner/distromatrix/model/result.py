@@ -173,8 +173,9 @@ class CellRun(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaky:
-    """A case that passed in some runs of a cell and failed in others, or where `case` is '' the
-    cell itself. `first`: the first run in which it failed, `message` why it did there."""
+    """A case that passed in some runs of a cell and failed in others, neither where it was skipped
+    or absent; or where `case` is '' the cell itself. `first`: the first run in which it failed,
+    `message` why it did there."""
 
     case: str
     passed: int

@@ -112,11 +112,14 @@ def _no_tag(tag: str, known: Iterable[str]) -> str:
 
 def _named(name: str, known: Iterable[str], there: str) -> str:
     """A name that is not known, and those that are near, else all of them."""
+    return f"{_shown(name[:80])} ({_near(name, known) or there[:200]})"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name[:200], list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else there[:200]
-    return f"{_shown(name[:80])} ({hint})"
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _all_left_out(selection: Selection) -> str:
@@ -137,11 +140,8 @@ def _shown(text: str) -> str:
 
 
 def _nothing(text: str, ids: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
     # Near are ids of the same depth: `debian-21` is no near name of `debian-12/unit`.
     depth = text.strip("/").count("/") + 1
     names = dict.fromkeys("/".join(cell_id.split("/")[:depth]) for cell_id in ids)
-    near = get_close_matches(text[:200], list(names), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`distromatrix plan` lists all"
+    hint = _near(text, names) or "`distromatrix plan` lists all"
     return f"no cell matches {_shown(text)} ({hint})"

@@ -6,7 +6,7 @@ A run is numbered from 1; its folder lies below its cell's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from distromatrix.model import (
@@ -37,17 +37,6 @@ WORST_FIRST = (
 )
 _RED = (Verdict.FAILED, Verdict.XFAILED)
 _GREEN = (Verdict.PASSED, Verdict.XPASSED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """In how many runs a case passed and failed, neither where it was skipped or absent.
-    `first`: the first run in which it failed, `message` what was said of it there."""
-
-    passed: int
-    failed: int
-    first: int
-    message: str = ""
 
 
 def run_id(cell: str, repeat: int) -> str:
@@ -112,7 +101,7 @@ class Runs:
         self.left.discard(repeat)
         self._rest = why
 
-    def joined(self, tallies: Mapping[str, Tally], rest: CellResult | None = None) -> CellResult:
+    def joined(self, tallies: Mapping[str, Flaky], rest: CellResult | None = None) -> CellResult:
         """The cell's result. `tallies` of every case that failed in some run; `rest` says why
         runs are missing, where none was given up."""
         rest = rest or self._rest
@@ -174,7 +163,7 @@ class _Cases:
             before = here if self._unmatched is None else self._unmatched
             self._unmatched = {glob: one for glob, one in before.items() if glob in here}
 
-    def told(self, tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    def told(self, tallies: Mapping[str, Flaky]) -> dict[str, Any]:
         """The fields of a result: of the failing cases those that passed in none of the runs, of
         those that passed against a rule the ones that failed in none."""
         failing, xfailed, xpassed = (tuple(known.values()) for known in self._of.values())
@@ -188,7 +177,7 @@ class _Cases:
         }
 
 
-def _passed(tallies: Mapping[str, Tally], case: str) -> bool:
+def _passed(tallies: Mapping[str, Flaky], case: str) -> bool:
     return case in tallies and tallies[case].passed > 0
 
 
@@ -221,13 +210,9 @@ def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
     return tuple(found.values())
 
 
-def _flaky_cases(tallies: Mapping[str, Tally]) -> tuple[Flaky, ...]:
+def _flaky_cases(tallies: Mapping[str, Flaky]) -> tuple[Flaky, ...]:
     """The cases that both passed and failed, those that fail most often first."""
-    found = (
-        Flaky(case=name, passed=t.passed, failed=t.failed, first=t.first, message=t.message)
-        for name, t in tallies.items()
-        if t.passed and t.failed
-    )
+    found = (tally for tally in tallies.values() if tally.passed and tally.failed)
     return tuple(sorted(found, key=lambda f: (-f.failed, f.case)))
 
 

@@ -11,7 +11,7 @@ from report_samples import failed, result
 from distromatrix.collect.tally import View, join
 from distromatrix.collect.tally import tally as tally_views
 from distromatrix.model import CaseCounts, CellResult, Flaky, Kept, Verdict
-from distromatrix.record.repetitions import Runs, Tally, run_id, told_by
+from distromatrix.record.repetitions import Runs, run_id, told_by
 
 ID = "debian-12/unit"
 P, F, E, S, XF, XP = (
@@ -82,7 +82,7 @@ def test_times_and_cases_add_up_and_the_first_that_decided_speaks() -> None:
         result(ID, seconds=1.0, cases=CaseCounts(passed=3), tail=("green",)),
         failed(ID, "a", seconds=2.0, tail=("red",), attempts=2, debug=("why",), kept=kept),
         failed(ID, "a", "b", seconds=4.0, tail=("later",), warnings=("restore failed",)),
-    ).joined({"a": Tally(passed=1, failed=2, first=2, message="m")})
+    ).joined({"a": Flaky(case="a", passed=1, failed=2, first=2, message="m")})
     assert (got.seconds, got.attempts, got.kept) == (7.0, 2, kept)
     assert (got.tail, got.debug, told_by(got)) == (("red",), ("why",), f"{ID}/repeat-2")
     assert got.cases == CaseCounts(passed=3 + 8 + 7, failed=3)
@@ -91,9 +91,9 @@ def test_times_and_cases_add_up_and_the_first_that_decided_speaks() -> None:
 
 def test_flaky_cases_stand_apart_from_those_that_never_passed() -> None:
     tallies = {
-        "rare": Tally(passed=2, failed=1, first=1, message="m"),
-        "often": Tally(passed=1, failed=2, first=2, message="n"),
-        "always": Tally(passed=0, failed=3, first=1),
+        "rare": Flaky(case="rare", passed=2, failed=1, first=1, message="m"),
+        "often": Flaky(case="often", passed=1, failed=2, first=2, message="n"),
+        "always": Flaky(case="always", passed=0, failed=3, first=1),
     }
     got = runs_of(*(failed(ID, "rare", "often", "always") for _ in range(3))).joined(tallies)
     assert [case.name for case in got.failing] == ["always"]
@@ -128,7 +128,7 @@ def leave(folder: Path, number: int, **cases: str) -> Path:
     return path
 
 
-def tally(reports: dict[int, Path], mask: Callable[[str], str] = str) -> dict[str, Tally]:
+def tally(reports: dict[int, Path], mask: Callable[[str], str] = str) -> dict[str, Flaky]:
     return tally_views({number: View(path.parent) for number, path in reports.items()}, mask)
 
 
@@ -139,10 +139,10 @@ def test_a_case_passed_only_in_runs_that_report_it_as_passed(tmp_path: Path) -> 
         3: leave(tmp_path, 3, a="e", b="f", c="p", d="pp"),
     }
     assert tally(reports) == {
-        "a": Tally(passed=1, failed=2, first=2, message="m2"),
-        "b": Tally(passed=1, failed=1, first=3, message="m3"),
-        "d": Tally(passed=2, failed=1, first=2, message="m2"),
-        "gone": Tally(passed=0, failed=1, first=2, message="m2"),
+        "a": Flaky(case="a", passed=1, failed=2, first=2, message="m2"),
+        "b": Flaky(case="b", passed=1, failed=1, first=3, message="m3"),
+        "d": Flaky(case="d", passed=2, failed=1, first=2, message="m2"),
+        "gone": Flaky(case="gone", passed=0, failed=1, first=2, message="m2"),
     }
 
 
@@ -150,7 +150,7 @@ def test_a_report_that_cannot_be_read_says_nothing_of_any_case(tmp_path: Path) -
     reports = {1: leave(tmp_path, 1, a="p"), 2: leave(tmp_path, 2, a="f", b="f"), 3: tmp_path / "x"}
     reports[4] = leave(tmp_path, 4, a="p")
     reports[4].write_text(reports[4].read_text()[:-8])
-    assert tally(reports)["a"] == Tally(passed=1, failed=1, first=2, message="m2")
+    assert tally(reports)["a"] == Flaky(case="a", passed=1, failed=1, first=2, message="m2")
 
 
 def test_names_are_compared_as_they_are_shown(tmp_path: Path) -> None:

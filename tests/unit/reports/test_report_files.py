@@ -9,8 +9,8 @@ from junitparser import JUnitXml, TestCase
 from report_samples import failed, make_plan, result
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.model import CellResult, Expectation, ImageUsed, Plan, RunResult, Verdict
-from distromatrix.record.repetitions import Runs, Tally
+from distromatrix.model import CellResult, Expectation, Flaky, ImageUsed, Plan, RunResult, Verdict
+from distromatrix.record.repetitions import Runs
 from distromatrix.reports.files import results_json, write_junit, write_reports
 
 
@@ -204,7 +204,9 @@ def repeated_cell(*verdicts: Verdict, wanted: int = 0) -> CellResult:
         reason, tail = f"{verdict} in {number}", (f"end of {number}",)
         one = result("debian-12/unit", verdict, reason=reason, tail=tail, seconds=1.0)
         runs.add(number, one)
-    tallies = {"x": Tally(passed=1, failed=1, first=2)} if Verdict.FAILED in verdicts else {}
+    tallies = (
+        {"x": Flaky(case="x", passed=1, failed=1, first=2)} if Verdict.FAILED in verdicts else {}
+    )
     return runs.joined(tallies, CellResult(id="debian-12/unit", verdict=Verdict.ERROR, reason="e"))
 
 

@@ -13,7 +13,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -137,19 +137,14 @@ def _top(out: str) -> str:
 
 def refused(cell: Cell) -> dict[str, str]:
     """The needs that a cell's machine does not meet, each with why."""
-    return dict(_refused(cell))
-
-
-def _refused(cell: Cell) -> Iterator[tuple[str, str]]:
-    for name, known in NEEDS.items():
-        if cell.engine not in GUESTS:
-            why = refusal(Need(name=name), cell.privileges)
-        elif cell.engine not in known.guests:
-            why = f"needs {name}, which {cell.engine} cannot give: {known.lacking}"
-        else:
-            why = ""
-        if why:
-            yield name, why
+    if cell.engine in GUESTS:
+        return {
+            name: f"needs {name}, which {cell.engine} cannot give: {need.lacking}"
+            for name, need in NEEDS.items()
+            if cell.engine not in need.guests
+        }
+    reasons = {name: refusal(Need(name=name), cell.privileges) for name in NEEDS}
+    return {name: why for name, why in reasons.items() if why}
 
 
 def environment(env: Mapping[str, str], out: str) -> dict[str, str]:
