@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.collect.junit import NEEDS, CollectError, JUnitReport, gather, only, parse_cases
-from distromatrix.model import Case, Expectation, Fallback, Verdict
+from distromatrix.collect.junit import NEEDS, CollectError, only, parse_cases
+from distromatrix.model import Case, Fallback, Verdict
 
 MAX_NAMES = 20_000  # of cases that ran elsewhere
 REPORT = "junit.xml"
@@ -17,17 +17,6 @@ SKIPPED_MODULE = "collection skipped"  # pytest's message for it
 def guest_folder(engine: str) -> str:
     """Where a guest's log, report and artifacts lie below its cell's."""
     return f"guest/{engine}"
-
-
-def read_joined(
-    folder: Path,
-    fallback: Sequence[Fallback],
-    mask: Callable[[str], str] | None = None,
-    expected: Sequence[Expectation] = (),
-) -> JUnitReport:
-    """As `read_cases`, of a cell's folder: of cases that ran in a guest, what is said there.
-    Raises what `parse_cases` raises for the cell's own report."""
-    return gather(lambda on_case: parse_joined(folder, fallback, on_case), mask, expected)
 
 
 def parse_joined(

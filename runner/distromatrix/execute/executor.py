@@ -24,7 +24,7 @@ from distromatrix.execute.queue.slots import Slots
 from distromatrix.execute.state import State
 from distromatrix.execute.threads import in_background
 from distromatrix.execute.workers import Workers
-from distromatrix.model import Cell, CellResult, RunResult, Verdict
+from distromatrix.model import Cell, CellResult, RunResult
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
 from distromatrix.record.repetitions import Runs, run_id
@@ -135,7 +135,7 @@ class Executor:
             self._emit(Warned(text=line))
         for cell in self._plan.cells:
             if cell.engine is None and cell.id not in self._state.results:
-                self._record(not_run(cell, ""))
+                self._record(not_run(cell))
         for cell_id, runs in self._runs.items():
             if not runs.left:  # killed before it could say so
                 self._join(cell_id)
@@ -223,7 +223,7 @@ class Executor:
             self._join(result.id, result)
             return
         runs = self._runs[result.id]
-        if result.verdict is Verdict.SKIPPED and result.phase is None:
+        if result.left_out:
             runs.give_up(repeat, result)
         else:
             runs.add(repeat, result)

@@ -32,7 +32,7 @@ from distromatrix.record.events import (
 )
 from distromatrix.record.folder import RunFolder
 from distromatrix.record.journal import Journal, read
-from distromatrix.record.verdicts import run_verdict
+from distromatrix.record.verdicts import not_run, run_verdict
 from distromatrix.reports.replay import read_run, replay
 
 __all__ = ["FoundShards", "find_shards", "localised", "merge"]
@@ -237,17 +237,10 @@ class _Joining:
 
     def _rest(self, cell: Cell) -> CellResult:
         if cell.engine is None and cell.verdict is not None:  # known before any job began
-            verdict, reason = cell.verdict, cell.reason
             self._allow_unmet &= not cell.unmet
-        else:
-            verdict, reason = Verdict.ERROR, self._why[cell.id]
-        return CellResult(
-            id=cell.id,
-            verdict=verdict,
-            engine=cell.engine,
-            reason=reason,
-            unmet=cell.unmet and verdict is Verdict.SKIPPED,
-        )
+            return not_run(cell)
+        why = self._why[cell.id]
+        return CellResult(id=cell.id, verdict=Verdict.ERROR, engine=cell.engine, reason=why)
 
     def _warn(self, one: ShardFolder, text: str) -> None:
         self._journal(Warned(text=f"shard {one.shard}: {text}"))
@@ -255,12 +248,8 @@ class _Joining:
 
 def _not_run(event: Event) -> bool:
     """Whether it says that a cell's turn had not come."""
-    return (
-        isinstance(event, CellFinished)
-        and event.result.verdict is Verdict.SKIPPED
-        and event.result.engine is not None
-        and event.result.phase is None  # else it has skipped itself
-    )
+    result = event.result if isinstance(event, CellFinished) else None
+    return result is not None and result.left_out and result.engine is not None
 
 
 def _why(one: ShardFolder, told: _Told) -> str:

@@ -149,6 +149,11 @@ class Outcome:
     attempts: int = 1
     kept: Kept | None = None
 
+    @property
+    def left_out(self) -> bool:
+        """Whether it was skipped before it began, and not by itself."""
+        return self.verdict is Verdict.SKIPPED and self.phase is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback(Outcome):

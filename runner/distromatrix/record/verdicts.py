@@ -60,7 +60,7 @@ def tolerated(cell: CellResult) -> bool:
     return bool(cell.not_gating) and (cell.verdict in BAD or cell.unmet)
 
 
-def not_run(cell: Cell, reason: str) -> CellResult:
+def not_run(cell: Cell, reason: str = "") -> CellResult:
     """The result of a cell that was not run: as its plan says, or for that reason."""
     if cell.engine is None:
         verdict = cell.verdict or Verdict.SKIPPED

@@ -47,10 +47,8 @@ def finished(path: Path, repeat: int = 1) -> tuple[CellResult, ...]:
 def _cut_off(result: CellResult) -> bool:
     """Whether its turn, or that of cases of it in a guest, had not come (--fail-fast): with an
     engine and still skipped, and in no phase, as one is that has skipped itself."""
-    cases = any(one.verdict is Verdict.SKIPPED and one.phase is None for one in result.fallback)
-    return cases or (
-        result.verdict is Verdict.SKIPPED and result.engine is not None and result.phase is None
-    )
+    cases = any(one.left_out for one in result.fallback)
+    return cases or (result.left_out and result.engine is not None)
 
 
 def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:

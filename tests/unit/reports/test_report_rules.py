@@ -17,6 +17,7 @@ from loading import TODAY, Project
 from distromatrix.collect.junit import read_cases
 from distromatrix.engines.contract import Exit
 from distromatrix.execute.cell.attempt import Attempt, judge
+from distromatrix.execute.queue.order import in_order
 from distromatrix.load import load_matrix
 from distromatrix.model import (
     Cell,
@@ -93,7 +94,9 @@ class Image:
 
 def came_of(cell: Cell, did: Did, folder: Path) -> CellResult:
     """The result of a cell that did so, as the executor judges it."""
-    tried = Attempt(phase=Phase.SETUP if did.setup else Phase.RUN)
+    (task,) = in_order((cell,), 1, None)
+    tried = Attempt(task=task, prepared=cast(Any, Image()), folder=folder, number=1)
+    tried.phase = Phase.SETUP if did.setup else Phase.RUN
     status = 137 if did.oom else did.status
     if did.setup and status == 0:
         status = 1
@@ -104,7 +107,7 @@ def came_of(cell: Cell, did: Did, folder: Path) -> CellResult:
         path.write_text(xml(did.failed, did.passed), encoding="utf-8")
         tried.report = read_cases(path, expected=cell.expect_fail)
         tried.counts = tried.report.counts
-    return judge(cell, cast(Any, Image()), tried, cast(Any, Log()), 1)
+    return judge(tried, cast(Any, Log()))
 
 
 def xml(failing: Iterable[str], passing: Iterable[str]) -> str:

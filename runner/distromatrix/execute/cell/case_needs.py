@@ -96,38 +96,36 @@ def put_in(
         "fixtures": sorted(fixtures),
     }
     plugin = files("distromatrix.execute").joinpath(f"inside/{PLUGIN}.py").read_bytes()
-    texts = ((f"{PLUGIN}.py", plugin), (f"{PLUGIN}.json", json.dumps(facts).encode()))
+    user = machine.address.user
+    owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
+    _put(
+        machine,
+        (FOLDER, None, 0o755, (0, 0)),
+        (f"{FOLDER}/{PLUGIN}.py", plugin, 0o644, (0, 0)),
+        (f"{FOLDER}/{PLUGIN}.json", json.dumps(facts).encode(), 0o644, (0, 0)),
+        # Whoever the suite becomes may write; and a record that is not there was removed.
+        (_WRITTEN, None, 0o755, owner),
+        (f"{_WRITTEN}/{RECORD}", b"", 0o666, owner),
+    )
+
+
+def _put(machine: Machine, *members: tuple[str, bytes | None, int, tuple[int, ...]]) -> None:
+    """Put files, and folders (without a content), with a mode and an owner into a machine."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        user = machine.address.user
-        owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
-        _add_files(tar, texts)
-        # Whoever the suite becomes may write; and a record that is not there was removed.
-        written, record = tarfile.TarInfo(_WRITTEN), tarfile.TarInfo(f"{_WRITTEN}/{RECORD}")
-        written.type, written.mode, record.mode = tarfile.DIRTYPE, 0o755, 0o666
-        for one in (written, record):
-            one.uid, one.gid = owner
-            tar.addfile(one)
-    machine.put(buffer.getvalue(), top)
-
-
-def _add_files(tar: tarfile.TarFile, texts: Iterable[tuple[str, bytes]]) -> None:
-    folder = tarfile.TarInfo(FOLDER)
-    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-    tar.addfile(folder)
-    for name, content in texts:
-        info = tarfile.TarInfo(f"{FOLDER}/{name}")
-        info.mode, info.size = 0o644, len(content)
-        tar.addfile(info, io.BytesIO(content))
+        for name, content, mode, (uid, gid) in members:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            info.size, info.mode, info.uid, info.gid = len(content or b""), mode, uid, gid
+            tar.addfile(info, io.BytesIO(content or b""))
+    machine.put(buffer.getvalue(), _top(machine.out))
 
 
 def put_list(machine: Machine, cases: Iterable[str]) -> dict[str, str]:
     """Put the list of cases that a suite is to run into a machine; the variable that names it.
     Raises InfrastructureError."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        _add_files(tar, [(CASES, "".join(f"{case}\n" for case in cases).encode())])
-    machine.put(buffer.getvalue(), _top(machine.out))
+    listed = "".join(f"{case}\n" for case in cases).encode()
+    _put(machine, (FOLDER, None, 0o755, (0, 0)), (f"{FOLDER}/{CASES}", listed, 0o644, (0, 0)))
     return {"DISTROMATRIX_CASES": f"{_top(machine.out)}/{FOLDER}/{CASES}"}
 
 

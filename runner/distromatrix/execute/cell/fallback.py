@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distromatrix.collect.joined import read_joined
-from distromatrix.collect.junit import CollectError
+from distromatrix.collect.joined import parse_joined
+from distromatrix.collect.junit import CollectError, gather
 from distromatrix.execute.cell import case_needs
 from distromatrix.execute.cell.attempt import AttemptResult, CaseSubset, told_cases
 from distromatrix.model import (
@@ -110,7 +111,8 @@ def join(
     cases: dict[str, Any] = {}
     if result.cases is not None and served:
         try:
-            report = read_joined(folder, fallback, mask, cell.expect_fail)
+            parse = partial(parse_joined, folder, fallback)
+            report = gather(parse, mask, cell.expect_fail)
             cases = {"cases": report.counts, **told_cases(report)}
         except (CollectError, OSError):
             pass  # it was read before: what it said then stands

@@ -5,8 +5,7 @@ Neither changes the verdict. What goes wrong with them is said in one line each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from distromatrix.collect.errors import CollectError
@@ -22,23 +21,16 @@ HOOK_TIMEOUT = 300.0  # seconds
 DEBUG_LINES = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooked:
-    """What came of the hooks: the last lines that `debug` printed, and warnings."""
-
-    debug: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 class Hooks:
     """The hooks that are due for a cell. `dead` says why its machine runs no more, '' where it
-    does; `failed`: its verdict is a failure that was not expected."""
+    does; `failed`: its verdict is a failure that was not expected. `warnings` are what came of
+    them."""
 
     def __init__(self, cell: Cell, *, failed: bool, dead: str) -> None:
         self._dead = dead
         due = (("debug", cell.debug if failed else None), ("restore", cell.restore))
         self._due = [(name, under(cell.shell, script)) for name, script in due if script]
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
 
     def run(
         self,
@@ -46,8 +38,8 @@ class Hooks:
         env: Mapping[str, str],
         log: CellLog,
         masker: Masker,
-    ) -> Hooked:
-        """Run them, into the cell's log."""
+    ) -> tuple[str, ...]:
+        """Run them, into the cell's log; returns the last lines that `debug` printed."""
         lines = LastLines(masker)
         for name, script in self._due:
             if self._dead:
@@ -76,15 +68,15 @@ class Hooks:
                 self._warn(name, f"did not end within {within:g} s{hung}", log)
             elif done.status:
                 self._warn(name, f"ended with exit status {done.status}", log)
-        return Hooked(debug=lines.last(DEBUG_LINES), warnings=tuple(self._warnings))
+        return lines.last(DEBUG_LINES)
 
     def end_left(self, machine: Machine) -> None:
         """End all that runs in it still."""
         if not self._dead and not machine.signal_left("KILL"):
             self._dead = "it was ended with what it ran"
 
-    def collect(self, machine: Machine, folder: Path, masker: Masker) -> Iterator[str]:
-        """Bring back the artifacts that they left; what could not be is given as warnings."""
+    def collect(self, machine: Machine, folder: Path, masker: Masker) -> None:
+        """Bring back the artifacts that they left."""
         if self._due:
             try:
                 came = bring_artifacts(machine, folder, masker, alive=not self._dead)
@@ -92,8 +84,8 @@ class Hooks:
             except (CollectError, InfrastructureError) as error:
                 refused = one_line(str(error))
             if refused:
-                yield f"after the hooks {refused}"
+                self.warnings.append(f"after the hooks {refused}")
 
     def _warn(self, name: str, text: str, log: CellLog) -> None:
         log.note(f"{name} {text}")
-        self._warnings.append(f"{name} {text}")
+        self.warnings.append(f"{name} {text}")

@@ -82,14 +82,14 @@ def bring_back(
 
     `alive`: its shell still answers. Raises CollectError, InfrastructureError.
     """
-    said, until = bytearray(), _until(machine)
-    if alive and _look(machine, said) == NOTHING:
-        return Brought()
-    if said:
-        (reports / REPORT).write_bytes(said)
-        return Brought()
-    aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES)
-    return _unpack(machine, folder, until, masker, aside)
+    until = monotonic() + COLLECT_WITHIN * machine.scale
+    report = _look(machine) if alive else None
+    if report is None:
+        aside = Aside(names=(REPORT, REPORTS), dest=reports, limit_bytes=MAX_BYTES)
+        return _unpack(machine, folder, until, masker, aside)
+    if report:
+        (reports / REPORT).write_bytes(report)
+    return Brought()
 
 
 def bring_artifacts(
@@ -97,8 +97,8 @@ def bring_artifacts(
 ) -> Brought:
     """Write what is in the machine's `out/artifacts` to `folder/artifacts`, once more. As
     `bring_back`, but no report is looked at."""
-    until = _until(machine)
-    if not alive or _look(machine, bytearray()) == MORE:
+    until = monotonic() + COLLECT_WITHIN * machine.scale
+    if not alive or _look(machine) is None:
         return _unpack(machine, folder, until, masker)
     return Brought()
 
@@ -120,34 +120,18 @@ def _unpack(
     got = Extracted(files=0, bytes=0)
     with suppress(FileNotFoundError):
         got = extract(_in_time(machine.get(machine.out), until), folder, aside=aside, masker=masker)
+    skipped = _first("left out of the artifacts", got.skipped)
+    renamed = _first("artifacts of a repository, renamed with a _", got.renamed)
+    unmasked = _first("artifacts", got.unmasked)
+    which = "holds a secret that was handed in; it is"
+    if len(got.unmasked) > 1:
+        which = "hold a secret that was handed in; they are"
     reports = got.refused and got.refused[0].startswith((f"out/{REPORTS}", "the reports"))
     return Brought(
         fault=_first("reports" if reports else "artifacts", got.refused),
-        left_out="; ".join(
-            filter(
-                None,
-                (
-                    _first("left out of the artifacts", got.skipped),
-                    _first("artifacts of a repository, renamed with a _", got.renamed),
-                ),
-            )
-        ),
-        unmasked=_unmasked(got.unmasked),
+        left_out="; ".join(filter(None, (skipped, renamed))),
+        unmasked=f"{unmasked} {which} no text, so not masked" if unmasked else "",
     )
-
-
-def _unmasked(names: tuple[str, ...]) -> str:
-    found = _first("artifacts", names)
-    which = (
-        "hold a secret that was handed in; they are"
-        if len(names) > 1
-        else ("holds a secret that was handed in; it is")
-    )
-    return f"{found} {which} no text, so not masked" if found else ""
-
-
-def _until(machine: Machine) -> float:
-    return monotonic() + COLLECT_WITHIN * machine.scale
 
 
 def _in_time(stream: Iterable[bytes], until: float) -> Iterator[bytes]:
@@ -162,24 +146,21 @@ def _first(what: str, lines: tuple[str, ...]) -> str:
     return f"{what}: {lines[0]}{more}" if lines else ""
 
 
-def _look(machine: Machine, said: bytearray) -> int:
-    """LOOK's exit status; the report is in `said` only if it is all there."""
+def _look(machine: Machine) -> bytes | None:
+    """The report, b"" for none; None where there is more, or it is not all there."""
+    output = bytearray()
 
     def take(data: bytes) -> None:
-        if len(said) <= SMALL:
-            said.extend(data)
+        if len(output) <= SMALL:
+            output.extend(data)
 
+    script, within = LOOK.replace("OUT", shlex.quote(machine.out), 1), HELPER_WITHIN * machine.scale
     try:
-        script = LOOK.replace("OUT", shlex.quote(machine.out), 1)
-        status = machine.run(
-            Command(script, timeout=HELPER_WITHIN * machine.scale, output=take)
-        ).status
+        status = machine.run(Command(script, timeout=within, output=take)).status
     except MachineGoneError:
-        status = None
+        return None
     # Something that the suite left running may have printed meanwhile: then the size is wrong.
-    size, _, report = bytes(said).partition(b"\n")
-    said.clear()
+    size, _, report = bytes(output).partition(b"\n")
     if status == REPORT_ALONE and size.strip() == str(len(report)).encode():
-        said.extend(report)
-        return REPORT_ALONE
-    return NOTHING if status == NOTHING else MORE
+        return report or None
+    return b"" if status == NOTHING else None

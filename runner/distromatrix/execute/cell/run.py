@@ -158,12 +158,11 @@ def _tested(
     if hooked:
         _signal_left(machine, tried, "CONT")
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)
-        came = hooks.run(machine, env, log, around.masker)
+        debug = hooks.run(machine, env, log, around.masker)
         hooks.end_left(machine)
-        warnings = [*result.warnings, *came.warnings]
         if not tried.collect_fault:
-            warnings += hooks.collect(machine, tried.folder, around.masker)
-        result = replace(result, debug=came.debug, warnings=tuple(warnings))
+            hooks.collect(machine, tried.folder, around.masker)
+        result = replace(result, debug=debug, warnings=(*result.warnings, *hooks.warnings))
     return result
 
 

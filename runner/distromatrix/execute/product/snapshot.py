@@ -35,11 +35,9 @@ LINKS_NAMED = 3  # escaping links that a warning names before it only counts the
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A taken snapshot: `path` is a tar file whose members lie below `product/`, all of them
-    root's; sizes in bytes."""
+    root's."""
 
     path: Path
-    files: int = 0
-    size: int = 0
     warnings: tuple[str, ...] = ()
 
     def matching(self, globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
@@ -116,14 +114,12 @@ def _take(product: Product, dest: Path) -> Snapshot:
         taking = _Taking(root, ProductTar(file), dest)
         for entry in checkout.entries:
             taking.add(entry)
-        warnings = [f"product: {said}" for said in taking.warnings()]
+        warnings = list(taking.warnings())
         if product.git:
             with _reading(root, dest):
-                said = add_git(taking.tar, root, checkout.repositories)
-                warnings += [f"product: {one_line(line, 500)}" for line in said]
-    return Snapshot(
-        path=dest, files=taking.tar.files, size=taking.tar.size, warnings=tuple(warnings)
-    )
+                notes = add_git(taking.tar, root, checkout.repositories)
+                warnings += [one_line(line, 500) for line in notes]
+    return Snapshot(path=dest, warnings=tuple(f"product: {line}" for line in warnings))
 
 
 class _Taking:

@@ -25,8 +25,6 @@ class ProductTar:
         self._tar = tar
         self._first: dict[tuple[int, int], str] = {}  # names of files that have several
         self.names: set[str] = set()
-        self.files = 0
-        self.size = 0
 
     def add_folder(self, path: Path, name: str) -> None:
         """A folder, with nothing that is in it."""
@@ -39,13 +37,11 @@ class ProductTar:
         info = self._info(name, like.stat())
         info.mode, info.size = 0o644, len(content)
         self._tar.addfile(info, BytesIO(content))
-        self._count(len(content))
 
     def add(self, path: Path, name: str, executable: bool | None = None) -> None:
         """A file or a link. Raises OSError."""
         status = path.lstat()
         info = self._info(name, status)
-        self._count(0)
         if stat.S_ISLNK(status.st_mode):
             info.type, info.mode = tarfile.SYMTYPE, 0o777
             info.linkname = in_tar(str(path.readlink()))
@@ -66,7 +62,6 @@ class ProductTar:
                 self._tar.addfile(info, content)
             else:
                 self._add_sparse(info, content, status.st_size, pieces)
-        self.size += info.size
 
     def _add_sparse(
         self, info: tarfile.TarInfo, content: BinaryIO, size: int, pieces: list[tuple[int, int]]
@@ -92,10 +87,6 @@ class ProductTar:
         info.mtime = status.st_mtime
         info.uname = info.gname = "root"
         return info
-
-    def _count(self, size: int) -> None:
-        self.files += 1
-        self.size += size
 
 
 def in_tar(name: str) -> str:
