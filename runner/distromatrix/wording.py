@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 60
 
@@ -24,6 +24,12 @@ def listing(names: Iterable[str]) -> str:
     """Names as a message lists them: `a`, `b` or `c`."""
     parts = [quoted(name) for name in names]
     return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first of many names, and how many more there are: `a, b and 3 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from distromatrix.doctor.command import Run, Say, must, run_command
-from distromatrix.doctor.guests_fix import described
+from distromatrix.doctor.guests_fix import PROOF
 from distromatrix.doctor.host import Host, look_at_host
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.start import start_engine
@@ -66,7 +66,8 @@ def _commands(wanted: tuple[Check, ...], host: Host) -> tuple[str, ...]:
             install += (f"(and where the distribution has them: {' '.join(perhaps)})",)
     start = host.start()[:1] if any(check.start for check in wanted) else ()
     let_in = host.let_in() if any(check.let_in for check in wanted) else ()
-    return (*install, *_own_commands(wanted), *start, *let_in, *described(wanted))
+    proof = (PROOF,) if any(check.prove for check in wanted) else ()
+    return (*install, *_own_commands(wanted), *start, *let_in, *proof)
 
 
 def _own_commands(wanted: tuple[Check, ...]) -> tuple[str, ...]:

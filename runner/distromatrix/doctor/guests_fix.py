@@ -16,19 +16,11 @@ _MEMORY = 512 << 20  # bytes; as much as a distribution's kernel comes up in
 PROOF = "(a kernel is booted in KVM, to see whether that works: 20 s at most)"
 
 
-def described(checks: Iterable[Check]) -> tuple[str, ...]:
-    """What `mend_guests` will do for those checks, for people."""
-    return (PROOF,) if any(check.prove for check in checks) else ()
-
-
 def mend_guests(checks: Iterable[Check], host: Host, run: Run, say: Say, *, cache: Path) -> None:
-    """Prove acceleration if it was not yet. Raises InfrastructureError."""
-    if any(check.prove for check in checks) and known_acceleration(cache) is None:
-        _prove(host, run, say, cache)
-
-
-def _prove(host: Host, run: Run, say: Say, cache: Path) -> None:
-    """Where there is no kernel, it is left to the first guest, which has one."""
+    """Prove acceleration if it was not yet; where there is no kernel, it is left to the first
+    guest, which has one."""
+    if not any(check.prove for check in checks) or known_acceleration(cache) is not None:
+        return
     say(PROOF)
     try:
         kernel = find_kernel(cache / "kernel", host, run, say)

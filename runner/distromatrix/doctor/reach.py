@@ -10,6 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from distromatrix.doctor.model import Check
+from distromatrix.wording import some_of
 
 TIMEOUT = 4.0  # seconds, for all of them together
 _SHOWN = 2  # of many registries
@@ -70,8 +71,7 @@ def registry_check(answers: Mapping[str, str]) -> Check:
 def _some(hosts: list[str]) -> str:
     """The names of a few, Docker Hub's first, and how many more there are."""
     hosts = sorted(hosts, key=lambda host: (host != "docker.io", host))
-    more = len(hosts) - _SHOWN
-    return ", ".join(hosts) if more < 2 else f"{', '.join(hosts[:_SHOWN])} and {more} more"
+    return some_of(hosts, _SHOWN if len(hosts) > _SHOWN + 1 else len(hosts))
 
 
 def ask_registry(host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
 from distromatrix.images.base.bootstrap import missing_programs
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
+from distromatrix.wording import some_of
 
 _SHOWN = 5  # of many distros
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -41,34 +42,30 @@ def other_bootstraps(mirrored: Iterable[Distro]) -> tuple[Check, ...]:
     """The tools that build what mmdebstrap does not. `mirrored`: the distros whose registry is
     out of reach and whose packages come from a mirror of the user's. Recommended only: who
     tests on Debian needs none of them."""
-    remedies: dict[str, str] = {}
-    wanting: dict[str, None] = {}
-    tools: dict[str, None] = {}
-    for distro in mirrored:
-        for source in distro.image:
-            if isinstance(source, Bootstrap) and source.tool != "mmdebstrap":
-                tools[source.tool] = None
-                if missing := missing_programs(source):
-                    remedies |= missing
-                    wanting[distro.name] = None
-    if not tools:
+    name = "bootstrap tools"
+    sources = [
+        (distro.name, source)
+        for distro in mirrored
+        for source in distro.image
+        if isinstance(source, Bootstrap) and source.tool != "mmdebstrap"
+    ]
+    lacking = [(distro, found) for distro, source in sources if (found := missing_programs(source))]
+    remedies = {program: remedy for _, found in lacking for program, remedy in found.items()}
+    if not sources:
         return ()
     if not remedies:
-        return (Check(name="bootstrap tools", status="ok", found=", ".join(tools)),)
+        tools = dict.fromkeys(source.tool for _, source in sources)
+        return (Check(name=name, status="ok", found=", ".join(tools)),)
+    wanting = tuple(dict.fromkeys(distro for distro, _ in lacking))
     return (
         Check(
-            name="bootstrap tools",
+            name=name,
             status="warning",
             found=f"no {', no '.join(remedies)}",
-            why=f"from your mirrors, these are built with it: {_few(tuple(wanting))}",
+            why=f"from your mirrors, these are built with it: {some_of(wanting, _SHOWN)}",
             mend=tuple(dict.fromkeys(remedies.values())),
         ),
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _by_mmdebstrap(source: ImageSource) -> bool:
@@ -85,7 +82,7 @@ def _bootstrap(built: list[str], host: Host) -> Check:
     lacking = [name for name, there in wanted.items() if not there]
     if not lacking:
         return Check(name="image tools", status="ok", found="mmdebstrap and its keyring")
-    why = f"without a registry distros are built with it: {_few(built)}"
+    why = f"without a registry distros are built with it: {some_of(built, _SHOWN)}"
     check = host.lacks("bootstrap", "image tools", f"no {', no '.join(lacking)}", why)
     if built:
         return check

@@ -13,6 +13,7 @@ from distromatrix.images.layer.layers import layer_inputs
 from distromatrix.images.layer.recipe import ProductFiles
 from distromatrix.load.lock import named
 from distromatrix.model import Cell, Distro, Plan
+from distromatrix.wording import some_of
 
 _SHOWN = 4  # cells named for one missing image
 
@@ -58,8 +59,7 @@ def missing(
 
 
 def _names(cells: list[Cell]) -> str:
-    more = f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
-    return ", ".join(cell.id for cell in cells[:_SHOWN]) + more
+    return some_of([cell.id for cell in cells], _SHOWN)
 
 
 def _layer(cell: Cell) -> str:

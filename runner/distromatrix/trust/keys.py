@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from distromatrix.load.shapes.bootstrap_options import KEYS
 from distromatrix.model import Bootstrap
 
-NO_SIGNATURES = "--no-signatures"
-_NAMED = ("--keys=", "--keyring=")
+_NAMED = (KEYS, "--keyring=")
 # Where distributions' packages put what everybody may know.
 _HOSTS_OWN = ("/usr/share/distribution-gpg-keys", "/usr/share/keyrings")
 

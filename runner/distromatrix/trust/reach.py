@@ -30,9 +30,10 @@ from distromatrix.collect.text import one_line
 from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import builtin_folder, load_distros
 from distromatrix.load.document import shown
+from distromatrix.load.shapes.bootstrap_options import NO_SIGNATURES
 from distromatrix.model import Bootstrap, Distro, Plan, Product, Pull
 from distromatrix.trust.devices import in_use
-from distromatrix.trust.keys import NO_SIGNATURES, foreign_keys
+from distromatrix.trust.keys import foreign_keys
 from distromatrix.trust.logins import logged_in
 
 _LARGEST = 16 * 1024**2  # bytes of a file whose content is part of a digest

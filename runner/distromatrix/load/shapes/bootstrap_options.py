@@ -26,8 +26,11 @@ _DNF = (
     "|module_platform_id|multilib_policy|retries|skip_if_unavailable|strict|throttle|timeout"
     "|tsflags"
 )
+# Options of ours in a bootstrap's `options`; all others are the tool's own.
+KEYS = "--keys="
+NO_SIGNATURES = "--no-signatures"
 # By tool: each option as a regular expression, and how it is told.
-_OURS = {rf"--keys={_PATH}": "--keys=FILE", "--no-signatures": "--no-signatures"}
+_OURS = {f"{KEYS}{_PATH}": f"{KEYS}FILE", NO_SIGNATURES: NO_SIGNATURES}
 _QUIET = {"--quiet": "--quiet", "--verbose": "--verbose"}
 ALLOWED: Mapping[BootstrapTool, Mapping[str, str]] = {
     "mmdebstrap": {

@@ -15,8 +15,6 @@ from threading import Event
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import apk, dnf, mmdebstrap, pacman, zypper
 from distromatrix.images.base.bootstrap.base import (
-    KEYS,
-    NO_SIGNATURES,
     BootstrapFailure,
     BootstrapJob,
     FailureKind,
@@ -32,7 +30,12 @@ from distromatrix.images.base.bootstrap.running import (
     run,
     tail,
 )
-from distromatrix.load.shapes.bootstrap_options import refused_options, refused_packages
+from distromatrix.load.shapes.bootstrap_options import (
+    KEYS,
+    NO_SIGNATURES,
+    refused_options,
+    refused_packages,
+)
 from distromatrix.model import Bootstrap, Distro
 from distromatrix.wording import listing
 

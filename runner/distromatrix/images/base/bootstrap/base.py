@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from distromatrix.images.packages.base import PackageFailure, PackageManager, first
+from distromatrix.load.shapes.bootstrap_options import KEYS, NO_SIGNATURES
 from distromatrix.model import Bootstrap
-
-# Options of ours in a bootstrap's `options`; all others are the tool's own.
-KEYS = "--keys="
-NO_SIGNATURES = "--no-signatures"
 
 FailureKind = Literal["unreachable", "not-found", "expired", "signature", "full", "other"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from distromatrix.errors import ImageError
-from distromatrix.images.base.bootstrap.base import KEYS, NO_SIGNATURES
+from distromatrix.load.shapes.bootstrap_options import KEYS, NO_SIGNATURES
 from distromatrix.model import Bootstrap
 
 _DISTRIBUTION_GPG_KEYS = Path("/usr/share/distribution-gpg-keys")
