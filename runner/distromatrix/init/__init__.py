@@ -27,13 +27,12 @@ class Survey:
     @property
     def suites(self) -> tuple[tuple[str, str], ...]:
         """Each suite's name, with the file and the tool it comes from."""
-        said = {
-            draft: f"{finding.source}: {finding.what.partition(':')[0]}"
-            for finding in self.findings
-            for draft in map(id, finding.drafts)
-        }
-        drafts = [d for finding in self.findings for d in finding.drafts]
-        return tuple((name, said[id(draft)]) for name, draft in named_apart(drafts))
+        drafts = [(finding, draft) for finding in self.findings for draft in finding.drafts]
+        names = (name for name, _ in named_apart(draft for _, draft in drafts))
+        return tuple(
+            (name, f"{finding.source}: {finding.what.partition(':')[0]}")
+            for name, (finding, _) in zip(names, drafts, strict=True)
+        )
 
     def text(self, distros: Sequence[str], more: Sequence[str] = ()) -> str:
         """The matrix file."""

@@ -52,22 +52,14 @@ class Document:
     def locate(self, steps: Steps, *, key: bool = False) -> Position:
         """Where the value at the end of `steps` begins, or its key; of steps that lead to
         nothing, the last that leads to something."""
-        node = self.root
-        if node is None:
-            return (0, 0)
-        at = (node.line, node.column)
-        for depth, step in enumerate(steps, start=1):
-            if isinstance(node.value, dict) and step in node.value:
-                at = node.keys[str(step)]
-                node = node.value[str(step)]
-                if key and depth == len(steps):
-                    return at
-            elif isinstance(node.value, list) and isinstance(step, int):
-                node = node.value[step]
-            else:
-                return at
-            at = (node.line, node.column)
-        return at
+        for end in range(len(steps), -1, -1):
+            if (node := self.node(steps[:end])) is None:
+                continue
+            owner = self.node(steps[: end - 1]) if key and end == len(steps) > 0 else None
+            if owner is not None and isinstance(owner.value, dict):
+                return owner.keys[str(steps[-1])]
+            return (node.line, node.column)
+        return (0, 0)
 
     def node(self, steps: Steps) -> Node | None:
         """What is at the end of `steps`, or None."""

@@ -30,6 +30,7 @@ from distromatrix.images.base.bootstrap.running import (
     run,
     tail,
 )
+from distromatrix.images.packages import Mirror
 from distromatrix.load.shapes.bootstrap_options import (
     KEYS,
     NO_SIGNATURES,
@@ -91,11 +92,12 @@ def bootstrap(
     keys: tuple[Path, ...] = ()
     if tool.builds_tree:
         keys = find_keys(what, source, distro.file.parent, tool.key_folders)
+    arch = platform.machine()
     job = BootstrapJob(
         source=source,
         mirror=mirror,
-        repositories=_urls(distro, mirror),
-        arch=platform.machine(),
+        repositories=Mirror(url=mirror, repositories=distro.repositories).urls(arch),
+        arch=arch,
         keys=keys,
         folder=folder,
         alone=alone(prefix),
@@ -144,12 +146,6 @@ def _ready(tool: Tool, source: Bootstrap, distro: Distro, mirror: str) -> tuple[
     if lacking or prefix is None:
         raise OutOfReachError("; ".join(lacking))
     return prefix
-
-
-def _urls(distro: Distro, mirror: str) -> tuple[str, ...]:
-    arch = platform.machine()
-    base = mirror.rstrip("/")
-    return tuple(f"{base}/{path.replace('{arch}', arch)}" for path in distro.repositories)
 
 
 def _write(files: Mapping[str, str | bytes], folder: Path) -> None:
