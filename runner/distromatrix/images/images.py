@@ -68,21 +68,14 @@ class Images:
         with self._hiding():
             return self._bases.get(distro, force)
 
-    def prepared(
-        self,
-        distro: Distro,
-        cell: Cell,
-        files: ProductFiles,
-        handed: Handed,
-        force: bool = False,
-    ) -> Prepared:
+    def prepared(self, distro: Distro, cell: Cell, files: ProductFiles, handed: Handed) -> Prepared:
         """The image with a cell's packages, `prepare`, user and what the host hands over;
         the base image itself where nothing of that is asked for. `files` gives the product's
         files by globs. Cells with equal `layer_inputs` share it."""
         base = self.base(distro)
         wanted = self._recipe(distro, cell, base, files, handed)
         with self._hiding():
-            made = self._layers.get(distro, cell, wanted, base, force)
+            made = self._layers.get(distro, cell, wanted, base)
         return replace(made, recipe=wanted)
 
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
@@ -93,7 +86,7 @@ class Images:
         if wanted is None:
             return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
         with self._hiding():
-            made = self._layers.get(distro, cell, wanted, below(prepared), force=False)
+            made = self._layers.get(distro, cell, wanted, below(prepared))
         return replace(made, user=prepared.user, guest=distro.guest)
 
     def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:

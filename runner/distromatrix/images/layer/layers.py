@@ -64,19 +64,17 @@ class Layers:
     lock: Lock = field(default_factory=Lock)
     watch: Watch = field(default_factory=Watch)
 
-    def get(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base, force: bool) -> Prepared:
-        """The image of a recipe, on that base image. `force`: anew in any case."""
+    def get(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base) -> Prepared:
+        """The image of a recipe, on that base image."""
         if wanted.empty:
             return self._of(base.image, cell, base)
         tag = _tag(wanted, base)
-        image = self._ready(tag, base, force)
+        image = self._ready(tag, base)
         if image is None and self.around.settings.offline:
             image = self._offline(distro, cell, wanted, base)
         if image is None:
             with self.around.alone(tag.rpartition(":")[2], distro.name):
-                image = self._ready(tag, base, force) or self._renewed(
-                    distro, cell, wanted, base, tag
-                )
+                image = self._ready(tag, base) or self._renewed(distro, cell, wanted, base, tag)
         return self._of(image, cell, base)
 
     def stored(self, cell: Cell, wanted: Recipe, base: Base) -> Prepared | None:
@@ -106,9 +104,9 @@ class Layers:
         user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
         return Prepared(image=image, used=base.used, user=user)
 
-    def _ready(self, tag: str, base: Base, force: bool) -> Image | None:
+    def _ready(self, tag: str, base: Base) -> Image | None:
         """The prepared image, if it is there and not out of date."""
-        image = None if force else self.around.engine.images.find(tag)
+        image = self.around.engine.images.find(tag)
         return image if image and time.time() - image.created < base.refresh else None
 
     def _offline(self, distro: Distro, cell: Cell, wanted: Recipe, base: Base) -> Image:

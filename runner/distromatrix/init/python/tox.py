@@ -79,7 +79,7 @@ def tox_suites(conf: ToxConf, folder: ScannedFolder, packages: tuple[str, ...]) 
     aside: dict[str, list[str]] = {}
     unittest: str | None = None
     for group in _groups(conf):
-        if why := _why_aside(group, folder):
+        if why := next(_reasons(group, folder), ""):
             aside.setdefault(why, []).extend(e.name for e in group.envs)
         elif len(drafts) == MAX_SUITES:
             aside.setdefault(f"{MAX_SUITES} are enough to begin with", []).append(group.name)
@@ -108,12 +108,8 @@ def _groups(conf: ToxConf) -> Iterator[_Group]:
     return (_Group(key, tuple(envs)) for key, envs in groups.items())
 
 
-def _why_aside(group: _Group, folder: ScannedFolder) -> str:
-    """Why a group is no suite of its own accord, or ''."""
-    return next(_reasons(group, folder), "")
-
-
 def _reasons(group: _Group, folder: ScannedFolder) -> Iterator[str]:
+    """Why a group is no suite of its own accord."""
     env = group.env
     factors = [f for f in group.factors if f != "{py}"]
     if any(_OTHER_PYTHON.fullmatch(f) for f in factors):
