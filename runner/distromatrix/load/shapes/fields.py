@@ -120,7 +120,6 @@ BoxName = Annotated[
         "a Vagrant box such as `debian/bookworm64`, or its URL",
         r"([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?|https?://[!-~]+)",
     ),
-    schema_of(),
 ]
 BoxVersion = Annotated[
     str,
@@ -128,16 +127,12 @@ BoxVersion = Annotated[
     _SCALAR,
 ]
 MachineName = Annotated[
-    str,
-    matching("the name of a machine in a Vagrantfile", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
-    schema_of(),
+    str, matching("the name of a machine in a Vagrantfile", r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ]
-Script = Annotated[str, BeforeValidator(lambda v: text_of(v, "a shell command")), schema_of()]
-Arch = Annotated[str, matching("an architecture such as `x86_64`", r"[a-z0-9_]+"), schema_of()]
+Script = Annotated[str, BeforeValidator(lambda v: text_of(v, "a shell command"))]
+Arch = Annotated[str, matching("an architecture such as `x86_64`", r"[a-z0-9_]+")]
 FileName = Annotated[
-    str,
-    matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}"),
-    schema_of(),
+    str, matching("a file's name, without folders", r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}")
 ]
 Sha256 = Annotated[
     str, matching("a sha256 of 64 hexadecimal digits", "[0-9a-f]{64}"), schema_of("[0-9a-f]{64}")
@@ -153,13 +148,11 @@ ImageRef = Annotated[
         "an image reference such as `docker.io/library/debian:12`",
         r"[a-z0-9]([a-z0-9._-]*(:\d+)?/)?[a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
     ),
-    schema_of(),
 ]
 PackageName = Annotated[
     str,
     # A path (`/usr/bin/curl`) is, to dnf, whichever package holds that file.
     matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
-    schema_of(),
 ]
 Constraint = Annotated[
     str,
@@ -179,7 +172,6 @@ Repository = Annotated[
         "a repository below the mirror, such as `bookworm main` or `releases/43/{arch}/os`",
         r"[A-Za-z0-9]([A-Za-z0-9._+/ -]|\{arch\})*",
     ),
-    schema_of(),
 ]
 
 
@@ -213,7 +205,7 @@ def _relative(value: object) -> str:
     return text
 
 
-RelativeGlob = Annotated[str, BeforeValidator(_relative), schema_of()]
+RelativeGlob = Annotated[str, BeforeValidator(_relative)]
 
 
 def is_constraint(text: str) -> bool:
@@ -310,9 +302,9 @@ Size = Annotated[int, BeforeValidator(_memory), schema_of(SIZE)]
 RetryFailed = Annotated[
     int, *whole_number("a number", 0, RETRIES, lambda text: _OFTEN * text.isdigit())
 ]
-Cpus = Annotated[float, BeforeValidator(_cpus), WithJsonSchema({"type": "number"})]
+Cpus = Annotated[float, BeforeValidator(_cpus)]
 Pids = Annotated[int, *whole_number("a number of processes", 10, MOST_PIDS)]
-Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Day = Annotated[date, BeforeValidator(_day), schema_of(format="date")]
 User = Annotated[str, BeforeValidator(_user), WithJsonSchema({"type": ["string", "integer"]})]
 

@@ -59,7 +59,7 @@ def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
 ProductFolder = Annotated[Path, BeforeValidator(_product_folder), schema_of()]
 
 
-CaBundle = Annotated[str, BeforeValidator(_ca_bundle), schema_of()]
+CaBundle = Annotated[str, BeforeValidator(_ca_bundle)]
 
 
 def _jobs(value: object) -> int | None:
@@ -124,12 +124,9 @@ Registry = Annotated[
         "a registry without scheme, such as `mirror.example:5000/hub`",
         r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*",
     ),
-    schema_of(),
 ]
 
 
 MirrorUrl = Annotated[
-    str,
-    matching("a URL such as `http://mirror.example/debian`", r"(https?|file)://[^\s'\"$`\\]+"),
-    schema_of(),
+    str, matching("a URL such as `http://mirror.example/debian`", r"(https?|file)://[^\s'\"$`\\]+")
 ]
