@@ -79,8 +79,8 @@ class Folder:
 
     def read(self, path: Where) -> IO[bytes]:
         """The regular file there, opened. No pipe is waited for, no device touched."""
-        self._require_regular(path, os.O_PATH)
-        return os.fdopen(self._require_regular(path, os.O_RDONLY | os.O_NONBLOCK, keep=True), "rb")
+        os.close(self._regular(path, os.O_PATH))
+        return os.fdopen(self._regular(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
     def read_bytes(self, path: Where, at_most: int) -> bytes:
         """The content of the regular file there; EFBIG where it has more bytes than that."""
@@ -141,17 +141,14 @@ class Folder:
 
     def write(self, path: Where, content: bytes, mode: int = 0o644) -> None:
         """A file there with that content, at once or not at all."""
-        self._replace(path, lambda part: self._fill(part, content, mode))
+        with self._replacing(path) as part, self.create(part, mode) as file:
+            file.write(content)
 
     def point(self, path: Where, target: str) -> None:
         """A link there to `target`, in place of a file or link that lies there."""
-
-        def link(part: PurePath) -> None:
-            with self._parent(part) as (fd, name):
-                os.symlink(target, name, dir_fd=fd)
-                self._own(name, fd)
-
-        self._replace(path, link)
+        with self._replacing(path) as part, self._parent(part) as (fd, name):
+            os.symlink(target, name, dir_fd=fd)
+            self._own(name, fd)
 
     def rename(self, old: Where, new: Where) -> None:
         """Move what lies at `old` to `new`, over a file or an empty folder that is there."""
@@ -199,28 +196,24 @@ class Folder:
         finally:
             os.close(fd)
 
-    def _require_regular(self, path: Where, flags: int, *, keep: bool = False) -> int:
+    def _regular(self, path: Where, flags: int) -> int:
         fd = self.open(path, flags)
-        regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        if not (keep and regular):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-        if not regular:
             raise self._error(path, errno.EINVAL, "it is not a regular file")
         return fd
 
-    def _replace(self, path: Where, made: Callable[[PurePath], None]) -> None:
+    @contextmanager
+    def _replacing(self, path: Where) -> Iterator[PurePath]:
+        """A name beside `path` for what takes its place when the block ends well."""
         part = PurePath(path).with_name(f".{secrets.token_hex(8)}.part")
         try:
-            made(part)
+            yield part
             self.rename(part, path)
         except BaseException:
             with suppress(OSError):
                 self.remove(part)
             raise
-
-    def _fill(self, path: PurePath, content: bytes, mode: int) -> None:
-        with self.create(path, mode) as file:
-            file.write(content)
 
     def _own(self, name: str, fd: int) -> None:
         if self.owner is not None:
