@@ -129,5 +129,5 @@ def find_distro(
     found = {distro.name: distro for distro in distros}
     if name not in found:
         hint = did_you_mean(name, found, most=3) or "`distromatrix distros` lists all"
-        raise error(f"unknown distro {quoted(name)} ({hint})")
+        raise error(f"no distro {quoted(name)} ({hint})")
     return found[name]

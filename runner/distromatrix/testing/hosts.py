@@ -181,13 +181,7 @@ class _HostSession:
         return self._tests.joined
 
     def wants(self, glob: str, suite: str) -> tuple[MachineRequest, ...]:
-        """None, where the matrix itself is faulty: that is told once, when all is collected."""
-        try:
-            return self.scope().wants([glob], suite)
-        except InputError:
-            if self._tests.fault() is None:
-                raise
-            return ()
+        return self._tests.unless_faulty(lambda: self.scope().wants([glob], suite))
 
 
 class _Script:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from distromatrix.project.project import Project
 
 
-_SEVERAL = ("names", "marks", "tags")  # of an entry
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedCell:
     """One cell. `names` are its distro, suite and variant; `marks` what it is marked with;
@@ -44,21 +41,14 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """Of lists, dicts, texts and numbers: what can be sent to a worker."""
-        return {
-            "entries": [
-                asdict(e) | {key: list(getattr(e, key)) for key in _SEVERAL} for e in self.entries
-            ],
-            "warnings": list(self.warnings),
-        }
+        """Of tuples, dicts, texts and numbers: what can be sent to a worker."""
+        return asdict(self)
 
     @classmethod
     def of_plain(cls, said: Mapping[str, Any]) -> Listing:
         """What `plain` gave."""
-        entries = (
-            ListedCell(**(e | {key: tuple(e[key]) for key in _SEVERAL})) for e in said["entries"]
-        )
-        return cls(entries=tuple(entries), warnings=tuple(said["warnings"]))
+        entries = tuple(ListedCell(**entry) for entry in said["entries"])
+        return cls(entries=entries, warnings=said["warnings"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,8 +174,8 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
     [
         (["New 1", "--like", "debian-12"], "use lower-case letters, digits"),
         (["../new", "--like", "debian-12"], "invalid distro name"),
-        (["new", "--like", "debian-112"], "unknown distro `debian-112` (did you mean `debian-1"),
-        (["new", "--like", "zzz"], "unknown distro `zzz` (`distromatrix distros` lists all)"),
+        (["new", "--like", "debian-112"], "no distro `debian-112` (did you mean `debian-1"),
+        (["new", "--like", "zzz"], "no distro `zzz` (`distromatrix distros` lists all)"),
         (["new", "-C", "nowhere"], "nowhere: is not a folder"),
         (["new", "--pull", "a b"], "expected an image reference"),
         (["new", "--eol", "soon"], "expected a date"),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -96,7 +97,7 @@ def bench(request: pytest.FixtureRequest, world: World) -> Iterator[Bench]:
         direct.end()
         return
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(direct, Path(folder))
+        server = Server(partial(getattr, direct), Path(folder))
         client = RemoteBench(server.address)
         yield client
         client.close()
@@ -371,7 +372,7 @@ def test_a_client_that_is_killed_blocks_nobody(world: World, tmp_path: Path) -> 
     direct = world.bench()
     direct.expect(("one/slow", "one/good"), machines=True)
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(direct, Path(folder))
+        server = Server(partial(getattr, direct), Path(folder))
         with subprocess.Popen(
             [sys.executable, "-c", CLIENT, server.address], stdout=subprocess.PIPE
         ) as client:
@@ -390,7 +391,7 @@ def test_a_client_is_told_at_once_that_all_has_ended(world: World) -> None:
     direct = world.bench()
     direct.expect((), machines=True)
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(direct, Path(folder))
+        server = Server(partial(getattr, direct), Path(folder))
         client = RemoteBench(server.address)
         client.machine(MachineRequest(distro="one"), "gw0 t")
         direct.end()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from distromatrix.execute.queue.slots import Slots
     from distromatrix.load.settings import Settings
     from distromatrix.reports.grouping import ImageFaults
-    from distromatrix.testing.bench.cells_run import CellsRun
     from distromatrix.testing.bench.machines import Machines
+    from distromatrix.testing.bench.on_demand import CellsOnDemand
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class DirectBench:
         self._engines: Engines | None = None
         self._refused: DistromatrixError | None = None
         self._slots: Slots | None = None
-        self._run: CellsRun | None = None
+        self._run: CellsOnDemand | None = None
         self._machines: Machines | None = None
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
@@ -113,11 +113,11 @@ class DirectBench:
             if self._run is None:
                 self.expect((cell,), machines=False)
             run = self._run
-        if run is None or cell not in run.ids:
-            raise InputError(f"{cell}: no cell of this session")
+        if run is None or cell not in run:
+            raise InputError(f"{cell}: not a cell of this session")
         self._check(test)
-        result = run.cells.run(cell)
-        folder = run.folder.path / "cells" / cell
+        result = run.run(cell)
+        folder = run.folder / "cells" / cell
         expected = next((c.expect_fail for c in self._plan.cells if c.id == cell), ())
         return CellReport(
             result=result,
@@ -188,7 +188,7 @@ class DirectBench:
         if self._slots is not None:
             self._slots.cancel()
         if self._run is not None:
-            self._run.cells.interrupt()
+            self._run.interrupt()
 
     def end(self) -> RunResult | None:
         """End everything within seconds, and write the run's reports, where cells ran. May be
@@ -202,12 +202,24 @@ class DirectBench:
         ending.start()
         try:
             if self._run is not None:
-                self._result = self._run.end(interrupted=self._interrupted)
+                self._result = self._reported(self._run)
         finally:
             ending.join(30.0)
             with suppress(DistromatrixError, OSError):
                 self._closing.close()
         return self._result
+
+    def _reported(self, run: CellsOnDemand) -> RunResult | None:
+        from distromatrix.files.whole import give_all_to_caller
+        from distromatrix.reports.files import write_reports
+
+        if self._interrupted:
+            run.interrupt()
+        result = run.end("pytest ended before it asked for this cell")
+        if result is not None:
+            write_reports(run.folder, run.plan, result)
+            give_all_to_caller(run.folder)
+        return result
 
     # --- beginning -------------------------------------------------------------------------
 
@@ -232,22 +244,27 @@ class DirectBench:
             in_background(lambda: sweep(engines.containers))  # what it cannot, the next one will
         return self._engines
 
-    def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsRun:
+    def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsOnDemand:
         from distromatrix.project.project import restrict
-        from distromatrix.project.session import require_images
+        from distromatrix.project.session import begin_run, job_of, require_images
         from distromatrix.record.folder import RunFolder
-        from distromatrix.testing.bench.cells_run import CellsRun
+        from distromatrix.record.journal import Journal
+        from distromatrix.testing.bench.on_demand import CellsOnDemand
 
         plan = restrict(self._plan, set(cells), "not selected in this session of pytest")
         require_images(engines.containers, self._settings, plan)
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
-        run = CellsRun(
-            plan, engines, self._settings, folder, self._slots, self._options, self._note
-        )
-        self._closing.callback(run.close)
-        return run
+        snapshot = begin_run(plan, folder)
+        journal = self._closing.enter_context(Journal(folder.journal))
+
+        def emit(event: Event) -> None:
+            journal(event)
+            self._note(event)
+
+        job = job_of(plan, engines, self._settings, folder, snapshot, emit, self._options)
+        return CellsOnDemand(job, self._slots)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, ImageProgress):

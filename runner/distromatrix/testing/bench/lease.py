@@ -6,30 +6,22 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Lock
 from time import monotonic
-from typing import Protocol
 
 from distromatrix.engines.contract import Address
-from distromatrix.testing.contract import Bench, CellReport, MachineRequest
+from distromatrix.testing.bench.remote import RemoteBench
+from distromatrix.testing.contract import MachineRequest
 
 LONGEST = 0.1  # seconds after which others that wait come first
 
 
-class ClosingBench(Bench, Protocol):
-    """One that can be let go."""
-
-    def close(self) -> None:
-        """Let go of it."""
-        ...
-
-
-class Lease:
+class Lease(RemoteBench):
     """See Bench. A worker runs one test after the other. Where the next wants a machine too
     (`next_too`), it has the place of the one before, in whose name it was asked for; after
     LONGEST it is given back in any case, and asked for anew."""
 
-    def __init__(self, bench: ClosingBench) -> None:
-        self._bench = bench
-        self._lock = Lock()
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self._leasing = Lock()
         self._next_too = False
         self._holder = ""  # the test in whose name there is a place; '' where there is none
         self._since = 0.0
@@ -40,40 +32,32 @@ class Lease:
         """Before a test is `done`: whether the next, which follows at once, wants machines."""
         self._next_too = wanted
 
-    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
-        """See Bench."""
-        self._bench.expect(cells, machines=machines)
-
-    def run_cell(self, cell: str, test: str) -> CellReport:
-        """See Bench."""
-        return self._bench.run_cell(cell, test)
-
     def machine(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
-        with self._lock:
+        with self._leasing:
             holder = self._held_by(test)
             address = self._shared.get(want)
         if address is None:
             try:
-                address = self._bench.machine(want, holder)
+                address = super().machine(want, holder)
             except BaseException:
                 self._ends = True
                 raise
-            with self._lock:
+            with self._leasing:
                 self._shared[want] = address
         return address
 
     def fresh(self, want: MachineRequest, test: str) -> Address:
         """See Bench."""
-        with self._lock:
+        with self._leasing:
             holder = self._held_by(test)
             self._ends = True
-        return self._bench.fresh(want, holder)
+        return super().fresh(want, holder)
 
     def reboot(self, name: str, test: str) -> int:
         """See Bench."""
-        boots = self._bench.reboot(name, self._held_by(test))
-        with self._lock:
+        boots = super().reboot(name, self._held_by(test))
+        with self._leasing:
             for want, address in self._shared.items():
                 if address.name == name:
                     self._shared[want] = replace(address, boots=boots)
@@ -81,17 +65,13 @@ class Lease:
 
     def done(self, test: str) -> None:  # noqa: ARG002 - whoever holds, this one ran last
         """See Bench."""
-        with self._lock:
+        with self._leasing:
             fresh_enough = monotonic() - self._since < LONGEST
             if not self._holder or (self._next_too and fresh_enough and not self._ends):
                 return
             holder, self._holder = self._holder, ""
             self._shared, self._ends = {}, False
-        self._bench.done(holder)
-
-    def close(self) -> None:
-        """Let go of the bench."""
-        self._bench.close()
+        super().done(holder)
 
     def _held_by(self, test: str) -> str:
         if not self._holder:

@@ -27,12 +27,17 @@ class CellsOnDemand:
     Raises EngineUnavailableError if the engine is not there to begin with."""
 
     def __init__(self, job: Job, slots: Slots) -> None:
+        self.plan = job.plan
+        self.folder = job.folder.path
         self._results: dict[str, Future[CellResult]] = {c.id: Future() for c in job.plan.cells}
         self._ended: Future[RunResult] = Future()
         self._lock = Lock()
         self._asked: set[str] = set()
         self._executor = Executor(replace(job, emit=self._passing_on(job.emit)), slots)
         Thread(target=self._run, name="run", daemon=True).start()
+
+    def __contains__(self, cell: str) -> bool:
+        return cell in self._results
 
     def run(self, cell: str) -> CellResult:
         """Have a cell run, when there is a place for it, and wait. Raises KeyError for one

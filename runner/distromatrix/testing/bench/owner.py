@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
@@ -21,12 +22,11 @@ import pytest
 from distromatrix.testing.names import worker
 
 if TYPE_CHECKING:
-    from distromatrix.engines.contract import Address
     from distromatrix.errors import DistromatrixError
     from distromatrix.testing.bench.direct import DirectBench
     from distromatrix.testing.bench.remote import Server
     from distromatrix.testing.bench.rendezvous import Rendezvous
-    from distromatrix.testing.contract import Bench, CellReport, MachineRequest
+    from distromatrix.testing.contract import Bench
 
 _NAME = "distromatrix-owner"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -59,19 +59,14 @@ def announce(session: pytest.Session, cells: tuple[str, ...], *, machines: bool)
     from distromatrix.errors import DistromatrixError
 
     if not hasattr(session.config, "workerinput"):
-        _measure(session.config)
+        from distromatrix.testing.schedule.durations import record
+
+        record(session.config)  # for later sessions, how long everything takes in this one
     try:
         keeper(session.config).expect(cells, machines=machines)
     except DistromatrixError as error:
         if not hasattr(session.config, "workerinput"):  # of a worker's session the owner knows
             stop(session.config, error)
-
-
-def _measure(config: pytest.Config) -> None:
-    """Keep for later sessions how long everything takes in this one."""
-    from distromatrix.testing.schedule.durations import record
-
-    record(config)
 
 
 class Worker:
@@ -80,21 +75,18 @@ class Worker:
     def __init__(self, config: pytest.Config) -> None:
         from distromatrix.errors import InfrastructureError
         from distromatrix.testing.bench.lease import Lease
-        from distromatrix.testing.bench.remote import RemoteBench
         from distromatrix.testing.bench.rendezvous import knock
 
         try:
             handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # xdist's own
-            self._bench = Lease(RemoteBench(knock(handed[_DOOR])))
+            self._bench = Lease(knock(handed[_DOOR]))
         except KeyError:
             raise InfrastructureError(
-                "workers find no way to the process that pytest was started in: it could make no "
-                "socket in a temporary folder"
+                "workers cannot reach pytest's main process: it could not create a socket in a "
+                "temporary folder"
             ) from None
         except OSError as error:
-            raise InfrastructureError(
-                f"the process that pytest was started in does not answer: {error}"
-            ) from error
+            raise InfrastructureError(f"pytest's main process does not answer: {error}") from error
 
     def made(self) -> Bench:
         """The bench."""
@@ -183,8 +175,17 @@ class Owner:
         with self._lock:
             if self._server is None:
                 sweep_doors()
-                self._server = Server(_Served(self), folder)
+                self._server = Server(self._served, folder)
             return self._server.address
+
+    def _served(self, name: str) -> Callable[..., object]:
+        """A method of the bench as workers have it: what it refuses is noted in passing."""
+        if name == "expect":
+            return self.expect
+        if name == "run_cell":
+            self._check_going_on()
+        found: Callable[..., object] = getattr(self.made(), name)
+        return found
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -199,16 +200,18 @@ class Owner:
         if self._refused is not None:
             stop(self._config, self._refused)
         if self._direct is not None:
-            _measure(self._config)
+            from distromatrix.testing.schedule.durations import record
 
-    def check_going_on(self) -> None:
+            record(self._config)
+
+    def _check_going_on(self) -> None:
         """Whether cells may be begun. A session that stops (`-x`, `--maxfail`) waits for what
         its workers have been handed, and that may be long. Raises CellSkippedError."""
         from distromatrix.errors import CellSkippedError
 
         dsession = self._config.pluginmanager.get_plugin("dsession")
         if why := getattr(dsession, "shouldstop", False):
-            raise CellSkippedError(f"not begun: {why}")
+            raise CellSkippedError(f"not started: {why}")
 
     # --- the end ---------------------------------------------------------------------------
 
@@ -272,32 +275,6 @@ class Owner:
             return  # a terminal that is closed says so several times
         self._terminated = number
         raise KeyboardInterrupt
-
-
-class _Served:
-    """The bench as workers have it: what it refuses is noted in passing."""
-
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
-
-    def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
-        self._owner.expect(cells, machines=machines)
-
-    def run_cell(self, cell: str, test: str) -> CellReport:
-        self._owner.check_going_on()
-        return self._owner.made().run_cell(cell, test)
-
-    def machine(self, want: MachineRequest, test: str) -> Address:
-        return self._owner.made().machine(want, test)
-
-    def fresh(self, want: MachineRequest, test: str) -> Address:
-        return self._owner.made().fresh(want, test)
-
-    def reboot(self, name: str, test: str) -> int:
-        return self._owner.made().reboot(name, test)
-
-    def done(self, test: str) -> None:
-        self._owner.made().done(test)
 
 
 def stop(config: pytest.Config, error: DistromatrixError) -> NoReturn:

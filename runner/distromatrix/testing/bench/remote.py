@@ -5,6 +5,7 @@ socket: what comes through it is unpickled."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -15,17 +16,17 @@ from distromatrix.files.own import require_peer_of
 
 if TYPE_CHECKING:
     from distromatrix.engines.contract import Address
-    from distromatrix.testing.contract import Bench, CellReport, MachineRequest
+    from distromatrix.testing.contract import CellReport, MachineRequest
 
 _METHODS = ("expect", "run_cell", "machine", "fresh", "reboot", "done")
 
 
 class Server:
-    """Serves `bench` on a socket in `folder` (a short path, for its owner alone), with a thread
-    for each connection, until `close`."""
+    """Serves a bench, whose methods `method` gives by their names, on a socket in `folder` (a
+    short path, for its owner alone), with a thread for each connection, until `close`."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self._bench = bench
+    def __init__(self, method: Callable[[str], Callable[..., object]], folder: Path) -> None:
+        self._method = method
         self._listener = Listener(str(folder / "bench"), "AF_UNIX", backlog=64)
         self.address = str(self._listener.address)
         self._closed = False
@@ -64,7 +65,7 @@ class Server:
         if name not in _METHODS:
             return "raise", InfrastructureError(f"a bench has no '{name}'")
         try:
-            return "return", getattr(self._bench, name)(*given, **named)
+            return "return", self._method(name)(*given, **named)
         except DistromatrixError as error:
             return "raise", error
         except Exception as error:  # noqa: BLE001 - a fault of ours, to be seen where it hurts
@@ -125,7 +126,7 @@ class RemoteBench:
             how, what = connection.recv()
         except (EOFError, OSError) as error:
             raise InfrastructureError(
-                "the process that pytest was started in has ended, and its machines with it",
+                "pytest's main process has ended, and so have its machines",
                 transient=False,
             ) from error
         if how == "raise":

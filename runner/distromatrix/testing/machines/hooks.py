@@ -3,7 +3,7 @@ what the infrastructure does to it is an error, and no failure of the test."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,10 +76,17 @@ class MachineTests:
                 raise
         return self._scope
 
-    def fault(self) -> InputError | None:
-        """What is wrong with the matrix, if that was found out: tests were collected without
-        their distros, and the session ends before the first runs."""
-        return self._fault
+    def unless_faulty(
+        self, wanted: Callable[[], tuple[MachineRequest, ...]]
+    ) -> tuple[MachineRequest, ...]:
+        """None, where the matrix itself is faulty: that is told once, when all is collected.
+        Raises InputError."""
+        try:
+            return wanted()
+        except InputError:
+            if self._fault is None:
+                raise
+            return ()
 
     def wanted_by(self, items: Iterable[pytest.Item]) -> bool:
         """Whether some of them use machines; or would, were the matrix not faulty."""

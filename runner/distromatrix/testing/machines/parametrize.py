@@ -15,7 +15,7 @@ from distromatrix.errors import DistromatrixError, InputError
 from distromatrix.model import Distro, Family, Libc, Need, PackageManagerName
 from distromatrix.plan.needs import NEEDS
 from distromatrix.testing import SCHEME
-from distromatrix.testing.machines.hooks import MARK, MachineTests, machine_tests
+from distromatrix.testing.machines.hooks import MARK, machine_tests
 from distromatrix.testing.names import HOST, WANT
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Machin
     tests = machine_tests(metafunc.config)
     needs = _needs(metafunc)
     if mark is None:
-        return _unless_faulty(
-            tests, lambda: _meeting(tests.scope(), tests.scope().wants(["*"]), needs)
+        return tests.unless_faulty(
+            lambda: _meeting(tests.scope(), tests.scope().wants(["*"]), needs)
         )
     globs, criteria, suite = _read(mark)
 
@@ -122,7 +122,7 @@ def _wanted(metafunc: pytest.Metafunc, mark: pytest.Mark | None) -> tuple[Machin
             raise InputError(f"@pytest.mark.{MARK}: {error}") from None
         return _meeting(scope, wants, needs)
 
-    return _unless_faulty(tests, wanted)
+    return tests.unless_faulty(wanted)
 
 
 def _meeting(
@@ -156,18 +156,6 @@ def _needs(metafunc: pytest.Metafunc) -> tuple[Need, ...]:
                 )
             found[need] = None
     return tuple(found)
-
-
-def _unless_faulty(
-    tests: MachineTests, wanted: Callable[[], tuple[MachineRequest, ...]]
-) -> tuple[MachineRequest, ...]:
-    """None, where the matrix itself is faulty: that is told once, when all is collected."""
-    try:
-        return wanted()
-    except InputError:
-        if tests.fault() is None:
-            raise
-        return ()
 
 
 def _by(key: str, values: tuple[str, ...], distros: Iterable[Distro]) -> list[Distro]:
