@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from distromatrix.model import CellResult, Plan, Unmatched, Verdict
+from distromatrix.reports.style import named
 
 _CELLS = 6  # named in one line
 
@@ -23,18 +24,24 @@ class Against:
 
 def passed_against(results: Iterable[CellResult]) -> tuple[Against, ...]:
     """What passed against a rule, the cells first that did as a whole."""
-    results = tuple(results)
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    whole: dict[tuple[str, str], list[str]] = defaultdict(list)
+    cases: dict[tuple[str, str], list[str]] = defaultdict(list)
     for cell in results:
         if cell.verdict is Verdict.XPASSED and not cell.xpassed:
-            found["", cell.reason].append(cell.id)
-    for cell in results:
+            whole["", cell.reason].append(cell.id)
         for case in cell.xpassed:
-            found[case.name, case.expected].append(cell.id)
+            cases[case.name, case.expected].append(cell.id)
     return tuple(
         Against(case=case, reason=reason, cells=tuple(dict.fromkeys(cells)))
-        for (case, reason), cells in found.items()
+        for (case, reason), cells in (*whole.items(), *cases.items())
     )
+
+
+def passed_by_gating(results: tuple[CellResult, ...]) -> Iterator[tuple[bool, tuple[Against, ...]]]:
+    """The same in cells that count, then in those that do not; where there is any."""
+    for gating in (True, False):
+        if found := passed_against(c for c in results if gating is not bool(c.not_gating)):
+            yield gating, found
 
 
 def unmatched_lines(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
@@ -54,13 +61,10 @@ def unmatched_lines(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...
 
 def _line(key: tuple[str, str], where: dict[str, Unmatched], asked: set[str]) -> str:
     glob, reason = key
-    names = ", ".join(list(where)[:_CELLS])
-    more = f" and {len(where) - _CELLS:,} more" if len(where) > _CELLS else ""
     everywhere = asked <= where.keys()
-    scope = "of any cell" if everywhere and len(asked) > 1 else f"of {names}{more}"
+    scope = "of any cell" if everywhere and len(asked) > 1 else f"of {named(list(where), _CELLS)}"
     near = next((one.near for one in where.values() if one.near), "")
     mean = f"; did you mean `{near}`?" if near else ""
-    return (
-        f"a rule expects `{glob}` to fail, and no case {scope} that ran has such a name{mean}"
-        + (f" ({reason})" if reason else "")
+    return f"a rule expects `{glob}` to fail, but no case {scope} that ran has that name{mean}" + (
+        f" ({reason})" if reason else ""
     )

@@ -64,25 +64,22 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     }
 
 
-def _image_json(image: ImageUsed) -> dict[str, Any]:
+def _image_json(image: ImageUsed | None) -> dict[str, Any] | None:
+    if image is None:
+        return None
     locked = {"locked": True} if image.locked else {}
     return {"source": image.source, "id": image.id, **locked}
 
 
 def _cell_json(cell: CellResult) -> dict[str, Any]:
-    image = cell.image
     return {
         "id": cell.id,
-        "verdict": str(cell.verdict),
+        **_run_json(cell),
         "gating": not cell.not_gating,
         "gating_reason": cell.not_gating or None,
-        "phase": str(cell.phase) if cell.phase else None,
         "engine": cell.engine,
-        "seconds": cell.seconds,
-        "reason": cell.reason,
         "blame": (cell.blame or "infrastructure") if cell.verdict is Verdict.ERROR else None,
-        "image": _image_json(image) if image else None,
-        "cases": _counts_json(cell.cases),
+        "image": _image_json(cell.image),
         "xpassed": [case.name for case in cell.xpassed],
         "unmatched": [
             {"glob": one.glob, "reason": one.reason, "near": one.near} for one in cell.unmatched
@@ -97,11 +94,10 @@ def _cell_json(cell: CellResult) -> dict[str, Any]:
             {"case": one.case or None, "passed": one.passed, "failed": one.failed}
             for one in cell.flaky
         ],
-        "fallback": [_fallback_json(one) for one in cell.fallback],
     }
 
 
-def _run_json(run: CellRun) -> dict[str, Any]:
+def _run_json(run: CellResult | CellRun) -> dict[str, Any]:
     return {
         "verdict": str(run.verdict),
         "phase": str(run.phase) if run.phase else None,
@@ -123,7 +119,7 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
         "seconds": one.seconds,
         "said": one.reason,
         "counts": _counts_json(one.cases),
-        "image": _image_json(one.image) if one.image else None,
+        "image": _image_json(one.image),
     }
 
 

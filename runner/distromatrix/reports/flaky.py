@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from distromatrix.model import CellResult, Flaky, Plan, Verdict
-from distromatrix.reports.grouping import column_of
+from distromatrix.reports.grouping import NOT_GATING, column_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,26 @@ def count_flaky(results: Iterable[CellResult]) -> int:
 def counts_of(cell: CellResult, one: Flaky) -> str:
     """`passed 2, failed 3 of 5 runs`."""
     if not cell.runs and not cell.retries:
-        return "passed when the suite's own tool tried it again"
+        return "passed when the suite's own tool retried it"
     runs = len(cell.runs) or 1 + len(cell.retries)
     return f"passed {one.passed}, failed {one.failed} of {runs} runs"
+
+
+def flaky_sections(
+    plan: Plan, results: Iterable[CellResult]
+) -> Iterator[tuple[str, Verdict, bool, tuple[FlakyCase, ...]]]:
+    """What is flaky, in the parts in which it is shown: their titles, how they look, whether they
+    count, and the cases of each."""
+    found = flaky_cases(plan, results)
+    both = "flaky: passed and failed in the same cell"
+    for title, verdict, gating, passed in (
+        (both, Verdict.FAILED, True, False),
+        (both + NOT_GATING, Verdict.FAILED, False, False),
+        ("flaky: failed first, passed when retried", Verdict.XFAILED, True, True),
+    ):
+        cases = (one for one in found if one.passed is passed)
+        if some := tuple(one for one in cases if passed or one.gating is gating):
+            yield title, verdict, gating, some
 
 
 def flaky_cases(plan: Plan, results: Iterable[CellResult]) -> tuple[FlakyCase, ...]:

@@ -13,8 +13,8 @@ from distromatrix.record.expectations import CRASHED
 _FAILED = (Verdict.FAILED, Verdict.XFAILED)
 _RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
 WHOSE: dict[Blame, str] = {
-    "matrix": "the matrix asks for what is not there",
-    "": "the infrastructure failed, not the product",
+    "matrix": "the matrix asks for what does not exist",
+    "": "infrastructure failure, not a product failure",
 }
 _OF_IMAGES = (Phase.IMAGE, Phase.PACKAGES, Phase.PREPARE)
 NOT_GATING = ", not gating"
@@ -155,6 +155,19 @@ def group_faults(results: Iterable[CellResult]) -> tuple[FaultGroup, ...]:
         for (blame, phase, reason), cells in found.items()
     ]
     return tuple(sorted(faults, key=lambda fault: (not fault.gating, not fault.blame)))
+
+
+def fault_title(fault: FaultGroup) -> str:
+    """What stands above faults of one kind."""
+    return f"could not be tested: {WHOSE[fault.blame]}{'' if fault.gating else NOT_GATING}"
+
+
+def by_reason(said: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Reasons, each with the ids of its cells, of pairs of both."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for reason, cell in said:
+        found[reason or "no reason given"].append(cell)
+    return {reason: tuple(ids) for reason, ids in found.items()}
 
 
 class ImageFaults:

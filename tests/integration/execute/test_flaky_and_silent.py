@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_with_the_repetitions_that_are_missing(project: Pro
     killed(process)
     before = project.journal().count('"repeat-finished"')
     assert before < 5
-    assert f"failed 1 of {before} runs (5 were wanted)" in project.call("report").out
+    assert f"failed 1 of {before} runs (5 were requested)" in project.call("report").out
     assert ended(project.start("run", "--resume", "latest")).code == 1
     events = [json.loads(line) for line in project.journal().splitlines()]
     made = [e["repeat"] for e in events if e["type"] == "repeat-finished"]

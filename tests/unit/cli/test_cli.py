@@ -237,7 +237,7 @@ def test_a_glob_that_matches_no_case_is_a_warning_and_a_failure_beside_is_red(
     (project / "matrix/default.yaml").write_text(NAMED + rules)
     said = cli("run")
     assert said.code == 1
-    assert "a rule expects `x[?]` to fail, and no case of any cell that ran" in said.out
+    assert "a rule expects `x[?]` to fail, but no case of any cell that ran" in said.out
     assert "fails everywhere (2 of 2)" in said.out
 
 

@@ -133,7 +133,7 @@ def test_a_glob_that_no_case_is_called_by_is_told_once_for_the_run(found: bool) 
     run = RunResult(run="r", folder=Path("/r"), verdict=verdict, exit_code=code, cells=cells)
     where = "of debian-11/s" if found else "of any cell"
     line = (
-        f"a rule expects `*icnov*` to fail, and no case {where} that ran has such a name; "
+        f"a rule expects `*icnov*` to fail, but no case {where} that ran has that name; "
         "did you mean `libc::iconv`? (no such)"
     )
     assert terminal(plan, run).count(line) == 1

@@ -50,7 +50,7 @@ def test_the_grid_marks_it() -> None:
 def test_the_summary_says_why_it_does_not_count_and_how_to_run_it_again() -> None:
     text = shown(*GREEN)
     assert block(text, "not gating: shown").splitlines() == [
-        "not gating: shown, and not counted",
+        "not gating: shown, but not counted",
         f"  {WHY}",
         "      fedora-41/unit, void-musl/unit",
         "  rare",
@@ -58,7 +58,7 @@ def test_the_summary_says_why_it_does_not_count_and_how_to_run_it_again() -> Non
     ]
     group = block(text, "fails on fedora-41, void-musl (2 of 3), not gating")
     assert "distromatrix run fedora-41/unit void-musl/unit" in group
-    assert block(text, "could not be tested (the infrastructure failed, not the product), not")
+    assert block(text, "could not be tested: infrastructure failure, not a product failure, not")
     assert "--allow-unmet" not in text
 
 
@@ -102,7 +102,7 @@ def test_github_is_warned_of_it_and_told_no_error() -> None:
     assert titles[0] == ("error", "t::a fails everywhere (3 of 3)")
     assert titles[1:] == [
         ("warning", "alpine-3.20/unit could not be tested, not gating: no image"),
-        ("warning", "rocky-9/unit has a need that nothing met, not gating"),
+        ("warning", "rocky-9/unit has unmet needs, not gating"),
     ]
 
 

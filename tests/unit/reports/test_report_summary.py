@@ -81,7 +81,7 @@ def test_a_grid_says_how_many_cases_passed_and_what_is_beneath_it_has_no_report(
     lines = text.split("\n")
     assert " ".join(lines[2].split()) == "debian-11 ✓ passed 12 ✓ passed ✓ passed"
     assert " ".join(lines[3].split()) == "debian-12 ✓ passed 1,100 ✓ passed ✓ passed 1"
-    assert "  passed, with no report of cases: lint, debian-11/mixed\n" in text
+    assert "  passed without a report of cases: lint, debian-11/mixed\n" in text
 
 
 def test_a_grid_too_wide_for_the_screen_is_a_list() -> None:
@@ -169,8 +169,8 @@ def test_what_the_matrix_asks_for_in_vain_is_told_apart_and_first() -> None:
         result("debian-11/a", Verdict.ERROR, phase=Phase.IMAGE, reason="no registry"),
         result("debian-12/a", Verdict.ERROR, phase=Phase.PACKAGES, reason="no x", blame="matrix"),
     )
-    asked = block(text, "could not be tested (the matrix asks for what is not there)")
-    broke = block(text, "could not be tested (the infrastructure failed, not the product)")
+    asked = block(text, "could not be tested: the matrix asks for what does not exist")
+    broke = block(text, "could not be tested: infrastructure failure, not a product failure")
     assert ("no x" in asked, "no registry" in asked) == (True, False)
     assert ("no x" in broke, "no registry" in broke) == (False, True)
     assert text.index(asked) < text.index(broke)
@@ -202,7 +202,7 @@ def test_the_last_lines_say_verdict_counts_seconds_and_where_the_files_are() -> 
 
 
 def test_an_interrupted_run_says_how_to_go_on() -> None:
-    assert "interrupted (SIGINT); go on with: distromatrix run --resume r1" in shown(
+    assert "interrupted (SIGINT); continue with: distromatrix run --resume r1" in shown(
         result("debian-11/a"), interrupted="SIGINT"
     )
 

@@ -26,6 +26,7 @@ from distromatrix.reports.grouping import (
     group_failures,
     group_faults,
 )
+from distromatrix.reports.style import named
 
 MOST = 10  # of a kind, in a step
 _TITLE = 220  # characters
@@ -33,6 +34,7 @@ _NAME = 140
 _MESSAGE = 2000  # at most two UTF-16 units each
 _REASON = 600
 _CELLS = 8  # named in one annotation
+_IDS = 2  # named in its title
 
 Place = Callable[[Case], tuple[str, int]]
 
@@ -95,8 +97,8 @@ def make_annotations(
         Annotation(
             level="notice",
             title=f"distromatrix: {more:,} more failures",
-            message=f"{more:,} more failures are in the job's summary and in junit.xml: "
-            f"GitHub shows {MOST} in a step",
+            message=f"See the job's summary and junit.xml for {more:,} more failures; GitHub shows "
+            f"{MOST} per step",
         ),
     )
 
@@ -147,9 +149,6 @@ class _Teller:
         file, line = self._place(failure.case) if failure.case else ("", 0)
         what = self._text(failure.case.name, _NAME) if failure.case else failure.column
         title = f"{what} {group.label}"
-        where = f"in {', '.join(failure.cells[:_CELLS])}"
-        if len(failure.cells) > _CELLS:
-            where += f" and {len(failure.cells) - _CELLS:,} more"
         return Annotation(
             level=_level(gating=group.gating),
             title=title,
@@ -157,7 +156,7 @@ class _Teller:
                 title,
                 *self._wordings(failure),
                 *self._hints(failure.cells),
-                where,
+                f"in {named(failure.cells, _CELLS)}",
                 beside,
                 self._again(failure.cells),
             ),
@@ -170,7 +169,7 @@ class _Teller:
         several = len(failure.wordings) > 1
         for one in failure.wordings[:WORDINGS]:
             said = self._text(one.text, _REASON // WORDINGS if several else _REASON)
-            yield f"{self._ids(one.cells)}: {said}" if several else said
+            yield f"{named(one.cells, _IDS)}: {said}" if several else said
         if (more := len(failure.wordings) - WORDINGS) > 0:
             yield f"and in {more:,} other wordings"
 
@@ -182,7 +181,7 @@ class _Teller:
         what = self._text(one.case, _NAME) or one.column
         ids = tuple(cell.id for cell, _ in one.cells)
         counts = (f"{cell.id}: {counts_of(cell, seen)}" for cell, seen in one.cells[:_CELLS])
-        title = f"{what} is flaky in {self._ids(ids)}"
+        title = f"{what} is flaky in {named(ids, _IDS)}"
         reason = self._text(one.message, _REASON)
         level = _level(gating=one.gating and not one.passed)
         message = _lines(title, reason, *counts, self._again(ids))
@@ -196,7 +195,7 @@ class _Teller:
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
             phase += "" if fault.gating else NOT_GATING
-            title = f"{self._ids(ids)} could not be tested{phase}"
+            title = f"{named(ids, _IDS)} could not be tested{phase}"
             said = self._text(fault.reason, _REASON)
             yield Annotation(
                 level=_level(gating=fault.gating),
@@ -210,25 +209,21 @@ class _Teller:
 
     def _against_rules(self) -> Iterator[Annotation]:
         for one in passed_against(self._cells):
-            what = self._text(one.case, _NAME) or self._ids(one.cells)
+            what = self._text(one.case, _NAME) or named(one.cells, _IDS)
             title = f"{what} passed, though a rule expects a failure"
-            where = f"in {self._ids(one.cells)}" if one.case else ""
+            where = f"in {named(one.cells, _IDS)}" if one.case else ""
             reason = self._text(one.reason, _REASON)
             yield Annotation(level="error", title=title, message=_lines(title, reason, where))
         if self._verdict is Verdict.FAILED:
             for cell in self._cells:
                 if cell.unmet:
-                    yield self._cell(cell, f"{cell.id} has a need that nothing met")
+                    yield self._cell(cell, f"{cell.id} has unmet needs")
 
     def _cell(self, cell: CellResult, title: str) -> Annotation:
         reason = self._text(cell.reason, _REASON)
         title += NOT_GATING if cell.not_gating else ""
         level = _level(gating=not cell.not_gating)
         return Annotation(level=level, title=title, message=_lines(title, reason))
-
-    def _ids(self, ids: tuple[str, ...]) -> str:
-        more = len(ids) - 2
-        return ", ".join(ids[:2]) + (f" and {more:,} more" if more > 0 else "")
 
     def _again(self, cells: tuple[str, ...]) -> str:
         return f"again: {run_elsewhere(self._plan, cells)}"

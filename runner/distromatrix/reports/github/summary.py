@@ -9,24 +9,25 @@ from dataclasses import replace
 from html import escape
 
 from distromatrix.collect.text import one_line
-from distromatrix.model import Blame, CellResult, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, Plan, RunResult, Verdict
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import run_elsewhere
-from distromatrix.reports.expected import passed_against, unmatched_lines
-from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
+from distromatrix.reports.expected import passed_by_gating, unmatched_lines
+from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_sections
 from distromatrix.reports.github.html import MIB, Page, code, details, pre, table
 from distromatrix.reports.grid import beside, laid_out
 from distromatrix.reports.grouping import (
     NOT_GATING,
-    WHOSE,
     WORDINGS,
     Failure,
     Group,
+    by_reason,
+    fault_title,
     group_failures,
     group_faults,
 )
-from distromatrix.reports.style import WORST_FIRST, counted, duration, repeated
+from distromatrix.reports.style import WORST_FIRST, counted, duration, named, repeated
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
 _MARGIN = 1024
@@ -147,13 +148,11 @@ class _GitHubSummary:
 
     def _faults(self) -> Iterator[str]:
         faults = group_faults(self._result.cells)
-        told: tuple[Blame, bool] | None = None
+        told = ""
         for fault in faults[:_LISTED]:
-            if (fault.blame, fault.gating) != told:
-                sign = _sign(Verdict.ERROR, gating=fault.gating)
-                idle = "" if fault.gating else NOT_GATING
-                yield f"<h3>{sign} could not be tested: {WHOSE[fault.blame]}{idle}</h3>"
-                told = fault.blame, fault.gating
+            if (title := fault_title(fault)) != told:
+                yield f"<h3>{_sign(Verdict.ERROR, gating=fault.gating)} {title}</h3>"
+                told = title
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
             yield f"<p>{self._code(fault.reason, 400)}{phase}<br>{self._ids(ids)}</p>"
@@ -161,19 +160,11 @@ class _GitHubSummary:
             yield f"<p>and for {len(faults) - _LISTED:,} more reasons, in results.json</p>"
 
     def _flaky(self) -> Iterator[str]:
-        found = flaky_cases(self._plan, self._result.cells)
-        failed = tuple(one for one in found if not one.passed)
-        for gating in (True, False):
-            title = f"{_sign(Verdict.FAILED, gating=gating)} flaky: both passed and failed in the "
-            title += "same cell" + NOT_GATING * (not gating)
-            yield from self._flaky_cases(title, tuple(o for o in failed if o.gating is gating))
-        passed = tuple(one for one in found if one.passed)
-        title = f"{_SIGNS[Verdict.XFAILED]} flaky: failed first, passed when run again"
-        yield from self._flaky_cases(title, passed)
+        for title, verdict, gating, cases in flaky_sections(self._plan, self._result.cells):
+            yield f"<h3>{_sign(verdict, gating=gating)} {title}</h3>"
+            yield from self._flaky_cases(cases)
 
-    def _flaky_cases(self, title: str, cases: tuple[FlakyCase, ...]) -> Iterator[str]:
-        if not cases:
-            return
+    def _flaky_cases(self, cases: tuple[FlakyCase, ...]) -> Iterator[str]:
         rows = []
         for one in cases[:_LISTED]:
             where = "<br>".join(
@@ -183,26 +174,23 @@ class _GitHubSummary:
             where += f"<br>and in {more:,} more" if more > 0 else ""
             name = self._code(one.case) if one.case else "(the suite as a whole)"
             rows.append((f"{code(one.column)} {name}", where, self._code(one.message)))
-        yield f"<h3>{title}</h3>"
         yield table(("what", "where", "why"), tuple(rows))
         if len(cases) > _LISTED:
             yield f"<p>and {len(cases) - _LISTED:,} more in results.json</p>"
 
     def _unexpected(self) -> Iterator[str]:
-        for gating in (True, False):
-            cells = (c for c in self._result.cells if gating is not bool(c.not_gating))
-            if found := passed_against(cells):
-                sign = _sign(Verdict.XPASSED, gating=gating)
-                idle = NOT_GATING * (not gating)
-                yield f"<h3>{sign} passed, though a rule expects a failure{idle}</h3>"
-                for one in found[:_LISTED]:
-                    name = f"<b>{self._code(one.case)}</b> " if one.case else ""
-                    yield f"<p>{name}{self._code(one.reason, 400)}<br>{self._ids(one.cells)}</p>"
-                if len(found) > _LISTED:
-                    yield f"<p>and {len(found) - _LISTED:,} more in results.json</p>"
+        for gating, found in passed_by_gating(self._result.cells):
+            sign = _sign(Verdict.XPASSED, gating=gating)
+            idle = NOT_GATING * (not gating)
+            yield f"<h3>{sign} passed, though a rule expects a failure{idle}</h3>"
+            for one in found[:_LISTED]:
+                name = f"<b>{self._code(one.case)}</b> " if one.case else ""
+                yield f"<p>{name}{self._code(one.reason, 400)}<br>{self._ids(one.cells)}</p>"
+            if len(found) > _LISTED:
+                yield f"<p>and {len(found) - _LISTED:,} more in results.json</p>"
         needing = [c for c in self._result.cells if c.unmet and not c.not_gating]
         if needing and self._result.exit_code:
-            yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: needs that nothing met</h3>"
+            yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: unmet needs</h3>"
             yield from self._by_reason(needing)
 
     def _grid(self) -> Iterator[str]:
@@ -278,8 +266,8 @@ class _GitHubSummary:
     def _closing(self) -> Iterator[str]:
         if self._cut:
             yield (
-                "<p>⚠️ This summary was cut: GitHub takes 1 MiB. All of it is in the run's "
-                "<code>junit.xml</code> and <code>results.json</code>.</p>"
+                "<p>⚠️ This summary was cut at GitHub's limit of 1 MiB. The run's "
+                "<code>junit.xml</code> and <code>results.json</code> are complete.</p>"
             )
         count = counted(len(self._result.cells), "cell")
         took = f"{count}{repeated(self._plan.repeat)} in {duration(self._result.seconds)}"
@@ -340,13 +328,10 @@ class _GitHubSummary:
         return f"{escape(one_line(group.label, 200))}: {first}{beside}"
 
     def _by_reason(self, cells: Iterable[CellResult]) -> Iterator[str]:
-        found: dict[str, list[str]] = {}
-        for cell in cells:
-            reason = cell.reason or (said_of_needs(cell.needing) if cell.needing else "")
-            found.setdefault(one_line(reason, 400), []).append(cell.id)
+        why = ((c.reason or (said_of_needs(c.needing) if c.needing else ""), c.id) for c in cells)
+        found = by_reason((one_line(reason, 400), cell) for reason, cell in why)
         for reason, ids in list(found.items())[:_LISTED]:
-            said = self._code(reason, 400) if reason else "no reason given"
-            yield f"<p>{said}<br>{self._ids(tuple(ids))}</p>"
+            yield f"<p>{self._code(reason, 400)}<br>{self._ids(ids)}</p>"
         if len(found) > _LISTED:
             yield f"<p>and for {len(found) - _LISTED:,} more reasons, in results.json</p>"
 
@@ -362,9 +347,7 @@ class _GitHubSummary:
         )
 
     def _ids(self, ids: tuple[str, ...]) -> str:
-        shown = ", ".join(code(one) for one in ids[:_CELLS])
-        more = len(ids) - _CELLS
-        return f"{shown} and {more:,} more" if more > 0 else shown
+        return named([code(one) for one in ids], _CELLS)
 
     def _code(self, text: str, length: int = 200) -> str:
         return code(self._mask(text), length)

@@ -29,8 +29,6 @@ from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, duration, say, style
 from distromatrix.reports.terminal.progress import (
-    REFRESH,
-    STARTING,
     Progress,
     fallback,
     headline,
@@ -42,7 +40,9 @@ from distromatrix.reports.terminal.progress import (
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_REFRESH = 4  # times a second
 _RESERVED = 6  # lines of the screen that the board leaves free
+STARTING = "start"  # what stands for a phase until the first one
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Board:
         self._live = Live(
             get_renderable=self.render,
             console=self._console,
-            refresh_per_second=REFRESH,
+            refresh_per_second=_REFRESH,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,

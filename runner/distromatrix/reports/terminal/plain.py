@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -26,7 +27,6 @@ from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, say
 from distromatrix.reports.terminal.progress import (
-    BLOCK,
     Progress,
     fallback,
     headline,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_BLOCK = 40  # lines of output of a failed cell
 _SAME_IMAGE_AGAIN = 15.0  # seconds between two lines about one step (`pulling`, …) of an image
 
 
@@ -80,11 +81,11 @@ class Plain:
                     self._silent.pop((event.cell, event.repeat), None)
                 case CellSilent():
                     self._is_silent(event)
-                case CellFallback():
-                    name = self._progress.name(event.cell, event.repeat)
+                case CellFallback(cell=cell, repeat=repeat):
+                    name = self._progress.name(cell, repeat)
                     say(self._console, ("guest ", "dim"), f"{name}: {fallback(event)}")
-                case CellRetried():
-                    name = self._progress.name(event.cell, event.repeat)
+                case CellRetried(cell=cell, repeat=repeat):
+                    name = self._progress.name(cell, repeat)
                     say(self._console, ("again ", "yellow"), f"{name}: {retry(event)}")
                 case RepeatFinished(result=result, repeat=repeat):
                     self._progress.finish_run(result)
@@ -123,12 +124,16 @@ class Plain:
         parts += result_line(result, name, self._look, self._width)
         if result.verdict in BAD:
             bar = self._look.pick("│", "|")
-            for line in result.tail[-BLOCK:]:
-                parts += [(f"\n    {bar} ", "dim"), printable(line)]
+            parts += _lines(result.tail, bar)
             for hint in result.hints:
                 parts += [("\n    hint: ", "dim"), (one_line(hint, 300), "yellow")]
             if result.debug:
                 parts.append(("\n    debug:", "dim"))
-            for line in result.debug[-BLOCK:]:
-                parts += [(f"\n    {bar} ", "dim"), printable(line)]
+            parts += _lines(result.debug, bar)
         say(self._console, *parts, lines=True)
+
+
+def _lines(lines: tuple[str, ...], bar: str) -> Iterator[str | tuple[str, str]]:
+    for line in lines[-_BLOCK:]:
+        yield f"\n    {bar} ", "dim"
+        yield printable(line)

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-REFRESH = 4  # times a second
-
-
-BLOCK = 40  # lines of output of a failed cell
-
-
-STARTING = "start"  # what stands for a phase until the first one
-
-
 class Progress:
     """Counts what both kinds of report show."""
 

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import Blame, CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
 from distromatrix.plan.file import is_merged
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.repetitions import run_id, told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import resume, run_again, shown_path
-from distromatrix.reports.expected import Against, passed_against, unmatched_lines
-from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_cases
+from distromatrix.reports.expected import Against, passed_by_gating, unmatched_lines
+from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_sections
 from distromatrix.reports.grid import grid, without_report
 from distromatrix.reports.grouping import (
     NOT_GATING,
-    WHOSE,
     WORDINGS,
     Failure,
     Group,
+    by_reason,
+    fault_title,
     group_failures,
     group_faults,
 )
 from distromatrix.reports.rules import rules_in_short
-from distromatrix.reports.style import Look, counted, duration, repeated, say, style, tally
+from distromatrix.reports.style import Look, counted, duration, named, repeated, say, style, tally
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +88,7 @@ class _Summary:
         self._console.print(table, crop=False, highlight=False)
         if bare := without_report(self._plan, self._result.cells):
             say(self._console)
-            self._line(f"passed, with no report of cases: {self._names(bare)}", "dim")
+            self._line(f"passed without a report of cases: {named(bare, MAX_CELLS)}", "dim")
         self._in_guests()
         self._skipped()
         self._expected()
@@ -116,7 +117,7 @@ class _Summary:
             self._title(None, "in guests")
         for reason, what in where.items():
             self._line(one_line(reason, 500))
-            self._line(f"    {self._names(tuple(what))}", "dim")
+            self._line(f"    {named(tuple(what), MAX_CELLS)}", "dim")
 
     def _skipped(self) -> None:
         cells = self._of(Verdict.SKIPPED)
@@ -129,7 +130,7 @@ class _Summary:
             self._line(f"{cell.id}: {one_line(said, 500)}")
         unmet = (cell for cell in (*cells, *needing) if cell.unmet and not cell.not_gating)
         if not accepted and any(unmet):
-            self._line("a need that nothing here meets fails the run; --allow-unmet accepts it")
+            self._line("unmet needs fail the run; --allow-unmet accepts them")
 
     def _expected(self) -> None:
         self._reasons(Verdict.XFAILED, "failed, as expected", self._of(Verdict.XFAILED))
@@ -140,13 +141,9 @@ class _Summary:
         self._by_reason((one_line(cell.reason, 500), cell.id) for cell in cells)
 
     def _by_reason(self, said: Iterable[tuple[str, str]]) -> None:
-        """Reasons, each with the ids of its cells."""
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for reason, cell in said:
-            by_reason[reason].append(cell)
-        for reason, ids in by_reason.items():
-            self._line(reason or "no reason given")
-            self._line(f"    {self._names(tuple(ids))}", "dim")
+        for reason, ids in by_reason(said).items():
+            self._line(reason)
+            self._line(f"    {named(ids, MAX_CELLS)}", "dim")
 
     def _group(self, group: Group) -> None:
         self._title(Verdict.FAILED, group.label, gating=group.gating)
@@ -185,7 +182,7 @@ class _Summary:
                 self._line(f"    {message}", "red")
             return message
         for one in failure.wordings[:WORDINGS]:
-            where = f"  in {self._names(one.cells)}"
+            where = f"  in {named(one.cells, MAX_CELLS)}"
             text = one_line(one.text, max(self._room - 4 - len(where), 40)) or "no message"
             say(self._console, (f"      {text}", "red"), (where, "dim"))
         if (more := len(failure.wordings) - WORDINGS) > 0:
@@ -193,19 +190,11 @@ class _Summary:
         return ""
 
     def _flaky(self) -> None:
-        found = flaky_cases(self._plan, self._result.cells)
-        title = "flaky (both passed and failed in the same cell)"
-        failed = tuple(one for one in found if not one.passed)
-        self._flaky_cases(Verdict.FAILED, title, tuple(one for one in failed if one.gating))
-        idle = tuple(one for one in failed if not one.gating)
-        self._flaky_cases(Verdict.XFAILED, title + NOT_GATING, idle)
-        passed = tuple(one for one in found if one.passed)
-        self._flaky_cases(Verdict.XFAILED, "flaky (failed first, passed when run again)", passed)
+        for title, verdict, gating, cases in flaky_sections(self._plan, self._result.cells):
+            self._title(verdict if gating else Verdict.XFAILED, title)
+            self._flaky_cases(cases)
 
-    def _flaky_cases(self, look: Verdict, title: str, cases: tuple[FlakyCase, ...]) -> None:
-        if not cases:
-            return
-        self._title(look, title)
+    def _flaky_cases(self, cases: tuple[FlakyCase, ...]) -> None:
         said = ""
         for one in cases[:MAX_CASES]:
             name = one_line(one.case, 1000) or "(the suite as a whole)"
@@ -218,9 +207,7 @@ class _Summary:
                 self._line(f"    {cell.id}: {self._counts(cell, counts)}")
             if len(one.cells) > MAX_CELLS:
                 self._line(f"    {self._dots} and on {len(one.cells) - MAX_CELLS:,} more", "dim")
-        if len(cases) > MAX_CASES:
-            more = f"{len(cases) - MAX_CASES:,} more in results.json"
-            self._line(f"{self._dots} and {more}", "dim")
+        self._more_in_results(len(cases) - MAX_CASES)
         ids = tuple(dict.fromkeys(cell.id for one in cases for cell, _ in one.cells))
         self._end_of(ids)
         self._again(ids)
@@ -230,50 +217,44 @@ class _Summary:
         if not cell.runs:
             return said
         missing = len(cell.runs) < self._plan.repeat
-        said += f" ({self._plan.repeat} were wanted)" if missing else ""
+        said += f" ({self._plan.repeat} were requested)" if missing else ""
         return f"{said}, first in repeat-{flaky.first}"
 
     def _unexpected(self) -> None:
-        for gating in (True, False):
-            cells = (c for c in self._result.cells if gating is not bool(c.not_gating))
-            if found := passed_against(cells):
-                title = "passed, though a rule expects a failure" + NOT_GATING * (not gating)
-                self._title(Verdict.XPASSED, title, gating=gating)
-                self._against(found)
+        for gating, found in passed_by_gating(self._result.cells):
+            title = "passed, though a rule expects a failure" + NOT_GATING * (not gating)
+            self._title(Verdict.XPASSED, title, gating=gating)
+            self._against(found)
 
     def _against(self, found: tuple[Against, ...]) -> None:
         for one in found[:MAX_CASES]:
             if one.case:
                 self._line(one_line(one.case, 1000))
-                self._line(f"    {self._names(one.cells)}: {one_line(one.reason, 500)}", "dim")
+                self._line(f"    {named(one.cells, MAX_CELLS)}: {one_line(one.reason, 500)}", "dim")
             else:
-                self._line(f"{self._names(one.cells)}: {one_line(one.reason, self._room)}")
-        if len(found) > MAX_CASES:
-            more = f"{len(found) - MAX_CASES:,} more in results.json"
-            self._line(f"{self._dots} and {more}", "dim")
-        self._line("take the rule out of the matrix, or make it match less")
+                self._line(f"{named(one.cells, MAX_CELLS)}: {one_line(one.reason, self._room)}")
+        self._more_in_results(len(found) - MAX_CASES)
+        self._line("remove the rule from the matrix, or make it match less")
         self._again(tuple(dict.fromkeys(cell for one in found for cell in one.cells)))
 
     def _rules(self) -> None:
         if lines := rules_in_short(self._plan, self._result, self._folder):
-            title = "to expect these failures, first under `rules:` and with a reason each"
+            title = "to expect these failures, put first under `rules:`, each with a reason"
             self._title(None, title)
             for line in lines:
                 self._line(line)
 
     def _errors(self) -> None:
         faults = group_faults(self._result.cells)
-        told: tuple[Blame, bool] | None = None
+        told = ""
         for fault in faults:
-            if (fault.blame, fault.gating) != told:
-                title = f"could not be tested ({WHOSE[fault.blame]})"
-                title += "" if fault.gating else NOT_GATING
+            if (title := fault_title(fault)) != told:
                 self._title(Verdict.ERROR, title, gating=fault.gating)
-                told = fault.blame, fault.gating
+                told = title
             ids = tuple(cell.id for cell in fault.cells)
             tried = max(cell.attempts for cell in fault.cells)
             times = f", tried {tried} times" if tried > 1 else ""
-            self._line(f"{self._names(ids)}" + (f" ({fault.phase}{times})" if fault.phase else ""))
+            self._line(named(ids, MAX_CELLS) + (f" ({fault.phase}{times})" if fault.phase else ""))
             for line in printable(fault.reason).split("\n")[:MAX_REASON]:
                 self._line(f"    {line}", style(Verdict.ERROR).removeprefix("bold "))
             self._end_of(ids)
@@ -284,7 +265,7 @@ class _Summary:
         """Why those that are bad do not count."""
         cells = [cell for cell in self._result.cells if tolerated(cell)]
         if cells:
-            self._title(None, "not gating: shown, and not counted")
+            self._title(None, "not gating: shown, but not counted")
             self._by_reason((one_line(cell.not_gating, 500), cell.id) for cell in cells)
 
     def _kept(self) -> None:
@@ -310,7 +291,7 @@ class _Summary:
         if result.interrupted and is_merged(self._folder):
             say(self._console, (f"interrupted ({result.interrupted}); merge again", "yellow"))
         elif result.interrupted:
-            text = f"interrupted ({result.interrupted}); go on with: "
+            text = f"interrupted ({result.interrupted}); continue with: "
             say(self._console, (text, "yellow"), resume(self._plan, result.run))
         say(
             self._console,
@@ -337,10 +318,9 @@ class _Summary:
     def _of(self, verdict: Verdict) -> tuple[CellResult, ...]:
         return tuple(cell for cell in self._result.cells if cell.verdict is verdict)
 
-    def _names(self, ids: tuple[str, ...]) -> str:
-        more = len(ids) - MAX_CELLS
-        names = ", ".join(ids[:MAX_CELLS])
-        return f"{names} and {more:,} more" if more > 0 else names
+    def _more_in_results(self, number: int) -> None:
+        if number > 0:
+            self._line(f"{self._dots} and {number:,} more in results.json", "dim")
 
     def _title(self, verdict: Verdict | None, text: str, *, gating: bool = True) -> None:
         symbol = f"{self._look.symbol(verdict)} " if verdict else ""

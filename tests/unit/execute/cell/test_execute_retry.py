@@ -205,7 +205,7 @@ def test_the_answer_says_what_was_flaky_and_is_green(world: World, nth: str) -> 
     run = world.execute(cell("a/s", suite(nth, x="$N = 1", y="$N = 0"), retry_failed=2))
     said = summary(world, run)
     assert "✓ passed 2 (flaky)" in said
-    assert "flaky (failed first, passed when run again)" in said
+    assert "flaky: failed first, passed when retried" in said
     assert "a/s: passed 1, failed 1 of 2 runs" in said
     assert "✓ 1 passed, 1 flaky" in said
     assert "fails" not in said
@@ -239,7 +239,7 @@ def test_what_still_fails_is_told_as_a_failure_beside_what_is_flaky(world: World
     run = world.execute(cell("a/s", suite(nth, x="$N -gt 0", y="$N = 1"), retry_failed=1))
     said = summary(world, run)
     assert "✗ fails on a" in said
-    assert "flaky (both passed and failed in the same cell)" in said
+    assert "flaky: passed and failed in the same cell" in said
     write_junit(run.folder, world.plan, run)
     root = ElementTree.parse(run.folder / "junit.xml").getroot()
     assert (root.get("tests"), root.get("failures")) == ("2", "1")
