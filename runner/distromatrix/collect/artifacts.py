@@ -3,7 +3,6 @@ the destination, nothing is followed, everything is bounded."""
 
 from __future__ import annotations
 
-import errno
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -16,8 +15,8 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.log import Masker, write_all
 from distromatrix.collect.masked_file import MaskedFile
 from distromatrix.collect.text import one_line
-from distromatrix.errors import InfrastructureError
 from distromatrix.files.below import Folder, caller
+from distromatrix.files.whole import disk_fault
 
 LIMIT_BYTES = 1024**3
 LIMIT_FILES = 100_000
@@ -280,9 +279,8 @@ class _Unpacker:
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
-                reason = f"cannot write to {self.dest}: {error.strerror}"
-                raise InfrastructureError(reason, transient=False) from error
+            if fault := disk_fault(error, self.dest):
+                raise fault from error
             raise _RefusedError(f"cannot be written: {error.strerror}") from error
 
     def _copy(

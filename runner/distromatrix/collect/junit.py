@@ -189,12 +189,8 @@ class _Gathered:
 
     def __init__(self, mask: Callable[[str], str] | None) -> None:
         self.counts = dict.fromkeys(("passed", "failed", "skipped", "xfailed", "xpassed"), 0)
-        self.kept: dict[str, list[Case]] = {
-            "failed": [],
-            "xfailed": [],
-            "xpassed": [],
-            "others": [],
-        }
+        kinds = ("failed", "xfailed", "xpassed", "others")
+        self.kept: dict[str, list[Case]] = {kind: [] for kind in kinds}
         self.needing: list[Case] = []
         self._mask = mask
 

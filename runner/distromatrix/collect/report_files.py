@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from distromatrix.collect.errors import CollectError
@@ -91,29 +91,24 @@ def _none(others: int) -> tuple[str, ...]:
     return (f"{what} in the folder for reports {is_not} called *.xml: not read",) if others else ()
 
 
+@dataclass(slots=True)
 class _Join:
     """Reads the files in their order."""
 
-    def __init__(
-        self,
-        files: list[tuple[str, Path]],
-        writer: ReportWriter,
-        wanted: Container[str] | None,
-    ) -> None:
-        self.writer = writer
-        self.faults: list[str] = []
-        self.lost = False  # the only file cannot be used
-        self._files = files
-        self._wanted = wanted
-        self._warnings: dict[str, None] = {}
+    files: list[tuple[str, Path]]
+    writer: ReportWriter
+    wanted: Container[str] | None
+    faults: list[str] = field(default_factory=list)
+    lost: bool = False  # the only file cannot be used
+    warnings: dict[str, None] = field(default_factory=dict)
 
     def parse(self, on_case: Callable[[Case], None]) -> Notes:
         """See `gather`."""
-        chosen = only(self._wanted, on_case)
-        for label, path in self._files:
+        chosen = only(self.wanted, on_case)
+        for label, path in self.files:
             if not self.lost:
                 self._parse_one(label, path, chosen)
-        return Notes(warnings=tuple(self._warnings)[:5])
+        return Notes(warnings=tuple(self.warnings)[:5])
 
     def _parse_one(self, label: str, path: Path, on_case: Callable[[Case], None]) -> None:
         cases, text = JUnitCases(on_case), ReportText(path)
@@ -122,11 +117,11 @@ class _Join:
             parse_events(text, both, cases)
         except CollectError as error:
             self.faults.append(_of(label, str(error)))
-            self.lost = len(self._files) == 1 or not both.break_off(label, str(error))
+            self.lost = len(self.files) == 1 or not both.break_off(label, str(error))
         notes = notes_of(cases, text)
         if notes.contradiction:
             self.faults.append(_of(label, notes.contradiction))
-        self._warnings |= dict.fromkeys(_of(label, warning) for warning in notes.warnings)
+        self.warnings |= dict.fromkeys(_of(label, warning) for warning in notes.warnings)
 
 
 class _Both:

@@ -56,6 +56,7 @@ class Executor:
         self._folder = job.folder
         self._cells = {cell.id: cell for cell in job.plan.cells}
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._post = self._messages.put
         self._state = State()
         facts = job.engine.facts()
         todo, plan = self._todo(), job.plan
@@ -96,7 +97,7 @@ class Executor:
             self._messages.get(timeout=TICK)()
         silent = pulse.tick(min(time.monotonic() - asked, TICK))
         if silent > SILENT_FOR and not self._state.gone:
-            self.lost(f"it has not answered for {silent:.0f} s")
+            self._give_up(f"it has not answered for {silent:.0f} s")
 
     def _drain(self) -> None:
         """Results that had come before the run was interrupted count."""
@@ -151,9 +152,9 @@ class Executor:
             self._state.stopping = self._state.stopping or why
             for cell in tuple(self._state.open.values()):
                 if not self._crew.was_asked(cell.id):
-                    self.finish(not_run(cell, self._state.stopping))
+                    self._finish(not_run(cell, self._state.stopping))
 
-        self.post(skip)
+        self._post(skip)
 
     def interrupt(self, signal: str) -> None:
         """End the run, with the results so far. Called by a signal's handler."""
@@ -161,7 +162,7 @@ class Executor:
         self._state.stopping = "interrupted"
         self._slots.cancel()
         told = Warned(text=f"{signal}: ending the machines (once more: leave at once)")
-        self.post(partial(self._emit, told))  # not here: whom it interrupts may hold a lock
+        self._post(partial(self._emit, told))  # not here: whom it interrupts may hold a lock
 
     def _result(self, seconds: float) -> RunResult:
         state = self._state
@@ -195,28 +196,31 @@ class Executor:
 
     # --- what the crew tells (crew.Loop) ---------------------------------------------------
 
-    def post(self, message: Callable[[], None]) -> None:
-        """See Loop."""
-        self._messages.put(message)
-
     def broke(self, error: BaseException) -> None:
         """See Loop."""
 
         def stop() -> None:
             raise error
 
-        self.post(stop)
+        self._post(stop)
 
     def lost(self, why: str) -> None:
-        """See Loop. None of the cells that are left waits for the engine any more."""
+        """See Loop."""
+        self._post(partial(self._give_up, why))
+
+    def _give_up(self, why: str) -> None:
+        """None of the cells that are left waits for the engine any more."""
         if not self._state.gone:
             self._state.gone = f"the engine is gone: {why}"
             for cell in tuple(self._state.open.values()):
                 gone = EngineUnavailableError(self._state.gone, transient=False)
-                self.finish(self._crew.error(cell, gone))
+                self._finish(self._crew.error(cell, gone))
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """See Loop."""
+        self._post(partial(self._finish, result, repeat))
+
+    def _finish(self, result: CellResult, repeat: int = 0) -> None:
         if result.id not in self._state.open:
             return  # a worker that had been given up with its engine
         if not repeat:
@@ -239,9 +243,9 @@ class Executor:
 
         def look() -> None:
             try:
-                self.post(partial(self._close, self._joined(cell_id, rest)))
+                self._post(partial(self._close, self._joined(cell_id, rest)))
             except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-                self.post(partial(self._close, self._crew.error(self._cells[cell_id], error, 1)))
+                self._post(partial(self._close, self._crew.error(self._cells[cell_id], error, 1)))
             except BaseException as error:  # noqa: BLE001 - told to the loop
                 self.broke(error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,11 +21,7 @@ class State:
 
 
 class Loop(Protocol):
-    """Whom the crew tells. `broke` posts by itself; the others are called in the loop."""
-
-    def post(self, message: Callable[[], None]) -> None:
-        """Have `message` called in the loop."""
-        ...
+    """Whom the crew tells, from any thread."""
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """A cell has its result, or one of its runs has."""

@@ -193,7 +193,7 @@ class Workers:
 
     def _tell(self, result: CellResult, repeat: int = 0) -> None:
         if not self._state.interrupted:  # it may have ended because its machine was closed
-            self._loop.post(partial(self._loop.finish, result, repeat))
+            self._loop.finish(result, repeat)
 
     def _attempt(
         self,
@@ -319,7 +319,7 @@ class Workers:
                     self._state.gone_guests.setdefault(guests, why)
                     raise
                 if time.monotonic() > until:
-                    self._loop.post(partial(self._loop.lost, str(error)))
+                    self._loop.lost(str(error))
                     raise
                 time.sleep(0.5)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,7 @@ class CaseCounts:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.passed + self.failed + self.skipped + self.xfailed + self.xpassed
+        return sum(astuple(self))
 
     @property
     def red(self) -> int:
@@ -90,13 +90,8 @@ class CaseCounts:
         return self.failed + self.xfailed
 
     def __add__(self, other: CaseCounts) -> CaseCounts:
-        return CaseCounts(
-            passed=self.passed + other.passed,
-            failed=self.failed + other.failed,
-            skipped=self.skipped + other.skipped,
-            xfailed=self.xfailed + other.xfailed,
-            xpassed=self.xpassed + other.xpassed,
-        )
+        names = [field.name for field in fields(self)]
+        return CaseCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

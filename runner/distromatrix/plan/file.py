@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -86,6 +87,11 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
     }
 
 
+def fault_in(path: Path, message: str, hint: str = "") -> InputError:
+    """What to raise for a file of ours with which something is wrong."""
+    return InputError(Fault(str(path), 0, 0, message, hint))
+
+
 def store_plan(plan: Plan, path: Path) -> None:
     """Write the whole plan to a file, at once or not at all. Raises OSError."""
     _write(path, _adapter(Plan).dump_json(plan, indent=1))
@@ -94,7 +100,8 @@ def store_plan(plan: Plan, path: Path) -> None:
 def read_plan(path: Path) -> Plan:
     """The plan that `store_plan` wrote. Raises InputError."""
     hint = "it may come from another version of distromatrix; start a new run"
-    return _validated(Plan, _bytes_of(path), path, "is not a stored plan", hint)
+    plan: Plan = _validated(_adapter(Plan), _bytes_of(path), path, "is not a stored plan", hint)
+    return plan
 
 
 def plan_file(
@@ -145,7 +152,8 @@ def digest_of(plan: Plan, seconds: Mapping[str, float]) -> str:
     """What names this plan and how it is cut into shards: the same on every machine that plans
     the same. Paths, the day, what the host has and which engine opens its containers are no part
     of it."""
-    return "sha256:" + hashlib.sha256(_canonical(_content(plan, seconds))).hexdigest()
+    canonical = json.dumps(_content(plan, seconds), sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def difference(plan: Plan, other: Plan) -> str:
@@ -190,10 +198,6 @@ def _inside(path: str) -> str:
     return "(outside)" if out else path
 
 
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-
-
 def save_plan(file: PlanFile, path: Path) -> None:
     """Write a plan file, at once or not at all. Raises OSError."""
     head = _adapter(_Head).dump_python(file, mode="json")
@@ -215,15 +219,15 @@ def read_plan_file(path: Path) -> PlanFile:
     raw = _bytes_of(path)
     found = _json_of(raw, path)
     if not isinstance(found, dict) or "version" not in found or "digest" not in found:
-        raise InputError(Fault(str(path), 0, 0, "is not a plan file", _WRITE_ONE))
+        raise fault_in(path, "is not a plan file", _WRITE_ONE)
     if found["version"] != VERSION:
         message = f"is a plan file of version {_shown(found['version'])}, and not {VERSION}"
         hint = "plan and run with the same version of distromatrix"
-        raise InputError(Fault(str(path), 0, 0, message, hint))
+        raise fault_in(path, message, hint)
     said = found.get("distromatrix")
     hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {_shown(said)}"
-    head = _validated(_Head, raw, path, "is not a complete plan file", hint)
-    plan = _validated(Plan, raw, path, "is not a complete plan file", hint)
+    head = _validated(_adapter(_Head), raw, path, "is not a complete plan file", hint)
+    plan = _validated(_adapter(Plan), raw, path, "is not a complete plan file", hint)
     _check_ids(plan, path)
     timeout = head.selection.timeout
     if not (
@@ -231,14 +235,14 @@ def read_plan_file(path: Path) -> PlanFile:
         and (plan.seed is None or 0 <= plan.seed < SEEDS)
         and (timeout is None or 0 < timeout <= _LONGEST)
     ):
-        raise InputError(Fault(str(path), 0, 0, "has a wrong `repeat`, `seed` or `timeout`"))
+        raise fault_in(path, "has a wrong `repeat`, `seed` or `timeout`")
     if head.digest != digest_of(plan, head.seconds):
         message = "was changed after it was written (digest mismatch)"
-        raise InputError(Fault(str(path), 0, 0, message, _WRITE_ONE))
+        raise fault_in(path, message, _WRITE_ONE)
     try:
         shard = Shard.parse(str(found["shard"])) if found.get("shard") else None
     except ValueError as error:
-        raise InputError(Fault(str(path), 0, 0, f"has a wrong `shard`: {error}")) from None
+        raise fault_in(path, f"has a wrong `shard`: {error}") from None
     return PlanFile(**fields_of(_Head, head), plan=plan, shard=shard)
 
 
@@ -250,9 +254,9 @@ def _check_ids(plan: Plan, path: Path) -> None:
     for cell in plan.cells:
         parts = [cell.distro, cell.suite, *([cell.variant] if cell.variant is not None else [])]
         if not all(re.fullmatch(_NAME, part) for part in parts) or cell.id != "/".join(parts):
-            raise InputError(Fault(str(path), 0, 0, f"has a wrong cell: {cell.id[:80]!r}"))
+            raise fault_in(path, f"has a wrong cell: {cell.id[:80]!r}")
     if len({cell.id for cell in plan.cells}) < len(plan.cells):
-        raise InputError(Fault(str(path), 0, 0, "has a cell twice"))
+        raise fault_in(path, "has a cell twice")
 
 
 def shard_stamp(folder: Path) -> dict[str, str]:
@@ -275,9 +279,9 @@ def _bytes_of(path: Path) -> bytes:
         with path.open("rb") as file:
             raw = file.read(_BIGGEST + 1)
     except OSError as error:
-        raise InputError(Fault(str(path), 0, 0, f"cannot be read: {error.strerror}")) from None
+        raise fault_in(path, f"cannot be read: {error.strerror}") from None
     if len(raw) > _BIGGEST:
-        raise InputError(Fault(str(path), 0, 0, "is too big for a plan"))
+        raise fault_in(path, "is too big for a plan")
     return raw
 
 
@@ -285,31 +289,27 @@ def _json_of(raw: bytes, path: Path) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise InputError(Fault(str(path), 0, 0, "is not JSON, or is cut off", _WRITE_ONE)) from None
+        raise fault_in(path, "is not JSON, or is cut off", _WRITE_ONE) from None
 
 
-def _validated(kind: type[T], raw: bytes, path: Path, said: str, hint: str) -> T:
+def _validated(adapter: TypeAdapter[T], raw: bytes, path: Path, what: str, hint: str) -> T:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_json(raw)
+        found = adapter.validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(_shown, first["loc"]))
-        message = f"{said}: {where + ': ' if where else ''}{first['msg']}"
-        raise InputError(Fault(str(path), 0, 0, message, hint)) from None
+        message = f"{what}: {where + ': ' if where else ''}{first['msg']}"
+        raise fault_in(path, message, hint) from None
     return found
 
 
-_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one takes longer than using it
-
-
+@cache  # making one takes longer than using it
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
+    return TypeAdapter(kind)
 
 
 def _shown(value: object) -> str:

@@ -121,10 +121,8 @@ def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[
 def _tags(part: _Part, variant: Variant | None) -> tuple[str, ...]:
     """The tags of a cell: its suite's, its variant's and those that rules add, each once."""
     added = [rule.tags for rule in part.rules if rule.tags and _for_variant(rule, variant)]
-    if not added and not (variant and variant.tags):
-        return tuple(dict.fromkeys(part.suite.tags))
-    said = (part.suite.tags, variant.tags if variant else (), *added)
-    return tuple(dict.fromkeys(tag for tags in said for tag in tags))
+    given = (part.suite.tags, variant.tags if variant else (), *added)
+    return tuple(dict.fromkeys(tag for tags in given for tag in tags))
 
 
 def _cell(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase, translate
+from functools import cache
 
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.model import CellSet, Selection
@@ -31,14 +32,7 @@ class Selector:
 
 def _remembering(glob: str) -> Callable[[str], bool]:
     pattern = re.compile(translate(glob))
-    seen: dict[str, bool] = {}
-
-    def match(part: str) -> bool:
-        if part not in seen:
-            seen[part] = pattern.match(part) is not None
-        return seen[part]
-
-    return match
+    return cache(lambda part: pattern.match(part) is not None)
 
 
 def select(

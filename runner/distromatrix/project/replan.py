@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distromatrix.errors import Fault, InputError, NothingSelectedError
+from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Cell, HostFacts, Plan, Shard, Verdict
-from distromatrix.plan.file import PlanFile, difference, digest_of
+from distromatrix.plan.file import PlanFile, difference, digest_of, fault_in
 from distromatrix.plan.needs import GUESTS, container_refusals
 from distromatrix.plan.shards import shard_of
 from distromatrix.project.project import Project, host_facts, load_project
@@ -43,7 +43,7 @@ def plan_here(
     """
     here = host_facts(settings.engine)
     if file.facts.arch != here.arch:
-        raise _fault(path, f"was made for {file.facts.arch}, and this machine is {here.arch}")
+        raise fault_in(path, f"was made for {file.facts.arch}, and this machine is {here.arch}")
     project = load_project(directory, matrix or _within(file.plan.matrix, path), settings)
     plan = replace(_planned(file, path, project), guests=here.guests)
     plan = shard_of(plan, file.seconds, file.shard or Shard(1, 1))
@@ -56,22 +56,18 @@ def _planned(file: PlanFile, path: Path, project: Project) -> Plan:
     try:
         plan = project.plan(file.selection, facts=file.facts)
     except NothingSelectedError:
-        raise _fault(path, "is the plan of another project or state of it", hint) from None
+        raise fault_in(path, "is the plan of another project or state of it", hint) from None
     plan = replace(plan, repeat=file.plan.repeat, seed=file.plan.seed)
     if digest_of(plan, file.seconds) != file.digest:
         what = difference(plan, file.plan)
-        raise _fault(path, f"is not what {project.matrix.file.name} here plans: {what}", hint)
+        raise fault_in(path, f"is not what {project.matrix.file.name} here plans: {what}", hint)
     return plan
 
 
 def _within(matrix: Path, path: Path) -> Path:
     if matrix.is_absolute() or ".." in matrix.parts:
-        raise _fault(path, "names a matrix file outside its project")
+        raise fault_in(path, "names a matrix file outside its project")
     return matrix
-
-
-def _fault(path: Path, message: str, hint: str = "") -> InputError:
-    return InputError(Fault(str(path), 0, 0, message, hint))
 
 
 def _cell_here(cell: Cell, here: HostFacts) -> Cell:

@@ -201,11 +201,8 @@ def said_of_cases(number: int, xpassed: tuple[Case, ...]) -> str:
     names = ", ".join(case.name for case in xpassed[:_NAMED])
     more = f" and {number - _NAMED:,} more" if number > _NAMED else ""
     why = "; ".join(dict.fromkeys(case.expected for case in xpassed[:_NAMED]))
-    return f"passed, but {_were(number)} expected to fail: {names}{more} ({why})"
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
+    were = "was" if number == 1 else "were"
+    return f"passed, but {were} expected to fail: {names}{more} ({why})"
 
 
 def _listed(kinds: tuple[FailureKind, ...]) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -20,7 +20,6 @@ from distromatrix.errors import InfrastructureError
 from distromatrix.files.whole import whole_file
 from distromatrix.model import (
     Case,
-    CaseCounts,
     CaseStatus,
     CellResult,
     CellRun,
@@ -103,7 +102,7 @@ def _run_json(run: CellResult | CellRun) -> dict[str, Any]:
         "phase": str(run.phase) if run.phase else None,
         "seconds": run.seconds,
         "reason": run.reason,
-        "cases": _counts_json(run.cases),
+        "cases": asdict(run.cases) if run.cases else None,
         "fallback": [_fallback_json(one) for one in run.fallback],
     }
 
@@ -118,16 +117,9 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
         "phase": str(one.phase) if one.phase else None,
         "seconds": one.seconds,
         "said": one.reason,
-        "counts": _counts_json(one.cases),
+        "counts": asdict(one.cases) if one.cases else None,
         "image": _image_json(one.image),
     }
-
-
-def _counts_json(cases: CaseCounts | None) -> dict[str, int] | None:
-    if cases is None:
-        return None
-    keys = ("passed", "failed", "skipped", "xfailed", "xpassed")
-    return {key: getattr(cases, key) for key in keys}
 
 
 def write_reports(
