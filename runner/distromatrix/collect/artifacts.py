@@ -249,8 +249,8 @@ class _Unpacker:
         try:
             file = self.roots[parts[0]].read("/".join(parts))
         except OSError as error:
-            said = f"a hard link to what cannot be read: {error.strerror}"
-            raise _RefusedError(said) from error
+            reason = f"a hard link to what cannot be read: {error.strerror}"
+            raise _RefusedError(reason) from error
         with file:
             yield file
 

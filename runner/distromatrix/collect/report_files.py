@@ -169,9 +169,9 @@ class _Both:
         return True
 
 
-def _of(label: str, said: str) -> str:
+def _of(label: str, message: str) -> str:
     """What is said of a file, with its name where there are several."""
-    return said.replace(_FILE, f"{_FILE} {label}", 1) if label else said
+    return message.replace(_FILE, f"{_FILE} {label}", 1) if label else message
 
 
 def _keep_text(files: list[tuple[str, Path]], into: Path, masker: Masker) -> None:

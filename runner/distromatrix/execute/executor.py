@@ -1,6 +1,6 @@
 """Carrying out a plan: images, then cells, as many at once as there is room for.
 
-One queue of messages, one loop that consumes it (`Executor.run`). Workers (`crew.Crew`) post to
+One queue of messages, one loop that consumes it (`Executor.run`). `Workers` post to
 the queue; only the loop decides. The next machines are opened while others are under test, and
 closed in the background.
 """
@@ -71,8 +71,8 @@ class Executor:
         tasks = in_order(todo, plan.repeat, plan.seed)
         tasks = tuple(t for t in tasks if not t.repeat or t.repeat in self._runs[t.cell.id].left)
         self._at_once = self._slots.most_of([task.cell for task in tasks])
-        asked = slots is not None
-        self._crew = Workers(job, self._state, self._slots, tasks, self._at_once, self, asked=asked)
+        of_it = (job, self._state, self._slots, tasks, self._at_once, self)
+        self._workers = Workers(*of_it, asked=slots is not None)
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -80,14 +80,14 @@ class Executor:
         pulse = Pulse(self._job.engine.ping)
         try:
             self._begin()
-            self._crew.begin()
+            self._workers.begin()
             while self._state.open and not self._state.interrupted:
                 self._consume(pulse)
             self._drain()
         finally:
             self._state.stopping = self._state.stopping or "the run has ended"
             pulse.stop()
-            self._crew.end()
+            self._workers.end()
         return self._result(time.monotonic() - began)
 
     def _consume(self, pulse: Pulse) -> None:
@@ -131,7 +131,7 @@ class Executor:
             *self._plan.warnings,
             *self._job.opening.snapshot().warnings,
             *self._job.opening.handed.warnings,
-            *self._crew.masker.notes,
+            *self._workers.masker.notes,
         ):
             self._emit(Warned(text=line))
         for cell in self._plan.cells:
@@ -143,7 +143,7 @@ class Executor:
 
     def ask(self, cell: str) -> None:
         """Have a cell begun; the event CellFinished says when it is done."""
-        self._crew.ask(cell)
+        self._workers.ask(cell)
 
     def leave_out(self, why: str) -> None:
         """No more will be asked for: what was not has been skipped, and `why`."""
@@ -151,7 +151,7 @@ class Executor:
         def skip() -> None:
             self._state.stopping = self._state.stopping or why
             for cell in tuple(self._state.open.values()):
-                if not self._crew.was_asked(cell.id):
+                if not self._workers.was_asked(cell.id):
                     self._finish(not_run(cell, self._state.stopping))
 
         self._post(skip)
@@ -194,7 +194,7 @@ class Executor:
             interrupted=state.interrupted,
         )
 
-    # --- what the crew tells (crew.Loop) ---------------------------------------------------
+    # --- what the workers tell (state.Loop) ------------------------------------------------
 
     def broke(self, error: BaseException) -> None:
         """See Loop."""
@@ -214,7 +214,7 @@ class Executor:
             self._state.gone = f"the engine is gone: {why}"
             for cell in tuple(self._state.open.values()):
                 gone = EngineUnavailableError(self._state.gone, transient=False)
-                self._finish(self._crew.error(cell, gone))
+                self._finish(self._workers.error(cell, gone))
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """See Loop."""
@@ -245,7 +245,8 @@ class Executor:
             try:
                 self._post(partial(self._close, self._joined(cell_id, rest)))
             except Exception as error:  # noqa: BLE001 - a cell's fault is no other's
-                self._post(partial(self._close, self._crew.error(self._cells[cell_id], error, 1)))
+                result = self._workers.error(self._cells[cell_id], error, 1)
+                self._post(partial(self._close, result))
             except BaseException as error:  # noqa: BLE001 - told to the loop
                 self.broke(error)
 
@@ -257,7 +258,7 @@ class Executor:
     def _joined(self, cell_id: str, rest: CellResult | None) -> CellResult:
         if rest is not None and cell_id not in self._runs:
             return rest
-        return join(self._runs[cell_id], self._folder.path, rest, self._crew.masker.mask)
+        return join(self._runs[cell_id], self._folder.path, rest, self._workers.masker.mask)
 
     def _close(self, result: CellResult) -> None:
         if self._state.open.pop(result.id, None) is not None:
@@ -269,7 +270,7 @@ class Executor:
         if self._options.fail_fast and counts and not self._state.stopping:
             self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
             self._slots.cancel()  # those that wait; what is under test ends by itself
-            self._crew.cancel_images()
+            self._workers.cancel_images()
 
     # --- results ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from distromatrix.model import Cell, CellResult
 
 @dataclass(slots=True)
 class State:
-    """What the loop knows; the crew only reads it."""
+    """What the loop knows; the workers only read it."""
 
     results: dict[str, CellResult] = field(default_factory=dict)
     open: dict[str, Cell] = field(default_factory=dict)  # cells that have no result yet
@@ -21,7 +21,7 @@ class State:
 
 
 class Loop(Protocol):
-    """Whom the crew tells, from any thread."""
+    """Whom the workers tell, from any thread."""
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """A cell has its result, or one of its runs has."""

@@ -147,15 +147,15 @@ class _PlanFiles:
             rest = sha256()
             while chunk := file.read(1024 * 1024):
                 rest.update(chunk)
-        said = _SHARD.search(head)
-        if said is None:
+        shard = _SHARD.search(head)
+        if shard is None:
             return read_plan_file(path)
-        key = head[: said.start()] + head[said.end() :] + rest.digest()
+        key = head[: shard.start()] + head[shard.end() :] + rest.digest()
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = read_plan_file(path)
         try:
-            return replace(known, shard=Shard.parse(said[1].decode()))
+            return replace(known, shard=Shard.parse(shard[1].decode()))
         except ValueError as error:
             raise UnusableError(f"{path.name} has a wrong `shard`: {error}") from None
 
@@ -169,11 +169,11 @@ def _read(path: Path, files: _PlanFiles, faults: _Faults, *, named: bool) -> Sha
         file = files.read(path / WHOLE)
     except FileNotFoundError:
         if (path / "journal.jsonl").exists():
-            said = f"{shown}: is not a shard: it was run without --plan FILE, and has no {WHOLE}"
+            fault = f"{shown}: is not a shard: it was run without --plan FILE, and has no {WHOLE}"
             if named:
-                faults.wrong.append(said)
+                faults.wrong.append(fault)
             else:
-                faults.left_out.append(f"{said}: left out")
+                faults.left_out.append(f"{fault}: left out")
         else:
             faults.left_out.append(f"{shown}: was killed before it began: left out")
         return None

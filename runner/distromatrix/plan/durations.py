@@ -103,8 +103,8 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     InfrastructureError when it cannot be written."""
     path = path.resolve()  # a link stays one
     if path.exists() and not path.is_file():  # a device would be replaced by a file
-        said = f"{path}: durations cannot be written: it is not a regular file"
-        raise InfrastructureError(said, transient=False)
+        reason = f"{path}: durations cannot be written: it is not a regular file"
+        raise InfrastructureError(reason, transient=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with hold(path.with_name(path.name + ".lock"), wait=_WAIT):
@@ -117,8 +117,8 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     except InUseError:
         raise InfrastructureError(f"{path}: another process holds its lock") from None
     except OSError as error:
-        said = f"{path}: durations cannot be written: {error.strerror}"
-        raise InfrastructureError(said, transient=False) from error
+        reason = f"{path}: durations cannot be written: {error.strerror}"
+        raise InfrastructureError(reason, transient=False) from error
     return before.warning
 
 

@@ -224,8 +224,8 @@ def read_plan_file(path: Path) -> PlanFile:
         message = f"is a plan file of version {_shown(found['version'])}, and not {VERSION}"
         hint = "plan and run with the same version of distromatrix"
         raise fault_in(path, message, hint)
-    said = found.get("distromatrix")
-    hint = _WRITE_ONE if said == __version__ else f"it is of distromatrix {_shown(said)}"
+    version = found.get("distromatrix")
+    hint = _WRITE_ONE if version == __version__ else f"it is of distromatrix {_shown(version)}"
     head = _validated(_adapter(_Head), raw, path, "is not a complete plan file", hint)
     plan = _validated(_adapter(Plan), raw, path, "is not a complete plan file", hint)
     _check_ids(plan, path)

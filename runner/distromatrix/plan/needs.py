@@ -117,10 +117,10 @@ def choose_guest(needs: Sequence[Need], here: Mapping[str, str], guest: Guest | 
     for engine in GUESTS:
         why = guest_refusal(engine, needs, here, guest)
         if not why:
-            said = [f"not {name}: {text}" for name, text in against.items()]
+            notes = [f"not {name}: {text}" for name, text in against.items()]
             if engine == "vagrant" and (note := untested(guest)):
-                said.append(note)
-            return Choice(engine, "; ".join(said))
+                notes.append(note)
+            return Choice(engine, "; ".join(notes))
         against[engine] = why
     if len(set(against.values())) == 1:
         return Choice(None, f"no guest: {against[GUESTS[0]]}")
@@ -212,12 +212,12 @@ def _met(needs: Sequence[Need], host: HostFacts) -> str:
     """Why a container serves, and under which condition."""
     allowed = ", ".join(str(need) for need in needs if need.name != "kernel")
     of_host = ", ".join(str(need) for need in needs if need.name == "kernel")
-    said = [f"needs {allowed}, which `privileges:` allows"] if allowed else []
+    reasons = [f"needs {allowed}, which `privileges:` allows"] if allowed else []
     if host.cgroup == "1" and any(need.name == "init" for need in needs):
-        said.append(f"on this host's cgroup v1 that takes a systemd before {NO_CGROUP_1}")
+        reasons.append(f"on this host's cgroup v1 that takes a systemd before {NO_CGROUP_1}")
     if of_host:
-        said.append(f"needs {of_host}, and the kernel of containers here is {host.kernel}")
-    return "; ".join(said) or "a container is enough"
+        reasons.append(f"needs {of_host}, and the kernel of containers here is {host.kernel}")
+    return "; ".join(reasons) or "a container is enough"
 
 
 def _grants(given: str, wanted: str) -> bool:

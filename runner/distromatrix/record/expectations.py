@@ -182,13 +182,13 @@ def _said_of_failure(
     met: tuple[Expectation, ...],
     xpassed: tuple[Case, ...],
 ) -> str:
-    said = ended.reason
+    reason = ended.reason
     known = said_of_rules((*met, *([whole] if whole else [])))
     if known and not ended.counts.failed:
-        said += f", which no rule expects; expected is: {known}"
+        reason += f", which no rule expects; expected is: {known}"
     if xpassed:
-        said += f"; {said_of_cases(ended.counts.xpassed, xpassed)}"
-    return said
+        reason += f"; {said_of_cases(ended.counts.xpassed, xpassed)}"
+    return reason
 
 
 def said_of_rules(rules: Iterable[Expectation]) -> str:

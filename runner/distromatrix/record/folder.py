@@ -154,8 +154,8 @@ def open_state(root: Path) -> Folder | None:
         with Folder.at(root, owner=caller()) as project:
             if not project.has(STATE):
                 return None
-            if said := _not_ours(project):
-                raise InputError(f"{state}{said}; nothing was written or removed there")
+            if fault := _not_ours(project):
+                raise InputError(f"{state}{fault}; nothing was written or removed there")
             return project.folder(STATE)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -270,8 +270,8 @@ def find_run(root: Path, name: str | None) -> Path:
     if len(hits) == 1:
         return hits[0]
     known = ", ".join(r.name for r in runs[-3:]) or "none"
-    said = "no such run" if not hits else "more than one run begins so"
-    raise InputError(f"{name}: {said} (the newest here: {known})")
+    fault = "no such run" if not hits else "more than one run begins so"
+    raise InputError(f"{name}: {fault} (the newest here: {known})")
 
 
 def require_plain(path: Path) -> None:

@@ -191,8 +191,8 @@ def judge(tried: Attempt, log: CellLog) -> CellResult:
     found = (report.met, report.xpassed) if report else ()
     verdict, phase, reason = cell_verdict(end, cell.expect_fail, *found)
     hopeless = bool(tried.collect_fault)  # of rules that would expect it
-    said = (tried.lost, tried.left_out, tried.unmasked, *tried.warnings)
-    tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, said))
+    notes = (tried.lost, tried.left_out, tried.unmasked, *tried.warnings)
+    tail, warnings = log.tail(TAIL_LINES), tuple(filter(None, notes))
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
         without = replace(end, status=0, names_junit=False, counts=there)

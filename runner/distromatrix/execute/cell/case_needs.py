@@ -158,7 +158,7 @@ def environment(env: Mapping[str, str], out: str) -> dict[str, str]:
         ("TOX_TESTENV_PASSENV", " ", handed.replace(",", " ")),
     )
     added = {
-        name: f"{said}{between}{ours}" if (said := env.get(name)) else ours
+        name: f"{own}{between}{ours}" if (own := env.get(name)) else ours
         for name, between, ours in joined
     }
     return {**env, **added}
@@ -220,8 +220,8 @@ def wanted(cell: Cell) -> bool:
 
 def _case(line: bytes) -> CaseNeeds | None:
     with suppress(ValueError, TypeError, KeyError, RecursionError):
-        said: Any = json.loads(line)
-        test, needs = said["test"], said["needs"]
+        entry: Any = json.loads(line)
+        test, needs = entry["test"], entry["needs"]
         named = isinstance(needs, list) and all(
             isinstance(n, str) and n.partition(" ")[0] in NEEDS for n in needs
         )

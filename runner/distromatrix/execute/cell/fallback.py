@@ -72,20 +72,20 @@ def _choice(cell: Cell, case: CaseNeeds, plan: Plan) -> Choice:
     return choose_guest(needs, plan.guests, plan.distro(cell.distro).guest)
 
 
-def need_of(said: str) -> Need:
+def need_of(text: str) -> Need:
     """A need as a case says it: `own-kernel >=6.1`."""
-    name, _, version = said.partition(" ")
+    name, _, version = text.partition(" ")
     return Need(name=name, version=version.replace(" ", ""))
 
 
 def _why(cell: Cell, cases: Sequence[CaseNeeds]) -> str:
     """Why those cases are not served by the cell's own machine."""
     refused = case_needs.refused(cell)
-    said: dict[str, None] = {}
+    reasons: dict[str, None] = {}
     for need in dict.fromkeys(need for case in cases for need in case.needs):
         name = need.partition(" ")[0]
-        said[refused.get(name, f"needs {need}, which its own machine had not")] = None
-    return "; ".join(said)
+        reasons[refused.get(name, f"needs {need}, which its own machine had not")] = None
+    return "; ".join(reasons)
 
 
 def join(
@@ -104,8 +104,8 @@ def join(
     speaker, engine = _speaker(result, done)
     reason = f"in {engine}: {speaker.reason}" if engine and speaker.reason else speaker.reason
     if speaker.verdict in (Verdict.PASSED, Verdict.XPASSED, Verdict.XFAILED) and left:
-        said = _not_run(cell, left, done, plan)
-        reason = said if speaker.verdict is Verdict.PASSED else f"{reason}; {said}"
+        missing = _not_run(cell, left, done, plan)
+        reason = missing if speaker.verdict is Verdict.PASSED else f"{reason}; {missing}"
     elif speaker.verdict is Verdict.PASSED:
         reason = ""
     cases: dict[str, Any] = {}

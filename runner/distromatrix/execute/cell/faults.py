@@ -33,12 +33,12 @@ def error_result(
     log = folder.path / "cells" / (run or cell.id) / "log.txt"
     if isinstance(error, ImageError):
         phase = Phase(error.phase)
-        said = masker.mask(error.log)
-        tail = printable(said).splitlines()
-        if said:
+        output = masker.mask(error.log)
+        tail = printable(output).splitlines()
+        if output:
             with suppress(OSError):  # the tail is in the journal in any case
                 folder.cell(run or cell.id)
-                log.write_text(said, encoding="utf-8", errors="replace")
+                log.write_text(output, encoding="utf-8", errors="replace")
     else:
         began = log.exists() and not isinstance(error, CannotStartError)
         phase = Phase.RUN if began else Phase.IMAGE
@@ -61,9 +61,9 @@ def error_result(
 
 def _fault_of_ours(error: Exception, cell: Path, masker: Masker) -> DistromatrixError:
     """What nobody foresaw, in a line; where it was, in a file beside the cell's log."""
-    said = masker.mask("".join(format_exception(error, limit=-_MOST_CALLS)))
+    trace = masker.mask("".join(format_exception(error, limit=-_MOST_CALLS)))
     with suppress(OSError):
-        (cell / FAULT).write_text(printable(said[-TAIL_BYTES:]), encoding="utf-8")
+        (cell / FAULT).write_text(printable(trace[-TAIL_BYTES:]), encoding="utf-8")
     words = one_line(f"{type(error).__name__}: {error}")
     return DistromatrixError(f"a fault of distromatrix's own: {words} ({FAULT} says where)")
 

@@ -100,11 +100,11 @@ def hints(
 
 def _empty(machine: Machine, env: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
     """Those that the machine's own variables do not give a value either."""
-    said = ""
+    output = ""
     script = "\n".join(f'[ "${{{name}}}" ] || echo {name}' for name in names)
     with suppress(InfrastructureError):
-        said = ask(machine, script, env)
-    answered = said.split()
+        output = ask(machine, script, env)
+    answered = output.split()
     yield from (name for name in names if name in answered)
 
 
@@ -122,9 +122,9 @@ def of_lines(lines: Iterable[str], shell: str) -> Iterator[str]:
                 break
         if stumbled := _STUMBLED.fullmatch(text):
             what = stumbled["what"] or ""
-            said = "pipefail is bash's" if "pipefail" in what else "this looks like bash"
-            said = "`==` in [ ] is bash's" if what.startswith("[") else said
-            yield _of_bash(said, stumbled["where"], shell)
+            why = "pipefail is bash's" if "pipefail" in what else "this looks like bash"
+            why = "`==` in [ ] is bash's" if what.startswith("[") else why
+            yield _of_bash(why, stumbled["where"], shell)
 
 
 def _not_found(what: str, where: str, shell: str) -> str:
@@ -135,11 +135,11 @@ def _not_found(what: str, where: str, shell: str) -> str:
     return f"{what} is not installed: packages: [{_PACKAGES.get(what, what)}]"
 
 
-def _of_bash(said: str, where: str, shell: str) -> str:
+def _of_bash(why: str, where: str, shell: str) -> str:
     """`where`: the shell that stumbled, where it was the suite's own script, else a script's."""
     if base(where) in SHELLS and shell in ("sh", "dash", "ash"):
-        return f"{said}: shell: bash"
-    return f"{said}: run {where} with bash"
+        return f"{why}: shell: bash"
+    return f"{why}: run {where} with bash"
 
 
 def of_variables(

@@ -122,8 +122,8 @@ def join_runs(
         report = gather(lambda on_case: parse_views(views, found, on_case), mask, expected)
         joined = replace(joined, cases=report.counts, **told_cases(report))
         if green and report.xpassed:
-            said = said_of_cases(report.counts.xpassed, report.xpassed)
-            joined = replace(joined, verdict=Verdict.XPASSED, reason=said)
+            reason = said_of_cases(report.counts.xpassed, report.xpassed)
+            joined = replace(joined, verdict=Verdict.XPASSED, reason=reason)
         elif green and report.xfailed and joined.verdict is Verdict.PASSED:
             joined = replace(joined, verdict=Verdict.XFAILED, reason=said_of_rules(report.met))
     except (CollectError, OSError):
@@ -146,8 +146,8 @@ def _reason(joined: CellResult, *, broke: bool) -> str:
     if joined.verdict is not Verdict.FAILED:
         flaky = sum(bool(one.case) for one in joined.flaky)
         what = f"{flaky:,} case{'s' if flaky != 1 else ''}" if flaky else "it"
-        said = f"flaky: {what} failed first and passed when run again"
-        return f"{said}; {joined.reason}" if joined.reason else said
+        reason = f"flaky: {what} failed first and passed when run again"
+        return f"{reason}; {joined.reason}" if joined.reason else reason
     if joined.failing and joined.cases:
         many = f"{joined.cases.failed:,} of {joined.cases.total:,} cases failed"
         return f"{many} ({runs}{', and what passed at first failed later' if broke else ''})"

@@ -27,10 +27,10 @@ def stray_reports(machine: Machine, masker: Masker) -> str:
     Never raises."""
     script = _LOOK.replace("PRODUCT", shlex.quote(machine.product), 1)
     script = script.replace("OUT", shlex.quote(machine.out), 1)
-    said = ""
+    output = ""
     with suppress(InfrastructureError):
-        said = ask(machine, script)
-    names = masker.mask(said).split("\n")
+        output = ask(machine, script)
+    names = masker.mask(output).split("\n")
     shown = [one_line(name.removeprefix("./"), 200) for name in names if name.startswith("./")]
     if not shown:
         return ""

@@ -46,8 +46,8 @@ def look(root: Path) -> Checkout:
 def trusts_modes(root: Path, repository: str) -> bool:
     """Whether who may execute a file is to be seen in the working tree: not on a disk that keeps
     no modes, where git goes by its index (`core.fileMode`)."""
-    said = ask(root / repository, "config", "--type=bool", "--get", "core.fileMode", missing=b"")
-    return said.strip() != b"false"
+    setting = ask(root / repository, "config", "--type=bool", "--get", "core.fileMode", missing=b"")
+    return setting.strip() != b"false"
 
 
 def _known(root: Path) -> bool:

@@ -42,8 +42,8 @@ def _lines(listed: bytes, leave_out: tuple[str, ...]) -> Iterator[bytes]:
         section, _, rest = key.partition(".")
         below, _, name = rest.rpartition(".")
         title = f"{section} {_quoted(below)}" if below else section
-        said = f" = {_quoted(os.fsdecode(without_passwords(value)))}" if given else ""
-        yield os.fsencode(f"[{title}]\n\t{name}{said}\n")
+        setting = f" = {_quoted(os.fsdecode(without_passwords(value)))}" if given else ""
+        yield os.fsencode(f"[{title}]\n\t{name}{setting}\n")
 
 
 def _quoted(text: str) -> str:

@@ -77,7 +77,7 @@ class Snapshot:
 def _digest_of(content: IO[bytes], member: tarfile.TarInfo) -> tuple[str, ...]:
     """What names a file's content. Blocks of nothing but zeros count by where they are: it is
     the same whether they are a hole, which nobody wants to read, or not."""
-    said, zeros = hashlib.sha256(), list[str]()
+    digest, zeros = hashlib.sha256(), list[str]()
     pieces: list[tuple[int, int]] | None = getattr(member, "sparse", None)
     for start in range(0, member.size, _BLOCK):
         end = min(start + _BLOCK, member.size)
@@ -89,8 +89,8 @@ def _digest_of(content: IO[bytes], member: tarfile.TarInfo) -> tuple[str, ...]:
         if block == _ZEROS[: len(block)]:
             zeros.append(f"{start}-{end}")
         else:
-            said.update(block)
-    return said.hexdigest(), *zeros
+            digest.update(block)
+    return digest.hexdigest(), *zeros
 
 
 def take(product: Product, dest: Path) -> Snapshot:
@@ -190,8 +190,8 @@ def _reading(path: Path, dest: Path) -> Iterator[None]:
     except OSError as error:
         if disk_fault(error, dest):
             raise
-        said = error.strerror or "it changed while it was read; try again"
-        raise InputError(f"{error.filename or path}: cannot be read: {said}") from error
+        why = error.strerror or "it changed while it was read; try again"
+        raise InputError(f"{error.filename or path}: cannot be read: {why}") from error
 
 
 def _escapes(root: Path, link: Path) -> bool:
