@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
@@ -123,26 +122,15 @@ def parse_cases(source: bytes | Path, on_case: Callable[[Case], None]) -> Notes:
     """Call `on_case` for every case of a JUnit file, in its order, while it is read: memory
     does not grow with the file. Raises what `read_cases` raises."""
     cases, text = JUnitCases(on_case), ReportText(source)
-    parse_events(text, cases, cases)
+    parse_events(text, cases)
     return notes_of(cases, text)
 
 
-class Target(Protocol):
-    """What receives a parser's events; as of xml.etree.ElementTree."""
-
-    def start(self, tag: str, attributes: dict[str, str], /) -> object: ...
-    def data(self, text: str, /) -> object: ...
-    def comment(self, text: str, /) -> object: ...
-    def end(self, tag: str, /) -> object: ...
-    def close(self) -> object: ...
-
-
-def parse_events(text: ReportText, target: Target, cases: JUnitCases) -> None:
-    """Give the events of a JUnit file to `target`, and through it to `cases`. Raises what
-    `read_cases` raises."""
+def parse_events(text: ReportText, cases: JUnitCases) -> None:
+    """Give the events of a JUnit file to `cases`. Raises what `read_cases` raises."""
     # No DTD, so no entities: neither files nor 'billion laughs'. With a target of ours no
     # tree is ever built. What it is fed is text: an encoding that the file declares is done with.
-    parser = DefusedXMLParser(target=target, forbid_dtd=True)
+    parser = DefusedXMLParser(target=cases, forbid_dtd=True)
     empty = True
     try:
         for chunk in text.chunks():

@@ -111,51 +111,45 @@ class _Join:
         return Notes(warnings=tuple(self.warnings)[:5])
 
     def _parse_one(self, label: str, path: Path, on_case: Callable[[Case], None]) -> None:
-        cases, text = JUnitCases(on_case), ReportText(path)
-        both, cases.deepest = _Both(self.writer, cases), MAX_DEPTH
+        cases, text = _StoredCases(self.writer, on_case), ReportText(path)
         try:
-            parse_events(text, both, cases)
+            parse_events(text, cases)
         except CollectError as error:
             self.faults.append(_of(label, str(error)))
-            self.lost = len(self.files) == 1 or not both.break_off(label, str(error))
+            self.lost = len(self.files) == 1 or not cases.break_off(label, str(error))
         notes = notes_of(cases, text)
         if notes.contradiction:
             self.faults.append(_of(label, notes.contradiction))
         self.warnings |= dict.fromkeys(_of(label, warning) for warning in notes.warnings)
 
 
-class _Both:
-    """A parser's target that hands each event on to two."""
+class _StoredCases(JUnitCases):
+    """Hands each event on to a writer."""
 
-    def __init__(self, writer: ReportWriter, cases: JUnitCases) -> None:
+    def __init__(self, writer: ReportWriter, on_case: Callable[[Case], None]) -> None:
+        super().__init__(on_case)
+        self.deepest = MAX_DEPTH
         self._writer = writer
-        self._cases = cases
         self._open: list[str] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._cases.start(tag, attributes)
+        super().start(tag, attributes)
         self._open.append(tag)
         self._writer.start(tag, attributes)
 
     def data(self, text: str) -> None:
-        self._cases.data(text)
+        super().data(text)
         self._writer.data(text)
 
-    def comment(self, text: str) -> None:
-        self._cases.comment(text)
-
     def end(self, tag: str) -> None:
-        self._cases.end(tag)
+        super().end(tag)
         self._open.pop()
         self._writer.end(tag)
-
-    def close(self) -> None:
-        self._cases.close()
 
     def break_off(self, label: str, reason: str) -> bool:
         """End a document that cannot be read on: with an error where it was, and an end to all
         that is open. Whether there was room for that."""
-        self._cases.deepest += 2
+        self.deepest += 2
         try:
             while self._open and self._open[-1].rpartition("}")[2].lower() not in _WITH_OUTCOMES:
                 self.end(self._open[-1])

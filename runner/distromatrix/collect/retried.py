@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from distromatrix.collect.joined import parse_joined
-from distromatrix.collect.junit import JUnitReport, gather
 from distromatrix.collect.tally import Histories, History, View, read_histories
-from distromatrix.model import Case, CellResult, CellRun, Expectation, Fallback
+from distromatrix.model import Case, CellResult, CellRun, Fallback
 
 _FAILED = ("failed", "error")
 
@@ -21,17 +20,6 @@ _FAILED = ("failed", "error")
 def retry_folder(number: int) -> str:
     """Where what a cell left when it was run again lies, below its own folder."""
     return f"retry-{number}"
-
-
-def read_cell(
-    folder: Path,
-    result: CellResult | CellRun,
-    mask: Callable[[str], str] | None = None,
-    expected: Sequence[Expectation] = (),
-) -> JUnitReport:
-    """As `read_cases`, of a cell's folder: the last word on each of its cases. Raises what
-    `parse_cell` raises."""
-    return gather(lambda on_case: parse_cell(folder, result, on_case), mask, expected)
 
 
 def parse_cell(folder: Path, result: CellResult | CellRun, on_case: Callable[[Case], None]) -> None:

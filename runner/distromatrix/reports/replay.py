@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distromatrix.collect.tally import join
 from distromatrix.collect.text import one_line
-from distromatrix.model import Cell, CellResult, Plan, RunResult, Verdict
+from distromatrix.model import Cell, CellResult, Plan, RunResult
 from distromatrix.record import journal
 from distromatrix.record.events import (
     CellFinished,
@@ -19,7 +19,7 @@ from distromatrix.record.events import (
     Warned,
 )
 from distromatrix.record.repetitions import Runs
-from distromatrix.record.verdicts import run_verdict, with_gating
+from distromatrix.record.verdicts import not_run, run_verdict, with_gating
 
 KILLED = "killed"
 
@@ -93,9 +93,10 @@ def replay(
     if began is not None:
         seconds += last - began
     interrupted = end.interrupted if end else KILLED
+    why = "not run" if end else "not run: the run was killed, or still runs"
 
     def of(cell: Cell) -> CellResult:
-        missing = rest(cell) if rest else _not_run(cell.id, cell.engine, end is None)
+        missing = rest(cell) if rest else not_run(cell, why)
         if cell.id not in runs:
             return missing
         return join(runs[cell.id], folder, missing if runs[cell.id].left else None)
@@ -111,11 +112,6 @@ def replay(
         seconds=round(max(seconds, 0.0), 3),
         interrupted=interrupted,
     )
-
-
-def _not_run(cell: str, engine: str | None, killed: bool) -> CellResult:
-    reason = "not run: the run was killed, or still runs" if killed else "not run"
-    return CellResult(id=cell, verdict=Verdict.SKIPPED, engine=engine, reason=reason)
 
 
 def _events(path: Path) -> Iterable[Event]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from distromatrix.collect.junit import CollectError, JUnitReport
-from distromatrix.collect.retried import read_cell
+from distromatrix.collect.junit import CollectError, JUnitReport, gather
+from distromatrix.collect.retried import parse_cell
 from distromatrix.model import Case
 from distromatrix.testing.cells.outcomes import CellBase, case_lines, harmless, shown_text, warn
 
@@ -24,7 +25,8 @@ def report_cases(item: CellBase, report: CellReport) -> None:
     said: JUnitReport | None = None
     with suppress(CollectError, FileNotFoundError):  # the cell's verdict says so, where it matters
         expected = () if item.config.getoption("runxfail") else report.expected
-        said = read_cell(report.folder, report.result, expected=expected)
+        parse = partial(parse_cell, report.folder, report.result)
+        said = gather(parse, expected=expected)
     if said is None:
         return
     capture = item.config.pluginmanager.get_plugin("capturemanager")
