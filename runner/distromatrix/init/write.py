@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from distromatrix.init.facts import Draft, Finding
@@ -126,17 +126,14 @@ def _fields(draft: Draft) -> Iterator[str]:
     if draft.setup:
         yield from _script("setup", draft.setup, note="in every cell, before the tests")
     if draft.env:
-        yield f"env: {{{', '.join(_pairs(draft.env))}}}"
+        pairs = (f"{key}: {scalar(value)}" for key, value in draft.env.items())
+        yield f"env: {{{', '.join(pairs)}}}"
     if draft.run:
         yield from _script("run", draft.run)
     if draft.user:
         yield f"user: {draft.user}"
     if draft.timeout:
         yield f"timeout: {draft.timeout}"
-
-
-def _pairs(values: Mapping[str, str]) -> Iterator[str]:
-    return (f"{key}: {scalar(value)}" for key, value in values.items())
 
 
 def _script(key: str, script: str, note: str = "") -> Iterator[str]:

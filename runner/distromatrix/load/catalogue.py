@@ -77,15 +77,11 @@ class Catalogue:
         faults: list[Fault] = []
         layers = [_read_layer(i, folder, faults) for i, folder in enumerate(folders)]
         entries = {name: entry for layer in layers for name, entry in layer.items()}
-        distros = []
-        for name in sorted(entries, key=natural):
-            if (distro := _resolve(entries[name], layers)) is not None:
-                distros.append(distro)
-        for layer in layers:
-            for entry in layer.values():
-                faults += entry.document.faults
         names = tuple(sorted(entries, key=natural))
-        return cls(distros=tuple(distros), names=names, faults=tuple(dict.fromkeys(faults)))
+        found = [_resolve(entries[name], layers) for name in names]
+        distros = tuple(distro for distro in found if distro is not None)
+        faults += [f for layer in layers for one in layer.values() for f in one.document.faults]
+        return cls(distros=distros, names=names, faults=tuple(dict.fromkeys(faults)))
 
 
 def natural(name: str) -> list[str | int]:
@@ -171,12 +167,12 @@ def _lineage(entry: _DistroFile, layers: list[dict[str, _DistroFile]]) -> list[_
             known = {name for layer in layers for name in layer} - {current.name}
             itself = shape.like == current.name
             message = f"no {'built-in ' * itself}distro {quoted(shape.like)}"
-            _note_once(current, message, did_you_mean(shape.like, sorted(known)), at)
+            current.document.fault(message, did_you_mean(shape.like, sorted(known)), at=at)
             return None
         if parent in chain:
             names = " → ".join(e.name for e in [*chain[chain.index(parent) :], parent])
             if parent is entry:  # each member of a circle tells it of itself
-                _note_once(current, f"`like:` goes in a circle: {names}", "", at)
+                current.document.fault(f"`like:` goes in a circle: {names}", at=at)
             return None
         chain.append(parent)
     return chain
@@ -193,12 +189,6 @@ def _find(
         if found is not None and (found is not current or current.layer == 0):
             return found
     return None
-
-
-def _note_once(entry: _DistroFile, message: str, hint: str, at: tuple[int, int]) -> None:
-    fault = Fault(entry.document.file, *at, message, hint)
-    if fault not in entry.document.faults:
-        entry.document.faults.append(fault)
 
 
 def _source(shape: PullShape | BootstrapShape | ArchiveShape, folder: Path) -> ImageSource:

@@ -17,7 +17,7 @@ from distromatrix.load.shapes.lock import (
     LockShape,
     NotLockedShape,
 )
-from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Plan, Pull
+from distromatrix.model import Archive, Distro, ImageSource, Plan, Pull
 from distromatrix.wording import did_you_mean, quoted
 
 LOCK = "distros.lock"
@@ -47,18 +47,13 @@ class Lock:
         return Fault(self.document.file, *at, message, hint)
 
 
-def bootstrap_words(source: Bootstrap) -> str:
-    """A bootstrap as a lock names it."""
-    return f"{source.tool} {source.suite}".rstrip()
-
-
 def named(source: ImageSource) -> tuple[str, str]:
     """The key and the value by which a lock, or a message, names a source."""
     if isinstance(source, Pull):
         return "pull", source.ref
     if isinstance(source, Archive):
         return "archive", PurePath(source.file).name
-    return "bootstrap", bootstrap_words(source)
+    return "bootstrap", f"{source.tool} {source.suite}".rstrip()
 
 
 # --- read -----------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def find_runner(project: PythonProject) -> Runner | None:
     folder = project.folder
     where, settings = _pytest_settings(folder)
     tests = test_files(folder)
-    imports = frozenset(_imports(folder, tests))
+    imports = {name for path in tests[:MAX_READ] for name in _IMPORT.findall(folder.head(path))}
     deps = project.test_deps
     needed = (*deps.requirements, *(r for g in deps.groups for r in project.groups[g]))
     named = {requirement_name(r) for r in needed}
@@ -147,11 +147,6 @@ def test_files(folder: ScannedFolder) -> tuple[str, ...]:
 
 def _in_tests(path: str) -> bool:
     return any(part in ("test", "tests", "testing") for part in PurePosixPath(path).parts[:-1])
-
-
-def _imports(folder: ScannedFolder, tests: tuple[str, ...]) -> Iterator[str]:
-    for path in tests[:MAX_READ]:
-        yield from _IMPORT.findall(folder.head(path))
 
 
 def _start(tests: tuple[str, ...]) -> str:
