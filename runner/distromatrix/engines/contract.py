@@ -30,7 +30,6 @@ LABEL_CELL = "distromatrix.cell"
 LABEL_KIND = "distromatrix.kind"
 LABEL_DISTRO = "distromatrix.distro"
 LABEL_SOURCE = "distromatrix.source"
-LABEL_KEY = "distromatrix.key"
 
 MOUNT = "/distromatrix"  # where in a machine what is ours lies
 OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out

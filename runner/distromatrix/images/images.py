@@ -121,7 +121,7 @@ class Images:
         wanted = replace(prepared.recipe, source=source)
 
         def apply(machine: Machine) -> None:
-            found = make(wanted, machine, lambda text: self._around.say(distro.name, text))
+            found = make(wanted, machine, self._around.teller(distro))
             if found and found != prepared.user:
                 raise ImageError(
                     f"{distro.name}: the user {wanted.user} is {found} in the guest and "

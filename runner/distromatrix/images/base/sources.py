@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
-from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KEY, LABEL_KIND, LABEL_SOURCE
+from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND, LABEL_SOURCE
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap, declaration, remove
@@ -79,7 +79,6 @@ def get_image(around: BuildContext, distro: Distro, source: ImageSource) -> Imag
         LABEL_KIND: "base",
         LABEL_DISTRO: distro.name,
         LABEL_SOURCE: source.kind,
-        LABEL_KEY: tag.rpartition("-")[2],
     }
     if isinstance(source, Bootstrap):
         around.say(distro.name, f"bootstrapping {source.suite or distro.name} with {source.tool}")

@@ -15,7 +15,6 @@ from distromatrix.collect.masking import Masker
 from distromatrix.collect.text import one_line
 from distromatrix.engines.contract import (
     LABEL_DISTRO,
-    LABEL_KEY,
     LABEL_KIND,
     LABEL_SOURCE,
     Machine,
@@ -147,12 +146,11 @@ class Layers:
         )
         with self._machine(spec) as machine:
             with self.watch.over(machine, partial(self._silent, wanted)) as watched:
-                user = apply(wanted, watched, lambda text: self.around.say(distro.name, text))
+                user = apply(wanted, watched, self.around.teller(distro))
             labels = {
                 LABEL_KIND: "prepared",
                 LABEL_DISTRO: distro.name,
                 LABEL_SOURCE: base.used.source,
-                LABEL_KEY: key,
                 LABEL_OWN_KEY: wanted.own_key(base.image.id),
                 LABEL_BASE: base.image.id,
                 LABEL_USER: user,
