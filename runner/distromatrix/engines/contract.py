@@ -150,29 +150,24 @@ class Machine(Protocol):
     @property
     def name(self) -> str:
         """Its name on the engine."""
-        ...
 
     @property
     def address(self) -> Address:
         """Where other processes find it (`Engine.join`) as long as it is open here."""
-        ...
 
     @property
     def scale(self) -> float:
         """How many times as long as elsewhere things may take in it: 1, but for guests under
         software emulation. A suite's timeout counts so many times."""
-        ...
 
     @property
     def product(self) -> str:
         """Path in the machine of the private writable copy of the product ('' if none)."""
-        ...
 
     @property
     def out(self) -> str:
         """Path in the machine of a folder, writable by its user, that holds the empty folders
         OUT_FOLDERS and what the suite leaves for us ('' if no product was staged)."""
-        ...
 
     def run(self, command: Command) -> Exit:
         """Run it as the machine's user. Several threads may run commands at the same time (16
@@ -183,59 +178,48 @@ class Machine(Protocol):
         when the command's own shell does, InputError for a NUL or a variable that cannot be
         exported.
         """
-        ...
 
     def running(self) -> str:
         """What runs in it now, for a human: the commands that wait for no other first, at most
         three. '' where nothing does, or where that cannot be known within some seconds. Works
         while a command runs, from another thread, and does not disturb it; never raises."""
-        ...
 
     def put(self, tar: bytes | BinaryIO, path: str) -> None:
         """Extract a tar stream below the folder `path` (which exists)."""
-        ...
 
     def get(self, path: str) -> Iterable[bytes]:
         """A tar stream of `path`, its last segment as top-level name. Works on a killed
         machine. Raises FileNotFoundError. What comes is not to be trusted, and may break off
         at a file that is written to meanwhile."""
-        ...
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """Have all that commands have left running stop (STOP), go on (CONT; neither does anything
         in a guest) or end (KILL). For who opened it, while no command runs. What does not end
         takes the machine with it: whether the machine still answers. Never raises."""
-        ...
 
     def disk_free(self) -> int | None:
         """Bytes left where its product or root lives; None when that cannot be known. Raises
         MachineGoneError, also where it is given up for that (`answer.ask`)."""
-        ...
 
     def reboot(self) -> None:
         """Restart it; it is up again when this returns, with its files, and all that ran in it
         has ended. For those who opened it, not for those who joined it: these join it anew.
         Raises InfrastructureError, also where it is a container."""
-        ...
 
     def disk_used(self) -> int | None:
         """Bytes of its engine's disk that it has come to hold since it was opened, seen from
         outside; None where that cannot be known. Works while a command runs; never raises."""
-        ...
 
     def kill(self, why: str = "was stopped") -> None:
         """End every process in it at once; never raises. `get` still works. Whoever waits for a
         command is told `why`."""
-        ...
 
     def keep(self) -> Kept:
         """Let it stay after the run, idle, as a kept machine; close() does nothing after."""
-        ...
 
     def close(self) -> None:
         """Remove it and all that was made for it. May be called twice. Never raises: what
         could not be removed carries our labels and is found by `leftovers`."""
-        ...
 
 
 class Stage(Protocol):
@@ -245,11 +229,9 @@ class Stage(Protocol):
     @property
     def strategy(self) -> str:
         """overlay | archive."""
-        ...
 
     def close(self) -> None:
         """Remove it, unless kept machines stand on it. May be called twice; never raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,52 +264,41 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The word for it in plans and reports: docker, fake, vagrant, …"""
-        ...
 
     @property
     def images(self) -> ImageStore:
         """Its images."""
-        ...
 
     def facts(self) -> EngineFacts:
         """What it is. Raises EngineUnavailableError with what to do about it."""
-        ...
 
     def ping(self) -> None:
         """Nothing, if it answers. Raises EngineUnavailableError."""
-        ...
 
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> Stage:
         """Put the product's snapshot (a tar file whose members lie below `product/`) where
         machines can copy it from. `image` is any image with `sh`, for helpers."""
-        ...
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """Open a machine, with a private copy of the staged product, owned by its user.
         Raises CannotStartError when that image cannot start, whatever one tries."""
-        ...
 
     def join(self, address: Address) -> Machine:
         """A machine that another process has open, to run commands in it. Its `close` lets go
         and removes nothing, its `keep` raises; `kill` ends it for all. Raises
         MachineGoneError."""
-        ...
 
     def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
         """Give this process's terminal, or where its stdin is none, its stdin, to a new shell in
         a kept machine, with those variables, and wait for its end. Its status. Raises
         MachineGoneError, InfrastructureError."""
-        ...
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """All that carries our labels, of living runs too; the caller decides."""
-        ...
 
     def remove(self, leftover: Leftover) -> None:
         """Remove it, by force. No error if it is gone already."""
-        ...
 
     def close(self) -> None:
         """Let go of connections, and remove what networks it made for machines that are closed.
         Machines and stages stay as they are."""
-        ...

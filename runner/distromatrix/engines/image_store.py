@@ -49,26 +49,21 @@ class ImageStore(Protocol):
 
     def find(self, tag: str) -> Image | None:
         """The image of that tag or id, or None."""
-        ...
 
     def pull(self, ref: str, tag: str, progress: Callable[[str], None]) -> Image:
         """Pull `ref` from its registry and tag it `tag` as well, `created` = now.
         One attempt. Raises PullError."""
-        ...
 
     def resolve(self, ref: str) -> Resolved:
         """What the registry has under `ref` now; nothing is kept. One attempt. Raises
         PullError."""
-        ...
 
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image out of a root filesystem tarball (plain or gzip)."""
-        ...
 
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image of the present root filesystem of the machine with that id (Address) on
         the same engine. Raises InfrastructureError."""
-        ...
 
     def export(
         self, image: str, labels: Mapping[str, str], first: Preparation | None = None
@@ -76,30 +71,23 @@ class ImageStore(Protocol):
         """The root filesystem of an image (by id or tag) as a tar stream, after what is to be
         done in it `first`. What is made for that has those labels, and goes. Raises
         InfrastructureError; CannotStartError where that cannot be done in it."""
-        ...
 
     def save(self, tags: tuple[str, ...]) -> Iterable[bytes]:
         """Those images with their tags as one tar stream; what they share is in it once."""
-        ...
 
     def tags_in(self, tar: BinaryIO) -> tuple[str, ...]:
         """The tags that `load` would set; reads `tar` (gzip or not), and no more. Raises
         InfrastructureError where it is nothing that `save` gave."""
-        ...
 
     def load(self, tar: BinaryIO, images: tuple[Image, ...]) -> None:
         """Load what `save` gave (gzip or not). Those images have `created` and `digests` from
         then on as given here, until they are pulled anew."""
-        ...
 
     def tag(self, image: str, tag: str) -> None:
         """Give an image (by id or tag) one more tag."""
-        ...
 
     def list(self) -> tuple[Image, ...]:
         """All images with a tag of ours."""
-        ...
 
     def remove(self, tag: str) -> None:
         """Remove that tag, and the image if nothing else uses it. No error if absent."""
-        ...

@@ -25,12 +25,9 @@ class Loop(Protocol):
 
     def finish(self, result: CellResult, repeat: int = 0) -> None:
         """A cell has its result, or one of its runs has."""
-        ...
 
     def lost(self, why: str) -> None:
         """The engine of containers is gone."""
-        ...
 
     def broke(self, error: BaseException) -> None:
         """Something of ours is broken: the run cannot go on."""
-        ...

@@ -60,27 +60,21 @@ class Bench(Protocol):
         """After collection, before anything else: those cells may be asked for, and
         (`machines`) machines too. Every worker says the same. Raises EngineUnavailableError
         where the engine is not there."""
-        ...
 
     def run_cell(self, cell: str, test: str) -> CellReport:
         """Run a cell, when there is a place for it, and wait for its result."""
-        ...
 
     def machine(self, want: MachineRequest, test: str) -> Address:
         """The machine that all tests share which want the same, made by the first. The test
         has a place (cpus, memory) from now on until it is `done`, and waits for it; whoever
         has one already is given more without waiting."""
-        ...
 
     def fresh(self, want: MachineRequest, test: str) -> Address:
         """A machine of the same image for this test alone, ended when it is `done`."""
-        ...
 
     def reboot(self, name: str, test: str) -> int:
         """Restart the machine of that name. Returns how often that was done to it; who has
         joined it before joins it anew."""
-        ...
 
     def done(self, test: str) -> None:
         """The test has ended. Never raises, and waits for nothing."""
-        ...

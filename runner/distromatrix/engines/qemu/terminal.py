@@ -30,15 +30,12 @@ class Way(Protocol):
 
     def begin(self) -> bytes:
         """What is sent first."""
-        ...
 
     def encode(self, data: bytes) -> bytes:
         """What is sent for that input; b'' is its end."""
-        ...
 
     def decode(self, data: bytes) -> bytes:
         """What is to be shown of that output."""
-        ...
 
 
 class Pieces:

@@ -72,20 +72,16 @@ class Stream(Protocol):
 
     def send(self, data: bytes) -> None:
         """Write all of it. Raises OSError."""
-        ...
 
     def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
         """What comes next, in order, each with STDOUT or STDERR; nothing at the end. Raises
         TimeoutError after `timeout` seconds."""
-        ...
 
     def shutdown(self) -> None:
         """End it, so that a `receive` in another thread returns nothing. Never raises."""
-        ...
 
     def close(self) -> None:
         """Let go of it. Never raises."""
-        ...
 
 
 def quote(text: str) -> str:

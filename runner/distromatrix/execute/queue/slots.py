@@ -18,12 +18,10 @@ class Load(Protocol):
     @property
     def cpus(self) -> float:
         """How many it needs."""
-        ...
 
     @property
     def memory(self) -> int:
         """Bytes that it needs."""
-        ...
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the run is ending
