@@ -82,10 +82,7 @@ class DockerImages(TransferredImages):
             except APIError as error:
                 raise pull_error(ref, hiding(login)(message_of(error))) from error
         machines = {str(p.get("architecture")) for p in found.get("Platforms") or ()}
-        several = (
-            "list" in found["Descriptor"]["mediaType"]
-            or "index" in (found["Descriptor"]["mediaType"])
-        )
+        several = re.search("list|index", found["Descriptor"]["mediaType"])
         (arch,) = machines if len(machines) == 1 and not several else ("",)
         return Resolved(digest=found["Descriptor"]["digest"], arch=MACHINES.get(arch, arch))
 

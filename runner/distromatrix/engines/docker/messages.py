@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distromatrix.engines.docker.connection.auth import registry_of
 from distromatrix.errors import PullError, PullFailure
 
 # In this order: a message may hold several. The words are those of the Docker engine, of the
@@ -90,9 +91,8 @@ def pull_error(ref: str, message: str) -> PullError:
         advice = _NO_CREDENTIALS
     elif "no matching manifest" in low:
         advice = _OTHER_MACHINES
-    first, slash, _ = ref.partition("/")
-    registry = first if slash and (set(first) & set(".:") or first == "localhost") else "docker.io"
-    return PullError(kind, f"cannot pull {ref}: {advice.format(registry=registry)} ({message})")
+    advice = advice.format(registry=registry_of(ref))
+    return PullError(kind, f"cannot pull {ref}: {advice} ({message})")
 
 
 def cannot_start(text: str) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distromatrix.engines.contract import OWN_ADDRESS, MachineSpec
+from distromatrix.engines.contract import MOUNT, OWN_ADDRESS, MachineSpec
 from distromatrix.engines.docker.dialect import DOCKER, Dialect
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.shell import LOOP
 from distromatrix.errors import CannotStartError
 
-# Where the product's private copy (or, for a helper, the whole stage) is mounted.
-MOUNT = "/distromatrix"
 LABEL_MACHINE = "distromatrix.machine"  # a container's name as it was opened; also on its volume
 LABEL_STAGE = "distromatrix.stage"  # the stage volume that an overlay stands on
 
@@ -162,16 +160,12 @@ def _privileges(asked: tuple[str, ...], limits: Limits) -> dict[str, Any]:
             continue
         if one in _CAPABILITIES:
             given["CapAdd"].append(_CAPABILITIES[one])
-        elif one == "mount":
+        elif one == "mount" or (one == INIT and limits.dialect.boots_init):
             given["CapAdd"].append("SYS_ADMIN")
             # The files by which a cgroup v1 has the host run a program are in its topmost one.
             given["CgroupnsMode"] = "private"
-            if limits.apparmor:
-                security.append("apparmor=unconfined")
-        elif one == INIT and limits.dialect.boots_init:
-            given["CapAdd"].append("SYS_ADMIN")
-            given["Tmpfs"] = {"/run": "exec,mode=755", "/run/lock": ""}
-            given["CgroupnsMode"] = "private"
+            if one == INIT:
+                given["Tmpfs"] = {"/run": "exec,mode=755", "/run/lock": ""}
             if limits.apparmor:
                 security.append("apparmor=unconfined")
         elif one == "sysctl" and limits.dialect.parts_proc_sys:

@@ -28,8 +28,6 @@ from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.model import Kept
 
-_SIGNALS = {"STOP": signals.SIGSTOP, "CONT": signals.SIGCONT, "KILL": signals.SIGKILL}
-
 
 class ProcessStream:
     """A local process's standard streams as a shell's Stream."""
@@ -213,7 +211,7 @@ class FakeMachine(ShellMachine):
         shells = {int(file.name) for file in self._shell_files()}
         for process in set(_working_below(self.root)) - shells:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, _SIGNALS[signal])
+                os.kill(process, signals.Signals[f"SIG{signal}"])
         return True
 
     def disk_free(self) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -23,6 +24,10 @@ from distromatrix.collect.text import one_line, without_logins
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.files.own import own_folder
 
+_ADDRESS = re.compile(  # the host is `host` or `[::1]`
+    r"ssh://(?:(?P<user>[^:/]*)@)?(?:\[(?P<inet6>[^]/]+)]|(?P<host>[^][:/@]+))"
+    r"(?::(?P<port>[0-9]*))?(?:/(?P<path>.*))?"
+)
 # Who asks for a password would ask once a connection, in the middle of a run. ssh gives up sooner
 # than we do, so that it is its message that is told.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=30", "LogLevel=ERROR")
@@ -45,20 +50,18 @@ class SshHost:
     EngineUnavailableError for what is no such address."""
 
     def __init__(self, url: str, client: str) -> None:
-        login, _, path = url.removeprefix("ssh://").partition("/")
-        user, _, place = login.rpartition("@")
-        host, port = _host_and_port(place)
-        if not host or not (port.isdigit() or not port) or ":" in user:
+        if (found := _ADDRESS.fullmatch(url)) is None:
             raise EngineUnavailableError(
                 f"{without_logins(url)} leads to no engine: ssh://[USER@]HOST[:PORT][/SOCKET] is "
                 "what is understood (no password: ssh takes keys)",
                 transient=False,
             )
+        user, port, path = found["user"], found["port"], found["path"]
         # `-H`, as Docker has it, and `--url` are Docker's and Podman's words for the same.
         there = () if not path else ("-H" if client == "docker" else "--url", f"unix:///{path}")
         self.remote = shlex.join([client, *there, "system", "dial-stdio"])
         self._login = (*(("-l", user) if user else ()), *(("-p", port) if port else ()))
-        self._host = host
+        self._host = found["inet6"] or found["host"]
         self._folder = own_folder("ssh's connections")
 
     def command(self) -> list[str]:
@@ -68,15 +71,6 @@ class SshHost:
             options = (*_OPTIONS, *_SHARED, f"ControlPath={self._folder}/%C")
         said = [word for option in options for word in ("-o", option)]
         return ["ssh", "-T", *said, *self._login, "--", self._host, self.remote]
-
-
-def _host_and_port(place: str) -> tuple[str, str]:
-    """Of `host`, `host:22`, `[::1]` and `[::1]:22`."""
-    if place.startswith("["):
-        host, _, rest = place[1:].partition("]")
-        return host, rest.removeprefix(":")
-    host, _, port = place.partition(":")
-    return host, port
 
 
 class _SshSocket(socket.socket):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from typing import Any
 
 from distromatrix.engines.contract import API_TIMEOUT
 
-_HEADER = 8
+_HEADER = struct.Struct(">B3xL")
 
 
 class AttachStream:
@@ -20,7 +21,7 @@ class AttachStream:
         # The outer object is kept too: where it is collected, the connection closes.
         self._attached = attached
         self._socket = getattr(attached, "_sock", attached)
-        self._header = b""
+        self._held = b""  # of a header that is not whole yet
         self._left = 0
         self._kind = 0
 
@@ -60,19 +61,14 @@ class AttachStream:
 
     def _demultiplex(self, data: bytes) -> list[tuple[int, bytes]]:
         pieces: list[tuple[int, bytes]] = []
-        at = 0
-        while at < len(data):
+        data, at = self._held + data, 0
+        while at < len(data) and (self._left or len(data) - at >= _HEADER.size):
             if not self._left:
-                need = _HEADER - len(self._header)
-                self._header += data[at : at + need]
-                at += need
-                if len(self._header) == _HEADER:
-                    self._kind = self._header[0]
-                    self._left = int.from_bytes(self._header[4:])
-                    self._header = b""
-                continue
-            part = data[at : at + self._left]
+                self._kind, self._left = _HEADER.unpack_from(data, at)
+                at += _HEADER.size
+            if part := data[at : at + self._left]:
+                pieces.append((self._kind, part))
             at += len(part)
             self._left -= len(part)
-            pieces.append((self._kind, part))
+        self._held = data[at:]
         return pieces

@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.contract import API_TIMEOUT, Command, MachineSpec
+from distromatrix.engines.contract import API_TIMEOUT, MOUNT, Command, MachineSpec
 from distromatrix.engines.docker.connection.api import Api
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
-from distromatrix.engines.docker.spec import MOUNT, Limits, Overlay, create_body
+from distromatrix.engines.docker.spec import Limits, Overlay, create_body
 from distromatrix.engines.docker.staging.product import StagedProduct, folders, owner_of
 from distromatrix.engines.parcel import ROOT
 from distromatrix.errors import InfrastructureError

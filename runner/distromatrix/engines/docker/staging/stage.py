@@ -13,11 +13,11 @@ from typing import Literal
 
 from docker.errors import NotFound
 
-from distromatrix.engines.contract import LABEL_RUN, Command, MachineSpec
+from distromatrix.engines.contract import LABEL_RUN, MOUNT, Command, MachineSpec
 from distromatrix.engines.docker.connection.api import Api, message_of
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
-from distromatrix.engines.docker.spec import MOUNT, Limits
+from distromatrix.engines.docker.spec import Limits
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
 from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
 from distromatrix.errors import (
