@@ -213,7 +213,7 @@ def _open(world: World) -> Machine:
         unobtainable(f"the engine at {engine._api.url} has no socket that a container could use")
     name = f"distromatrix-test-{uuid4().hex[:12]}"
     spec = MachineSpec(name=name, image=image, cpus=2.0, privileges=("mount", "mknod"))
-    body = create_body(spec, engine._known_limits(), network="bridge")
+    body = create_body(spec, engine._api.limits, network="bridge")
     body["HostConfig"]["Binds"] = [f"{socket}:/var/run/docker.sock"]
     # newuidmap is mightier than who calls it.
     body["HostConfig"]["SecurityOpt"].remove("no-new-privileges")

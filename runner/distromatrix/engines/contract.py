@@ -147,9 +147,7 @@ class Address:
 class Machine(Protocol):
     """One opened container or guest. It needs POSIX sh and nothing else of ours."""
 
-    @property
-    def name(self) -> str:
-        """Its name on the engine."""
+    name: str  # on the engine
 
     @property
     def address(self) -> Address:
@@ -223,12 +221,7 @@ class Machine(Protocol):
 
 
 class Stage(Protocol):
-    """The product, put once where the engine's machines can have private copies of it.
-    The cost of a copy does not grow with the product's size where `strategy` is overlay."""
-
-    @property
-    def strategy(self) -> str:
-        """overlay | archive."""
+    """The product, put once where the engine's machines can have private copies of it."""
 
     def close(self) -> None:
         """Remove it, unless kept machines stand on it. May be called twice; never raises."""

@@ -6,19 +6,18 @@ import os
 import platform
 import shlex
 import subprocess
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from distromatrix.engines.contract import Address, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.docker import leftovers as docker_sweep
 from distromatrix.engines.docker.connection.api import DOCKER, Access, Api
-from distromatrix.engines.docker.dialect import MACHINES, own_limits
+from distromatrix.engines.docker.dialect import MACHINES
 from distromatrix.engines.docker.images import DockerImages
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
-from distromatrix.engines.docker.spec import LOOPBACK_IPV6, Limits
+from distromatrix.engines.docker.spec import LOOPBACK_IPV6
 from distromatrix.engines.docker.staging.stage import DockerStage, Strategy
 from distromatrix.errors import (
     CannotStartError,
@@ -44,9 +43,6 @@ class DockerEngine:
         self.name = access.command
         self._api = Api(access)
         self._staging = staging or _staging()
-        self._lock = threading.Lock()
-        self._limits: Limits | None = None
-        self._answer: dict[str, Any] | None = None
         self._networks = Networks(self._api)
         self.images = DockerImages(self._api)
 
@@ -54,8 +50,9 @@ class DockerEngine:
         """See Engine."""
         self.ping()
         with self._api.calling("ask the engine what it is") as client:
-            info, version = self._info(), self._api.dialect.version or client.version()["Version"]
+            version = self._api.dialect.version or client.version()["Version"]
             api_version = client.api_version
+        info = self._api.info
         return EngineFacts(
             name=self.name,
             product=self._api.dialect.product,
@@ -77,23 +74,10 @@ class DockerEngine:
         """See Engine."""
         self._api.ping()
 
-    def _info(self) -> dict[str, Any]:
-        """What does not change while we look; for Podman it is a second's work."""
-        if self._answer is None:
-            with self._api.calling("ask the engine what it is") as client:
-                self._answer = client.info()
-        return self._answer
-
     def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> DockerStage:
         """See Engine."""
         return DockerStage(
-            self._api,
-            self._known_limits(),
-            self._networks,
-            snapshot,
-            image=image,
-            labels=labels,
-            forced=self._staging,
+            self._api, self._networks, snapshot, image=image, labels=labels, forced=self._staging
         )
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> DockerMachine:
@@ -116,7 +100,7 @@ class DockerEngine:
     def _open(self, spec: MachineSpec, stage: Stage | None) -> DockerMachine:
         if stage is not None:
             return cast("DockerStage", stage).open(spec)
-        return self._networks.create(spec, self._known_limits()).start()
+        return self._networks.create(spec).start()
 
     def join(self, address: Address) -> DockerMachine:
         """See Engine."""
@@ -151,21 +135,6 @@ class DockerEngine:
         """See Engine."""
         self._networks.close()
         self._api.close()
-
-    def _known_limits(self) -> Limits:
-        with self._lock:
-            if self._limits is None:
-                info = self._info()
-                security = " ".join(info.get("SecurityOptions") or ())
-                told = self._api.dialect.raises_limits and self._api.url.startswith("unix:")
-                self._limits = Limits(
-                    cpus=info["NCPU"],
-                    apparmor="apparmor" in security,
-                    dialect=self._api.dialect,
-                    cgroup=str(info.get("CgroupVersion") or "1"),
-                    resources=own_limits() if told else (),
-                )
-            return self._limits
 
 
 def _staging() -> Strategy | None:

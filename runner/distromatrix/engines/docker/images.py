@@ -7,7 +7,6 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import partial
 from time import time
 from typing import Any, BinaryIO
@@ -20,6 +19,7 @@ from distromatrix.engines.docker.connection.api import (
     listed,
     message_of,
     pieces,
+    timestamp,
 )
 from distromatrix.engines.docker.connection.auth import credentials, hiding
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
@@ -196,7 +196,7 @@ def _image(found: Mapping[str, Any], tag: str, dialect: Dialect = DOCKER) -> Ima
         id=found["Id"],
         tag=tag,
         labels=(found.get("Config") or {}).get("Labels") or {},
-        created=_timestamp(made) if came is None else came,
+        created=timestamp(made) if came is None else came,
         size=int(found.get("Size") or 0),
         arch=MACHINES.get(architecture, architecture),
         digests=tuple(dict.fromkeys((*known, *digests))),
@@ -212,10 +212,3 @@ def _variables(said: Iterable[str]) -> dict[str, str]:
 
 def _is_ours(tag: str) -> bool:
     return tag.startswith(OURS) and not is_mark(tag)
-
-
-def _timestamp(text: str) -> float:
-    # RFC 3339 with nanoseconds.
-    with contextlib.suppress(ValueError):
-        return datetime.fromisoformat(text).timestamp()
-    return 0.0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.contract import LABEL_RUN, Leftover
-from distromatrix.engines.docker.connection.api import Api, listed, remove_container
+from distromatrix.engines.docker.connection.api import Api, listed, remove_container, timestamp
 from distromatrix.engines.docker.spec import LABEL_MACHINE, LABEL_STAGE
 from distromatrix.engines.shell.machine import KEPT
 
@@ -34,7 +33,7 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         if kind == "container" and (kept := name.startswith(KEPT)):
             needed |= {labels.get(LABEL_STAGE, ""), "machine " + labels.get(LABEL_MACHINE, "")}
             needed |= set((row.get("NetworkSettings") or {}).get("Networks") or ())
-        created = _seconds(row.get("CreatedAt") or row.get("Created"))
+        created = timestamp(row.get("CreatedAt") or row.get("Created"))
         if name:
             found.append(Leftover.labelled(kind, name, labels, kept=kept, created=created))
     return tuple(found)
@@ -67,13 +66,3 @@ def remove(api: Api, leftover: Leftover) -> None:
             # 409 'already in progress': somebody else is removing it at this moment.
             if "already in progress" not in str(error):
                 raise
-
-
-def _seconds(said: object) -> float:
-    """Since 1970, of a number or a date; 0 of anything else."""
-    try:
-        if isinstance(said, int | float):
-            return float(said)
-        return datetime.fromisoformat(str(said)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0

@@ -198,7 +198,7 @@ class DockerMachine(ShellMachine):
     def reboot(self) -> None:
         """See Machine. Raises InfrastructureError."""
         raise InfrastructureError(
-            f"{self._name} is a container, which has no restart: a guest has", transient=False
+            f"{self.name} is a container, which has no restart: a guest has", transient=False
         )
 
     def keep(self) -> Kept:
@@ -210,7 +210,7 @@ class DockerMachine(ShellMachine):
                 client.rename(self.container.id, name)
                 if self._stopped:
                     client.start(self.container.id)
-            self._name = self.container.name = name
+            self.name = self.container.name = name
             self._end(kept=True)
         where = f"-w {self.product} " if self.product else ""
         command = self._api.access.command
@@ -268,7 +268,7 @@ class DockerMachine(ShellMachine):
         try:
             shell.run(Command(":", timeout=API_TIMEOUT))
         except TimeoutError as error:
-            raise InfrastructureError(f"the shell of {self._name} did not answer") from error
+            raise InfrastructureError(f"the shell of {self.name} did not answer") from error
         except (ShellEndedError, OSError) as error:
             shell.drain(2.0)  # who cannot write may still have something to read
             said = shell.said.decode(errors="replace").strip()
@@ -347,7 +347,7 @@ class DockerMachine(ShellMachine):
     def _gone(self) -> MachineGoneError:
         """Why it ended under our hands."""
         if self._stopped:
-            return MachineGoneError(f"{self._name} {self._stopped}")
+            return MachineGoneError(f"{self.name} {self._stopped}")
         self._stopped = "is gone"
         gone = self.container.why_gone(self._spec.memory)
         gone.choked = gone.choked and INIT not in self._spec.privileges

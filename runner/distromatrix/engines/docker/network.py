@@ -20,7 +20,7 @@ from docker.types import IPAMConfig, IPAMPool
 from distromatrix.engines.contract import LABEL_RUN, MachineSpec
 from distromatrix.engines.docker.connection.api import Api, message_of
 from distromatrix.engines.docker.machine import DockerMachine
-from distromatrix.engines.docker.spec import Limits, Overlay, create_body
+from distromatrix.engines.docker.spec import Overlay, create_body
 from distromatrix.errors import InfrastructureError
 
 # Docker starts a resolver of its own, for 40 ms, in each container of a network that it takes for
@@ -51,12 +51,7 @@ class Networks:
         self._user_mode = True  # the engine's host has what that takes
 
     def create(
-        self,
-        spec: MachineSpec,
-        limits: Limits,
-        mount: Overlay | None = None,
-        *,
-        staged: bool = False,
+        self, spec: MachineSpec, mount: Overlay | None = None, *, staged: bool = False
     ) -> DockerMachine:
         """As DockerMachine.create, on a network. Raises CannotStartError, InfrastructureError."""
         mode = self._mode(spec)
@@ -68,7 +63,7 @@ class Networks:
                 self._of_machines.discard(mode)
                 self._remove(mode)
 
-        body = create_body(spec, limits, mount, network=mode)
+        body = create_body(spec, self._api.limits, mount, network=mode)
         machine = DockerMachine.create(self._api, spec, body, staged=staged)
         machine.at_close.append(closed)
         return machine

@@ -42,8 +42,6 @@ from distromatrix.model import Kept
 class FakeStage:
     """A copy of the snapshot in the state folder; every machine unpacks it."""
 
-    strategy = "archive"
-
     def __init__(self, state: FakeState, snapshot: Path, labels: Mapping[str, str]) -> None:
         self.name = f"distromatrix-stage-{secrets.token_hex(6)}"
         self.tar = state.stages / f"{self.name}.tar"

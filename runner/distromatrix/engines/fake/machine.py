@@ -103,11 +103,12 @@ class FakeMachine(ShellMachine):
         self._mount = str(root / "distromatrix")
         self._goes = owned and state.strikes("gone", faults.gone, spec)
         self._oom = owned and state.strikes("oom", faults.oom, spec)
+        self._shell_files = state.machines / f"{spec.name}.shells"  # named by their processes
         self._main: Shell | None = None
         if owned:
-            self._record(self._name)  # first: what kill -9 leaves of the rest is found by it
+            self._record(self.name)  # first: what kill -9 leaves of the rest is found by it
             # There is one already where kill -9 struck while one of that name was being closed.
-            (state.machines / f"{self._name}.shells").mkdir(exist_ok=True)
+            self._shell_files.mkdir(exist_ok=True)
             self._main = self._open_shell(spec.user)
             self._begin_shells(self._main)
 
@@ -126,9 +127,8 @@ class FakeMachine(ShellMachine):
         return self._address_of(str(self.root))
 
     def _open_shell(self, user: str) -> Shell:  # noqa: ARG002
-        shells = self._state.machines / f"{self._spec.name}.shells"
-        if self._stopped or not shells.is_dir():
-            raise MachineGoneError(f"{self._name} {self._stopped or 'is gone'}")
+        if self._stopped or not self._shell_files.is_dir():
+            raise MachineGoneError(f"{self.name} {self._stopped or 'is gone'}")
         process = subprocess.Popen(
             ["/bin/sh", "-c", LOOP],
             stdin=subprocess.PIPE,
@@ -138,7 +138,7 @@ class FakeMachine(ShellMachine):
             env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.root)},
             start_new_session=True,
         )
-        (shells / str(process.pid)).touch()
+        (self._shell_files / str(process.pid)).touch()
         shell = Shell(ProcessStream(process))
         shell.run(Command(":", timeout=30))
         return shell
@@ -172,20 +172,17 @@ class FakeMachine(ShellMachine):
         return hung
 
     def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
-        there = (self._state.machines / f"{self._name}.json").exists()
+        there = (self._state.machines / f"{self.name}.json").exists()
         ended = shell is self._main or self._stopped or not there
         return self._gone() if ended else None
 
     def _gone(self) -> MachineGoneError:
         if not self._stopped:
             self._stopped = "ran out of memory" if self._oom else "was killed from outside"
-        return MachineGoneError(f"{self._name} {self._stopped}", oom=self._oom)
+        return MachineGoneError(f"{self.name} {self._stopped}", oom=self._oom)
 
     def _list_processes(self) -> list[Process]:
-        return _below({int(file.name) for file in self._shell_files()})
-
-    def _shell_files(self) -> Iterable[Path]:
-        return (self._state.machines / f"{self._spec.name}.shells").glob("*")
+        return _below({int(file.name) for file in self._shell_files.glob("*")})
 
     def put(self, tar: bytes | IO[bytes], path: str) -> None:
         """See Machine. Raises FileNotFoundError."""
@@ -208,7 +205,7 @@ class FakeMachine(ShellMachine):
         """See Machine: to what works below its root."""
         if self._stopped:
             return False
-        shells = {int(file.name) for file in self._shell_files()}
+        shells = {int(file.name) for file in self._shell_files.glob("*")}
         for process in set(_working_below(self.root)) - shells:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signals.Signals[f"SIG{signal}"])
@@ -225,13 +222,13 @@ class FakeMachine(ShellMachine):
     def _halt(self) -> None:
         """End what runs in it, whoever began it."""
         if self._main is not None:
-            _end_shells(self._state.machines / f"{self._spec.name}.shells")
+            _end_shells(self._shell_files)
 
     def reboot(self) -> None:
         """See Machine: where it plays a guest, all that runs in it ends, and it goes on. Raises
         InfrastructureError."""
         if not self._guest:
-            raise InfrastructureError(f"{self._name} has no restart: a guest has", transient=False)
+            raise InfrastructureError(f"{self.name} has no restart: a guest has", transient=False)
         self._check_owned("restart")
         self._check()
         self._shells.shutdown()
@@ -248,8 +245,8 @@ class FakeMachine(ShellMachine):
             self._halt()
             self._finish()
             self._record(name)
-            (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
-            self._name = name
+            (self._state.machines / f"{self.name}.json").unlink(missing_ok=True)
+            self.name = name
         return Kept(
             name=name,
             enter=f"cd {self.product or self.root}",
@@ -263,7 +260,7 @@ class FakeMachine(ShellMachine):
             return
         self._stopped = self._stopped or "was closed"
         if self._owned:
-            (self._state.machines / f"{self._name}.json").unlink(missing_ok=True)
+            (self._state.machines / f"{self.name}.json").unlink(missing_ok=True)
         self._halt()
         self._finish()
         if self._owned:
@@ -274,7 +271,7 @@ class FakeMachine(ShellMachine):
         self._stopped = self._stopped or "was kept"
         self._shells.close()
         if self._owned:
-            shutil.rmtree(self._state.machines / f"{self._spec.name}.shells", ignore_errors=True)
+            shutil.rmtree(self._shell_files, ignore_errors=True)
 
 
 def extract(tar: IO[bytes], target: Path) -> None:

@@ -254,11 +254,6 @@ class QemuStage:
                 length.write_text(str(size), encoding="ascii")
             return file, int(length.read_text(encoding="ascii"))
 
-    @property
-    def strategy(self) -> str:
-        """See Stage."""
-        return "archive"
-
     def close(self) -> None:
         """See Stage: a guest that is kept has its copy already."""
         shutil.rmtree(self._folder, ignore_errors=True)

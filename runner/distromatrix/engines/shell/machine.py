@@ -36,7 +36,7 @@ class ShellMachine(Machine):
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._spec = spec
-        self._name = spec.name
+        self.name = spec.name
         self._mount = MOUNT
         self._staged = staged
         self._owned = owned
@@ -81,11 +81,6 @@ class ShellMachine(Machine):
         self._shells.drop(shell)
 
     # --- Machine ---
-
-    @property
-    def name(self) -> str:
-        """See Machine."""
-        return self._name
 
     @property
     def scale(self) -> float:
@@ -162,7 +157,7 @@ class ShellMachine(Machine):
 
     def _address_of(self, id: str) -> Address:
         return Address(
-            name=self._name,
+            name=self.name,
             id=id,
             user=self._spec.user,
             product=self.product,
@@ -177,20 +172,20 @@ class ShellMachine(Machine):
 
     def _check(self) -> None:
         if self._stopped:
-            raise MachineGoneError(f"{self._name} {self._stopped}")
+            raise MachineGoneError(f"{self.name} {self._stopped}")
 
     def _check_owned(self, what: str) -> None:
         """Raises InfrastructureError where it was only joined."""
         if not self._owned:
             raise InfrastructureError(
-                f"{self._name} belongs to another process; only its owner can {what} it"
+                f"{self.name} belongs to another process; only its owner can {what} it"
             )
 
     def _lost(self, shell: Shell, until: float) -> Exception:
         """A shell ended under a command: with its machine, or alone."""
         self._shells.drop(shell)
         return self._why_ended(shell, until) or InfrastructureError(
-            f"the shell that ran a command in {self._name} was killed, perhaps by that command: "
+            f"the shell that ran a command in {self.name} was killed, perhaps by that command: "
             "how it ended is not known",
             transient=False,
         )

@@ -217,8 +217,6 @@ def _have(programs: Mapping[str, str]) -> None:
 class VagrantStage:
     """See Stage: the snapshot goes into each guest as a tar stream."""
 
-    strategy = "archive"
-
     def __init__(self, snapshot: Path) -> None:
         self.product = Parcel(snapshot, plain=True)
 

@@ -223,7 +223,7 @@ class VagrantMachine(GuestMachine):
             return self._kept
         name = self._kept_name
         change_facts(self._guest.folder, kept=True, name=name, product=self.product, env=self._env)
-        self._name = name
+        self.name = name
         self._stop("was kept")
         self._kept = Kept(
             name=name,

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from math import inf
 from time import sleep
 from typing import Any, TypeVar
@@ -26,7 +28,8 @@ from distromatrix.engines.contract import API_TIMEOUT
 from distromatrix.engines.docker import podman
 from distromatrix.engines.docker.connection.auth import check_config
 from distromatrix.engines.docker.connection.ssh import SshAdapter, SshEndedError, SshHost
-from distromatrix.engines.docker.dialect import Dialect, dialect_of
+from distromatrix.engines.docker.dialect import Dialect, dialect_of, own_limits
+from distromatrix.engines.docker.spec import Limits
 from distromatrix.errors import DiskFullError, EngineUnavailableError, InfrastructureError
 
 # Pulls, imports and commits are silent for as long as they unpack or write.
@@ -144,6 +147,26 @@ class Api:
         assert self._dialect is not None  # noqa: S101  # every client has learnt it
         return self._dialect
 
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What it says of itself, as it was first asked: for Podman it is a second's work. Raises
+        EngineUnavailableError."""
+        with self.calling("ask the engine what it is") as client:
+            found: dict[str, Any] = client.info()
+            return found
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What of it shapes its containers. Raises EngineUnavailableError."""
+        told = self.dialect.raises_limits and self.url.startswith("unix:")
+        return Limits(
+            cpus=self.info["NCPU"],
+            apparmor="apparmor" in " ".join(self.info.get("SecurityOptions") or ()),
+            dialect=self.dialect,
+            cgroup=str(self.info.get("CgroupVersion") or "1"),
+            resources=own_limits() if told else (),
+        )
+
     def ping(self, timeout: float = API_TIMEOUT) -> None:
         """Raises EngineUnavailableError unless it answers."""
         with self.calling("reach the engine", timeout) as client:
@@ -222,6 +245,16 @@ def message_of(error: APIError) -> str:
 def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """What an engine lists: it may trip over a thing that goes while it does. Raises APIError."""
     return _patiently(ask, _GONE)
+
+
+def timestamp(said: object) -> float:
+    """Seconds since 1970, of a number or a date (RFC 3339); 0 of anything else."""
+    try:
+        if isinstance(said, int | float):
+            return float(said)
+        return datetime.fromisoformat(str(said)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _patiently(call: Callable[[], T], passes: re.Pattern[str]) -> T:

@@ -21,7 +21,7 @@ from distromatrix.engines.docker.connection.api import Api
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
-from distromatrix.engines.docker.spec import Limits, Overlay, create_body
+from distromatrix.engines.docker.spec import Overlay, create_body
 from distromatrix.engines.docker.staging.product import StagedProduct, folders, owner_of
 from distromatrix.engines.parcel import ROOT
 from distromatrix.errors import InfrastructureError
@@ -36,7 +36,6 @@ class OverlayVolume:
     def __init__(
         self,
         api: Api,
-        limits: Limits,
         networks: Networks,
         snapshot: StagedProduct,
         *,
@@ -44,7 +43,6 @@ class OverlayVolume:
         labels: Mapping[str, str],
     ) -> None:
         self._api = api
-        self._limits = limits
         self._networks = networks
         self._product = snapshot
         self._lock = threading.Lock()
@@ -64,7 +62,7 @@ class OverlayVolume:
         try:
             # Files can be put through a container that does not run. It is started when
             # there is something to sweep, which a short run ends without.
-            body = create_body(spec, limits, self._name)
+            body = create_body(spec, api.limits, self._name)
             self._helper = DockerMachine.create(api, spec, body)
         except BaseException:
             self._remove()
@@ -74,7 +72,7 @@ class OverlayVolume:
         """A machine on a new private view. Raises CannotStartError, InfrastructureError."""
         self._networks.begin(spec)
         view, cell = self._new_view(owner_of(spec.user))
-        machine = self._networks.create(spec, self._limits, view)
+        machine = self._networks.create(spec, view)
         machine.at_close.append(lambda kept: self._release(cell, kept))
         machine.beside = lambda: self._written(cell)
         return machine.start()

@@ -17,7 +17,6 @@ from distromatrix.engines.contract import LABEL_RUN, MOUNT, Command, MachineSpec
 from distromatrix.engines.docker.connection.api import Api, message_of
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
-from distromatrix.engines.docker.spec import Limits
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
 from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
 from distromatrix.errors import (
@@ -57,7 +56,6 @@ class DockerStage:
     def __init__(
         self,
         api: Api,
-        limits: Limits,
         networks: Networks,
         snapshot: Path,
         *,
@@ -65,27 +63,19 @@ class DockerStage:
         labels: Mapping[str, str],
         forced: Strategy | None = None,
     ) -> None:
-        self._limits = limits
         self._networks = networks
         self._run = labels.get(LABEL_RUN, "")
         self._product = StagedProduct(snapshot)
-        if not limits.dialect.mounts_overlays:
+        if not api.dialect.mounts_overlays:
             forced = "archive"
         self._proven = forced is not None
         self._trial = threading.Lock()
-        self._strategy: Strategy = forced or "overlay"
+        self.strategy: Strategy = forced or "overlay"
         self._volume = None
-        if self._strategy == "overlay":
-            self._volume = OverlayVolume(
-                api, limits, networks, self._product, image=image, labels=labels
-            )
+        if self.strategy == "overlay":
+            self._volume = OverlayVolume(api, networks, self._product, image=image, labels=labels)
         else:
-            _see(api, limits, image)
-
-    @property
-    def strategy(self) -> Strategy:
-        """See Stage."""
-        return self._strategy
+            _see(api, image)
 
     def open(self, spec: MachineSpec) -> DockerMachine:
         """A machine with its private copy. Raises CannotStartError, InfrastructureError."""
@@ -93,7 +83,7 @@ class DockerStage:
             with self._trial:
                 if not self._proven:
                     return self._open_first(spec)
-        if self._strategy == "overlay" and self._volume is not None:
+        if self.strategy == "overlay" and self._volume is not None:
             return self._volume.open(spec)
         return self._open_archive(spec)
 
@@ -112,11 +102,11 @@ class DockerStage:
             if self._product.ended.is_set():
                 raise
         machine = self._open_archive(spec)
-        self._strategy, self._proven = "archive", True
+        self.strategy, self._proven = "archive", True
         return machine
 
     def _open_archive(self, spec: MachineSpec) -> DockerMachine:
-        machine = self._networks.create(spec, self._limits, staged=True)
+        machine = self._networks.create(spec, staged=True)
         machine.beside = lambda: -self._product.size
         with machine.starting():
             self._product.fill(machine, "/", owner_of(spec.user), MOUNT.lstrip("/"))
@@ -132,10 +122,10 @@ class DockerStage:
             self._volume.close()
 
 
-def _see(api: Api, limits: Limits, image: str) -> None:
+def _see(api: Api, image: str) -> None:
     """Raises CannotStartError for an image that is not there, as a volume's helper would."""
     with api.calling(f"look at the image {image}") as client:
         try:
-            client.inspect_image(limits.dialect.name(image))
+            client.inspect_image(api.dialect.name(image))
         except NotFound as error:
             raise CannotStartError(message_of(error)) from error
