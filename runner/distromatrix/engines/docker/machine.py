@@ -227,12 +227,10 @@ class DockerMachine(ShellMachine):
             return
         self._stopped = self._stopped or "was closed"
         self._shells.shutdown()
-        if not self._owned:
-            self._end(kept=False)
-            return
-        calling = self._api.calling("remove a container", API_TIMEOUT / 2)
-        with contextlib.suppress(Exception), calling as client:
-            remove_container(client, self.container.id)
+        if self._owned:
+            calling = self._api.calling("remove a container", API_TIMEOUT / 2)
+            with contextlib.suppress(Exception), calling as client:
+                remove_container(client, self.container.id)
         self._end(kept=False)
 
     def _end(self, *, kept: bool) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from threading import Lock, Thread
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
 from time import sleep
 from typing import Any
 
@@ -46,7 +46,8 @@ class Networks:
         self._of_runs: dict[str, Future[str]] = {}
         self._of_machines: set[str] = set()
         self._kept: set[str] = set()
-        self._removing: list[Thread] = []
+        self._threads = ThreadPoolExecutor()
+        self._removing: list[Future[None]] = []
         self._each = False  # so it must be: containers of one network cannot be kept apart
         self._user_mode = True  # the engine's host has what that takes
 
@@ -76,7 +77,7 @@ class Networks:
         with self._lock:
             found = self._of_runs.get(run)
             if found is None or (found.done() and found.exception()):
-                found = self._of_runs[run] = _behind(lambda: self._make(spec.labels))
+                found = self._of_runs[run] = self._threads.submit(self._make, spec.labels)
             return found
 
     def _mode(self, spec: MachineSpec) -> str:
@@ -121,9 +122,7 @@ class Networks:
             if not made.exception() and made.result() not in self._kept:
                 self._remove(made.result())
 
-        thread = Thread(target=remove)
-        thread.start()
-        self._removing.append(thread)
+        self._removing.append(self._threads.submit(remove))
 
     def close(self) -> None:
         """Remove all but what kept machines stand on. Never raises."""
@@ -131,8 +130,7 @@ class Networks:
             self.end(run)
         for name in tuple(self._of_machines - self._kept):
             self._remove(name)
-        while self._removing:
-            self._removing.pop().join()
+        wait(self._removing)
 
     def _make(self, labels: Mapping[str, str]) -> str:
         """A new one's id. Raises InfrastructureError."""
@@ -208,17 +206,3 @@ def _as_the_engines_own(client: Any) -> tuple[dict[str, str], bool]:
     mtu = (own.get("Options") or {}).get(_MTU)
     version = tuple(int(part) for part in client.api_version.split("."))
     return {_MTU: mtu} if mtu else {}, bool(own.get("EnableIPv6")) and version >= _ALLOTS_IPV6
-
-
-def _behind(make: Callable[[], str]) -> Future[str]:
-    """Its result, which another thread makes."""
-    future: Future[str] = Future()
-
-    def fill() -> None:
-        try:
-            future.set_result(make())
-        except BaseException as error:  # noqa: BLE001 - raised for those who wait for the result
-            future.set_exception(error)
-
-    Thread(target=fill, daemon=True).start()
-    return future

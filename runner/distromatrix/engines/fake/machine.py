@@ -56,22 +56,17 @@ class ProcessStream:
 
     def shutdown(self) -> None:
         """The processes' end is this stream's end."""
-        end_tree(self.process)
+        if self.process.poll() is None:  # so its number cannot be somebody else's
+            end_process(self.process.pid)
 
     def close(self) -> None:
         """See Stream."""
-        end_tree(self.process)
+        self.shutdown()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
-
-
-def end_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child of ours with all that descends from it; it is waited for by others."""
-    if process.poll() is None:  # so its number cannot be somebody else's
-        end_process(process.pid)
 
 
 def end_process(*pids: int) -> None:

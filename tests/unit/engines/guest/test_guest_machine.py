@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 
 from distromatrix.engines.contract import Command, MachineSpec
-from distromatrix.engines.fake.machine import ProcessStream, end_tree
+from distromatrix.engines.fake.machine import ProcessStream
 from distromatrix.engines.guest import machine as guest_machine
 from distromatrix.engines.guest.machine import GuestMachine
 from distromatrix.engines.guest.scripts import crowded
@@ -31,7 +31,7 @@ class Local(GuestMachine):
         self.folder = folder
         self.mute = mute
         self.ended = Event()
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.streams: list[ProcessStream] = []
 
     def _open_shell(self, user: str) -> Shell:
         if self.mute and user == "root":
@@ -45,8 +45,8 @@ class Local(GuestMachine):
             start_new_session=True,
             cwd=self.folder,
         )
-        self.processes.append(process)
-        return Shell(ProcessStream(process))
+        self.streams.append(ProcessStream(process))
+        return Shell(self.streams[-1])
 
     def _halt(self) -> None:
         self.ended.set()
@@ -73,8 +73,8 @@ def machines(tmp_path: Path) -> Iterator[list[Local]]:
     yield made
     for machine in made:
         machine.ended.set()
-        for process in machine.processes:
-            end_tree(process)
+        for stream in machine.streams:
+            stream.shutdown()
 
 
 def test_a_timeout_ends_a_guest_that_answers_no_more_and_no_other(

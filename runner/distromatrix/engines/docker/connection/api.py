@@ -210,22 +210,21 @@ class Api:
     ) -> EngineUnavailableError:
         chain, url = tuple(_chain(error)), self.url
         numbers = {e.errno for e in chain if isinstance(e, OSError) and e.errno}
-        if said := next((str(e) for e in chain if isinstance(e, SshEndedError)), ""):
-            text = f"{url}: {said}"
-        elif numbers & {errno.EACCES, errno.EPERM}:
-            text = f"no rights on the engine's socket {url}: {self.access.refused}"
-        elif errno.ENOENT in numbers:
-            text = f"there is no engine socket {url}: {self.access.absent}"
-        elif errno.ECONNREFUSED in numbers:
-            text = f"no engine answers at {url}: start it"
-        elif any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain):
-            text = f"the engine at {url} did not answer within {timeout:.0f} s"
-        elif any(isinstance(e, socket.gaierror) for e in chain):
-            text = f"the engine's host in {url} cannot be found"
-        elif errno.ENOSPC in numbers:
-            text = "this host's disk is full"
-        else:
-            text = f"the engine at {url} is out of reach: {' '.join(str(error).split())}"
+        ssh = next((str(e) for e in chain if isinstance(e, SshEndedError)), "")
+        silent = any(isinstance(e, requests.exceptions.Timeout | TimeoutError) for e in chain)
+        unknown = any(isinstance(e, socket.gaierror) for e in chain)
+        refused = numbers & {errno.EACCES, errno.EPERM}
+        causes = (
+            (ssh, f"{url}: {ssh}"),
+            (refused, f"no rights on the engine's socket {url}: {self.access.refused}"),
+            (errno.ENOENT in numbers, f"there is no engine socket {url}: {self.access.absent}"),
+            (errno.ECONNREFUSED in numbers, f"no engine answers at {url}: start it"),
+            (silent, f"the engine at {url} did not answer within {timeout:.0f} s"),
+            (unknown, f"the engine's host in {url} cannot be found"),
+            (errno.ENOSPC in numbers, "this host's disk is full"),
+            (True, f"the engine at {url} is out of reach: {' '.join(str(error).split())}"),
+        )
+        text = next(text for found, text in causes if found)
         return EngineUnavailableError(f"cannot {doing}: {without_logins(text)}; {_DOCTOR}")
 
 

@@ -78,7 +78,8 @@ def _beside(owner: str, prefix: str) -> bytes:
     """What is there beside the product, as members of a tar that goes on."""
     top = (prefix.rstrip("/"),) if prefix else ()
     out = (f"{prefix}out", *(f"{prefix}out/{name}" for name in OUT_FOLDERS))
-    return _headers(owner, (*top, *out), () if owner == ROOT else (prefix + _HOME,))
+    home = b"" if owner == ROOT else _header(owner, prefix + _HOME, 0o700)
+    return b"".join(_header(owner, name) for name in (*top, *out)) + home
 
 
 def owner_of(user: str) -> str:
@@ -86,17 +87,13 @@ def owner_of(user: str) -> str:
     return ROOT if user == "root" else user
 
 
-def folders(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:
-    """A tar of empty folders; those of `private` are for their owner's eyes alone."""
-    return _headers(owner, names, private) + bytes(2 * tarfile.BLOCKSIZE)
+def folders(owner: str, names: tuple[str, ...]) -> bytes:
+    """A tar of empty folders."""
+    return b"".join(_header(owner, name) for name in names) + bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _headers(owner: str, names: tuple[str, ...], private: tuple[str, ...] = ()) -> bytes:
-    """The same, but for its end."""
-    members = []
-    for name in (*names, *private):
-        info = tarfile.TarInfo(name)
-        info.type, info.mode = tarfile.DIRTYPE, 0o700 if name in private else 0o755
-        info.uid, info.gid = map(int, owner.split(":"))
-        members.append(info.tobuf())
-    return b"".join(members)
+def _header(owner: str, name: str, mode: int = 0o755) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    info.uid, info.gid = map(int, owner.split(":"))
+    return info.tobuf()

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from docker.errors import NotFound
-
 from distromatrix.engines.contract import LABEL_RUN, MOUNT, Command, MachineSpec
-from distromatrix.engines.docker.connection.api import Api, message_of
+from distromatrix.engines.docker.connection.api import Api
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
 from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
+from distromatrix.engines.docker.staging.transfer import inspected
 from distromatrix.errors import (
     CannotStartError,
     DiskFullError,
@@ -125,7 +124,5 @@ class DockerStage:
 def _see(api: Api, image: str) -> None:
     """Raises CannotStartError for an image that is not there, as a volume's helper would."""
     with api.calling(f"look at the image {image}") as client:
-        try:
-            client.inspect_image(api.dialect.name(image))
-        except NotFound as error:
-            raise CannotStartError(message_of(error)) from error
+        if inspected(client, api.dialect.name(image)) is None:
+            raise CannotStartError(f"no such image: {image}")
