@@ -38,40 +38,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="collect every cell of a matrix file as a test: MATRIX_FILE::DISTRO/SUITE (default: "
-        f"that of the setting `distromatrix`, else {DEFAULT_FILE}, here or below the rootdir)",
+        help="collect the cells of a matrix file as tests, MATRIX_FILE::DISTRO/SUITE (default: "
+        f"the setting `distromatrix`, then {DEFAULT_FILE} here or below the rootdir)",
     )
     group.addoption(
         f"{_OPTION}-cases",
         action="store_true",
-        help="report each case of a cell as a subtest too (pytest 9 or newer)",
+        help="also report each case of a cell as a subtest (pytest 9 or newer)",
     )
     group.addoption(
         f"{_OPTION}-keep",
         choices=("never", "failed"),
         default="never",
-        help="which cells' machines stay after the session, to be entered (default: never)",
+        help="keep the machines of these cells after the session (default: never)",
     )
     group.addoption(
         f"{_OPTION}-set",
         action="append",
         default=[],
         metavar="NAME",
-        help="collect only the cells of that set of the matrix file's; of several, those of any",
+        help="collect only the cells of this set of the matrix; repeatable",
     )
     group.addoption(
         f"{_OPTION}-allow-unmet",
         action="store_true",
-        help="skip cells whose needs nothing here meets, instead of failing them",
+        help="skip cells with unmet needs instead of failing them",
     )
     group.addoption(
         f"{_OPTION}-fail-on-flaky",
         action="store_true",
-        help="fail cells that passed only when run again (retry_failed)",
+        help="fail cells that passed only on a retry (retry_failed)",
     )
     parser.addini(
         "distromatrix",
-        "a matrix file, relative to the rootdir, whose cells are collected as tests where it lies "
+        "matrix file, relative to the rootdir, whose cells are collected as tests if it lies "
         "within the arguments",
     )
 
@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     file = _matrix_file(config)
     if config.getoption("distromatrix_cases") and not hasattr(pytest, "SubtestReport"):
         raise pytest.UsageError(
-            f"{_OPTION}-cases: cases are reported as subtests, which came with pytest 9; "
+            f"{_OPTION}-cases: cases are reported as subtests, which need pytest 9; "
             f"this is pytest {pytest.__version__}"
         )
     if file is None and config.getoption("distromatrix_set"):
@@ -206,7 +206,7 @@ def _matrix_file(config: pytest.Config) -> Path | None:
     asked: str | None = config.getoption("distromatrix")
     said: str = config.getini("distromatrix").strip()
     if "\n" in said:
-        raise pytest.UsageError("the setting `distromatrix` names one matrix file, not several")
+        raise pytest.UsageError("the setting `distromatrix` must name one matrix file")
     here = config.invocation_params.dir
     if asked:
         return here / asked
@@ -233,7 +233,7 @@ def _named(config: pytest.Config) -> Path | None:
                 found[path.resolve()] = path
     if len(found) > 1:
         raise pytest.UsageError(
-            "one matrix file is collected in a session, and several are named: "
+            "only one matrix file can be collected in a session; got "
             + ", ".join(sorted(path.name for path in found.values()))
         )
     return next(iter(found.values()), None)
@@ -249,11 +249,11 @@ def _marks() -> Iterator[str]:
     for name, need in NEEDS.items():
         yield f"{name}: (distromatrix) a cell that needs {name} ({need.description})"
     yield (
-        "needs(*names): (distromatrix) the test needs what not every machine has: "
+        "needs(*names): (distromatrix) the test needs a machine with these features: "
         + ", ".join(NEEDS)
     )
     yield (
         "distros(*globs, family=…, libc=…, package_manager=…, suite=…): (distromatrix) the "
-        "distributions that a test with the fixtures `distro`, `machine` or `fresh_machine` runs "
-        "on: all that a name, a glob or a criterion stands for, prepared as the suite says"
+        "distributions on which a test with the fixture `distro`, `machine` or `fresh_machine` "
+        "runs, by names, globs and criteria; prepared as the suite defines"
     )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
 
+_OF_EXECUTION = ("fail_fast", "retries", "keep", "allow_unmet", "fail_on_flaky", "silent_after")
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
 
 
@@ -41,21 +42,16 @@ class Asked:
     selection: Selection
     directory: Path
     file: Path | None
-    fail_fast: bool
     timeout: float | None
     plan_path: Path | None
     shard: Shard | None
     failed: bool
     resume: str | None
-    retries: int
-    keep: str
-    allow_unmet: bool
-    fail_on_flaky: bool
-    silent_after: float
     repeat: int | None
     seed: int | None
     output: str | None
     as_json: bool
+    options: Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +135,17 @@ def command(**given: Any) -> int:
       distromatrix run --offline                       run without network
     """
     from distromatrix.cli.report.github import output_file, put_out
+    from distromatrix.execute.job import Options
 
-    asked = Asked(**given)
-    if asked.output is not None:
-        output_file(asked.output)
+    if given["output"] is not None:
+        output_file(given["output"])
     settings = settings_here()
+    options = Options(
+        jobs=settings.jobs,
+        command=shlex.join(["distromatrix", *sys.argv[1:]]),
+        **{name: given.pop(name) for name in _OF_EXECUTION},
+    )
+    asked = Asked(**given, options=options)
     with ExitStack() as stack:
         run = _go_on(asked, settings, stack) if asked.resume else _begin(asked, settings, stack)
         if run is None:
@@ -153,21 +155,6 @@ def command(**given: Any) -> int:
         result = _execute(run, as_json=asked.as_json)
         _report(run, result, as_json=asked.as_json)
     return result.exit_code
-
-
-def _options(asked: Asked, settings: Settings) -> Options:
-    from distromatrix.execute.job import Options
-
-    return Options(
-        jobs=settings.jobs,
-        fail_fast=asked.fail_fast,
-        retries=asked.retries,
-        keep=asked.keep,
-        allow_unmet=asked.allow_unmet,
-        fail_on_flaky=asked.fail_on_flaky,
-        silent_after=asked.silent_after,
-        command=shlex.join(["distromatrix", *sys.argv[1:]]),
-    )
 
 
 def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
@@ -196,7 +183,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
         engines=engines,
         folder=folder,
         settings=settings,
-        options=_options(asked, settings),
+        options=asked.options,
         part=part,
     )
 
@@ -251,7 +238,7 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
         engines=engines,
         folder=folder,
         settings=settings,
-        options=replace(_options(asked, settings), done=done, repeated=repeated(folder.journal)),
+        options=replace(asked.options, done=done, repeated=repeated(folder.journal)),
         snapshot=snapshot,
     )
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -122,12 +122,10 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
     }
 
 
-def write_reports(
-    folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] | None = None
-) -> None:
+def write_reports(folder: Path, plan: Plan, result: RunResult) -> None:
     """Write both files. Raises InfrastructureError when they cannot be written."""
     write_results(folder, plan, result)
-    write_junit(folder, plan, result, mask)
+    write_junit(folder, plan, result)
 
 
 def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
@@ -136,9 +134,7 @@ def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
         file.write(json.dumps(results_json(plan, result), indent=1).encode() + b"\n")
 
 
-def write_junit(
-    folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] | None = None
-) -> None:
+def write_junit(folder: Path, plan: Plan, result: RunResult) -> None:
     """Write `junit.xml`, at once or not at all: a testsuite for each cell, with the cases of
     the cell's own file, and a case called like the cell where they do not say it all. Of a cell
     that was run several times each run is a testsuite."""
@@ -148,7 +144,7 @@ def write_junit(
         for cell in result.cells:
             for suite in _suites(cell, plan.repeat):
                 marker = Marker(expected.get(cell.id, ()))
-                total += _write_suite(body, folder, suite, marker, mask or str)
+                total += _write_suite(body, folder, suite, marker)
         name = quoteattr(f"distromatrix {result.run}")
         file.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
         file.write(f"<testsuites name={name}{_counts(total)}".encode())
@@ -185,7 +181,6 @@ def _write_suite(
     folder: Path,
     cell: CellResult,
     marker: Marker,
-    mask: Callable[[str], str],
 ) -> Counter[str]:
     """Append the testsuite of one cell; the numbers in it come back."""
     count: Counter[str] = Counter()
@@ -197,7 +192,7 @@ def _write_suite(
             count["xpassed"] += case.status == "xpassed"
             if tag := _TAG.get(case.status):
                 count[_COUNTED[tag]] += 1
-            cases.write(_case_xml(cell.id, case, mask).encode())
+            cases.write(_case_xml(cell.id, case).encode())
 
         try:
             parse_cell(folder / "cells" / cell.id, cell, lambda case: add(marker.mark(case)))
@@ -212,7 +207,7 @@ def _write_suite(
         cases.seek(0)
         shutil.copyfileobj(cases, out)
         if cell.debug:
-            said = escape(printable(mask("\n".join(cell.debug))))
+            said = escape(printable("\n".join(cell.debug)))
             out.write(f"    <system-out>{said}</system-out>\n".encode())
         out.write(b"  </testsuite>\n")
     return count
@@ -260,18 +255,18 @@ def _whole(cell: CellResult, count: Counter[str]) -> Case | None:
     )
 
 
-def _case_xml(cell: str, case: Case, mask: Callable[[str], str]) -> str:
+def _case_xml(cell: str, case: Case) -> str:
     classname, _, name = case.name.rpartition("::")
     head = (
-        f"    <testcase classname={quoteattr(printable(mask(classname or cell)))}"
-        f' name={quoteattr(printable(mask(name)))} time="{case.seconds:.3f}"'
+        f"    <testcase classname={quoteattr(printable(classname or cell))}"
+        f' name={quoteattr(printable(name))} time="{case.seconds:.3f}"'
     )
     where = ""
     if case.engine:
         value = f'name="engine" value={quoteattr(case.engine)}'
         where = f"<properties><property {value}/></properties>"
-    message = quoteattr(one_line(mask(case.message), 1000))
-    text = escape(printable(mask(case.text)))
+    message = quoteattr(one_line(case.message, 1000))
+    text = escape(printable(case.text))
     if case.flaky and case.status == "passed":  # as Surefire says it: the failure stands there
         where += f'<flakyFailure message={message} type="flaky"><stackTrace>{text}</stackTrace>'
         where += "</flakyFailure>"
@@ -281,7 +276,7 @@ def _case_xml(cell: str, case: Case, mask: Callable[[str], str]) -> str:
     if case.expected:  # as pytest says it: the reason is the message
         kind = f' type="distromatrix.{case.status.removesuffix("ed")}"'
         said = "" if case.status == "xfailed" else "passed, though a rule expects it to fail: "
-        message, own = quoteattr(one_line(mask(said + case.expected), 1000)), mask(case.message)
+        message, own = quoteattr(one_line(said + case.expected, 1000)), case.message
         text = escape(printable(own)) + "\n" * bool(own and text) + text
     return f"{head}>{where}<{tag}{kind} message={message}>{text}</{tag}></testcase>\n"
 

@@ -62,18 +62,12 @@ class Look:
         """One character for a verdict."""
         return _LOOKS[verdict][0 if self.unicode else 1]
 
-    def verdict(self, verdict: Verdict, width: int = 0) -> Text:
-        """Symbol and word of a verdict."""
+    def result(self, result: CellResult, width: int = 0) -> Text:
+        """Symbol and word of a cell's verdict, which is not red where it does not count."""
         from rich.text import Text
 
-        return Text(f"{self.symbol(verdict)} {verdict}".ljust(width), style=style(verdict))
-
-    def result(self, result: CellResult, width: int = 0) -> Text:
-        """The same of a cell's verdict, which is not red where it does not count."""
-        shown = self.verdict(result.verdict, width)
-        if tolerated(result):
-            shown.style = _TOLERATED
-        return shown
+        text = f"{self.symbol(result.verdict)} {result.verdict}".ljust(width)
+        return Text(text, style=_TOLERATED if tolerated(result) else style(result.verdict))
 
     def pick(self, good: str, plain: str) -> str:
         """`good` where it can be shown, else `plain`."""

@@ -123,7 +123,7 @@ def host_in(want: MachineRequest, machine: Callable[[], Machine]) -> Host:
 
 def _check(want: MachineRequest) -> None:
     if "*" in want.distro:
-        raise InputError(f"{want.distro} can stand for several hosts: testinfra.get_hosts has them")
+        raise InputError(f"{want.distro} can match several hosts; use testinfra.get_hosts")
     scope = _around().scope()
     scope.distro(want.distro)
     if want.suite:
@@ -140,7 +140,7 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
     # urlsplit stumbles over brackets, which are to be told as any other name is.
     host, _, query = spec.removeprefix(f"{SCHEME}://").partition("?")
     if set(host) & set("/#@:"):
-        raise InputError(f"{spec}: {SCHEME}://NAME, and parameters behind a `?`, are all there is")
+        raise InputError(f"{spec}: expected {SCHEME}://NAME?PARAMETER=VALUE")
     found: dict[str, Any] = {"connection": SCHEME}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _KNOWN:
@@ -149,17 +149,17 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
             hint = did_you_mean(key, _KNOWN) or f"there are {listing(_KNOWN)}"
             raise InputError(f"{spec}: no parameter {quoted(key)} ({hint})")
         if key in found:
-            raise InputError(f"{spec}: {key} is there twice")
+            raise InputError(f"{spec}: {key} is given twice")
         if key == "engine" and value not in GUESTS:
-            raise InputError(f"{spec}: engine is {' or '.join(GUESTS)}, or not there: containers")
+            raise InputError(f"{spec}: engine is {' or '.join(GUESTS)}, or omitted for containers")
         if key != "sudo":
             found[key] = value
         elif value.lower() not in ("true", "false"):
-            raise InputError(f"{spec}: sudo is true or false")
+            raise InputError(f"{spec}: sudo must be true or false")
         elif value.lower() == "true":
             found[key] = True
     if not host:
-        raise InputError(f"{spec}: a distro's name, or a glob such as debian-*, is missing")
+        raise InputError(f"{spec}: missing distro name or glob, such as debian-*")
     return host, found
 
 

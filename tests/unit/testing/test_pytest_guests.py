@@ -109,7 +109,7 @@ def test_a_container_has_no_restart_and_says_what_has(made: World) -> None:
     done = made.pytester.runpytest()
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
-        ['*is a container, which has no restart: @pytest.mark.needs("reboot") brings a guest']
+        ['*is a container, which cannot restart; @pytest.mark.needs("reboot") requests a guest']
     )
 
 
@@ -185,7 +185,10 @@ def test_it(host, machine, request):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("one-1.0?engine=kvm", "*?engine=kvm: engine is qemu or vagrant, or not there: containers"),
+        (
+            "one-1.0?engine=kvm",
+            "*?engine=kvm: engine is qemu or vagrant, or omitted for containers",
+        ),
         ("two?engine=qemu", "*two: no guest of qemu: its distro has no `guest:`"),
     ],
 )

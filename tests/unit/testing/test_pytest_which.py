@@ -165,4 +165,4 @@ def test_a_distro_that_a_suite_is_not_for_is_told_where_it_is_asked_for(
     world.test(text, "test_a")
     done = world.pytester.runpytest("-q")
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*one-1.0/good: the suite is not for one-1.0, as `distros` in *"])
+    done.stdout.fnmatch_lines(["*one-1.0/good: the suite is not for one-1.0, by `distros` in *"])

@@ -46,11 +46,6 @@ class Page:
         self._left = limit
         self._blocks: list[str] = []
 
-    @property
-    def left(self) -> int:
-        """Bytes."""
-        return self._left
-
     def add(self, block: str, *, keep: int = 0) -> bool:
         """Add a block where that leaves `keep` bytes; says whether it did."""
         assert "\n" not in block  # noqa: S101 - a blank line would end its HTML

@@ -60,10 +60,7 @@ class JoinedMachines:
     def fresh(self, want: MachineRequest) -> Machine:
         """A machine for the test that asks alone; `close` lets go of it, and the bench ends it
         with the test. Raises DistromatrixError."""
-        address = self._bench().fresh(want, self._test())
-        with self._joining:
-            self._addresses[address.name] = address
-            return self._opened().of(address.engine).join(address)
+        return self._join_own(self._bench().fresh(want, self._test()))
 
     def reboot(self, machine: Machine) -> Machine:
         """Restart one of them, and join it anew. Raises InputError where it is a container,
@@ -72,8 +69,8 @@ class JoinedMachines:
             address = self._addresses[machine.name]
         if address.engine not in GUESTS:
             raise InputError(
-                f"{machine.name} is a container, which has no restart: "
-                '@pytest.mark.needs("reboot") brings a guest'
+                f"{machine.name} is a container, which cannot restart; "
+                '@pytest.mark.needs("reboot") requests a guest'
             )
         boots = self._bench().reboot(address.name, self._test())
         address = replace(address, boots=boots)
@@ -83,9 +80,7 @@ class JoinedMachines:
             with self._lock:
                 self._held = {w: m for w, m in self._held.items() if m is not machine}
             return self._join(address)
-        with self._joining:
-            self._addresses[address.name] = address
-            return self._opened().of(address.engine).join(address)
+        return self._join_own(address)
 
     def close(self) -> None:
         """Let go of all. Never raises."""
@@ -97,6 +92,11 @@ class JoinedMachines:
             for machine in machines:
                 machine.close()
             self._closing.close()
+
+    def _join_own(self, address: Address) -> Machine:
+        with self._joining:
+            self._addresses[address.name] = address
+            return self._opened().of(address.engine).join(address)
 
     def _join(self, address: Address) -> Machine:
         with self._joining:
@@ -122,7 +122,6 @@ def running_test() -> str:
     node, _, phase = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")
     if not phase:
         raise InputError(
-            "no test runs yet: commands in machines belong into tests and fixtures, "
-            "not into the body of a module"
+            "no test is running: use machines in tests and fixtures, not in the body of a module"
         )
     return f"{worker()} {node}"

@@ -184,7 +184,7 @@ class Machines:
             env = self._environment(machine, cell)
             done = machine.run(suite_command(cell, script, machine, env, output=lines.write))
             if done.status != 0:
-                how = "did not end in time" if done.timed_out else f"exit status {done.status}"
+                how = "timed out" if done.timed_out else f"exit status {done.status}"
                 said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))
                 raise SetupFailedError(f"the setup of {cell.id} failed: {how}{said}")
 

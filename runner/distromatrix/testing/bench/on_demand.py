@@ -82,7 +82,7 @@ class CellsOnDemand:
             broken = (
                 error
                 if isinstance(error, InfrastructureError)
-                else InfrastructureError(f"the run broke off: {_told(error)}", transient=False)
+                else InfrastructureError(f"the run failed: {_told(error)}", transient=False)
             )
             self._ended.set_exception(broken)
             self._give_up(broken)

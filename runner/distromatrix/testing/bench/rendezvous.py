@@ -87,7 +87,7 @@ def _short_folder() -> Path:
             return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         except OSError as error:
             refused = error
-    raise refused or FileNotFoundError("no temporary folder has a path that is short enough")
+    raise refused or FileNotFoundError("no temporary folder with a short enough path")
 
 
 def knock(door: str) -> str:
@@ -100,5 +100,5 @@ def knock(door: str) -> str:
         while more := one.recv(4096):
             said += more
     if not said:
-        raise ConnectionError("it gave no address")
+        raise ConnectionError("it returned no address")
     return said.decode()

@@ -107,7 +107,7 @@ def unmet(entry: ListedCell) -> str:
     """What is said of a cell whose needs nothing here meets."""
     without = " and ".join(f"not {mark}" for mark in entry.marks[2:])
     return (
-        f"{entry.skip}\n\nA test that did not run is not a success: leave it out with -m "
+        f"{entry.skip}\n\nA test that did not run is not a success. Deselect it with -m "
         f"{shlex.quote(without)}, or accept it with --distromatrix-allow-unmet."
     )
 
@@ -118,7 +118,7 @@ def _needing(result: CellResult) -> Iterator[str]:
     for one in result.needing[:MAX_CASES]:
         yield f"{one.test}: needs {', '.join(one.needs)}"
     yield ""
-    yield "A test that did not run is not a success: accept it with --distromatrix-allow-unmet."
+    yield "A test that did not run is not a success. Accept it with --distromatrix-allow-unmet."
 
 
 def shown(item: CellBase, excinfo: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:

@@ -58,7 +58,7 @@ class MatrixSession:
 
     def _register_tags(self, sheet: Listing) -> None:
         for tag in dict.fromkeys(tag for entry in sheet.entries for tag in entry.tags):
-            line = f"{tag}: (distromatrix) a cell that has this tag in its matrix file"
+            line = f"{tag}: (distromatrix) a cell with this tag in its matrix file"
             self._config.addinivalue_line("markers", line)
 
     def _paths(self) -> list[Path]:

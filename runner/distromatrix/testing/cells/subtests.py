@@ -35,7 +35,7 @@ def report_cases(item: CellBase, report: CellReport) -> None:
             item.ihook.pytest_runtest_logreport(report=_subtest(item, case))
     more = said.counts.total - len(said.cases)
     if more > 0:
-        warn(item, f"{more:,} of {said.counts.total:,} cases are not told as subtests")
+        warn(item, f"{more:,} of {said.counts.total:,} cases are not reported as subtests")
 
 
 def _subtest(item: CellBase, case: Case) -> pytest.SubtestReport:

@@ -154,7 +154,7 @@ class TestMachine:
         __tracebackhide__ = True
         target = PurePosixPath(path)
         if not target.is_absolute() or not target.name:
-            raise ValueError(f"{path!r}: an absolute path of a file in the machine is wanted")
+            raise ValueError(f"{path!r}: expected the absolute path of a file in the machine")
         machine = self._machine()
         self.run('mkdir -p -- "$P"', env={"P": str(target.parent)}, check=True)
         machine.put(_tar(content, target.name, mode, machine.address.user), str(target.parent))

@@ -57,8 +57,8 @@ def _choosing(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
     elif ours:
         if uses and (other := [spec for spec in specs or () if spec not in ours]):
             raise InputError(
-                f"its host {other[0]} is none of distromatrix's, so that it has no machine: "
-                "do without `machine` and `distro` there, or give it hosts of its own"
+                f"its host {other[0]} is not a distromatrix host, so it has no machine: "
+                "do not use `machine` and `distro` there, or give the module its own hosts"
             )
         yield from _with_hosts(metafunc, lambda hosts: _marked(metafunc, mark, hosts))
     elif uses:
@@ -166,7 +166,7 @@ def _by(key: str, values: tuple[str, ...], distros: Iterable[Distro]) -> list[Di
             from distromatrix.wording import did_you_mean, listing, quoted
 
             hint = did_you_mean(value, known) or f"one of {listing(known)}"
-            raise InputError(f"{key}={quoted(value)}: there is none such ({hint})")
+            raise InputError(f"{key}={quoted(value)}: unknown value ({hint})")
     if not found:
         raise InputError(f"no distro of this session has {key}={' or '.join(values)}")
     return found
@@ -183,10 +183,10 @@ def _read(mark: pytest.Mark) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]
             raise InputError(f"@pytest.mark.{MARK} has no {quoted(key)} ({hint})")
     for glob in mark.args:
         if not isinstance(glob, str):
-            raise InputError(f"@pytest.mark.{MARK} takes names and globs, and not {glob!r}")
+            raise InputError(f"@pytest.mark.{MARK} takes names and globs, not {glob!r}")
     suite = mark.kwargs.get("suite", "")
     if not isinstance(suite, str):
-        raise InputError(f"@pytest.mark.{MARK}: suite= takes one suite, and not {suite!r}")
+        raise InputError(f"@pytest.mark.{MARK}: suite= takes one suite, not {suite!r}")
     criteria = {key: _values(key, mark.kwargs[key]) for key in _CRITERIA if key in mark.kwargs}
     return mark.args, criteria, suite
 
@@ -197,7 +197,7 @@ def _values(key: str, given: object) -> tuple[str, ...]:
         texts = tuple(value for value in values if isinstance(value, str))
         if len(texts) == len(values):
             return texts
-    raise InputError(f"@pytest.mark.{MARK}: {key}= takes a text or several, and not {given!r}")
+    raise InputError(f"@pytest.mark.{MARK}: {key}= takes a text or several, not {given!r}")
 
 
 # --- parameters ----------------------------------------------------------------------------
@@ -246,22 +246,13 @@ def _with_hosts(
 def _param(metafunc: pytest.Metafunc, host: Any, *, uses: bool) -> Any:
     marks = []
     want: MachineRequest | None = None
-    if isinstance(host, _Absent):
-        return pytest.param(*([None] * (1 + uses)), id="none", marks=host.mark)
+    if isinstance(host, pytest.MarkDecorator):  # a skip, where none is left
+        return pytest.param(*([None] * (1 + uses)), id="none", marks=host)
     if host.backend.NAME == SCHEME:
         want = host.backend.want
         marks = _facts(metafunc, want)
     values = (host, want) if uses else (host,)
     return pytest.param(*values, id=host.backend.get_pytest_id(), marks=marks)
-
-
-class _Absent:
-    """In the place of hosts, where none is left."""
-
-    def __init__(self, reason: str) -> None:
-        from distromatrix.testing.cells.outcomes import harmless
-
-        self.mark = pytest.mark.skip(reason=harmless(reason))
 
 
 def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any]) -> list[Any]:
@@ -271,7 +262,7 @@ def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any
     if mark is None:
         return hosts
     if mark.kwargs.get("suite"):
-        raise InputError(f"its hosts say which suite: @pytest.mark.{MARK} cannot")
+        raise InputError(f"its hosts already name a suite, so @pytest.mark.{MARK} cannot")
     names = {want.distro for want in _wanted(metafunc, mark)}
     left = [h for h in hosts if h.backend.NAME != SCHEME or h.backend.want.distro in names]
     if left or not hosts:
@@ -279,7 +270,7 @@ def _marked(metafunc: pytest.Metafunc, mark: pytest.Mark | None, hosts: list[Any
     reason = f"none of its hosts is one that @pytest.mark.{MARK} is for"
     if metafunc.config.getoption("hosts", None) is None:
         raise InputError(reason)
-    return [_Absent(reason)]
+    return [pytest.mark.skip(reason=reason)]
 
 
 def _check_hosts_meet(metafunc: pytest.Metafunc, hosts: list[Any], needs: tuple[Need, ...]) -> None:
@@ -291,7 +282,7 @@ def _check_hosts_meet(metafunc: pytest.Metafunc, hosts: list[Any], needs: tuple[
         if want is not None and (met := scope.meeting(want, needs)) != want:
             why = met.refused or (f"say ?engine={met.engine}" if met.engine else "no version")
             names = ", ".join(map(str, needs))
-            raise InputError(f"its host {want} is not what needs {names} is for: {why}")
+            raise InputError(f"its host {want} does not meet needs {names}: {why}")
 
 
 def _host(metafunc: pytest.Metafunc, want: MachineRequest) -> Any:
@@ -302,10 +293,5 @@ def _host(metafunc: pytest.Metafunc, want: MachineRequest) -> Any:
         from distromatrix.testing.hosts import host_of
 
         return host_of(want, **options)
-    return testinfra.get_host(spec_of(want), **options)
-
-
-def spec_of(want: MachineRequest) -> str:
-    """What testinfra is told to have that machine."""
     suite = f"?suite={want.suite}" if want.suite else ""
-    return f"{SCHEME}://{want.distro}{suite}"
+    return testinfra.get_host(f"{SCHEME}://{want.distro}{suite}", **options)

@@ -28,8 +28,8 @@ class Printed:
         if len(self.stdout) + len(self.stderr) + len(piece) > MOST_PRINTED:
             most = MOST_PRINTED // 1024**2
             raise InfrastructureError(
-                f"{self._where}: a command printed more than {most} MiB, and was ended: have it "
-                "write to a file",
+                f"{self._where}: a command printed more than {most} MiB and was stopped; redirect "
+                "its output to a file",
                 transient=False,
             )
         kept += piece
