@@ -29,10 +29,8 @@ def absent(reason: str, environ: Mapping[str, str], host: Host) -> Check:
     """Why no Podman answers, and what mends it."""
     check = host.lacks("podman", "container engine", "Podman is not installed", NO_ENGINE)
     if given := environ.get("CONTAINER_HOST"):
-        found, command = (
-            f"nothing answers at CONTAINER_HOST={given}: {reason}",
-            "unset CONTAINER_HOST",
-        )
+        found = f"nothing answers at CONTAINER_HOST={given}: {reason}"
+        command = "unset CONTAINER_HOST"
     elif host.podman:
         found = f"Podman is installed, and does not start: {reason}"
         command = shlex.join(podman.commands(podman.socket_path(environ))[-1])
