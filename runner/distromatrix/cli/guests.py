@@ -93,11 +93,12 @@ def build(name: str, directory: Path, output: Path | None) -> None:
         with TemporaryDirectory(prefix="distromatrix-key-") as folder:
             key = Path(folder, "key")  # its own: whoever gets the box has it
             make_key(key)
-            box = engine.templates_kept.box(image.id, {}, key)
+            boxes = engine.templates_kept.boxes
             try:
-                write_box(distro.title, box.folder, key, to)
+                with boxes.hold(image.id, {}, key) as box:
+                    write_box(distro.title, box, key, to)
             finally:
-                engine.templates_kept.remove_box(box.name)
+                boxes.store.remove(boxes.name(image.id, key))
     echo(f"{to}: {to.stat().st_size / 1e6:.0f} MB", err=True)
     echo(f"vagrant box add --name distromatrix/{name} {to}", err=True)
 

@@ -25,6 +25,13 @@ def panic(file: Path) -> str:
     return found.group().rstrip() if found else ""
 
 
+def said_last(file: Path) -> str:
+    """What is added to the words for why there is no guest: a panic, or the last lines; '' where
+    there are none."""
+    words = panic(file) or " / ".join(last_lines(file, 3))
+    return f"; its console says: {words}" if words else ""
+
+
 def trouble(file: Path) -> str:
     """The first line of a panic, an oops or a bug that the kernel reported, or ''."""
     found = _PANIC.search(_tail(file))

@@ -10,12 +10,14 @@ import subprocess
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from threading import Thread
 from typing import IO
 
-from distromatrix.engines.answer import LONGEST, hear_out
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, hear_out
 from distromatrix.errors import CannotStartError, EngineUnavailableError, InfrastructureError
 
+_MAKING = "a guest's disk cannot be made"
 _FULL = b"No space left on device"
 _LINES = 100  # that are kept of what a program says
 _LONGEST = 1000  # bytes of one
@@ -28,7 +30,7 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
     command = ["sh", "-ec", script, "sh", *arguments]
     if os.geteuid() != 0:
         command = ["fakeroot", *command]  # so that owners are as they are to be on the disk
-    process = _started(command)
+    process = start_tool(command, _MAKING, stdin=PIPE, stderr=PIPE)
     assert process.stdin is not None and process.stderr is not None  # noqa: S101 - both are pipes
     heard = _Heard(process.stderr)
     with process:
@@ -43,7 +45,10 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         said = heard.all()
-    _judge(process.returncode, said)
+    if process.returncode == NO_GUEST:
+        raise CannotStartError(f"no guest can be made of the image: {_last(NO_GUEST, said)}")
+    if process.returncode != 0:
+        raise _fault(_MAKING, _last(process.returncode, said))
 
 
 def bounded(rootfs: Iterable[bytes], most: int) -> Iterator[bytes]:
@@ -58,14 +63,43 @@ def bounded(rootfs: Iterable[bytes], most: int) -> Iterator[bytes]:
         yield piece
 
 
-def run_tool(*command: str) -> None:
-    """Run what works on a disk. Raises CannotStartError, InfrastructureError."""
-    process = _started([*command])
+def new_overlay(file: Path, base: Path, form: str) -> None:
+    """An empty overlay (qcow2) over a disk. Raises InfrastructureError."""
+    kinds = ("-f", "qcow2", "-b", str(base), "-F", form)
+    run_tool("qemu-img", "create", "-q", *kinds, str(file))
+
+
+def run_tool(*command: str, doing: str = _MAKING, worst: int = 0, most: int = MOST_LISTED) -> bytes:
+    """What a tool that works on a disk prints, fewer bytes than `most`. `doing`: what cannot be
+    done where it fails, with a status above `worst`. Raises InfrastructureError."""
+    process = start_tool([*command], doing, stdout=PIPE, stderr=PIPE)
     try:
-        _, said = hear_out(process, LONGEST)
+        printed, said = hear_out(process, LONGEST, most=most)
     except subprocess.TimeoutExpired as error:
-        raise InfrastructureError(f"{command[0]} was not done after {LONGEST:.0f} s") from error
-    _judge(process.returncode, said)
+        why = f"{command[0]} was not done after {LONGEST:.0f} s"
+        raise InfrastructureError(f"{doing}: {why}") from error
+    if len(printed) == most:
+        raise InfrastructureError(f"{doing}: {command[0]} lists too much")
+    if not 0 <= process.returncode <= worst:
+        last = _last(process.returncode, said).removeprefix(f"{command[0]}: ")
+        raise _fault(doing, f"{command[0]}: {last}")
+    return printed
+
+
+def start_tool(
+    command: list[str],
+    doing: str,
+    *,
+    stdin: int = DEVNULL,
+    stdout: int = DEVNULL,
+    stderr: int = DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """Start it. Raises EngineUnavailableError where it is not installed."""
+    env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    try:
+        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
+    except FileNotFoundError as error:
+        raise _lacking(doing, str(error.filename)) from error
 
 
 class _Heard:
@@ -116,39 +150,21 @@ def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
     shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
-def _started(command: list[str]) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=env,
-        )
-    except FileNotFoundError as error:
-        raise _lacking(str(error.filename)) from error
+def _last(status: int, output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"status {status}"
 
 
-def _lacking(what: str) -> EngineUnavailableError:
-    return EngineUnavailableError(
-        f"a guest's disk cannot be made: {what} is missing "
-        "(`distromatrix doctor --guests --fix` installs what is needed)"
-    )
-
-
-def _judge(status: int, output: bytes) -> None:
-    if status == 0:
-        return
-    said = output.decode(errors="replace").strip()
-    last = said.splitlines()[-1] if said else f"status {status}"
-    if _FULL.decode() in last:
-        raise InfrastructureError(
-            f"a guest's disk cannot be made: the disk of this host is full ({last})",
-            transient=False,
-        )
-    if status == NO_GUEST:
-        raise CannotStartError(f"no guest can be made of the image: {last}")
+def _fault(doing: str, last: str) -> InfrastructureError:
+    """What to raise for what a tool said last."""
     if last.endswith("not found"):
-        raise _lacking(last)
-    raise InfrastructureError(f"a guest's disk cannot be made: {last}", transient=False)
+        return _lacking(doing, last)
+    if _FULL.decode() in last:
+        last = f"the disk of this host is full ({last})"
+    return InfrastructureError(f"{doing}: {last}", transient=False)
+
+
+def _lacking(doing: str, what: str) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"{doing}: {what} is missing (`distromatrix doctor --guests --fix` installs what is needed)"
+    )

@@ -25,12 +25,14 @@ from distromatrix.engines.contract import (
     OnOutput,
 )
 from distromatrix.engines.guest.disk import bytes_of
+from distromatrix.engines.guest.facts import change_facts
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.pool import KILL, MOST, Shells
 from distromatrix.engines.shell.process_list import LIST, processes
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.model import Kept
 
 REBOOT_COUNT = "DISTROMATRIX_REBOOT_COUNT"
 DIES_WITHIN = 15.0  # seconds that killed processes have to end; then the guest is ended
@@ -49,6 +51,7 @@ class GuestMachine(ShellMachine):
 
     most_root_shells = MOST  # for what the engine runs
     _disk_begun = 0  # bytes of its disks when it was opened
+    _kept: Kept | None = None
 
     # --- what an engine gives ---
 
@@ -194,6 +197,22 @@ class GuestMachine(ShellMachine):
         super().kill(why)
         self._root_shells.shutdown()
 
+    def _note_kept(self, folder: Path) -> Kept:
+        """Write down in its folder that it stays. Raises InfrastructureError."""
+        name = self._kept_name
+        change_facts(folder, kept=True, name=name, product=self.product, env=self._env)
+        return Kept(
+            name=name,
+            enter=f"distromatrix guests enter {name}",
+            remove=f"distromatrix guests remove {name}",
+            out=self.out,
+        )
+
+    def _close_shells(self) -> None:
+        """Let go of all of them. Never raises."""
+        for shells in (self._shells, self._root_shells):
+            shells.close()
+
     # --- inside ---
 
     def as_root(
@@ -278,9 +297,7 @@ class GuestMachine(ShellMachine):
 
     def _fresh_shells(self) -> None:
         """Forget all shells: the guest is another boot's."""
-        for shells in (self._shells, self._root_shells):
-            shells.shutdown()
-            shells.close()
+        self._close_shells()
         self._begin_shells()
         self._oom_kills = 0
 

@@ -40,11 +40,15 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
 
 class Store:
     """Those of one folder. Safe to use from several threads and processes. `end` ends and removes
-    what one of them has outside of its folder, also of one whose maker was killed."""
+    what one of them has outside of its folder, also of one whose maker was killed; `kind`: what
+    they are listed as."""
 
-    def __init__(self, folder: Path, end: Callable[[Path], None]) -> None:
+    def __init__(
+        self, folder: Path, end: Callable[[Path], None], *, kind: str = "template"
+    ) -> None:
         self.folder = folder
         self._end = end
+        self._kind = kind
 
     @contextmanager
     def hold(
@@ -117,7 +121,7 @@ class Store:
             if used and not _is_being_removed(folder):
                 found.append(
                     Leftover(
-                        kind="template",
+                        kind=self._kind,
                         name=folder.name,
                         run="",
                         folder=str(folder),  # its lock is held by whoever uses it, as a run's is

@@ -3,10 +3,7 @@ kernel, booted by QEMU without a boot loader, SSH or an init system, and then ke
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Mapping
@@ -14,13 +11,9 @@ from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
 from threading import Lock
-from typing import Any
 from weakref import WeakSet
 
 from distromatrix.engines.contract import (
-    LABEL_FOLDER,
-    LABEL_HOST,
-    LABEL_RUN,
     Address,
     Engine,
     EngineFacts,
@@ -30,13 +23,14 @@ from distromatrix.engines.contract import (
     Stage,
 )
 from distromatrix.engines.guest.acceleration import acceleration
+from distromatrix.engines.guest.facts import engine_facts, leftovers, write_facts
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.image_store import ImageStore
 from distromatrix.engines.parcel import ROOT, Parcel
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.guest import QemuGuest
-from distromatrix.engines.qemu.machine import META, QemuMachine
+from distromatrix.engines.qemu.machine import QemuMachine
 from distromatrix.engines.qemu.port_broker import JoinedGuest, PortBroker
 from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu.templates import QemuTemplates
@@ -46,7 +40,7 @@ from distromatrix.errors import (
     InfrastructureError,
 )
 from distromatrix.files.user_folders import cache_folder
-from distromatrix.files.whole import disk_fault, write_whole
+from distromatrix.files.whole import disk_fault
 from distromatrix.model import AccelWanted, Kept
 
 _MIB = 1024**2
@@ -76,20 +70,8 @@ class QemuEngine:
 
     def facts(self) -> EngineFacts:
         """See Engine."""
-        return EngineFacts(
-            name=self.name,
-            product="QEMU",
-            version=qemu_version().removeprefix("QEMU emulator version ").split(" ")[0],
-            api_version="",
-            cpus=os.cpu_count() or 1,
-            memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            arch=platform.machine(),
-            storage_driver="qcow2",
-            cgroup_version="",
-            rootless=os.geteuid() != 0,
-            local=True,
-            data_root=str(self._machines.parent),
-        )
+        version = qemu_version().removeprefix("QEMU emulator version ").split(" ")[0]
+        return engine_facts(self.name, "QEMU", version, self._machines.parent)
 
     def ping(self) -> None:
         """See Engine."""
@@ -168,7 +150,7 @@ class QemuEngine:
         except FileExistsError as error:
             raise InfrastructureError(f"there is a guest {spec.name} already") from error
         try:
-            _write_meta(folder, "guest", spec.labels)
+            write_facts(folder, spec.labels, user=spec.user)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -190,24 +172,7 @@ class QemuEngine:
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine; templates are among them, kept unless their making was cut off, and made
         when they were last used."""
-        found = []
-        for folder in sorted(self._machines.glob("*")):
-            facts = _read_meta(folder)
-            labels = facts.get("labels") or {}
-            if not labels.get(LABEL_RUN):
-                continue
-            found.append(
-                Leftover(
-                    kind=facts.get("kind", "guest"),
-                    name=folder.name,
-                    run=labels.get(LABEL_RUN, ""),
-                    folder=labels.get(LABEL_FOLDER, ""),
-                    host=labels.get(LABEL_HOST, ""),
-                    kept=bool(facts.get("kept")),
-                    created=float(facts.get("created", 0.0)),
-                )
-            )
-        return (*found, *self._templates.store.list())
+        return (*leftovers(self._machines), *self._templates.store.list())
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""
@@ -236,7 +201,7 @@ class QemuStage:
         self._parcel = Parcel(snapshot, plain=True)
         self._lock = Lock()
         try:
-            _write_meta(self._folder, "stage", labels)
+            write_facts(self._folder, labels, kind="stage")
         except OSError:
             self.close()
             raise
@@ -263,15 +228,3 @@ def _fault(what: str, error: OSError) -> InfrastructureError:
     """What to raise for it: of this host's disk, where that is why."""
     folder = Path(error.filename or "the cache")
     return disk_fault(error, folder) or InfrastructureError(f"{what}: {error}")
-
-
-def _write_meta(folder: Path, kind: str, labels: Mapping[str, str]) -> None:
-    facts = {"kind": kind, "labels": dict(labels), "created": time.time()}
-    write_whole(folder / META, json.dumps(facts))
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        facts = json.loads((folder / META).read_text(encoding="utf-8"))
-        return facts if isinstance(facts, dict) else {}
-    return {}

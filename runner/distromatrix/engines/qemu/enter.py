@@ -6,7 +6,6 @@ With a terminal here, busybox's telnetd gives the shell one there, of the same s
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shlex
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.engines.contract import API_TIMEOUT, Command
+from distromatrix.engines.guest.facts import read_facts
 from distromatrix.engines.guest.programs import become
 from distromatrix.engines.qemu.guest import BUSYBOX
-from distromatrix.engines.qemu.machine import META, write_program
+from distromatrix.engines.qemu.machine import write_program
 from distromatrix.engines.qemu.ports import (
     CONTROL,
     SHELLS,
@@ -123,10 +123,8 @@ def _put(path: str, *lines: str) -> str:
 def enter(folder: Path, env: Mapping[str, str]) -> int:
     """The status of a new shell in the kept guest of that folder, which has this process's
     terminal, or its standard input. Raises MachineGoneError, InfrastructureError."""
-    try:
-        facts = json.loads((folder / META).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MachineGoneError(f"{folder.name} is gone") from error
+    if not (facts := read_facts(folder)):
+        raise MachineGoneError(f"{folder.name} is gone")
     terminal = os.isatty(0)
     if terminal:
         env = {"TERM": os.environ.get("TERM", "linux"), **env}

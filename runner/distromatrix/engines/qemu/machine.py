@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
-import os
 import shlex
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -18,8 +14,9 @@ from threading import Lock, Thread
 from typing import BinaryIO
 
 from distromatrix.engines.answer import LONGEST, Answer
-from distromatrix.engines.contract import API_TIMEOUT, LABEL_CELL, LABEL_FOLDER, Address, Command
+from distromatrix.engines.contract import API_TIMEOUT, Address, Command
 from distromatrix.engines.guest.console import last_bytes
+from distromatrix.engines.guest.facts import folder_in_run
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.programs import become
 from distromatrix.engines.guest.scripts import CGROUP, crowded
@@ -40,10 +37,9 @@ from distromatrix.engines.shell.homes import home_found, home_made
 from distromatrix.engines.shell.pool import KILL, KILL_OTHERS
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
-from distromatrix.files.whole import give_to_caller, write_whole
+from distromatrix.files.whole import give_to_caller
 from distromatrix.model import Kept
 
-META = "machine.json"
 _WAIT = 10.0  # seconds for a shell's ports, where others have all of them
 LOOP_FILE = "/distromatrix/guest/loop.sh"
 _PIPED = "/distromatrix/guest/piped"
@@ -102,11 +98,8 @@ class QemuMachine(GuestMachine):
 
     def _show_console(self) -> None:
         """Let what its console has shown stay in the cell's folder, where there is one."""
-        labels = self._spec.labels
-        run, cell = labels.get(LABEL_FOLDER, ""), labels.get(LABEL_CELL, "")
-        if not cell or not Path(run).is_dir():
+        if (folder := folder_in_run(self._spec.labels, "qemu")) is None:
             return
-        folder = Path(run, "cells", *cell.split("/"), "guest", "qemu")
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / CONSOLE).open("ab") as shown:
@@ -288,31 +281,21 @@ echo $!"""
 
     def keep(self) -> Kept:
         """See Machine. Raises InfrastructureError."""
-        if not self._closed:
+        if self._kept is None:
             folder = self.folder.with_name(self._kept_name)
             try:
                 self.folder.rename(folder)
-                facts = json.loads((folder / META).read_text(encoding="utf-8"))
-                facts.update(kept=True, user=self._spec.user, product=self.product, env=self._env)
-                write_whole(folder / META, json.dumps(facts))
             except OSError as error:
                 raise InfrastructureError(f"cannot keep {self.name}: {error}") from error
+            self._kept = self._note_kept(folder)
             self.guest.folder = folder
             self._closed = True
             self._stopped = self._stopped or "was kept"
-        name = self.folder.name
-        return Kept(
-            name=name,
-            enter=f"distromatrix guests enter {name}",
-            remove=f"distromatrix guests remove {name}",
-            out=self.out,
-        )
+        return self._kept
 
     def leave(self) -> None:
         """Let go of its ports, of which whoever enters a kept one needs some. Never raises."""
-        for shells in (self._shells, self._root_shells):
-            shells.shutdown()
-            shells.close()
+        self._close_shells()
         self.guest.let_go()
         self._let_go()
 
@@ -322,8 +305,7 @@ echo $!"""
             return
         self._closed = True
         self._stopped = self._stopped or "was closed"
-        for shells in (self._shells, self._root_shells):
-            shells.close()
+        self._close_shells()
         with contextlib.suppress(Exception):
             self.guest.end()
             self._end_reader()
@@ -378,15 +360,3 @@ def write_program(path: str, content: bytes) -> str:
     """What writes a small program, unless it is there."""
     octal = "".join(f"\\{byte:03o}" for byte in content)
     return f"[ -x {path} ] || {{ printf '{octal}' >{path}; {BUSYBOX} chmod 755 {path}; }}"
-
-
-def new_overlay(folder: Path, base: Path, form: str, name: str = OVERLAY) -> None:
-    """An empty overlay over a disk. Raises InfrastructureError."""
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", form]
-    done = subprocess.run(
-        [*command, str(folder / name)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.strip()
-        full = said.endswith(os.strerror(errno.ENOSPC))
-        raise InfrastructureError(f"a guest's disk cannot be made: {said}", transient=not full)

@@ -192,5 +192,4 @@ class JoinedGuest(GuestMachine):
         if not self._closed:
             self._closed = True
             self._stopped = self._stopped or "was closed"
-            for shells in (self._shells, self._root_shells):
-                shells.close()
+            self._close_shells()

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.guest.disk import new_overlay
 from distromatrix.engines.guest.initramfs import fingerprint
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.guest.ready import DONE, PREFIX, Store, read_facts
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu.guest import QemuGuest
-from distromatrix.engines.qemu.machine import QemuMachine, SavedGuest, new_overlay
+from distromatrix.engines.qemu.machine import QemuMachine, SavedGuest
 from distromatrix.engines.qemu.process import OVERLAY, Memory, Virtual, arguments
 
 _EMPTY = "empty.qcow2"
@@ -87,7 +88,7 @@ class QemuTemplates:
 
 
 def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> dict[str, str]:
-    new_overlay(folder, disk.root, "raw")
+    new_overlay(folder / OVERLAY, disk.root, "raw")
     ram = folder / "ram"
     with ram.open("wb") as file:
         file.truncate(virtual.memory // 1024**2 * 1024**2)
@@ -102,7 +103,7 @@ def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -
         shell.let_go()
     finally:
         guest.end()
-    new_overlay(folder, folder / OVERLAY, "qcow2", _EMPTY)
+    new_overlay(folder / _EMPTY, folder / OVERLAY, "qcow2")
     return {"token": shell.token, "process": str(shell.process)}
 
 

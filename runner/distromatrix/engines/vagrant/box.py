@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
-import subprocess
 import tarfile
 from pathlib import Path
 
-from distromatrix.engines.vagrant.disk import DISK_SIZE
+from distromatrix.engines.guest.disk import run_tool
+from distromatrix.engines.vagrant.boxes import METADATA
 from distromatrix.engines.vagrant.vagrantfile import COMMAND_LINE
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.whole import whole_file
@@ -39,36 +38,19 @@ def write_box(title: str, made: Path, key: Path, to: Path) -> None:
     """Write the box file `to` of what lies in the folder `made` (`box.img`, `vmlinuz`,
     `initrd`) with the private key that logs in. Raises InfrastructureError."""
     disk = to.with_name(f"{to.name}.img")
-    facts = {"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_SIZE}
     try:
-        command = [
-            "qemu-img",
-            "convert",
-            "-c",
-            "-f",
-            "qcow2",
-            "-O",
-            "qcow2",
-            str(made / "box.img"),
-            str(disk),
-        ]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        convert = ("qemu-img", "convert", "-c", "-f", "qcow2", "-O", "qcow2")
+        run_tool(*convert, str(made / "box.img"), str(disk))
         with (
             whole_file(to) as file,
             tarfile.open(fileobj=file, mode="w", dereference=True) as tar,
         ):
-            _add(tar, "metadata.json", json.dumps(facts).encode())
-            _add(
-                tar,
-                "Vagrantfile",
-                (_VAGRANTFILE % (title, _COMMAND_LINE)).encode(),
-            )
+            _add(tar, "metadata.json", METADATA.encode())
+            _add(tar, "Vagrantfile", (_VAGRANTFILE % (title, _COMMAND_LINE)).encode())
             _add(tar, "key", key.read_bytes(), mode=0o600)
             tar.add(disk, "box.img", filter=_plain)
             for name in ("vmlinuz", "initrd"):
                 tar.add(made / name, name, filter=_plain)
-    except subprocess.CalledProcessError as error:
-        raise InfrastructureError(f"{to}: {str(error.stderr).strip()}") from error
     except OSError as error:
         raise InfrastructureError(f"{error.filename or to}: {error.strerror}") from error
     finally:

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import secrets
 import shlex
 import shutil
-import subprocess
 import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from distromatrix.engines.contract import LABEL_CELL, LABEL_FOLDER, MOUNT, OUT_FOLDERS, MachineSpec
-from distromatrix.engines.guest.console import last_lines, panic
+from distromatrix.engines.contract import MOUNT, OUT_FOLDERS, MachineSpec
+from distromatrix.engines.guest.console import said_last
+from distromatrix.engines.guest.disk import new_overlay
 from distromatrix.engines.guest.scripts import BOOT, FOLDER, RESOLVES, become_written, begin, named
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import home_made
 from distromatrix.engines.vagrant.folders import Home, free_port
 from distromatrix.engines.vagrant.leftovers import end_machine, whole_or_gone
 from distromatrix.engines.vagrant.libvirt.domain import guest_in
-from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd, VirshError
+from distromatrix.engines.vagrant.libvirt.libvirtd import VirshError
 from distromatrix.engines.vagrant.libvirt.saved_state import (
-    Clone,
     clone_definition,
     disks_of,
     read_saved,
     write_clone,
 )
-from distromatrix.engines.vagrant.machine import FACTS, OpenGuest, VagrantMachine, spec_facts
-from distromatrix.engines.vagrant.source import is_named
+from distromatrix.engines.vagrant.machine import OpenGuest, VagrantMachine
+from distromatrix.engines.vagrant.source import is_named, title_of
 from distromatrix.engines.vagrant.ssh import Connection, Login
 from distromatrix.engines.vagrant.templates import BoxTemplate
-from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of, vagrantfile
+from distromatrix.engines.vagrant.vagrantfile import Definition, vagrantfile
 from distromatrix.errors import InfrastructureError
 
 _ANSWERS_WITHIN = 120.0  # seconds until sshd of a restored guest answers
@@ -49,38 +46,15 @@ printf '{seed}' >/dev/urandom && {folder}/reseed ||
 """
 
 
-class Cloner:
-    """Opens machines. Thread-safe."""
-
-    def __init__(self, home: Home, libvirtd: Libvirtd) -> None:
-        self._home = home
-        self._libvirtd = libvirtd
-
-    def open(
-        self, template: BoxTemplate, spec: MachineSpec, product: Parcel | None
-    ) -> VagrantMachine:
-        """A machine, with its copy of the product. Raises InfrastructureError;
-        then nothing is left."""
-        folder = self._home.machines / spec.name
-        with whole_or_gone(self._home, self._libvirtd, folder):
-            folder.mkdir(parents=True, mode=0o700)
-            facts = spec_facts(
-                spec,
-                login=template.user,
-                console=str(console_of(spec, folder)),
-                scale=template.scale,
-                template=template.name,
-            )
-            (folder / FACTS).write_text(facts, encoding="utf-8")
-            return self._opened(template, spec, product, folder)
-
-    def _opened(
-        self, template: BoxTemplate, spec: MachineSpec, product: Parcel | None, folder: Path
-    ) -> VagrantMachine:
-        shown = console_of(spec, folder).parent
-        shown.mkdir(parents=True, exist_ok=True)
-        port = self._restore(template, spec, folder, shown)
-        connection = Connection(folder, self._home.sockets)
+def open_clone(
+    home: Home, template: BoxTemplate, spec: MachineSpec, product: Parcel | None
+) -> VagrantMachine:
+    """A machine, with its copy of the product. Raises InfrastructureError; then nothing is
+    left."""
+    known = {"login": template.user, "scale": template.scale, "template": template.folder.name}
+    with whole_or_gone(home, spec, **known) as (folder, console):
+        port = _restore(home, template, spec, folder, console)
+        connection = Connection(folder, home.sockets)
         connection.write(
             Login(
                 address="127.0.0.1",
@@ -90,62 +64,54 @@ class Cloner:
                 host_key=template.host_key,
             )
         )
-        facts = {"console": str(shown / "console.log"), "scale": template.scale}
-        guest = guest_in(folder, facts, self._libvirtd)
+        guest = guest_in(home, folder, {**known, "console": console})
         try:
             connection.open(_ANSWERS_WITHIN)
         except TimeoutError as error:
-            words = panic(guest.console) or " / ".join(last_lines(guest.console, 3))
             raise InfrastructureError(
-                f"{spec.name} does not answer by ssh ({error}); its console says: {words}"
+                f"{spec.name} does not answer by ssh ({error}){said_last(console)}"
             ) from error
-        return machine_begun(self._home, self._libvirtd, spec, guest, connection, product)
+        return machine_begun(home, spec, guest, connection, product)
 
-    def _restore(self, template: BoxTemplate, spec: MachineSpec, folder: Path, shown: Path) -> int:
-        """Have the clone run; the port on which its sshd listens."""
-        saved = read_saved(template.state)
-        disks = {}
-        for number, disk in enumerate(disks_of(saved.definition)):
-            own = self._home.pool / f"{spec.name}-{number}.img"
-            _overlay(disk, own)
-            disks[disk] = str(own)
-        state = folder / "state.save"
-        identity = str(uuid.uuid4())
-        for left in reversed(range(_TRIES)):
-            definition = replace(
-                template.definition,
-                title=f"The guest {spec.name} ({spec.labels.get(LABEL_CELL, 'no cell')})",
-                name=spec.name,
-                port=free_port(),
-                console=str(shown / "console.log"),
-                network=spec.network,
-                emulator=str(self._libvirtd.emulator),
-            )
-            clone = Clone(
-                name=spec.name,
-                uuid=identity,
-                description=f"distromatrix: a clone of {template.name}",
-                disks=disks,
-                console=definition.console,
-                arguments=arguments_of(definition),
-                emulator=definition.emulator,
-            )
-            write_clone(template.state, saved, clone_definition(saved.definition, clone), state)
-            try:
-                self._libvirtd("restore", str(state), timeout=300.0)
-                break
-            except VirshError as error:
-                if not left or "Could not set up host forwarding" not in str(error):
-                    raise InfrastructureError(f"{spec.name} cannot be started: {error}") from error
-            finally:
-                state.unlink(missing_ok=True)
-        _show(definition, identity, shown)
-        return definition.port
+
+def _restore(
+    home: Home, template: BoxTemplate, spec: MachineSpec, folder: Path, console: Path
+) -> int:
+    """Have the clone run; the port on which its sshd listens."""
+    saved = read_saved(template.state)
+    disks = {}
+    for number, disk in enumerate(disks_of(saved.definition)):
+        own = home.pool / f"{spec.name}-{number}.img"
+        new_overlay(own, Path(disk), "qcow2")
+        disks[disk] = str(own)
+    state = folder / "state.save"
+    identity = str(uuid.uuid4())
+    for left in reversed(range(_TRIES)):
+        definition = replace(
+            template.definition,
+            title=title_of(spec),
+            name=spec.name,
+            port=free_port(),
+            console=str(console),
+            network=spec.network,
+            emulator=str(home.libvirtd.emulator),
+        )
+        clone = clone_definition(saved.definition, definition, identity, disks)
+        write_clone(template.state, saved, clone, state)
+        try:
+            home.libvirtd("restore", str(state), timeout=300.0)
+            break
+        except VirshError as error:
+            if not left or "Could not set up host forwarding" not in str(error):
+                raise InfrastructureError(f"{spec.name} cannot be started: {error}") from error
+        finally:
+            state.unlink(missing_ok=True)
+    _show(definition, identity, console.parent)
+    return definition.port
 
 
 def machine_begun(
     home: Home,
-    libvirtd: Libvirtd,
     spec: MachineSpec,
     guest: OpenGuest,
     connection: Connection,
@@ -160,7 +126,7 @@ def machine_begun(
         guest,
         connection,
         staged=product is not None,
-        remove=lambda: end_machine(home, libvirtd, guest.folder),
+        remove=lambda: end_machine(home, guest.folder),
     )
     try:
         fresh = _fresh() if cloned else ""
@@ -205,23 +171,6 @@ def _prepare(
         with product.open(owner) as tar:
             machine.put_product(tar, MOUNT)
     return said.splitlines()[-1]
-
-
-def _overlay(disk: str, own: Path) -> None:
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk, str(own)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.strip()
-        full = said.endswith(os.strerror(errno.ENOSPC))
-        raise InfrastructureError(f"a guest's disk cannot be made: {said}", transient=not full)
-
-
-def console_of(spec: MachineSpec, folder: Path) -> Path:
-    """Where its console's log lies: in its cell's folder, where the run has one."""
-    run, cell = spec.labels.get(LABEL_FOLDER, ""), spec.labels.get(LABEL_CELL, "")
-    if run and cell and (Path(run) / "cells").is_dir():
-        return Path(run, "cells", cell, "guest", "vagrant", "console.log")
-    return folder / "console.log"
 
 
 def _show(definition: Definition, identity: str, shown: Path) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.answer import LONGEST, hear_out
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.engines.guest.disk import run_tool, start_tool
+from distromatrix.errors import InfrastructureError
 
+_READING = "the disk of a guest that ended cannot be read"
 _MOST = 64 * 1024**2  # bytes of what is listed of a disk
 _PIECE = 1 << 20  # bytes of a file that are in memory at once
 _LINE = re.compile(rb"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]*)/(\d*)/")
@@ -45,8 +46,8 @@ def read_dead(disk: Path, path: str, machine: str, room: Path) -> Iterator[bytes
     held = tempfile.TemporaryDirectory(prefix="distromatrix-disk-", dir=room)
     raw = Path(held.name, "raw")
     try:
-        _run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", str(disk), str(raw)])
-        _run(["e2fsck", "-fy", str(raw)], worst=2)  # its journal, above all
+        _run("qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", str(disk), str(raw))
+        _run("e2fsck", "-fy", str(raw), worst=2)  # its journal, above all
         name = path.rstrip("/").rpartition("/")[2] or "."
         top = _find(raw, path, name)
         if top is None:
@@ -95,7 +96,7 @@ def _entry(raw: Path, name: str, node: _Node) -> Iterator[bytes]:
 def _content(raw: Path, name: str, node: _Node) -> Iterator[bytes]:
     """A file in pieces: how much of it is too much is for who reads to say."""
     command, size = ["debugfs", "-R", f"cat <{node.inode}>", str(raw)], 0
-    with _started(command, stderr=subprocess.DEVNULL) as process:
+    with start_tool(command, _READING, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None  # noqa: S101 - a pipe
             while piece := process.stdout.read(_PIECE):
@@ -104,7 +105,7 @@ def _content(raw: Path, name: str, node: _Node) -> Iterator[bytes]:
         finally:
             process.kill()
     if size != node.size:
-        raise InfrastructureError(f"the disk of a guest that ended cannot be read: {name}")
+        raise InfrastructureError(f"{_READING}: {name}")
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
@@ -128,38 +129,8 @@ def _list(raw: Path, what: str) -> list[_Node]:
 
 
 def _debugfs(raw: Path, request: str) -> bytes:
-    return _run(["debugfs", "-R", request, str(raw)])
+    return _run("debugfs", "-R", request, str(raw))
 
 
-def _run(command: list[str], worst: int = 0) -> bytes:
-    with _started(command, stderr=subprocess.PIPE) as process:
-        try:
-            said, complaint = hear_out(process, LONGEST, most=_MOST)
-        except subprocess.TimeoutExpired as error:
-            raise InfrastructureError(
-                f"the disk of a guest that ended cannot be read: {command[0]} was not done after "
-                f"{LONGEST:.0f} s"
-            ) from error
-    if len(said) == _MOST:
-        raise InfrastructureError(
-            f"the disk of a guest that ended cannot be read: {command[0]} lists too much"
-        )
-    if process.returncode > worst:
-        lines = complaint.decode(errors="replace").strip().splitlines() or [""]
-        raise InfrastructureError(
-            f"the disk of a guest that ended cannot be read: {command[0]}: {lines[-1]}"
-        )
-    return said
-
-
-def _started(command: list[str], stderr: int) -> subprocess.Popen[bytes]:
-    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    try:
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PATH": search}
-        )
-    except FileNotFoundError as error:
-        raise EngineUnavailableError(
-            f"the disk of a guest that ended cannot be read: {command[0]} is missing "
-            "(`distromatrix doctor --guests --fix` installs what is needed)"
-        ) from error
+def _run(*command: str, worst: int = 0) -> bytes:
+    return run_tool(*command, doing=_READING, worst=worst, most=_MOST)

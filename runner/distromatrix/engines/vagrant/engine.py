@@ -1,16 +1,14 @@
 """Vagrant's guests: whole systems with their init, made ready once by `vagrant up`, and restored.
 
 What a guest boots is the prepared image of its cell, from the store of the containers' engine,
-whose store is this engine's. See vagrant_templates.py for what is kept ready, vagrant_clone.py for
-how a machine begins, vagrant_home.py for where everything lies.
+whose store is this engine's. See templates.py for what is kept ready, clone.py for
+how a machine begins, folders.py for where everything lies.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -25,16 +23,16 @@ from distromatrix.engines.guest.acceleration import (
     emulated,
     known_acceleration,
 )
+from distromatrix.engines.guest.facts import engine_facts, leftovers, read_facts
 from distromatrix.engines.image_store import Image, ImageStore
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import without_home
-from distromatrix.engines.vagrant import leftovers as vagrant_sweep
-from distromatrix.engines.vagrant.clone import Cloner
+from distromatrix.engines.vagrant.clone import open_clone
 from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.fresh import FreshGuests
+from distromatrix.engines.vagrant.leftovers import remove
 from distromatrix.engines.vagrant.libvirt.domain import guest_in
-from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
-from distromatrix.engines.vagrant.machine import FACTS, VagrantMachine
+from distromatrix.engines.vagrant.machine import VagrantMachine
 from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import BoxTemplates
@@ -60,16 +58,11 @@ class VagrantEngine:
         self._cache = cache
         self._wanted = accel
         self._version = ""
-        self.home = Home(cache / "guests" / "vagrant")
         known = known_acceleration(cache)
-        self.libvirtd = Libvirtd(
-            self.home.libvirt, self.home.pool, hide_kvm=known is None or known.kind != "kvm"
-        )
-        self.templates_kept = BoxTemplates(
-            self.home, self.libvirtd, containers.images.export, self._acceleration
-        )
-        self._cloner = Cloner(self.home, self.libvirtd)
-        self._plain = FreshGuests(self.home, self.libvirtd)
+        hide_kvm = known is None or known.kind != "kvm"
+        self.home = Home(cache / "guests" / "vagrant", hide_kvm=hide_kvm)
+        self.templates_kept = BoxTemplates(self.home, containers.images.export, self._acceleration)
+        self._plain = FreshGuests(self.home)
 
     @property
     def images(self) -> ImageStore:
@@ -84,21 +77,7 @@ class VagrantEngine:
                 ["vagrant", "--version"], capture_output=True, text=True, check=False
             )
             self._version = done.stdout.strip().removeprefix("Vagrant ") or "of unknown version"
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return EngineFacts(
-            name=self.name,
-            product="Vagrant",
-            version=self._version,
-            api_version="libvirt",
-            cpus=os.cpu_count() or 1,
-            memory=memory,
-            arch=platform.machine(),
-            storage_driver="qcow2",
-            cgroup_version="",
-            rootless=os.geteuid() != 0,
-            local=True,
-            data_root=str(self.home.folder),
-        )
+        return engine_facts(self.name, "Vagrant", self._version, self.home.folder, "libvirt")
 
     def ping(self) -> None:
         """See Engine."""
@@ -121,11 +100,11 @@ class VagrantEngine:
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
         product = cast("VagrantStage", stage).product if stage is not None else None
         if spec.guest is not None and not spec.guest.keep_ready:
-            source = self.templates_kept.source(image.id, spec, cpus)
-            machine = self._plain.open(source, spec, product)
+            with self.templates_kept.source(image.id, spec, cpus) as source:
+                machine = self._plain.open(source, spec, product)
         else:
             with self.templates_kept.using(image.id, spec, cpus) as template:
-                machine = self._cloner.open(template, spec, product)
+                machine = open_clone(self.home, template, spec, product)
         if not is_named(spec.guest):  # else it boots another's system
             machine.has_variables(without_home(image.env, spec.user))
         return machine
@@ -134,12 +113,9 @@ class VagrantEngine:
         """See Engine."""
         folder = self.home.machines / address.id
         connection = Connection(folder, self.home.sockets)
-        try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise MachineGoneError(f"{address.name} is gone") from error
+        facts = read_facts(folder)
         connection.root = facts.get("login", "root") == "root"
-        if not connection.is_open():
+        if not (facts and connection.is_open()):
             raise MachineGoneError(f"{address.name} is gone")
         spec = MachineSpec(
             name=address.name,
@@ -150,7 +126,7 @@ class VagrantEngine:
         )
         machine = VagrantMachine(
             spec,
-            guest_in(folder, facts, self.libvirtd),
+            guest_in(self.home, folder, facts),
             connection,
             staged=bool(address.product),
             owned=False,
@@ -167,11 +143,7 @@ class VagrantEngine:
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """See Engine; what is kept ready is among them, kept, and made when it was last used."""
-        return (*vagrant_sweep.leftovers(self.home), *self.templates())
-
-    def templates(self) -> tuple[Leftover, ...]:
-        """What is kept ready."""
-        return self.templates_kept.list()
+        return (*leftovers(self.home.machines), *self.templates_kept.list())
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""
@@ -181,7 +153,7 @@ class VagrantEngine:
         if leftover.kind == "box":
             self.templates_kept.remove_box(leftover.name)
             return
-        vagrant_sweep.remove(self.home, self.libvirtd, leftover)
+        remove(self.home, leftover)
 
     def close(self) -> None:
         """See Engine. The containers' engine stays open: it is another's."""

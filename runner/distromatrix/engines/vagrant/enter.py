@@ -8,9 +8,9 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 
+from distromatrix.engines.guest.facts import read_facts
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.vagrant.folders import Home
-from distromatrix.engines.vagrant.leftovers import machine_facts
 from distromatrix.engines.vagrant.ssh import Connection, clean_start
 from distromatrix.errors import EngineUnavailableError, MachineGoneError
 
@@ -20,10 +20,10 @@ _LOST = 255  # ssh's status where it did not get there, or no longer is
 def enter(home: Home, name: str, env: Mapping[str, str]) -> int:
     """The status of a new shell in the kept guest of that name, with those variables, which go
     there in a file that only the user may read. Raises MachineGoneError."""
-    folders = (f for f in home.machines.glob("*") if machine_facts(f).get("name") == name)
+    folders = (f for f in home.machines.glob("*") if read_facts(f).get("name") == name)
     if (folder := next(folders, None)) is None:
         raise MachineGoneError(f"{name} is gone")
-    facts = machine_facts(folder)
+    facts = read_facts(folder)
     connection = Connection(folder, home.sockets)
     connection.root = facts.get("login", "root") == "root"
     user = str(facts.get("user") or "root")

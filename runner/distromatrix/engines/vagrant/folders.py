@@ -19,7 +19,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from distromatrix.engines.vagrant.libvirt.libvirtd import short
+from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd, short
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.files.lock import hold
 from distromatrix.files.own import own_folder
@@ -27,12 +27,13 @@ from distromatrix.files.user_folders import cache_path, home
 
 
 class Home:
-    """The folders. `folder` is `guests/vagrant` of the cache."""
+    """The folders, and the libvirtd whose folders are among them. `folder` is `guests/vagrant` of
+    the cache."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hide_kvm: bool = True) -> None:
         self.folder = folder
-        self.libvirt = folder / "libvirt"
         self.pool = folder / "pool"
+        self.libvirtd = Libvirtd(folder / "libvirt", self.pool, hide_kvm=hide_kvm)
         self.boxes = folder / "boxes"
         self.templates = folder / "templates"
         self.machines = folder / "machines"

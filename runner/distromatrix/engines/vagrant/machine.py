@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,10 +34,8 @@ from distromatrix.engines.vagrant.disk_files import read_dead
 from distromatrix.engines.vagrant.ssh import Connection, PipeStream, loop_script
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.files.lock import hold
-from distromatrix.files.whole import write_whole
 from distromatrix.model import Kept
 
-FACTS = "machine.json"
 _STOPPED = "stopped"  # a file beside it: its processes were ended
 _ANSWERS_WITHIN = 15.0  # seconds, as all here where the machine is fast
 _DOWN_WITHIN = 30.0
@@ -81,7 +77,6 @@ class VagrantMachine(GuestMachine):
         self._connection = connection
         self._remove = remove
         self._dead = False  # its domain was ended
-        self._kept: Kept | None = None
         self._boot = ""  # the kernel's name for this boot
         self._restarting = Lock()
 
@@ -221,16 +216,9 @@ class VagrantMachine(GuestMachine):
         self._check_owned("keep")
         if self._kept is not None:
             return self._kept
-        name = self._kept_name
-        change_facts(self._guest.folder, kept=True, name=name, product=self.product, env=self._env)
-        self.name = name
+        self._kept = self._note_kept(self._guest.folder)
+        self.name = self._kept.name
         self._stop("was kept")
-        self._kept = Kept(
-            name=name,
-            enter=f"distromatrix guests enter {name}",
-            remove=f"distromatrix guests remove {name}",
-            out=self.out,
-        )
         return self._kept
 
     def close(self) -> None:
@@ -239,8 +227,7 @@ class VagrantMachine(GuestMachine):
             return
         self._closed = True
         self._stop("was closed")
-        for shells in (self._shells, self._root_shells):
-            shells.close()
+        self._close_shells()
         if self._kept is not None or not self._owned:
             return
         self._connection.close()
@@ -348,31 +335,6 @@ class VagrantMachine(GuestMachine):
             time.sleep(_LOOKS)
 
 
-def change_facts(folder: Path, **change: object) -> None:
-    """Change what is known of the machine in a folder. Raises InfrastructureError."""
-    file = folder / FACTS
-    try:
-        facts = {**json.loads(file.read_text(encoding="utf-8")), **change}
-        write_whole(file, json.dumps(facts))
-    except (OSError, ValueError) as error:
-        raise InfrastructureError(f"{file}: {error}") from error
-
-
 def _pieces(tar: IO[bytes]) -> Iterator[bytes]:
     while piece := tar.read(1 << 18):
         yield piece
-
-
-def spec_facts(spec: MachineSpec, **more: object) -> str:
-    """What is kept of a machine beside it, for who joins or sweeps."""
-    facts = {
-        "name": spec.name,
-        "labels": dict(spec.labels),
-        "user": spec.user,
-        "memory": spec.memory,
-        "pids": spec.pids,
-        "created": time.time(),
-        "kept": False,
-        "pid": os.getpid(),
-    }
-    return json.dumps({**facts, **more})

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distromatrix.engines.contract import Command, MachineSpec
+from distromatrix.engines.contract import LABEL_CELL, Command, MachineSpec
 from distromatrix.engines.guest.acceleration import Accel
+from distromatrix.engines.guest.console import panic, said_last
 from distromatrix.engines.guest.scripts import install
-from distromatrix.engines.vagrant.boxes import VERSION, Box, lock_of, register
-from distromatrix.engines.vagrant.command import vagrant
+from distromatrix.engines.vagrant.boxes import VERSION, register
+from distromatrix.engines.vagrant.command import log_to, vagrant
 from distromatrix.engines.vagrant.disk import HOST_KEY
 from distromatrix.engines.vagrant.folders import Home, digest, free_port
-from distromatrix.engines.vagrant.libvirt.libvirtd import POOL, Libvirtd
+from distromatrix.engines.vagrant.libvirt.libvirtd import POOL
 from distromatrix.engines.vagrant.machine import OpenGuest, VagrantMachine
 from distromatrix.engines.vagrant.ssh import Connection, Login
 from distromatrix.engines.vagrant.vagrantfile import Definition, loaded
-from distromatrix.errors import InfrastructureError
-from distromatrix.files.lock import hold
+from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.model import Guest as Named
 
 
@@ -27,7 +27,7 @@ from distromatrix.model import Guest as Named
 class Source:
     """What a guest is made of: a `box` made here, else what `guest` names; and how it runs."""
 
-    box: Box | None
+    box: Path | None  # its folder
     guest: Named | None
     memory: int  # bytes
     cpus: int
@@ -49,32 +49,20 @@ def is_named(guest: Named | None) -> bool:
     return guest is not None and not guest.made
 
 
-@contextmanager
-def box_held(home: Home, box: Box | None) -> Iterator[None]:
-    """Nobody removes it meanwhile."""
-    if box is None:
-        yield
-        return
-    with hold(lock_of(home, box.name), shared=True):
-        yield
+def title_of(spec: MachineSpec) -> str:
+    """What a machine is called in its Vagrantfile."""
+    return f"The guest {spec.name} ({spec.labels.get(LABEL_CELL, 'no cell')})"
 
 
 def define(
-    source: Source,
-    home: Home,
-    libvirtd: Libvirtd,
-    spec: MachineSpec,
-    *,
-    title: str,
-    folder: Path,
-    console: Path,
+    source: Source, home: Home, spec: MachineSpec, *, title: str, folder: Path, console: Path
 ) -> Definition:
     """What a Vagrantfile in that folder says of it, with its box known to Vagrant. `spec`: of its
     name and network. Raises InfrastructureError."""
     definition = Definition(
         title=title,
         name=spec.name,
-        uri=libvirtd.uri,
+        uri=home.libvirtd.uri,
         pool=POOL,
         port=free_port(),
         memory=source.memory // 1024**2,
@@ -83,17 +71,16 @@ def define(
         cpu=source.accel.cpu,
         console=str(console),
         network=spec.network,
-        emulator=str(libvirtd.emulator),
+        emulator=str(home.libvirtd.emulator),
     )
     if source.box is not None:
         register(home, source.box)
-        libvirtd("pool-refresh", POOL)
         return replace(
             definition,
             box=source.box.name,
             version=VERSION,
-            kernel=str(source.box.folder / "vmlinuz"),
-            initrd=str(source.box.folder / "initrd"),
+            kernel=str(source.box / "vmlinuz"),
+            initrd=str(source.box / "initrd"),
             key=str(home.key()),
             user="root",
         )
@@ -104,6 +91,32 @@ def define(
         machine = guest.machine or _only_machine(guest.vagrantfile, folder)
         return replace(definition, own=guest.vagrantfile, machine=machine)
     return replace(definition, box=guest.box, version=guest.version)
+
+
+def up(definition: Definition, folder: Path, console: Path, within: float) -> None:
+    """`vagrant up` of the Vagrantfile in that folder, for so many seconds at the most, with a log
+    beside the console's. Raises InfrastructureError."""
+    vagrant(
+        *("up", definition.machine, "--provider", definition.provider),
+        folder=folder,
+        root=root_of(definition),
+        timeout=within,
+        told=log_to(console.parent / "vagrant.log"),
+        hopeless=lambda: panic(console),
+    )
+
+
+@contextmanager
+def coming_up(console: Path) -> Iterator[None]:
+    """What fails in it says what the guest's console said last."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except InfrastructureError as error:
+        raise InfrastructureError(
+            f"the guest did not come up: {error}{said_last(console)}", transient=error.transient
+        ) from error
 
 
 def _only_machine(own: Path, folder: Path) -> str:
@@ -125,15 +138,13 @@ def login(folder: Path, definition: Definition) -> Login:
     """Who logs in where, and by which keys; Vagrant knows it where we do not. Raises
     InfrastructureError."""
     if definition.user:
+        shown = Path(definition.kernel).with_name(HOST_KEY)
         return Login(
             address="127.0.0.1",
             port=definition.port,
             user=definition.user,
             keys=(definition.key,),
-            host_key=Path(definition.kernel)
-            .with_name(HOST_KEY)
-            .read_text(encoding="ascii")
-            .strip(),
+            host_key=shown.read_text(encoding="ascii").strip(),
         )
     words: dict[str, str] = {}
     keys = []

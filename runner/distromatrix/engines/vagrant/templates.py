@@ -9,50 +9,44 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from distromatrix.engines.contract import Leftover, MachineSpec
 from distromatrix.engines.guest.acceleration import Accel
-from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.guest.qemu_program import qemu_version
-from distromatrix.engines.guest.ready import DONE, PREFIX, Store
+from distromatrix.engines.guest.ready import DONE, PREFIX, Store, read_facts
 from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.image_store import Preparation
-from distromatrix.engines.vagrant.boxes import Box, have_box, list_boxes, remove_box
-from distromatrix.engines.vagrant.command import end_in, log_to, vagrant
+from distromatrix.engines.vagrant.boxes import FORMAT, Boxes
+from distromatrix.engines.vagrant.command import end_in
 from distromatrix.engines.vagrant.folders import Home, digest
 from distromatrix.engines.vagrant.libvirt.domain import guest_in, remove_domain
-from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
 from distromatrix.engines.vagrant.libvirt.saved_state import disks_of, is_shared, read_saved
 from distromatrix.engines.vagrant.source import (
     Source,
-    box_held,
+    coming_up,
     define,
     is_named,
     login,
     make_ready,
-    root_of,
     settle,
+    up,
 )
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.vagrantfile import Definition, command_line, vagrantfile
-from distromatrix.errors import ImageError, InfrastructureError
+from distromatrix.errors import InfrastructureError
 
-FORMAT = 6  # part of every name: raise it when what is made of an image changes
 UP_WITHIN = 900.0  # seconds that the first boot may take
 
 
 @dataclass(frozen=True, slots=True)
 class BoxTemplate:
-    """A saved guest. `port` and `console` are those in its definition; `keys`: private ones."""
+    """A saved guest. `definition`: with its port and console; `keys`: private ones."""
 
-    name: str
-    folder: str
-    uuid: str
-    machine: str
+    folder: Path
     user: str
     keys: tuple[str, ...]
     host_key: str
@@ -62,7 +56,7 @@ class BoxTemplate:
     @property
     def state(self) -> Path:
         """Its memory and devices, as libvirt saves them."""
-        return Path(self.folder) / "state.save"
+        return self.folder / "state.save"
 
 
 class BoxTemplates:
@@ -72,40 +66,40 @@ class BoxTemplates:
     def __init__(
         self,
         home: Home,
-        libvirtd: Libvirtd,
         export: Callable[[str, Mapping[str, str], Preparation], Iterable[bytes]],
         accel: Callable[[Path | None, int, int], Accel],
     ) -> None:
         self._home = home
-        self._libvirtd = libvirtd
-        self._export = export
         self._making: set[Path] = set()
         self._store = Store(home.templates, self._end)
         self._accel = accel
+        self.boxes = Boxes(home, export)
 
-    def source(self, image: str, spec: MachineSpec, cpus: int) -> Source:
-        """What a guest of an image (its id), or of what `spec.guest` names, is made of. Raises
-        CannotStartError, InfrastructureError."""
+    @contextmanager
+    def source(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[Source]:
+        """What a guest of an image (its id), or of what `spec.guest` names, is made of, held
+        meanwhile. Raises CannotStartError, InfrastructureError."""
         self._home.make()
-        box = None if is_named(spec.guest) else self.box(image, spec.labels)
-        accel = self._accel(box.folder / "vmlinuz" if box else None, spec.memory, cpus)
-        return Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
+        box = None
+        with ExitStack() as holds:
+            if not is_named(spec.guest):
+                found = self.boxes.hold(image, spec.labels, self._home.key())
+                box = holds.enter_context(found)
+            accel = self._accel(box / "vmlinuz" if box else None, spec.memory, cpus)
+            yield Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
 
     @contextmanager
     def using(self, image: str, spec: MachineSpec, cpus: int) -> Iterator[BoxTemplate]:
         """The template of that source, held meanwhile; a machine that names it in its facts then
         holds it on. Raises CannotStartError, InfrastructureError."""
-        while True:
-            source = self.source(image, spec, cpus)  # anew: its box may just have been removed
+        with self.source(image, spec, cpus) as source:
             accel = source.accel
             line = command_line(kvm=accel.kind == "kvm")
             ran = (accel.kind, accel.cpu, line, qemu_version())
             what = [FORMAT, source.words, spec.memory, cpus, *ran, install()]
             name = PREFIX + digest([*what, spec.ready and spec.ready.key])
-            make = partial(self._make, source, spec)
-            with contextlib.suppress(_BoxGoneError), self._store.hold(name, make, _read) as found:
+            with self._store.hold(name, partial(self._make, source, spec), _read) as found:
                 yield found
-                return
 
     def give_up(self) -> None:
         """Remove what is being made by who no longer waits for it. Never raises."""
@@ -113,88 +107,53 @@ class BoxTemplates:
             self._keep_logs(folder)
             self._store.give_up(folder.name)
 
-    def box(self, image: str, labels: Mapping[str, str], key: Path | None = None) -> Box:
-        """The box of an image, in which the user's key or another one logs in; what is made
-        meanwhile has those labels. Raises CannotStartError, InfrastructureError."""
-        key = key or self._home.key()
-        return have_box(self._home, image, labels, self._export, FORMAT, key)
-
     def _make(self, source: Source, spec: MachineSpec, folder: Path) -> Mapping[str, object]:
         self._making.add(folder)
         try:
-            return self._made(source, spec, folder)
+            return asdict(self._made(source, spec, folder))
         except BaseException:
             self._keep_logs(folder)
             raise
         finally:
             self._making.discard(folder)
 
-    def _made(self, source: Source, spec: MachineSpec, folder: Path) -> Mapping[str, object]:
-        with box_held(self._home, source.box):
-            if source.box is not None and not source.box.whole:
-                raise _BoxGoneError
-            self._libvirtd.ensure()
-            definition = define(
-                source,
-                self._home,
-                self._libvirtd,
-                MachineSpec(name=folder.name, image=""),
-                title=f"The template of guests of {source.words}",
-                folder=folder,
-                console=folder / "console.log",
-            )
-            (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
+    def _made(self, source: Source, spec: MachineSpec, folder: Path) -> BoxTemplate:
+        self._home.libvirtd.ensure()
+        console = folder / "console.log"
+        definition = define(
+            source,
+            self._home,
+            MachineSpec(name=folder.name, image=""),
+            title=f"The template of guests of {source.words}",
+            folder=folder,
+            console=console,
+        )
+        (folder / "Vagrantfile").write_text(vagrantfile(definition), encoding="utf-8")
+        with coming_up(console):
             template = self._boot(folder, definition, source.accel.scale, spec)
-            return {**asdict(template), "definition": asdict(definition)}
-
-    def _boot(
-        self, folder: Path, definition: Definition, scale: float, spec: MachineSpec
-    ) -> BoxTemplate:
-        machine = definition.machine
-        try:
-            vagrant(
-                *("up", machine, "--provider", "libvirt"),
-                folder=folder,
-                root=root_of(definition),
-                timeout=UP_WITHIN,
-                told=log_to(folder / "vagrant.log"),
-                hopeless=lambda: panic(folder / "console.log"),
-            )
-            uuid = (folder / f".vagrant/machines/{machine}/libvirt/id").read_text().strip()
-            who = login(folder, definition)
-            connection = Connection(folder, self._home.sockets)
-            settle(connection, who)
-            facts = {"console": definition.console, "scale": scale, "domain": uuid}
-            guest = guest_in(folder, facts, self._libvirtd)
-            make_ready(spec, guest, connection, who)
-            self._libvirtd("save", uuid, str(folder / "state.save"), timeout=300.0)
-            saved = read_saved(folder / "state.save").definition
-        except ImageError:
-            raise
-        except InfrastructureError as error:
-            console = folder / "console.log"
-            words = panic(console) or " / ".join(last_lines(console, 3))
-            said = f"; its console says: {words}" if words else ""
-            raise InfrastructureError(
-                f"the guest did not come up: {error}{said}", transient=error.transient
-            ) from error
+            saved = read_saved(template.state).definition
         if is_shared(saved):
             raise InfrastructureError(
                 f"{definition.own}: guests with networks of their own cannot be kept ready "
                 "(`keep_ready: false` gives each cell a `vagrant up` of its own)",
                 transient=False,
             )
-        return BoxTemplate(
-            name=folder.name,
-            folder=str(folder),
-            uuid=uuid,
-            machine=machine,
-            user=who.user,
-            keys=who.keys,
-            host_key=connection.host_key(),
-            definition=definition,
-            scale=scale,
-        )
+        return template
+
+    def _boot(
+        self, folder: Path, definition: Definition, scale: float, spec: MachineSpec
+    ) -> BoxTemplate:
+        up(definition, folder, Path(definition.console), UP_WITHIN)
+        known = folder / f".vagrant/machines/{definition.machine}/libvirt/id"
+        domain = known.read_text().strip()
+        who = login(folder, definition)
+        connection = Connection(folder, self._home.sockets)
+        settle(connection, who)
+        facts = {"console": definition.console, "scale": scale, "domain": domain}
+        make_ready(spec, guest_in(self._home, folder, facts), connection, who)
+        template = BoxTemplate(folder, who.user, who.keys, connection.host_key(), definition, scale)
+        self._home.libvirtd("save", domain, str(template.state), timeout=300.0)
+        return template
 
     def _keep_logs(self, folder: Path) -> None:
         for kept in ("console.log", "vagrant.log"):
@@ -208,7 +167,7 @@ class BoxTemplates:
 
     def remove_box(self, name: str) -> None:
         """Remove a box, and what Vagrant knows of it, unless a template stands on it."""
-        remove_box(self._home, name, lambda: name in self._used("box"))
+        self.boxes.store.remove(name, lambda: name in self._used("box"))
 
     def _used(self, what: str) -> set[str]:
         """The templates that machines stand on, or the boxes that these or templates do."""
@@ -228,9 +187,9 @@ class BoxTemplates:
         end_in(folder)  # of one who made it and was killed
         disks = list(self._home.pool.glob(f"{name}-*"))
         if disks or (folder / "Vagrantfile").exists():
-            for domain in self._libvirtd("list", "--all", "--name").split():
+            for domain in self._home.libvirtd("list", "--all", "--name").split():
                 if domain.startswith(f"{name}-"):
-                    remove_domain(self._libvirtd, domain)
+                    remove_domain(self._home.libvirtd, domain)
         for disk in disks:
             disk.unlink(missing_ok=True)
         self._forget_boxes(name)
@@ -248,22 +207,18 @@ class BoxTemplates:
         """All boxes and templates, whole or not."""
         return (
             *self._store.list(lambda name: self._home.pool.glob(f"{name}-*")),
-            *list_boxes(self._home),
+            *self.boxes.store.list(),
         )
 
 
-class _BoxGoneError(Exception):
-    """The box of a template to be made was just removed."""
-
-
 def _read(folder: Path) -> BoxTemplate | None:
+    facts = read_facts(folder) or {}
     try:
-        facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
         known = facts["definition"]
-        own = known.pop("own")
-        definition = Definition(**known, own=Path(own) if own else None)
-        template = BoxTemplate(**{**facts, "definition": definition, "keys": tuple(facts["keys"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        definition = Definition(**{**known, "own": known["own"] and Path(known["own"])})
+        changed = {"folder": folder, "keys": tuple(facts["keys"]), "definition": definition}
+        template = BoxTemplate(**{**facts, **changed})
+    except (TypeError, KeyError):
         return None
     if not template.state.exists():
         return None

@@ -80,7 +80,7 @@ def test_two_guests_are_whole_systems_and_share_nothing(
         one.close()
         two.close()
     assert not {left.name for left in engine.leftovers()} & {one.name, two.name}
-    domains = engine.libvirtd("list", "--all", "--name").split()
+    domains = engine.home.libvirtd("list", "--all", "--name").split()
     assert not {one.name, two.name} & set(domains)
 
 
@@ -131,7 +131,7 @@ def test_a_guest_that_is_not_kept_ready_is_brought_up_by_itself_and_destroyed(
     finally:
         machine.close()
     assert machine.name not in {left.name for left in engine.leftovers()}
-    assert machine.name not in engine.libvirtd("list", "--all", "--name")
+    assert machine.name not in engine.home.libvirtd("list", "--all", "--name")
     assert not list(engine.home.pool.glob(f"{machine.name}*"))
 
 
@@ -165,7 +165,7 @@ def test_killed_amid_vagrant_up_a_guest_and_that_vagrant_are_swept(
     (left,) = (one for one in engine.leftovers() if one.name == name)
     engine.remove(left)
     assert name not in {one.name for one in engine.leftovers()}
-    assert name not in engine.libvirtd("list", "--all", "--name")
+    assert name not in engine.home.libvirtd("list", "--all", "--name")
     assert not list(engine.home.pool.glob(f"{name}*"))
     assert name.encode() not in b"".join(
         file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
@@ -188,14 +188,14 @@ def test_interrupted_amid_vagrant_up_nothing_runs_on(tmp_path: Path, ready: str)
     engine = VagrantEngine(DockerEngine(), tmp_path / "cache/distromatrix")
     command = [sys.executable, "-m", "distromatrix", "run"]
     run = subprocess.Popen(command, cwd=tmp_path, env=env)
-    while run.poll() is None and not engine.libvirtd.running():
+    while run.poll() is None and not engine.home.libvirtd.running():
         time.sleep(0.2)
-    while run.poll() is None and not engine.libvirtd("list", "--name").strip():
+    while run.poll() is None and not engine.home.libvirtd("list", "--name").strip():
         time.sleep(0.2)
     assert run.poll() is None
     run.send_signal(signal.SIGINT)
     assert run.wait(120) == 130
-    assert engine.libvirtd("list", "--name").strip() == ""
+    assert engine.home.libvirtd("list", "--name").strip() == ""
     for left in engine.leftovers():
         engine.remove(left)
     assert engine.leftovers() == ()
@@ -338,7 +338,7 @@ def test_a_libvirtd_that_is_killed_takes_no_guest_with_it_and_comes_back(
     engine = VagrantEngine(containers, tmp_path)  # whose libvirtd no other test needs
 
     def kill() -> None:
-        pid = int((engine.libvirtd.folder / "run/libvirtd.pid").read_text())
+        pid = int((engine.home.libvirtd.folder / "run/libvirtd.pid").read_text())
         os.kill(pid, signal.SIGKILL)
 
     one = engine.open(spec(debian_system))
@@ -352,8 +352,8 @@ def test_a_libvirtd_that_is_killed_takes_no_guest_with_it_and_comes_back(
     finally:
         one.close()
         names = [left.name for left in engine.leftovers() if left.run]
-        for left in engine.templates():  # templates before the boxes that they stand on
+        for left in engine.templates_kept.list():  # templates before the boxes that they stand on
             engine.remove(left)
-        domains = engine.libvirtd("list", "--all", "--name").split()
+        domains = engine.home.libvirtd("list", "--all", "--name").split()
         containers.close()
     assert (names, domains) == ([], [])

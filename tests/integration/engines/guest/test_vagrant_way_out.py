@@ -45,4 +45,4 @@ def test_a_guest_reaches_the_world_if_it_may_and_never_the_hosts_loopback(
 
 def pid(engine: VagrantEngine, name: str) -> str:
     """Of its QEMU, as libvirt keeps it."""
-    return (engine.libvirtd.folder / f"run/qemu/{name}.pid").read_text()
+    return (engine.home.libvirtd.folder / f"run/qemu/{name}.pid").read_text()

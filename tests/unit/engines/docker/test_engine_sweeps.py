@@ -216,7 +216,7 @@ def test_a_template_that_is_removed_while_it_is_listed_is_left_out(
     vagrant = VagrantEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
     folder = tmp_path / "guests/vagrant/templates/distromatrix-template-x"
     folder.mkdir(parents=True)
-    assert [one.name for one in vagrant.templates()] == [folder.name]
+    assert [one.name for one in vagrant.templates_kept.list()] == [folder.name]
 
     def late(found: Iterable[Path]) -> list[Path]:
         rows = sorted(found)
@@ -225,7 +225,7 @@ def test_a_template_that_is_removed_while_it_is_listed_is_left_out(
         return rows
 
     monkeypatch.setattr(ready, "sorted", late, raising=False)
-    assert vagrant.templates() == ()
+    assert vagrant.templates_kept.list() == ()
 
 
 @pytest.mark.parametrize("kind", ["containers", "volumes", "networks"])

@@ -14,16 +14,15 @@ import pytest
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
 from distromatrix.engines.guest.console import last_lines, panic
+from distromatrix.engines.guest.facts import leftovers
 from distromatrix.engines.guest.ready import DONE
 from distromatrix.engines.guest.scripts import of_commands, written
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.vagrant.command import message
 from distromatrix.engines.vagrant.folders import Home
-from distromatrix.engines.vagrant.leftovers import leftovers
 from distromatrix.engines.vagrant.libvirt.domain import disks_in
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
 from distromatrix.engines.vagrant.libvirt.saved_state import (
-    Clone,
     clone_definition,
     disks_of,
     is_shared,
@@ -54,14 +53,6 @@ XML = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/
   </devices>
   <qemu:commandline><qemu:arg value='-netdev'/><qemu:arg value='old'/></qemu:commandline>
 </domain>"""
-CLONE = Clone(
-    name="distromatrix-one",
-    uuid="11111111-2222-3333-4444-555555555555",
-    description="a clone",
-    disks={"/pool/template.img": "/pool/one.img"},
-    console="/one/console.log",
-    arguments=("-netdev", "new"),
-)
 DEFINITION = Definition(
     title="The guest of a test",
     name="distromatrix-one",
@@ -77,6 +68,11 @@ DEFINITION = Definition(
 )
 
 
+CLONE = replace(DEFINITION, console="/one/console.log")
+UUID = "11111111-2222-3333-4444-555555555555"
+DISKS = {"/pool/template.img": "/pool/one.img"}
+
+
 def saved_file(path: Path, xml: str, cookie: str, memory: bytes) -> Path:
     """As libvirt 9 writes it (virQEMUSaveHeader)."""
     text, extra = xml.encode() + b"\0", cookie.encode() + b"\0" if cookie else b""
@@ -87,10 +83,10 @@ def saved_file(path: Path, xml: str, cookie: str, memory: bytes) -> Path:
 
 
 def test_a_clones_definition_shares_nothing_with_its_template() -> None:
-    made = clone_definition(XML, CLONE)
-    for gone in ("template", CLONE.uuid[:0] + "7618f645", "old", "/run/t", "box.img"):
+    made = clone_definition(XML, CLONE, UUID, DISKS)
+    for gone in ("template", "7618f645", "old", "/run/t", "box.img"):
         assert gone not in made
-    for there in ("distromatrix-one", CLONE.uuid, "/pool/one.img", "/one/console.log", "new"):
+    for there in (CLONE.name, CLONE.title, UUID, "/pool/one.img", "/one/console.log", "2222-:22"):
         assert there in made
     assert disks_of(made) == ("/pool/one.img",)
     assert "/cd.iso" in made
@@ -101,7 +97,7 @@ def test_a_network_of_ones_own_is_not_cloned() -> None:
     assert is_shared(bridged)
     assert not is_shared(XML)
     with pytest.raises(InfrastructureError, match="network"):
-        clone_definition(bridged, CLONE)
+        clone_definition(bridged, CLONE, UUID, DISKS)
 
 
 @pytest.mark.parametrize("cookie", ["", "<cookie><slirpHelper/></cookie>"])
@@ -252,7 +248,7 @@ def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:
     ):
         (home.machines / name).mkdir()
         (home.machines / name / "machine.json").write_text(text)
-    found = leftovers(home)
+    found = leftovers(home.machines)
     assert [(one.name, one.run, one.folder, one.host, one.created) for one in found] == [
         ("distromatrix-a", "r", "/f", "h", 5.0)
     ]
@@ -261,7 +257,7 @@ def test_what_was_left_is_known_by_the_file_beside_it(tmp_path: Path) -> None:
 def test_what_is_being_made_does_not_look_unused_for_long(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
-    made = BoxTemplates(home, cast("Libvirtd", None), cast("Any", None), cast("Any", None))
+    made = BoxTemplates(home, cast("Any", None), cast("Any", None))
     half = home.templates / "distromatrix-template-half"
     half.mkdir()
     with hold(half / "lock"):
@@ -283,11 +279,12 @@ def kept_ready(home: Home) -> BoxTemplates:
     """A box with a template on it."""
     home.make()
     (home.boxes / "distromatrix-template-box-1").mkdir()
+    (home.boxes / "distromatrix-template-box-1/lock").touch()
     (home.templates / "distromatrix-template-1").mkdir()
     facts = '{"definition": {"box": "distromatrix-template-box-1"}}'
     (home.templates / "distromatrix-template-1" / DONE).write_text(facts)
-    nothing_runs = cast("Libvirtd", lambda *_: "")
-    return BoxTemplates(home, nothing_runs, cast("Any", None), cast("Any", None))
+    home.libvirtd = cast("Libvirtd", lambda *_: "")  # in which nothing runs
+    return BoxTemplates(home, cast("Any", None), cast("Any", None))
 
 
 def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:
@@ -313,7 +310,7 @@ def test_what_is_in_use_or_being_made_is_not_removed(tmp_path: Path, shared: boo
         made.remove("distromatrix-template-1")
     assert (home.templates / "distromatrix-template-1").exists()
     made.remove("distromatrix-template-1")
-    with hold(home.boxes / "distromatrix-template-box-1.lock", shared=shared):
+    with hold(home.boxes / "distromatrix-template-box-1/lock", shared=shared):
         made.remove_box("distromatrix-template-box-1")
     assert [one.kind for one in made.list()] == ["box"]
 

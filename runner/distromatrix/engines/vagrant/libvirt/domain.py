@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from distromatrix.engines.vagrant.command import vagrant
+from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd, VirshError
 from distromatrix.engines.vagrant.machine import OpenGuest
 from distromatrix.errors import InfrastructureError
 
 
-def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> OpenGuest:
+def guest_in(home: Home, folder: Path, facts: Mapping[str, Any]) -> OpenGuest:
     """The guest of a machine's folder, by what is known of it."""
-
+    libvirtd = home.libvirtd
     domain = facts.get("domain") or folder.name
 
     def end() -> None:
@@ -35,7 +36,7 @@ def guest_in(folder: Path, facts: Mapping[str, Any], libvirtd: Libvirtd) -> Open
         end, alive = _by_vagrant(folder, facts)
     return OpenGuest(
         folder=folder,
-        disks=disks_in(libvirtd.pool, folder.name, facts),
+        disks=disks_in(home.pool, folder.name, facts),
         console=Path(facts["console"]),
         scale=float(facts.get("scale", 1.0)),
         alive=alive,

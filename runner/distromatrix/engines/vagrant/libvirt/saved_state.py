@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from distromatrix.engines.vagrant.vagrantfile import Definition, arguments_of
 from distromatrix.errors import InfrastructureError
 
 _MAGIC = b"LibvirtQemudSave"
@@ -33,20 +35,6 @@ class SavedState:
     cookie: bytes
     head: bytes
     offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clone:
-    """What of a clone differs from its template. `arguments`: QEMU's, in the template's place;
-    `disks`: the path of its own disk for each path of the template's."""
-
-    name: str
-    uuid: str
-    description: str
-    disks: dict[str, str]
-    console: str
-    arguments: tuple[str, ...]
-    emulator: str = ""  # '': the template's
 
 
 def read_saved(file: Path) -> SavedState:
@@ -84,17 +72,20 @@ def write_clone(file: Path, saved: SavedState, definition: str, to: Path) -> Non
             at += done
 
 
-def clone_definition(definition: str, clone: Clone) -> str:
-    """The definition of a clone. Raises InfrastructureError where the template has what two
-    guests cannot share."""
+def clone_definition(
+    definition: str, clone: Definition, identity: str, disks: Mapping[str, str]
+) -> str:
+    """The definition of a clone with that UUID. `disks`: the path of its own disk for each path
+    of the template's. Raises InfrastructureError where the template has what two guests cannot
+    share."""
     root = ElementTree.fromstring(definition)  # noqa: S314  # our own libvirt's
     _set(root, "name", clone.name)
-    _set(root, "uuid", clone.uuid)
-    _set(root, "description", clone.description)
+    _set(root, "uuid", identity)
+    _set(root, "description", clone.title)
     if root.find("devices/interface") is not None:
         raise InfrastructureError("has a network that its clones would share", transient=False)
     for disk in root.findall("devices/disk"):
-        _own_disk(disk, clone.disks)
+        _own_disk(disk, disks)
     for path in (".//serial/source", ".//console/source"):
         for source in root.findall(path):
             source.set("path", clone.console)
@@ -108,7 +99,7 @@ def clone_definition(definition: str, clone: Clone) -> str:
     if line is not None:
         for old in list(line):
             line.remove(old)
-        for value in clone.arguments:
+        for value in arguments_of(clone):
             ElementTree.SubElement(line, f"{{{_QEMU}}}arg", {"value": value})
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -131,7 +122,7 @@ def is_shared(definition: str) -> bool:
     return root.find("devices/interface") is not None or "" in disks_of(definition)
 
 
-def _own_disk(disk: ElementTree.Element, own: dict[str, str]) -> None:
+def _own_disk(disk: ElementTree.Element, own: Mapping[str, str]) -> None:
     source = disk.find("source")
     path = "" if source is None else source.get("file", "")
     if source is None or path not in own:
