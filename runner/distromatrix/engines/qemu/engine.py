@@ -98,11 +98,11 @@ class QemuEngine:
             disk = holds.enter_context(
                 self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
             )
-            virtual, scale = self.virtual(spec, disk)
-            template = holds.enter_context(self._templates.saved(found.id, disk, virtual, scale))
+            virtual = self.virtual(spec, disk)
+            template = holds.enter_context(self._templates.saved(found.id, disk, virtual))
             folder = self._new_folder(spec)
             shutil.copyfile(template.overlay, folder / OVERLAY)
-            guest = QemuGuest(spec, folder, disk, virtual, product=product, scale=scale)
+            guest = QemuGuest(spec, folder, disk, virtual, product=product)
             machine = QemuMachine(
                 guest, staged=product is not None, env=without_home(found.env, spec.user)
             )
@@ -115,7 +115,7 @@ class QemuEngine:
                 raise _fault("a guest cannot be made", error) from error
             raise
         try:
-            machine.restore(template.saved)
+            machine.restore(template)
             if product is not None:
                 guest.fill(size)
             machine.begin()
@@ -130,18 +130,14 @@ class QemuEngine:
             raise
         return machine
 
-    def virtual(self, spec: MachineSpec, disk: Disk) -> tuple[Virtual, float]:
-        """What it is made of, and the factor for what waits for it."""
+    def virtual(self, spec: MachineSpec, disk: Disk) -> Virtual:
+        """What it is made of."""
         cpus = max(1, ceil(spec.cpus))
         memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
-        found = acceleration(
-            disk.kernel,
-            memory=memory,
-            cpus=cpus,
-            wanted=self._accel,
-            cache=self._cache,
+        accel = acceleration(
+            disk.kernel, memory=memory, cpus=cpus, wanted=self._accel, cache=self._cache
         )
-        return Virtual(kind=found.kind, cpu=found.cpu, cpus=cpus, memory=memory), found.scale
+        return Virtual(accel=accel, cpus=cpus, memory=memory)
 
     def _new_folder(self, spec: MachineSpec) -> Path:
         folder = self._machines / spec.name

@@ -17,12 +17,12 @@ from pathlib import Path
 from distromatrix.engines.contract import API_TIMEOUT, Command
 from distromatrix.engines.guest.facts import read_facts
 from distromatrix.engines.guest.programs import become
+from distromatrix.engines.guest.stream import SocketStream
 from distromatrix.engines.qemu.guest import BUSYBOX
 from distromatrix.engines.qemu.machine import write_program
 from distromatrix.engines.qemu.ports import (
     CONTROL,
     SHELLS,
-    PortStream,
     connect_in,
     ports_of,
     socket_name,
@@ -177,7 +177,7 @@ def _control(folder: Path) -> Iterator[Shell]:
             # The guest begins its end anew when somebody has connected: what is said before
             # that, on either side, is lost.
             while True:
-                shell = Shell(PortStream(line))
+                shell = Shell(SocketStream(line))
                 try:
                     shell.run(Command(":", timeout=1.0))
                     break

@@ -19,10 +19,11 @@ from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import API_TIMEOUT, OUT_FOLDERS, Command, MachineSpec, OnOutput
 from distromatrix.engines.guest.console import last_bytes, last_lines, panic, trouble
 from distromatrix.engines.guest.scripts import bounded, named
+from distromatrix.engines.guest.stream import SocketStream
 from distromatrix.engines.parcel import FILL
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
-from distromatrix.engines.qemu.ports import CONTROL, EVENTS, PortStream, connect_in, socket_name
+from distromatrix.engines.qemu.ports import CONTROL, EVENTS, connect_in, socket_name
 from distromatrix.engines.qemu.process import CONSOLE, QMP_SOCKET, Memory, Virtual
 from distromatrix.engines.qemu.qmp import Qmp
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
@@ -41,8 +42,8 @@ _IGNORE_SHARED = [{"capability": "x-ignore-shared", "state": True}]
 class QemuGuest:
     """One guest in its folder, which holds its disk's overlay, its sockets and its console.
 
-    `boot` starts it from nothing, `restore` from a saved state. `scale`: how much longer than
-    with KVM things take; `bound`: it lives no longer than the thread that starts it."""
+    `boot` starts it from nothing, `restore` from a saved state. `bound`: it lives no longer
+    than the thread that starts it."""
 
     def __init__(
         self,
@@ -52,12 +53,11 @@ class QemuGuest:
         virtual: Virtual,
         *,
         product: Path | None = None,
-        scale: float = 1.0,
         bound: bool = False,
     ) -> None:
         self.spec = spec
         self.folder = folder
-        self.scale = scale
+        self.scale = virtual.accel.scale  # how much longer than with KVM things take
         self.ended = Event()
         self.asked_restart = Event()
         self._disk = disk
@@ -85,8 +85,7 @@ class QemuGuest:
 
     def without_product(self) -> QemuGuest:
         """Another guest on the same disk, for when this one has ended."""
-        disk, virtual = self._disk, self._virtual
-        return QemuGuest(self.spec, self.folder, disk, virtual, scale=self.scale, bound=True)
+        return QemuGuest(self.spec, self.folder, self._disk, self._virtual, bound=True)
 
     def boot(self, memory: Memory | None = None) -> None:
         """Start it and hear its control shell answer. Raises CannotStartError,
@@ -115,13 +114,13 @@ class QemuGuest:
 
     def _load(
         self, memory: Memory, saved: Path, ports: Iterable[int], used: list[socket.socket]
-    ) -> PortStream:
+    ) -> SocketStream:
         with saved.open("rb") as state:
             self._start(memory, state.fileno())
             qmp = self._qmp
             assert qmp is not None  # noqa: S101
             # Before it runs, so that it finds its ports as it left them.
-            control = PortStream(self._port(CONTROL))
+            control = SocketStream(self._port(CONTROL))
             used.extend(map(self._port, ports))
             self._watch_events()
             qmp("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
@@ -166,7 +165,7 @@ class QemuGuest:
     def _connect(self, within: float) -> None:
         """Wait until the guest says that it is there."""
         until = time.monotonic() + within
-        control = PortStream(self._port(CONTROL))
+        control = SocketStream(self._port(CONTROL))
         self._watch_events()
         while _READY not in last_lines(self.console, 50):
             if self.ended.is_set() or time.monotonic() > until:

@@ -19,6 +19,7 @@ from distromatrix.engines.guest.console import last_bytes
 from distromatrix.engines.guest.facts import folder_in_run
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.programs import become
+from distromatrix.engines.guest.ready import DONE
 from distromatrix.engines.guest.scripts import CGROUP, crowded
 from distromatrix.engines.qemu.guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu.ports import (
@@ -54,14 +55,33 @@ fi
 {KILL_OTHERS}"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SavedGuest:
-    """A saved guest, in which a shell of root's is open at FIRST_SHELL's ports. `token` and
-    `process` as `Lent` has them."""
+    """A guest that has booted, saved, in which a shell of root's is open at FIRST_SHELL's ports:
+    machines start from here. `token` and `process` as `Lent` has them."""
 
-    memory: Memory
-    token: str
-    process: int
+    folder: Path
+    token: str = ""
+    process: int = 0
+
+    @property
+    def ram(self) -> Path:
+        """Its memory."""
+        return self.folder / "ram"
+
+    @property
+    def state(self) -> Path:
+        """The rest of its state."""
+        return self.folder / "state"
+
+    @property
+    def overlay(self) -> Path:
+        """An empty overlay, to be copied, over its disk as it was when it was saved."""
+        return self.folder / "empty.qcow2"
+
+    def spoil(self) -> None:
+        """QEMU does not take it: it is made anew when it is wanted again."""
+        (self.folder / DONE).unlink(missing_ok=True)
 
 
 class QemuMachine(GuestMachine):
@@ -134,7 +154,8 @@ class QemuMachine(GuestMachine):
         InfrastructureError."""
         slot = self._slots.take()
         assert slot == FIRST_SHELL  # noqa: S101 - nothing else has run
-        out, err = self.guest.restore(saved.memory, *ports_of(slot))
+        memory = Memory(file=saved.ram, shared=False, saved=saved.state)
+        out, err = self.guest.restore(memory, *ports_of(slot))
         lent = Lent(out, err, slot=slot, token=saved.token)
         lent.process, lent.on_close = saved.process, self.take_back
         (self._shells if self._spec.user == "root" else self._root_shells).add(Shell(lent))

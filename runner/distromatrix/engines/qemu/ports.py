@@ -5,18 +5,16 @@ a port by its number (`/dev/vport*pN`), we by its socket's name."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import select
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
 
-from distromatrix.engines.contract import API_TIMEOUT
-from distromatrix.engines.shell.shell import STDERR, STDOUT
+from distromatrix.engines.guest.stream import SocketStream
+from distromatrix.engines.shell.shell import STDOUT
 from distromatrix.files.own import require_peer
 
 CONTROL, EVENTS, DATA = 1, 2, 3
@@ -26,7 +24,6 @@ SHELLS = 13  # the bus has 31 ports, of which 0 is the console's
 USER_SHELLS, ROOT_SHELLS = 9, 4
 NUMBERS = range(1, _FIRST + 2 * SHELLS)
 FIRST_SHELL = 0  # the one that is open in a saved guest
-_PIECE = 1 << 18
 
 
 def socket_name(number: int) -> str:
@@ -55,61 +52,7 @@ def connect_in(folder: Path, name: str, within: float = 10.0) -> socket.socket:
         os.close(directory)
 
 
-class PortStream:
-    """See Stream: what goes through one port or two."""
-
-    def __init__(self, out: socket.socket, err: socket.socket | None = None) -> None:
-        self.sockets = tuple(one for one in (out, err) if one is not None)
-        self._out = out
-        self._poll = select.poll()
-        for one in self.sockets:
-            self._poll.register(one, select.POLLIN)
-
-    def send(self, data: bytes) -> None:
-        """See Stream."""
-        self._out.settimeout(API_TIMEOUT)
-        try:
-            self._out.sendall(data)
-        except TimeoutError as error:  # no command's own timeout, which is told by that name
-            raise OSError(f"nobody reads what was sent within {API_TIMEOUT:.0f} s") from error
-
-    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
-        """See Stream."""
-        try:
-            ready = self._poll.poll(None if timeout is None else max(1, timeout * 1000))
-        except OSError:
-            return []
-        if not ready:
-            raise TimeoutError
-        pieces = []
-        for number, _ in ready:
-            kind = STDOUT if number == self._out.fileno() else STDERR
-            one = self._out if kind == STDOUT else self.sockets[-1]
-            try:
-                data = one.recv(_PIECE, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return []
-            if not data:
-                return []
-            pieces.append((kind, data))
-        return pieces or self.receive(timeout)
-
-    def shutdown(self) -> None:
-        """See Stream."""
-        for one in self.sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """See Stream."""
-        self.shutdown()
-        for one in self.sockets:
-            one.close()
-
-
-class Lent(PortStream):
+class Lent(SocketStream):
     """The stream of a shell. A port does not tell that the guest has closed it: `token` is what
     the guest says last. `process`: what all of it descends from in the guest."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distromatrix.engines.guest import way_out
-from distromatrix.engines.guest.acceleration import MACHINE
+from distromatrix.engines.guest.acceleration import MACHINE, Accel
 from distromatrix.engines.guest.qemu_program import NAMES, require_qemu
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.ports import NUMBERS, socket_name
@@ -35,11 +35,9 @@ PRODUCT_SIZE = 1024**4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Virtual:
-    """What a guest is made of, but for its disk. `kind` and `cpu` as QEMU takes them for
-    `-accel` and `-cpu`; `memory` in bytes."""
+    """What a guest is made of, but for its disk; `memory` in bytes."""
 
-    kind: str
-    cpu: str
+    accel: Accel
     cpus: int
     memory: int
 
@@ -69,7 +67,6 @@ def arguments(
     if memory is not None:
         share = "on" if memory.shared else "off"
         ram = f"memory-backend-file,id=ram,size={size},mem-path={_value(memory.file)},share={share}"
-    accel = "tcg,thread=multi" if virtual.kind == "tcg" else virtual.kind
     blank = f"driver=null-co,size={PRODUCT_SIZE},read-zeroes=on"
     given = f"driver=raw,file.driver=file,file.filename={_value(product)}" if product else blank
     return [
@@ -77,9 +74,9 @@ def arguments(
         *("-display", "none", "-no-reboot"),
         *("-sandbox", f"on,spawn={'allow' if memory and memory.shared else 'deny'}"),
         *("-machine", f"{MACHINE},memory-backend=ram,vmport=off", "-object", ram, "-m", size),
-        *("-accel", accel, "-cpu", virtual.cpu, "-smp", str(virtual.cpus)),
+        *(*virtual.accel.arguments, "-smp", str(virtual.cpus)),
         *("-kernel", str(disk.kernel), "-initrd", str(disk.initramfs)),
-        *("-append", f"{_KERNEL} {_EMULATED if virtual.kind == 'tcg' else ''}".strip()),
+        *("-append", f"{_KERNEL} {_EMULATED if virtual.accel.kind == 'tcg' else ''}".strip()),
         *("-serial", f"file:{CONSOLE}", "-qmp", f"unix:{QMP_SOCKET},server=on,wait=off"),
         # What it holds is gone with it anyway: nobody waits for the host's disk.
         *("-drive", f"file={OVERLAY},if=none,id=root,format=qcow2,cache=unsafe,discard=unmap"),

@@ -10,45 +10,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.engines.contract import MachineSpec
 from distromatrix.engines.guest.disk import new_overlay
 from distromatrix.engines.guest.initramfs import fingerprint
 from distromatrix.engines.guest.qemu_program import qemu_version
-from distromatrix.engines.guest.ready import DONE, PREFIX, Store, read_facts
+from distromatrix.engines.guest.ready import PREFIX, Store, read_facts
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import FORMAT, Disk, make_disk
 from distromatrix.engines.qemu.guest import QemuGuest
 from distromatrix.engines.qemu.machine import QemuMachine, SavedGuest
 from distromatrix.engines.qemu.process import OVERLAY, Memory, Virtual, arguments
-
-_EMPTY = "empty.qcow2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QemuTemplate:
-    """A guest that has booted, saved: machines start from here."""
-
-    folder: Path
-    token: str
-    process: int
-
-    @property
-    def saved(self) -> SavedGuest:
-        """For `QemuMachine.restore`."""
-        memory = Memory(file=self.folder / "ram", shared=False, saved=self.folder / "state")
-        return SavedGuest(memory=memory, token=self.token, process=self.process)
-
-    def spoil(self) -> None:
-        """QEMU does not take it: it is made anew when it is wanted again."""
-        (self.folder / DONE).unlink(missing_ok=True)
-
-    @property
-    def overlay(self) -> Path:
-        """An empty overlay, to be copied, over its disk as it was when it was saved."""
-        return self.folder / _EMPTY
 
 
 class QemuTemplates:
@@ -71,39 +44,36 @@ class QemuTemplates:
             yield Disk(self.store.folder / name)
 
     @contextmanager
-    def saved(
-        self, image: str, disk: Disk, virtual: Virtual, scale: float
-    ) -> Iterator[QemuTemplate]:
+    def saved(self, image: str, disk: Disk, virtual: Virtual) -> Iterator[SavedGuest]:
         """A saved guest on that disk, made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
         of = arguments("", virtual, Disk(Path()))  # all that it is made of
         name = _name("saved", FORMAT, disk.folder.name, of, qemu_version())
 
         def make(folder: Path) -> dict[str, str]:
-            return {"image": image, **_save(name, folder, disk, virtual, scale)}
+            return {"image": image, **_save(name, folder, disk, virtual)}
 
         with self.store.hold(name, make, read_facts) as facts:
-            folder = self.store.folder / name
-            yield QemuTemplate(folder=folder, token=facts["token"], process=int(facts["process"]))
+            yield SavedGuest(self.store.folder / name, facts["token"], int(facts["process"]))
 
 
-def _save(name: str, folder: Path, disk: Disk, virtual: Virtual, scale: float) -> dict[str, str]:
+def _save(name: str, folder: Path, disk: Disk, virtual: Virtual) -> dict[str, str]:
+    saved = SavedGuest(folder)
     new_overlay(folder / OVERLAY, disk.root, "raw")
-    ram = folder / "ram"
-    with ram.open("wb") as file:
+    with saved.ram.open("wb") as file:
         file.truncate(virtual.memory // 1024**2 * 1024**2)
     spec = MachineSpec(
         name=name, image="", memory=virtual.memory, hostname="distromatrix", network=False
     )
-    guest = QemuGuest(spec, folder, disk, virtual, scale=scale, bound=True)
+    guest = QemuGuest(spec, folder, disk, virtual, bound=True)
     try:
-        guest.boot(Memory(file=ram, shared=True))
+        guest.boot(Memory(file=saved.ram, shared=True))
         shell = QemuMachine(guest, staged=False).lend("root")
-        guest.save(folder / "state")
+        guest.save(saved.state)
         shell.let_go()
     finally:
         guest.end()
-    new_overlay(folder / _EMPTY, folder / OVERLAY, "qcow2")
+    new_overlay(saved.overlay, folder / OVERLAY, "qcow2")
     return {"token": shell.token, "process": str(shell.process)}
 
 

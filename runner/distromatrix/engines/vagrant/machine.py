@@ -31,7 +31,7 @@ from distromatrix.engines.parcel import FILL
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.engines.vagrant.disk_files import read_dead
-from distromatrix.engines.vagrant.ssh import Connection, PipeStream, loop_script
+from distromatrix.engines.vagrant.ssh import Connection, loop_script
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.files.lock import hold
 from distromatrix.model import Kept
@@ -109,7 +109,7 @@ class VagrantMachine(GuestMachine):
 
     def _open_shell(self, user: str) -> Shell:
         self._check()
-        shell = Shell(PipeStream(self._connection.start(loop_script(user, CGROUP))))
+        shell = Shell(self._connection.stream(loop_script(user, CGROUP)))
         try:
             shell.run(Command(":", timeout=_ANSWERS_WITHIN * self._scale, strict=False))
         except (ShellEndedError, TimeoutError, OSError) as error:

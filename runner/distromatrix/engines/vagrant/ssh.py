@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import selectors
 import shlex
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import IO
 
 from distromatrix.engines.answer import LONGEST, MOST, Answer, Late, hear, hear_out
 from distromatrix.engines.guest.scripts import PIPED, SESSION, becoming_program
+from distromatrix.engines.guest.stream import SocketStream
 from distromatrix.engines.shell.homes import home_found
-from distromatrix.engines.shell.shell import STDERR, STDOUT, loop_by
+from distromatrix.engines.shell.shell import loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 
 HOST = "guest"  # its name in the configuration that we write
@@ -167,25 +165,32 @@ class Connection:
             script = f"exec sudo -n /bin/sh -c {shlex.quote(script)}"
         return [HOST, script]
 
-    def start(
-        self, script: str, *, stdin: int | IO[bytes] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def stream(self, script: str) -> SshStream:
+        """What a script of sh that runs as root in the guest hears and says."""
+        (out, far_out), (err, far_err) = socket.socketpair(), socket.socketpair()
+        with far_out, far_err:
+            far = far_out.fileno()
+            ends = {"stdin": far, "stdout": far, "stderr": far_err.fileno()}
+            return SshStream(self._popen(["-T", *self.command(script)], **ends), out, err)
+
+    def _start(self, script: str, *, stdin: int) -> subprocess.Popen[bytes]:
         """Run a script of sh as root in the guest, its ends in pipes."""
-        return self._popen(
-            ["-T", *self.command(script)],
-            stdin=subprocess.PIPE if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-        )
+        return self._popen(["-T", *self.command(script)], stdin=stdin, stdout=subprocess.PIPE)
 
     def _popen(
-        self, arguments: list[str], *, stdin: int | IO[bytes], stdout: int = subprocess.DEVNULL
+        self,
+        arguments: list[str],
+        *,
+        stdin: int,
+        stdout: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 ["ssh", "-F", str(self.config), *arguments],
                 stdin=stdin,
                 stdout=stdout,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 start_new_session=True,  # a terminal's Ctrl-C is for us to handle
                 bufsize=0,
             )
@@ -201,7 +206,7 @@ class Connection:
     ) -> tuple[int, str]:
         """Run a script with that for its stdin; its status and what it said on stderr. After
         `within` seconds (LONGEST) it counts as lost, as ssh's own status 255 says."""
-        process = self.start(script)
+        process = self._start(script, stdin=subprocess.PIPE)
         within = LONGEST if within is None else within
         try:
             _, said = hear_out(process, within, feed=tar, most=MOST)
@@ -212,7 +217,7 @@ class Connection:
     def receive(self, script: str, *, within: float = LONGEST) -> Iterator[bytes]:
         """What a script prints, as it comes. Raises InfrastructureError in the end where its
         status is not 0, as it is after `within` seconds."""
-        process = self.start(script, stdin=subprocess.DEVNULL)
+        process = self._start(script, stdin=subprocess.DEVNULL)
         assert process.stdout is not None and process.stderr is not None  # noqa: S101
         said = Answer()
         hearer = hear(process.stderr, said)
@@ -264,69 +269,22 @@ cd /
 exec "$@" env -i PATH={_PATH} HOME="$h" {command}"""
 
 
-class PipeStream:
-    """The ends of a shell that a process of this machine leads to (see shell.Stream)."""
+class SshStream(SocketStream):
+    """A shell that a process of this machine, of which these are the standard streams, leads to."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], out: socket.socket, err: socket.socket
+    ) -> None:
+        super().__init__(out, err)
         self._process = process
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101
-        self._in = process.stdin
-        self._wake, self._waker = os.pipe()
-        self._lock = Lock()
-        self._ended = False
-        self._closed = False
-        self._selector = selectors.DefaultSelector()
-        for file, kind in ((process.stdout, STDOUT), (process.stderr, STDERR)):
-            self._selector.register(file, selectors.EVENT_READ, kind)
-        self._selector.register(self._wake, selectors.EVENT_READ, 0)
-
-    def send(self, data: bytes) -> None:
-        """See Stream."""
-        view = memoryview(data)
-        while view:
-            view = view[self._in.write(view) or 0 :]
-
-    def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
-        """See Stream."""
-        while not self._ended:
-            ready = self._selector.select(timeout)
-            if not ready:
-                raise TimeoutError
-            pieces = []
-            for key, _ in ready:
-                if key.data == 0:
-                    self._ended = True
-                elif data := os.read(key.fd, _PIECE):
-                    pieces.append((int(key.data), data))
-                else:
-                    self._selector.unregister(key.fileobj)
-                    # Its stdout is the shell's; what is left on stderr may come yet.
-                    self._ended = self._ended or len(self._selector.get_map()) == 1
-            if pieces:
-                return pieces
-        return []
 
     def shutdown(self) -> None:
         """See Stream."""
-        with self._lock, contextlib.suppress(OSError):
-            if not self._closed:
-                os.write(self._waker, b"x")
-                self._process.kill()
+        super().shutdown()
+        self._process.kill()
 
     def close(self) -> None:
         """See Stream."""
-        self.shutdown()
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._ended = True
-            self._selector.close()
-            for file in (self._in, self._process.stdout, self._process.stderr):
-                with contextlib.suppress(OSError):
-                    if file is not None:
-                        file.close()
-            for one in (self._wake, self._waker):
-                os.close(one)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5.0)
+        super().close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5.0)

@@ -11,24 +11,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
 from distromatrix.engines.contract import Engine, MachineSpec
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import way_out
+from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.disk import fill_disk
 from distromatrix.engines.guest.qemu_program import PROGRAM
+from distromatrix.engines.guest.stream import SocketStream
 from distromatrix.engines.qemu import ports as qemu_ports
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu import templates as qemu_templates
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.qemu.guest import QemuGuest
-from distromatrix.engines.qemu.ports import PortSlots, PortStream
+from distromatrix.engines.qemu.machine import SavedGuest
+from distromatrix.engines.qemu.ports import PortSlots
 from distromatrix.engines.qemu.process import Virtual
 from distromatrix.engines.qemu.qmp import Qmp
 from distromatrix.engines.qemu.templates import QemuTemplates
@@ -74,9 +78,12 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+EMULATED = Accel(kind="tcg", cpu="max", reason="", scale=1.0)
+
+
 def guest_in(folder: Path) -> QemuGuest:
     spec = MachineSpec(name="distromatrix-one", image="")
-    virtual = Virtual(kind="tcg", cpu="max", cpus=1, memory=1)
+    virtual = Virtual(accel=EMULATED, cpus=1, memory=1)
     return QemuGuest(spec, folder, Disk(folder), virtual)
 
 
@@ -88,7 +95,7 @@ def test_a_template_is_made_once_and_again_when_it_was_spoilt(
         with templates.disk(IMAGE, tuple) as disk:
             assert disk.root.read_text() == "whole"
     assert len(made) == 1
-    saved = qemu_templates.QemuTemplate(folder=disk.folder, token="", process=1)
+    saved = SavedGuest(disk.folder)
     saved.spoil()
     with templates.disk(IMAGE, tuple):
         assert len(made) == 2
@@ -290,10 +297,10 @@ def test_who_wants_a_shells_ports_waits_for_them() -> None:
 
 
 def test_a_guest_that_does_not_read_is_no_commands_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qemu_ports, "API_TIMEOUT", 0.05)
+    monkeypatch.setattr("distromatrix.engines.guest.stream.API_TIMEOUT", 0.05)
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(OSError, match="nobody reads") as caught:
-        PortStream(ours).send(bytes(1 << 24))
+        SocketStream(ours).send(bytes(1 << 24))
     assert not isinstance(caught.value, TimeoutError)
 
 
@@ -310,8 +317,10 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "emulated"), [("tcg", True), ("kvm", False)])
-def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(kind: str, emulated: bool) -> None:
-    virtual = Virtual(kind=kind, cpu="max", cpus=1, memory=1 << 29)
+def test_only_an_emulated_guest_gives_up_what_costs_it_its_speed(
+    kind: Literal["kvm", "tcg"], emulated: bool
+) -> None:
+    virtual = Virtual(accel=replace(EMULATED, kind=kind), cpus=1, memory=1 << 29)
     command = qemu_process.arguments("one", virtual, Disk(Path("disk")))
     words = command[command.index("-append") + 1].split()
     assert ("norandmaps" in words, "mitigations=off" in words) == (emulated, emulated)

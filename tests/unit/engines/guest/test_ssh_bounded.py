@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from distromatrix.engines.answer import MOST
+from distromatrix.engines.contract import Command
+from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.errors import InfrastructureError
 
@@ -63,3 +66,31 @@ def test_what_floods_stderr_does_not_stall_what_comes(guest: Connection) -> None
 def test_what_never_comes_is_an_error(guest: Connection, how: str) -> None:
     with pytest.raises(InfrastructureError, match="do not come"):
         list(guest.receive(how, within=0.5))
+
+
+def test_what_a_shell_that_does_not_begin_complains_of_is_heard_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\nexec 1>&- 0<&-\necho no >&2\nsleep 0.2\necho sudo >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    shell = Shell(Connection(tmp_path, tmp_path).stream(":"))
+    with pytest.raises((ShellEndedError, OSError)):
+        shell.run(Command(":", timeout=60.0, strict=False))
+    shell.drain(60.0)
+    shell.stream.close()
+    assert shell.said == b"no\nsudo\n"
+
+
+def test_who_waits_for_a_shell_that_is_shut_down_waits_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stream = Connection(tmp_path, tmp_path).stream(":")
+    Timer(0.2, stream.shutdown).start()
+    assert stream.receive(60.0) == []
+    stream.close()
