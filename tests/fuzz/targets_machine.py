@@ -21,7 +21,7 @@ from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
 from distromatrix.engines.contract import Command
 from distromatrix.engines.docker.staging.files import without_padding
-from distromatrix.engines.guest.console import last_lines, panic, trouble
+from distromatrix.engines.guest.console import last_lines, panic
 from distromatrix.engines.shell.process_list import processes
 from distromatrix.engines.shell.processes import describe
 from distromatrix.engines.shell.shell import STDERR, STDOUT, Shell, ShellEndedError
@@ -91,7 +91,7 @@ def said(data: bytes) -> None:
     with folder() as root:
         (root / "said").write_bytes(data)
         read_record(root / "said")
-        for line in (*last_lines(root / "said"), panic(root / "said"), trouble(root / "said")):
+        for line in (*last_lines(root / "said"), panic(root / "said")):
             plain(line)
     for manager in MANAGERS.values():
         manager.failure(text)

@@ -26,6 +26,17 @@ FILL = f"{{ [ ! -d {HOLES} ] || {{ . ./{HOLES}/fill && $b rm -rf {HOLES}; }}; }}
 _BLOCK = 1 << 16
 
 
+def owner_of(user: str) -> str:
+    """`UID:GID` of a machine's user (`root` or that)."""
+    return ROOT if user == "root" else user
+
+
+def ids_of(user: str) -> tuple[int, int]:
+    """The same as numbers."""
+    uid, _, gid = owner_of(user).partition(":")
+    return int(uid), int(gid)
+
+
 class Parcel:
     """A snapshot. `plain`: for a tar that reads no pax headers, as busybox's; then times are
     whole seconds. Thread-safe."""
@@ -155,5 +166,5 @@ def _script(
 
 
 def _give(info: tarfile.TarInfo, owner: str) -> None:
-    info.uid, info.gid = map(int, owner.split(":"))
+    info.uid, info.gid = ids_of(owner)
     info.uname = info.gname = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from importlib.util import find_spec
 
 from distromatrix.engines.guest.qemu_program import find_qemu
 from distromatrix.errors import EngineUnavailableError
@@ -27,8 +26,6 @@ def guests_here(arch: str) -> dict[str, str]:
 
 def _missing(name: str, arch: str) -> str:
     title, find = _PROGRAMS[name]
-    if find_spec(f"distromatrix.engines.{name}") is None:
-        return f"this version of distromatrix has no engine {name}"
     if name == "qemu" and arch != "x86_64":
         return f"direct guests run on x86_64 only, and this is {arch}"
     if not find():

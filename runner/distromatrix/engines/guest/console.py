@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PANIC = re.compile(r"Kernel panic - not syncing: .*|Oops: .*|BUG: .*")
 _FATAL = re.compile(r"Kernel panic - not syncing: .*")
+_TROUBLE = re.compile(rf"{_FATAL.pattern}|Oops: .*|BUG: .*")
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 MOST_KEPT = 1 << 20  # bytes that stay of what a boot has shown
 _TAIL = 1 << 16  # bytes looked at from its end
@@ -20,8 +20,9 @@ def last_lines(file: Path, count: int = 5) -> tuple[str, ...]:
 
 
 def panic(file: Path) -> str:
-    """What the kernel said when it gave up, '' where it did not."""
-    found = _FATAL.search(_tail(file))
+    """What the kernel said when it gave up, the first line of it; '' where it did not."""
+    text = _tail(file)
+    found = _FATAL.search(text) and _TROUBLE.search(text)
     return found.group().rstrip() if found else ""
 
 
@@ -30,12 +31,6 @@ def said_last(file: Path) -> str:
     there are none."""
     words = panic(file) or " / ".join(last_lines(file, 3))
     return f"; its console says: {words}" if words else ""
-
-
-def trouble(file: Path) -> str:
-    """The first line of a panic, an oops or a bug that the kernel reported, or ''."""
-    found = _PANIC.search(_tail(file))
-    return found.group().rstrip() if found else ""
 
 
 def size(file: Path) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from distromatrix.engines.contract import OWN_ADDRESS
 from distromatrix.engines.guest.programs import become, piped, reseed, session
+from distromatrix.engines.parcel import ids_of
+from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.pool import KILL
 from distromatrix.engines.shell.process_list import LIST
 from distromatrix.engines.shell.processes import Process
@@ -88,20 +91,29 @@ def install() -> str:
 
 def becoming_program(user: str) -> str:
     """The program in a guest that becomes that user (`root` or `UID:GID`)."""
-    uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
+    uid, gid = ids_of(user)
     return f"{FOLDER}/become-{uid}-{gid}"
 
 
 def become_written(user: str) -> str:
     """What puts it there."""
-    uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
-    return written(becoming_program(user), become(uid, gid))
+    return written(becoming_program(user), become(*ids_of(user)))
 
 
-def written(path: str, content: bytes) -> str:
+def entry(facts: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """What the shell of somebody who enters a kept machine, of which that is known, reads first,
+    from descriptor 9. `env`: variables that it is to have besides those of the image."""
+    known = {**(facts.get("env") or {}), **env}
+    lines = [home_found(facts.get("user") or "root")]
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
+    lines.append(f"cd {shlex.quote(facts.get('product') or '/')} || cd /")
+    return "\n".join([*lines, "exec /bin/sh 9<&-"])
+
+
+def written(path: str, content: bytes, busybox: str = "") -> str:
     """What writes a small program."""
     octal = "".join(f"\\{byte:03o}" for byte in content)
-    return f"printf '{octal}' >{path} && chmod 755 {path} || exit"
+    return f"printf '{octal}' >{path} && {busybox} chmod 755 {path} || exit"
 
 
 # All that the product's commands are or have left: their control group, else their sessions.

@@ -36,8 +36,9 @@ none='slirp4netns opens no way out: may this user use /dev/net/tun?'
 [ "$open" = 1 ] || { echo "${open:-$none}" >&2; exit 1; }
 { echo 0 0 >/proc/sys/net/ipv4/ping_group_range; } 2>/dev/null || :
 [ ! -e /etc/resolv.conf ] || mount --bind "$3" /etc/resolv.conf
+shift 3
+exec "$@"
 """
-_GO_ON = 'shift 3\nexec "$@"\n'
 POWERLESS = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 
 
@@ -98,7 +99,7 @@ def inside(command: list[str], folder: Path, life: int, ready: int) -> list[str]
     open, and waits until `ready` says 1, or why it cannot be. `folder`: of the resolv.conf."""
     user = () if os.geteuid() == 0 else ("--map-root-user",)
     own = ["unshare", "--net", "--mount", "--propagation", "slave", *user]
-    script = ["sh", "-ec", _INSIDE + _GO_ON, "sh", str(life), str(ready), str(folder / RESOLVER)]
+    script = ["sh", "-ec", _INSIDE, "sh", str(life), str(ready), str(folder / RESOLVER)]
     return [*own, *script, *command]
 
 

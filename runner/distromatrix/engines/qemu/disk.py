@@ -26,7 +26,7 @@ mke2fs -q -t ext4 -E lazy_itable_init=1,root_owner=0:0 -d . "$2" "$3"k
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The files of a guest that has never run; `version` is its kernel's."""
+    """The files of a guest that has never run."""
 
     folder: Path
 
@@ -45,11 +45,6 @@ class Disk:
         """See initramfs.py."""
         return self.folder / "initramfs"
 
-    @property
-    def version(self) -> str:
-        """As `uname -r` says it."""
-        return (self.folder / "kernel-version").read_text(encoding="utf-8").strip()
-
 
 def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
     """Make it in that folder, which is there and empty, out of a root filesystem as a tar
@@ -65,7 +60,6 @@ def make_disk(rootfs: Iterable[bytes], folder: Path) -> Disk:
         kernel = read_kernel(hold)
         disk.kernel.write_bytes(kernel.image)
         disk.initramfs.write_bytes(initramfs(kernel))
-        (folder / "kernel-version").write_text(f"{kernel.version}\n", encoding="utf-8")
     finally:
         remove_tree(hold, ignore_errors=True)
     return disk

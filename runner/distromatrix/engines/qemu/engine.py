@@ -26,7 +26,7 @@ from distromatrix.engines.guest.acceleration import acceleration
 from distromatrix.engines.guest.facts import engine_facts, leftovers, write_facts
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.image_store import ImageStore
-from distromatrix.engines.parcel import ROOT, Parcel
+from distromatrix.engines.parcel import Parcel, owner_of
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.guest import QemuGuest
@@ -204,7 +204,7 @@ class QemuStage:
 
     def disk(self, user: str) -> tuple[Path, int]:
         """A user's (`root` or `UID:GID`), and the bytes of the tar in it. Raises OSError."""
-        owner = ROOT if user == "root" else user
+        owner = owner_of(user)
         file = self._folder / f"product-{owner.replace(':', '-')}.img"
         length = file.with_suffix(".size")
         with self._lock:

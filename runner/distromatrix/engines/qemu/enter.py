@@ -11,13 +11,15 @@ import secrets
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distromatrix.engines.contract import API_TIMEOUT, Command
 from distromatrix.engines.guest.facts import read_facts
 from distromatrix.engines.guest.programs import become
+from distromatrix.engines.guest.scripts import entry
 from distromatrix.engines.guest.stream import SocketStream
+from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.qemu.guest import BUSYBOX
 from distromatrix.engines.qemu.machine import write_program
 from distromatrix.engines.qemu.ports import (
@@ -28,7 +30,6 @@ from distromatrix.engines.qemu.ports import (
     socket_name,
 )
 from distromatrix.engines.qemu.terminal import Pieces, Telnet, bridge
-from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.files.lock import InUseError, hold
@@ -71,44 +72,24 @@ echo {token} $s
 echo {token} $s >&2"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _WayIn:
-    """Who enters, and where to."""
-
-    user: str
-    cwd: str
-    env: Mapping[str, str]
-    terminal: bool
-
-    @property
-    def ids(self) -> tuple[int, int]:
-        if self.user == "root":
-            return 0, 0
-        uid, _, gid = self.user.partition(":")
-        return int(uid), int(gid)
-
-    def script(self, token: str, out: int, err: int) -> str:
-        """What the control shell runs: it begins the shell at two ports."""
-        uid, gid = self.ids
-        files = f"{_GUEST}/{token}"
-        program = f"{_GUEST}/be-{uid}-{gid}"
-        words = {"busybox": BUSYBOX, "files": files, "token": token, "uid": uid}
-        words["program"] = program
-        exports = [f"export {key}={shlex.quote(value)}" for key, value in self.env.items()]
-        entry = [
-            home_found(self.user),
-            *exports,
-            f"cd {shlex.quote(self.cwd)} || cd /",
-            "exec /bin/sh 9<&-",
-        ]
-        inner = (_BY_TERMINAL if self.terminal else _BY_PIECES).format(**words)
-        check = f"{BUSYBOX} --list | {BUSYBOX} grep -qx telnetd || exit {_NO_TERMINAL}"
-        return f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1
-{check if self.terminal else ":"}
+def _script(
+    facts: Mapping[str, Any], env: Mapping[str, str], *, terminal: bool, token: str, slot: int
+) -> str:
+    """What the control shell of a machine of which that is known runs: it begins a shell at the
+    ports of that slot."""
+    out, err = ports_of(slot)
+    uid, gid = ids_of(facts.get("user") or "root")
+    files = f"{_GUEST}/{token}"
+    program = f"{_GUEST}/be-{uid}-{gid}"
+    words = {"busybox": BUSYBOX, "files": files, "token": token, "uid": uid, "program": program}
+    inner = (_BY_TERMINAL if terminal else _BY_PIECES).format(**words)
+    check = f"{BUSYBOX} --list | {BUSYBOX} grep -qx telnetd || exit {_NO_TERMINAL}"
+    return f"""set -- /dev/vport*p{out}; o=$1; set -- /dev/vport*p{err}; e=$1
+{check if terminal else ":"}
 (: <>$o <>$e) 2>/dev/null || exit {_BUSY}
 {write_program(program, become(uid, gid, alone=False))}
 (umask 077
-{_put(f"{files}.env", *entry)}
+{_put(f"{files}.env", entry(facts, env))}
 {BUSYBOX} chown {uid} {files}.env
 {_put(f"{files}.sh", _TERMINAL.format(**words))}
 {BUSYBOX} chmod 700 {files}.sh)
@@ -116,8 +97,8 @@ export HOME={"/" if uid else "/root"} HOSTNAME; read -r HOSTNAME </proc/sys/kern
 {BUSYBOX} setsid {BUSYBOX} sh -c {shlex.quote(inner)} <>$o 1>&0 2<>$e &"""
 
 
-def _put(path: str, *lines: str) -> str:
-    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} >{path}"
+def _put(path: str, text: str) -> str:
+    return f"printf '%s\\n' {shlex.quote(text)} >{path}"
 
 
 def enter(folder: Path, env: Mapping[str, str]) -> int:
@@ -128,20 +109,14 @@ def enter(folder: Path, env: Mapping[str, str]) -> int:
     terminal = os.isatty(0)
     if terminal:
         env = {"TERM": os.environ.get("TERM", "linux"), **env}
-    env = {**facts.get("env", {}), **env}  # those of its image first
-    entry = _WayIn(
-        user=facts.get("user", "root"),
-        cwd=facts.get("product") or "/",
-        env=env,
-        terminal=terminal,
-    )
     for slot in range(SHELLS):
         # Its ports are ours, unless somebody else who entered has them.
         with contextlib.suppress(InUseError), hold(folder / f"enter-{slot}.lock", wait=0):
             out, err = (connect_in(folder, socket_name(number)) for number in ports_of(slot))
             with out, err:
                 token = f"end-{secrets.token_hex(12)}"
-                if not _begun(folder, entry.script(token, *ports_of(slot))):
+                script = _script(facts, env, terminal=terminal, token=token, slot=slot)
+                if not _begun(folder, script):
                     continue
                 if terminal:
                     return bridge(folder.name, Telnet(), out, token)

@@ -17,10 +17,10 @@ from typing import Any
 
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import API_TIMEOUT, OUT_FOLDERS, Command, MachineSpec, OnOutput
-from distromatrix.engines.guest.console import last_bytes, last_lines, panic, trouble
+from distromatrix.engines.guest.console import last_bytes, last_lines, panic
 from distromatrix.engines.guest.scripts import bounded, named
 from distromatrix.engines.guest.stream import SocketStream
-from distromatrix.engines.parcel import FILL
+from distromatrix.engines.parcel import FILL, owner_of
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
 from distromatrix.engines.qemu.ports import CONTROL, EVENTS, connect_in, socket_name
@@ -225,12 +225,11 @@ class QemuGuest:
     def fill(self, size: int) -> None:
         """Give it its private copy of the product, whose tar has that many bytes, and the
         folder for what the suite leaves. Raises InfrastructureError."""
-        user = "0:0" if self.spec.user == "root" else self.spec.user
         folders = " ".join(f"out/{name}" for name in OUT_FOLDERS)
         script = f"""b={BUSYBOX}
 cd /distromatrix; $b mkdir -p {folders}
 $b dd if=/dev/vdb bs={_BLOCK} count={-(-size // _BLOCK)} 2>/dev/null | $b tar -xf - || exit
-$b chown -R {user} out || exit
+$b chown -R {owner_of(self.spec.user)} out || exit
 {FILL}"""
         said = Answer()
         if self.tell(script, output=said, within=10 * API_TIMEOUT):
@@ -268,7 +267,9 @@ $b chown -R {user} out || exit
     def wants_restart(self) -> bool:
         """Whether it has ended for a restart: one that was asked for, or a plain `reboot`."""
         self.ended.wait(0.5 if not self.asked_restart.is_set() else API_TIMEOUT)
-        asked = self.asked_restart.is_set() or (self._why == "guest-reset" and not self._panic())
+        asked = self.asked_restart.is_set() or (
+            self._why == "guest-reset" and not panic(self.console)
+        )
         return self.ended.is_set() and asked
 
     @property
@@ -353,9 +354,6 @@ $b chown -R {user} out || exit
         fate = self._fate()
         return MachineGoneError(f"{self.name}{fate}", transient=not fate.endswith(_HOST_FULL))
 
-    def _panic(self) -> str:
-        return panic(self.console) and (trouble(self.console) or panic(self.console))
-
     def _refused(self) -> str:
         """What our own first steps in it complained of."""
         said = [line for line in last_lines(self.console, 50) if line.startswith(_OURS)]
@@ -370,7 +368,7 @@ $b chown -R {user} out || exit
         # SIGBUS: its memory is a file that had no room to grow.
         if self._why == _HOST_FULL or status == -signal.SIGBUS:
             return f" was ended: {_HOST_FULL}"
-        if fatal := self._panic():
+        if fatal := panic(self.console):
             return f": the guest's kernel gave up: {fatal}"
         if refused := self._refused():
             return f": the guest did not come up: {refused}"

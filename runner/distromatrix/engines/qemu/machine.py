@@ -20,7 +20,8 @@ from distromatrix.engines.guest.facts import folder_in_run
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.programs import become
 from distromatrix.engines.guest.ready import DONE
-from distromatrix.engines.guest.scripts import CGROUP, crowded
+from distromatrix.engines.guest.scripts import CGROUP, crowded, written
+from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.qemu.guest import BUSYBOX, EARLIER, QemuGuest
 from distromatrix.engines.qemu.ports import (
     DATA,
@@ -184,7 +185,7 @@ class QemuMachine(GuestMachine):
     def _begin_loop(self, out: int, err: int, user: str, token: str) -> int:
         """Begin LOOP at two ports. When it ends, it says the token. Returns the process that
         all of it descends from."""
-        uid, gid = (0, 0) if user == "root" else map(int, user.split(":"))
+        uid, gid = ids_of(user)
         program = f"/distromatrix/guest/become-{uid}-{gid}"
         made = "" if uid == gid == 0 else write_program(program, become(uid, gid))
         home = "/" if uid else "/root"
@@ -379,5 +380,4 @@ def _until_read(stream: Iterable[bytes], then: Callable[[], None]) -> Iterable[b
 
 def write_program(path: str, content: bytes) -> str:
     """What writes a small program, unless it is there."""
-    octal = "".join(f"\\{byte:03o}" for byte in content)
-    return f"[ -x {path} ] || {{ printf '{octal}' >{path}; {BUSYBOX} chmod 755 {path}; }}"
+    return f"[ -x {path} ] || {{ {written(path, content, BUSYBOX)}; }}"

@@ -15,7 +15,7 @@ from distromatrix.engines.contract import MOUNT, OUT_FOLDERS, MachineSpec
 from distromatrix.engines.guest.console import said_last
 from distromatrix.engines.guest.disk import new_overlay
 from distromatrix.engines.guest.scripts import BOOT, FOLDER, RESOLVES, become_written, begin, named
-from distromatrix.engines.parcel import Parcel
+from distromatrix.engines.parcel import Parcel, owner_of
 from distromatrix.engines.shell.homes import home_made
 from distromatrix.engines.vagrant.folders import Home, free_port
 from distromatrix.engines.vagrant.leftovers import end_machine, whole_or_gone
@@ -160,7 +160,7 @@ def _prepare(
     else:
         script += f"\n{named(spec.host)}\necho {shlex.quote(spec.host)} >/etc/hostname"
     script += f"\n{home_made(spec.user)}"
-    owner = "0:0" if spec.user == "root" else spec.user
+    owner = owner_of(spec.user)
     if product is not None:
         folders = " ".join(f"{MOUNT}/out/{name}" for name in OUT_FOLDERS)
         script += f"\nmkdir -p {folders} && chown -R {owner} {MOUNT}/out"

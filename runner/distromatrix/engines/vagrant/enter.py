@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import subprocess
 from collections.abc import Mapping
 
 from distromatrix.engines.guest.facts import read_facts
-from distromatrix.engines.shell.homes import home_found
+from distromatrix.engines.guest.programs import become
+from distromatrix.engines.guest.scripts import FOLDER, entry, written
+from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.ssh import Connection, clean_start
 from distromatrix.errors import EngineUnavailableError, MachineGoneError
@@ -27,19 +28,17 @@ def enter(home: Home, name: str, env: Mapping[str, str]) -> int:
     connection = Connection(folder, home.sockets)
     connection.root = facts.get("login", "root") == "root"
     user = str(facts.get("user") or "root")
-    known = {**(facts.get("env") or {}), **env}  # those of its image, and the cell's
     file = f"/run/distromatrix-{secrets.token_hex(12)}"
-    uid = "0" if user == "root" else user.partition(":")[0]
-    lines = [home_found(user)]
-    lines += [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
-    lines += [f"cd {shlex.quote(str(facts.get('product') or '/'))} || cd /", "exec /bin/sh 9<&-"]
-    entry = "\n".join(lines).encode()
-    status, said = connection.send(iter([entry]), f"umask 077; cat >{file} && chown {uid} {file}")
+    uid, gid = ids_of(user)
+    program = f"{FOLDER}/enter-{uid}-{gid}"
+    made = written(program, become(uid, gid, alone=False))
+    put = f"{made}\numask 077; cat >{file} && chown {uid} {file}"
+    status, said = connection.send(iter([entry(facts, env).encode()]), put)
     if status != 0:
         raise MachineGoneError(f"{name} cannot be entered: {said or f'status {status}'}")
     script = f"""exec 9<{file}; rm -f {file}
 if [ -t 0 ]; then chown {uid} "$(tty)"; fi
-{clean_start(user, 'TERM="$TERM" /bin/sh /dev/fd/9')}"""
+{clean_start(user, f'TERM="$TERM" {program} /bin/sh /dev/fd/9')}"""
     terminal = "-t" if os.isatty(0) else "-T"
     command = ["ssh", "-F", str(connection.config), terminal, *connection.command(script)]
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from distromatrix.engines.answer import LONGEST, MOST, Answer, Late, hear, hear_out
 from distromatrix.engines.guest.scripts import PIPED, SESSION, becoming_program
 from distromatrix.engines.guest.stream import SocketStream
+from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.shell import loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
@@ -240,33 +241,23 @@ class Connection:
             raise InfrastructureError(f"files do not come from the guest: {words}")
 
 
-def becoming(user: str) -> str:
-    """What makes `"$@"` the command of root's that becomes that user (`root` or `UID:GID`)."""
-    if user == "root":
-        return "set --"
-    uid, _, gid = user.partition(":")
-    return f"""if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
-set -- setpriv --reuid={uid} --regid={gid} --clear-groups
-else set -- chroot --userspec={uid}:{gid} /; fi"""
-
-
 def loop_script(user: str, cgroup: str) -> str:
     """What root runs in a guest for a shell of that user (`root` or `UID:GID`). Its processes
     are in a control group of their own, where there are any, which can be ended as one."""
     script = shlex.quote(home_found(user) + loop_by(SESSION))
     loop = f"{becoming_program(user)} {PIPED} /bin/sh -c {script}"
     return f"""{{ mkdir -p {cgroup} && echo $$ >{cgroup}/cgroup.procs; }} 2>/dev/null
-{clean_start(user, loop, become="set --")}"""
+{clean_start(user, loop)}"""
 
 
-def clean_start(user: str, command: str, *, become: str = "") -> str:
-    """What root's sh becomes a command of that user's by, with nothing of root's variables."""
-    uid = "0" if user == "root" else user.partition(":")[0]
+def clean_start(user: str, command: str) -> str:
+    """What root's sh becomes a command by that has that user's HOME, and nothing of root's
+    variables."""
+    uid, _ = ids_of(user)
     return f"""h=/
 while IFS=: read -r _ _ u _ _ d _; do if [ "$u" = {uid} ]; then h=$d; break; fi; done </etc/passwd
 cd /
-{become or becoming(user)}
-exec "$@" env -i PATH={_PATH} HOME="$h" {command}"""
+exec env -i PATH={_PATH} HOME="$h" {command}"""
 
 
 class SshStream(SocketStream):

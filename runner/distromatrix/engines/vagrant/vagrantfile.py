@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from distromatrix.engines.vagrant.providers import Wish, provider_lines
+from distromatrix.engines.vagrant.providers import provider_lines
 from distromatrix.model import ProviderName
 
 MACHINE = "guest"  # what Vagrant calls it, unless the user's own Vagrantfile has a word for it
@@ -165,8 +165,8 @@ def loaded(own: Path) -> str:
 
 
 def _other(d: Definition) -> list[str]:
-    wish = Wish(_ruby(d.name), d.memory, d.cpus, _ruby(d.console))
-    said = (f"    {line}" for line in provider_lines(d.provider, wish))
+    wish = {"name": _ruby(d.name), "console": _ruby(d.console), "memory": d.memory, "cpus": d.cpus}
+    said = (f"    {line}" for line in provider_lines(d.provider, **wish))
     return [f"  config.vm.provider :{d.provider} do |it|", *said, "  end"]
 
 
@@ -223,28 +223,11 @@ COMMAND_LINE = (
 # Where QEMU's own network has the guest, and the way out (its documentation, "User mode network").
 _ADDRESS_OF = "distromatrix.network=10.0.2.15/24,10.0.2.2"
 # What udev would load for the features of an emulated processor, each of which takes a while; who
-# wants one loads it. See qemu_process.py for `norandmaps`.
-_EMULATED = "norandmaps modprobe.blacklist=" + ",".join(
-    (
-        *("kvm", "kvm_amd", "kvm_intel", "powernow_k8", "acpi_cpufreq", "aesni_intel"),
-        *(
-            "ghash_clmulni_intel",
-            "crct10dif_pclmul",
-            "crc32_pclmul",
-            "sha512_ssse3",
-            "sha256_ssse3",
-        ),
-        *(
-            "sha1_ssse3",
-            "polyval_clmulni",
-            "psmouse",
-            "pcspkr",
-            "i2c_piix4",
-            "edac_mce_amd",
-            "ata_piix",
-            "ata_generic",
-        ),
-    )
+# wants one loads it. See qemu/process.py for `norandmaps`.
+_EMULATED = (
+    "norandmaps modprobe.blacklist=kvm,kvm_amd,kvm_intel,powernow_k8,acpi_cpufreq,aesni_intel,"
+    "ghash_clmulni_intel,crct10dif_pclmul,crc32_pclmul,sha512_ssse3,sha256_ssse3,sha1_ssse3,"
+    "polyval_clmulni,psmouse,pcspkr,i2c_piix4,edac_mce_amd,ata_piix,ata_generic"
 )
 
 

@@ -22,8 +22,8 @@ from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
 from distromatrix.engines.docker.spec import Overlay, create_body
-from distromatrix.engines.docker.staging.product import StagedProduct, folders, owner_of
-from distromatrix.engines.parcel import ROOT
+from distromatrix.engines.docker.staging.product import StagedProduct, folders
+from distromatrix.engines.parcel import ROOT, owner_of
 from distromatrix.errors import InfrastructureError
 
 VIEWS_AT_ONCE = 64

@@ -82,11 +82,6 @@ def _beside(owner: str, prefix: str) -> bytes:
     return b"".join(_header(owner, name) for name in (*top, *out)) + home
 
 
-def owner_of(user: str) -> str:
-    """`UID:GID` of a machine's user."""
-    return ROOT if user == "root" else user
-
-
 def folders(owner: str, names: tuple[str, ...]) -> bytes:
     """A tar of empty folders."""
     return b"".join(_header(owner, name) for name in names) + bytes(2 * tarfile.BLOCKSIZE)

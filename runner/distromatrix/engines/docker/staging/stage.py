@@ -16,8 +16,9 @@ from distromatrix.engines.docker.connection.api import Api
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
-from distromatrix.engines.docker.staging.product import StagedProduct, owner_of
+from distromatrix.engines.docker.staging.product import StagedProduct
 from distromatrix.engines.docker.staging.transfer import inspected
+from distromatrix.engines.parcel import owner_of
 from distromatrix.errors import (
     CannotStartError,
     DiskFullError,
