@@ -13,7 +13,7 @@ import platform
 import stat
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -69,16 +69,9 @@ class _Verdict:
     `sure`: False where it may be the kernel's fault and none of KVM's."""
 
     of: _Facts
-    kind: Kind
-    cpu: str
-    reason: str
-    qemu: str = ""
-    at: float = 0.0
+    accel: Accel
+    at: float = field(default_factory=time.time)
     sure: bool = True
-
-    @property
-    def accel(self) -> Accel:
-        return _kvm(self.cpu, self.reason) if self.kind == "kvm" else emulated(self.reason)
 
 
 def acceleration(
@@ -159,7 +152,6 @@ def _kept_or_proved(
             return kept
         with initramfs() as root:
             verdict, keep = _prove(facts, whole, partial(command, root))
-        verdict = replace(verdict, qemu=qemu_program.qemu_version(), at=time.time())
         if keep:
             _write(file, (*(v for v in verdicts if not v.of.items() <= whole.items()), verdict))
     return verdict
@@ -183,7 +175,7 @@ def _prove(
         outcome = _boot(command, _kvm(cpu, ""), limit, end)
         if outcome.up:
             reason = f"a kernel booted in KVM in {outcome.seconds:.1f} s, with -cpu {cpu}"
-            return _Verdict(of=whole, kind="kvm", cpu=cpu, reason=reason), True
+            return _Verdict(of=whole, accel=_kvm(cpu, reason)), True
         killed |= outcome.killed
         if not faults:
             control = _boot(command, emulated(""), _FIRST, end)
@@ -194,10 +186,9 @@ def _prove(
     reason = f"KVM opens, but {why}"
     if control.up:
         reason += f"; under TCG the same kernel came up in {control.seconds:.1f} s"
-        return _Verdict(of=facts, kind="tcg", cpu=_TCG_CPU, reason=reason), not killed
+        return _Verdict(of=facts, accel=emulated(reason)), not killed
     reason += f"; nor does it come up under TCG: {control.why}"
-    verdict = _Verdict(of=whole, kind="tcg", cpu=_TCG_CPU, reason=reason, sure=False)
-    return verdict, not killed
+    return _Verdict(of=whole, accel=emulated(reason), sure=False), not killed
 
 
 def _boot(command: partial[tuple[str, ...]], accel: Accel, limit: float, end: float) -> Outcome:
@@ -252,20 +243,22 @@ def _file(cache: Path) -> Path:
 def _read(file: Path) -> tuple[_Verdict, ...]:
     """What is kept there, in the order of the proofs; nothing, if it cannot be read."""
     try:
-        verdicts = tuple(_Verdict(**_checked(entry)) for entry in json.loads(file.read_bytes()))
+        verdicts = tuple(_checked(entry) for entry in json.loads(file.read_bytes()))
     except (OSError, ValueError, TypeError, LookupError):
         return ()
     now = time.time()
     return tuple(v for v in verdicts if v.sure or 0 <= now - v.at < _DOUBT)
 
 
-def _checked(entry: Any) -> dict[str, Any]:
+def _checked(entry: Any) -> _Verdict:
     """One entry of the file. Raises ValueError, TypeError or LookupError for what is not ours."""
-    if entry["kind"] not in ("kvm", "tcg") or not isinstance(entry["of"], dict):
+    accel = Accel(**entry["accel"])
+    if accel.kind not in ("kvm", "tcg") or not isinstance(entry["of"], dict):
         raise ValueError
-    if not isinstance(entry["cpu"], str) or not isinstance(entry["reason"], str):
+    kinds = ((accel.cpu, str), (accel.reason, str), (accel.scale, float))
+    if not all(isinstance(value, kind) for value, kind in kinds):
         raise TypeError
-    return dict(entry)
+    return _Verdict(**{**entry, "accel": accel})
 
 
 def _fitting(verdicts: Iterable[_Verdict], facts: _Facts) -> _Verdict | None:

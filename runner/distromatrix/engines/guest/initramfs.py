@@ -58,16 +58,17 @@ def is_static(program: Path) -> bool:
 def initramfs(kernel: Kernel) -> bytes:
     """The archive for that kernel. Raises EngineUnavailableError."""
     inside = files("distromatrix.engines.guest").joinpath("inside")
-    entries = [*_beginning("initramfs.sh")]
-    entries.append(CpioEntry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()))
-    entries.append(CpioEntry("loop.sh", FILE, _loop()))
-    entries.append(CpioEntry("session", PROGRAM, session()))
-    entries.append(CpioEntry("piped", PROGRAM, piped()))
-    entries.append(CpioEntry("awaken", PROGRAM, awaken()))
-    entries.append(CpioEntry("become-0-0", PROGRAM, become(0, 0)))
     reboot = inside.joinpath("distromatrix-reboot").read_bytes()
-    entries.append(CpioEntry("distromatrix-reboot", PROGRAM, reboot))
-    return newc((*entries, *_modules(kernel)))
+    ours = (
+        CpioEntry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()),
+        CpioEntry("loop.sh", FILE, _loop()),
+        CpioEntry("session", PROGRAM, session()),
+        CpioEntry("piped", PROGRAM, piped()),
+        CpioEntry("awaken", PROGRAM, awaken()),
+        CpioEntry("become-0-0", PROGRAM, become(0, 0)),
+        CpioEntry("distromatrix-reboot", PROGRAM, reboot),
+    )
+    return newc((*_beginning("initramfs.sh"), *ours, *_modules(kernel)))
 
 
 def system_initramfs(kernel: Kernel) -> bytes:

@@ -195,6 +195,7 @@ class QemuStage:
         self._folder = machines / f"distromatrix-stage-{os.getpid()}-{time.monotonic_ns()}"
         self._folder.mkdir()
         self._parcel = Parcel(snapshot, plain=True)
+        self._sizes: dict[str, int] = {}  # owner -> bytes of the tar
         self._lock = Lock()
         try:
             write_facts(self._folder, labels, kind="stage")
@@ -206,14 +207,12 @@ class QemuStage:
         """A user's (`root` or `UID:GID`), and the bytes of the tar in it. Raises OSError."""
         owner = owner_of(user)
         file = self._folder / f"product-{owner.replace(':', '-')}.img"
-        length = file.with_suffix(".size")
         with self._lock:
-            if not length.exists():
+            if owner not in self._sizes:
                 self._parcel.write(file, owner)
-                size = file.stat().st_size
+                self._sizes[owner] = file.stat().st_size
                 os.truncate(file, PRODUCT_SIZE)
-                length.write_text(str(size), encoding="ascii")
-            return file, int(length.read_text(encoding="ascii"))
+            return file, self._sizes[owner]
 
     def close(self) -> None:
         """See Stage: a guest that is kept has its copy already."""

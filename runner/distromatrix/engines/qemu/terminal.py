@@ -17,7 +17,6 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from typing import Protocol
 
 from distromatrix.errors import MachineGoneError
 
@@ -25,33 +24,20 @@ _PIECE = 1 << 15
 _IAC, _WILL, _DO, _SB, _SE, _NAWS = 255, 251, 253, 250, 240, 31
 
 
-class Way(Protocol):
-    """How bytes of a person, or of a pipe, go through the stream and back."""
-
-    def begin(self) -> bytes:
-        """What is sent first."""
-
-    def encode(self, data: bytes) -> bytes:
-        """What is sent for that input; b'' is its end."""
-
-    def decode(self, data: bytes) -> bytes:
-        """What is to be shown of that output."""
-
-
 class Pieces:
     """Input in pieces, each after a line with its length; one of length 0 is the end. Output
     as it is."""
 
     def begin(self) -> bytes:
-        """See Way."""
+        """What is sent first."""
         return b""
 
     def encode(self, data: bytes) -> bytes:
-        """See Way."""
+        """What is sent for that input; b'' is its end."""
         return b"%d\n" % len(data) + data
 
     def decode(self, data: bytes) -> bytes:
-        """See Way."""
+        """What is to be shown of that output."""
         return data
 
 
@@ -63,7 +49,7 @@ class Telnet:
         self._first = True
 
     def begin(self) -> bytes:
-        """See Way."""
+        """See Pieces."""
         return bytes((_IAC, _WILL, _NAWS)) + self.size()
 
     def size(self) -> bytes:
@@ -73,11 +59,11 @@ class Telnet:
         return bytes((_IAC, _SB, _NAWS)) + told + bytes((_IAC, _SE))
 
     def encode(self, data: bytes) -> bytes:
-        """See Way. Without a NUL after it, a carriage return would swallow a newline."""
+        """See Pieces. Without a NUL after it, a carriage return would swallow a newline."""
         return data.replace(b"\xff", b"\xff\xff").replace(b"\r", b"\r\0")
 
     def decode(self, data: bytes) -> bytes:
-        """See Way. Of what the other end offers nothing needs an answer."""
+        """See Pieces. Of what the other end offers nothing needs an answer."""
         data, self._left = self._left + data, b""
         shown, at = bytearray(), 0
         while (found := data.find(_IAC, at)) >= 0:
@@ -98,6 +84,10 @@ class Telnet:
             self._first = False
             return shown.removeprefix(b"\r\r\n")
         return shown
+
+
+# How bytes of a person, or of a pipe, go through the stream and back.
+Way = Pieces | Telnet
 
 
 def window() -> tuple[int, int]:

@@ -38,10 +38,10 @@ def vagrant(
     folder: Path,
     timeout: float,
     root: Path | None = None,
-    told: Callable[[str], None] = lambda _line: None,
+    log: Path | None = None,
     hopeless: Callable[[], str] = lambda: "",
 ) -> str:
-    """What `vagrant ARGUMENTS` prints of the Vagrantfile in that folder; `told` gets it line by
+    """What `vagrant ARGUMENTS` prints of the Vagrantfile in that folder; `log` gets it line by
     line. Paths in it begin from `root`, where that is another folder. It is ended
     as soon as `hopeless`, asked each second, says why there is no use in waiting.
 
@@ -78,7 +78,9 @@ def vagrant(
     try:
         for line in iter(partial(process.stdout.readline, _LINE), ""):
             lines.append(_COLOURS.sub("", line).rstrip())
-            told(lines[-1])
+            if log is not None:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(f"{lines[-1]}\n")
         status = process.wait()
     except BaseException:
         _end(process)
@@ -107,16 +109,6 @@ def end_in(folder: Path) -> None:
         with contextlib.suppress(OSError, ValueError):
             if mark in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
-
-
-def log_to(file: Path) -> Callable[[str], None]:
-    """What writes lines to that file."""
-
-    def write(line: str) -> None:
-        with file.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
-
-    return write
 
 
 class _Guard:

@@ -87,7 +87,7 @@ class VagrantEngine:
         """See Engine."""
         del labels  # nothing is made that would carry them
         self._image(image)
-        return VagrantStage(snapshot)
+        return VagrantStage(snapshot, plain=True)
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
         """See Engine; `stage` is one of this engine's. Raises CannotStartError,
@@ -98,7 +98,7 @@ class VagrantEngine:
                 way_out.check_programs()
         image = self._image(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
-        product = cast("VagrantStage", stage).product if stage is not None else None
+        product = cast("VagrantStage | None", stage)
         if spec.guest is not None and not spec.guest.keep_ready:
             with self.templates_kept.source(image.id, spec, cpus) as source:
                 machine = self._plain.open(source, spec, product)
@@ -186,12 +186,5 @@ def _have(programs: Mapping[str, str]) -> None:
             )
 
 
-class VagrantStage:
+class VagrantStage(Parcel):
     """See Stage: the snapshot goes into each guest as a tar stream."""
-
-    def __init__(self, snapshot: Path) -> None:
-        self.product = Parcel(snapshot, plain=True)
-
-    def close(self) -> None:
-        """See Stage."""
-        self.product.close()

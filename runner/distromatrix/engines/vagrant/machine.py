@@ -15,7 +15,7 @@ from typing import IO, BinaryIO
 
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import API_TIMEOUT, Address, Command, MachineSpec
-from distromatrix.engines.guest.console import last_lines, panic, size
+from distromatrix.engines.guest.console import panic, said_last, size
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.scripts import (
     BOOT,
@@ -88,11 +88,6 @@ class VagrantMachine(GuestMachine):
     def has_variables(self, env: Mapping[str, str]) -> None:
         """Every command sees these, as it does in a container of its image."""
         self._env = dict(env)
-
-    @property
-    def console(self) -> tuple[str, ...]:
-        """The last lines of its console."""
-        return last_lines(self._guest.console)
 
     def begin(self, boot: str = "") -> None:
         """Open a shell, and hear it answer. `boot`: what BOOT says in it, where that is known.
@@ -281,10 +276,9 @@ class VagrantMachine(GuestMachine):
                     self._fresh_shells()  # which were the connection's that was lost
                     return
                 if monotonic() > deadline or not self._lives():
-                    words = " / ".join(self.console[-3:]) or "nothing"
                     raise self.why_gone() or InfrastructureError(
-                        f"{self.name} did not come up again after its restart; its console "
-                        f"says: {words}"
+                        f"{self.name} did not come up again after its restart"
+                        f"{said_last(self._guest.console)}"
                     )
             self._fresh_shells()
             self._boot = boot
@@ -319,8 +313,7 @@ class VagrantMachine(GuestMachine):
             return MachineGoneError(f"{self.name} was stopped or removed from outside")
         if self._connection.is_open():
             return None
-        words = " / ".join(self.console[-3:])
-        said = f"; its console says: {words}" if words else ""
+        said = said_last(self._guest.console)
         return MachineGoneError(f"the connection to {self.name} was lost{said}")
 
     def _watch(self) -> None:

@@ -12,7 +12,7 @@ from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.console import panic, said_last
 from distromatrix.engines.guest.scripts import install
 from distromatrix.engines.vagrant.boxes import VERSION, register
-from distromatrix.engines.vagrant.command import log_to, vagrant
+from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.disk import HOST_KEY
 from distromatrix.engines.vagrant.folders import Home, digest, free_port
 from distromatrix.engines.vagrant.libvirt.libvirtd import POOL
@@ -101,7 +101,7 @@ def up(definition: Definition, folder: Path, console: Path, within: float) -> No
         folder=folder,
         root=root_of(definition),
         timeout=within,
-        told=log_to(console.parent / "vagrant.log"),
+        log=console.parent / "vagrant.log",
         hopeless=lambda: panic(console),
     )
 

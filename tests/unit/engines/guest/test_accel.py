@@ -182,7 +182,7 @@ def test_a_corrupt_file_is_made_anew(world: World, text: str) -> None:
     (world.cache / "acceleration.json").write_text(text)
     world.qemu_does(kvm={"host": UP})
     assert world.ask().kind == "kvm"
-    assert json.loads((world.cache / "acceleration.json").read_text())[0]["kind"] == "kvm"
+    assert json.loads((world.cache / "acceleration.json").read_text())[0]["accel"]["kind"] == "kvm"
 
 
 def test_many_who_ask_at_once_prove_it_once(world: World) -> None:
