@@ -13,9 +13,11 @@ from pathlib import Path
 
 from distromatrix.engines.guest.cpio import FILE, FOLDER, PROGRAM, CpioEntry, newc
 from distromatrix.engines.guest.kernel import Kernel
-from distromatrix.engines.guest.programs import awaken, become, piped, session
+from distromatrix.engines.guest.programs import become, program
 from distromatrix.engines.shell.shell import loop_by
 from distromatrix.errors import EngineUnavailableError
+
+_PROGRAMS = ("session", "piped", "awaken")
 
 
 def fingerprint() -> str:
@@ -23,7 +25,7 @@ def fingerprint() -> str:
     inside = files("distromatrix.engines.guest").joinpath("inside")
     parts = [p.read_bytes() for p in sorted(inside.iterdir(), key=str) if p.is_file()]
     return sha256(
-        b"\0".join((*parts, _loop(), session(), piped(), awaken(), become(0, 0)))
+        b"\0".join((*parts, _loop(), *map(program, _PROGRAMS), become(0, 0)))
     ).hexdigest()[:16]
 
 
@@ -39,20 +41,20 @@ def static_busybox() -> Path:
     )
 
 
-def is_static(program: Path) -> bool:
+def is_static(file: Path) -> bool:
     """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
     try:
-        with program.open("rb") as file:
-            head = file.read(64)
+        with file.open("rb") as opened:
+            head = opened.read(64)
             if head[:5] != b"\x7fELF\x02":
                 return False
             at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
-            file.seek(at)
-            table = file.read(size * int.from_bytes(head[56:58], "little"))
+            opened.seek(at)
+            table = opened.read(size * int.from_bytes(head[56:58], "little"))
     except OSError:
         return False
     kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
-    return stat.S_ISREG(program.stat().st_mode) and b"\x03\0\0\0" not in kinds
+    return stat.S_ISREG(file.stat().st_mode) and b"\x03\0\0\0" not in kinds
 
 
 def initramfs(kernel: Kernel) -> bytes:
@@ -62,9 +64,7 @@ def initramfs(kernel: Kernel) -> bytes:
     ours = (
         CpioEntry("guest.sh", FILE, inside.joinpath("guest.sh").read_bytes()),
         CpioEntry("loop.sh", FILE, _loop()),
-        CpioEntry("session", PROGRAM, session()),
-        CpioEntry("piped", PROGRAM, piped()),
-        CpioEntry("awaken", PROGRAM, awaken()),
+        *(CpioEntry(name, PROGRAM, program(name)) for name in _PROGRAMS),
         CpioEntry("become-0-0", PROGRAM, become(0, 0)),
         CpioEntry("distromatrix-reboot", PROGRAM, reboot),
     )

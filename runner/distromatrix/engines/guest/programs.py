@@ -16,53 +16,12 @@ _HEADERS = 64 + 56  # ELF's own and one program header (elf(5)); programs.ld lea
 _MOST_TEXT = 60  # bytes
 
 
-def reseed() -> bytes:
-    """It has the kernel draw its random numbers anew, and exits with 0."""
-    return _program("reseed")
-
-
-def awaken() -> bytes:
-    """What a guest that was saved does once it goes on: new random numbers, the time (its argument,
-    in seconds since 1970), and another address for eth0. It exits with 1 where that fails."""
-    return _program("awaken")
-
-
-def session() -> bytes:
-    """It begins a session, and then the program that its arguments name (an absolute path)."""
-    return _program("session")
-
-
-def piped() -> bytes:
-    """It begins the program that its arguments name (an absolute path) with pipes of this user's
-    as stdout and stderr. It exits with 126 where that fails."""
-    return _program("piped")
-
-
-def become(uid: int, gid: int, *, alone: bool = True) -> bytes:
-    """It becomes that user with that group and no other, in a session of its own (`alone`), and
-    then the program that its arguments name (an absolute path); it exits with 126 where it may
-    not."""
-    code = _program("become" if alone else "enter")
-    return _with(_with(code, b"UID?", struct.pack("<I", uid)), b"GID?", struct.pack("<I", gid))
-
-
-def say_and_power_off(text: bytes) -> bytes:
-    """It writes the text, of some bytes, on its stdout and switches the machine off."""
-    if len(text) > _MOST_TEXT:
-        raise ValueError(text)
-    mark = b"LEN?" + bytes(_MOST_TEXT)
-    said = struct.pack(f"<I{_MOST_TEXT}s", len(text), text)
-    return _with(_program("say_and_power_off"), mark, said)
-
-
-def _with(program: bytes, mark: bytes, value: bytes) -> bytes:
-    before, found, after = program.partition(mark)
-    if not found or mark in after:
-        raise ValueError(mark)
-    return before + value + after
-
-
-def _program(name: str) -> bytes:
+def program(name: str) -> bytes:
+    """`reseed`: it has the kernel draw its random numbers anew. `awaken`: what a guest that was
+    saved does once it goes on: new random numbers, the time (its argument, in seconds since 1970),
+    and another address for eth0; it exits with 1 where that fails. `session`: it begins a session,
+    and then the program that its arguments name (an absolute path). `piped`: it begins that with
+    pipes of this user's as stdout and stderr, and exits with 126 where it cannot."""
     machine = platform.machine()
     if machine not in _MACHINES:
         raise EngineUnavailableError(f"there are no programs for guests on {machine}")
@@ -76,3 +35,27 @@ def _program(name: str) -> bytes:
     )
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
     return header + segment + code
+
+
+def become(uid: int, gid: int, *, alone: bool = True) -> bytes:
+    """It becomes that user with that group and no other, in a session of its own (`alone`), and
+    then the program that its arguments name (an absolute path); it exits with 126 where it may
+    not."""
+    code = program("become" if alone else "enter")
+    return _with(_with(code, b"UID?", struct.pack("<I", uid)), b"GID?", struct.pack("<I", gid))
+
+
+def say_and_power_off(text: bytes) -> bytes:
+    """It writes the text, of some bytes, on its stdout and switches the machine off."""
+    if len(text) > _MOST_TEXT:
+        raise ValueError(text)
+    mark = b"LEN?" + bytes(_MOST_TEXT)
+    said = struct.pack(f"<I{_MOST_TEXT}s", len(text), text)
+    return _with(program("say_and_power_off"), mark, said)
+
+
+def _with(code: bytes, mark: bytes, value: bytes) -> bytes:
+    before, found, after = code.partition(mark)
+    if not found or mark in after:
+        raise ValueError(mark)
+    return before + value + after

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distromatrix.engines.contract import OWN_ADDRESS
-from distromatrix.engines.guest.programs import become, piped, reseed, session
+from distromatrix.engines.guest.programs import become, program
 from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.pool import KILL
@@ -80,9 +80,9 @@ def crowded(pids: int) -> str:
 
 def install() -> str:
     """What puts all of ours into a guest, before it is saved."""
-    programs = {"session": session(), "reseed": reseed(), "piped": piped()}
     lines = [f"mkdir -p {FOLDER} /usr/local/bin || exit"]
-    lines += [written(f"{FOLDER}/{name}", content) for name, content in programs.items()]
+    names = ("session", "reseed", "piped")
+    lines += [written(f"{FOLDER}/{name}", program(name)) for name in names]
     lines.append(become_written("root"))
     lines.append(written(f"{FOLDER}/waiter", _WAITER.encode()))
     lines.append(written("/usr/local/bin/distromatrix-reboot", _REBOOT_COMMAND.encode()))

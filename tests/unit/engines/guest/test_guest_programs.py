@@ -46,7 +46,7 @@ def test_what_lies_there_is_what_is_built_of_the_source(name: str, arch: str) ->
 def test_each_is_made_for_either_architecture(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs.platform, "machine", lambda: arch)
     made = [
-        *(programs.session(), programs.piped(), programs.reseed(), programs.awaken()),
+        *map(programs.program, ("session", "piped", "reseed", "awaken")),
         *(programs.become(1, 2), programs.become(1, 2, alone=False)),
         programs.say_and_power_off(b"text"),
     ]
@@ -65,9 +65,9 @@ def test_a_session_of_its_own_is_begun_with_arguments_and_environment(
 ) -> None:
     monkeypatch.setenv("HERE", "it is")
     code = "import os, sys; print(os.getsid(0) == os.getpid(), sys.argv[1:], os.environ['HERE'])"
-    ended = run(tmp_path, programs.session(), sys.executable, "-c", code, "a b", "c")
+    ended = run(tmp_path, programs.program("session"), sys.executable, "-c", code, "a b", "c")
     assert ended.stdout == b"True ['a b', 'c'] it is\n"
-    assert run(tmp_path, programs.session(), "/nowhere").returncode == 126
+    assert run(tmp_path, programs.program("session"), "/nowhere").returncode == 126
 
 
 @RUNS_HERE
@@ -102,16 +102,16 @@ def test_who_may_not_become_another_user_does_nothing(tmp_path: Path) -> None:
 @RUNS_HERE
 def test_what_a_program_prints_comes_through_pipes_that_anybody_can_open(tmp_path: Path) -> None:
     script = "echo out; echo err >&2; echo more >/dev/stdout; head -c 200000 /dev/zero; exit 3"
-    ended = run(tmp_path, programs.piped(), "/bin/sh", "-c", script)
+    ended = run(tmp_path, programs.program("piped"), "/bin/sh", "-c", script)
     assert ended.returncode == 3
     assert ended.stdout == b"out\nmore\n" + bytes(200000)
     assert ended.stderr == b"err\n"
-    assert run(tmp_path, programs.piped(), "/nowhere").returncode == 126
+    assert run(tmp_path, programs.program("piped"), "/nowhere").returncode == 126
 
 
 @RUNS_HERE
 def test_random_numbers_are_drawn_anew_by_who_may(tmp_path: Path) -> None:
-    ended = run(tmp_path, programs.reseed())
+    ended = run(tmp_path, programs.program("reseed"))
     assert ended.returncode in (0, errno.EPERM)  # and not what opening another file comes to
 
 
