@@ -147,13 +147,10 @@ class VagrantEngine:
 
     def remove(self, leftover: Leftover) -> None:
         """See Engine."""
-        if leftover.kind == "template":
-            self.templates_kept.remove(leftover.name)
-            return
-        if leftover.kind == "box":
-            self.templates_kept.remove_box(leftover.name)
-            return
-        remove(self.home, leftover)
+        if leftover.kind in ("template", "box"):
+            self.templates_kept.remove(leftover.kind, leftover.name)
+        else:
+            remove(self.home, leftover)
 
     def close(self) -> None:
         """See Engine. The containers' engine stays open: it is another's."""

@@ -15,7 +15,6 @@ from distromatrix.engines.vagrant.boxes import VERSION, register
 from distromatrix.engines.vagrant.command import vagrant
 from distromatrix.engines.vagrant.disk import HOST_KEY
 from distromatrix.engines.vagrant.folders import Home, digest, free_port
-from distromatrix.engines.vagrant.libvirt.libvirtd import POOL
 from distromatrix.engines.vagrant.machine import OpenGuest, VagrantMachine
 from distromatrix.engines.vagrant.ssh import Connection, Login
 from distromatrix.engines.vagrant.vagrantfile import Definition, loaded
@@ -63,7 +62,6 @@ def define(
         title=title,
         name=spec.name,
         uri=home.libvirtd.uri,
-        pool=POOL,
         port=free_port(),
         memory=source.memory // 1024**2,
         cpus=source.cpus,

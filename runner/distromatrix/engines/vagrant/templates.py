@@ -160,14 +160,12 @@ class BoxTemplates:
             with contextlib.suppress(OSError):
                 (folder / kept).replace(folder.with_name(f"{folder.name}-{kept}"))
 
-    def remove(self, name: str) -> None:
-        """Remove a template with its domain and disks, unless it is in use or being made. No
-        error if it is gone. Raises InfrastructureError."""
-        self._store.remove(name, lambda: name in self._used("template"))
-
-    def remove_box(self, name: str) -> None:
-        """Remove a box, and what Vagrant knows of it, unless a template stands on it."""
-        self.boxes.store.remove(name, lambda: name in self._used("box"))
+    def remove(self, kind: str, name: str) -> None:
+        """Remove a template with its domain and disks, or a box with what Vagrant knows of it,
+        unless something stands on it, uses it or makes it. No error if it is gone. Raises
+        InfrastructureError."""
+        store = self._store if kind == "template" else self.boxes.store
+        store.remove(name, lambda: name in self._used(kind))
 
     def _used(self, what: str) -> set[str]:
         """The templates that machines stand on, or the boxes that these or templates do."""

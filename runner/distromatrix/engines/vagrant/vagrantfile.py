@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from distromatrix.engines.vagrant.libvirt.libvirtd import POOL
 from distromatrix.engines.vagrant.providers import provider_lines
 from distromatrix.model import ProviderName
 
@@ -94,7 +95,6 @@ class Definition:
     title: str
     name: str
     uri: str
-    pool: str
     port: int
     memory: int  # MiB
     cpus: int
@@ -176,7 +176,7 @@ def _libvirt(d: Definition) -> list[str]:
         f"  config.ssh.port = {d.port}",
         "  config.vm.provider :libvirt do |libvirt|",
         f"    libvirt.uri = {_ruby(d.uri)}",
-        f"    libvirt.storage_pool_name = {_ruby(d.pool)}",
+        f"    libvirt.storage_pool_name = {_ruby(POOL)}",
         f"    libvirt.default_prefix = {_ruby(d.name + '-')}",
         *([f"    libvirt.emulator_path = {_ruby(d.emulator)}"] if d.emulator else []),
         f"    libvirt.driver = {_ruby('kvm' if d.kvm else 'qemu')}",

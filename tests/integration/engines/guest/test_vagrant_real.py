@@ -93,7 +93,6 @@ def test_what_is_written_for_providers_that_vagrant_brings_is_what_they_know(
         title="A test's",
         name="distromatrix-test",
         uri="",
-        pool="",
         port=0,
         memory=1024,
         cpus=1,

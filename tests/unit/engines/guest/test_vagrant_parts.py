@@ -57,7 +57,6 @@ DEFINITION = Definition(
     title="The guest of a test",
     name="distromatrix-one",
     uri="qemu:///system?socket=/s",
-    pool="distromatrix",
     port=2222,
     memory=1024,
     cpus=1,
@@ -293,12 +292,12 @@ def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:
     machine = home.machines / "distromatrix-a"
     machine.mkdir()
     (machine / "machine.json").write_text('{"template": "distromatrix-template-1"}')
-    made.remove("distromatrix-template-1")
-    made.remove_box("distromatrix-template-box-1")
+    made.remove("template", "distromatrix-template-1")
+    made.remove("box", "distromatrix-template-box-1")
     assert len(made.list()) == 2
     (machine / "machine.json").unlink()
-    made.remove("distromatrix-template-1")
-    made.remove_box("distromatrix-template-box-1")
+    made.remove("template", "distromatrix-template-1")
+    made.remove("box", "distromatrix-template-box-1")
     assert made.list() == ()
 
 
@@ -307,11 +306,11 @@ def test_what_is_in_use_or_being_made_is_not_removed(tmp_path: Path, shared: boo
     home = Home(tmp_path)
     made = kept_ready(home)
     with hold(home.templates / "distromatrix-template-1/lock", shared=shared):
-        made.remove("distromatrix-template-1")
+        made.remove("template", "distromatrix-template-1")
     assert (home.templates / "distromatrix-template-1").exists()
-    made.remove("distromatrix-template-1")
+    made.remove("template", "distromatrix-template-1")
     with hold(home.boxes / "distromatrix-template-box-1/lock", shared=shared):
-        made.remove_box("distromatrix-template-box-1")
+        made.remove("box", "distromatrix-template-box-1")
     assert [one.kind for one in made.list()] == ["box"]
 
 
