@@ -106,7 +106,7 @@ class QemuEngine:
             machine = QemuMachine(
                 guest, staged=product is not None, env=without_home(found.env, spec.user)
             )
-            machine.at_close(holds.close)
+            machine.closing.callback(holds.close)
         except BaseException as error:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -96,7 +96,7 @@ class QemuMachine(GuestMachine):
         super().__init__(guest.spec, staged=staged, scale=guest.scale, env=env)
         self.guest = guest
         self.data_lock = Lock()  # of the port for data
-        self._at_close: list[Callable[[], None]] = []
+        self.closing = contextlib.ExitStack()  # what is done when it is let go of
         self._slots = PortSlots()
         self._restarting = Lock()
         self._boots = 0
@@ -319,7 +319,7 @@ echo $!"""
         """Let go of its ports, of which whoever enters a kept one needs some. Never raises."""
         self._close_shells()
         self.guest.let_go()
-        self._let_go()
+        self.closing.close()
 
     def close(self) -> None:
         """See Machine."""
@@ -334,15 +334,7 @@ echo $!"""
         self._show_console()
         self.guest.let_go()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._let_go()
-
-    def at_close(self, then: Callable[[], None]) -> None:
-        """Have something done when it is let go of."""
-        self._at_close.append(then)
-
-    def _let_go(self) -> None:
-        while self._at_close:
-            self._at_close.pop()()
+        self.closing.close()
 
 
 def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: str) -> None:

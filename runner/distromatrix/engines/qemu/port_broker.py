@@ -40,7 +40,7 @@ class PortBroker:
         finally:
             os.close(directory)
         self._socket.listen(64)
-        machine.at_close(self.close)
+        machine.closing.callback(self.close)
         Thread(target=self._serve, daemon=True, name="distromatrix-door").start()
 
     def close(self) -> None:
