@@ -19,7 +19,7 @@ from distromatrix.engines.vagrant.libvirt.libvirtd import POOL
 VERSION = "1"  # of the boxes that we make
 # What Vagrant wants to know of each.
 METADATA = json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_SIZE})
-FORMAT = 6  # part of every name here: raise it when what is made of an image changes
+FORMAT = 7  # part of every name here: raise it when what is made of an image changes
 
 
 class Boxes:
