@@ -45,10 +45,14 @@ def fill_disk(rootfs: Iterable[bytes], script: str, *arguments: str) -> None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         said = heard.all()
+    if process.returncode == 0:
+        return
+    last = _last(process.returncode, said)
     if process.returncode == NO_GUEST:
-        raise CannotStartError(f"no guest can be made of the image: {_last(NO_GUEST, said)}")
-    if process.returncode != 0:
-        raise _fault(_MAKING, _last(process.returncode, said))
+        raise CannotStartError(f"no guest can be made of the image: {last}")
+    if last.endswith("not found"):
+        raise _lacking(_MAKING, last)
+    raise _fault(_MAKING, last, transient=False)
 
 
 def bounded(rootfs: Iterable[bytes], most: int) -> Iterator[bytes]:
@@ -82,7 +86,7 @@ def run_tool(*command: str, doing: str = _MAKING, worst: int = 0, most: int = MO
         raise InfrastructureError(f"{doing}: {command[0]} lists too much")
     if not 0 <= process.returncode <= worst:
         last = _last(process.returncode, said).removeprefix(f"{command[0]}: ")
-        raise _fault(doing, f"{command[0]}: {last}")
+        raise _fault(f"{doing}: {command[0]}", last, transient=True)
     return printed
 
 
@@ -155,13 +159,11 @@ def _last(status: int, output: bytes) -> str:
     return lines[-1] if lines else f"status {status}"
 
 
-def _fault(doing: str, last: str) -> InfrastructureError:
+def _fault(doing: str, last: str, *, transient: bool) -> InfrastructureError:
     """What to raise for what a tool said last."""
-    if last.endswith("not found"):
-        return _lacking(doing, last)
     if _FULL.decode() in last:
-        last = f"the disk of this host is full ({last})"
-    return InfrastructureError(f"{doing}: {last}", transient=False)
+        last, transient = f"the disk of this host is full ({last})", False
+    return InfrastructureError(f"{doing}: {last}", transient=transient)
 
 
 def _lacking(doing: str, what: str) -> EngineUnavailableError:
