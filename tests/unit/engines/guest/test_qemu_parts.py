@@ -4,6 +4,7 @@ its control line and its ports."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from distromatrix.engines.contract import Engine, MachineSpec
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import Accel
-from distromatrix.engines.guest.disk import fill_disk
+from distromatrix.engines.guest.disk import fill_disk, run_tool
 from distromatrix.engines.guest.qemu_program import PROGRAM
 from distromatrix.engines.guest.stream import SocketStream
 from distromatrix.engines.qemu import ports as qemu_ports
@@ -354,3 +355,24 @@ cat >/dev/null; echo 'tar: Exiting with failure status due to previous errors' >
     with pytest.raises(InfrastructureError, match="the disk of this host is full") as caught:
         fill_disk(pieces, script)
     assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("script", "why", "transient"),
+    [
+        ("echo 'sh: it is not found' >&2; exit 4", "x: sh: it is not found", True),
+        ("echo No space left on device >&2; exit 4", "x: sh: the disk of this host is full", False),
+        ("kill -KILL $$", "x: sh: status -9", True),
+        ("exit 3", "x: sh: status 3", True),
+    ],
+)
+def test_what_a_tool_for_disks_fails_by_is_told(script: str, why: str, transient: bool) -> None:
+    with pytest.raises(InfrastructureError, match=re.escape(why)) as caught:
+        run_tool("sh", "-c", script, doing="x", worst=2)
+    assert (type(caught.value), caught.value.transient) == (InfrastructureError, transient)
+
+
+def test_a_tools_status_may_be_no_fault_and_what_it_prints_is_bounded() -> None:
+    assert run_tool("sh", "-c", "echo it; exit 2", worst=2) == b"it\n"
+    with pytest.raises(InfrastructureError, match="sh lists too much"):
+        run_tool("sh", "-c", "echo it", most=3)

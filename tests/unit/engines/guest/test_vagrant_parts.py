@@ -18,6 +18,7 @@ from distromatrix.engines.guest.facts import leftovers
 from distromatrix.engines.guest.ready import DONE
 from distromatrix.engines.guest.scripts import of_commands, written
 from distromatrix.engines.shell.processes import Process
+from distromatrix.engines.vagrant.boxes import Boxes
 from distromatrix.engines.vagrant.command import message
 from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.libvirt.domain import disks_in
@@ -228,6 +229,14 @@ def test_a_panic_is_found_on_the_console(tmp_path: Path) -> None:
     assert last_lines(console, 2) == ("one", "[  1.0] Kernel panic - not syncing: bad")
 
 
+def test_what_led_to_a_panic_is_told_and_what_led_to_none_is_not(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    console.write_text("Oops: 0002 [#1] SMP\n")
+    assert panic(console) == ""
+    console.write_text("Oops: 0002 [#1] SMP\nKernel panic - not syncing: Fatal exception\n")
+    assert panic(console) == "Oops: 0002 [#1] SMP"
+
+
 def test_only_what_the_product_runs_is_listed() -> None:
     loop = Process(100, 90, "05:00", "/bin/sh -c while IFS= read -r _dm_l; do eval; done")
     command = Process(101, 100, "01:05", "sh tests.sh")
@@ -299,6 +308,30 @@ def test_what_a_machine_stands_on_is_not_removed(tmp_path: Path) -> None:
     made.remove("template", "distromatrix-template-1")
     made.remove("box", "distromatrix-template-box-1")
     assert made.list() == ()
+
+
+def test_a_box_is_made_once_for_a_key_and_anew_where_it_was_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def make(_rootfs: object, folder: Path, _host: str) -> None:
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        made.append(folder)
+
+    monkeypatch.setattr("distromatrix.engines.vagrant.boxes.make_system", make)
+    boxes = Boxes(Home(tmp_path), lambda *_: ())
+    keys = [tmp_path / name for name in ("one", "two")]
+    for key in keys:
+        key.with_suffix(".pub").write_text(key.name)
+    half = tmp_path / "boxes" / boxes.name("image", keys[0])
+    half.mkdir(parents=True)
+    (half / "box.img").touch()
+    for key in (*keys, *keys):
+        with boxes.hold("image", {}, key) as box:
+            boxes.store.remove(box.name)
+            assert box.exists()
+    assert made == [tmp_path / "boxes" / boxes.name("image", key) for key in keys]
 
 
 @pytest.mark.parametrize("shared", [True, False])
