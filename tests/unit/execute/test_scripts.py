@@ -112,9 +112,9 @@ def test_what_is_no_shell_is_refused(tmp_path: Path, asked: str, hint: str) -> N
 
 def test_a_script_of_another_shell_says_less_than_what_it_called() -> None:
     processes = [
-        Process(1, 0, "00:09", "/bin/sh"),
-        Process(2, 1, "00:08", "bash -e -o pipefail -c sleep 9 | cat"),
-        Process(3, 2, "00:08", "sleep 9"),
+        Process(1, 0, 9.0, "/bin/sh"),
+        Process(2, 1, 8.0, "bash -e -o pipefail -c sleep 9 | cat"),
+        Process(3, 2, 8.0, "sleep 9"),
     ]
     assert describe(processes) == "sleep 9 (for 00:08)"
     assert "bash" in SHELLS
