@@ -76,13 +76,8 @@ class CellLog:
         """The last lines, printable and masked, without blank lines around them. Complete only
         after `close`."""
         if self._end is None or self._fd < 0:
-            with self.path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - _WINDOW, 0))
-                data, cut = file.read(_WINDOW), size > _WINDOW
-        else:
-            data, cut = self._window(_WINDOW), True
-        return _last(data, lines, cut=cut)
+            return last_lines(self.path, lines)
+        return _last(self._window(_WINDOW), lines, cut=True)
 
     def settle(self) -> None:
         """Write what is held back, so that `tail` is complete though more may come."""
@@ -164,6 +159,14 @@ class LastLines:
         """At most so many of them, without blank lines around them."""
         self._data += self._masker.flush()
         return _last(bytes(self._data), lines, cut=self._cut)
+
+
+def last_lines(path: Path, lines: int) -> tuple[str, ...]:
+    """The last lines of a log that is masked already, as of `CellLog.tail`. Raises OSError."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _WINDOW, 0))
+        return _last(file.read(_WINDOW), lines, cut=size > _WINDOW)
 
 
 def _last(data: bytes, lines: int, *, cut: bool) -> tuple[str, ...]:

@@ -216,7 +216,7 @@ class Workers:
     def _once_more(
         self, task: Task, name: str, prepare: Callable[[], Prepared], only: CaseSubset | None
     ) -> AttemptResult | _Broken:
-        """Run it after a first run, which has led to this."""
+        """As `_attempt`, for a cell whose first run has led to this; tried again where it broke."""
         ticket = object()  # drawn when the image is there: none waits for that
 
         def attempt(number: int) -> AttemptResult:

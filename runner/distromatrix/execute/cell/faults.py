@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from traceback import format_exception
 
-from distromatrix.collect.log import Masker
+from distromatrix.collect.log import Masker, last_lines
 from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import CannotStartError, DistromatrixError, ImageError
 from distromatrix.execute.cell.attempt import TAIL_LINES
@@ -31,6 +32,7 @@ def error_result(
     first). What a failed image build printed becomes the cell's log. `run` is the id of the one
     run of it that was ended (default: the cell's)."""
     log = folder.path / "cells" / (run or cell.id) / "log.txt"
+    tail: Sequence[str] = ()
     if isinstance(error, ImageError):
         phase = Phase(error.phase)
         output = masker.mask(error.log)
@@ -42,7 +44,8 @@ def error_result(
     else:
         began = log.exists() and not isinstance(error, CannotStartError)
         phase = Phase.RUN if began else Phase.IMAGE
-        tail = _last_lines(log)
+        with suppress(OSError):
+            tail = last_lines(log, TAIL_LINES)
     if not isinstance(error, (DistromatrixError, OSError)):
         error = _fault_of_ours(error, folder.cell(run or cell.id), masker)
     absent = error.absent if isinstance(error, ImageError) else ()
@@ -74,11 +77,3 @@ def _asked_for(plan: Plan, cell: Cell, package: str) -> str:
 
     place = package_place(plan.matrix, cell, plan.distro(cell.distro), package)
     return f"{place}: " if place else ""
-
-
-def _last_lines(log: Path) -> list[str]:
-    """Of a log that is masked already."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        return printable(file.read()).splitlines()
-    return []

@@ -63,14 +63,10 @@ class _Repository:
 
     def files(self, elsewhere: set[str]) -> Iterator[tuple[str, Path]]:
         """See _files."""
-        yield from (
-            (relative, path)
-            for relative, path in _files(self.common, elsewhere - {os.path.realpath(self.common)})
-            if not self.linked or _is_common(relative)
-        )
-        if self.linked:
-            own = _files(self.own, elsewhere - {os.path.realpath(self.own)})
-            yield from ((name, path) for name, path in own if not _is_common(name))
+        for top in dict.fromkeys((self.common, self.own)):
+            for relative, path in _files(top, elsewhere - {os.path.realpath(top)}):
+                if not self.linked or _is_common(relative) == (top == self.common):
+                    yield relative, path
 
 
 def _repository(root: Path, prefix: str) -> _Repository:
