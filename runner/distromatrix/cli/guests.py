@@ -107,27 +107,20 @@ def build(name: str, directory: Path, output: Path | None) -> None:
 @options("as_json", "engine")
 def list_guests(as_json: bool) -> None:
     """List kept guests, guest templates and boxes, with size and last use."""
-    kept = [
-        (engine.name, left) for engine in _engines() for left in engine.leftovers() if left.kept
-    ]
     rows = [
-        {
-            "engine": engine,
-            "kind": "guest" if left.run else left.kind,
-            "name": left.name,
-            "used": left.created,
-            "size": left.size,
-        }
-        for engine, left in kept
+        (engine.name, "guest" if left.run else left.kind, left.name, left.created, left.size)
+        for engine in _engines()
+        for left in engine.leftovers()
+        if left.kept
     ]
     if as_json:
-        echo_json(rows)
+        keys = ("engine", "kind", "name", "used", "size")
+        echo_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    for (_, left), one in zip(kept, rows, strict=True):
-        days = (time.time() - left.created) / 86400
-        size = f"{int(str(one['size'])) / 1e6:7.0f} MB" if one["size"] else " " * 10
-        row = f"{one['engine']:8} {one['kind']:9} {one['name']:54} {size}  used {days:.1f} d ago"
-        echo(row)
+    for engine, kind, name, used, size in rows:
+        days = (time.time() - used) / 86400
+        shown = f"{size / 1e6:7.0f} MB" if size else " " * 10
+        echo(f"{engine:8} {kind:9} {name:54} {shown}  used {days:.1f} d ago")
     echo(f"{len(rows)} kept in {cache_folder() / 'guests'}", err=True)
 
 

@@ -63,9 +63,7 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
     ),
     "selectors": lambda _: click.argument("selectors", nargs=-1, metavar="[SELECTOR]..."),
     "exclude": _option(
-        ("--exclude",),
-        "Exclude matching cells. Repeatable.",
-        {"multiple": True, "metavar": "GLOB"},
+        ("--exclude",), "Exclude matching cells. Repeatable.", {"multiple": True, "metavar": "GLOB"}
     ),
     "tags": _option(
         ("--tag", "tags"),
@@ -122,9 +120,7 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         {"type": _PATH, "metavar": "FILE"},
     ),
     "shard": _option(
-        ("--shard",),
-        "Use only the cells of shard K of N.",
-        {"type": SHARD, "metavar": "K/N"},
+        ("--shard",), "Use only the cells of shard K of N.", {"type": SHARD, "metavar": "K/N"}
     ),
     "timeout": _option(
         ("--timeout",),

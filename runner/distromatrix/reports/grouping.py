@@ -110,20 +110,17 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
             said = {by_distro[d].id: where[d] for d in distros}
             label += "" if gating else NOT_GATING
             groups[not gating, rank, label, distros].append(_failure(column, said))
-    made = (
-        (
-            (idle, rank),
-            Group(
-                label=label,
-                partial=rank not in _NOT_PARTIAL,
-                gating=not idle,
-                distros=distros,
-                failures=tuple(failures),
-            ),
+    ordered = sorted(groups.items(), key=lambda group: (group[0][:2], -len(group[1]), group[0][2]))
+    return tuple(
+        Group(
+            label=label,
+            partial=rank not in _NOT_PARTIAL,
+            gating=not idle,
+            distros=distros,
+            failures=tuple(failures),
         )
-        for (idle, rank, label, distros), failures in groups.items()
+        for (idle, rank, label, distros), failures in ordered
     )
-    return tuple(g for _, g in sorted(made, key=lambda m: (m[0], -len(m[1].failures), m[1].label)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

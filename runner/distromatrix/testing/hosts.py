@@ -101,21 +101,14 @@ class DistromatrixBackend(BaseBackend):
         return self.result(done.status, script, bytes(printed.stdout), bytes(printed.stderr))
 
 
-def host_of(want: MachineRequest, **options: Any) -> Host:
-    """A host whose machine is that which a mark has asked for: by its name alone it is known."""
-    backend = DistromatrixBackend(want.distro, suite=want.suite, **options)
+def host_of(
+    want: MachineRequest, machine: Callable[[], Machine] | None = None, **options: Any
+) -> Host:
+    """testinfra's host in that very `machine`; or in the one that a mark has asked for, which is
+    known by its name alone."""
+    backend = DistromatrixBackend(want.distro, suite=want.suite, machine=machine, **options)
     backend.want = want
     backend.get_pytest_id = lambda: want.cell  # type: ignore[method-assign]
-    host = Host(backend)
-    backend.set_host(host)
-    return host
-
-
-def host_in(want: MachineRequest, machine: Callable[[], Machine]) -> Host:
-    """testinfra's host in that very machine."""
-    backend = DistromatrixBackend(
-        want.distro, suite=want.suite, engine=want.engine, machine=machine
-    )
     host = Host(backend)
     backend.set_host(host)
     return host

@@ -106,15 +106,17 @@ def export(
 
 def _ready(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
     """The images of the plan's cells, made where need be; each once, base images first."""
-    found = _Found()
+    from distromatrix.images.store.carry import Carried
+
+    bases, layers = [], []
     with building(engine, settings, plan) as (images, prepare):
         for cell in plan.cells:
             if cell.engine is not None:
                 distro = plan.distro(cell.distro)
                 base = images.base(distro)
-                found.base(base.image, images.tags_elsewhere(distro, base))
-                found.layer(prepare(cell).image)
-    return found.all
+                bases.append(Carried(image=base.image, also=images.tags_elsewhere(distro, base)))
+                layers.append(prepare(cell).image)
+    return _each_once(bases, layers)
 
 
 @contextmanager
@@ -140,9 +142,11 @@ def building(
 
 def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]:
     """Those of them that the engine's store holds, and what guests put on top."""
+    from distromatrix.images.store.carry import Carried
+
     handed = handed_here(plan, settings)
     images = open_images(engine, settings, {}, lambda _: None)
-    found = _Found()
+    bases, layers = [], []
     running = [cell for cell in plan.cells if cell.engine is not None]
     with files_of(plan, running) as files:
         for cell in running:
@@ -151,39 +155,24 @@ def _here(engine: Engine, settings: Settings, plan: Plan) -> tuple[Carried, ...]
                 base = images.stored_base(distro)
                 if base is None:
                     continue
-                found.base(base.image, images.tags_elsewhere(distro, base))
+                bases.append(Carried(image=base.image, also=images.tags_elsewhere(distro, base)))
                 prepared = images.stored(distro, cell, files, handed)
                 if prepared is None:
                     continue
-                found.layer(prepared.image)
+                layers.append(prepared.image)
                 guest = images.stored_guest(distro, cell, prepared)
                 if guest is not None and cell.engine in GUESTS:
-                    found.layer(guest.image)
-    return found.all
+                    layers.append(guest.image)
+    return _each_once(bases, layers)
 
 
-class _Found:
-    """Images to be carried, each once."""
+def _each_once(bases: list[Carried], layers: list[Image]) -> tuple[Carried, ...]:
+    """Images to be carried: base images, then the layers that are none of these."""
+    from distromatrix.images.store.carry import Carried
 
-    def __init__(self) -> None:
-        self._bases: dict[str, Carried] = {}
-        self._layers: dict[str, Carried] = {}
-
-    def base(self, image: Image, also: tuple[str, ...]) -> None:
-        from distromatrix.images.store.carry import Carried
-
-        self._bases[image.tag] = Carried(image=image, also=also)
-
-    def layer(self, image: Image) -> None:
-        from distromatrix.images.store.carry import Carried
-
-        if image.id not in {base.image.id for base in self._bases.values()}:
-            self._layers[image.tag] = Carried(image=image)
-
-    @property
-    def all(self) -> tuple[Carried, ...]:
-        """Base images first."""
-        return (*self._bases.values(), *self._layers.values())
+    ids = {base.image.id for base in bases}
+    every = [*bases, *(Carried(image=image) for image in layers if image.id not in ids)]
+    return tuple({one.image.tag: one for one in every}.values())
 
 
 @click.command(name="import")

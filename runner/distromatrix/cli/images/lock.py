@@ -44,7 +44,8 @@ def lock(
       distromatrix images lock debian-12        update one distro
       distromatrix images lock --check          check in CI that the lock is up to date
     """
-    from distromatrix.load.lock import LOCK
+    from distromatrix.files.whole import whole_file
+    from distromatrix.load.lock import LOCK, as_text
 
     project = open_project(directory, file)
     if project.settings.offline:
@@ -64,7 +65,8 @@ def lock(
         echo(f"{path}: {_counted(changes)} would change", err=True)
         return EXIT_FAILED if changes else EXIT_OK
     if new != old or not path.exists():
-        _write(path, new)
+        with whole_file(path, sync=True) as out:
+            out.write(as_text(new).encode())
     echo(f"{path}: {_counted(changes)} changed, {len(new)} in all", err=True)
     return EXIT_OK
 
@@ -121,14 +123,6 @@ def _words(entry: Entry | None) -> str:
     if isinstance(entry, LockedArchiveShape):
         return f"archive {entry.archive} sha256:{entry.sha256}"
     return f"bootstrap {entry.bootstrap}, which cannot be locked"
-
-
-def _write(path: Path, entries: Mapping[str, Entry]) -> None:
-    from distromatrix.files.whole import whole_file
-    from distromatrix.load.lock import as_text
-
-    with whole_file(path, sync=True) as out:
-        out.write(as_text(entries).encode())
 
 
 def _counted(changes: list[str]) -> str:

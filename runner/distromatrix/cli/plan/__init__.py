@@ -106,8 +106,8 @@ def command(
         selection = replace(selection, timeout=timeout)
         shared = bool(save or shard or shards or arch or shape == "github")
         arch = arch or platform.machine()
-        made = _made(directory, file, selection, durations, arch if shared else None)
-        made = _again(made, repeat, seed)
+        arch = arch if shared else None
+        made = _made(directory, file, selection, durations, arch, repeat or 1, seed)
     if save is not None:
         _save(made, save)
     _tell(made, shape, shard, shards, output, plan_path)
@@ -134,6 +134,8 @@ def _made(
     selection: Selection,
     durations: Path | None,
     arch: str | None,
+    repeat: int,
+    seed: int | None,
 ) -> PlanFile:
     """The plan of the project here, for this machine or for CI's of an architecture."""
     from distromatrix.plan.durations import Durations, read
@@ -153,16 +155,8 @@ def _made(
         said = f"{durations}: has no durations for the cells of this plan"
     if said:
         echo(f"warning: {said}", err=True)
-    return plan_file(plan, facts, selection, known.estimate(plan))
-
-
-def _again(made: PlanFile, repeat: int | None, seed: int | None) -> PlanFile:
-    if repeat is None and seed is None:
-        return made
-    from distromatrix.plan.file import plan_file
-
-    plan = replace(made.plan, repeat=repeat or 1, seed=seed)
-    return plan_file(plan, made.facts, made.selection, made.seconds)
+    seconds = known.estimate(plan)
+    return plan_file(replace(plan, repeat=repeat, seed=seed), facts, selection, seconds)
 
 
 def _save(made: PlanFile, path: Path) -> None:

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Literal
 
 from distromatrix.collect.text import one_line, shorten
-from distromatrix.model import Case, CellResult, Plan, RunResult, Verdict
+from distromatrix.model import Case, Plan, RunResult, Verdict
 from distromatrix.reports.commands import run_elsewhere
 from distromatrix.reports.expected import passed_against
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_cases
@@ -120,9 +120,8 @@ class _Teller:
         self, plan: Plan, result: RunResult, place: Place, mask: Callable[[str], str]
     ) -> None:
         self._plan = plan
+        self._result = result
         self._cells = result.cells
-        self._verdict = result.verdict
-        self._interrupted = result.interrupted
         self._place = place
         self._mask = mask
 
@@ -188,8 +187,8 @@ class _Teller:
         return Annotation(level=level, title=title, message=message)
 
     def _faults(self) -> Iterator[Annotation]:
-        if self._interrupted:
-            said = f"the run was interrupted ({self._interrupted})"
+        if self._result.interrupted:
+            said = f"the run was interrupted ({self._result.interrupted})"
             yield Annotation(level="error", title=said, message=f"{said}: not all cells were run")
         for fault in group_faults(self._cells):
             ids = tuple(cell.id for cell in fault.cells)
@@ -214,16 +213,13 @@ class _Teller:
             where = f"in {named(one.cells, _IDS)}" if one.case else ""
             reason = self._text(one.reason, _REASON)
             yield Annotation(level="error", title=title, message=_lines(title, reason, where))
-        if self._verdict is Verdict.FAILED:
+        if self._result.verdict is Verdict.FAILED:
             for cell in self._cells:
                 if cell.unmet:
-                    yield self._cell(cell, f"{cell.id} has unmet needs")
-
-    def _cell(self, cell: CellResult, title: str) -> Annotation:
-        reason = self._text(cell.reason, _REASON)
-        title += NOT_GATING if cell.not_gating else ""
-        level = _level(gating=not cell.not_gating)
-        return Annotation(level=level, title=title, message=_lines(title, reason))
+                    title = f"{cell.id} has unmet needs" + NOT_GATING * bool(cell.not_gating)
+                    level = _level(gating=not cell.not_gating)
+                    message = _lines(title, self._text(cell.reason, _REASON))
+                    yield Annotation(level=level, title=title, message=message)
 
     def _again(self, cells: tuple[str, ...]) -> str:
         return f"again: {run_elsewhere(self._plan, cells)}"

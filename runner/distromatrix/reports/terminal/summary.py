@@ -91,7 +91,7 @@ class _Summary:
             self._line(f"passed without a report of cases: {named(bare, MAX_CELLS)}", "dim")
         self._in_guests()
         self._skipped()
-        self._expected()
+        self._reasons(Verdict.XFAILED, "failed, as expected")
         for group in group_failures(self._plan, self._result.cells):
             self._group(group)
         self._flaky()
@@ -120,23 +120,23 @@ class _Summary:
             self._line(f"    {named(tuple(what), MAX_CELLS)}", "dim")
 
     def _skipped(self) -> None:
-        cells = self._of(Verdict.SKIPPED)
-        self._reasons(Verdict.SKIPPED, "skipped", cells)
+        self._reasons(Verdict.SKIPPED, "skipped")
         accepted = self._result.verdict in (Verdict.PASSED, Verdict.SKIPPED)
         needing = tuple(cell for cell in self._result.cells if cell.needing)
         for cell in needing:
             green = cell.verdict is Verdict.PASSED and cell.reason
             said = cell.reason if green else said_of_needs(cell.needing)
             self._line(f"{cell.id}: {one_line(said, 500)}")
-        unmet = (cell for cell in (*cells, *needing) if cell.unmet and not cell.not_gating)
+        unmet = (
+            cell
+            for cell in (*self._of(Verdict.SKIPPED), *needing)
+            if cell.unmet and not cell.not_gating
+        )
         if not accepted and any(unmet):
             self._line("unmet needs fail the run; --allow-unmet accepts them")
 
-    def _expected(self) -> None:
-        self._reasons(Verdict.XFAILED, "failed, as expected", self._of(Verdict.XFAILED))
-
-    def _reasons(self, verdict: Verdict, title: str, cells: tuple[CellResult, ...]) -> None:
-        if cells:
+    def _reasons(self, verdict: Verdict, title: str) -> None:
+        if cells := self._of(verdict):
             self._title(verdict, title)
         self._by_reason((one_line(cell.reason, 500), cell.id) for cell in cells)
 

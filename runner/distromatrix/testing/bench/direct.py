@@ -17,7 +17,7 @@ from distromatrix.errors import (
     InputError,
     SetupFailedError,
 )
-from distromatrix.model import Cell, CellResult, Distro, Plan, RunResult
+from distromatrix.model import Cell, Distro, Plan, RunResult
 from distromatrix.plan.needs import version_meets
 from distromatrix.record.events import Event, ImageProgress
 from distromatrix.testing.contract import CellReport, MachineRequest
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.queue.slots import Slots
     from distromatrix.load.settings import Settings
-    from distromatrix.reports.grouping import ImageFaults
     from distromatrix.testing.bench.machines import Machines
     from distromatrix.testing.bench.on_demand import CellsOnDemand
 
@@ -77,7 +76,6 @@ class DirectBench:
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
         self._lock = Lock()
-        self._faults: ImageFaults | None = None
         self._result: RunResult | None = None
         self._interrupted = False
         self._ended = False
@@ -124,15 +122,8 @@ class DirectBench:
             folder=folder,
             again=run_again(self._plan, [cell]),
             expected=expected,
-            told_by=self._faults_told_by(result),
+            told_by=run.faults.told_by(result),
         )
-
-    def _faults_told_by(self, result: CellResult) -> str:
-        from distromatrix.reports.grouping import ImageFaults
-
-        with self._lock:
-            self._faults = self._faults or ImageFaults()
-            return self._faults.told_by(result)
 
     def machine(self, want: MachineRequest, test: str) -> Address:
         """See Bench. Raises CellSkippedError, SetupFailedError."""
@@ -283,7 +274,7 @@ class DirectBench:
         from distromatrix.execute.product.snapshot import take
         from distromatrix.project.session import opening_of
         from distromatrix.record.folder import SESSIONS, RunFolder, remove_dead, remove_folder
-        from distromatrix.testing.bench.machines import Machines
+        from distromatrix.testing.bench.machines import Machines, Once
         from distromatrix.trust import require
 
         plan = self._plan
@@ -291,14 +282,10 @@ class DirectBench:
         remove_dead(plan.root, SESSIONS)
         folder = self._closing.enter_context(RunFolder.create(plan.root, kind=SESSIONS))
         self._closing.callback(remove_folder, folder.path)
-        taken: list[Snapshot] = []
-        taking = Lock()
+        taken: Once[str, Snapshot] = Once()
 
         def snapshot() -> Snapshot:
-            with taking:
-                if not taken:
-                    taken.append(take(plan.product, folder.snapshot))
-                return taken[0]
+            return taken.get("", lambda: take(plan.product, folder.snapshot))
 
         opening = opening_of(plan, engines, self._settings, folder, snapshot, self._note)
         return Machines(opening)

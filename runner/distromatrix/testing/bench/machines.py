@@ -33,7 +33,7 @@ SETUP_LINES = 40
 CLOSE_WITHIN = 10.0  # seconds
 
 
-class _Once(Generic[K, T]):
+class Once(Generic[K, T]):
     """What is made once for each key, by the first who asks; the others wait. A failure is
     remembered, and raised for all. Thread-safe."""
 
@@ -71,9 +71,9 @@ class Machines:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._masker = Masker(opening.hidden)
-        self._shared: _Once[str, Machine] = _Once()
-        self._prepared: _Once[Hashable, Prepared] = _Once()
-        self._stage: _Once[str, Stage] = _Once()
+        self._shared: Once[str, Machine] = Once()
+        self._prepared: Once[Hashable, Prepared] = Once()
+        self._stage: Once[str, Stage] = Once()
         self._fresh: dict[str, Machine] = {}
         self._boots: dict[str, int] = {}
         self._lock = Lock()

@@ -17,6 +17,7 @@ from distromatrix.execute.job import Job
 from distromatrix.execute.queue.slots import Slots
 from distromatrix.model import CellResult, RunResult
 from distromatrix.record.events import CellFinished, Event
+from distromatrix.reports.grouping import ImageFaults
 
 END_WITHIN = 70.0  # seconds that the run's end may take; interrupted, it takes a few
 
@@ -29,6 +30,7 @@ class CellsOnDemand:
     def __init__(self, job: Job, slots: Slots) -> None:
         self.plan = job.plan
         self.folder = job.folder.path
+        self.faults = ImageFaults()
         self._results: dict[str, Future[CellResult]] = {c.id: Future() for c in job.plan.cells}
         self._ended: Future[RunResult] = Future()
         self._lock = Lock()

@@ -24,6 +24,7 @@ from distromatrix.testing.names import worker
 if TYPE_CHECKING:
     from distromatrix.errors import DistromatrixError
     from distromatrix.testing.bench.direct import DirectBench
+    from distromatrix.testing.bench.lease import Lease
     from distromatrix.testing.bench.remote import Server
     from distromatrix.testing.bench.rendezvous import Rendezvous
     from distromatrix.testing.contract import Bench
@@ -88,17 +89,13 @@ class Worker:
         except OSError as error:
             raise InfrastructureError(f"pytest's main process does not answer: {error}") from error
 
-    def made(self) -> Bench:
+    def made(self) -> Lease:
         """The bench."""
         return self._bench
 
     def expect(self, cells: tuple[str, ...], *, machines: bool) -> None:
         """See Bench."""
         self._bench.expect(cells, machines=machines)
-
-    def next_too(self, wanted: bool) -> None:
-        """See Lease."""
-        self._bench.next_too(wanted)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Give back what a test held."""
@@ -182,8 +179,13 @@ class Owner:
         """A method of the bench as workers have it: what it refuses is noted in passing."""
         if name == "expect":
             return self.expect
-        if name == "run_cell":
-            self._check_going_on()
+        # A session that stops (`-x`, `--maxfail`) waits for what its workers have been handed, and
+        # that may be long.
+        dsession = self._config.pluginmanager.get_plugin("dsession")
+        if name == "run_cell" and (why := getattr(dsession, "shouldstop", False)):
+            from distromatrix.errors import CellSkippedError
+
+            raise CellSkippedError(f"not started: {why}")
         found: Callable[..., object] = getattr(self.made(), name)
         return found
 
@@ -203,15 +205,6 @@ class Owner:
             from distromatrix.testing.schedule.durations import record
 
             record(self._config)
-
-    def _check_going_on(self) -> None:
-        """Whether cells may be begun. A session that stops (`-x`, `--maxfail`) waits for what
-        its workers have been handed, and that may be long. Raises CellSkippedError."""
-        from distromatrix.errors import CellSkippedError
-
-        dsession = self._config.pluginmanager.get_plugin("dsession")
-        if why := getattr(dsession, "shouldstop", False):
-            raise CellSkippedError(f"not started: {why}")
 
     # --- the end ---------------------------------------------------------------------------
 

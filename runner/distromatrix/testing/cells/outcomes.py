@@ -18,7 +18,7 @@ from distromatrix.reports.commands import shown_path
 from distromatrix.reports.grouping import WHOSE
 
 if TYPE_CHECKING:
-    from _pytest._code.code import TerminalRepr
+    from _pytest._code.code import ExceptionChainRepr, ReprExceptionInfo, TerminalRepr
 
     from distromatrix.testing.contract import CellReport
     from distromatrix.testing.listing import ListedCell
@@ -125,13 +125,20 @@ def shown(item: CellBase, excinfo: pytest.ExceptionInfo[BaseException]) -> Termi
     """The text alone, no traceback of ours, in any style; its first line is the message that
     short summaries, `--tb=line` and JUnit XML show."""
     path, line, _ = item.reportinfo()
+    shown = shown_at(excinfo, path, line + 1, str(excinfo.value))
+    if shown.reprcrash is not None and item.config.getoption("tbstyle", "auto") == "line":
+        shown.reprtraceback.reprentries = []
+    return shown
+
+
+def shown_at(
+    excinfo: pytest.ExceptionInfo[BaseException], path: object, line: int, text: str
+) -> ReprExceptionInfo | ExceptionChainRepr:
+    """What was raised, without a traceback, as of that place, under the first line of `text`."""
     shown = excinfo.getrepr(style="value")
     if shown.reprcrash is not None:
-        shown.reprcrash.path = str(path)
-        shown.reprcrash.lineno = line + 1
-        shown.reprcrash.message = str(excinfo.value).partition("\n")[0]
-        if item.config.getoption("tbstyle", "auto") == "line":
-            shown.reprtraceback.reprentries = []
+        shown.reprcrash.path, shown.reprcrash.lineno = str(path), line
+        shown.reprcrash.message = text.partition("\n")[0]
     return shown
 
 

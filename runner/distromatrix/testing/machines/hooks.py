@@ -112,7 +112,7 @@ class MachineTests:
         """In a worker: tell whether the next test takes over this one's place."""
         worker = keeper(self._config)
         if isinstance(worker, Worker):
-            worker.next_too(nextitem is not None and bool(wants_of(nextitem)))
+            worker.made().next_too(nextitem is not None and bool(wants_of(nextitem)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -135,7 +135,7 @@ def _judge(
     excinfo: pytest.ExceptionInfo[BaseException],
 ) -> None:
     from distromatrix.collect.text import fit, printable
-    from distromatrix.testing.cells.outcomes import harmless
+    from distromatrix.testing.cells.outcomes import harmless, shown_at
 
     error = excinfo.value
     path, line, _ = item.reportinfo()
@@ -154,9 +154,4 @@ def _judge(
         report.when = "call"
     elif in_call:
         report.when = "setup"
-    shown = excinfo.getrepr(style="value")
-    text = printable(str(error))
-    if shown.reprcrash is not None:
-        shown.reprcrash.path, shown.reprcrash.lineno = str(path), at
-        shown.reprcrash.message = text.partition("\n")[0]
-    report.longrepr = shown
+    report.longrepr = shown_at(excinfo, path, at, printable(str(error)))

@@ -181,9 +181,9 @@ class TestMachine:
     @cached_property
     def host(self) -> testinfra.host.Host:
         """testinfra's host of this machine: `machine.host.file("/etc/passwd").exists`."""
-        from distromatrix.testing.hosts import host_in
+        from distromatrix.testing.hosts import host_of
 
-        return host_in(self._want, self._machine)
+        return host_of(self._want, self._machine)
 
 
 _GET = """[ -e "$P" ] || exit 41

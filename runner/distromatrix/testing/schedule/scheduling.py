@@ -130,18 +130,10 @@ def make_scheduler(
     def choose(collection: Sequence[str]) -> ItemDurations | None:
         if not (matrix and any(node.startswith(cells) for node in collection)) and not machines():
             return None
+        from distromatrix.load import project_root
         from distromatrix.testing.schedule.durations import known, record
 
         record(config)
-        return known(config, matrix, _root(file))
+        return known(config, matrix, project_root(file) if file is not None else None)
 
     return DistromatrixScheduling(config, log, choose)
-
-
-def _root(file: Path | None) -> Path | None:
-    """The project in whose runs more is known."""
-    if file is None:
-        return None
-    from distromatrix.load import project_root
-
-    return project_root(file)
