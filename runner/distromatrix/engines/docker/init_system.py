@@ -39,8 +39,9 @@ def until_up(container: Container) -> None:
         shell.stream.close()
 
 
-def why_not_up(container: Container, spec: MachineSpec, error: Exception, *, on_v1: bool) -> str:
-    """Why it did not come up, for a human. `on_v1`: the engine's host has cgroup v1."""
+def why_not_up(container: Container, spec: MachineSpec, error: Exception) -> str:
+    """Why it did not come up, for a human."""
+    on_v1 = container.api.limits.cgroup != "2"
     version = _systemd_of(container.api, spec.image, spec.labels) if on_v1 else None
     if version and version >= NO_CGROUP_1:
         return (

@@ -29,7 +29,7 @@ from distromatrix.engines.docker.container import Container
 from distromatrix.engines.docker.init_system import until_up, why_not_up
 from distromatrix.engines.docker.messages import cannot_start
 from distromatrix.engines.docker.outside import SIGNALLED_WITHIN, ends_alone, written
-from distromatrix.engines.docker.spec import FORCE, INIT, SETUID
+from distromatrix.engines.docker.spec import INIT, SETUID
 from distromatrix.engines.docker.staging.files import get_files, put_files
 from distromatrix.engines.shell.homes import home_told
 from distromatrix.engines.shell.machine import ShellMachine
@@ -61,7 +61,7 @@ done"""
 
 
 class DockerMachine(ShellMachine):
-    """One container. Made by `start`, which takes the body of its creation, or by `join`."""
+    """One container. Made by `create`, which takes the body of its creation, or by `join`."""
 
     def __init__(
         self,
@@ -82,7 +82,6 @@ class DockerMachine(ShellMachine):
         # The bytes that it has written beside its own layer.
         self.beside: Callable[[], int] = lambda: 0
         self._main: Shell | None = None  # the container's main process
-        self._body: dict[str, Any] = {}
 
     @classmethod
     def create(
@@ -100,9 +99,7 @@ class DockerMachine(ShellMachine):
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
         staged = staged or bool(body["HostConfig"].get("Mounts"))
-        machine = cls(api, spec, created["Id"], staged=staged)
-        machine._body = body
-        return machine
+        return cls(api, spec, created["Id"], staged=staged)
 
     def start(self) -> DockerMachine:
         """Begin it. Raises CannotStartError, InfrastructureError; then nothing is left."""
@@ -283,8 +280,7 @@ class DockerMachine(ShellMachine):
             until_up(self.container)
             self._begin_shells(self._open_shell(self._spec.user))
         except (InfrastructureError, ShellEndedError, TimeoutError, OSError) as error:
-            on_v1 = self._body.get("Cmd") == FORCE
-            why = why_not_up(self.container, self._spec, error, on_v1=on_v1)
+            why = why_not_up(self.container, self._spec, error)
             raise CannotStartError(
                 f"{self._spec.image}: its init system did not come up: {why}"
             ) from error

@@ -1,6 +1,6 @@
 """The product's snapshot on the engine's host, and a private copy of it for every container.
 
-`overlay`: see docker_overlay.py. `archive`: the snapshot goes into every container as
+`overlay`: see overlay.py. `archive`: the snapshot goes into every container as
 a tar stream.
 """
 
