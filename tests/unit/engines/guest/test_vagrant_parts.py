@@ -238,10 +238,10 @@ def test_what_led_to_a_panic_is_told_and_what_led_to_none_is_not(tmp_path: Path)
 
 
 def test_only_what_the_product_runs_is_listed() -> None:
-    loop = Process(100, 90, "05:00", "/bin/sh -c while IFS= read -r _dm_l; do eval; done")
-    command = Process(101, 100, "01:05", "sh tests.sh")
-    below = Process(102, 101, "01:00", "sleep 4711")
-    others = [Process(1, 0, "08:00", "/sbin/init"), Process(90, 1, "06:00", "sshd")]
+    loop = Process(100, 90, 300.0, "/bin/sh -c while IFS= read -r _dm_l; do eval; done")
+    command = Process(101, 100, 65.0, "sh tests.sh")
+    below = Process(102, 101, 60.0, "sleep 4711")
+    others = [Process(1, 0, 480.0, "/sbin/init"), Process(90, 1, 360.0, "sshd")]
     assert of_commands([*others, below, command, loop]) == [below, command, loop]
 
 
