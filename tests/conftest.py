@@ -49,10 +49,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: guests in one worker, who keep a processor busy, and in another what
-    needs containers alone."""
+    """For `--dist loadgroup`: guests, who keep a processor busy, in one worker; others by files."""
     for item in items if config.getoption("loadgroup", False) else ():
-        group = "guests" if item.get_closest_marker("guest") else "containers"
+        group = "guests" if item.get_closest_marker("guest") else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -17,7 +17,7 @@ from actions.files import Storage
 from actions.runner import Runner
 from given import alpine_archive
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 MATRIX = {

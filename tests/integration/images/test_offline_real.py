@@ -14,7 +14,7 @@ from breaking_world import PrivateEngine, Project, private_engine
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.images.store.carry import MANIFEST
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 # Written down by Python itself, wherever in the command it happens.
 SPY = """

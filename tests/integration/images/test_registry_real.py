@@ -148,6 +148,7 @@ def test_a_lock_holds_an_image_that_its_tag_has_left(pulling: Pulling) -> None:
     assert pulling.version() == "two"
 
 
+@pytest.mark.slow
 def test_what_has_the_locked_images_tag_and_is_another_is_not_used(pulling: Pulling) -> None:
     pulling.publish(pulling.versions[0])
     pulling.project.call("images", "lock")
@@ -186,6 +187,7 @@ def test_an_image_for_several_machines_is_locked_for_all_of_them(pulling: Pullin
     assert pulling.cell()["image"]["locked"] is True
 
 
+@pytest.mark.slow
 def test_a_locked_image_is_itself_where_it_was_carried_to(pulling: Pulling) -> None:
     pulling.publish(pulling.versions[0])
     pulling.project.call("images", "lock")
@@ -243,6 +245,7 @@ def trusting_podman(pulling: Pulling) -> Iterator[None]:
 
 
 @pytest.mark.podman
+@pytest.mark.slow
 def test_podman_locks_by_pulling_and_holds_to_it(pulling: Pulling, trusting_podman: None) -> None:
     first = pulling.publish(pulling.versions[0])
     locked = pulling.project.call("images", "lock")

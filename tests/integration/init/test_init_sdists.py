@@ -15,7 +15,8 @@ pytestmark = pytest.mark.engine
     ("requirement", "passed"),
     [
         ("findpython==0.9.0", 49),  # PDM's backend, pytest with a dependency group
-        ("pluggy==1.7.0", 200),  # tox.ini with factors, setuptools_scm
+        # tox.ini with factors, setuptools_scm
+        pytest.param("pluggy==1.7.0", 200, marks=pytest.mark.slow),
     ],
 )
 def test_a_release_runs_green_as_it_is(tmp_path: Path, requirement: str, passed: int) -> None:

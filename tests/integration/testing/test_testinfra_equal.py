@@ -75,6 +75,7 @@ def test_answers_are_equal_on_alpine(tmp_path: Path) -> None:
     compare(tmp_path, "alpine-3.20", start=BUSYBOX)
 
 
+@pytest.mark.slow
 def test_answers_are_equal_on_debian(tmp_path: Path) -> None:
     compare(tmp_path, "debian-12", tools=TOOLS, start=SUPERVISOR)
 

@@ -33,7 +33,9 @@ HELPERS = REPLACE.replace("NAMES", "df uname ps kill find grep head sleep tar ca
 SHELL = REPLACE.replace("NAMES", "sh").replace("FIRST", "sh")
 
 
-@pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.podman)])
+@pytest.fixture(
+    params=["docker", pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.slow])]
+)
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path / "p", alpine_or_pulled().parent, engine=request.param)
     yield made

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 ENGINES = [
     "docker",
-    pytest.param("podman", marks=pytest.mark.podman),
+    pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.slow]),
     pytest.param("qemu", marks=pytest.mark.guest),
     pytest.param("vagrant", marks=[pytest.mark.guest, pytest.mark.slow]),
 ]

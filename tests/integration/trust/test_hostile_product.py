@@ -24,7 +24,7 @@ from given import alpine_or_pulled, unobtainable
 pytestmark = pytest.mark.engine
 ENGINES = [
     "docker",
-    pytest.param("podman", marks=pytest.mark.podman),
+    pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.slow]),
     pytest.param("qemu", marks=[pytest.mark.guest, pytest.mark.slow]),
     pytest.param("vagrant", marks=[pytest.mark.guest, pytest.mark.slow]),
 ]

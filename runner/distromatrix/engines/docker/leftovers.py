@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,13 +15,26 @@ from distromatrix.engines.docker.connection.api import Api, listed, remove_conta
 from distromatrix.engines.docker.spec import LABEL_MACHINE, LABEL_STAGE
 from distromatrix.engines.shell.machine import KEPT
 
+# Podman 4 lists no container while one has lost its network namespace, which it names.
+_UNLISTED = re.compile(r"network namespace of container ([0-9a-f]{64})")
+
 
 def leftovers(api: Api) -> tuple[Leftover, ...]:
     """Containers first, then volumes and networks, kept as long as a kept container needs them.
+    Where a broken one keeps the engine from listing them, that one alone, so that it can go.
     Raises EngineUnavailableError."""
     with api.calling("list what runs left behind") as client:
         filters = {"label": LABEL_RUN}
-        containers = listed(lambda: client.containers(all=True, filters=filters))
+        try:
+            containers = listed(lambda: client.containers(all=True, filters=filters))
+        except APIError as error:
+            broken = _UNLISTED.search(str(error))
+            one = client.inspect_container(broken[1]) if broken else {}
+            if not (labels := (one.get("Config") or {}).get("Labels") or {}).get(LABEL_RUN):
+                raise
+            name, created = one["Name"].lstrip("/"), timestamp(one["Created"])
+            kept = name.startswith(KEPT)
+            return (Leftover.labelled("container", name, labels, kept=kept, created=created),)
         volumes = listed(lambda: client.volumes(filters=filters).get("Volumes") or [])
         networks = listed(lambda: client.networks(filters=filters))
     needed: set[str] = set()

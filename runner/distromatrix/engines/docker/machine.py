@@ -37,7 +37,6 @@ from distromatrix.engines.shell.processes import Process, describe
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import (
     CannotStartError,
-    DiskFullError,
     EngineUnavailableError,
     InfrastructureError,
     MachineGoneError,
@@ -93,7 +92,8 @@ class DockerMachine(ShellMachine):
         """
         if api.lacks_ipv6:
             body = {**body, "HostConfig": {**body["HostConfig"], "Sysctls": {}}}
-        with api.calling(f"create a container of {spec.image}") as client:
+        calling = api.calling(f"create a container of {spec.image}")
+        with api.noting_full_disk(), calling as client:
             try:
                 created = client.create_container_from_config(body, name=spec.name)
             except NotFound as error:
@@ -111,10 +111,9 @@ class DockerMachine(ShellMachine):
     def starting(self) -> Iterator[None]:
         """Around what makes it ready to be used: where that fails, nothing is left."""
         try:
-            yield
-        except BaseException as error:
-            if isinstance(error, DiskFullError):
-                self._api.full_since = monotonic()  # closing gives room back
+            with self._api.noting_full_disk():  # closing gives room back
+                yield
+        except BaseException:
             self.close()
             raise
 

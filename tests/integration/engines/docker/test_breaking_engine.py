@@ -7,10 +7,16 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from breaking_world import PrivateEngine, Project, ended, private_engine, small_disk, until
+
+from distromatrix.engines import open_engine
+from distromatrix.engines.contract import Command, MachineSpec
+from distromatrix.errors import DiskFullError
+from given import alpine_or_pulled
 
 pytestmark = pytest.mark.engine
 
@@ -86,17 +92,25 @@ def test_a_full_disk_of_the_engine_is_no_failure_of_the_suite(
     assert project.results()["next"]["verdict"] in ("passed", "error")
 
 
-def test_a_disk_that_was_full_until_a_moment_ago_is_no_failure_of_the_suite(
-    project: Project, engine: PrivateEngine
+def test_a_disk_that_was_full_while_a_machine_lived_counts_as_full_for_it(
+    engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled = "dd if=/dev/zero of=big bs=1M; sleep 4; rm big; false"
-    fills = {"run": filled, "memory": "1G"}
-    project.suites({"fills": fills, "first": "sleep 1", "next": "true"})
-    assert project.call("run", "-j", "2").code == 69
-    cells = project.results()
-    assert cells["next"]["verdict"] == "error"
-    assert cells["fills"]["verdict"] == "error"
-    assert "disk is full" in cells["fills"]["reason"]
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    docker = open_engine("docker")
+    with alpine_or_pulled().open("rb") as alpine:
+        docker.images.load_rootfs(alpine, "distromatrix/base:x", {})
+    spec = MachineSpec(name="distromatrix-first", image="distromatrix/base:x", user="root")
+    machine = docker.open(spec)
+    assert machine.run(Command("dd if=/dev/zero of=/big bs=1M")).status == 1
+    with pytest.raises(DiskFullError):
+        docker.open(replace(spec, name="distromatrix-next"))
+    assert machine.run(Command("rm /big")).status == 0
+    assert machine.disk_free() == 0
+    later = docker.open(replace(spec, name="distromatrix-later"))
+    assert (later.disk_free() or 0) > 1024**2
+    later.close()
+    machine.close()
+    docker.close()
 
 
 def test_a_product_that_does_not_fit_on_the_engine_is_named_so(

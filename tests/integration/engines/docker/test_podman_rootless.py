@@ -22,6 +22,7 @@ from given import ROOT, alpine_or_pulled, unobtainable
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.podman,
+    pytest.mark.slow,
     pytest.mark.skipif(
         os.geteuid() != 0, reason="only root makes users; an ordinary one's Podman is rootless"
     ),

@@ -102,6 +102,24 @@ def test_a_container_that_is_just_going_is_listed_as_far_as_it_is_there(
     assert [left.name for left in docker_sweep.leftovers(api(answers))] == names
 
 
+@pytest.mark.parametrize("labels", [OURS, {}])
+def test_one_that_has_lost_its_network_is_found_though_it_keeps_all_others_from_being_listed(
+    api: Callable[[Answers], Api], labels: dict[str, str]
+) -> None:
+    why = f"joining network namespace of container {ID}: retrieving network namespace"
+    broken = {"Id": ID, "Name": "/distromatrix-x", "Config": {"Labels": labels}, "Created": 1}
+    answers = {
+        **NOTHING,
+        "GET /containers/json": [(500, {"message": why})],
+        f"GET /containers/{ID}/json": [(200, broken)],
+    }
+    if labels:
+        assert [left.name for left in docker_sweep.leftovers(api(answers))] == ["distromatrix-x"]
+    else:
+        with pytest.raises(InfrastructureError, match="joining network namespace"):
+            docker_sweep.leftovers(api(answers))
+
+
 @pytest.mark.parametrize("keys", [{"Labels": None}, {"Labels": {}}, {"Labels": OURS}])
 def test_a_volume_without_our_label_is_nobodys(
     api: Callable[[Answers], Api], keys: dict[str, object]

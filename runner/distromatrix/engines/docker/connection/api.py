@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from math import inf
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 import requests
@@ -114,7 +114,7 @@ class Api:
         self._version: str | None = None
         self._dialect: Dialect | None = None
         self.lacks_ipv6 = False  # the kernel of its host; known when a container could not start
-        self.full_since = -inf  # when a machine last found no room to start (time.monotonic())
+        self.full_since = -inf  # time.monotonic()
         self._ssh: SshHost | None = None
         self.url = os.environ.get("DOCKER_HOST") or "the default socket"
 
@@ -138,6 +138,15 @@ class Api:
             OSError,
         ) as error:
             raise self._unavailable(doing, timeout, error) from error
+
+    @contextmanager
+    def noting_full_disk(self) -> Iterator[None]:
+        """Around what makes a machine: `full_since` is when that last found no room."""
+        try:
+            yield
+        except DiskFullError:
+            self.full_since = monotonic()
+            raise
 
     @property
     def dialect(self) -> Dialect:
