@@ -246,7 +246,8 @@ class _GitHubSummary:
             (Verdict.SKIPPED, "skipped"),
         ):
             red = bool(self._result.exit_code)
-            cells = [c for c in self._of(verdict) if not (c.unmet and red) or c.not_gating]
+            cells = [c for c in self._result.cells if c.verdict is verdict]
+            cells = [c for c in cells if not (c.unmet and red) or c.not_gating]
             if cells:
                 body = "".join(self._by_reason(cells))
                 yield details(f"{_SIGNS[verdict]} {counted(len(cells), 'cell')} {title}", body)
@@ -351,9 +352,6 @@ class _GitHubSummary:
 
     def _code(self, text: str, length: int = 200) -> str:
         return code(self._mask(text), length)
-
-    def _of(self, verdict: Verdict) -> list[CellResult]:
-        return [cell for cell in self._result.cells if cell.verdict is verdict]
 
 
 def _sign(verdict: Verdict, *, gating: bool) -> str:
