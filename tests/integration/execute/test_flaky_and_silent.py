@@ -39,9 +39,9 @@ def test_a_flaky_suite_is_told_apart_with_its_counts_and_debug_output(project: P
     said = project.call("run", "--repeat", "4", "-j", "2", "--shuffle", "42")
     assert said.code == 1
     for shown in (said.out, project.call("report").out):
-        flaky = shown[shown.index("flaky (") :]
+        flaky = shown[shown.index("flaky: ") :]
         assert f"t::race\n      odd\n      {project.distro}/racy: passed 2, failed 2 of 4" in flaky
-        assert "t::always" in shown[: shown.index("flaky (")]
+        assert "t::always" in shown[: shown.index("flaky: ")]
         assert f"debug output of {project.distro}/racy/repeat-1:" in shown
     results = project.results()
     assert [run["verdict"] for run in results["racy"]["runs"]] == ["failed"] * 4

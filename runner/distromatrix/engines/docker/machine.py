@@ -98,7 +98,6 @@ class DockerMachine(ShellMachine):
                 created = client.create_container_from_config(body, name=spec.name)
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
-        staged = staged or bool(body["HostConfig"].get("Mounts"))
         return cls(api, spec, created["Id"], staged=staged)
 
     def start(self) -> DockerMachine:
@@ -253,14 +252,19 @@ class DockerMachine(ShellMachine):
                 if reason := cannot_start(message_of(error)):
                     raise CannotStartError(f"{self._spec.image}: {reason}") from error
                 raise
+        # Docker 20 may start one without its volumes when another's cannot be mounted.
+        whole = Command(f"[ -d {self.product} ]" if self._staged else ":", timeout=API_TIMEOUT)
         if self._main is None:
             self._await_init()
+            status = self.run(whole).status
         else:
-            self._await_answer(self._main)
+            status = self._await_answer(self._main, whole)
+        if status != 0:
+            raise InfrastructureError(f"the engine started {self.name} without its files")
 
-    def _await_answer(self, shell: Shell) -> None:
+    def _await_answer(self, shell: Shell, first: Command) -> int:
         try:
-            shell.run(Command(":", timeout=API_TIMEOUT))
+            return shell.run(first)
         except TimeoutError as error:
             raise InfrastructureError(f"the shell of {self.name} did not answer") from error
         except (ShellEndedError, OSError) as error:

@@ -65,7 +65,7 @@ class Networks:
                 self._remove(mode)
 
         body = create_body(spec, self._api.limits, mount, network=mode)
-        machine = DockerMachine.create(self._api, spec, body, staged=staged)
+        machine = DockerMachine.create(self._api, spec, body, staged=staged or mount is not None)
         machine.at_close.append(closed)
         return machine
 

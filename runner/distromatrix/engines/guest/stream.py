@@ -49,7 +49,7 @@ class SocketStream:
             except BlockingIOError:
                 continue
             except OSError:
-                return []
+                data = b""  # reset by who had not read all: its end, and no other stream's
             if data:
                 pieces.append((kind, data))
             elif number in self._open:

@@ -265,3 +265,18 @@ def test_where_overlays_rename_no_folders_the_product_comes_as_an_archive(
         machine.close()
         stage.close()
     assert found == [("overlay", 0), ("archive", 0), ("archive", 0)]
+
+
+@pytest.mark.parametrize("privileges", [frozenset(), frozenset({"init"})])
+def test_one_that_an_engine_starts_without_its_product_is_no_machine(
+    engine: DockerEngine, docker_alpine: str, privileges: frozenset[str]
+) -> None:
+    labels = {LABEL_RUN: f"test-{secrets.token_hex(6)}"}
+    name = f"distromatrix-test-{secrets.token_hex(6)}"
+    spec = MachineSpec(
+        name=name, image=docker_alpine, labels=labels, network=False, privileges=privileges
+    )
+    machine = engine._networks.create(spec, staged=True)
+    with pytest.raises(InfrastructureError, match=f"started {name} without its files"):
+        machine.start()
+    assert not [left for left in engine.leftovers() if left.run == labels[LABEL_RUN]]

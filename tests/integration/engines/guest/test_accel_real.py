@@ -47,7 +47,7 @@ def test_a_real_kernel_decides_and_is_booted_once(
     assert known_acceleration(tmp_path) == found
     assert len(boots) == proved
     (kept,) = json.loads((tmp_path / "acceleration.json").read_text())
-    assert kept["qemu"].startswith("QEMU")
+    assert kept["of"]["qemu"].startswith("QEMU")
 
 
 def test_a_program_of_ours_runs_under_a_real_kernel(tmp_path: Path) -> None:
