@@ -55,6 +55,7 @@ def check(product: Project, answer: Path) -> None:
     assert (answer / "junit.xml").exists()
 
 
+@pytest.mark.slow
 def test_the_three_commands(product: Project) -> None:
     plan, run, merge = blocks("sh")
     here = machine(product, "plans")

@@ -18,6 +18,7 @@ from given import alpine_or_pulled
 
 pytestmark = pytest.mark.engine
 alone = pytest.mark.alone  # a bomb is no neighbour
+PODMAN = pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.slow])
 
 # Who cannot fork goes on trying.
 BOMB = """awk 'BEGIN { while (1) system("sh ./bomb &") }'\n"""
@@ -29,7 +30,7 @@ while [ ! -s $DISTROMATRIX_ARTIFACTS/held ]; do :; done
 echo "<testsuite><testcase name=\\"a\\"><failure/></testcase></testsuite>" >$DISTROMATRIX_JUNIT"""
 
 
-@pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.podman)])
+@pytest.fixture(params=["docker", PODMAN])
 def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     """A product on Alpine with few processes."""
     made = Project(tmp_path / "p", alpine_or_pulled().parent, engine=request.param)
@@ -89,7 +90,7 @@ def test_a_daemon_neither_writes_while_its_files_are_taken_out_nor_after(hostile
     assert "held" not in listed
 
 
-@pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.podman)])
+@pytest.fixture(params=["docker", PODMAN])
 def machine(request: pytest.FixtureRequest) -> Iterator[DockerMachine]:
     engine = open_engine(request.param)
     image = request.getfixturevalue(f"{request.param}_alpine")

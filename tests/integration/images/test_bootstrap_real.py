@@ -110,7 +110,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("tool", PACMAN_SLOW)
+@pytest.mark.parametrize("tool", FIRST_QUICK)
 def test_each_failure_is_told_as_what_it_is(
     at: Bootstrapper, url: Url, unsigned: Url, tool: str
 ) -> None:

@@ -126,6 +126,7 @@ def test_two_processes_at_once_build_once(world: World, alpine: Distro) -> None:
     assert sum("running prepare" in lines[1] for lines in said) == 1
 
 
+@pytest.mark.slow
 def test_pip_installs_over_https_in_a_cell_as_the_host_does() -> None:
     world = World(open_engine("docker"), load_settings())
     handed = handed_over("host", "host", os.environ)

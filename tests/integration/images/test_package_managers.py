@@ -121,6 +121,7 @@ def test_dnf_takes_a_path_for_whichever_package_holds_it_also_when_it_is_there(
 
 
 @every_manager
+@pytest.mark.slow
 def test_packages_come_from_the_users_mirror_and_those_of_the_suite_too(
     families: Families, mirror: Served, manager: str
 ) -> None:

@@ -77,6 +77,7 @@ def test_apt_installs_by_common_and_by_native_name(world: World) -> None:
         assert told(machine, "dpkg -l | grep -c manpages-dev || :") == "0"  # recommended only
 
 
+@pytest.mark.slow
 def test_apt_names_the_package_that_does_not_exist(world: World) -> None:
     with pytest.raises(ImageError) as caught:
         world.prepared(catalogued("debian-12"), packages=("less", "nosuch-distromatrix"))
@@ -84,6 +85,7 @@ def test_apt_names_the_package_that_does_not_exist(world: World) -> None:
     assert (caught.value.phase, caught.value.transient) == ("packages", False)
 
 
+@pytest.mark.slow
 def test_apt_offers_what_debian_has_nearly_and_its_common_name(world: World) -> None:
     with pytest.raises(ImageError) as caught:
         world.prepared(catalogued("debian-12"), packages=("python3-pytset", "py3-pytest"))

@@ -173,6 +173,7 @@ def test_a_locked_image_that_its_registry_has_lost_is_an_error_of_the_image(
     assert f"`distromatrix images lock {pulling.project.distro}` takes what is there" in reason
 
 
+@pytest.mark.slow
 def test_an_image_for_several_machines_is_locked_for_all_of_them(pulling: Pulling) -> None:
     engine = DockerEngine()
     arch = engine.facts().arch
@@ -301,6 +302,7 @@ def test_each_refusal_has_words_of_its_own_and_says_what_to_do(
     assert all("\n" not in reason for reason in (none, wrong, absent, limited))
 
 
+@pytest.mark.slow
 def test_a_login_that_the_registry_quotes_is_masked(pulling: Pulling, tmp_path: Path) -> None:
     with standing(pulling.registry, Quoter) as host:
         config = login(tmp_path / "config", host, "s3kr&t-word")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from products import Outcome, project, pytest_counts, sdist
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 # Its tests write `Container[Any] | None` where Python 3.9 of Debian 11 evaluates it.
 REQUIREMENT = "cachetools==8.0.1"

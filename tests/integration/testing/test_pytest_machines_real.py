@@ -65,6 +65,7 @@ def session(tmp_path: Path) -> Session:
     return made
 
 
+@pytest.mark.slow
 def test_the_example_passes_on_every_distribution(tmp_path: Path) -> None:
     shutil.copytree(
         ROOT / "examples/spoolkeep",

@@ -86,6 +86,7 @@ def test_the_next_session_begins_what_took_long(product: Sessions) -> None:
 # --- what users of pytest expect under `-------------------------------------------------
 
 
+@pytest.mark.slow
 def test_last_failed_runs_the_failed_cells_alone(product: Sessions) -> None:
     product.pytest("-n", "auto")
     done = product.pytest("-n", "auto", "--lf")

@@ -100,6 +100,7 @@ def test_it(machine, distro, n):
         assert len(product.ran()) == 3
 
 
+@pytest.mark.slow
 def test_a_machine_that_cannot_be_made_is_tried_once(product: Sessions) -> None:
     product.tests(
         HEAD
@@ -147,6 +148,7 @@ def test_it(machine, n):
 # --- fresh -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fresh_machines_disturb_no_other_test_and_go_with_theirs(product: Sessions) -> None:
     product.tests(
         HEAD
@@ -256,6 +258,7 @@ def test_it(machine, n):
     assert done.counts["failed"] == 1, done.said
 
 
+@pytest.mark.slow
 def test_tests_of_a_machine_that_was_killed_are_errors_and_the_others_go_on(
     product: Sessions,
 ) -> None:

@@ -14,7 +14,7 @@ import testinfra_calls
 
 from given import alpine_or_pulled
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 MATRIX = """\
 product: .
@@ -75,12 +75,10 @@ def test_answers_are_equal_on_alpine(tmp_path: Path) -> None:
     compare(tmp_path, "alpine-3.20", start=BUSYBOX)
 
 
-@pytest.mark.slow
 def test_answers_are_equal_on_debian(tmp_path: Path) -> None:
     compare(tmp_path, "debian-12", tools=TOOLS, start=SUPERVISOR)
 
 
-@pytest.mark.slow
 def test_answers_are_equal_on_other_debians(tmp_path: Path) -> None:
     others = ("debian-11", "debian-13", "debian-testing", "debian-sid")
     compare(tmp_path, *others, tools=TOOLS, start=SUPERVISOR)

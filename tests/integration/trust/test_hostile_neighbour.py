@@ -161,6 +161,7 @@ def _link(path: Path, to: Path) -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.slow
 def test_libvirtd_does_not_serve_out_of_a_neighbours_folder(
     ours: Project, readable: Path, temporary: Path, neighbour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

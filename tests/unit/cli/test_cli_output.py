@@ -149,7 +149,9 @@ ASCII = [
 ]
 
 
-@pytest.mark.parametrize("env", ASCII, ids=str)
+@pytest.mark.parametrize(
+    "env", [ASCII[0], *(pytest.param(env, marks=pytest.mark.slow) for env in ASCII[1:])], ids=str
+)
 def test_every_command_works_with_any_character_set(
     shell: Shell, project: Path, env: dict[str, str]
 ) -> None:

@@ -85,7 +85,13 @@ def test_a_session_without_either_has_pytest_xdists_own(product: pytest.Pytester
     assert not kept(product)
 
 
-@pytest.mark.parametrize("dist", ["worksteal", "loadscope", "loadfile", "loadgroup"])
+@pytest.mark.parametrize(
+    "dist",
+    [
+        "worksteal",
+        *(pytest.param(f"load{by}", marks=pytest.mark.slow) for by in ("scope", "file", "group")),
+    ],
+)
 def test_who_says_how_to_spread_gets_that(product: pytest.Pytester, dist: str) -> None:
     done = run(product, "-n2", "--dist", dist)
     done.assert_outcomes(passed=203)
@@ -124,7 +130,7 @@ def test_no_worker_is_replaced_where_none_may_be(product: pytest.Pytester) -> No
     done.stdout.fnmatch_lines(["*crashed and worker restarting disabled*"])
 
 
-@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+@pytest.mark.parametrize("option", ["-x", pytest.param("--maxfail=1", marks=pytest.mark.slow)])
 def test_the_first_failure_stops_all(product: pytest.Pytester, option: str) -> None:
     text = ":\n    import time; time.sleep(0.1); assert n"
     product.makepyfile(test_it=TESTS.replace(": pass", text))

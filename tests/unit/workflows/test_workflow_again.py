@@ -35,6 +35,7 @@ def warnings(job: Job) -> list[str]:
     return [a.message for a in job.annotations if "pass-env" not in a.message]
 
 
+@pytest.mark.slow
 def test_what_is_kept_serves_or_does_no_harm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first = again(world, monkeypatch, "first")[1]
     assert first.step("Load them").outcome == "skipped"
@@ -56,6 +57,7 @@ def test_what_is_kept_serves_or_does_no_harm(world: World, monkeypatch: pytest.M
     assert "durations" in plan.step("Plan").log
 
 
+@pytest.mark.slow
 def test_a_run_can_be_run_again_whole(world: World) -> None:
     runner = world.runner(shards="1", selectors="one/token")
     runner.run()

@@ -123,7 +123,9 @@ def test_a_product_that_does_not_fit_on_the_engine_is_named_so(
     assert all("disk is full" in c["reason"] for c in project.every_result())
 
 
-@pytest.mark.parametrize("size", ["8k", "32k", "64k", "1m"])
+@pytest.mark.parametrize(
+    "size", ["8k", "32k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("64k", "1m"))]
+)
 def test_a_full_disk_of_our_own_is_one_line(
     project: Project, engine: PrivateEngine, size: str
 ) -> None:

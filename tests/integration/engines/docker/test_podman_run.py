@@ -112,6 +112,7 @@ def test_what_a_killed_run_left_is_swept(project: Project) -> None:
     assert project.left() == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_engine_it_was_planned_for(project: Project) -> None:
     process = project.start("run", "-j", "2")
     until(lambda: _under_test(project))
