@@ -83,8 +83,14 @@ class Slots:
         """The most of these cells that can be under test at once; at least 1."""
         least = min((c.cpus for c in cells), default=1.0)
         most = self._jobs or int(self._cpus / max(least, 0.01))
-        self._most = max(1, min(most, len(cells)))
+        fit = int(self._memory // max(min((c.memory for c in cells), default=1), 1))
+        self._most = max(1, min(most, fit, len(cells)))
         return self._most
+
+    def guests_of(self, cells: Sequence[Load]) -> int:
+        """How many of these cells have memory at once, each in a guest; at least 1."""
+        most = max((c.memory for c in cells), default=1)
+        return max(1, int(min(self._guests, self._memory) // max(most, 1)))
 
     def ticket(self) -> object:
         """A ticket for `turn`: those that were drawn before come before. `drop` it."""
