@@ -41,6 +41,14 @@ def _trusted() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What runs are remembered by is not to lie among the data of who tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: many tests wait for what they have started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
+    from distromatrix.record.history import History
 
 _OF_EXECUTION = ("fail_fast", "retries", "keep", "allow_unmet", "fail_on_flaky", "silent_after")
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
@@ -57,13 +59,15 @@ class Asked:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A plan and all that it takes to execute it. `snapshot`: of a run that goes on, the product
-    as it was; `part`: the shard of a plan file that this is."""
+    as it was; `part`: the shard of a plan file that this is; `history`: what is remembered of the
+    project's runs."""
 
     plan: Plan
     engines: Engines
     folder: RunFolder
     settings: Settings
     options: Options
+    history: History
     snapshot: Snapshot | None = None
     part: PlanFile | None = None
 
@@ -152,8 +156,11 @@ def command(**given: Any) -> int:
             return EXIT_OK
         if asked.output is not None:
             put_out(str(run.folder.path), asked.output)
+        stamp = run.history.stamp(run.folder.id, run.plan.product.path)
         result = _execute(run, as_json=asked.as_json)
         _report(run, result, as_json=asked.as_json)
+        if warning := run.history.add(stamp, result.cells):
+            echo(f"warning: {warning}", err=True)
     return result.exit_code
 
 
@@ -178,12 +185,14 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     engines = stack.enter_context(opened_engines(settings))
     require_images(engines.containers, settings, plan)
     folder = stack.enter_context(RunFolder.create(plan.root))
+    history, seconds = _expected(plan, part)
     return Run(
         plan=plan,
         engines=engines,
         folder=folder,
         settings=settings,
-        options=asked.options,
+        options=replace(asked.options, seconds=seconds),
+        history=history,
         part=part,
     )
 
@@ -233,14 +242,32 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     snapshot = Snapshot(path=folder.snapshot)
     ids = frozenset(result.id for result in done)
     require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
+    history, seconds = _expected(plan)
+    runs = repeated(folder.journal)
     return Run(
         plan=plan,
         engines=engines,
         folder=folder,
         settings=settings,
-        options=replace(asked.options, done=done, repeated=repeated(folder.journal)),
+        options=replace(asked.options, done=done, repeated=runs, seconds=seconds),
+        history=history,
         snapshot=snapshot,
     )
+
+
+def _expected(plan: Plan, part: PlanFile | None = None) -> tuple[History, Mapping[str, float]]:
+    """What is remembered of the project's runs, and how long each cell is expected to take by
+    that, or by the plan file of which the run is a part."""
+    from distromatrix.plan.durations import informed
+    from distromatrix.record.history import History
+
+    history = History.of(plan.root, plan.matrix)
+    if part is not None:
+        return history, informed(part.seconds)
+    known = history.durations()
+    if known.warning:
+        echo(f"warning: {known.warning}", err=True)
+    return history, informed(known.estimate(plan))
 
 
 def _execute(run: Run, *, as_json: bool) -> RunResult:

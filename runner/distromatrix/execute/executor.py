@@ -68,7 +68,7 @@ class Executor:
         for repeat, result in job.options.repeated:
             if result.id in self._runs:
                 self._runs[result.id].add(repeat, result)
-        tasks = in_order(todo, plan.repeat, plan.seed)
+        tasks = in_order(todo, plan.repeat, plan.seed, job.options.seconds)
         tasks = tuple(t for t in tasks if not t.repeat or t.repeat in self._runs[t.cell.id].left)
         self._at_once = self._slots.most_of([task.cell for task in tasks])
         of_it = (job, self._state, self._slots, tasks, self._at_once, self)
@@ -125,6 +125,7 @@ class Executor:
                 command=self._options.command,
                 repeat=self._plan.repeat,
                 seed=self._plan.seed,
+                expected={c: s for c, s in self._options.seconds.items() if c in self._state.open},
             )
         )
         for line in (

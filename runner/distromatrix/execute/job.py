@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from distromatrix.engines.contract import Engine
 from distromatrix.engines.silence import SILENT_AFTER
@@ -15,7 +15,8 @@ from distromatrix.record.folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to carry out a plan. `jobs` None: as many as the engine's cpus carry."""
+    """How to carry out a plan. `jobs` None: as many as the engine's cpus carry. `seconds`: how
+    long each cell is expected to take, where anything is known of that."""
 
     jobs: int | None = None
     fail_fast: bool = False
@@ -25,6 +26,7 @@ class Options:
     fail_on_flaky: bool = False
     silent_after: float = SILENT_AFTER  # seconds without output that are told of
     command: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
     done: tuple[CellResult, ...] = ()  # of the run that is resumed
     repeated: tuple[tuple[int, CellResult], ...] = ()  # runs of cells that are not all done
 

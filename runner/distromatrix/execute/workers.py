@@ -77,7 +77,9 @@ class Workers:
         self._slots = slots
         self._loop = loop
         self._tasks = tasks
-        self._order = Order(tasks, strict=job.plan.seed is not None, asked=asked)
+        guests = slots.guests_of([task.cell for task in tasks if task.in_guest])
+        strict = job.plan.seed is not None
+        self._order = Order(tasks, strict=strict, asked=asked, guests=guests)
         self._prepared: dict[object, Prepared] = {}
         self._taking = Lock()
         self._asked = asked
@@ -182,6 +184,7 @@ class Workers:
             ran = self._retried(attempt, cell.engine)
         finally:
             self._slots.drop(ticket)
+            self._order.done(task)
         if isinstance(ran, _Broken):
             result = self._not_done(cell, ran, task.id)
         else:

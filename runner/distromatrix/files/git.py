@@ -97,6 +97,14 @@ def is_tracked(folder: Path, name: str) -> bool:
         return False
 
 
+def head_of(folder: Path) -> str:
+    """The commit that is checked out in that folder; '' where git says none."""
+    try:
+        return ask(folder, "rev-parse", "--verify", "-q", "HEAD", missing=b"").decode().strip()
+    except (InputError, OSError, UnicodeDecodeError):
+        return ""
+
+
 def path_of(answer: bytes) -> Path:
     """The path that git printed alone, whatever is in it."""
     return Path(os.fsdecode(answer.removesuffix(b"\n")))

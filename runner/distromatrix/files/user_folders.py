@@ -28,7 +28,7 @@ def home() -> Path | None:
     return found if found.is_absolute() else None
 
 
-def user_folder(kind: Literal["config", "cache", "log", "state"]) -> Path | None:
+def user_folder(kind: Literal["config", "cache", "data", "log", "state"]) -> Path | None:
     """The user's folder for what is ours of that kind, which may not be there; None for a user
     without a home."""
     import platformdirs

@@ -46,6 +46,15 @@ def longest_first(ordered: Iterable[Cell], weights: Mapping[str, int], count: in
     return parts
 
 
+def makespan(seconds: Iterable[float], at_once: int) -> float:
+    """When the last of them ends, where each is begun in turn, as soon as one of so many places
+    is free."""
+    ends = [0.0] * at_once
+    for each in seconds:
+        heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
 def bound(weights: Iterable[float], count: int) -> float:
     """What the longest of `count` parts takes at least, however they are cut."""
     found = sorted(weights, reverse=True)

@@ -1,5 +1,5 @@
-"""How long cells took in earlier runs: a small file that CI keeps in its cache, by which
-`plan --durations` balances the shards.
+"""How long cells took in earlier runs, and what to expect of others; and a small file of that,
+which CI keeps in its cache, by which `plan --durations` balances the shards.
 
 It is harmless: what is absent, broken or of another matrix is told in one line, and costs no
 more than a worse balance.
@@ -24,7 +24,7 @@ VERSION = 1
 MOST_CELLS = 20_000  # are kept, those that ran last
 MOST_RUNS = 5  # of a cell are kept, the newest last
 _BIGGEST = 4 * 1024**2  # bytes
-_LONGEST = 365 * 86400.0  # seconds; more is not a duration
+LONGEST = 365 * 86400.0  # seconds; more is not a duration
 _WAIT = 60.0  # seconds for others that write the same file
 # A cell that broke, or did not run, says nothing of how long it takes.
 _COUNTS = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
@@ -57,6 +57,11 @@ class Durations:
     def of_another(self, plan: Plan) -> bool:
         """Whether there are some, and none of them is of a cell of the plan."""
         return bool(self.cells) and not any(cell.id in self.cells for cell in plan.cells)
+
+
+def informed(seconds: Mapping[str, float]) -> Mapping[str, float]:
+    """What cells are expected to take; nothing where that is a guess for all of them."""
+    return {} if set(seconds.values()) <= {UNKNOWN} else seconds
 
 
 def _kinds(cell: str) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ def _sound(entry: Any) -> tuple[float, ...]:
     """The newest of what are durations in an entry: anyone can have written it."""
     found = entry if isinstance(entry, list) else ()
     numbers = [value for value in found[-1000:] if type(value) in (int, float)]
-    return tuple(float(value) for value in numbers if 0 < value < _LONGEST)[-MOST_RUNS:]
+    return tuple(float(value) for value in numbers if 0 < value < LONGEST)[-MOST_RUNS:]
 
 
 def update(path: Path, results: Iterable[CellResult]) -> str:
@@ -111,7 +116,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
             before = read(path) if path.exists() else Durations()
             cells = dict(before.cells)
             for result in results:
-                if seconds := _one_run(result):
+                if seconds := seconds_of(result):
                     cells[result.id] = (*cells.pop(result.id, ()), seconds)[-MOST_RUNS:]
             _write(path, cells)
     except InUseError:
@@ -122,7 +127,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
     return before.warning
 
 
-def _one_run(result: CellResult) -> float:
+def seconds_of(result: CellResult) -> float:
     """Seconds that a cell took, 0.0 where that says nothing; of several runs, on average."""
     if result.verdict not in _COUNTS:
         return 0.0

@@ -10,6 +10,7 @@ counted from 1; it is 0 where there is only one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import time
 from typing import Literal
@@ -40,6 +41,7 @@ class RunStarted(_Timed):
     command: str = ""  # the command line that began it, for 'run that again'
     repeat: int = 1  # how often each cell is run
     seed: int | None = None  # what their order was shuffled by
+    expected: Mapping[str, float] = field(default_factory=dict)  # seconds by id, where known
     type: Literal["run-started"] = "run-started"
 
 

@@ -91,6 +91,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def about(seconds: float) -> str:
+    """A duration that is only expected: `about 25 s`, `about 3 min`, `about 1 h 05 min`."""
+    if seconds < 57.5:
+        return f"about {max(5, 5 * round(seconds / 5))} s"
+    minutes = round(seconds / 60)
+    hours = f"{minutes // 60} h {minutes % 60:02}" if minutes >= 60 else minutes
+    return f"about {hours} min"
+
+
 def counted(number: int, word: str) -> str:
     """`1 cell`, `2 cells`, `1,000 cells`."""
     return f"{number:,} {word}" + ("" if number == 1 else "s")

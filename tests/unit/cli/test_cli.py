@@ -77,7 +77,7 @@ def test_a_selector_that_matches_nothing_is_3_and_nothing_starts(
 def test_the_plan_for_programs_is_json_alone(cli: Cli) -> None:
     said = cli("plan", "one", "--exclude", "*/bad", "--json")
     plan = json.loads(said.out)
-    assert list(plan) == ["cells", "excluded"]
+    assert list(plan) == ["cells", "excluded", "expected"]
     assert [c["id"] for c in plan["cells"]] == ["one/good"]
     keys = ["id", "distro", "suite", "variant", "engine", "reason", "verdict"]
     keys += ["tags", "gating", "gating_reason"]

@@ -230,3 +230,18 @@ def test_a_suites_timeout_counts_as_often_as_its_machine_is_slow(world: World) -
     assert found["b/hangs"].reason.startswith(said)
     assert "timed out after 1 s (0.25 s, which count 4 times" in log(world, "b/hangs")
     assert found["c/here"].reason.startswith("timed out after 0.5 s, running: sleep 60")
+
+
+def test_guests_that_wait_for_memory_keep_no_container_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest come first, and those are the guests: of which one at a time has memory."""
+    monkeypatch.setattr(executor, "free_memory", lambda: 2**30)
+    there = world.folder / "there"
+    waits = f"for i in $(seq 200); do test -e {there} && exit 0; sleep 0.05; done; exit 1"
+    guests = [cell(f"a/k{n}", waits, engine="qemu", memory=2**29, cpus=0.1) for n in range(6)]
+    seconds = {guest.id: 60.0 for guest in guests}
+    result = world.execute(*guests, cell("a/plain", f"touch {there}"), jobs=2, seconds=seconds)
+    assert {r.verdict for r in result.cells} == {Verdict.PASSED}
+    assert world.finished()[0] == "a/plain"
+    assert world.left() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from executing import cell
 
 from distromatrix.execute.queue.order import Order, Task, by_image, in_order
@@ -21,6 +23,25 @@ def test_without_a_seed_the_order_is_the_plans_round_by_round() -> None:
         "a/0/repeat-2",
         "b/0/repeat-2",
     ]
+
+
+def test_what_takes_longest_is_begun_first_and_what_is_alike_as_planned() -> None:
+    seconds = {"a/2": 9.0, "b/4": 30.0, "b/5": 9.0, "a/0": 1.0, "gone/x": 99.0}
+    first = ["b/4", "a/2", "b/5", "a/0"]
+    rest = [c.id for c in CELLS if c.id not in first]
+    assert ids(in_order(CELLS, 1, None, seconds)) == [*first, *rest]
+    assert ids(in_order(CELLS[:4], 2, None, {"b/1": 5.0})) == [
+        f"{cell}/repeat-{number}" for number in (1, 2) for cell in ("b/1", "a/0", "b/0", "a/1")
+    ]
+
+
+def test_a_seed_goes_before_what_takes_long() -> None:
+    assert ids(in_order(CELLS, 1, 7, {"b/4": 30.0})) == EXPECTED
+
+
+def test_images_are_had_in_the_order_of_their_longest_cells() -> None:
+    groups = by_image(in_order(CELLS, 1, None, {"b/3": 9.0}))
+    assert [cells[0].id for cells in groups.values()] == ["b/3", "a/0"]
 
 
 def test_a_seed_means_one_order_and_another_seed_another() -> None:
@@ -86,3 +107,26 @@ def test_cells_whose_image_cannot_be_had_hold_up_nobody() -> None:
         a, b = by_image(tasks)
         begun = order.settle(b, there=True) + order.settle(a, there=False)
         assert taken(order, begun) == ["b/0", "b/1"]
+
+
+def guests_and_containers(**options: Any) -> Order:
+    cells = [cell(f"a/{n}", engine="qemu") for n in range(4)] + [cell("a/x"), cell("a/y")]
+    tasks = in_order(cells, 1, None)
+    order = Order(tasks, **options)
+    for image in by_image(tasks):
+        order.settle(image, there=True)
+    return order
+
+
+def test_guests_for_which_there_is_no_memory_let_containers_go_first() -> None:
+    order = guests_and_containers(strict=False, guests=2)
+    first = order.take()
+    assert [first.id, *taken(order, 2)] == ["a/0", "a/1", "a/x"]
+    order.done(first)
+    assert taken(order, 2) == ["a/2", "a/y"]
+    assert taken(order, 1) == ["a/3"]  # there is nothing else: it waits for memory itself
+
+
+def test_in_a_shuffled_run_guests_keep_their_turn() -> None:
+    order = guests_and_containers(strict=True, guests=1)
+    assert taken(order, 6) == ["a/0", "a/1", "a/2", "a/3", "a/x", "a/y"]

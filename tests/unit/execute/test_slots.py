@@ -281,3 +281,29 @@ def test_free_is_what_the_host_and_ones_groups_leave(
 
 def test_where_nothing_is_said_of_memory_nothing_is_known(tmp_path: Path) -> None:
     assert free_memory(tmp_path, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cells", "most"),
+    [
+        (None, [cell()] * 9, 4),
+        (None, [cell(memory=4 * GIB)] * 9, 2),  # for more there is no memory
+        (8, [cell(memory=4 * GIB)] * 9, 2),
+        (8, [cell(memory=4 * GIB)] * 8 + [cell(memory=GIB)], 8),
+        (8, [cell(memory=99 * GIB)] * 9, 1),
+        (8, [], 1),
+    ],
+)
+def test_no_more_are_told_of_than_there_is_memory_for(
+    jobs: int | None, cells: list[Cell], most: int
+) -> None:
+    assert Slots(jobs, cpus=4, memory=10 * GIB).most_of(cells) == most
+
+
+def test_guests_have_memory_for_as_many_as_fit_whichever_they_are() -> None:
+    slots = Slots(8, cpus=8, memory=100 * GIB, guests=10 * GIB)
+    assert slots.guests_of([cell(memory=2 * GIB)] * 9) == 4
+    assert slots.guests_of([cell(memory=GIB), cell(memory=4 * GIB)]) == 2
+    assert slots.guests_of([cell(memory=99 * GIB)]) == 1
+    assert slots.guests_of([]) >= 1
+    assert Slots(8, cpus=8, memory=5 * GIB, guests=10 * GIB).guests_of([cell(memory=2 * GIB)]) == 2

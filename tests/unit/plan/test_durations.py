@@ -10,7 +10,7 @@ from test_shards import cell, plan_of
 
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import CellResult, CellRun, Verdict
-from distromatrix.plan.durations import MOST_CELLS, Durations, read, update
+from distromatrix.plan.durations import MOST_CELLS, Durations, informed, read, update
 
 
 def result(name: str, seconds: float, verdict: Verdict = Verdict.PASSED) -> CellResult:
@@ -35,6 +35,14 @@ def test_what_is_unknown_takes_as_long_as_what_is_most_like_it() -> None:
         "x/docs": 200.0,
         "x/new": 10.0,
     }
+
+
+def test_a_guess_for_all_of_them_is_no_knowledge() -> None:
+    plan = plan_of(cell("a/b"), cell("c/d"))
+    assert informed(Durations().estimate(plan)) == {}
+    assert informed({}) == {}
+    known = Durations(cells={"a/b": (1.0,)}).estimate(plan)
+    assert informed(known) == known == {"a/b": 1.0, "c/d": 1.0}
 
 
 def test_where_nothing_is_known_all_are_alike() -> None:

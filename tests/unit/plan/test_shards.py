@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distromatrix.errors import InputError
 from distromatrix.model import Cell, Distro, Plan, Product, Pull, Shard, Verdict
-from distromatrix.plan.balance import balanced, bound, longest_first
+from distromatrix.plan.balance import balanced, bound, longest_first, makespan
 from distromatrix.plan.runners import runner_of
 from distromatrix.plan.shards import jobs, shard_of, shards
 
@@ -251,3 +251,12 @@ def test_the_most_specific_runner_counts() -> None:
     assert runner_of("docker", "x86_64", given_) == ("ubuntu-latest",)
     assert runner_of("docker", "aarch64", {}) == ("ubuntu-24.04-arm",)
     assert runner_of("docker", "riscv64", {}) == ("self-hosted",)
+
+
+def test_the_last_ends_when_its_place_was_free_and_it_has_run() -> None:
+    assert makespan([], 3) == 0
+    assert makespan([5, 4, 3, 3], 1) == 15
+    assert makespan([5, 4, 3, 3], 2) == 8
+    assert makespan([3, 3, 4, 5], 2) == 8
+    assert makespan([1, 1, 1, 9], 2) == 10
+    assert makespan([9, 1, 1, 1], 2) == 9

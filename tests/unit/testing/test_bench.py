@@ -33,6 +33,7 @@ from distromatrix.errors import (
 from distromatrix.load.settings import load_settings
 from distromatrix.model import Selection, Verdict
 from distromatrix.project.project import load_project
+from distromatrix.record import history
 from distromatrix.reports.replay import read_run
 from distromatrix.testing.bench.direct import DirectBench
 from distromatrix.testing.bench.remote import RemoteBench, Server
@@ -154,6 +155,26 @@ def test_cells_run_when_they_are_asked_for_and_the_run_is_as_any_other(world: Wo
         "two/bad"
     ]
     assert bench.end() is result
+
+
+def test_what_cells_took_is_remembered_for_later_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = world.root.parent / "h.sqlite3"
+    monkeypatch.setattr(history, "history_file", lambda root: file)
+    bench = world.bench()
+    bench.expect(("one/good", "one/bad", "two/bad"), machines=False)
+    bench.run_cell("one/good", "gw0 a")
+    bench.run_cell("one/bad", "gw0 b")
+    bench.end()
+    assert bench.warning == ""
+    known = history.History(file, "matrix/default.yaml").durations()
+    assert set(known.cells) == {"one/good", "one/bad"}
+    file.write_bytes(b"no database")
+    bench = world.bench()
+    bench.run_cell("one/good", "gw0 a")
+    bench.end()
+    assert bench.warning.startswith(f"{file}: the history is damaged")
 
 
 def test_machines_are_to_be_had_after_the_last_cell_has_ended(world: World) -> None:

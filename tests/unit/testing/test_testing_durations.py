@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from distromatrix.model import CellResult, Verdict
+from distromatrix.record import history
+from distromatrix.record.history import History, RunStamp
 from distromatrix.testing.schedule import durations
 from distromatrix.testing.schedule.durations import (
     A_CELL,
@@ -153,32 +156,17 @@ def test_what_is_unknown_is_like_what_is_most_like_it(
     assert ItemDurations(measured, MATRIX)[node] == seconds
 
 
-def run_folder(root: Path, name: str, text: str) -> None:
-    folder = root / ".distromatrix/runs" / name
-    folder.mkdir(parents=True)
-    (folder / "results.json").write_text(text)
-
-
-def results(**seconds: float) -> str:
-    return json.dumps({"cells": [{"id": f"{k}/unit", "seconds": s} for k, s in seconds.items()]})
-
-
-def test_the_newest_run_says_how_long_cells_take_that_no_session_has_run(
-    config: Any, tmp_path: Path
+def test_runs_say_how_long_cells_take_that_no_session_has_run(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_folder(tmp_path, "20260101-1", results(a=1.0, b=1.0))
-    run_folder(tmp_path, "20260102-1", results(a=2.0, b=2.0, skipped=0))
-    run_folder(tmp_path, "20260103-1", "being written")
-    (tmp_path / ".distromatrix/runs/20260104-1").mkdir()  # has no results (yet)
+    monkeypatch.setattr(history, "history_file", lambda root: tmp_path / "h.sqlite3")
+    for number in range(3):
+        cells = (("a/unit", 1.0), ("b/unit", 2.0 + number))
+        results = [CellResult(id=i, verdict=Verdict.PASSED, seconds=s) for i, s in cells]
+        History.of(tmp_path, tmp_path / MATRIX).add(RunStamp(f"r{number}", 1.0), results)
     store(config, {f"{MATRIX}::a/unit": 5.0})
-    found = known(config, MATRIX, tmp_path)
-    assert found.measured == {f"{MATRIX}::a/unit": 5.0, f"{MATRIX}::b/unit": 2.0}
-
-
-@pytest.mark.parametrize("text", ["[]", '{"cells": 1}', '{"cells": [1]}', '{"cells": [{}]}'])
-def test_results_that_are_none_are_ignored(config: Any, tmp_path: Path, text: str) -> None:
-    run_folder(tmp_path, "20260101-1", text)
-    assert known(config, MATRIX, tmp_path).measured == {}
+    found = known(config, MATRIX, tmp_path / MATRIX)
+    assert found.measured == {f"{MATRIX}::a/unit": 5.0, f"{MATRIX}::b/unit": 3.0}
 
 
 # --- measuring, in real sessions ---------------------------------------------------------------
@@ -200,6 +188,9 @@ def test_expected(): assert 0
 def test_skipped(): pass
 """
 RECORD = """
+from distromatrix.model import CellResult, Verdict
+from distromatrix.record import history
+from distromatrix.record.history import History, RunStamp
 from distromatrix.testing.schedule import durations
 
 def pytest_configure(config):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,7 @@ from distromatrix.model import SHARDS, AccelWanted, Plan, Selection, Shard
 from distromatrix.plan.runners import HOSTED
 
 if TYPE_CHECKING:
+    from distromatrix.load.settings import Settings
     from distromatrix.plan.file import PlanFile
 
 
@@ -142,6 +144,7 @@ def _made(
     from distromatrix.plan.file import plan_file
     from distromatrix.project.project import host_facts
     from distromatrix.project.replan import facts_of_runners
+    from distromatrix.record.history import History
 
     project = open_project(directory, file)
     engine = project.settings.engine
@@ -149,9 +152,14 @@ def _made(
     plan = project.plan(selection, facts=facts)
     for line in plan.warnings:
         echo(f"warning: {line}", err=True)
-    known = Durations() if durations is None else read(durations)
+    if durations is not None:
+        known = read(durations)
+    elif arch:  # the same for all machines that plan it
+        known = Durations()
+    else:
+        known = History.of(plan.root, plan.matrix).durations()
     said = known.warning
-    if known.of_another(plan):
+    if durations is not None and known.of_another(plan):
         said = f"{durations}: has no durations for the cells of this plan"
     if said:
         echo(f"warning: {said}", err=True)
@@ -193,10 +201,29 @@ def _tell(
         show_jobs(jobs(made.plan, made.seconds, shards), made.seconds)
         return
     plan = shard_of(made.plan, made.seconds, shard) if shard else made.plan
+    settings = settings_here()
+    expected = _expected(replace(made, plan=plan), settings)
     if shape == "json":
-        echo_json(plan_to_json(plan))
+        echo_json(plan_to_json(plan) | {"expected": expected})
     else:
-        _show(plan, None if path or shard else settings_here().accel)
+        _show(plan, None if path or shard else settings.accel, expected)
+
+
+def _expected(made: PlanFile, settings: Settings) -> dict[str, Any] | None:
+    """How long all of it will take on a machine such as it was made for, begun as `run` does; None
+    where nothing is known of that."""
+    from distromatrix.execute.queue.slots import Slots
+    from distromatrix.plan.balance import makespan
+    from distromatrix.plan.durations import informed
+
+    cells = [cell for cell in made.plan.cells if cell.engine is not None]
+    known = informed(made.seconds)
+    seconds = {cell.id: known[cell.id] for cell in cells if cell.id in known}
+    if not seconds:
+        return None
+    at_once = Slots(settings.jobs, made.facts.cpus, made.facts.memory).most_of(cells)
+    longest = sorted(seconds.values(), reverse=True) * made.plan.repeat
+    return {"seconds": round(makespan(longest, at_once), 3), "at_once": at_once, "cells": seconds}
 
 
 def _show_guests(plan: Plan, wanted: AccelWanted) -> None:
@@ -230,7 +257,7 @@ def _accelerated(wanted: AccelWanted) -> str:
     return f"under software emulation (suite timeouts x{known.scale:g}): {known.reason}"
 
 
-def _show(plan: Plan, wanted: AccelWanted | None) -> None:
+def _show(plan: Plan, wanted: AccelWanted | None, expected: Mapping[str, Any] | None) -> None:
     """`wanted`: how guests are to run on this machine; None: it is a plan for others."""
     ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
     width = max(map(len, ids), default=0)
@@ -249,3 +276,7 @@ def _show(plan: Plan, wanted: AccelWanted | None) -> None:
     not_gating = sum(c.engine is not None and bool(c.not_gating) for c in plan.cells)
     of_them = f" ({not_gating} of them not gating)" if not_gating else ""
     echo(f"{running} to run{of_them}, {skipped} skipped, {len(plan.excluded)} left out")
+    if expected is not None:
+        from distromatrix.reports.style import about
+
+        echo(f"{about(expected['seconds'])}, {expected['at_once']} at a time, by earlier runs")

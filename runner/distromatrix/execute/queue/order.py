@@ -1,10 +1,10 @@
-"""What is begun when: the order of a plan, round by round where cells are repeated, or one
-shuffled by a seed."""
+"""What is begun when: what is expected to take longest first, round by round where cells are
+repeated, or what a seed says."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
@@ -28,17 +28,28 @@ class Task:
     retry: int = 0
 
     @property
+    def in_guest(self) -> bool:
+        """Whether its machine is a guest."""
+        return self.cell.engine in GUESTS
+
+    @property
     def id(self) -> str:
         """What stands for it: also its folder's path."""
         run = run_id(self.cell.id, self.repeat)
         return f"{run}/{retry_folder(self.retry)}" if self.retry else run
 
 
-def in_order(cells: Iterable[Cell], repeat: int, seed: int | None) -> tuple[Task, ...]:
+def in_order(
+    cells: Iterable[Cell], repeat: int, seed: int | None, seconds: Mapping[str, float] | None = None
+) -> tuple[Task, ...]:
     """All that is to be run. Each cell has its first run before any has its second, so that
-    what is there after a while is as complete as it can be. A seed shuffles each round; two
-    cells come in the same order whichever others are selected."""
-    images = [(cell, image_of(cell)) for cell in cells]
+    what is there after a while is as complete as it can be. In a round those come first that are
+    expected to take longest, by `seconds`: begun last, they would run on alone; those alike stay
+    in the plan's order. A seed shuffles each round instead; two cells come in the same order
+    whichever others are selected."""
+    expected = seconds or {}
+    longest = sorted(cells, key=lambda cell: -expected.get(cell.id, 0.0))
+    images = [(cell, image_of(cell)) for cell in longest]
     tasks = tuple(
         Task(cell, number, image)
         for number in (range(1, repeat + 1) if repeat > 1 else (0,))
@@ -69,17 +80,22 @@ def by_image(tasks: Iterable[Task]) -> dict[object, tuple[Cell, ...]]:
 class Order:
     """Gives out the tasks whose images are there, the first of them first. `strict`: none
     before those that stand before it, even if it has to wait for their images: so a seed
-    means the same whichever image is built sooner. `asked`: none that was not asked for. For
-    several threads."""
+    means the same whichever image is built sooner. `asked`: none that was not asked for.
+    `guests`: for how many of these there is memory; more would wait, and keep all behind them
+    waiting, so that containers come first, where there are any. For several threads."""
 
-    def __init__(self, tasks: Sequence[Task], *, strict: bool, asked: bool = False) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], *, strict: bool, asked: bool = False, guests: int = 1
+    ) -> None:
         self._tasks = tasks
         self._strict = strict
+        self._guests = guests
+        self._guests_out = 0
         self._asked: set[str] | None = set() if asked else None
         self._unasked: list[int] = []
         self._next = 0  # of those that wait for their turn, where strict
         self._there: dict[object, bool] = {}  # image -> whether it could be had
-        self._ready: list[int] = []  # a heap
+        self._ready: dict[bool, list[int]] = {False: [], True: []}  # heaps: of guests, or not
         self._of: dict[object, list[int]] = {}  # image -> its tasks
         for number, task in enumerate(tasks):
             self._of.setdefault(task.image, []).append(number)
@@ -113,7 +129,7 @@ class Order:
         may = [n for n in numbers if self._asked is None or self._tasks[n].cell.id in self._asked]
         self._unasked += [n for n in numbers if n not in may]
         for number in may:
-            heapq.heappush(self._ready, number)
+            heapq.heappush(self._ready[self._tasks[number].in_guest], number)
         return len(may)
 
     def _turn(self) -> Iterable[int]:
@@ -123,6 +139,16 @@ class Order:
             self._next += 1
 
     def take(self) -> Task:
-        """The next one."""
+        """The next one. It is given back by `done`."""
         with self._lock:
-            return self._tasks[heapq.heappop(self._ready)]
+            containers, guests = self._ready[False], self._ready[True]
+            guest = not containers or bool(guests and guests[0] < containers[0])
+            if containers and not self._strict and self._guests_out >= self._guests:
+                guest = False
+            self._guests_out += guest
+            return self._tasks[heapq.heappop(self._ready[guest])]
+
+    def done(self, task: Task) -> None:
+        """A task has come to its end, however."""
+        with self._lock:
+            self._guests_out -= task.in_guest

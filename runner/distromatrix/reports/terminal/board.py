@@ -27,7 +27,7 @@ from distromatrix.record.events import (
 )
 from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
-from distromatrix.reports.style import Look, duration, say, style
+from distromatrix.reports.style import Look, about, duration, say, style
 from distromatrix.reports.terminal.progress import (
     Progress,
     fallback,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _REFRESH = 4  # times a second
+_ESTIMATED = 1.0  # seconds until the time that is left is reckoned anew
 _RESERVED = 6  # lines of the screen that the board leaves free
 STARTING = "start"  # what stands for a phase until the first one
 
@@ -71,6 +72,7 @@ class Board:
         self._progress.began = clock()
         self.headline = ""
         self._faults = ImageFaults()
+        self._left: tuple[float, str] = (0.0, "")  # until when it holds, and the words
         self._images: dict[str, _Row] = {}
         self._cells: dict[tuple[str, int], _Row] = {}  # by cell and repetition
         self._live: AbstractContextManager[object] | None = None
@@ -169,6 +171,7 @@ class Board:
             starting = sum(row.phase == STARTING for row in self._cells.values())
             done, total = self._progress.finished, self._progress.total
             counts = dict(self._progress.done)
+            left = self._time_left()
         room = max(self._console.height - _RESERVED, 1)
         tally = [
             Text(f"{self._look.symbol(v)} {counts[v]:,} {v}", style=style(v))
@@ -179,6 +182,7 @@ class Board:
         if starting:
             tally.append(Text(f"{starting} starting"))
         tally.append(Text(f"{max(total - done - cells, 0):,} waiting", style="dim"))
+        tally.append(Text(left, style="dim"))
         bar = Table.grid(padding=(0, 2, 0, 0))
         bar.add_row(
             ProgressBar(total=max(total, 1), completed=done, width=min(self._look.width - 24, 50)),
@@ -192,6 +196,14 @@ class Board:
         if len(rows) > fits:
             parts.append(Text(f"  and {len(rows) - fits} more", style="dim"))
         return Group(*parts)
+
+    def _time_left(self) -> str:
+        now = self._clock()
+        if now >= self._left[0]:
+            running = ((cell, now - row.began) for (cell, _), row in self._cells.items())
+            seconds = self._progress.left(running)
+            self._left = (now + _ESTIMATED, f"{about(seconds)} left" if seconds else "")
+        return self._left[1]
 
     def _rows(self, rows: list[_Row]) -> RenderableType:
         from rich.table import Table

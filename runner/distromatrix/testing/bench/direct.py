@@ -61,6 +61,7 @@ class DirectBench:
         from distromatrix.execute.job import Options
 
         self.folder: Path | None = None  # of the run, once cells were expected
+        self.warning = ""  # at its end
         self._plan = plan
         self._settings = settings
         self._distros = distros
@@ -72,6 +73,7 @@ class DirectBench:
         self._refused: DistromatrixError | None = None
         self._slots: Slots | None = None
         self._run: CellsOnDemand | None = None
+        self._remember: Callable[[RunResult], str] | None = None
         self._machines: Machines | None = None
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
@@ -210,6 +212,8 @@ class DirectBench:
         if result is not None:
             write_reports(run.folder, run.plan, result)
             give_all_to_caller(run.folder)
+            if self._remember is not None:
+                self.warning = self._remember(result)
         return result
 
     # --- beginning -------------------------------------------------------------------------
@@ -239,6 +243,7 @@ class DirectBench:
         from distromatrix.project.project import restrict
         from distromatrix.project.session import begin_run, job_of, require_images
         from distromatrix.record.folder import RunFolder
+        from distromatrix.record.history import History
         from distromatrix.record.journal import Journal
         from distromatrix.testing.bench.on_demand import CellsOnDemand
 
@@ -247,6 +252,9 @@ class DirectBench:
         assert self._slots is not None  # noqa: S101  # made with the engine
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
+        history = History.of(plan.root, plan.matrix)
+        stamp = history.stamp(folder.id, plan.product.path)
+        self._remember = lambda result: history.add(stamp, result.cells)
         snapshot = begin_run(plan, folder)
         journal = self._closing.enter_context(Journal(folder.journal))
 

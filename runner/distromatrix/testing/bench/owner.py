@@ -293,6 +293,7 @@ def _summary(direct: DirectBench) -> tuple[str, ...]:
     return (
         f"files   {shown_path(direct.folder)}",
         f"grid    {shlex.join(('distromatrix', 'report', *where, direct.folder.name))}",
+        *([f"warning: {direct.warning}"] if direct.warning else ()),
     )
 
 

@@ -6,19 +6,13 @@ none), written by the process that pytest was started in, at its session's end.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
-
-from distromatrix.errors import InputError
-from distromatrix.record.folder import all_runs
 
 KEY = "distromatrix/durations"
 NAME = "distromatrix-durations"  # of the plugin that records them
@@ -26,7 +20,6 @@ KEPT = 90  # days that one is kept after it was last seen
 MOST = 20_000  # are kept: 2 MB
 A_CELL, A_TEST = 30.0, 0.05  # seconds, where nothing at all is known
 _DAY = 86400
-_LOOKED_AT = 5  # runs, back from the newest, one of which has results
 
 
 class ItemDurations:
@@ -67,13 +60,16 @@ class ItemDurations:
         return f"test {node.partition('[')[0]}", f"file {node.partition('::')[0]}", "test"
 
 
-def known(config: pytest.Config, matrix: str = "", root: Path | None = None) -> ItemDurations:
-    """What earlier sessions measured; and of cells that none did, what the newest run (of
-    `distromatrix run`, too) in that project did."""
+def known(config: pytest.Config, matrix: str = "", file: Path | None = None) -> ItemDurations:
+    """What earlier sessions measured; and of cells that none did, what runs of that matrix file (of
+    `distromatrix run`, too) did."""
     measured = {node: seconds for node, (seconds, _) in _read(config).items()}
-    if matrix and root is not None:
-        for cell, seconds in _of_runs(root).items():
-            measured.setdefault(f"{matrix}::{cell}", seconds)
+    if matrix and file is not None:
+        from distromatrix.load import project_root
+        from distromatrix.record.history import History
+
+        for cell, seconds in History.of(project_root(file), file).durations().cells.items():
+            measured.setdefault(f"{matrix}::{cell}", median(seconds))
     return ItemDurations(measured, matrix)
 
 
@@ -155,17 +151,3 @@ def _sound(entries: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, tuple[floa
 
 def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < 1e7
-
-
-def _of_runs(root: Path) -> dict[str, float]:
-    """The cells' seconds in the newest run that has results."""
-    runs: list[Path] = []
-    with suppress(InputError):  # which those that need the folder will say
-        runs += all_runs(root)
-    for run in islice(reversed(runs), _LOOKED_AT):
-        with suppress(OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            cells = json.loads((run / "results.json").read_bytes())["cells"]
-            return {
-                c["id"]: c["seconds"] for c in cells if _is_seconds(c["seconds"]) and c["seconds"]
-            }
-    return {}

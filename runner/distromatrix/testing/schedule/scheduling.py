@@ -130,10 +130,9 @@ def make_scheduler(
     def choose(collection: Sequence[str]) -> ItemDurations | None:
         if not (matrix and any(node.startswith(cells) for node in collection)) and not machines():
             return None
-        from distromatrix.load import project_root
         from distromatrix.testing.schedule.durations import known, record
 
         record(config)
-        return known(config, matrix, project_root(file) if file is not None else None)
+        return known(config, matrix, file)
 
     return DistromatrixScheduling(config, log, choose)
