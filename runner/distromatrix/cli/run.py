@@ -17,12 +17,11 @@ from distromatrix.cli.options import OF_A_PLAN, options, planned_part, settings_
 from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
-from distromatrix.model import Plan, RunResult, Selection, Shard
+from distromatrix.model import BAD, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
 from distromatrix.project.session import begin_run, job_of, opened_engines, require_images
 from distromatrix.record.events import Event
-from distromatrix.record.verdicts import BAD
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines

@@ -24,11 +24,11 @@ from distromatrix.execute.queue.slots import Slots
 from distromatrix.execute.state import State
 from distromatrix.execute.threads import in_background
 from distromatrix.execute.workers import Workers
-from distromatrix.model import Cell, CellResult, RunResult
+from distromatrix.model import BAD, Cell, CellResult, RunResult
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
 from distromatrix.record.repetitions import Runs, run_id
-from distromatrix.record.verdicts import BAD, not_run, run_verdict, with_gating
+from distromatrix.record.verdicts import not_run, run_verdict, with_gating
 
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5

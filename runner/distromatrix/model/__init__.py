@@ -40,6 +40,10 @@ from distromatrix.model.matrix import (
 )
 from distromatrix.model.plan import REPEATS, SEEDS, SHARDS, Cell, Excluded, Plan, Shard
 from distromatrix.model.result import (
+    BAD,
+    GREEN,
+    RAN,
+    RED,
     Blame,
     Case,
     CaseCounts,

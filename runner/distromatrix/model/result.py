@@ -21,6 +21,13 @@ class Verdict(StrEnum):
     XPASSED = "xpassed"
 
 
+# What they mean to all that asks; a new one belongs to those of these that it fits.
+RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)  # to its end
+GREEN = (Verdict.PASSED, Verdict.XPASSED)  # the suite passed
+RED = (Verdict.FAILED, Verdict.XFAILED)  # the suite failed
+BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)  # a run with it fails
+
+
 class Phase(StrEnum):
     """Where in a cell's life something happened, in order."""
 

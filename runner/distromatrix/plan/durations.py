@@ -17,7 +17,7 @@ from typing import Any
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.below import Folder
 from distromatrix.files.lock import InUseError, hold
-from distromatrix.model import Cell, CellResult, Plan, Verdict
+from distromatrix.model import RAN, Cell, CellResult, Plan
 from distromatrix.plan.shards import UNKNOWN
 
 VERSION = 1
@@ -27,7 +27,6 @@ _BIGGEST = 4 * 1024**2  # bytes
 LONGEST = 365 * 86400.0  # seconds; more is not a duration
 _WAIT = 60.0  # seconds for others that write the same file
 # A cell that broke, or did not run, says nothing of how long it takes.
-_COUNTS = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +128,7 @@ def update(path: Path, results: Iterable[CellResult]) -> str:
 
 def seconds_of(result: CellResult) -> float:
     """Seconds that a cell took, 0.0 where that says nothing; of several runs, on average."""
-    if result.verdict not in _COUNTS:
+    if result.verdict not in RAN:
         return 0.0
     return round(result.seconds / max(len(result.runs), 1), 3)
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from distromatrix.model import (
+    GREEN,
+    RED,
     Case,
     CaseCounts,
     CaseNeeds,
@@ -27,7 +29,7 @@ from distromatrix.model import (
 MAX_FAILING = 200  # cases of a cell that are kept with their text
 # The verdict of a cell is the first of these that one of its runs has: a product that fails
 # sometimes is failing; a rule that expects a failure is not outlived while there is one.
-WORST_FIRST = (
+WORST_RUN_FIRST = (
     Verdict.FAILED,
     Verdict.ERROR,
     Verdict.SKIPPED,  # not all of its runs were made
@@ -35,8 +37,6 @@ WORST_FIRST = (
     Verdict.XPASSED,
     Verdict.PASSED,
 )
-_RED = (Verdict.FAILED, Verdict.XFAILED)
-_GREEN = (Verdict.PASSED, Verdict.XPASSED)
 
 
 def run_id(cell: str, repeat: int) -> str:
@@ -110,7 +110,7 @@ class Runs:
         if rest is not None:
             speakers.setdefault(rest.verdict, rest)
         cases = self._cases.told(tallies)
-        verdict = next(v for v in WORST_FIRST if v in speakers)
+        verdict = next(v for v in WORST_RUN_FIRST if v in speakers)
         if verdict is Verdict.XFAILED and cases["xpassed"]:
             verdict = Verdict.XPASSED  # no run saw these fail, whatever else did
         speaker = speakers[verdict]
@@ -198,7 +198,7 @@ def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
         if before is None:
             found[one.engine] = one
             continue
-        worse = min(before, one, key=lambda f: WORST_FIRST.index(f.verdict))
+        worse = min(before, one, key=lambda f: WORST_RUN_FIRST.index(f.verdict))
         found[one.engine] = replace(
             worse,
             tests=tuple(dict.fromkeys((*before.tests, *one.tests))),
@@ -218,8 +218,8 @@ def _flaky_cases(tallies: Mapping[str, Flaky]) -> tuple[Flaky, ...]:
 
 def _flaky_cell(runs: tuple[CellRun, ...]) -> tuple[Flaky, ...]:
     """The cell itself, where it both passed and failed and no case says why."""
-    passed = sum(run.verdict in _GREEN for run in runs)
-    failed = [run for run in runs if run.verdict in _RED]
+    passed = sum(run.verdict in GREEN for run in runs)
+    failed = [run for run in runs if run.verdict in RED]
     bare = [run for run in failed if run.cases is None or not run.cases.red]
     if not passed or not bare:
         return ()

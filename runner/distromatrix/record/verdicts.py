@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from distromatrix.errors import EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_OK
 from distromatrix.model import (
+    BAD,
     Case,
     CaseCounts,
     CaseNeeds,
@@ -21,7 +22,6 @@ from distromatrix.record.expectations import CellEnd, judge_expected
 
 # 128 + the signal's number, as shells say it.
 _INTERRUPTED = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
-BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.XPASSED)  # what makes a run fail
 NO_REPORT = "it names $DISTROMATRIX_JUNIT but left no file there"
 _SIGNALS = {134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 137: "SIGKILL", 139: "SIGSEGV"}
 

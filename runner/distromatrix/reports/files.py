@@ -19,6 +19,7 @@ from distromatrix.collect.text import one_line, printable
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.whole import whole_file
 from distromatrix.model import (
+    BAD,
     Case,
     CaseStatus,
     CellResult,
@@ -41,12 +42,6 @@ _TAG: dict[CaseStatus, str] = {
     "xpassed": "failure",
 }
 _COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
-# cells that are red as a whole, even where none of their cases is
-_RED: dict[Verdict, CaseStatus] = {
-    Verdict.FAILED: "failed",
-    Verdict.XPASSED: "failed",
-    Verdict.ERROR: "error",
-}
 
 
 def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
@@ -228,8 +223,8 @@ def _whole(cell: CellResult, count: Counter[str]) -> Case | None:
     """The case that stands for the whole cell, where its own do not: they are none, or green
     in a cell that is red."""
     status: CaseStatus = "passed"
-    if cell.verdict in _RED:
-        status = _RED[cell.verdict]
+    if cell.verdict in BAD:
+        status = "error" if cell.verdict is Verdict.ERROR else "failed"
         red = count["failures"] + count["errors"] - count["xpassed"]
         if (cell.verdict is Verdict.FAILED and red) or (
             cell.verdict is Verdict.XPASSED and count["xpassed"]

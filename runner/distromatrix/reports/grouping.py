@@ -7,11 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from distromatrix.model import Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
+from distromatrix.model import RAN, RED, Blame, Case, Cell, CellResult, Distro, Phase, Plan, Verdict
 from distromatrix.record.expectations import CRASHED
 
-_FAILED = (Verdict.FAILED, Verdict.XFAILED)
-_RAN = (Verdict.PASSED, Verdict.FAILED, Verdict.XFAILED, Verdict.XPASSED)
 WHOSE: dict[Blame, str] = {
     "matrix": "the matrix asks for what does not exist",
     "": "infrastructure failure, not a product failure",
@@ -95,7 +93,7 @@ def group_failures(plan: Plan, results: Iterable[CellResult]) -> tuple[Group, ..
     order = {distro: n for n, distro in enumerate(dict.fromkeys(c.distro for c in plan.cells))}
     ran: dict[str, dict[str, CellResult]] = defaultdict(dict)
     for result in results:
-        if result.id in cells and result.verdict in _RAN:
+        if result.id in cells and result.verdict in RAN:
             ran[column_of(cells[result.id])][cells[result.id].distro] = result
     facts = {distro.name: distro for distro in plan.distros}
     groups: dict[tuple[bool, int, str, tuple[str, ...]], list[Failure]] = defaultdict(list)
@@ -199,7 +197,7 @@ def _failures(by_distro: Mapping[str, CellResult]) -> dict[tuple[str, ...], dict
         cases = (*result.failing, *result.xfailed)
         for case in cases:
             found["case", case.name].setdefault(distro, (case, case.message))
-        if result.verdict not in _FAILED or result.failing:
+        if result.verdict not in RED or result.failing:
             continue
         if result.verdict is Verdict.FAILED and result.xfailed:
             told = True  # it is something else that no rule expects

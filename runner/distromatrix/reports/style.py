@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# symbol, its stand-in where the encoding is not UTF-8 (the letters that pytest uses), style
+# symbol, its stand-in where the encoding is not UTF-8 (the letters that pytest uses), style,
+# GitHub's sign
 _LOOKS = {
-    Verdict.PASSED: ("✓", ".", "green"),
-    Verdict.FAILED: ("✗", "F", "bold red"),
-    Verdict.ERROR: ("!", "E", "bold magenta"),
-    Verdict.SKIPPED: ("–", "s", "dim"),
-    Verdict.XFAILED: ("x", "x", "yellow"),
-    Verdict.XPASSED: ("X", "X", "bold yellow"),
+    Verdict.PASSED: ("✓", ".", "green", "✅"),
+    Verdict.FAILED: ("✗", "F", "bold red", "❌"),
+    Verdict.ERROR: ("!", "E", "bold magenta", "💥"),
+    Verdict.SKIPPED: ("–", "s", "dim", "➖"),
+    Verdict.XFAILED: ("x", "x", "yellow", "🟡"),
+    Verdict.XPASSED: ("X", "X", "bold yellow", "❗"),
 }
+SIGNS = {verdict: sign for verdict, (*_, sign) in _LOOKS.items()}
 WORST_FIRST = (
     Verdict.FAILED,
     Verdict.XPASSED,

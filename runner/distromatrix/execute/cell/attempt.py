@@ -21,6 +21,7 @@ from distromatrix.execute.cell.outputs import FOUND, STAYS, bring_back
 from distromatrix.execute.queue.order import Task
 from distromatrix.images import Prepared
 from distromatrix.model import (
+    GREEN,
     CaseCounts,
     CaseNeeds,
     Cell,
@@ -35,7 +36,6 @@ from distromatrix.record.verdicts import NO_REPORT, SuiteEnd, cell_verdict, said
 
 TAIL_LINES = 40
 FAILING_CASES = 200
-_GREEN = (Verdict.PASSED, Verdict.XPASSED)
 REASON = 500  # characters of what a suite says for itself
 
 
@@ -196,7 +196,7 @@ def judge(tried: Attempt, log: CellLog) -> CellResult:
     if status is not None and status == cell.skip_status and tried.phase is Phase.RUN:
         there = tried.counts if tried.counts and tried.counts.total else None
         without = replace(end, status=0, names_junit=False, counts=there)
-        if cell_verdict(without, cell.expect_fail, *found)[0] in _GREEN:
+        if cell_verdict(without, cell.expect_fail, *found)[0] in GREEN:
             verdict, phase, reason = Verdict.SKIPPED, Phase.RUN, _last_said(tail, status)
             hopeless = True
     if verdict in (Verdict.FAILED, Verdict.XFAILED) and case_needs.broken(tail):

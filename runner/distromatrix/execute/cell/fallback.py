@@ -26,7 +26,7 @@ from distromatrix.model import (
     fields_of,
 )
 from distromatrix.plan.needs import Choice, choose_guest
-from distromatrix.record.repetitions import WORST_FIRST
+from distromatrix.record.repetitions import WORST_RUN_FIRST
 from distromatrix.record.verdicts import said_of_needs
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ def _rank(result: CellResult) -> int:
     """The worst first. A case that passed against a rule is none the better for what failed as
     expected in another machine; a whole cell that did is."""
     named = result.verdict is Verdict.XPASSED and bool(result.xpassed)
-    return WORST_FIRST.index(Verdict.SKIPPED if named else result.verdict)
+    return WORST_RUN_FIRST.index(Verdict.SKIPPED if named else result.verdict)
 
 
 def _not_run(cell: Cell, left: tuple[CaseNeeds, ...], done: Sequence[Done], plan: Plan) -> str:

@@ -30,14 +30,10 @@ from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Task
 from distromatrix.execute.queue.slots import Slots, Turn
 from distromatrix.files.whole import disk_fault
-from distromatrix.model import (
-    CellResult,
-    Phase,
-    Verdict,
-)
+from distromatrix.model import BAD, CellResult, Phase, Verdict
 from distromatrix.plan.needs import GUESTS, version_meets
 from distromatrix.record.events import CellOutput, CellPhase, CellSilent
-from distromatrix.record.verdicts import BAD, time_of
+from distromatrix.record.verdicts import time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
 OURS = "--- "  # begins the lines of a log that are not the suite's

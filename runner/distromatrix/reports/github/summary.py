@@ -9,7 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from distromatrix.collect.text import one_line
-from distromatrix.model import CellResult, Plan, RunResult, Verdict
+from distromatrix.model import BAD, CellResult, Plan, RunResult, Verdict
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import run_elsewhere
@@ -27,26 +27,17 @@ from distromatrix.reports.grouping import (
     group_failures,
     group_faults,
 )
-from distromatrix.reports.style import WORST_FIRST, counted, duration, named, repeated
+from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
 _MARGIN = 1024
 _CLOSING = 600  # bytes that are kept for the last words
-_SIGNS = {
-    Verdict.PASSED: "✅",
-    Verdict.FAILED: "❌",
-    Verdict.ERROR: "💥",
-    Verdict.SKIPPED: "➖",
-    Verdict.XFAILED: "🟡",
-    Verdict.XPASSED: "❗",
-}
 _UNCOUNTED = "⚪"  # what is bad, and does not count
 _WORDS = {
     Verdict.ERROR: "could not be tested",
     Verdict.XFAILED: "failed as expected",
     Verdict.XPASSED: "passed unexpectedly",
 }
-_QUIET = (Verdict.PASSED, Verdict.SKIPPED, Verdict.XFAILED)
 _SHOWN = 5  # failures of a group that show at once
 _LISTED = 100  # failures of a group at all
 _GROUPS = 12  # that show at once
@@ -109,24 +100,22 @@ class _GitHubSummary:
     def _verdict(self) -> str:
         cells = self._result.cells
         count = Counter(cell.verdict for cell in cells if not tolerated(cell))
-        bad = [(v, count[v]) for v in WORST_FIRST if v not in _QUIET and count[v]]
+        bad = [(v, count[v]) for v in WORST_FIRST if v in BAD and count[v]]
         name = f"{code(self._plan.root.name, 80)}: " if self._plan.root.name else ""
         if self._result.interrupted:
             how = code(self._result.interrupted)
-            said = f"{_SIGNS[Verdict.ERROR]} {name}interrupted ({how})"
+            said = f"{SIGNS[Verdict.ERROR]} {name}interrupted ({how})"
         elif bad:
             several = ", ".join(f"{number:,} {_outcome(v)}" for v, number in bad)
-            said = f"{_SIGNS[bad[0][0]]} {name}of {counted(len(cells), 'cell')} {several}"
+            said = f"{SIGNS[bad[0][0]]} {name}of {counted(len(cells), 'cell')} {several}"
         elif self._result.exit_code:
             unmet = sum(cell.unmet and not cell.not_gating for cell in cells)
-            said = f"{_SIGNS[Verdict.FAILED]} {name}{counted(unmet, 'cell')} not run"
+            said = f"{SIGNS[Verdict.FAILED]} {name}{counted(unmet, 'cell')} not run"
         elif count[Verdict.PASSED] + count[Verdict.XFAILED] == 0:
             counts = " that counts" if any(map(tolerated, cells)) else ""
-            said = f"{_SIGNS[Verdict.SKIPPED]} {name}nothing{counts} was run"
+            said = f"{SIGNS[Verdict.SKIPPED]} {name}nothing{counts} was run"
         else:
-            said = (
-                f"{_SIGNS[Verdict.PASSED]} {name}all of {counted(len(cells), 'cell')} as expected"
-            )
+            said = f"{SIGNS[Verdict.PASSED]} {name}all of {counted(len(cells), 'cell')} as expected"
         idle = Counter(cell.verdict for cell in cells if tolerated(cell))
         several = ", ".join(f"{idle[v]:,} {_outcome(v)}" for v in WORST_FIRST if idle[v])
         return f"<h2>{said}{f' ({several}, not gating)' if several else ''}</h2>"
@@ -190,7 +179,7 @@ class _GitHubSummary:
                 yield f"<p>and {len(found) - _LISTED:,} more in results.json</p>"
         needing = [c for c in self._result.cells if c.unmet and not c.not_gating]
         if needing and self._result.exit_code:
-            yield f"<h3>{_SIGNS[Verdict.FAILED]} not run: unmet needs</h3>"
+            yield f"<h3>{SIGNS[Verdict.FAILED]} not run: unmet needs</h3>"
             yield from self._by_reason(needing)
 
     def _grid(self) -> Iterator[str]:
@@ -208,7 +197,7 @@ class _GitHubSummary:
             yield self._table(rows, columns, found)
             yield f"<p>{legend}</p>"
             return
-        loud = {key for key, cell in found.items() if cell.verdict not in _QUIET}
+        loud = {key for key, cell in found.items() if cell.verdict in BAD}
         if loud:
             some_rows = [row for row in rows if any(r == row for r, _ in loud)]
             some_columns = [column for column in columns if any(c == column for _, c in loud)]
@@ -250,7 +239,7 @@ class _GitHubSummary:
             cells = [c for c in cells if not (c.unmet and red) or c.not_gating]
             if cells:
                 body = "".join(self._by_reason(cells))
-                yield details(f"{_SIGNS[verdict]} {counted(len(cells), 'cell')} {title}", body)
+                yield details(f"{SIGNS[verdict]} {counted(len(cells), 'cell')} {title}", body)
 
     def _not_gating(self) -> Iterator[str]:
         """Why those that are bad do not count."""
@@ -355,7 +344,7 @@ class _GitHubSummary:
 
 
 def _sign(verdict: Verdict, *, gating: bool) -> str:
-    return _SIGNS[verdict] if gating else _UNCOUNTED
+    return SIGNS[verdict] if gating else _UNCOUNTED
 
 
 def _outcome(verdict: Verdict) -> str:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, Verdict
+from distromatrix.model import BAD, CellResult, Verdict
 from distromatrix.record.events import (
     CellFallback,
     CellFinished,
@@ -25,7 +25,6 @@ from distromatrix.record.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, about, duration, say, style
 from distromatrix.reports.terminal.progress import (

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import one_line, printable
-from distromatrix.model import CellResult
+from distromatrix.model import BAD, CellResult
 from distromatrix.record.events import (
     CellFallback,
     CellFinished,
@@ -23,7 +23,6 @@ from distromatrix.record.events import (
     RunStarted,
     Warned,
 )
-from distromatrix.record.verdicts import BAD
 from distromatrix.reports.grouping import ImageFaults
 from distromatrix.reports.style import Look, say
 from distromatrix.reports.terminal.progress import (
