@@ -60,6 +60,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="collect only the cells of this set of the matrix; repeatable",
     )
     group.addoption(
+        f"{_OPTION}-changed",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="leave out cells of suites whose `reads` match no file that changed since the merge "
+        f"base with REF ({_OPTION}-changed=REF; default: the default branch)",
+    )
+    group.addoption(
         f"{_OPTION}-allow-unmet",
         action="store_true",
         help="skip cells with unmet needs instead of failing them",
@@ -78,13 +86,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """`pytest --distromatrix tests/` names no matrix file: give `tests/` back."""
+    """`pytest --distromatrix tests/` names no matrix file, and what stands after
+    `--distromatrix-changed` no REF: give `tests/` back."""
     known = early_config.known_args_namespace
     for at, (word, following) in enumerate(pairwise(args)):
-        if word == _OPTION and not following.startswith("-") and not following.endswith(_FILE):
-            args[at] = f"{_OPTION}="
-            if known.distromatrix == following:
-                known.distromatrix = ""
+        own = {_OPTION: _FILE, f"{_OPTION}-changed": ("-",)}.get(word)
+        if own and not following.startswith("-") and not following.endswith(own):
+            args[at] = f"{word}="
+            name = word.strip("-").replace("-", "_")
+            if getattr(known, name) == following:
+                setattr(known, name, "")
                 known.file_or_dir.append(following)
 
 
@@ -108,8 +119,10 @@ def pytest_configure(config: pytest.Config) -> None:
             f"{_OPTION}-cases: cases are reported as subtests, which need pytest 9; "
             f"this is pytest {pytest.__version__}"
         )
-    if file is None and config.getoption("distromatrix_set"):
-        raise pytest.UsageError(f"{_OPTION}-set: this session has no matrix file ({_OPTION}=FILE)")
+    for name in ("set", "changed"):
+        if file is None and config.getoption(f"distromatrix_{name}") not in (None, []):
+            text = f"{_OPTION}-{name}: this session has no matrix file ({_OPTION}=FILE)"
+            raise pytest.UsageError(text)
     if file is not None:
         from distromatrix.testing.cells.session import MatrixSession
 

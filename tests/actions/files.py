@@ -75,7 +75,9 @@ def _checkout(call: Call) -> Mapping[str, str]:
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     source = call.storage.repository.as_uri()
     git = ("git", "-C", str(call.workspace))
-    for command in (("init",), ("fetch", *shallow, source, ref), ("checkout", "FETCH_HEAD")):
+    branches = () if depth else ("+refs/heads/*:refs/remotes/origin/*",)
+    fetch = ("fetch", *shallow, source, ref, *branches)
+    for command in (("init",), fetch, ("checkout", "FETCH_HEAD")):
         subprocess.run([*git, *command], check=True, capture_output=True)
     return {}
 

@@ -142,6 +142,7 @@ class Runner:
             "run_id": self.run_id,
             "run_attempt": str(self.attempt),
             "event_name": "pull_request" if self.base else "push",
+            "base_ref": "main" if self.base else "",
             "event": {"repository": {"default_branch": "main"}},
         }
         if self.base:

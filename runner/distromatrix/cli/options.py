@@ -76,6 +76,12 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         "Select the cells of a set that the matrix defines. Repeat to add other sets.",
         {"multiple": True, "metavar": "NAME"},
     ),
+    "changed": _option(
+        ("--changed",),
+        "Leave out suites whose `reads` match no file that changed since the merge base with REF "
+        "(`--changed=REF`; default: the default branch).",
+        {"metavar": "[=REF]"},
+    ),
     "engine": _option(
         ("--engine",),
         "Container engine.",
@@ -153,13 +159,24 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
 }
 _SELECTION = ("selectors", "exclude", "tags", "sets")
 FIXED_PLAN = "a saved plan cannot be changed"
-_PLANNED = (*_SELECTION, "failed", "timeout", "repeat", "seed")
+_PLANNED = (*_SELECTION, "changed", "failed", "timeout", "repeat", "seed")
+NOTHING = "nothing to run: no suite that is selected reads what changed"
 OF_A_PLAN = ("plan_path", " FILE (write one with `distromatrix plan --save FILE`)")  # needed
 # Of an option: why it stands alone, and those that would make it something else.
 CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "resume": ("it continues the stored plan", (*_PLANNED, "engine", "plan_path")),
     "plan_path": (FIXED_PLAN, (*_PLANNED, "save", "arch")),
 }
+
+
+class WithChanged(click.Command):
+    """A command with the option `changed`, whose value is attached to it: what follows
+    `--changed` is a SELECTOR."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        end = args.index("--") if "--" in args else len(args)
+        given = ["--changed=" if word == "--changed" else word for word in args[:end]]
+        return super().parse_args(ctx, given + args[end:])
 
 
 def options(
@@ -229,6 +246,19 @@ def settings_here() -> Settings:
 def open_project(directory: Path, file: Path | None) -> Project:
     """The project, with the settings of this command. Raises InputError with all faults."""
     return load_project(directory, file, settings_here())
+
+
+def only_touched(project: Project, selection: Selection, changed: str | None) -> Selection:
+    """The selection without the suites that no change since `changed` touches ('': since the
+    default branch, None: with all suites). Says what that means. Raises InputError."""
+    if changed is None:
+        return selection
+    from distromatrix.cli.output import echo
+    from distromatrix.project.changed import changes_since
+
+    changes = changes_since(project.matrix, changed)
+    echo(f"--changed: {changes.said}", err=True)
+    return replace(selection, untouched=changes.left_out)
 
 
 def plan_of(

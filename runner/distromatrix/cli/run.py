@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distromatrix.cli.option_types import DURATION
-from distromatrix.cli.options import OF_A_PLAN, options, planned_part, settings_here
+from distromatrix.cli.options import (
+    NOTHING,
+    OF_A_PLAN,
+    WithChanged,
+    only_touched,
+    options,
+    planned_part,
+    settings_here,
+)
 from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
@@ -41,6 +49,7 @@ class Asked:
     """What the command line says."""
 
     selection: Selection
+    changed: str | None
     directory: Path
     file: Path | None
     timeout: float | None
@@ -73,11 +82,12 @@ class Run:
 
 @click.command(
     name="run",
+    cls=WithChanged,
     epilog="A SELECTOR is a glob for DISTRO/SUITE[/VARIANT], matched segment by segment; a shorter "
     "one selects everything below it. Several selectors are a union, as are several --tag and "
     "several --set. Selectors, tags and sets must all match.",
 )
-@options("selection", "directory", "file", "engine", "jobs")
+@options("selection", "changed", "directory", "file", "engine", "jobs")
 @click.option("--fail-fast", is_flag=True, help="Start no more cells after the first failure.")
 @options("timeout", "plan_path", "shard", needs={"shard": OF_A_PLAN})
 @click.option(
@@ -131,6 +141,7 @@ def command(**given: Any) -> int:
       distromatrix run debian-12 'alpine-*'            run some distributions
       distromatrix run '*/unit' --exclude debian-sid
       distromatrix run --set pr --tag '!slow'          run a set without its slow cells
+      distromatrix run --changed=origin/main           run what a branch changes
       distromatrix run --failed --keep failed          rerun failures, and keep their machines
       distromatrix run --resume latest                 continue after a crash
       distromatrix run --repeat 10 --shuffle random    find flaky tests
@@ -178,7 +189,11 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             return None
     else:
         project = load_project(asked.directory, asked.file, settings)
-        plan = _plan(project, replace(asked.selection, timeout=asked.timeout), asked.failed)
+        selection = only_touched(project, asked.selection, asked.changed)
+        plan = _plan(project, replace(selection, timeout=asked.timeout), asked.failed)
+        if not plan.cells:
+            echo(NOTHING, err=True)
+            return None
         plan = replace(plan, repeat=asked.repeat or 1, seed=asked.seed)
     allow(plan)
     engines = stack.enter_context(opened_engines(settings))
@@ -198,7 +213,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
 
 def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
     plan = project.plan(selection)
-    if not failed:
+    if not failed or not plan.cells:
         return plan
     from distromatrix.record.folder import find_run
     from distromatrix.reports.replay import read_run

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,11 +58,13 @@ _NOWHERE = b"not a git repository"
 _BARE = ("safe.bareRepository", "must be run in a work tree")
 
 
-def ask(folder: Path, *args: str, missing: bytes | None = None) -> bytes:
-    """What `git ARGS` prints in that folder. Where it has no answer, or there is no repository,
-    it is `missing`, if that is given. Raises InputError; FileNotFoundError where there is no
-    git."""
-    status, out, err = _called(folder, args)
+def ask(
+    folder: Path, *args: str, missing: bytes | None = None, settings: Iterable[str] = ()
+) -> bytes:
+    """What `git ARGS` prints in that folder, with more `settings` (`KEY=VALUE`). Where it has no
+    answer, or there is no repository, it is `missing`, if that is given. Raises InputError;
+    FileNotFoundError where there is no git."""
+    status, out, err = _called(folder, args, [part for s in settings for part in ("-c", s)])
     if b"dubious ownership" in err:
         raise InputError(
             f"{folder}: git will not read it, as another user owns it; "
@@ -117,11 +120,13 @@ def _bare(folder: Path) -> InputError:
     )
 
 
-def _called(folder: Path, args: tuple[str, ...]) -> tuple[int, bytes, bytes]:
+def _called(
+    folder: Path, args: tuple[str, ...], options: Sequence[str]
+) -> tuple[int, bytes, bytes]:
     """Its status, and what it said. Raises InputError for too much of either."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith("GIT_") or n in _KEPT}
     with subprocess.Popen(
-        ["git", "--no-pager", *_OPTIONS, "-C", str(folder), *args],
+        ["git", "--no-pager", *_OPTIONS, *options, "-C", str(folder), *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

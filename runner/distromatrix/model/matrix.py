@@ -80,8 +80,9 @@ class SuiteSettings(MachineLimits):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite(SuiteSettings):
-    """A named command that tests the product, with what it needs. `distros`: globs of those it
-    runs on."""
+    """A named command that tests the product, with what it needs. `reads`: globs of the files of
+    the product that a change must touch to matter to it (none: any file); `distros`: globs of
+    those it runs on."""
 
     name: str
     setup: str | None = None
@@ -208,13 +209,15 @@ class Selection:
     """Which cells of the matrix are wanted: all that every kind of choice leaves.
 
     `selectors`, `exclude`: globs by path segment; `tags`: one of these, and none of those that
-    are written `!tag`; `sets`: in one of the matrix's sets of these names. None means all."""
+    are written `!tag`; `sets`: in one of the matrix's sets of these names. None means all.
+    `untouched`: suites that are left out, each with the reason."""
 
     selectors: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     timeout: float | None = None  # instead of every suite's own
+    untouched: Mapping[str, str] = field(default_factory=dict)
 
 
 RETRIES = 10  # of a cell that failed, at most

@@ -43,7 +43,8 @@ def select(
 
     Raises InputError for a set that is not among them, and NothingSelectedError for every
     selector (`--exclude` too: a misspelt one would run what was meant to be left out) and every
-    tag (`!tag`, too) that matches no cell at all, and if nothing is left.
+    tag (`!tag`, too) that matches no cell at all, and if nothing is left; but not where nothing is
+    because all suites that are wanted are `untouched`.
     """
     within = _sets(selection.sets, sets)
     wanted = [Selector(text) for text in selection.selectors]
@@ -67,6 +68,10 @@ def select(
             left_out[cell_id] = f"not in the set {' or '.join(selection.sets)}"
     if len(left_out) == len(tags):
         raise NothingSelectedError(_all_left_out(selection))
+    for cell_id in tags:
+        why = selection.untouched.get(cell_id.split("/")[1])
+        if why is not None:
+            left_out.setdefault(cell_id, why)
     return left_out
 
 

@@ -68,10 +68,13 @@ def jobs(
     plan: Plan, seconds: Mapping[str, float], wanted: int | None = None
 ) -> tuple[ShardJob, ...]:
     """The plan as jobs: one for each cell that runs, or balanced groups where those would be
-    more than 256, or where so many are `wanted` (fewer where fewer cells run).
+    more than 256, or where so many are `wanted` (fewer where fewer cells run); none where it has
+    no cells.
 
     Raises InputError as `shards` does.
     """
+    if not plan.cells:
+        return ()
     running = sum(cell.engine is not None for cell in plan.cells)
     of = max(1, min(wanted or SHARDS, running))
     _check_count(_by_runner(plan), of)

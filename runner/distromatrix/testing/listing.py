@@ -7,7 +7,7 @@ this sheet, so that all collect the same, whatever the clock or an editor does m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,12 @@ class ListedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The cells of a matrix file, in the order of its plan, and the warnings of its loading."""
+    """The cells of a matrix file, in the order of its plan, and the warnings of its loading.
+    `changed`: what a change means for them, '' where that was not asked."""
 
     entries: tuple[ListedCell, ...]
     warnings: tuple[str, ...] = ()
+    changed: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Of tuples, dicts, texts and numbers: what can be sent to a worker."""
@@ -48,7 +50,7 @@ class Listing:
     def of_plain(cls, said: Mapping[str, Any]) -> Listing:
         """What `plain` gave."""
         entries = tuple(ListedCell(**entry) for entry in said["entries"])
-        return cls(entries=entries, warnings=said["warnings"])
+        return cls(entries=entries, warnings=said["warnings"], changed=said["changed"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,10 @@ class ReadMatrix:
     sheet: Listing
 
 
-def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
+def read_matrix(file: Path, sets: tuple[str, ...] = (), changed: str | None = None) -> ReadMatrix:
     """Load a matrix file and plan all of it; collected are the cells of its `sets` of these
-    names, all where there are none. Raises InputError with all faults, NothingSelectedError."""
+    names, all where there are none, and of suites that a change since `changed` touches ('': since
+    the default branch). Raises InputError with all faults, NothingSelectedError."""
     from distromatrix.load.settings import load_settings
     from distromatrix.model import Selection
     from distromatrix.project.project import load_project
@@ -72,13 +75,17 @@ def read_matrix(file: Path, sets: tuple[str, ...] = ()) -> ReadMatrix:
     plan = project.plan(Selection())
     lines = _suite_lines(file, {cell.suite for cell in plan.cells})
     facts = {d.name: (d.family, d.libc) for d in plan.distros}
-    wanted = {cell.id for cell in project.plan(Selection(sets=sets)).cells} if sets else None
+    said, chosen = "", Selection(sets=sets)
+    if changed is not None:
+        from distromatrix.project.changed import changes_since
+
+        changes = changes_since(project.matrix, changed)
+        said, chosen = changes.said, replace(chosen, untouched=changes.left_out)
+    wanted = {cell.id for cell in (project.plan(chosen) if sets or said else plan).cells}
     entries = tuple(
-        _entry(cell, facts[cell.distro], lines)
-        for cell in plan.cells
-        if wanted is None or cell.id in wanted
+        _entry(cell, facts[cell.distro], lines) for cell in plan.cells if cell.id in wanted
     )
-    sheet = Listing(entries=entries, warnings=plan.warnings)
+    sheet = Listing(entries=entries, warnings=plan.warnings, changed=said)
     return ReadMatrix(project=project, plan=plan, sheet=sheet)
 
 

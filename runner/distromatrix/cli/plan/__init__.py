@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distromatrix.cli.options import FIXED_PLAN, open_project, options, settings_here
+from distromatrix.cli.options import (
+    FIXED_PLAN,
+    NOTHING,
+    WithChanged,
+    only_touched,
+    open_project,
+    options,
+    settings_here,
+)
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan.jobs import github_matrix, show_jobs
 from distromatrix.cli.report.github import put_out
@@ -23,15 +31,17 @@ from distromatrix.plan.runners import HOSTED
 if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import PlanFile
+    from distromatrix.project.project import Project
 
 
 @click.command(
     name="plan",
+    cls=WithChanged,
     epilog="Plans for CI (--save, --format github, --shard, --shards, --arch) assume that the "
     "machines of the jobs can run guests, which `doctor --guests --fix` installs there. Where they "
     "cannot, those cells are errors.",
 )
-@options("selection", "directory", "file", "engine")
+@options("selection", "changed", "directory", "file", "engine")
 @click.option(
     "--format",
     "shape",
@@ -67,6 +77,7 @@ if TYPE_CHECKING:
 )
 def command(
     selection: Selection,
+    changed: str | None,
     directory: Path,
     file: Path | None,
     shape: str | None,
@@ -91,6 +102,7 @@ def command(
       distromatrix plan
       distromatrix plan 'debian-*/unit' --json
       distromatrix plan --set pr --tag '!slow'       show the cells of a set
+      distromatrix plan --changed                    show what this branch changes
       distromatrix plan --shards 10                  show the jobs
       distromatrix plan --save plan.json --durations durations.json
       distromatrix plan --plan plan.json --shard 3/10
@@ -109,7 +121,9 @@ def command(
         shared = bool(save or shard or shards or arch or shape == "github")
         arch = arch or platform.machine()
         arch = arch if shared else None
-        made = _made(directory, file, selection, durations, arch, repeat or 1, seed)
+        project = open_project(directory, file)
+        selection = only_touched(project, selection, changed)
+        made = _made(project, selection, durations, arch, repeat or 1, seed)
     if save is not None:
         _save(made, save)
     _tell(made, shape, shard, shards, output, plan_path)
@@ -131,25 +145,25 @@ def _check_shape(shape: str, output: str | None, shard: Shard | None, shards: in
 
 
 def _made(
-    directory: Path,
-    file: Path | None,
+    project: Project,
     selection: Selection,
     durations: Path | None,
     arch: str | None,
     repeat: int,
     seed: int | None,
 ) -> PlanFile:
-    """The plan of the project here, for this machine or for CI's of an architecture."""
+    """The plan of the project, for this machine or for CI's of an architecture."""
     from distromatrix.plan.durations import Durations, read
     from distromatrix.plan.file import plan_file
     from distromatrix.project.project import host_facts
     from distromatrix.project.replan import facts_of_runners
     from distromatrix.record.history import History
 
-    project = open_project(directory, file)
     engine = project.settings.engine
     facts = facts_of_runners(engine, arch) if arch else host_facts(engine)
     plan = project.plan(selection, facts=facts)
+    if not plan.cells:
+        echo(NOTHING, err=True)
     for line in plan.warnings:
         echo(f"warning: {line}", err=True)
     if durations is not None:

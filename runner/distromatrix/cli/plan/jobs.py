@@ -47,6 +47,9 @@ def _entry(job: ShardJob, *, cells: bool) -> dict[str, Any]:
 
 def show_jobs(jobs: Sequence[ShardJob], seconds: Mapping[str, float]) -> None:
     """A line a job, with how long it is expected to take."""
+    if not jobs:
+        echo("0 jobs: nothing to run")
+        return
     width = max(len(job.name) for job in jobs)
     wide = max(len(" ".join(job.runner)) for job in jobs)
     times = [sum(seconds.get(cell, 0.0) for cell in job.cells) for job in jobs]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -25,8 +24,8 @@ from distromatrix.execute.product.git_folder import add_git
 from distromatrix.execute.product.tar import PREFIX, ProductTar
 from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Product
+from distromatrix.plan.reads import path_glob
 
-GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
 _BLOCK = 1 << 20
 _ZEROS = bytes(_BLOCK)
 LINKS_NAMED = 3  # escaping links that a warning names before it only counts them
@@ -43,7 +42,7 @@ class Snapshot:
     def matching(self, globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
         """The regular files that any of the globs matches: path from the product's root,
         content and mode, sorted by path. `**` crosses folders, `*` does not."""
-        patterns = [re.compile(_glob(g)) for g in globs]
+        patterns = [path_glob(glob) for glob in globs]
         found: list[tuple[str, bytes, int]] = []
         with tarfile.open(self.path, encoding="utf-8", errors="surrogateescape") as tar:
             for member in tar:
@@ -207,9 +206,3 @@ def _warning(names: list[str], what: str) -> Iterator[str]:
         yield f"{one_line(os.fsencode(name))} {what}"
     if len(names) > LINKS_NAMED:
         yield f"… and {len(names) - LINKS_NAMED} more like it: {what}"
-
-
-def _glob(pattern: str) -> str:
-    """A regular expression for a glob over paths: `**/` any folders, `*` within a segment."""
-    wild = {"*": "[^/]*", "?": "[^/]", "**/": "(?:[^/]+/)*", "**": ".+"}
-    return "".join(wild.get(part) or re.escape(part) for part in GLOB_PARTS.split(pattern))

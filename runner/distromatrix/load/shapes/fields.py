@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from distromatrix.model import RETRIES
@@ -205,7 +205,14 @@ def _relative(value: object) -> str:
     return text
 
 
+def _of_files(text: str) -> str:
+    if text.endswith("/"):
+        raise wrong(f"{quoted(text)} names a folder, and no files", f"write {quoted(text + '**')}")
+    return text
+
+
 RelativeGlob = Annotated[str, BeforeValidator(_relative)]
+ReadGlob = Annotated[RelativeGlob, AfterValidator(_of_files)]
 
 
 def is_constraint(text: str) -> bool:

@@ -24,6 +24,7 @@ from distromatrix.load.shapes.fields import (
     PackageName,
     Pids,
     Privilege,
+    ReadGlob,
     RelativeGlob,
     RetryFailed,
     Script,
@@ -151,9 +152,9 @@ class SuiteOptions(Shape):
     """The longest that setup or run may take (default 30m)."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
-    reads: tuple[RelativeGlob, ...] = ()
-    """Reserved, without effect so far: what a change must touch to matter to this suite (default:
-    everything)."""
+    reads: tuple[ReadGlob, ...] = ()
+    """Globs of the product's files that it reads, beside those of `prepare`: with `--changed` it
+    is left out where a change touches none of them (default: everything)."""
     needs: Annotated[tuple[NeedShape, ...], AfterValidator(_some_engine)] = ()
     """Capabilities that not every machine has."""
     privileges: tuple[Privilege, ...] = ()

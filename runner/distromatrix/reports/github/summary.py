@@ -114,6 +114,8 @@ class _GitHubSummary:
         elif count[Verdict.PASSED] + count[Verdict.XFAILED] == 0:
             counts = " that counts" if any(map(tolerated, cells)) else ""
             said = f"{SIGNS[Verdict.SKIPPED]} {name}nothing{counts} was run"
+            why = dict.fromkeys(one.reason for one in self._plan.excluded if not cells)
+            said += f": {', '.join(map(code, [*why][:3]))}" if why else ""
         else:
             said = f"{SIGNS[Verdict.PASSED]} {name}all of {counted(len(cells), 'cell')} as expected"
         idle = Counter(cell.verdict for cell in cells if tolerated(cell))

@@ -31,6 +31,7 @@ class MatrixSession:
         self._sheet: Listing | None = None
         handed = getattr(config, "workerinput", {}).get(_HANDED)
         self._sets: tuple[str, ...] = tuple(config.getoption("distromatrix_set"))
+        self._changed: str | None = config.getoption("distromatrix_changed")
         if handed is not None:
             from distromatrix.testing.listing import Listing
 
@@ -49,7 +50,7 @@ class MatrixSession:
             from distromatrix.testing.listing import read_matrix
 
             try:
-                self.read = read_matrix(self.file, self._sets)
+                self.read = read_matrix(self.file, self._sets, self._changed)
             except (InputError, NothingSelectedError) as error:
                 raise pytest.UsageError(harmless(str(error))) from None
             self._sheet = self.read.sheet
@@ -101,7 +102,19 @@ class MatrixSession:
         count = len(self._sheet.entries)
         first = f"distromatrix: {count:,} cell{'s' if count != 1 else ''} in {name}"
         first += f" (of the set {' or '.join(self._sets)})" if self._sets else ""
-        return [first, *(f"distromatrix: warning: {line}" for line in self._sheet.warnings)]
+        more = [f"warning: {line}" for line in self._sheet.warnings]
+        if self._sheet.changed:
+            from distromatrix.testing.cells.outcomes import harmless
+
+            more.insert(0, f"changed: {harmless(self._sheet.changed)}")
+        return [first, *(f"distromatrix: {line}" for line in more)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing to run, as no change touches a cell, is no fault."""
+        nothing = self._sheet is not None and self._sheet.changed and not self._sheet.entries
+        if nothing and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

@@ -1,0 +1,41 @@
+"""Which suites a change does not touch, by the files that each says it reads. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from distromatrix.model import Suite
+
+_GLOB_PARTS = re.compile(r"(\*\*/|\*\*|\*|\?)")
+_WILD = {"*": "[^/]*", "?": "[^/]", "**/": "(?:[^/]+/)*", "**": ".+"}
+
+
+def path_glob(glob: str) -> re.Pattern[str]:
+    """What matches the whole of a path: `**/` any folders, `*` within a segment."""
+    parts = _GLOB_PARTS.split(glob)
+    return re.compile("".join(_WILD.get(p) or re.escape(p) for p in parts), re.DOTALL)
+
+
+def untouched(
+    suites: Sequence[Suite], changed: Iterable[str], since: str
+) -> tuple[Mapping[str, str], str]:
+    """The suites that read none of the files of the product that `changed`, each with the reason;
+    and a file that none of them mentions, for which all of them run, or ''. A suite reads what
+    its `reads` and its `prepare` name; one without `reads` reads everything. `since` says what
+    the files were compared with."""
+    reads = {
+        suite.name: [
+            *map(path_glob, (*suite.reads, *(suite.prepare.files if suite.prepare else ())))
+        ]
+        for suite in suites
+        if suite.reads
+    }
+    touched: set[str] = set()
+    for path in changed:
+        reading = {n for n, globs in reads.items() if any(g.fullmatch(path) for g in globs)}
+        if not reading:
+            return {}, path
+        touched |= reading
+    why = f"nothing that it reads changed since {since}"
+    return {name: why for name in reads if name not in touched}, ""
