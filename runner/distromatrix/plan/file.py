@@ -8,7 +8,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -94,7 +95,19 @@ def fault_in(path: Path, message: str, hint: str = "") -> InputError:
 
 def store_plan(plan: Plan, path: Path) -> None:
     """Write the whole plan to a file, at once or not at all. Raises OSError."""
-    _write(path, _adapter(Plan).dump_json(plan, indent=1))
+    _write(path, json.dumps(plan, default=_plain).encode() + b"\n")
+
+
+def _plain(value: Any) -> Any:
+    """What json does not know of a plan, in its words; as pydantic reads it, which is not loaded
+    for who only writes one."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def read_plan(path: Path) -> Plan:
@@ -174,7 +187,7 @@ def difference(plan: Plan, other: Plan) -> str:
 
 def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What of a plan its digest is made of."""
-    content: dict[str, Any] = _adapter(Plan).dump_python(portable(plan), mode="json")
+    content: dict[str, Any] = json.loads(json.dumps(portable(plan), default=_plain))
     content["ca_bundle"] = _inside(content["ca_bundle"])
     content["product"]["path"] = _inside(content["product"]["path"])
     for key in ("root", "warnings", "guests", "excluded"):
@@ -200,16 +213,16 @@ def _inside(path: str) -> str:
 
 def save_plan(file: PlanFile, path: Path) -> None:
     """Write a plan file, at once or not at all. Raises OSError."""
-    head = _adapter(_Head).dump_python(file, mode="json")
+    head = fields_of(_Head, file)
     if not file.snapshot:
         del head["snapshot"]
     content = {
         "version": VERSION,
         **({"shard": str(file.shard)} if file.shard else {}),
         **head,
-        **_adapter(Plan).dump_python(file.plan, mode="json"),
+        **_plain(file.plan),
     }
-    _write(path, json.dumps(content, indent=1).encode() + b"\n")
+    _write(path, json.dumps(content, default=_plain, indent=1).encode() + b"\n")
 
 
 def read_plan_file(path: Path) -> PlanFile:

@@ -63,6 +63,13 @@ def test_its_paths_are_from_the_projects_root(tmp_path: Path) -> None:
     assert '"/p' not in (tmp_path / "p.json").read_text()
 
 
+def test_a_plan_is_stored_as_pydantic_would_write_it(tmp_path: Path) -> None:
+    store_plan(planned(), tmp_path / "plan.json")
+    stored = json.loads((tmp_path / "plan.json").read_bytes())
+    assert stored == TypeAdapter(Plan).dump_python(planned(), mode="json")
+    assert read_plan(tmp_path / "plan.json") == planned()
+
+
 def test_the_digest_is_of_what_is_planned_and_not_of_where() -> None:
     plan = planned()
     elsewhere = replace(
