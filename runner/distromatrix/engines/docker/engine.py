@@ -50,13 +50,12 @@ class DockerEngine:
         """See Engine."""
         self.ping()
         with self._api.calling("ask the engine what it is") as client:
-            version = self._api.dialect.version or client.version()["Version"]
             api_version = client.api_version
         info = self._api.info
         return EngineFacts(
             name=self.name,
             product=self._api.dialect.product,
-            version=version,
+            version=self._api.version,
             api_version=api_version,
             cpus=info["NCPU"],
             memory=info["MemTotal"],

@@ -165,6 +165,14 @@ class Api:
             return found
 
     @cached_property
+    def version(self) -> str:
+        """Its product's, as it was first asked. Raises EngineUnavailableError."""
+        if self.dialect.version:
+            return self.dialect.version
+        with self.calling("ask the engine what it is") as client:
+            return str(client.version()["Version"])
+
+    @cached_property
     def limits(self) -> Limits:
         """What of it shapes its containers. Raises EngineUnavailableError."""
         told = self.dialect.raises_limits and self.url.startswith("unix:")

@@ -26,6 +26,8 @@ from distromatrix.engines.docker.staging.product import StagedProduct, folders
 from distromatrix.engines.parcel import ROOT, owner_of
 from distromatrix.errors import InfrastructureError
 
+# Folders for cells that are made at once: a put costs a round trip, each folder in it a little.
+FIRST_VIEWS = 8
 VIEWS_AT_ONCE = 64
 SWEEP_FROM = 8  # folders of ended cells that may lie about before the helper is started
 
@@ -80,13 +82,17 @@ class OverlayVolume:
     def _new_view(self, owner: str) -> tuple[Overlay, int]:
         with self._lock:
             base = "base-" + owner.replace(":", "-")
+            cell, views = self._cells + 1, self._views
+            if cell > views:
+                views += VIEWS_AT_ONCE if views else FIRST_VIEWS
+            more = _view_folders(self._views + 1, views)
             if base not in self._bases:
-                self._fill(owner, base)
+                self._fill(owner, base, more)
                 self._bases.add(base)
-            self._cells += 1
-            if self._cells > self._views:
-                self._helper.put(folders(ROOT, self._more_views()), MOUNT)
-            own = f"cells/{(cell := self._cells)}"
+            elif more:
+                self._helper.put(folders(ROOT, more), MOUNT)
+            self._cells, self._views = cell, views
+            own = f"cells/{cell}"
         root = f"{self._mountpoint}/{own}"
         view = Overlay(
             lower=f"{self._mountpoint}/{base}",
@@ -96,8 +102,8 @@ class OverlayVolume:
         )
         return view, cell
 
-    def _fill(self, owner: str, base: str) -> None:
-        self._product.fill(self._helper, MOUNT, owner, base)
+    def _fill(self, owner: str, base: str, more: tuple[str, ...]) -> None:
+        self._product.fill(self._helper, MOUNT, owner, base, more)
         if self._product.holes:
             with self._sweeping:
                 self._begin_helper()
@@ -122,12 +128,6 @@ class OverlayVolume:
         if not self._helper_runs:
             self._helper.begin()
             self._helper_runs = True
-
-    def _more_views(self) -> tuple[str, ...]:
-        """Names of the folders for the next cells, many at once: a put costs a round trip."""
-        first, self._views = self._views + 1, self._views + VIEWS_AT_ONCE
-        cells = (f"cells/{number}" for number in range(first, self._views + 1))
-        return ("cells", *(f"{cell}{part}" for cell in cells for part in ("", "/upper", "/work")))
 
     def _release(self, cell: int, kept: bool) -> None:
         """The machine on that view is gone (its folder goes, in the background) or stays."""
@@ -157,3 +157,10 @@ class OverlayVolume:
     def _remove(self) -> None:
         with contextlib.suppress(Exception), self._api.calling("remove a volume") as client:
             client.remove_volume(self._name, force=True)
+
+
+def _view_folders(first: int, last: int) -> tuple[str, ...]:
+    """Names of the folders of these cells; none where there is no cell."""
+    cells = [f"cells/{number}" for number in range(first, last + 1)]
+    each = (f"{cell}{part}" for cell in cells for part in ("", "/upper", "/work"))
+    return ("cells", *each) if cells else ()

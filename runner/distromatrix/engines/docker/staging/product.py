@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -29,13 +29,16 @@ class StagedProduct(Parcel):
         self.ended = threading.Event()
         self._leads_out = False  # links do, so that Docker takes it only below the root folder
 
-    def fill(self, machine: DockerMachine, path: str, owner: str, name: str) -> None:
+    def fill(
+        self, machine: DockerMachine, path: str, owner: str, name: str, more: tuple[str, ...] = ()
+    ) -> None:
         """Put it, `out` with its empty folders and a home, all of it `owner`'s, into the folder
-        `name` below `path`, which is made. Raises InfrastructureError, also when it breaks
-        off."""
+        `name` below `path`, which is made; beside that `more` empty folders of root's. Raises
+        InfrastructureError, also when it breaks off."""
         where = f"{path.rstrip('/')}/{name}"
         if self.size > _BIG and not self._leads_out:
-            machine.put(folders(owner, (name,)), path)  # then it goes as it lies
+            beside = _headers(ROOT, more)
+            machine.put(beside + folders(owner, (name,)), path)  # then it goes as it lies
             try:
                 self._put(machine, where, owner, "")
                 return
@@ -44,11 +47,15 @@ class StagedProduct(Parcel):
                 if "invalid symlink" not in str(error):
                     raise
                 self._leads_out = True
-        self._put(machine, "/", owner, f"{where.lstrip('/')}/")
+        below = path.lstrip("/")
+        head = _headers(ROOT, [f"{below}/{one}" for one in more])
+        self._put(machine, "/", owner, f"{where.lstrip('/')}/", head)
 
-    def _put(self, machine: DockerMachine, path: str, owner: str, prefix: str) -> None:
+    def _put(
+        self, machine: DockerMachine, path: str, owner: str, prefix: str, head: bytes = b""
+    ) -> None:
         with self.open(owner, prefix) as tar:
-            machine.put(self._chunks(_beside(owner, prefix), tar), path)
+            machine.put(self._chunks(head + _beside(owner, prefix), tar), path)
 
     def _chunks(self, head: bytes, tar: IO[bytes]) -> Iterator[bytes]:
         yield head
@@ -79,12 +86,16 @@ def _beside(owner: str, prefix: str) -> bytes:
     top = (prefix.rstrip("/"),) if prefix else ()
     out = (f"{prefix}out", *(f"{prefix}out/{name}" for name in OUT_FOLDERS))
     home = b"" if owner == ROOT else _header(owner, prefix + _HOME, 0o700)
-    return b"".join(_header(owner, name) for name in (*top, *out)) + home
+    return _headers(owner, (*top, *out)) + home
 
 
 def folders(owner: str, names: tuple[str, ...]) -> bytes:
     """A tar of empty folders."""
-    return b"".join(_header(owner, name) for name in names) + bytes(2 * tarfile.BLOCKSIZE)
+    return _headers(owner, names) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _headers(owner: str, names: Iterable[str]) -> bytes:
+    return b"".join(_header(owner, name) for name in names)
 
 
 def _header(owner: str, name: str, mode: int = 0o755) -> bytes:
