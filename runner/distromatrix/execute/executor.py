@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
+from threading import Thread
 
 from distromatrix.collect.tally import join
 from distromatrix.errors import EngineUnavailableError
@@ -34,8 +35,9 @@ SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
 
 
-def execute(job: Job) -> RunResult:
-    """Run every cell of the plan that has an engine and is not done yet.
+def execute(job: Job, left: Callable[[Thread], None] | None = None) -> RunResult:
+    """Run every cell of the plan that has an engine and is not done yet. `left` is given the
+    thread that removes what is still open when all have their results, and waits for it instead.
 
     Returns one result for each cell of the plan, in its order. Raises
     EngineUnavailableError if the engine is not there to begin with, and InfrastructureError
@@ -43,7 +45,7 @@ def execute(job: Job) -> RunResult:
     """
     executor = Executor(job)
     with interrupts(executor.interrupt):
-        return executor.run()
+        return executor.run(left)
 
 
 class Executor:
@@ -74,8 +76,9 @@ class Executor:
         of_it = (job, self._state, self._slots, tasks, self._at_once, self)
         self._workers = Workers(*of_it, asked=slots is not None)
 
-    def run(self) -> RunResult:
-        """Begin everything, consume messages until every cell has its result, end."""
+    def run(self, left: Callable[[Thread], None] | None = None) -> RunResult:
+        """Begin everything, consume messages until every cell has its result, end; `left` as
+        of `execute`."""
         began = time.monotonic()
         pulse = Pulse(self._job.engine.ping)
         try:
@@ -87,7 +90,7 @@ class Executor:
         finally:
             self._state.stopping = self._state.stopping or "the run has ended"
             pulse.stop()
-            self._workers.end()
+            self._workers.end(left)
         return self._result(time.monotonic() - began)
 
     def _consume(self, pulse: Pulse) -> None:
