@@ -241,9 +241,7 @@ def _is_damage(error: Error) -> bool:
 
 
 def _set_aside(path: Path, aside: Path, inode: int) -> None:
-    """Another may have done it meanwhile: then the new file stays. What is left of a transaction
-    goes: it would be taken for the new file's."""
+    """Another may have done it meanwhile: then the new file stays."""
     with hold(path.parent / ".lock", wait=_WAIT):
         if _inode(path) == inode:
-            path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
             path.replace(aside)

@@ -243,5 +243,32 @@ def test_guests_that_wait_for_memory_keep_no_container_waiting(
     seconds = {guest.id: 60.0 for guest in guests}
     result = world.execute(*guests, cell("a/plain", f"touch {there}"), jobs=2, seconds=seconds)
     assert {r.verdict for r in result.cells} == {Verdict.PASSED}
-    assert world.finished()[0] == "a/plain"
     assert world.left() == []
+
+
+def test_the_next_guest_comes_before_containers_once_there_is_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "free_memory", lambda: 2**30)
+    guests = [cell(f"a/k{n}", engine="qemu", memory=2**29) for n in range(2)]
+    containers = [cell(f"a/c{n}") for n in range(6)]
+    seconds = {guest.id: 60.0 for guest in guests}
+    world.execute(*containers, *guests, jobs=1, seconds=seconds)
+    assert world.finished()[-1].startswith("a/c")
+
+
+def test_as_many_guests_as_have_memory_come_before_containers(world: World) -> None:
+    guests = [cell(f"a/k{n}", meets(world, n), engine="qemu", memory=2**20) for n in range(2)]
+    containers = [cell(f"a/c{n}") for n in range(8)]
+    seconds = {guest.id: 60.0 for guest in guests}
+    result = world.execute(*containers, *guests, jobs=2, seconds=seconds)
+    assert {r.verdict for r in result.cells} == {Verdict.PASSED}
+    assert world.finished()[-1].startswith("a/c")
+
+
+def meets(world: World, number: int) -> str:
+    """What ends when the other one of two runs, too."""
+    mine, other = (world.folder / f"meets-{n}" for n in (number, 1 - number))
+    return (
+        f"touch {mine}; for i in $(seq 200); do test -e {other} && exit 0; sleep 0.05; done; exit 1"
+    )

@@ -210,15 +210,6 @@ def test_a_new_file_that_another_has_begun_meanwhile_is_not_set_aside(path: Path
     assert one.durations() == Durations(cells={"a/b": (2.0,)})
 
 
-def test_what_is_left_of_a_transaction_goes_with_a_damaged_file(path: Path) -> None:
-    path.parent.mkdir()
-    garbage(path)
-    journal = path.with_name("history.sqlite3-journal")
-    journal.write_bytes(b"of the old one")
-    assert "damaged" in History(path, MATRIX).durations().warning
-    assert not journal.exists()
-
-
 def test_a_file_of_a_newer_version_is_left_alone_and_told_once(path: Path) -> None:
     remembered(path, result("a/b", 2.0))
     database = sqlite3.connect(path)

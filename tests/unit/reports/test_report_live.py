@@ -330,6 +330,7 @@ class Watched:
     def begin(self, cell: str, now: float) -> None:
         self.now = now
         self.board(CellStarted(cell=cell))
+        self.board(CellPhase(cell=cell, phase=Phase.RUN))
 
     def end(self, cell: str, seconds: float, verdict: Verdict = Verdict.PASSED) -> None:
         self.board(CellFinished(result=result(cell, verdict, seconds=seconds)))
@@ -375,7 +376,10 @@ def test_each_run_of_a_repeated_cell_is_reckoned_with(screen: Console) -> None:
     assert seen.left(0) == "6 min"
     seen.board(RepeatFinished(result=result("a/x", seconds=60.0), repeat=1))
     seen.board(CellStarted(cell="a/x", repeat=2))
-    assert seen.left(2) == "2 min"
+    assert seen.left(60) == "2 min"  # whose machine is still being opened
+    seen.board(CellPhase(cell="a/x", repeat=2, phase=Phase.RUN))
+    assert seen.left(90) == "2 min"
+    assert seen.left(120) == "1 min"
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,13 @@ STARTING = "start"  # what stands for a phase until the first one
 
 @dataclass(slots=True)
 class _Row:
-    """A line of the board: what runs now, and two when it has fallen silent. `began` and
-    `since` (when the silence began) are the board's clock."""
+    """A line of the board: what runs now, and two when it has fallen silent. `began`, `ran` (when
+    its first phase began) and `since` (when the silence did) are the board's clock."""
 
     name: str
     phase: str
     began: float
+    ran: float | None = None
     line: str = ""
     silent: CellSilent | None = None
     since: float = 0.0
@@ -151,6 +152,7 @@ class Board:
                 row.phase, row.line = STARTING, retry(event)
             case CellPhase(phase=phase):
                 row.phase = str(phase)
+                row.ran = self._clock() if row.ran is None else row.ran
             case CellOutput(line=line):
                 row.line = one_line(line)
             case CellSilent():
@@ -199,7 +201,10 @@ class Board:
     def _time_left(self) -> str:
         now = self._clock()
         if now >= self._left[0]:
-            running = ((cell, now - row.began) for (cell, _), row in self._cells.items())
+            running = [
+                (cell, 0.0 if row.ran is None else now - row.ran)
+                for (cell, _), row in self._cells.items()
+            ]
             seconds = self._progress.left(running)
             self._left = (now + _ESTIMATED, f"{about(seconds)} left" if seconds else "")
         return self._left[1]
