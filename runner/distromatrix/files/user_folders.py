@@ -16,7 +16,7 @@ from distromatrix.files.own import make_own, require_own
 
 GONE = "the current folder was removed: change to another, or name the product's with -C DIR"
 _NAME = "distromatrix"
-_NO_HOME = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+NO_HOME = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 
 def home() -> Path | None:
@@ -66,7 +66,7 @@ def cache_folder() -> Path:
             return path
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        if error.errno not in _NO_HOME or os.environ.get("XDG_CACHE_HOME"):
+        if error.errno not in NO_HOME or os.environ.get("XDG_CACHE_HOME"):
             raise _unusable(path, error.strerror or "") from error
     return _temporary(make=True)
 

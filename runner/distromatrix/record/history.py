@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.files.git import head_of
 from distromatrix.files.lock import InUseError, hold
-from distromatrix.files.user_folders import user_folder
+from distromatrix.files.user_folders import NO_HOME, user_folder
 from distromatrix.files.whole import give_to_caller
 from distromatrix.model import CellResult
 from distromatrix.plan.durations import LONGEST, MOST_RUNS, Durations, seconds_of
@@ -106,8 +106,8 @@ class History:
             return ""
         inode = _inode(self.path)
         try:
-            if not inode:
-                _make_room(self.path.parent)
+            if not inode and not _made_room(self.path.parent):
+                return ""
             with _opened(self.path, write=True) as database:
                 _add(database, run, self.matrix, results)
             give_to_caller(self.path)
@@ -181,13 +181,19 @@ def _version(database: Connection) -> int:
     return int(version)
 
 
-def _make_room(folder: Path) -> None:
-    """A folder for one more file, and not too many beside it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _made_room(folder: Path) -> bool:
+    """A folder for one more file, and not too many beside it; False for a user who has none."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_HOME and not os.environ.get("XDG_DATA_HOME"):
+            return False
+        raise
     give_to_caller(folder)
     files = [(file.stat().st_mtime, file) for file in folder.glob("*.sqlite3")]
     for _, file in sorted(files, reverse=True)[KEPT_PROJECTS - 1 :]:
         file.unlink(missing_ok=True)
+    return True
 
 
 def _inode(path: Path) -> int:

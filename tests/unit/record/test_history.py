@@ -357,6 +357,21 @@ def test_a_user_without_a_home_and_the_fake_engine_have_none(
     assert history_file(tmp_path) is None
 
 
+@pytest.mark.usefixtures("no_fake")
+def test_a_home_that_cannot_be_written_to_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", "/proc/home")
+    one = History.of(tmp_path, tmp_path / MATRIX)
+    assert str(one.path).startswith("/proc/home/.local/share/distromatrix/history/")
+    assert one.durations() == Durations()
+    assert one.add(RunStamp("r", 1.0), [result("a/b", 1.0)]) == ""
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/data")  # which somebody means to be there
+    one = History.of(tmp_path, tmp_path / MATRIX)
+    assert "cannot be used: No such file" in one.add(RunStamp("r", 1.0), [result("a/b", 1.0)])
+
+
 def test_the_commit_is_that_which_is_checked_out(tmp_path: Path) -> None:
     one = History(tmp_path / "h.sqlite3", MATRIX)
     assert one.stamp("r", tmp_path).commit == ""
