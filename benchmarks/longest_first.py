@@ -47,7 +47,7 @@ def called(folder: Path, *args: str) -> str:
     command = [sys.executable, "-m", "distromatrix", *args, "-C", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{args} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        sys.exit(f"{args} ended with {done.returncode}\n{done.stderr}")
     return done.stdout
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -110,12 +111,17 @@ def test_a_shard_begins_by_what_its_plan_says(cli: Cli, project: Path, file: Pat
 def test_a_run_that_goes_on_begins_the_longest_first(cli: Cli, project: Path, file: Path) -> None:
     remember(file, one_d=600.0, one_b=300.0, one_c=900.0)
     cli("run", "--jobs", "1")
-    run = project / ".distromatrix/runs/latest"
-    journal = (run / "journal.jsonl").read_text().splitlines()
+    latest = project / ".distromatrix/runs/latest"
+    killed = latest.with_name("20990101-000000-abcd")  # as one that was killed would have left it
+    killed.mkdir()
+    shutil.copyfile(latest / "plan.json", killed / "plan.json")
+    journal = (latest / "journal.jsonl").read_text().splitlines()
     kept = [line for line in journal if '"one/c"' in line or "run-started" in line]
-    (run / "journal.jsonl").write_text("\n".join(kept) + "\n")
-    (run / "snapshot.tar").write_bytes(b"\0" * 10240)  # as one that was killed left it
-    cli("run", "--resume", "latest", "--jobs", "1")
+    (killed / "journal.jsonl").write_text("\n".join(kept) + "\n")
+    (killed / "snapshot.tar").write_bytes(b"\0" * 10240)
+    latest.unlink()
+    latest.symlink_to(killed.name)
+    cli("run", "--resume", killed.name, "--jobs", "1")
     assert in_turn(project) == ["one/c", "one/d", "one/b", "one/a"]
 
 
