@@ -31,7 +31,7 @@ from distromatrix.execute.cell.retry import Once, once, retry_failed
 from distromatrix.execute.cell.run import CellContext, run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Order, Task, by_image
-from distromatrix.execute.queue.slots import Cancelled, Slots
+from distromatrix.execute.queue.slots import Cancelled, Slots, Turn
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
@@ -45,6 +45,9 @@ CLOSING_WORKERS = 2
 CLOSE_WITHIN = 4.5  # seconds that SIGINT and SIGTERM leave all that is open to end
 CLOSE_PATIENTLY = 60.0  # seconds for that at the end of a run that was not interrupted
 SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below them
+# Seconds that a container's removal, for which nobody waits, gives way to others that are opened:
+# an engine does both slower at the same time.
+GIVES_WAY = 1.0
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
 T = TypeVar("T")
@@ -358,11 +361,14 @@ class Workers:
         if self._state.interrupted or self._state.gone:
             raise Cancelled
 
-    def _close_later(self, machine: Machine, then: Callable[[], None]) -> None:
+    def _close_later(self, machine: Machine, turn: Turn) -> None:
+        until = time.monotonic() + (0.0 if turn.memory else GIVES_WAY)
+
         def close() -> None:
+            self._slots.await_opened(until - time.monotonic())
             with suppress(Exception):  # what is not closed, the next sweep finds
                 machine.close()
-            then()
+            self._slots.give_back(turn)
             with self._lock:
                 self._machines.discard(machine)
 

@@ -49,7 +49,7 @@ class CellContext:
     watch: Watch
     disks: DiskWatch
     opened: Callable[[Machine], None]
-    close: Callable[[Machine, Callable[[], None]], None]  # what to do when it is closed
+    close: Callable[[Machine, Turn], None]  # later, and with it its turn comes to its end
     case_needs: bool = False  # the product's cases say what they need
     fixtures: frozenset[str] | None = None  # of ours, that they ask for (machine_cases)
     callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
@@ -197,7 +197,7 @@ def _machine(tried: Attempt, stage: Stage, around: CellContext, turn: Turn) -> I
         around.opened(machine)
         yield machine
     finally:
-        around.close(machine, partial(around.slots.give_back, turn))
+        around.close(machine, turn)
 
 
 def _test(
