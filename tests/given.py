@@ -49,7 +49,7 @@ def no_engine(name: str = "docker") -> str:
 @functools.cache
 def no_guests() -> str:
     """Why no direct guest can be opened here, or ''."""
-    from distromatrix.engines.guest.initramfs import static_busybox
+    from distromatrix.engines.guest.qemu_program import static_busybox
 
     try:
         open_engine("qemu").ping()

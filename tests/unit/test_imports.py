@@ -113,6 +113,27 @@ def test_help_costs_no_heavy_library() -> None:
     assert HEAVY.isdisjoint(done.stdout.split())
 
 
+def loaded_by(*args: str) -> set[str]:
+    """The modules that are there when a command has ended."""
+    code = (
+        "import sys, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        "from distromatrix.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_a_plan_loads_only_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "matrix").mkdir()
+    matrix = "distros: [debian-12]\nsuites: {a: {run: 'true'}, b: {run: 'true'}}\n"
+    (tmp_path / "matrix/default.yaml").write_text(matrix)
+    loaded = loaded_by("plan", "-C", str(tmp_path))
+    assert not loaded & {"docker", "requests", "rich", "jinja2"}
+    ours = {"images", "execute.executor", "project.session", "engines.guest.initramfs"}
+    assert not loaded & {f"distromatrix.{name}" for name in ours}
+
+
 def imported_files(file: Path) -> set[Path]:
     """The files of distromatrix that a file imports, wherever in it, for types as well."""
     found = set()

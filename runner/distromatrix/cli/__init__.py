@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sys
 from importlib import import_module
@@ -13,6 +15,10 @@ import click
 from distromatrix import __version__
 from distromatrix.cli.output import echo, exit_code, open_streams
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_INPUT, EXIT_OK, DistromatrixError
+
+# New objects after which Python looks for circles among them; its 700 are reached by imports alone,
+# whose objects stay.
+_GARBAGE = 50_000
 
 COMMANDS = {
     "init": "Create a matrix for a product.",
@@ -104,13 +110,18 @@ def _show_fault(*fault: Any) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """The console script: the one place where errors become exit codes."""
+    gc.set_threshold(_GARBAGE)
+    # Its plugins are looked for in all that is installed; none of them is ours to run.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     open_streams()
     sys.excepthook = _show_fault
     # As with Ctrl-C, so that what was begun is ended; `run` has an answer of its own.
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
         signal.signal(signal.SIGHUP, _terminated)
-    sys.exit(exit_code(_call(args)))
+    code = exit_code(_call(args))
+    gc.freeze()  # what goes with the process need not be looked through
+    sys.exit(code)
 
 
 def _call(args: list[str] | None) -> int:

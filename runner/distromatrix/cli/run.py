@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -303,6 +304,7 @@ def _execute(run: Run, closing: list[tuple[Thread, float]], *, as_json: bool) ->
     from distromatrix.record.journal import Journal
     from distromatrix.reports.terminal.live import live_report
 
+    gc.set_threshold(700)  # what is loaded is there
     if not as_json:
         tell_only("`distromatrix report` shows the report again")
     snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part)

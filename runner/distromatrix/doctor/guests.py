@@ -14,8 +14,7 @@ from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check, Status, Thing
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import KVM, Accel, known_acceleration
-from distromatrix.engines.guest.initramfs import is_static
-from distromatrix.engines.guest.qemu_program import find_qemu, qemu_version
+from distromatrix.engines.guest.qemu_program import find_qemu, is_static, qemu_version
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.model import AccelWanted
 from distromatrix.plan.needs import PROVIDERS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from distromatrix.load.shapes.distro import (
 )
 from distromatrix.load.shapes.fields import NAME
 from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
+from distromatrix.plan.select import matches_any
 from distromatrix.wording import did_you_mean, quoted
 
 # Not taken over by `like:`: an end of life is another release's, and `verified` speaks of one
@@ -46,18 +49,32 @@ def load_distros(root: Path | None) -> tuple[Distro, ...]:
     return catalogue.distros
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _DistroFile:
-    """One distro file. `layer` 0 is the built-in catalogue, 1 the project's."""
+    """One distro file, read when it is first looked at. `layer` 0 is the built-in catalogue, 1
+    the project's, whose `root` it must not lead out of."""
 
     name: str
     layer: int
-    document: Document
-    shape: DistroShape | None
+    path: Path
+    root: Path | None
+
+    @cached_property
+    def document(self) -> Document:
+        return read_document(self.path, self.root)
+
+    @cached_property
+    def shape(self) -> DistroShape | None:
+        return decode(DistroShape, self.document)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """None of one that nobody looked at."""
+        return self.document.faults if "document" in vars(self) else []
 
     @property
     def folder(self) -> Path:
-        return self.document.path.parent
+        return self.path.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +86,9 @@ class Catalogue:
     faults: tuple[Fault, ...]
 
     @classmethod
-    def read(cls, root: Path | None) -> Catalogue:
-        """Read the built-in distros and those of ROOT/distros. Never raises."""
+    def read(cls, root: Path | None, globs: Sequence[str] = ("*",)) -> Catalogue:
+        """Read those of ROOT/distros, and the built-in ones that one of the globs matches: these
+        are `distros`, and no others are built. Never raises."""
         folders = [builtin_folder()]
         if root is not None and (root / "distros").resolve() != folders[0].resolve():
             folders.append(root / "distros")
@@ -78,9 +96,10 @@ class Catalogue:
         layers = [_read_layer(i, folder, faults) for i, folder in enumerate(folders)]
         entries = {name: entry for layer in layers for name, entry in layer.items()}
         names = tuple(sorted(entries, key=natural))
-        found = [_resolve(entries[name], layers) for name in names]
+        looked_at = [n for n in names if entries[n].layer or matches_any(n, globs)]
+        found = [_resolve(entries[name], layers) for name in looked_at]
         distros = tuple(distro for distro in found if distro is not None)
-        faults += [f for layer in layers for one in layer.values() for f in one.document.faults]
+        faults += [f for layer in layers for one in layer.values() for f in one.faults]
         return cls(distros=distros, names=names, faults=tuple(dict.fromkeys(faults)))
 
 
@@ -103,9 +122,7 @@ def _read_layer(layer: int, folder: Path, faults: list[Fault]) -> dict[str, _Dis
             message = "a distro's file is named with lower-case letters, digits, `.`, `_`, `-`"
             faults.append(Fault(document.file, 0, 0, message))
         else:
-            document = read_document(path, root)
-            shape = decode(DistroShape, document)
-            entries[path.stem] = _DistroFile(path.stem, layer, document, shape)
+            entries[path.stem] = _DistroFile(path.stem, layer, path, root)
     return entries
 
 

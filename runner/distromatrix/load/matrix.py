@@ -65,8 +65,8 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
     """The matrix of a file, every check passed. Raises InputError with all faults found, in
     this file and in the distros' files."""
     root = project_root(file)
-    catalogue = Catalogue.read(root)
     document = read_document(file, root)
+    catalogue = Catalogue.read(root, _texts(document.root, "distros"))
     context = Context(
         root=root,
         distros=catalogue.names,

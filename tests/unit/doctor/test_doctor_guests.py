@@ -17,7 +17,7 @@ from distromatrix.doctor.host import Host, families
 from distromatrix.doctor.kernel import fetch_kernel, find_kernel
 from distromatrix.doctor.model import Check
 from distromatrix.engines.guest.acceleration import Accel
-from distromatrix.engines.guest.initramfs import is_static
+from distromatrix.engines.guest.qemu_program import is_static
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import AccelWanted
 

@@ -10,6 +10,7 @@ from loading import SMALL, Project, place
 
 from distromatrix.errors import InputError
 from distromatrix.load import catalogue, load_distros
+from distromatrix.load.read import read_document
 from distromatrix.model import Archive, Bootstrap, Distro, Pull
 
 WHOLE = """\
@@ -284,3 +285,19 @@ def test_faults_of_distros_alone_raise_too(project: Project) -> None:
     project.distro("mine", "libc: x\n")
     with pytest.raises(InputError, match="expected `glibc` or `musl`"):
         load_distros(project.root)
+
+
+def test_of_the_built_in_distros_only_those_that_are_named_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, root: Path | None) -> catalogue.Document:
+        read.append(path.stem)
+        return read_document(path, root)
+
+    monkeypatch.setattr(catalogue, "read_document", counted)
+    found = catalogue.Catalogue.read(None, ["debian-12"])
+    assert found.distros == (next(d for d in CATALOGUE if d.name == "debian-12"),)
+    assert found.names == tuple(d.name for d in CATALOGUE)
+    assert read == ["debian-12"]

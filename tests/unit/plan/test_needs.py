@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines.guest import available as looking
-from distromatrix.engines.guest import initramfs
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.model import Guest, HostFacts, Need, ProviderName
 from distromatrix.plan.needs import (
@@ -255,7 +254,7 @@ def test_a_host_that_cannot_make_a_guests_disk_has_no_direct_guests(
 
     monkeypatch.delenv("DISTROMATRIX_FAKE", raising=False)
     monkeypatch.setattr(looking.shutil, "which", which)
-    monkeypatch.setattr(initramfs, "static_busybox", busybox)
+    monkeypatch.setattr(looking, "static_busybox", busybox)
     assert looking.guests_here("x86_64")["qemu"] == (
         f"there is no {lacking} here; `distromatrix doctor --guests --fix` installs it"
     )

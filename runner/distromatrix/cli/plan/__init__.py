@@ -21,7 +21,6 @@ from distromatrix.cli.options import (
 )
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan.jobs import github_matrix, show_jobs
-from distromatrix.cli.report.github import put_out
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
 from distromatrix.files.whole import disk_fault
@@ -209,6 +208,8 @@ def _tell(
     from distromatrix.plan.shards import jobs, shard_of
 
     if shape == "github":
+        from distromatrix.cli.report.github import put_out
+
         put_out(github_matrix(jobs(made.plan, made.seconds, shards)), output)
         return
     if shards:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 
-from distromatrix.engines.guest.qemu_program import find_qemu
+from distromatrix.engines.guest.qemu_program import find_qemu, static_busybox
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.plan.needs import GUESTS
 
@@ -37,8 +37,6 @@ def _missing(name: str, arch: str) -> str:
 
 def _for_disks() -> str:
     """What is missing of what makes a direct guest's disk, and boots it; '' where nothing is."""
-    from distromatrix.engines.guest.initramfs import static_busybox
-
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     wanted = ["qemu-img", "mke2fs", *(["fakeroot"] if os.geteuid() else [])]
     for program in wanted:

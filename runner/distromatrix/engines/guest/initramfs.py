@@ -4,18 +4,15 @@ of the kernel). The distribution's own initrd would take three times as long."""
 
 from __future__ import annotations
 
-import shutil
-import stat
 from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
-from pathlib import Path
 
 from distromatrix.engines.guest.cpio import FILE, FOLDER, PROGRAM, CpioEntry, newc
 from distromatrix.engines.guest.kernel import Kernel
 from distromatrix.engines.guest.programs import become, program
+from distromatrix.engines.guest.qemu_program import static_busybox
 from distromatrix.engines.shell.shell import loop_by
-from distromatrix.errors import EngineUnavailableError
 
 _PROGRAMS = ("session", "piped", "awaken")
 
@@ -27,34 +24,6 @@ def fingerprint() -> str:
     return sha256(
         b"\0".join((*parts, _loop(), *map(program, _PROGRAMS), become(0, 0)))
     ).hexdigest()[:16]
-
-
-def static_busybox() -> Path:
-    """The host's static busybox. Raises EngineUnavailableError."""
-    for name in ("busybox", "busybox.static", "busybox-static"):
-        found = shutil.which(name)
-        if found and is_static(Path(found)):
-            return Path(found)
-    raise EngineUnavailableError(
-        "no static busybox is installed, from which guests start: install busybox-static "
-        "(`distromatrix doctor --guests --fix` does)"
-    )
-
-
-def is_static(file: Path) -> bool:
-    """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(64)
-            if head[:5] != b"\x7fELF\x02":
-                return False
-            at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
-            opened.seek(at)
-            table = opened.read(size * int.from_bytes(head[56:58], "little"))
-    except OSError:
-        return False
-    kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
-    return stat.S_ISREG(file.stat().st_mode) and b"\x03\0\0\0" not in kinds
 
 
 def initramfs(kernel: Kernel) -> bytes:

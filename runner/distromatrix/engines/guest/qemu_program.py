@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import stat
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -45,3 +46,31 @@ def _version(qemu: Path) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineUnavailableError(f"QEMU does not start: {error}") from error
     return done.stdout.partition("\n")[0].strip()
+
+
+def static_busybox() -> Path:
+    """The host's static busybox. Raises EngineUnavailableError."""
+    for name in ("busybox", "busybox.static", "busybox-static"):
+        found = shutil.which(name)
+        if found and is_static(Path(found)):
+            return Path(found)
+    raise EngineUnavailableError(
+        "no static busybox is installed, from which guests start: install busybox-static "
+        "(`distromatrix doctor --guests --fix` does)"
+    )
+
+
+def is_static(file: Path) -> bool:
+    """Whether an ELF program needs no loader: none of its segments is PT_INTERP (elf(5))."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(64)
+            if head[:5] != b"\x7fELF\x02":
+                return False
+            at, size = int.from_bytes(head[32:40], "little"), int.from_bytes(head[54:56], "little")
+            opened.seek(at)
+            table = opened.read(size * int.from_bytes(head[56:58], "little"))
+    except OSError:
+        return False
+    kinds = (table[n : n + 4] for n in range(0, len(table), size or 1))
+    return stat.S_ISREG(file.stat().st_mode) and b"\x03\0\0\0" not in kinds

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.engines.guest.disk import bounded, fill_disk, remove_tree
-from distromatrix.engines.guest.initramfs import initramfs, static_busybox
+from distromatrix.engines.guest.initramfs import initramfs
 from distromatrix.engines.guest.kernel import read_kernel
+from distromatrix.engines.guest.qemu_program import static_busybox
 
 FORMAT = 3  # part of every template's name: raise it when what is made of an image changes
 DISK_SIZE = 16 * 1024**3  # bytes that a guest may fill; the file on the host has holes

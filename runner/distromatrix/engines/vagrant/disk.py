@@ -7,8 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from distromatrix.engines.guest.disk import bounded, fill_disk, remove_tree, run_tool
-from distromatrix.engines.guest.initramfs import static_busybox, system_initramfs
+from distromatrix.engines.guest.initramfs import system_initramfs
 from distromatrix.engines.guest.kernel import read_inside, read_kernel
+from distromatrix.engines.guest.qemu_program import static_busybox
 from distromatrix.engines.image_store import Preparation
 
 DISK_SIZE = 16  # GiB that a guest may fill; the file on the host has holes
