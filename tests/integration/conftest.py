@@ -12,12 +12,6 @@ from pytest_sessions import Sessions
 from given import alpine_or_pulled
 
 
-@pytest.fixture(autouse=True)
-def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run ends when what it made is gone, as in a CI; what looks at the engine then sees it."""
-    monkeypatch.setenv("CI", "true")
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A product of its own, on Alpine; nothing of it stays on the engine."""

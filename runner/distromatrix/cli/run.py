@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +29,7 @@ from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, Not
 from distromatrix.model import BAD, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
-from distromatrix.project.session import begin_run, job_of, open_engines, require_images
+from distromatrix.project.session import begin_run, job_of, opened_engines, require_images
 from distromatrix.record.events import Event
 
 if TYPE_CHECKING:
@@ -170,14 +168,10 @@ def command(**given: Any) -> int:
         if asked.output is not None:
             put_out(str(run.folder.path), asked.output)
         stamp = run.history.stamp(run.folder.id, run.plan.product.path)
-        closing: list[tuple[Thread, float]] = []
-        try:
-            result = _execute(run, closing, as_json=asked.as_json)
-            _report(run, result, as_json=asked.as_json)
-            if warning := run.history.add(stamp, result.cells):
-                echo(f"warning: {warning}", err=True)
-        finally:
-            _close(run, closing, stack)
+        result = _execute(run, as_json=asked.as_json)
+        _report(run, result, as_json=asked.as_json)
+        if warning := run.history.add(stamp, result.cells):
+            echo(f"warning: {warning}", err=True)
     return result.exit_code
 
 
@@ -203,8 +197,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             return None
         plan = replace(plan, repeat=asked.repeat or 1, seed=asked.seed)
     allow(plan)
-    engines = open_engines(settings)
-    stack.callback(engines.close)
+    engines = stack.enter_context(opened_engines(settings))
     require_images(engines.containers, settings, plan)
     folder = stack.enter_context(RunFolder.create(plan.root))
     history, seconds = _expected(plan, part)
@@ -237,7 +230,7 @@ def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
 def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     """A run that was cut off, as its folder holds it. What is still there of it is removed."""
     from distromatrix.execute.product.snapshot import Snapshot
-    from distromatrix.execute.sweep import sweep_own
+    from distromatrix.execute.sweep import sweep_before
     from distromatrix.plan.file import read_plan
     from distromatrix.record.folder import RunFolder, find_run, require_plain
     from distromatrix.reports.replay import finished, repeated
@@ -256,12 +249,11 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     allow(replace(plan, root=root), stored=True)
     planned = (cell.engine for cell in plan.cells if cell.engine in CONTAINERS)
     settings = replace(settings, engine=next(filter(None, planned), settings.engine))
-    engines = open_engines(settings)
-    stack.callback(engines.close)
-    sweep_own(engines.containers, folder)
+    engines = stack.enter_context(opened_engines(settings))
+    sweep_before(engines.containers, folder)
     for name in guests_of(plan):
         with suppress(EngineUnavailableError):  # its cells will say so
-            sweep_own(engines.of(name), folder)
+            sweep_before(engines.of(name), folder)
     snapshot = Snapshot(path=folder.snapshot)
     ids = frozenset(result.id for result in done)
     require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
@@ -293,14 +285,12 @@ def _expected(plan: Plan, part: PlanFile | None = None) -> tuple[History, Mappin
     return history, informed(known.estimate(plan))
 
 
-def _execute(run: Run, closing: list[tuple[Thread, float]], *, as_json: bool) -> RunResult:
+def _execute(run: Run, *, as_json: bool) -> RunResult:
     """Execute the plan: its events go to the journal and to whoever looks on, while what dead
-    runs left is removed. What still goes on afterwards is added to `closing`, with the seconds
-    that are waited for it."""
+    runs left is removed."""
     from distromatrix.execute.executor import execute
     from distromatrix.execute.sweep import sweep
     from distromatrix.execute.threads import in_background
-    from distromatrix.execute.workers import CLOSE_PATIENTLY
     from distromatrix.record.journal import Journal
     from distromatrix.reports.terminal.live import live_report
 
@@ -318,38 +308,10 @@ def _execute(run: Run, closing: list[tuple[Thread, float]], *, as_json: bool) ->
             live(event)
 
         job = job_of(run.plan, run.engines, run.settings, run.folder, snapshot, emit, run.options)
-        result = execute(job, lambda thread: closing.append((thread, CLOSE_PATIENTLY)))
+        result = execute(job)
     if not result.interrupted:
-        closing.append((sweeping, SWEEP_WITHIN))
+        sweeping.join(SWEEP_WITHIN)
     return result
-
-
-def _close(run: Run, closing: list[tuple[Thread, float]], stack: ExitStack) -> None:
-    """Wait for what is still being removed, or leave it to a process of its own."""
-    from distromatrix.execute.afterwards import close_apart
-
-    alive = any(thread.is_alive() for thread, _ in closing)
-    if (
-        alive
-        and _goes_apart(run.engines)
-        and close_apart(lambda: open_engines(run.settings).containers, run.folder)
-    ):
-        stack.pop_all()  # it closes them
-        return
-    for thread, seconds in closing:
-        thread.join(seconds)
-
-
-def _goes_apart(engines: Engines) -> bool:
-    """Whether a process may stay behind this one. A CI ends those that its steps leave; guests
-    are none of an engine's that could be asked for them; what is left in a container of our own
-    that ends, on an engine elsewhere, is no later run's to remove."""
-    if os.environ.get("CI") or engines.guests_opened:
-        return False
-    try:
-        return engines.containers.facts().local
-    except EngineUnavailableError:
-        return False
 
 
 def _report(run: Run, result: RunResult, *, as_json: bool) -> None:

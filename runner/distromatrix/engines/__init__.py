@@ -53,7 +53,7 @@ def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
 
 class Engines:
     """The engines of one run: `containers`, and engines of guests, each opened when it is
-    first wanted, by `open_guest`. They are closed together. Thread-safe."""
+    first wanted, by `open_guest`. Thread-safe."""
 
     def __init__(
         self, containers: Engine, open_guest: Callable[[str, Engine], Engine] = open_engine
@@ -73,16 +73,9 @@ class Engines:
                 self._guests[name] = self._open(name, self.containers)
             return self._guests[name]
 
-    @property
-    def guests_opened(self) -> bool:
-        """Whether there are any of guests."""
-        with self._lock:
-            return bool(self._guests)
-
     def close(self) -> None:
-        """Let go of all that were opened."""
+        """Let go of the engines of guests that were opened; the other is its opener's."""
         with self._lock:
             for engine in self._guests.values():
                 engine.close()
             self._guests.clear()
-        self.containers.close()

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Thread
 
 from distromatrix.collect.tally import join
 from distromatrix.errors import EngineUnavailableError
@@ -35,9 +34,8 @@ SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
 
 
-def execute(job: Job, left: Callable[[Thread], None] | None = None) -> RunResult:
-    """Run every cell of the plan that has an engine and is not done yet. `left` is given the
-    thread that removes what is still open when all have their results, and waits for it instead.
+def execute(job: Job) -> RunResult:
+    """Run every cell of the plan that has an engine and is not done yet.
 
     Returns one result for each cell of the plan, in its order. Raises
     EngineUnavailableError if the engine is not there to begin with, and InfrastructureError
@@ -45,7 +43,7 @@ def execute(job: Job, left: Callable[[Thread], None] | None = None) -> RunResult
     """
     executor = Executor(job)
     with interrupts(executor.interrupt):
-        return executor.run(left)
+        return executor.run()
 
 
 class Executor:
@@ -76,9 +74,8 @@ class Executor:
         of_it = (job, self._state, self._slots, tasks, self._at_once, self)
         self._workers = Workers(*of_it, asked=slots is not None)
 
-    def run(self, left: Callable[[Thread], None] | None = None) -> RunResult:
-        """Begin everything, consume messages until every cell has its result, end; `left` as
-        of `execute`."""
+    def run(self) -> RunResult:
+        """Begin everything, consume messages until every cell has its result, end."""
         began = time.monotonic()
         pulse = Pulse(self._job.engine.ping)
         try:
@@ -90,7 +87,7 @@ class Executor:
         finally:
             self._state.stopping = self._state.stopping or "the run has ended"
             pulse.stop()
-            self._workers.end(left)
+            self._workers.end()
         return self._result(time.monotonic() - began)
 
     def _consume(self, pulse: Pulse) -> None:

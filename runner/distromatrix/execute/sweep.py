@@ -71,20 +71,12 @@ def sweep(
 ) -> tuple[Leftover, ...]:
     """Remove what `find_dead` finds; returns what was removed. The first thing that could not be
     is told after the others; where nobody listens, InfrastructureError is raised for it."""
-    return _remove_all(engine, lambda: find_dead(engine, kept_too=kept_too), tell)
-
-
-def _remove_all(
-    engine: Engine,
-    find: Callable[[], tuple[Leftover, ...]],
-    tell: Callable[[str], None] | None = None,
-) -> tuple[Leftover, ...]:
     removed: dict[str, Leftover] = {}
     # Several times: a volume is free once the machines that stand on it are gone, and those
     # may be just now removed by somebody else.
     for pause in (0.0, 0.2, 1.0, 0.0):
         failed: InfrastructureError | None = None
-        dead = find()
+        dead = find_dead(engine, kept_too=kept_too)
         for left in dead:
             try:
                 engine.remove(left)
@@ -107,13 +99,10 @@ def _remove_all(
     return tuple(removed.values())
 
 
-def sweep_own(engine: Engine, folder: RunFolder) -> None:
-    """Remove what a run has left, whose lock we hold: nobody else uses it. What was kept on
-    purpose stays. Raises InfrastructureError."""
-
-    def find() -> tuple[Leftover, ...]:
-        ours = [left for left in engine.leftovers() if left.folder == str(folder.path)]
-        mine = (left for left in ours if left.host == host_name() and not left.kept)
-        return tuple(sorted(mine, key=_order))
-
-    _remove_all(engine, find)
+def sweep_before(engine: Engine, folder: RunFolder) -> None:
+    """Remove what earlier starts of a run that is resumed left: we hold its lock, so nobody
+    else uses it. What was kept on purpose stays. Raises InfrastructureError."""
+    ours = [left for left in engine.leftovers() if left.folder == str(folder.path)]
+    for left in sorted(ours, key=_order):
+        if left.host == host_name() and not left.kept:
+            engine.remove(left)

@@ -129,21 +129,13 @@ class Workers:
         """Give up images that are being made."""
         return in_background(self._job.opening.images.cancel)
 
-    def end(self, left: Callable[[Thread], None] | None = None) -> None:
-        """Close all that is open; after an interruption within CLOSE_WITHIN seconds. `left` is
-        given the thread that does it in a run that has come to its end, and waits instead."""
+    def end(self) -> None:
+        """Close all that is open; after an interruption within CLOSE_WITHIN seconds."""
         state = self._state
+        hurry = bool(state.interrupted or state.open or state.gone)
+        until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
         if not self._asked:  # else others have places there, too, and go on
             self._slots.cancel()
-        if state.interrupted or state.open or state.gone:
-            self._close_all(CLOSE_WITHIN, hurry=True)
-        elif left is None:
-            self._close_all(CLOSE_PATIENTLY, hurry=False)
-        else:
-            left(in_background(partial(self._close_all, CLOSE_PATIENTLY, hurry=False)))
-
-    def _close_all(self, within: float, *, hurry: bool) -> None:
-        until = time.monotonic() + within
         closing = [self.cancel_images()]
         if hurry:
             with self._lock:

@@ -33,18 +33,9 @@ def handed_secrets(names: tuple[str, ...]) -> dict[str, str]:
 
 @contextmanager
 def opened_engines(settings: Settings) -> Iterator[Engines]:
-    """As `open_engines`; all are closed afterwards."""
-    engines = open_engines(settings)
-    try:
-        yield engines
-    finally:
-        engines.close()
-
-
-def open_engines(settings: Settings) -> Engines:
     """The engine of containers that the settings name, and those of guests, of which each is
     opened when it is first wanted; what dead runs left on it is then removed in the background.
-    Raises EngineUnavailableError with `doctor`'s advice when the first does not answer."""
+    All are closed afterwards. Raises EngineUnavailableError as `opened_engine` does."""
     from distromatrix.engines import Engines, open_engine
 
     def open_guest(name: str, containers: Engine) -> Engine:
@@ -55,21 +46,20 @@ def open_engines(settings: Settings) -> Engines:
         in_background(lambda: sweep(guests))  # what it cannot remove now, the next one will
         return guests
 
-    return Engines(_open_containers(settings), open_guest)
+    with opened_engine(settings) as containers:
+        engines = Engines(containers, open_guest)
+        try:
+            yield engines
+        finally:
+            engines.close()
 
 
 @contextmanager
 def opened_engine(settings: Settings) -> Iterator[Engine]:
-    """The engine of containers that the settings name, closed afterwards. Raises
-    EngineUnavailableError as `open_engines` does."""
-    engine = _open_containers(settings)
-    try:
-        yield engine
-    finally:
-        engine.close()
+    """The engine that the settings name, closed afterwards.
 
-
-def _open_containers(settings: Settings) -> Engine:
+    Raises EngineUnavailableError with `doctor`'s advice when it does not answer.
+    """
     from distromatrix.engines import open_engine
     from distromatrix.errors import EngineUnavailableError
 
@@ -82,7 +72,10 @@ def _open_containers(settings: Settings) -> Engine:
         if "distromatrix doctor" not in text:
             text += "; `distromatrix doctor` says more"
         raise EngineUnavailableError(f"{text}, `doctor --fix` may mend it") from error
-    return engine
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def open_images(

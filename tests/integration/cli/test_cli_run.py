@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shlex
 import subprocess
@@ -158,14 +157,3 @@ def test_a_users_suite_tests_a_setuid_helper_with_that_privilege_alone(project: 
     assert project.call("run").code == 1
     verdicts = {name: one["verdict"] for name, one in project.results().items()}
     assert verdicts == {"without": "failed", "with": "passed"}
-
-
-def test_what_is_still_being_removed_when_the_answer_is_there_is_gone_soon(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CI")
-    project.suites({"one": "true", "two": "true"})
-    assert project.call("run").code == 0
-    with (project.latest / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # who removes it holds this meanwhile
-    assert project.left() == []

@@ -12,7 +12,7 @@ import pytest
 
 from distromatrix.engines.contract import Engine, Leftover
 from distromatrix.errors import InfrastructureError
-from distromatrix.execute.sweep import KEPT_FOR, find_dead, sweep, sweep_own
+from distromatrix.execute.sweep import KEPT_FOR, find_dead, sweep, sweep_before
 from distromatrix.files.user_folders import host_name
 from distromatrix.record.folder import RunFolder
 
@@ -96,7 +96,7 @@ def test_a_resumed_run_removes_what_its_earlier_start_left(tmp_path: Path) -> No
             thing("kept", folder.path, kept=True),
             thing("other", tmp_path / "runs/other"),
         )
-        sweep_own(shelf.engine, folder)
+        sweep_before(shelf.engine, folder)
     assert shelf.names == {"kept", "other"}
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
-from functools import partial
-from threading import Lock, Thread
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
 from time import sleep
-from typing import Any, TypeVar
+from typing import Any
 
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
@@ -35,7 +34,6 @@ _NONE_LEFT = "address pool"  # is there of those that the engine takes its netwo
 _NOT_APART = "restrict inter-container"  # communication: its host's kernel has no br_netfilter
 _GONE = re.compile(r"network ([0-9a-f]{64}) not found")
 _SUBNETS = 20  # attempts to find one ourselves
-T = TypeVar("T")
 _PATIENCE = (0.3, 1.0, 3.0)  # seconds, until what stood on a network has let go of it
 
 
@@ -48,6 +46,7 @@ class Networks:
         self._of_runs: dict[str, Future[str]] = {}
         self._of_machines: set[str] = set()
         self._kept: set[str] = set()
+        self._threads = ThreadPoolExecutor()
         self._removing: list[Future[None]] = []
         self._each = False  # so it must be: containers of one network cannot be kept apart
         self._user_mode = True  # the engine's host has what that takes
@@ -78,7 +77,7 @@ class Networks:
         with self._lock:
             found = self._of_runs.get(run)
             if found is None or (found.done() and found.exception()):
-                found = self._of_runs[run] = _begin(partial(self._make, spec.labels))
+                found = self._of_runs[run] = self._threads.submit(self._make, spec.labels)
             return found
 
     def _mode(self, spec: MachineSpec) -> str:
@@ -112,20 +111,18 @@ class Networks:
             return False
         return True
 
-    def end(self, run: str) -> Future[None] | None:
-        """Begin to remove a run's, if there is one. Never raises."""
+    def end(self, run: str) -> None:
+        """Begin to remove a run's. Never raises."""
         with self._lock:
             made = self._of_runs.pop(run, None)
         if made is None:
-            return None
+            return
 
         def remove() -> None:
             if not made.exception() and made.result() not in self._kept:
                 self._remove(made.result())
 
-        removing = _begin(remove)
-        self._removing.append(removing)
-        return removing
+        self._removing.append(self._threads.submit(remove))
 
     def close(self) -> None:
         """Remove all but what kept machines stand on. Never raises."""
@@ -163,21 +160,6 @@ class Networks:
                 if "active endpoints" not in str(error):
                     return
                 sleep(pause)
-
-
-def _begin(work: Callable[[], T]) -> Future[T]:
-    """Do it in a thread for which the end of the process does not wait, as it would for one of
-    concurrent.futures' own."""
-    future: Future[T] = Future()
-
-    def do() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            future.set_exception(error)
-
-    Thread(target=do, daemon=True).start()
-    return future
 
 
 def _name() -> str:

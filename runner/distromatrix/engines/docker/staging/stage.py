@@ -6,8 +6,8 @@ a tar stream.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +49,7 @@ class DockerStage:
     """One run's snapshot. Thread-safe.
 
     `forced` says which strategy it must be; without, overlay is given up for archive when the
-    first machines that are to have one cannot (a rootless engine, one whose own disk is an
+    first machine that is to have one cannot (a rootless engine, one whose own disk is an
     overlay, an API that knows no such volumes, a kernel whose overlays rename no folders).
     """
 
@@ -69,6 +69,7 @@ class DockerStage:
         if not api.dialect.mounts_overlays:
             forced = "archive"
         self._proven = forced is not None
+        self._trial = threading.Lock()
         self.strategy: Strategy = forced or "overlay"
         self._volume = None
         if self.strategy == "overlay":
@@ -79,14 +80,15 @@ class DockerStage:
     def open(self, spec: MachineSpec) -> DockerMachine:
         """A machine with its private copy. Raises CannotStartError, InfrastructureError."""
         if not self._proven:
-            return self._open_unproven(spec)
+            with self._trial:
+                if not self._proven:
+                    return self._open_first(spec)
         if self.strategy == "overlay" and self._volume is not None:
             return self._volume.open(spec)
         return self._open_archive(spec)
 
-    def _open_unproven(self, spec: MachineSpec) -> DockerMachine:
-        """Trying is the only way to know whether the engine's host can mount an overlay; those
-        that are opened meanwhile try it themselves, and do not wait."""
+    def _open_first(self, spec: MachineSpec) -> DockerMachine:
+        """Trying is the only way to know whether the engine's host can mount an overlay."""
         assert self._volume is not None  # noqa: S101  # nothing is tried without it
         try:
             machine = self._volume.open(spec)
@@ -97,8 +99,8 @@ class DockerStage:
         except (CannotStartError, DiskFullError, EngineUnavailableError, MachineGoneError):
             raise
         except InfrastructureError:
-            if self._product.ended.is_set() or (self._proven and self.strategy == "overlay"):
-                raise  # it is not the overlay
+            if self._product.ended.is_set():
+                raise
         machine = self._open_archive(spec)
         self.strategy, self._proven = "archive", True
         return machine
@@ -114,12 +116,10 @@ class DockerStage:
 
     def close(self) -> None:
         """See Stage. With it begins the end of its run."""
-        network = self._networks.end(self._run)
+        self._networks.end(self._run)
         self._product.close()
         if self._volume is not None:
             self._volume.close()
-        if network is not None:
-            wait((network,))
 
 
 def _see(api: Api, image: str) -> None:
