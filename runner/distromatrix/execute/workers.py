@@ -48,6 +48,7 @@ SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below t
 # Seconds that a container's removal, for which nobody waits, gives way to others that are opened:
 # an engine does both slower at the same time.
 GIVES_WAY = 1.0
+FEW = 12  # tasks of a run in which it does: in a longer one something is always being opened
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
 T = TypeVar("T")
@@ -354,7 +355,8 @@ class Workers:
             raise Cancelled
 
     def _close_later(self, machine: Machine, turn: Turn) -> None:
-        until = time.monotonic() + (0.0 if turn.memory else GIVES_WAY)
+        gives_way = not turn.memory and len(self._tasks) <= FEW
+        until = time.monotonic() + (GIVES_WAY if gives_way else 0.0)
 
         def close() -> None:
             self._slots.await_opened(until - time.monotonic())
