@@ -57,9 +57,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: guests, who keep a processor busy, in one worker; others by files."""
+    """For `--dist loadgroup`: guests, who keep a processor busy, in one worker, and in another
+    what needs containers alone."""
     for item in items if config.getoption("loadgroup", False) else ():
-        group = "guests" if item.get_closest_marker("guest") else item.path.name
+        group = "guests" if item.get_closest_marker("guest") else "containers"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,9 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
         back, from one after the other. `worksteal` itself does not."""
         for node, items in self.node2pending.items():
             if items[BOUND:] and self.steal_requested_from_node is None:
-                self.steal_requested_from_node = node
-                node.send_steal(items[BOUND:])
+                with suppress(OSError):  # it has just ended, which is told next
+                    node.send_steal(items[BOUND:])
+                    self.steal_requested_from_node = node
 
 
 def deal(collection: Sequence[str], durations: ItemDurations, workers: int) -> list[list[int]]:
