@@ -2,8 +2,7 @@
 
 Both are timed as whole processes, in turn, in one run of this script; what counts is the
 ratio of each pair. The images are warm, prepared by `distromatrix images build` beforehand,
-and the loop uses the very same ones. What a run leaves to a process of its own to remove is gone
-before the next is timed, and how long that took is printed, too.
+and the loop uses the very same ones.
 
     python benchmarks/against_loop.py noop  --cells 200
     python benchmarks/against_loop.py noop  --cells 3 --rounds 9
@@ -13,7 +12,6 @@ before the next is timed, and how long that took is printed, too.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shlex
@@ -39,14 +37,6 @@ def timed(command: list[str]) -> float:
     if done.returncode:
         sys.exit(f"{shlex.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return took
-
-
-def settled(folder: Path) -> float:
-    """Wait until the latest run has removed what it made; how many seconds that took."""
-    began = time.perf_counter()
-    with (folder / ".distromatrix/runs/latest/lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    return time.perf_counter() - began
 
 
 def images(folder: Path) -> dict[str, str]:
@@ -116,19 +106,17 @@ def main() -> None:
         tags = images(folder)
         plain = loop(tags, script, folder, args.jobs)
         ours = distromatrix("run", "-j", str(args.jobs), folder=folder)
-        timed(plain), timed(ours), settled(folder)  # warm
-        ratios, theirs_s, ours_s, after = [], [], [], []
+        timed(plain), timed(ours)  # warm
+        ratios, theirs_s, ours_s = [], [], []
         for _ in range(args.rounds):
             theirs_s.append(timed(plain))
             ours_s.append(timed(ours))
-            after.append(settled(folder))
             ratios.append(ours_s[-1] / theirs_s[-1])
     print(
         f"{args.what}: {len(tags)} cells, {args.jobs} at a time, medians of {args.rounds}: "
         f"docker run loop {statistics.median(theirs_s):.2f} s, "
         f"distromatrix run {statistics.median(ours_s):.2f} s, "
-        f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}), "
-        f"removed {statistics.median(after):.2f} s after that"
+        f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
     )
 
 

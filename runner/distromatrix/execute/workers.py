@@ -45,10 +45,6 @@ CLOSING_WORKERS = 2
 CLOSE_WITHIN = 4.5  # seconds that SIGINT and SIGTERM leave all that is open to end
 CLOSE_PATIENTLY = 60.0  # seconds for that at the end of a run that was not interrupted
 SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below them
-# Seconds that a container's removal, for which nobody waits, gives way to others that are opened:
-# an engine does both slower at the same time.
-GIVES_WAY = 1.0
-FEW = 12  # tasks of a run in which it does: in a longer one something is always being opened
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
 T = TypeVar("T")
@@ -355,11 +351,7 @@ class Workers:
             raise Cancelled
 
     def _close_later(self, machine: Machine, turn: Turn) -> None:
-        gives_way = not turn.memory and len(self._tasks) <= FEW
-        until = time.monotonic() + (GIVES_WAY if gives_way else 0.0)
-
         def close() -> None:
-            self._slots.await_opened(until - time.monotonic())
             with suppress(Exception):  # what is not closed, the next sweep finds
                 machine.close()
             self._slots.give_back(turn)

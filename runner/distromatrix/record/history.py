@@ -132,12 +132,12 @@ def history_file(root: Path) -> Path | None:
 
 
 def _add(database: Connection, run: RunStamp, matrix: str, results: Iterable[CellResult]) -> None:
-    known = "SELECT number FROM runs WHERE id = ?"
     database.execute(
         "INSERT OR IGNORE INTO runs (id, time, matrix, commit_id) VALUES (?, ?, ?, ?)",
         (run.id, run.time, matrix, run.commit),
     )
-    (number,) = database.execute(known, (run.id,)).fetchone()
+    found = database.execute("SELECT number FROM runs WHERE id = ?", (run.id,))
+    (number,) = found.fetchone()
     database.executemany(
         "INSERT OR REPLACE INTO cells (run, id, verdict, seconds) VALUES (?, ?, ?, ?)",
         ((number, r.id, str(r.verdict), seconds_of(r)) for r in results if not r.left_out),

@@ -1,7 +1,6 @@
 """The journal of a run: every event but output and silence, a JSON line each, written as it comes.
 
-It is the truth about a run: what is in it survives `kill -9`, and every report can be made
-from it again.
+What is in it survives `kill -9`, and reports can be made from it again (`reports/replay.py`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A run's result, made again from its journal: nothing else is needed, and a journal that
-`kill -9` cut off will do."""
+"""A run's result, made again from its journal, the stored plan and the cells' JUnit files; a
+journal that `kill -9` cut off will do."""
 
 from __future__ import annotations
 

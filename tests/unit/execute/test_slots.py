@@ -307,24 +307,3 @@ def test_guests_have_memory_for_as_many_as_fit_whichever_they_are() -> None:
     assert slots.guests_of([cell(memory=99 * GIB)]) == 1
     assert slots.guests_of([]) >= 1
     assert Slots(8, cpus=8, memory=5 * GIB, guests=10 * GIB).guests_of([cell(memory=2 * GIB)]) == 2
-
-
-def test_a_removal_gives_way_to_a_machine_for_a_free_place_and_no_longer_than_it_was_told() -> None:
-    slots = Slots(1, cpus=2, memory=10 * GIB)
-    slots.most_of([cell()] * 3)
-    slots.await_opened(60)  # none is being opened
-    with ExitStack() as stack:
-        turn = stack.enter_context(slots.turn())
-        slots.await_opened(0.01)
-        gone = Event()
-
-        def remove() -> None:
-            slots.await_opened(60)
-            gone.set()
-
-        Thread(target=remove, daemon=True).start()
-        assert not gone.wait(0.05)
-        stack.enter_context(slots.hold(cell(), turn))
-        assert gone.wait(20)
-        stack.enter_context(slots.turn())  # the one ahead, for which nobody waits
-        slots.await_opened(60)

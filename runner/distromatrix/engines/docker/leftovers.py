@@ -27,16 +27,10 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         filters = {"label": LABEL_RUN}
         try:
             containers = listed(lambda: client.containers(all=True, filters=filters))
+            volumes = listed(lambda: client.volumes(filters=filters).get("Volumes") or [])
+            networks = listed(lambda: client.networks(filters=filters))
         except APIError as error:
-            broken = _UNLISTED.search(str(error))
-            one = client.inspect_container(broken[1]) if broken else {}
-            if not (labels := (one.get("Config") or {}).get("Labels") or {}).get(LABEL_RUN):
-                raise
-            name, created = one["Name"].lstrip("/"), timestamp(one["Created"])
-            kept = name.startswith(KEPT)
-            return (Leftover.labelled("container", name, labels, kept=kept, created=created),)
-        volumes = listed(lambda: client.volumes(filters=filters).get("Volumes") or [])
-        networks = listed(lambda: client.networks(filters=filters))
+            containers, volumes, networks = [_broken(client, error)], [], []
     needed: set[str] = set()
     found: list[Leftover] = []
     for kind, row, labels in _ours(container=containers, volume=volumes, network=networks):
@@ -51,6 +45,17 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         if name:
             found.append(Leftover.labelled(kind, name, labels, kept=kept, created=created))
     return tuple(found)
+
+
+def _broken(client: Any, error: APIError) -> dict[str, Any]:
+    """That container of ours for which the engine lists none, as it would list it. Raises the
+    error where there is no such."""
+    found = _UNLISTED.search(str(error))
+    one = client.inspect_container(found[1]) if found else {}
+    labels = (one.get("Config") or {}).get("Labels") or {}
+    if not labels.get(LABEL_RUN):
+        raise error
+    return {"Names": [one["Name"]], "Labels": labels, "Created": one["Created"]}
 
 
 def _ours(**rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:

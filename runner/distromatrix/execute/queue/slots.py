@@ -170,14 +170,6 @@ class Slots:
                 self._opening -= 1
                 self._changed.notify_all()
 
-    def await_opened(self, seconds: float) -> None:
-        """Wait, so long at most, until no machine is being opened that is waited for."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._cancelled or not self._opening or len(self._taken) >= self._most,
-                seconds,
-            )
-
     @property
     def ahead(self) -> int:
         """Machines that are opened while all places are taken."""

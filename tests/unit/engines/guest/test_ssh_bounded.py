@@ -31,13 +31,18 @@ sys.exit(3 if how == "fail" else 0)
 """
 
 
-@pytest.fixture
-def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+def speaking(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """A connection whose ssh is that program."""
     program = tmp_path / "ssh"
-    program.write_text(_SSH, encoding="utf-8")
+    program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return Connection(tmp_path, tmp_path)
+
+
+@pytest.fixture
+def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    return speaking(_SSH, tmp_path, monkeypatch)
 
 
 def test_what_is_said_while_it_is_fed_is_bounded(guest: Connection) -> None:
@@ -71,11 +76,8 @@ def test_what_never_comes_is_an_error(guest: Connection, how: str) -> None:
 def test_what_a_shell_that_does_not_begin_complains_of_is_heard_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "ssh"
-    program.write_text("#!/bin/sh\nexec 1>&- 0<&-\necho no >&2\nsleep 0.2\necho sudo >&2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    shell = Shell(Connection(tmp_path, tmp_path).stream(":"))
+    complains = "#!/bin/sh\nexec 1>&- 0<&-\necho no >&2\nsleep 0.2\necho sudo >&2\n"
+    shell = Shell(speaking(complains, tmp_path, monkeypatch).stream(":"))
     with pytest.raises((ShellEndedError, OSError)):
         shell.run(Command(":", timeout=60.0, strict=False))
     shell.drain(60.0)
@@ -86,11 +88,7 @@ def test_what_a_shell_that_does_not_begin_complains_of_is_heard_to_its_end(
 def test_who_waits_for_a_shell_that_is_shut_down_waits_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "ssh"
-    program.write_text("#!/bin/sh\nexec sleep 600\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    stream = Connection(tmp_path, tmp_path).stream(":")
+    stream = speaking("#!/bin/sh\nexec sleep 600\n", tmp_path, monkeypatch).stream(":")
     Timer(0.2, stream.shutdown).start()
     assert stream.receive(60.0) == []
     stream.close()

@@ -29,10 +29,9 @@ from distromatrix.errors import (
 
 Strategy = Literal["overlay", "archive"]
 
-# Whether /distromatrix is there and, where it is an overlay, renames its folders and keeps its
-# hard links: an engine's kernel may pass over these options, and says so only here.
-_WHOLE = f"""[ -d {MOUNT}/product ] || exit
-has() {{
+# Whether /distromatrix, where it is an overlay, renames its folders and keeps its hard links: an
+# engine's kernel may pass over these options, and says so only here.
+_WHOLE = f"""has() {{
 case ",$options," in
 *",$1=on,"*) ;;
 *",$1="*) return 1 ;;
