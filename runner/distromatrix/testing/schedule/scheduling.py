@@ -45,22 +45,24 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
             self.pending.clear()
             shares = deal(self.collection, self._durations, len(self.nodes))
             for node, share in zip(self.nodes, shares, strict=True):
+                self.node2pending[node].extend(share)
                 if share:
-                    self.node2pending[node].extend(share)
-                    node.send_runtest_some(share)
-        if all(node.shutting_down for node in self.nodes):
-            self._withdraw()
-        else:
-            super().check_schedule()
+                    with suppress(OSError):
+                        node.send_runtest_some(share)
+        # OSError: a worker has just ended. That is told next, and what it had is dealt out then.
+        with suppress(OSError):
+            if all(node.shutting_down for node in self.nodes):
+                self._withdraw()
+            else:
+                super().check_schedule()
 
     def _withdraw(self) -> None:
         """The session is stopped (`-x`, ...), and workers would run all that they have: take it
         back, from one after the other. `worksteal` itself does not."""
         for node, items in self.node2pending.items():
             if items[BOUND:] and self.steal_requested_from_node is None:
-                with suppress(OSError):  # it has just ended, which is told next
-                    node.send_steal(items[BOUND:])
-                    self.steal_requested_from_node = node
+                node.send_steal(items[BOUND:])
+                self.steal_requested_from_node = node
 
 
 def deal(collection: Sequence[str], durations: ItemDurations, workers: int) -> list[list[int]]:
