@@ -38,7 +38,12 @@ OUT_FOLDERS = ("artifacts", "junit")  # in Machine.out
 OWN_ADDRESS = "127.0.1.1"
 
 OnOutput = Callable[[bytes], None]
+OnStep = Callable[[str], None]
 LeftSignal = Literal["STOP", "CONT", "KILL"]
+
+
+def quiet(_: str) -> None:
+    """An OnStep for whom nobody listens to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,8 @@ class MachineSpec(MachineLimits):
     hostname: str = ""
     guest: Guest | None = None  # for engines of guests: what its distro says of them
     ready: Ready | None = None  # for guests that do not begin from an image
+    # Told what its opening waits for, where that may take long, in a few words.
+    on_step: OnStep = field(default=quiet, compare=False, repr=False)
 
     @property
     def host(self) -> str:

@@ -21,6 +21,7 @@ from distromatrix.record.events import (
     CellFallback,
     CellFinished,
     CellPhase,
+    CellProgress,
     CellRetried,
     CellStarted,
     Event,
@@ -172,7 +173,9 @@ class _Joining:
                     yield self._checked(event, cells[event.result.id])
                 else:
                     others += 1
-            elif isinstance(event, CellStarted | CellPhase | CellFallback | CellRetried):
+            elif isinstance(
+                event, CellStarted | CellProgress | CellPhase | CellFallback | CellRetried
+            ):
                 if event.cell in cells:
                     yield event
             elif isinstance(event, ImageProgress | Warned):

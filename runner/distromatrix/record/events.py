@@ -64,6 +64,15 @@ class CellStarted(_OfCell):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellProgress(_OfCell):
+    """What is done for a cell's guest, in a few words, before the first phase or within one:
+    `making its disk`, `booting it under emulation`, `restored`."""
+
+    text: str
+    type: Literal["cell-progress"] = "cell-progress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellPhase(_OfCell):
     """A cell enters a phase."""
 
@@ -155,6 +164,7 @@ Event = (
     RunStarted
     | ImageProgress
     | CellStarted
+    | CellProgress
     | CellPhase
     | CellFallback
     | CellRetried

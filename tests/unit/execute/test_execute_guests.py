@@ -19,7 +19,7 @@ from distromatrix.execute import executor
 from distromatrix.execute import workers as crew
 from distromatrix.model import Need, Verdict
 from distromatrix.plan.needs import GUESTS
-from distromatrix.record.events import RunStarted
+from distromatrix.record.events import CellProgress, RunStarted
 
 
 @pytest.fixture
@@ -62,6 +62,14 @@ def test_the_run_says_which_engines_it_uses(world: World) -> None:
     world.execute(cell("a/plain"), cell("a/kernel", engine="qemu"))
     started = next(e for e in world.events if isinstance(e, RunStarted))
     assert started.engine == "Fake 1 (API 1), qemu"
+
+
+def test_what_opening_a_guest_takes_is_told_and_is_the_cells_time(world: World) -> None:
+    world.guest_faults("qemu", open_seconds=0.4)
+    found = by_id(world.execute(cell("a/plain"), cell("a/kernel", engine="qemu")))
+    told = [(e.cell, e.text) for e in world.events if isinstance(e, CellProgress)]
+    assert told == [("a/kernel", "restored")]
+    assert found["a/kernel"].seconds >= 0.4
 
 
 def test_an_engine_of_guests_is_opened_when_a_cell_wants_it(world: World) -> None:

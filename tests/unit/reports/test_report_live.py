@@ -14,6 +14,7 @@ from distromatrix.record.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellProgress,
     CellSilent,
     CellStarted,
     Event,
@@ -293,6 +294,18 @@ def test_cases_that_run_again_in_a_guest_are_told_while_they_do() -> None:
     with console.capture() as seen:
         console.print(board.render())
     assert re.search(r"a/b \(qemu\) +start +.* 2 cases again in qemu: needs", seen.get())
+
+
+def test_what_a_guest_waits_for_is_told_while_it_does() -> None:
+    boots = CellProgress(cell="a/b", text="booting it under emulation")
+    assert "guest a/b: booting it under emulation\n" in plain(started("a/b"), boots)
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    board = Board(console)
+    for event in (started("a/b"), CellStarted(cell="a/b"), boots):
+        board(event)
+    with console.capture() as seen:
+        console.print(board.render())
+    assert re.search(r"a/b +start +.* booting it under emulation", seen.get())
 
 
 # --- how long it will take ---------------------------------------------------------------------

@@ -130,6 +130,8 @@ class FakeEngine:
                 with cast("FakeStage", stage).tar.open("rb") as tar:
                     extract(tar, root / "distromatrix")
             staged, guest = stage is not None, self.name != "fake"
+            if guest:
+                spec.on_step("restored")
             return FakeMachine(self._state, spec, root, staged=staged, guest=guest)
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)

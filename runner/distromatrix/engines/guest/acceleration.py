@@ -62,6 +62,11 @@ class Accel:
         accel = "kvm" if self.kind == "kvm" else "tcg,thread=multi"
         return ("-accel", accel, "-cpu", self.cpu)
 
+    @property
+    def how(self) -> str:
+        """The same in words."""
+        return "in KVM" if self.kind == "kvm" else "under emulation"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:

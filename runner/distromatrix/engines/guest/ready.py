@@ -56,11 +56,14 @@ class Store:
         name: str,
         make: Callable[[Path], Mapping[str, object]],
         read: Callable[[Path], Made | None],
+        absent: Callable[[], None] = lambda: None,
     ) -> Iterator[Made]:
         """What `read` gives of it, which is not removed meanwhile. Where that is nothing, `make`
         makes it in its empty folder, and says what is to be written of it; one process at a
-        time."""
+        time. `absent` is called where it is not there yet, whoever makes it."""
         folder = self.folder / name
+        if not (folder / DONE).exists():
+            absent()
         while True:
             with _locked(folder, shared=True):
                 if (found := read(folder)) is not None:

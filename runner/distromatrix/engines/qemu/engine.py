@@ -22,7 +22,7 @@ from distromatrix.engines.contract import (
     MachineSpec,
     Stage,
 )
-from distromatrix.engines.guest.acceleration import acceleration
+from distromatrix.engines.guest.acceleration import acceleration, known_acceleration
 from distromatrix.engines.guest.facts import engine_facts, leftovers, write_facts
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.image_store import ImageStore
@@ -96,10 +96,14 @@ class QemuEngine:
         try:
             product, size = staged.disk(spec.user) if staged else (None, 0)
             disk = holds.enter_context(
-                self._templates.disk(found.id, lambda: self.images.export(spec.image, spec.labels))
+                self._templates.disk(
+                    found.id, lambda: self.images.export(spec.image, spec.labels), spec.on_step
+                )
             )
             virtual = self.virtual(spec, disk)
-            template = holds.enter_context(self._templates.saved(found.id, disk, virtual))
+            template = holds.enter_context(
+                self._templates.saved(found.id, disk, virtual, spec.on_step)
+            )
             folder = self._new_folder(spec)
             shutil.copyfile(template.overlay, folder / OVERLAY)
             guest = QemuGuest(spec, folder, disk, virtual, product=product)
@@ -119,6 +123,7 @@ class QemuEngine:
             if product is not None:
                 guest.fill(size)
             machine.begin()
+            spec.on_step("restored")
             PortBroker(machine)
             self._opened.add(machine)
         except BaseException as error:
@@ -134,6 +139,8 @@ class QemuEngine:
         """What it is made of."""
         cpus = max(1, ceil(spec.cpus))
         memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
+        if self._accel != "tcg" and known_acceleration(self._cache) is None:
+            spec.on_step("trying KVM")
         accel = acceleration(
             disk.kernel, memory=memory, cpus=cpus, wanted=self._accel, cache=self._cache
         )

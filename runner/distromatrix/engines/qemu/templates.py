@@ -10,9 +10,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from distromatrix.engines.contract import MachineSpec
+from distromatrix.engines.contract import MachineSpec, OnStep, quiet
 from distromatrix.engines.guest.disk import new_overlay
 from distromatrix.engines.guest.initramfs import fingerprint
 from distromatrix.engines.guest.qemu_program import qemu_version
@@ -31,7 +32,9 @@ class QemuTemplates:
         self.store = Store(folder, qemu_process.end)
 
     @contextmanager
-    def disk(self, image: str, rootfs: Callable[[], Iterable[bytes]]) -> Iterator[Disk]:
+    def disk(
+        self, image: str, rootfs: Callable[[], Iterable[bytes]], on_step: OnStep = quiet
+    ) -> Iterator[Disk]:
         """The disk of an image (its id), made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
         name = _name("disk", FORMAT, fingerprint(), image)
@@ -40,11 +43,14 @@ class QemuTemplates:
             make_disk(rootfs(), folder)
             return {"image": image}
 
-        with self.store.hold(name, make, read_facts):
+        absent = partial(on_step, "making its disk")
+        with self.store.hold(name, make, read_facts, absent):
             yield Disk(self.store.folder / name)
 
     @contextmanager
-    def saved(self, image: str, disk: Disk, virtual: Virtual) -> Iterator[SavedGuest]:
+    def saved(
+        self, image: str, disk: Disk, virtual: Virtual, on_step: OnStep
+    ) -> Iterator[SavedGuest]:
         """A saved guest on that disk, made at most once, held while it is used. Raises
         CannotStartError, InfrastructureError."""
         of = arguments("", virtual, Disk(Path()))  # all that it is made of
@@ -53,7 +59,8 @@ class QemuTemplates:
         def make(folder: Path) -> dict[str, str]:
             return {"image": image, **_save(name, folder, disk, virtual)}
 
-        with self.store.hold(name, make, read_facts) as facts:
+        absent = partial(on_step, f"booting it {virtual.accel.how}")
+        with self.store.hold(name, make, read_facts, absent) as facts:
             yield SavedGuest(self.store.folder / name, facts["token"], int(facts["process"]))
 
 

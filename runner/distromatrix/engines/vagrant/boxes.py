@@ -8,8 +8,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from distromatrix.engines.contract import OnStep, quiet
 from distromatrix.engines.guest.ready import PREFIX, Store, read_facts
 from distromatrix.engines.image_store import Preparation
 from distromatrix.engines.vagrant.disk import DISK_SIZE, make_system, prepare
@@ -35,7 +37,9 @@ class Boxes:
         self.store = Store(home.boxes, self._forget, kind="box")
 
     @contextmanager
-    def hold(self, image: str, labels: Mapping[str, str], key: Path) -> Iterator[Path]:
+    def hold(
+        self, image: str, labels: Mapping[str, str], key: Path, on_step: OnStep = quiet
+    ) -> Iterator[Path]:
         """The folder of the box of an image in which that key (its private file) logs in, held
         meanwhile; what is made for it has those labels. Raises CannotStartError,
         InfrastructureError."""
@@ -47,7 +51,7 @@ class Boxes:
             make_system(self._export(image, labels, first), folder, "guest")
             return {"image": image}
 
-        with self.store.hold(name, make, read_facts):
+        with self.store.hold(name, make, read_facts, partial(on_step, "making its disk")):
             yield self._home.boxes / name
 
     def name(self, image: str, key: Path) -> str:

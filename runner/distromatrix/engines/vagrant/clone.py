@@ -71,7 +71,9 @@ def open_clone(
             raise InfrastructureError(
                 f"{spec.name} does not answer by ssh ({error}){said_last(console)}"
             ) from error
-        return machine_begun(home, spec, guest, connection, product)
+        machine = machine_begun(home, spec, guest, connection, product)
+        spec.on_step("restored")
+        return machine
 
 
 def _restore(

@@ -25,6 +25,7 @@ from distromatrix.engines.vagrant.source import (
     define,
     login,
     make_ready,
+    says_up,
     settle,
     title_of,
     up,
@@ -90,6 +91,7 @@ class FreshGuests:
         change_facts(folder, **known, own=str(definition.own or ""))
         _write(definition, folder, console.parent)
         # What Vagrant and its providers share is not theirs alone to change: one at a time.
+        says_up(spec, source.accel)
         with hold(home.folder / "up.lock"), coming_up(console):
             up(definition, folder, console, UP_WITHIN)
         who = login(folder, definition)

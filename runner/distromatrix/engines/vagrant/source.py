@@ -104,6 +104,11 @@ def up(definition: Definition, folder: Path, console: Path, within: float) -> No
     )
 
 
+def says_up(spec: MachineSpec, accel: Accel) -> None:
+    """Tell who opens it that a `vagrant up` begins."""
+    spec.on_step(f"vagrant up {accel.how}")
+
+
 @contextmanager
 def coming_up(console: Path) -> Iterator[None]:
     """What fails in it says what the guest's console said last."""

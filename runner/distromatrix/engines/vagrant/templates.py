@@ -32,6 +32,7 @@ from distromatrix.engines.vagrant.source import (
     is_named,
     login,
     make_ready,
+    says_up,
     settle,
     up,
 )
@@ -83,7 +84,8 @@ class BoxTemplates:
         box = None
         with ExitStack() as holds:
             if not is_named(spec.guest):
-                found = self.boxes.hold(image, spec.labels, self._home.key())
+                key = self._home.key()
+                found = self.boxes.hold(image, spec.labels, key, spec.on_step)
                 box = holds.enter_context(found)
             accel = self._accel(box / "vmlinuz" if box else None, spec.memory, cpus)
             yield Source(box=box, guest=spec.guest, memory=spec.memory, cpus=cpus, accel=accel)
@@ -98,7 +100,8 @@ class BoxTemplates:
             ran = (accel.kind, accel.cpu, line, qemu_version())
             what = [FORMAT, source.words, spec.memory, cpus, *ran, install()]
             name = PREFIX + digest([*what, spec.ready and spec.ready.key])
-            with self._store.hold(name, partial(self._make, source, spec), _read) as found:
+            make, absent = partial(self._make, source, spec), partial(says_up, spec, accel)
+            with self._store.hold(name, make, _read, absent) as found:
                 yield found
 
     def give_up(self) -> None:

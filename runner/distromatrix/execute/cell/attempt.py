@@ -69,6 +69,7 @@ class Attempt:
     only: CaseSubset | None = None  # the cases that its machine is for; None: all
     phase: Phase = Phase.SETUP
     exit: Exit | None = None
+    opening: float = 0.0  # seconds that its guest took, which are the cell's
     scale: float = 1.0  # how many times the suite's timeout counted
     counts: CaseCounts | None = None
     report: JUnitReport | None = None

@@ -14,7 +14,9 @@ from distromatrix.engines.contract import (
     Machine,
     MachineSpec,
     OnOutput,
+    OnStep,
     Stage,
+    quiet,
 )
 from distromatrix.execute.cell.naming import host_name, machine_name
 from distromatrix.execute.product.snapshot import Snapshot
@@ -59,9 +61,16 @@ class Opening:
         """The product, put on an engine. Raises InfrastructureError."""
         return engine.stage(self.snapshot().path, image=prepared.image.id, labels=self.labels)
 
-    def open(self, cell: Cell, prepared: Prepared, stage: Stage | None, *which: object) -> Machine:
-        """Open a machine of a cell; `which` of its machines in this run it is. Raises
-        CannotStartError, InfrastructureError."""
+    def open(
+        self,
+        cell: Cell,
+        prepared: Prepared,
+        stage: Stage | None,
+        *which: object,
+        on_step: OnStep = quiet,
+    ) -> Machine:
+        """Open a machine of a cell; `which` of its machines in this run it is. `on_step`: as in
+        MachineSpec. Raises CannotStartError, InfrastructureError."""
         limits = fields_of(MachineLimits, cell) | {"user": prepared.user}
         spec = MachineSpec(
             **limits,
@@ -71,6 +80,7 @@ class Opening:
             ready=prepared.ready,
             labels={**self.labels, LABEL_CELL: cell.id},
             hostname=host_name(cell.distro),
+            on_step=on_step,
         )
         return self.engine(cell).open(spec, stage)
 

@@ -32,7 +32,7 @@ from distromatrix.execute.queue.slots import Slots, Turn
 from distromatrix.files.whole import disk_fault
 from distromatrix.model import BAD, CellResult, Phase, Verdict
 from distromatrix.plan.needs import GUESTS, version_meets
-from distromatrix.record.events import CellOutput, CellPhase, CellSilent
+from distromatrix.record.events import CellOutput, CellPhase, CellProgress, CellSilent
 from distromatrix.record.verdicts import time_of
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
@@ -84,7 +84,7 @@ def run_cell(tried: Attempt, stage: Stage, around: CellContext, ticket: object) 
         if fault := disk_fault(error, tried.folder):
             raise fault from error
         raise
-    seconds = round(time.monotonic() - began, 3)
+    seconds = round(tried.opening + time.monotonic() - began, 3)
     engine = around.job.opening.engine(cell).name
     return replace(result, seconds=seconds, engine=engine)
 
@@ -191,7 +191,14 @@ def _silent(task: Task, log: CellLog, around: CellContext, seconds: float, comma
 def _machine(tried: Attempt, stage: Stage, around: CellContext, turn: Turn) -> Iterator[Machine]:
     task = tried.task
     which = (task.repeat, tried.number, task.retry, bool(tried.only))
-    machine = around.job.opening.open(task.cell, tried.prepared, stage, *which)
+
+    def tell(step: str) -> None:
+        around.job.emit(CellProgress(cell=task.cell.id, repeat=task.repeat, text=step))
+
+    began = time.monotonic()
+    machine = around.job.opening.open(task.cell, tried.prepared, stage, *which, on_step=tell)
+    if task.in_guest:  # minutes, where it is the first of its kind
+        tried.opening = time.monotonic() - began
     turn.open = True
     try:
         around.opened(machine)

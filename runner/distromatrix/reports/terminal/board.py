@@ -16,6 +16,7 @@ from distromatrix.record.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellProgress,
     CellRetried,
     CellSilent,
     CellStarted,
@@ -123,7 +124,14 @@ class Board:
                 self._images.pop(cell.partition("/")[0], None)
                 name = self._progress.name(cell, repeat)
                 self._cells[cell, repeat] = _Row(name, STARTING, self._clock())
-            case CellPhase() | CellOutput() | CellSilent() | CellFallback() | CellRetried():
+            case (
+                CellProgress()
+                | CellPhase()
+                | CellOutput()
+                | CellSilent()
+                | CellFallback()
+                | CellRetried()
+            ):
                 if (event.cell, event.repeat) in self._cells:
                     self._show(event, self._cells[event.cell, event.repeat])
             case RepeatFinished(result=result, repeat=repeat):
@@ -141,7 +149,9 @@ class Board:
         return None
 
     def _show(
-        self, event: CellPhase | CellOutput | CellSilent | CellFallback | CellRetried, row: _Row
+        self,
+        event: CellProgress | CellPhase | CellOutput | CellSilent | CellFallback | CellRetried,
+        row: _Row,
     ) -> None:
         row.silent = None
         match event:
@@ -153,7 +163,7 @@ class Board:
             case CellPhase(phase=phase):
                 row.phase = str(phase)
                 row.ran = self._clock() if row.ran is None else row.ran
-            case CellOutput(line=line):
+            case CellOutput(line=line) | CellProgress(text=line):
                 row.line = one_line(line)
             case CellSilent():
                 row.silent, row.since = event, self._clock() - event.seconds

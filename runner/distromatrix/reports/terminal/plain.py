@@ -14,6 +14,7 @@ from distromatrix.record.events import (
     CellFinished,
     CellOutput,
     CellPhase,
+    CellProgress,
     CellRetried,
     CellSilent,
     Event,
@@ -80,6 +81,9 @@ class Plain:
                     self._silent.pop((event.cell, event.repeat), None)
                 case CellSilent():
                     self._is_silent(event)
+                case CellProgress(cell=cell, repeat=repeat, text=text):
+                    name = self._progress.name(cell, repeat)
+                    say(self._console, ("guest ", "dim"), f"{name}: {one_line(text)}")
                 case CellFallback(cell=cell, repeat=repeat):
                     name = self._progress.name(cell, repeat)
                     say(self._console, ("guest ", "dim"), f"{name}: {fallback(event)}")

@@ -80,3 +80,11 @@ def test_what_is_held_or_in_use_is_not_removed(maker: Maker) -> None:
     maker.store.remove(NAME)  # as somebody else may
     assert maker.store.list() == ()
     assert list(maker.store.folder.iterdir()) == []
+
+
+def test_who_waits_for_it_to_be_made_is_told_so(maker: Maker) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        with maker.store.hold(NAME, maker.make, read_facts, lambda: told.append("made")):
+            pass
+    assert told == ["made"]
