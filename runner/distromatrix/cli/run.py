@@ -229,7 +229,7 @@ def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
 
 def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     """A run that was cut off, as its folder holds it. What is still there of it is removed."""
-    from distromatrix.execute.product.snapshot import Snapshot
+    from distromatrix.execute.product.snapshot import stored
     from distromatrix.execute.sweep import sweep_before
     from distromatrix.plan.file import read_plan
     from distromatrix.record.folder import RunFolder, find_run, require_plain
@@ -254,7 +254,7 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     for name in guests_of(plan):
         with suppress(EngineUnavailableError):  # its cells will say so
             sweep_before(engines.of(name), folder)
-    snapshot = Snapshot(path=folder.snapshot)
+    snapshot = stored(plan.product, folder.snapshot)
     ids = frozenset(result.id for result in done)
     require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
     history, seconds = _expected(plan)
@@ -297,7 +297,11 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     gc.set_threshold(700)  # what is loaded is there
     if not as_json:
         tell_only("`distromatrix report` shows the report again")
-    snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part)
+
+    def tell(line: str) -> None:
+        echo(line, err=True)
+
+    snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part, tell)
     # What it cannot remove now, the next one will.
     sweeping = in_background(lambda: sweep(run.engines.containers))
     console = open_console(stderr=as_json)

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Lock
 from typing import IO
 
 ROOT = "0:0"
 HOLES = ".holes"
+HAS_HOLES = "DISTROMATRIX.holes"  # a header of a snapshot's first member, where files have holes
 # To be run by root or the owner in the folder that the product lies in, where `Parcel.holes`.
 # `$b` is what calls the programs of a busybox.
 FILL = f"{{ [ ! -d {HOLES} ] || {{ . ./{HOLES}/fill && $b rm -rf {HOLES}; }}; }}"
@@ -55,11 +55,9 @@ class Parcel:
     @cached_property
     def holes(self) -> bool:
         """Whether there are files with holes to be made."""
-        with (
-            self._snapshot.open("rb") as file,
-            mmap(file.fileno(), 0, access=ACCESS_READ) as everything,
-        ):
-            return everything.find(b"GNU.sparse.major=") >= 0
+        with tarfile.open(self._snapshot, encoding="utf-8", errors="surrogateescape") as tar:
+            first = tar.next()
+            return first is not None and HAS_HOLES in first.pax_headers
 
     def open(self, owner: str, prefix: str = "") -> IO[bytes]:
         """Its tar, all of it `owner`'s (UID:GID), below the folder `prefix` (`a/b/`). Raises

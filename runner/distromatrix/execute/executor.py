@@ -184,7 +184,7 @@ class Executor:
             )
         )
         if not state.interrupted:
-            self._job.opening.snapshot().path.unlink(missing_ok=True)
+            self._job.opening.snapshot().forget()
         return RunResult(
             run=self._folder.id,
             folder=self._folder.path,

@@ -22,14 +22,13 @@ from distromatrix.engines.contract import Machine, Stage
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.execute.cell.attempt import Attempt, AttemptResult, CaseSubset
-from distromatrix.execute.cell.case_needs import uses_mark
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.fallback import Again, Done, again, join
 from distromatrix.execute.cell.faults import error_result
-from distromatrix.execute.cell.machine_cases import used_fixtures
 from distromatrix.execute.cell.retry import Once, once, retry_failed
 from distromatrix.execute.cell.run import CellContext, run_cell
 from distromatrix.execute.job import Job
+from distromatrix.execute.product.python_says import USES_MARK, used_fixtures
 from distromatrix.execute.queue.order import Order, Task, by_image
 from distromatrix.execute.queue.slots import Cancelled, Slots, Turn
 from distromatrix.execute.state import Loop, State
@@ -91,7 +90,7 @@ class Workers:
         self._cell_workers = Threads(at_once + slots.ahead, "cell", loop.broke)
         self._closers = Threads(CLOSING_WORKERS, "close", loop.broke)
         self.masker = Masker(job.opening.hidden)
-        product = job.opening.snapshot().path
+        says = job.opening.snapshot().says if tasks else 0
         self._around = CellContext(
             job=job,
             slots=slots,
@@ -101,8 +100,8 @@ class Workers:
             opened=self._opened,
             close=self._close_later,
             callers=frozenset(name for name, value in os.environ.items() if value),
-            case_needs=bool(tasks) and uses_mark(product),
-            fixtures=used_fixtures(product) if tasks else None,
+            case_needs=bool(says & USES_MARK),
+            fixtures=used_fixtures(says),
         )
 
     def begin(self) -> None:

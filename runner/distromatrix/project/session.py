@@ -146,15 +146,21 @@ def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
             remove_folder(folder.path)
 
 
-def begin_run(plan: Plan, folder: RunFolder, part: PlanFile | None = None) -> Snapshot:
+def begin_run(
+    plan: Plan,
+    folder: RunFolder,
+    part: PlanFile | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Snapshot:
     """The product's snapshot, taken and stored with the plan, and with the whole that it is a
-    `part` of: from here on the run can be resumed. Where that fails, the folder goes."""
+    `part` of: from here on the run can be resumed. Where that fails, the folder goes. What is
+    staged is told where that takes time."""
     from distromatrix.execute.product.snapshot import take
     from distromatrix.plan.file import WHOLE, save_plan, store_plan
     from distromatrix.record.folder import remove_folder
 
     try:
-        snapshot = take(plan.product, folder.snapshot)
+        snapshot = take(plan.product, folder.snapshot, tell)
         if part is not None:
             save_plan(replace(part, snapshot=snapshot.digest()), folder.path / WHOLE)
         store_plan(plan, folder.plan)

@@ -119,6 +119,8 @@ def test_a_run_that_goes_on_begins_the_longest_first(cli: Cli, project: Path, fi
     kept = [line for line in journal if '"one/c"' in line or "run-started" in line]
     (killed / "journal.jsonl").write_text("\n".join(kept) + "\n")
     (killed / "snapshot.tar").write_bytes(b"\0" * 10240)
+    held = {"version": 1, "warnings": [], "data": {}, "entries": []}
+    (killed / "snapshot.json").write_text(json.dumps(held))
     latest.unlink()
     latest.symlink_to(killed.name)
     cli("run", "--resume", killed.name, "--jobs", "1")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_world import Cli, runs
 
+from distromatrix.execute.product.snapshot import take
+from distromatrix.model import Product
 from distromatrix.plan.durations import read as read_durations
 from distromatrix.plan.file import read_plan_file
 
@@ -107,7 +109,7 @@ def test_a_shard_that_was_cut_off_goes_on_as_that_shard(cli: Cli, project: Path)
     (run / "results.json").unlink()
     journal = (run / "journal.jsonl").read_text().splitlines(keepends=True)
     (run / "journal.jsonl").write_text(journal[0])
-    shutil.make_archive(str(run / "snapshot"), "tar", project, "snapshots")
+    take(Product(path=project / "snapshots"), run / "snapshot.tar")
     assert cli("run", "--resume", "latest").code in (0, 1)
     answer = json.loads((run / "results.json").read_text())
     assert answer["shard"] == "1/2"

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from distromatrix.model import Case, CaseNeeds, Cell, Need
 from distromatrix.plan.needs import GUESTS, NEEDS, SWITCH, refusal
 
 PLUGIN = "distromatrix_needs"
-MARK = re.compile(rb"\bmark\.needs\b|[\"']needs:\s*(?:" + "|".join(NEEDS).encode() + rb")\b")
-_WORDS = (b"mark.needs", b"needs:")  # what the pattern matches has one of them
 _SAID = re.compile(r"\s*([a-z][a-z-]*)\s*((?:>=|<=|==|>|<)?\d[\d.]*)?")
 FOLDER = "inside"  # beside the product
 WRITTEN = "written"  # a folder in it for the machine's user
@@ -41,30 +38,12 @@ CASES = "cases.txt"  # which cases a suite is to run, one id a line
 MAX_BYTES = 4 * 1024**2
 MAX_CASES = 10_000
 _MAX_NODE = 2000
-_MAX_FILE = 2 * 1024**2
-
 _BROKEN = f'Error importing plugin "{PLUGIN}"'
 BROKEN_HINT = (
     f"the suite's pytest did not find {PLUGIN}.py, which knows the mark `needs` and skips tests "
     "that open machines: the suite sets "
     "PYTHONPATH itself, or runs `python -I`; let it keep $PYTHONPATH: PYTHONPATH=src:$PYTHONPATH"
 )
-
-
-def uses_mark(snapshot: Path) -> bool:
-    """Whether a Python file of the product (a snapshot's tar) uses the mark."""
-    with snapshot.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as everything:
-        # In most products neither is there, and no file is looked at by itself. Plain words: a
-        # product may be gigabytes large, and the pattern takes thirty times as long.
-        if all(everything.find(word) < 0 for word in _WORDS):
-            return False
-    with tarfile.open(snapshot) as tar:
-        for member in tar:
-            if member.isfile() and member.name.endswith(".py") and member.size <= _MAX_FILE:
-                content = tar.extractfile(member)
-                if content is not None and MARK.search(content.read()):
-                    return True
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

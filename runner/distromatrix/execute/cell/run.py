@@ -51,7 +51,7 @@ class CellContext:
     opened: Callable[[Machine], None]
     close: Callable[[Machine, Turn], None]  # later, and with it its turn comes to its end
     case_needs: bool = False  # the product's cases say what they need
-    fixtures: frozenset[str] | None = None  # of ours, that they ask for (machine_cases)
+    fixtures: frozenset[str] | None = None  # of ours, that they ask for (python_says)
     callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distromatrix.errors import InputError
+from distromatrix.execute.product.entries import Listing
 from distromatrix.execute.product.git_config import without_passwords, without_secrets
-from distromatrix.execute.product.tar import ProductTar
 from distromatrix.files.git import ask, path_of
 
 # What the work trees of a repository have in common, and what below that they have not.
@@ -33,7 +33,7 @@ _OBJECTS = re.compile(r"[0-9a-f]{2}/.+|pack/(?!multi-pack-index).*")
 _GRAPHS = re.compile(r"objects/info/commit-graph.*")  # may build on the graph of a lender
 
 
-def add_git(tar: ProductTar, root: Path, repositories: Iterable[str]) -> Iterator[str]:
+def add_git(listing: Listing, root: Path, repositories: Iterable[str]) -> Iterator[str]:
     """Add the `.git` of each of the product's repositories, '' for its own. What cannot be made
     whole is said. Raises InputError, OSError."""
     if not os.path.lexists(root / ".git"):
@@ -44,7 +44,7 @@ def add_git(tar: ProductTar, root: Path, repositories: Iterable[str]) -> Iterato
     found = [_repository(root, prefix) for prefix in dict.fromkeys(("", *repositories))]
     elsewhere = {os.path.realpath(one.own) for one in found}
     for one in found:
-        yield from _add_one(tar, one, elsewhere)
+        yield from _add_one(listing, one, elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Repository:
     trees share, which is the same but for a linked one."""
 
     tree: Path
-    name: str  # of its `.git` in the tar
+    name: str  # of its `.git` in the product
     own: Path
     common: Path
 
@@ -79,11 +79,11 @@ def _repository(root: Path, prefix: str) -> _Repository:
     return _Repository(tree, f"{prefix}.git", own, common)
 
 
-def _add_one(tar: ProductTar, one: _Repository, elsewhere: set[str]) -> Iterator[str]:
+def _add_one(listing: Listing, one: _Repository, elsewhere: set[str]) -> Iterator[str]:
     lenders: list[Path] = []
     for lost in _lenders(one.common / "objects", lenders):
         yield f"{one.tree}: git borrows objects from {lost}, which is not there"
-    tar.add_folder(one.own, one.name)
+    listing.add_folder(one.own, one.name)
     moved = one.linked or not (one.tree / ".git").is_dir()
     partial = False
     for relative, path in one.files(elsewhere):
@@ -92,16 +92,16 @@ def _add_one(tar: ProductTar, one: _Repository, elsewhere: set[str]) -> Iterator
             # It lies in its work tree now, and says no more where that is.
             elsewhere_too = ("core.worktree",) * moved + ("core.bare",) * one.linked
             content = without_secrets(path, elsewhere_too)
-            tar.add_bytes(content, f"{one.name}/{relative}", path)
+            listing.add_bytes(content, f"{one.name}/{relative}", path)
         elif _URLS.fullmatch(relative) and path.is_file() and not path.is_symlink():
             content = without_passwords(path.read_bytes())
-            tar.add_bytes(content, f"{one.name}/{relative}", path)
+            listing.add_bytes(content, f"{one.name}/{relative}", path)
         elif not (lenders and _GRAPHS.fullmatch(relative)):
-            _add(tar, path, f"{one.name}/{relative}")
+            _add(listing, path, f"{one.name}/{relative}")
     for lender in lenders:
         for relative, path in _files(lender, set()):
             if _OBJECTS.fullmatch(relative):
-                _add(tar, path, f"{one.name}/objects/{relative}")
+                _add(listing, path, f"{one.name}/objects/{relative}")
     if partial:
         yield f"{one.tree}: is a partial clone: what git has not fetched is not in the cells"
     if one.linked and (one.common / "reftable").is_dir():
@@ -111,18 +111,18 @@ def _add_one(tar: ProductTar, one: _Repository, elsewhere: set[str]) -> Iterator
         )
 
 
-def _add(tar: ProductTar, path: Path, name: str) -> None:
+def _add(listing: Listing, path: Path, name: str) -> None:
     """A file or folder as git has it now: what it packs or removes meanwhile is found
     elsewhere."""
-    if name in tar.names:
+    if name in listing.entries:
         return
     try:
-        _add(tar, path.parent, name.rpartition("/")[0])
+        _add(listing, path.parent, name.rpartition("/")[0])
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
-            tar.add_folder(path, name)
+            listing.add_folder(path, name)
         elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
-            tar.add(path, name)
+            listing.add(path, name, elsewhere=True)
     except FileNotFoundError:
         return
 

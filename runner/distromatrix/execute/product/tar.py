@@ -1,148 +1,215 @@
-"""The tar file that a product's snapshot is, as it is written."""
+"""A product as a tar stream: read from its files as it goes, nothing of it held."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import tarfile
-from collections.abc import Iterator
-from io import BytesIO
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+
+from distromatrix.engines.parcel import HAS_HOLES
+from distromatrix.execute.product.content import (
+    Pieces,
+    name_with_holes,
+    open_file,
+    pieces_of,
+    read,
+    read_exactly,
+)
+from distromatrix.execute.product.entries import FILE, FOLDER, Entry
 
 PREFIX = "product"
-# Of a file that has holes of this many bytes, they are left out.
-_WORTH = 1 << 20
-_MOST = 64  # pieces of such a file: holes between them are filled in, the smallest first
+_BLOCK = 512
+_CHUNK = 1 << 20
+_EIGHT_GIB = 8 << 30  # and more is not written in octal
+_MOST_ID = 0o7777777
+# Magic and version, no names of user and group, device 0, no part of a path (ustar, pax(1)).
+_TAIL = (b"ustar\x0000" + bytes(64) + b"0000000\x00" * 2).ljust(255, b"\0")
+ROOT = (0, 0)
 
 
-class ProductTar:
-    """Adds members below `product/`, all of them root's, with the two modes that git has for
-    files, and what programs are run with: whatever umask the checkout was made with."""
-
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
-        self._first: dict[tuple[int, int], str] = {}  # names of files that have several
-        self.names: set[str] = set()
-
-    def add_folder(self, path: Path, name: str) -> None:
-        """A folder, with nothing that is in it."""
-        info = self._info(name, path.lstat())
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
-        self._tar.addfile(info)
-
-    def add_bytes(self, content: bytes, name: str, like: Path) -> None:
-        """A file of that content, as old as another."""
-        info = self._info(name, like.stat())
-        info.mode, info.size = 0o644, len(content)
-        self._tar.addfile(info, BytesIO(content))
-
-    def add(self, path: Path, name: str, executable: bool | None = None) -> None:
-        """A file or a link. Raises OSError."""
-        status = path.lstat()
-        info = self._info(name, status)
-        if stat.S_ISLNK(status.st_mode):
-            info.type, info.mode = tarfile.SYMTYPE, 0o777
-            info.linkname = in_tar(str(path.readlink()))
-            self._tar.addfile(info)
-            return
-        runs = bool(status.st_mode & 0o100) if executable is None else executable
-        special = status.st_mode & (stat.S_ISUID | stat.S_ISGID)
-        info.mode = (0o755 if runs else 0o644) | special
-        inode = status.st_ino, status.st_dev
-        if status.st_nlink > 1 and self._first.setdefault(inode, info.name) != info.name:
-            info.type, info.linkname = tarfile.LNKTYPE, self._first[inode]
-            self._tar.addfile(info)
-            return
-        with path.open("rb") as content:
-            pieces = _pieces(content, status)
-            if pieces is None:
-                info.size = status.st_size
-                self._tar.addfile(info, content)
-            else:
-                self._add_sparse(info, content, status.st_size, pieces)
-
-    def _add_sparse(
-        self, info: tarfile.TarInfo, content: BinaryIO, size: int, pieces: list[tuple[int, int]]
-    ) -> None:
-        """In the format `PAX 1.0` of GNU tar's manual, "Storing Sparse Files"."""
-        ends = [*pieces, (size, 0)]
-        text = "".join(
-            f"{number}\n" for number in (len(ends), *(n for piece in ends for n in piece))
-        )
-        head = text.encode().ljust(-(-len(text) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, b"\0")
-        info.pax_headers = {
-            "GNU.sparse.major": "1",
-            "GNU.sparse.minor": "0",
-            "GNU.sparse.name": info.name,
-            "GNU.sparse.realsize": str(size),
-        }
-        info.size = len(head) + sum(length for _, length in pieces)
-        self._tar.addfile(info, _Joined(head, content, pieces))  # type: ignore[arg-type]
-
-    def _info(self, name: str, status: os.stat_result) -> tarfile.TarInfo:
-        self.names.add(name)
-        info = tarfile.TarInfo(in_tar(f"{PREFIX}/{name}" if name else PREFIX))
-        info.mtime = status.st_mtime
-        info.uname = info.gname = "root"
-        return info
+def packed(
+    entries: Mapping[str, Entry],
+    root: str,
+    wanted: Iterable[Entry] | None = None,
+    owner: tuple[int, int] = ROOT,
+) -> Iterator[bytes]:
+    """The stream of `entries`, or of those of them that are `wanted`, below `product/` and all
+    of them the owner's, in the format of pax(1): pieces of some size. Of each file that is read,
+    the entry is set right; one that is not there any more is left out, and its entry has no
+    `content`. Raises OSError."""
+    return _joined(_members(entries, root, wanted, owner))
 
 
-def in_tar(name: str) -> str:
-    """A path of this host, as tarfile writes it in UTF-8 byte by byte, whatever the locale."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
+def _members(
+    entries: Mapping[str, Entry],
+    root: str,
+    wanted: Iterable[Entry] | None,
+    owner: tuple[int, int],
+) -> Iterator[bytes]:
+    there: set[str] = set()
+    note = {HAS_HOLES: b"1"} if any(entry.holes for entry in entries.values()) else {}
+    for entry in entries.values() if wanted is None else wanted:
+        name = in_tar(f"{PREFIX}/{entry.name}" if entry.name else PREFIX)
+        if entry.twin and entry.twin != entry.name and entry.twin in there:
+            entry.content = entries[entry.twin].content
+            yield header(name, entry, owner, b"1", link=in_tar(f"{PREFIX}/{entry.twin}"))
+        elif entry.kind == FOLDER:
+            yield header(name, entry, owner, b"5", records=note)
+        elif entry.kind != FILE:
+            yield header(name, entry, owner, b"2", link=in_tar(entry.target))
+        elif entry.data is not None:
+            yield header(name, entry, owner, b"0", size=len(entry.data))
+            yield _padded(entry.data)
+        else:
+            try:
+                fd = open_file(entry.path or f"{root}/{entry.name}")
+            except (FileNotFoundError, NotADirectoryError):
+                entry.seen, entry.content = None, ""
+                continue
+            try:
+                yield from _file(fd, entry, name, owner)
+            finally:
+                os.close(fd)
+        there.add(entry.name)
+        note = {}
+    yield bytes(2 * _BLOCK)
 
 
-def _pieces(content: BinaryIO, status: os.stat_result) -> list[tuple[int, int]] | None:
-    """Where a file with large holes has data: offsets and lengths. None for other files."""
-    if status.st_size - status.st_blocks * 512 < _WORTH:
-        return None
-    found = list(_data(content.fileno(), status.st_size))
-    narrow = 1 << 16
-    while True:
-        joined: list[tuple[int, int]] = []
-        for start, length in found:
-            if joined and start - sum(joined[-1]) < narrow:
-                joined[-1] = joined[-1][0], start + length - joined[-1][0]
-            else:
-                joined.append((start, length))
-        if len(joined) <= _MOST:
-            holes = status.st_size - sum(length for _, length in joined)
-            return joined if holes >= _WORTH else None
-        found, narrow = joined, narrow * 2
+def _file(fd: int, entry: Entry, name: bytes, owner: tuple[int, int]) -> Iterator[bytes]:
+    status = os.fstat(fd)
+    entry.see(status)
+    if entry.holes and (pieces := pieces_of(fd, status)) is not None:
+        name_with_holes(fd, entry, pieces)
+        yield from _sparse(fd, entry, name, owner, pieces)
+        return
+    yield header(name, entry, owner, b"0", size=entry.size)
+    yield from read(fd, entry)
+    yield bytes(-entry.size % _BLOCK)
 
 
-def _data(number: int, size: int) -> Iterator[tuple[int, int]]:
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(number, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole is left
-                return
-            raise
-        end = min(os.lseek(number, start, os.SEEK_HOLE), size)
-        yield start, end - start
+def _sparse(
+    fd: int, entry: Entry, name: bytes, owner: tuple[int, int], pieces: Pieces
+) -> Iterator[bytes]:
+    """In the format `PAX 1.0` of GNU tar's manual, "Storing Sparse Files"."""
+    ends = [*pieces, (entry.size, 0)]
+    numbers = (len(ends), *(number for piece in ends for number in piece))
+    head = _padded(b"".join(b"%d\n" % number for number in numbers))
+    records = {
+        "GNU.sparse.major": b"1",
+        "GNU.sparse.minor": b"0",
+        "GNU.sparse.name": name,
+        "GNU.sparse.realsize": b"%d" % entry.size,
+    }
+    size = len(head) + sum(length for _, length in pieces)
+    yield header(name, entry, owner, b"0", size=size, records=records)
+    yield head
+    for start, length in pieces:
+        os.lseek(fd, start, os.SEEK_SET)
+        for at in range(0, length, _CHUNK):
+            yield read_exactly(fd, min(_CHUNK, length - at), entry)
+    yield bytes(-size % _BLOCK)
 
 
-class _Joined:
-    """What stands in the tar for a file with holes, to be read from beginning to end."""
+def header(
+    name: bytes,
+    entry: Entry,
+    owner: tuple[int, int],
+    kind: bytes,
+    *,
+    size: int = 0,
+    link: bytes = b"",
+    records: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """A member's header, with what does not fit there before it (pax(1), "pax Header Block")."""
+    more = dict(records or {})
+    seconds, fraction = divmod(entry.mtime, 10**9)
+    if fraction or seconds < 0:
+        exact = b"%d.%09d" % (seconds, fraction)
+        more["mtime"] = exact if seconds >= 0 else b"%.9f" % (entry.mtime / 1e9)
+    for key, path in (("path", name), ("linkpath", link)):
+        if len(path) > 100 or not path.isascii():
+            more[key] = path
+    if size >= _EIGHT_GIB:
+        more["size"] = b"%d" % size
+    ids = []
+    for key, number in zip(("uid", "gid"), owner, strict=True):
+        if number > _MOST_ID:
+            more[key] = b"%d" % number
+        ids.append(number & _MOST_ID)
+    time = min(max(seconds, 0), _EIGHT_GIB - 1)
+    block = _header(name[:100], entry.mode, ids, size % _EIGHT_GIB, time, kind, link[:100])
+    return _extended(more) + block if more else block
 
-    def __init__(self, head: bytes, content: BinaryIO, pieces: list[tuple[int, int]]) -> None:
-        self._head, self._content, self._pieces = head, content, list(pieces)
 
-    def read(self, size: int) -> bytes:
-        """At most so many bytes, all of them but at the end."""
-        taken = self._head[:size]
-        self._head = self._head[len(taken) :]
-        while len(taken) < size and self._pieces:
-            start, length = self._pieces.pop(0)
-            self._content.seek(start)
-            data = self._content.read(min(length, size - len(taken)))
-            if not data:
-                break
-            taken += data
-            if len(data) < length:
-                self._pieces.insert(0, (start + len(data), length - len(data)))
-        return taken
+def _extended(records: dict[str, bytes]) -> bytes:
+    if not all(map(_is_text, records.values())):
+        records = {"hdrcharset": b"BINARY", **records}
+    text = b"".join(_record(key.encode(), value) for key, value in records.items())
+    return _extended_header(len(text)) + _padded(text)
+
+
+@cache
+def _extended_header(size: int) -> bytes:
+    return _header(b"././@PaxHeader", 0, ROOT, size, 0, b"x", b"")
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """One that begins with its own length."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %b=%b\n" % (length, key, value)
+
+
+def _header(
+    name: bytes,
+    mode: int,
+    ids: Sequence[int],
+    size: int,
+    mtime: int,
+    kind: bytes,
+    link: bytes,
+) -> bytes:
+    block = b"%b%07o\x00%07o\x00%07o\x00%011o\x00%011o\x00        %b%b%b" % (
+        name.ljust(100, b"\0"),
+        mode,
+        ids[0],
+        ids[1],
+        size,
+        mtime,
+        kind,
+        link.ljust(100, b"\0"),
+        _TAIL,
+    )
+    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _BLOCK)
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """In chunks that are worth being sent."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _CHUNK:
+            yield b"".join(held)
+            held.clear()
+            size = 0
+    yield b"".join(held)
+
+
+def in_tar(name: str) -> bytes:
+    """A path of this host as it stands in a tar file: byte by byte, whatever the locale."""
+    return os.fsencode(name)

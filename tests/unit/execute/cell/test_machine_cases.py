@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from executing import OWN_PYTEST, World, cell
 
-from distromatrix.execute.cell.machine_cases import used_fixtures
+from distromatrix.execute.product.python_says import used_fixtures
 from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product, Verdict
 
@@ -140,7 +140,7 @@ def test_where_distromatrix_is_in_the_cell_too_they_are_skipped(world: World) ->
 def used(tmp_path: Path, text: str) -> frozenset[str] | None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p/test_it.py").write_text(text)
-    return used_fixtures(take(Product(path=tmp_path / "p"), tmp_path / "s").path)
+    return used_fixtures(take(Product(path=tmp_path / "p"), tmp_path / "s").says)
 
 
 @pytest.mark.parametrize(
