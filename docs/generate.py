@@ -80,6 +80,7 @@ TITLES = {
     "SuiteShape": "suites",
     "SuiteOptions": "suites",
     "PrepareShape": "prepare",
+    "SetupShape": "setup",
     "VariantShape": "variants",
     "RuleShape": "rules",
     "SetShape": "sets",
@@ -141,8 +142,9 @@ def _top_level(example: str) -> dict[str, str]:
 def matrix_reference() -> str:
     """docs/matrix-reference.md."""
     example = (DOCS / "sources/matrix.yaml").read_text("utf-8")
-    order = ["MatrixShape", "ProductShape", "SuiteShape", "PrepareShape", "VariantShape"]
-    body = sections(schemas()["matrix"], example, [*order, "RuleShape", "SetShape"])
+    order = ["MatrixShape", "ProductShape", "SuiteShape", "PrepareShape", "SetupShape"]
+    order += ["VariantShape", "RuleShape", "SetShape"]
+    body = sections(schemas()["matrix"], example, order)
     small = "".join(_top_level(example)[key] for key in _SMALL)
     text = f"""# Matrix reference
 

@@ -103,9 +103,13 @@ def _still_there(
     for one in ended:
         guests = {again.engine: again.kept for again in one.fallback if again.kept}
         own = None if one.kept in guests.values() else one.kept
-        for engine, kept in ((cell.engine, own), *guests.items()):
+        # A setup that failed in a container, on behalf of a guest, has that kept.
+        owns: dict[str | None, Kept | None] = {cell.engine: own}
+        if cell.setup_in_container:
+            owns[None] = own
+        for engine, kept in (*owns.items(), *guests.items()):
             # A guest that is the cell's own, or was asked for, is the only one that is meant.
-            if kept is None or (engine != cell.engine and cell.engine in GUESTS):
+            if kept is None or (engine not in owns and cell.engine in GUESTS):
                 continue
             if kept.name in {left.name for left in engines.of(engine).leftovers()}:
                 yield engine, kept

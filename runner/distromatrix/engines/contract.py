@@ -13,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from distromatrix.engines.image_store import ImageStore
 from distromatrix.model import Guest, Kept, MachineLimits
+
+if TYPE_CHECKING:
+    from distromatrix.engines.changes import Changes
 
 API_TIMEOUT = 60.0
 
@@ -205,6 +208,19 @@ class Machine(Protocol):
     def disk_free(self) -> int | None:
         """Bytes left where its product or root lives; None when that cannot be known. Raises
         MachineGoneError, also where it is given up for that (`answer.ask`)."""
+
+    def note_state(self) -> bool:
+        """Take down what is in it, so that `changes` knows what is another then; of a container.
+        Whether that can be done with the programs in its image."""
+
+    def changes(self, folder: Path, most: int) -> Changes:
+        """What has changed in it since `note_state`, its product included, but for what no disk
+        holds, and not with what runs. It is kept on the disk of `folder`. Raises TooMuchError
+        where it has more than `most` bytes, InfrastructureError, OSError."""
+
+    def take(self, changes: Changes) -> None:
+        """Change the same in it; of a guest that is made of the container's image. Raises
+        InfrastructureError."""
 
     def reboot(self) -> None:
         """Restart it; it is up again when this returns, with its files, and all that ran in it

@@ -18,15 +18,17 @@ from typing import TypeVar
 
 from distromatrix.collect.joined import guest_folder
 from distromatrix.collect.log import Masker
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Machine, Stage
 from distromatrix.engines.silence import Watch
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.execute.cell.attempt import Attempt, AttemptResult, CaseSubset
+from distromatrix.execute.cell.context import CellContext
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.fallback import Again, Done, again, join
 from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.cell.retry import Once, once, retry_failed
-from distromatrix.execute.cell.run import CellContext, run_cell
+from distromatrix.execute.cell.run import run_cell
 from distromatrix.execute.job import Job
 from distromatrix.execute.product.python_says import USES_MARK, used_fixtures
 from distromatrix.execute.queue.order import Order, Task, by_image
@@ -99,6 +101,7 @@ class Workers:
             disks=DiskWatch(),
             opened=self._opened,
             close=self._close_later,
+            stage=self._staged,
             callers=frozenset(name for name, value in os.environ.items() if value),
             case_needs=bool(says & USES_MARK),
             fixtures=used_fixtures(says),
@@ -205,24 +208,32 @@ class Workers:
         number: int,
         ticket: object,
         only: CaseSubset | None = None,
+        state: Changes | None = None,
     ) -> AttemptResult:
         """Run a cell, or some of its cases, in a new machine; what it leaves goes into the folder
-        `name` below `cells/`."""
+        `name` below `cells/`. `state`: what its setup has changed in another."""
         folder = self._job.folder.path / "cells" / name
         shutil.rmtree(folder, ignore_errors=True)
         self._job.folder.cell(name)
         stage = self._staged(prepared, task.cell.engine)
-        tried = Attempt(task=task, prepared=prepared, folder=folder, number=number, only=only)
+        tried = Attempt(
+            task=task, prepared=prepared, folder=folder, number=number, only=only, state=state
+        )
         return AttemptResult(tried, run_cell(tried, stage, self._around, ticket))
 
     def _once_more(
-        self, task: Task, name: str, prepare: Callable[[], Prepared], only: CaseSubset | None
+        self,
+        task: Task,
+        name: str,
+        prepare: Callable[[], Prepared],
+        only: CaseSubset | None,
+        state: Changes | None = None,
     ) -> AttemptResult | _Broken:
         """As `_attempt`, for a cell whose first run has led to this; tried again where it broke."""
         ticket = object()  # drawn when the image is there: none waits for that
 
         def attempt(number: int) -> AttemptResult:
-            return self._attempt(task, name, prepare(), number, ticket, only)
+            return self._attempt(task, name, prepare(), number, ticket, only, state)
 
         try:
             return self._retried(attempt, task.cell.engine)
@@ -231,10 +242,13 @@ class Workers:
 
     def _with_guests(self, task: Task, ran: AttemptResult) -> Once:
         """What one run of a cell comes to, with the cases of it that need guests."""
+        tried = ran.tried
         if not ran.result.needing:
+            tried.forget_state()
             return once(ran.result, (ran,))
         plan, folder = self._job.plan, self._job.folder.path / "cells" / task.id
-        done = [self._run_again(task, one) for one in again(task.cell, ran, plan)]
+        done = [self._run_again(task, one, tried.state) for one in again(task.cell, ran, plan)]
+        tried.forget_state()
         result = join(task.cell, ran, done, plan, folder, self.masker.mask)
         return once(result, (ran, *(one.ran for one in done if one.ran)))
 
@@ -249,9 +263,9 @@ class Workers:
         folder = self._job.folder.path / "cells" / task.id
         return retry_failed(task.cell, first, run, folder, self.masker.mask, self._job.emit)
 
-    def _run_again(self, task: Task, again: Again) -> Done:
-        """Run some cases of a cell once more, alone, in a guest. What breaks there is told in
-        its result."""
+    def _run_again(self, task: Task, again: Again, state: Changes | None) -> Done:
+        """Run some cases of a cell once more, alone, in a guest, after what setup changed. What
+        breaks there is told in its result."""
         cell, engine = again.cell, again.cell.engine or ""
         name = f"{task.id}/{guest_folder(engine)}"
 
@@ -268,7 +282,7 @@ class Workers:
                 reason=cell.reason,
             )
         )
-        ran = self._once_more(replace(task, cell=cell), name, prepare, again.only)
+        ran = self._once_more(replace(task, cell=cell), name, prepare, again.only, state)
         if isinstance(ran, _Broken):
             return Done(again=again, result=self._not_done(cell, ran, name))
         return Done(again=again, result=ran.result, ran=ran)

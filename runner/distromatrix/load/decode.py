@@ -104,6 +104,7 @@ def _indexes(data: Any) -> range:
 
 def _near_key(owner: Any, context: Context, steps: list[str | int]) -> str:
     shape = context.shapes.get(id(owner))
-    known = sorted(shape.model_fields) if shape else []
+    fields = shape.model_fields if shape else {}
+    known = sorted(field.alias or name for name, field in fields.items())
     near = did_you_mean(str(steps[-1]), known)
     return near or (f"known keys are {', '.join(known)}" if len(known) <= 4 else "")

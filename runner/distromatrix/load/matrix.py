@@ -17,6 +17,7 @@ from distromatrix.load.read import read_document
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.fields import Context
 from distromatrix.load.shapes.matrix import MatrixShape, RuleShape, SuiteOptions, SuiteShape
+from distromatrix.load.shapes.scripts import SetupShape
 from distromatrix.model import (
     CellSet,
     Distro,
@@ -172,6 +173,8 @@ def _suite(name: str, shape: SuiteShape, defaults: SuiteOptions) -> Suite:
         values["prepare"] = (
             Prepare(run=prepare) if text else Prepare(run=prepare.run, files=prepare.files)
         )
+    if isinstance(setup := values.get("setup"), SetupShape):
+        values |= {"setup": setup.run, "setup_in_container": True}
     values = _gated(values)
     return Suite(name=name, **(values | {"not_gating": values["not_gating"] or ""}))
 

@@ -15,6 +15,7 @@ from typing import Any
 from distromatrix.load.shapes import distro as distro_shapes
 from distromatrix.load.shapes import lock as lock_shapes
 from distromatrix.load.shapes import matrix as shapes
+from distromatrix.load.shapes import scripts as script_shapes
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.distro import DistroShape
 from distromatrix.load.shapes.lock import LockShape
@@ -28,7 +29,7 @@ _SHAPES: dict[str, type[Shape]] = {
     "settings": SettingsShape,
     "lock": LockShape,
 }
-_MODULES = (distro_shapes, shapes, lock_shapes)
+_MODULES = (distro_shapes, shapes, script_shapes, lock_shapes)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -74,7 +75,9 @@ def _describe(schema: dict[str, Any], name: str, described: dict[tuple[str, str]
     shape = next(found for module in _MODULES if (found := getattr(module, name, None)))
     owners = [cls.__name__ for cls in shape.__mro__]
     for key, field in schema.get("properties", {}).items():
-        texts = (described.get((owner, key)) for owner in owners)
+        # A key that is a word of Python's has a field with a `_` behind it.
+        names = ((owner, name) for owner in owners for name in (key, f"{key}_"))
+        texts = map(described.get, names)
         if text := next((text for text in texts if text), None):
             field["description"] = text
 

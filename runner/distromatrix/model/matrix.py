@@ -57,6 +57,7 @@ class MachineLimits:
 class SuiteSettings(MachineLimits):
     """What a suite says, and all its cells do. `shell`: that its scripts are for; `report`: what
     its standard output is, too, where it is tap; `cases`: it can be told single cases;
+    `setup_in_container`: where its machine is a guest, a container of the same image runs `setup`;
     `retry_failed`: how often it is run again where it failed; `not_gating`: why its verdict does
     not count, '' where it does; `skip_status`: with this exit status `run` says that there was
     nothing to test."""
@@ -66,6 +67,7 @@ class SuiteSettings(MachineLimits):
     prepare: Prepare | None = None
     restore: str | None = None
     debug: str | None = None
+    setup_in_container: bool = False
     shell: str = "sh"
     timeout: float = 1800.0
     env: Mapping[str, str] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from distromatrix.model import (
     Verdict,
     fields_of,
 )
-from distromatrix.plan.needs import Choice, choose_engine
+from distromatrix.plan.needs import GUESTS, Choice, choose_engine, of_image
 from distromatrix.plan.runners import runners_of
 from distromatrix.plan.scripts import under
 from distromatrix.plan.select import matches_any, select
@@ -153,6 +153,9 @@ def _cell(
         "timeout": suite.timeout if timeout is None else timeout,
         "retry_failed": next((n for n in retries if n is not None), suite.retry_failed),
     }
+    reason = part.choice.reason if skip is None else skip
+    if runs and setup and suite.setup_in_container:
+        reason += f"; {_where_set_up(part)}"
     return Cell(
         **shared,
         id=cell,
@@ -160,12 +163,22 @@ def _cell(
         suite=suite.name,
         variant=variant.name if variant else None,
         engine=part.choice.engine if runs else None,
-        reason=part.choice.reason if skip is None else skip,
+        reason=reason,
         verdict=None if runs else Verdict.SKIPPED,
         unmet=skip is None and part.choice.engine is None,
         expect_fail=expected,
         setup=tuple(setup),
     )
+
+
+def _where_set_up(part: _Part) -> str:
+    """What comes of `setup: {in: container}`."""
+    engine = part.choice.engine or ""
+    if engine not in GUESTS:
+        return "`setup: {in: container}` changes nothing, as it is one"
+    if of_image(engine, part.distro.guest):
+        return "setup in a container"
+    return "setup in the guest, which is not made of a container's image"
 
 
 def _prepare(suite: Suite) -> Prepare | None:

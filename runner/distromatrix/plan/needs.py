@@ -146,6 +146,11 @@ def guest_refusal(
     return here.get(engine, "this host has no engine of guests")
 
 
+def of_image(engine: str, guest: Guest | None) -> bool:
+    """Whether an engine's guests of a distro are made of the image that its containers run."""
+    return guest is not None and bool(guest.made if engine == "vagrant" else guest.kernel)
+
+
 def untested(guest: Guest | None) -> str:
     """What is to be said of a distro's guests of Vagrant's whose provider nobody has tried."""
     if guest is None or guest.provider == "libvirt":

@@ -250,7 +250,10 @@ def test_a_slip_is_told_where_it_is(
         ("prepare: {run: x, files: [../y]}", "leads out of", ""),
         ("prepare: {run: x, files: [/y]}", "leads out of", ""),
         ("prepare: [x]", "expected a shell command, or a mapping", ""),
-        ("setup: ''", "expected a shell command, got nothing", ""),
+        ("setup: ''", "expected a shell command, or a mapping with `in` and `run`", ""),
+        ("setup: {in: contaner, run: x}", "expected `container`", "did you mean `container`?"),
+        ("setup: {run: x}", "`in` is missing", ""),
+        ("setup: {inn: container, run: x}", "unknown key `inn`", "did you mean `in`?"),
         ("user: ''", "got nothing", ""),
         ("retry_failed: 11", "expected a number from 0 to 10", "expect it to fail, or mend it"),
         ("report: tapp", "expected `junit` or `tap`, got `tapp`", "did you mean `tap`"),
@@ -263,6 +266,15 @@ def test_a_slip_in_a_suite_is_told(project: Project, line: str, message: str, hi
     text = "\n".join(map(str, faults))
     assert message in text
     assert hint in text
+
+
+def test_a_setup_in_a_container_gives_way_to_a_suites_own(project: Project) -> None:
+    given = "distros: [debian-12]\ndefaults: {setup: {in: container, run: make}}\n"
+    there, here = project.load(
+        f"{given}suites:\n  a: {{run: x}}\n  b: {{run: x, setup: y}}\n"
+    ).suites
+    assert (there.setup, there.setup_in_container) == ("make", True)
+    assert (here.setup, here.setup_in_container) == ("y", False)
 
 
 def test_a_suite_without_run_is_told_at_its_name(project: Project) -> None:

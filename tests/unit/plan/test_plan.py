@@ -249,6 +249,33 @@ def test_a_guest_serves_where_the_distro_and_the_host_have_one() -> None:
     assert plan.guests == here.guests
 
 
+def test_the_plan_says_where_a_setup_in_a_container_runs() -> None:
+    needs = (Need(name="kernel-modules"),)
+    asked: dict[str, Any] = {"run": "true", "setup_in_container": True}
+    suites = (
+        Suite(name="guest", setup="make", needs=needs, **asked),
+        Suite(name="plain", setup="make", **asked),
+        Suite(name="none", needs=needs, **asked),
+    )
+    distros = (distro("a", guest=Guest(kernel="linux")), distro("b", guest=Guest(box="b")))
+    here = replace(FACTS, guests={"qemu": "", "vagrant": ""})
+    rules = (Rule(suite="guest", setup="first"), Rule(suite="none", distro="b", setup="first"))
+    plan = make_plan(matrix(suites=suites, distros=distros, rules=rules), here, Selection())
+    found = {cell.id: cell for cell in plan.cells}
+    why = "needs kernel-modules, which a container does not have"
+    assert found["a/guest"].reason == f"{why}; setup in a container"
+    assert found["a/guest"].setup == ("first", "make")
+    assert found["a/plain"].reason == (
+        "a container is enough; `setup: {in: container}` changes nothing, as it is one"
+    )
+    assert found["a/none"].reason == why
+    assert found["b/guest"].engine == "vagrant"
+    assert found["b/guest"].reason.endswith(
+        "; setup in the guest, which is not made of a container's image"
+    )
+    assert found["a/guest"].setup_in_container
+
+
 def test_a_skip_rule_comes_before_an_unmet_need() -> None:
     suite = Suite(name="unit", run="true", needs=(Need(name="reboot"),))
     cell = cells(suites=(suite,), rules=(Rule(skip="no"),))["debian-12/unit"]

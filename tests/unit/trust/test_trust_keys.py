@@ -33,6 +33,8 @@ HARMLESS = {
     "SuiteOptions.packages": _IN_MACHINE,
     "SuiteOptions.prepare": _IN_MACHINE,
     "SuiteOptions.setup": _IN_MACHINE,
+    "SetupShape.in_": "the container has what the suite's `privileges` give, which are asked for",
+    "SetupShape.run": _IN_MACHINE,
     "SuiteOptions.restore": _IN_MACHINE,
     "SuiteOptions.debug": _IN_MACHINE,
     "SuiteOptions.shell": _IN_MACHINE,

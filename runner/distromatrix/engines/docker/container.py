@@ -4,13 +4,15 @@ ended."""
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
-from distromatrix.engines.answer import MOST_LISTED, Answer
+from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
 from distromatrix.engines.contract import API_TIMEOUT, Command
-from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api
+from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, SHORT_TIMEOUT, Api
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.spec import shell_loop
 from distromatrix.engines.shell.pool import KILL
@@ -66,6 +68,21 @@ class Container:
             if not said.read(client.exec_start(made["Id"], stream=True), within):
                 raise InfrastructureError("a command of ours in it does not come to its end")
         return bytes(said)
+
+    def told(self, script: str) -> Iterator[bytes]:
+        """The same, as it comes, with an end that is told: raises InfrastructureError, too, where
+        its status is not 0, or it does not come to an end in LONGEST seconds."""
+        command = ["/bin/sh", "-c", script]
+        until = monotonic() + LONGEST
+        with self.calling("see what changed in", LONG_TIMEOUT) as client:
+            made = client.exec_create(self.id, command, stderr=False, user="0", workdir="/")
+            for piece in client.exec_start(made["Id"], stream=True):
+                if monotonic() > until:
+                    raise InfrastructureError(f"what changed in {self.name} takes too long to tell")
+                yield piece
+            status = client.exec_inspect(made["Id"])["ExitCode"]
+        if status:
+            raise InfrastructureError(f"what changed in {self.name} cannot be told: {status}")
 
     def end_process(self, process: int, within: float = SHORT_TIMEOUT) -> None:
         """Kill a process, by its id in the container, with all that descends from it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import IO, Any
@@ -11,6 +12,7 @@ from typing import IO, Any
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.answer import Answer
+from distromatrix.engines.changes import GONE, NOTE, NOTED, THERE, Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
     Address,
@@ -179,6 +181,16 @@ class DockerMachine(ShellMachine):
             self._shells.give_back(shell)
         if signal == "KILL":
             self._shells.drop_all_but(self._main)
+
+    def note_state(self) -> bool:
+        """See Machine. Raises InfrastructureError."""
+        said = self.container.run("look at", NOTE, within=API_TIMEOUT)
+        return said.endswith(NOTED)
+
+    def changes(self, folder: Path, most: int) -> Changes:
+        """See Machine. Raises TooMuchError, InfrastructureError, OSError."""
+        gone, there = map(self.container.told, (GONE, THERE))
+        return Changes.kept(gone, there, folder, most)
 
     def disk_used(self) -> int | None:
         """See Machine."""

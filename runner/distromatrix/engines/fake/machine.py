@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
 from distromatrix.engines.fake.state import FakeState, read_json, write_json
 from distromatrix.engines.guest.disk import bytes_of
@@ -100,6 +101,7 @@ class FakeMachine(ShellMachine):
         self._oom = owned and state.strikes("oom", faults.oom, spec)
         self._shell_files = state.machines / f"{spec.name}.shells"  # named by their processes
         self._main: Shell | None = None
+        self._noted: dict[str, tuple[int, int]] = {}
         if owned:
             self._record(self.name)  # first: what kill -9 leaves of the rest is found by it
             # There is one already where kill -9 struck while one of that name was being closed.
@@ -195,6 +197,32 @@ class FakeMachine(ShellMachine):
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             tar.add(source, arcname=source.name)
         return iter((buffer.getvalue(),))
+
+    def note_state(self) -> bool:
+        """See Machine."""
+        self._noted = self._seen()
+        return self._state.faults.notes_state
+
+    def changes(self, folder: Path, most: int) -> Changes:
+        """See Machine. Raises TooMuchError."""
+        now, buffer = self._seen(), io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for path in sorted(now.items() - self._noted.items()):
+                tar.add(self.root / path[0], arcname=path[0], recursive=False)
+        gone = (f"{path}\0".encode() for path in self._noted.keys() - now.keys())
+        return Changes.kept(gone, iter((buffer.getvalue(),)), folder, most)
+
+    def _seen(self) -> dict[str, tuple[int, int]]:
+        found = {str(p.relative_to(self.root)): p.lstat() for p in self.root.rglob("*")}
+        return {path: (one.st_ino, one.st_ctime_ns) for path, one in found.items()}
+
+    def take(self, changes: Changes) -> None:
+        """See Machine."""
+        for file in (changes.gone, changes.there):
+            file.seek(0)
+        gone = [os.fsdecode(path) for path in changes.gone.read().split(b"\0")[:-1]]
+        subprocess.run(["rm", "-rf", "--", *gone], cwd=self.root, check=True)
+        extract(changes.there, self.root)
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine: to what works below its root."""

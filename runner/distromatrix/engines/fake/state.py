@@ -29,6 +29,7 @@ class Faults:
     oom: Mapping[str, int] = field(default_factory=dict)  # likewise, by its memory limit
     open_seconds: float = 0.0
     scale: float = 1.0  # of machines: see Machine
+    notes_state: bool = True  # see Machine
     pulls: Mapping[str, PullFailure] = field(default_factory=dict)  # glob over references
 
 

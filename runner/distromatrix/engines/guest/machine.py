@@ -17,6 +17,7 @@ from time import monotonic
 from typing import BinaryIO
 
 from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
+from distromatrix.engines.changes import Changes, removing, unpacking
 from distromatrix.engines.contract import (
     API_TIMEOUT,
     Command,
@@ -71,9 +72,9 @@ class GuestMachine(ShellMachine):
         """Why it has ended; None as long as it lives."""
 
     @abstractmethod
-    def _put(self, data: BinaryIO, path: str) -> None:
-        """Extract a tar below a folder that exists. Raises
-        InfrastructureError."""
+    def _feed(self, script: str, data: BinaryIO) -> None:
+        """Run a root's script that reads files from its stdin, which is that. Raises
+        InfrastructureError, also where it fails."""
 
     def _is_crowded(self) -> bool:
         """Whether as many processes run as a fork bomb's, among which nothing of ours gets its
@@ -85,9 +86,9 @@ class GuestMachine(ShellMachine):
         return listed
 
     @property
-    def tar(self) -> str:
-        """The call of tar in the guest."""
-        return "tar"
+    def busybox(self) -> str:
+        """What calls the programs that we need in the guest: '' for its own."""
+        return ""
 
     # --- Machine ---
 
@@ -117,7 +118,15 @@ class GuestMachine(ShellMachine):
             raise FileNotFoundError(f"{self.name}:{path}")
         data = io.BytesIO(tar) if isinstance(tar, bytes) else tar
         data.seek(0)
-        self._put(data, path)
+        self._feed(f"exec {self.busybox} tar -xpf - -C {shlex.quote(path)}", data)
+
+    def take(self, changes: Changes) -> None:
+        """See Machine. Raises InfrastructureError."""
+        self._check()
+        scripts = (removing(self.busybox), unpacking(self.busybox))
+        for script, data in zip(scripts, (changes.gone, changes.there), strict=True):
+            data.seek(0)
+            self._feed(script, data)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""
@@ -126,7 +135,9 @@ class GuestMachine(ShellMachine):
         there = f"[ -e {quoted} ] || [ -L {quoted} ] || exit {_MISSING}"
         if self.as_root(there) == _MISSING:
             raise FileNotFoundError(f"{self.name}:{path}")
-        script = f"{self.tar} -cf - -C {shlex.quote(folder or '/')} {shlex.quote(name or '.')}"
+        script = (
+            f"{self.busybox} tar -cf - -C {shlex.quote(folder or '/')} {shlex.quote(name or '.')}"
+        )
         return self._stream(script, path)
 
     def _stream(self, script: str, path: str) -> Iterator[bytes]:

@@ -113,9 +113,9 @@ class QemuMachine(GuestMachine):
         return self._address_of(str(self.folder))
 
     @property
-    def tar(self) -> str:
+    def busybox(self) -> str:
         """See GuestMachine: the guest's own may know less, or not be there."""
-        return f"{BUSYBOX} tar"
+        return BUSYBOX
 
     def _show_console(self) -> None:
         """Let what its console has shown stay in the cell's folder, where there is one."""
@@ -211,7 +211,7 @@ echo $!"""
         lent.on_close = self.take_back
         return Shell(lent)
 
-    def _put(self, data: BinaryIO, path: str) -> None:
+    def _feed(self, script: str, data: BinaryIO) -> None:
         with self.data_lock:
             try:
                 line = connect_in(self.folder, socket_name(DATA), within=1.0)
@@ -220,7 +220,7 @@ echo $!"""
                 raise self.why_gone() or InfrastructureError(
                     f"{self.name} takes no files: {error}"
                 ) from error
-            send_all(self, line, data, path)
+            send_all(self, line, data, script)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
@@ -337,9 +337,8 @@ echo $!"""
         self.closing.close()
 
 
-def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: str) -> None:
-    """Send a tar through the port for data, to be extracted below `path`. Raises
-    InfrastructureError."""
+def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, script: str) -> None:
+    """See GuestMachine._feed: through the port for data. Raises InfrastructureError."""
 
     def send() -> None:
         with contextlib.suppress(OSError):
@@ -349,7 +348,7 @@ def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, path: s
 
     sender = Thread(target=send, daemon=True, name="distromatrix-put")
     said = Answer()
-    script = f"set -- /dev/vport*p{DATA}; exec {BUSYBOX} tar -xf - -C {shlex.quote(path)} <$1"
+    script = f"set -- /dev/vport*p{DATA}; {{ {script}\n}} <$1"
     with line:
         sender.start()
         try:

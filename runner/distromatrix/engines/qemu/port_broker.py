@@ -110,9 +110,9 @@ class JoinedGuest(GuestMachine):
         return self._address
 
     @property
-    def tar(self) -> str:
+    def busybox(self) -> str:
         """See GuestMachine."""
-        return f"{BUSYBOX} tar"
+        return BUSYBOX
 
     def _ask(self, do: str, **facts: str) -> tuple[socket.socket, dict[str, Any], list[int]]:
         try:
@@ -172,10 +172,10 @@ class JoinedGuest(GuestMachine):
             return gone
         return MachineGoneError(why) if why else None
 
-    def _put(self, data: BinaryIO, path: str) -> None:
+    def _feed(self, script: str, data: BinaryIO) -> None:
         one, _, fds = self._ask("data")
         with one:
-            send_all(self, socket.socket(fileno=fds[0]), data, path)
+            send_all(self, socket.socket(fileno=fds[0]), data, script)
 
     def reboot(self) -> None:
         """Raises InfrastructureError: only who has it open can restart it."""

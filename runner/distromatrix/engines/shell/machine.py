@@ -7,9 +7,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from time import monotonic
 
 from distromatrix.engines.answer import Answer, ask_disk_free
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import MOUNT, Address, Command, Exit, Machine, MachineSpec
 from distromatrix.engines.shell.pool import MOST, Shells
 from distromatrix.engines.shell.processes import Process, describe, itself
@@ -149,7 +151,23 @@ class ShellMachine(Machine):
         self._shells.shutdown()
         self._halt()
 
+    def note_state(self) -> bool:
+        """See Machine. Raises InfrastructureError."""
+        raise self._no_state()
+
+    def changes(self, folder: Path, most: int) -> Changes:  # noqa: ARG002
+        """See Machine. Raises InfrastructureError."""
+        raise self._no_state()
+
+    def take(self, changes: Changes) -> None:  # noqa: ARG002
+        """See Machine. Raises InfrastructureError."""
+        raise self._no_state()
+
     # --- for those who make one of it ---
+
+    def _no_state(self) -> InfrastructureError:
+        why = "what setup changes goes from a container into a guest, and no other way"
+        return InfrastructureError(f"{self.name}: {why}", transient=False)
 
     def _begin_shells(self, first: Shell | None = None) -> None:
         """Forget those before; `first`: one that is open."""

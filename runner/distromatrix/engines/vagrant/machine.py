@@ -126,8 +126,8 @@ class VagrantMachine(GuestMachine):
 
     # --- files ---
 
-    def _put(self, data: BinaryIO, path: str) -> None:
-        self._send(data, f"exec tar -xpf - -C {shlex.quote(path)}")
+    def _feed(self, script: str, data: BinaryIO) -> None:
+        self._send(data, script)
 
     def put_product(self, tar: IO[bytes], path: str) -> None:
         """A parcel's tar, as it is to lie there. Raises InfrastructureError."""

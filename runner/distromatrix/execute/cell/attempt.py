@@ -15,6 +15,7 @@ from distromatrix.collect.log import CellLog, Masker
 from distromatrix.collect.report_files import REPORT, TAP, store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Exit, Machine
 from distromatrix.execute.cell import case_needs
 from distromatrix.execute.cell.outputs import FOUND, STAYS, bring_back
@@ -70,6 +71,8 @@ class Attempt:
     phase: Phase = Phase.SETUP
     exit: Exit | None = None
     opening: float = 0.0  # seconds that its guest took, which are the cell's
+    left: float = 0.0  # seconds of its timeout
+    state: Changes | None = None  # what its setup changed in a container
     scale: float = 1.0  # how many times the suite's timeout counted
     counts: CaseCounts | None = None
     report: JUnitReport | None = None
@@ -84,6 +87,12 @@ class Attempt:
     by_pytest: bool = False  # it is pytest that wrote it down
     ran: frozenset[str] = frozenset()  # of the cases that the machine is for
     dead: str = ""  # why its machine runs no more commands
+
+    def forget_state(self) -> None:
+        """Nobody wants it any more."""
+        if self.state is not None:
+            self.state.close()
+            self.state = None
 
     def begin_tap(self) -> Callable[[bytes], None]:
         """Where its standard output is to go, too."""

@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from distromatrix.collect.log import CellLog, Masker
+from distromatrix.collect.log import CellLog
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.answer import ask
-from distromatrix.engines.contract import (
-    Exit,
-    LeftSignal,
-    Machine,
-    Stage,
-)
-from distromatrix.engines.silence import Watch
+from distromatrix.engines.changes import TooMuchError
+from distromatrix.engines.contract import Exit, LeftSignal, Machine, Stage
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.execute.cell import case_needs, stray
 from distromatrix.execute.cell.attempt import Attempt, collect, judge
-from distromatrix.execute.cell.disk_watch import Allowance, DiskWatch
+from distromatrix.execute.cell.context import CellContext
+from distromatrix.execute.cell.disk_watch import Allowance
 from distromatrix.execute.cell.hints import hints
 from distromatrix.execute.cell.hooks import Hooks
-from distromatrix.execute.cell.opening import suite_command
-from distromatrix.execute.cell.outputs import clear_reports
-from distromatrix.execute.job import Job
-from distromatrix.execute.queue.order import Task
-from distromatrix.execute.queue.slots import Slots, Turn
+from distromatrix.execute.cell.scripts import run_scripts
+from distromatrix.execute.cell.setup import give_state, keep_state, keeps_state, set_up, takes_state
+from distromatrix.execute.queue.slots import Turn
 from distromatrix.files.whole import disk_fault
-from distromatrix.model import BAD, CellResult, Phase, Verdict
+from distromatrix.model import CellResult, Phase, Verdict
 from distromatrix.plan.needs import GUESTS, version_meets
-from distromatrix.record.events import CellOutput, CellPhase, CellProgress, CellSilent
-from distromatrix.record.verdicts import time_of
+from distromatrix.record.events import CellOutput, CellPhase
 
 DISK_FULL = 8 * 1024**2  # bytes: less than this left means that the disk, not the product, failed
-OURS = "--- "  # begins the lines of a log that are not the suite's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellContext:
-    """What all cells of a run share."""
-
-    job: Job
-    slots: Slots
-    masker: Masker
-    watch: Watch
-    disks: DiskWatch
-    opened: Callable[[Machine], None]
-    close: Callable[[Machine, Turn], None]  # later, and with it its turn comes to its end
-    case_needs: bool = False  # the product's cases say what they need
-    fixtures: frozenset[str] | None = None  # of ours, that they ask for (python_says)
-    callers: frozenset[str] = frozenset()  # variables that are not empty where the user is
 
 
 def run_cell(tried: Attempt, stage: Stage, around: CellContext, ticket: object) -> CellResult:
@@ -72,11 +48,11 @@ def run_cell(tried: Attempt, stage: Stage, around: CellContext, ticket: object) 
             _machine(tried, stage, around, turn) as opened,
             slots.hold(cell, turn),
             around.disks.over(opened, cell.disk) as allowance,
-            around.watch.over(opened, partial(_silent, task, log, around)) as machine,
+            around.watch.over(opened, partial(around.silent, task, log)) as machine,
         ):
             began = time.monotonic()
             result = _unmet(tried, machine) or _tested(tried, machine, log, around, allowance)
-            if _wanted(around.job.options.keep, result):
+            if result.kept is None and around.keeps(result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())
                     turn.kept = True
@@ -114,8 +90,20 @@ def _unmet(tried: Attempt, machine: Machine) -> CellResult | None:
 def _tested(
     tried: Attempt, machine: Machine, log: CellLog, around: CellContext, allowance: Allowance
 ) -> CellResult:
-    """What comes of the suite in its machine."""
+    """What comes of the suite in its machine, or of its setup, where that is a container's and
+    fails there."""
     task, cell, only, job = tried.task, tried.task.cell, tried.only, around.job
+    tried.left = cell.timeout
+    phases = [Phase.SETUP, Phase.RUN]
+    if takes_state(tried, around):
+        given = tried.state
+        if given is None and (failed := set_up(tried, log, around, _concluded)):
+            return failed
+        if tried.state is not None:
+            give_state(tried, machine, log, around)
+            phases.remove(Phase.SETUP)
+        if given is None:
+            tried.forget_state()
     env = job.opening.environment(cell, machine, task.repeat, job.plan.seed)
     wanted = case_needs.wanted(cell)
     loaded = around.case_needs and wanted
@@ -125,26 +113,41 @@ def _tested(
         env = case_needs.environment(env, machine.out)
     if only is not None and cell.cases:
         env |= case_needs.put_list(machine, only.tests)
-    try:
-        _test(tried, machine, env, log, around)
-        allowance.look(last=True)
-    except MachineGoneError:
-        allowance.look(last=True)  # whoever ends it for that may not be done with it
-        if not allowance.over:
-            raise
-        tried.exit = Exit(status=137, seconds=0.0)
-    if allowance.over:
-        tried.dead = tried.collect_fault = allowance.over
+    rest = (machine, env, log, around, allowance)
+    if keeps_state(tried, around) and machine.note_state():
+        if run_scripts(tried, *rest, phases.pop(0)):
+            with suppress(TooMuchError):
+                keep_state(tried, machine)
+        else:
+            phases.clear()
+    if phases:
+        run_scripts(tried, *rest, *phases)
+    return _concluded(tried, machine, env, log, around, guest=task.in_guest, by_pytest=loaded)
+
+
+def _concluded(
+    tried: Attempt,
+    machine: Machine,
+    env: Mapping[str, str],
+    log: CellLog,
+    around: CellContext,
+    *,
+    guest: bool,
+    by_pytest: bool = False,
+) -> CellResult:
+    """The result of a cell whose scripts have ended in that machine, its hooks run there. `guest`:
+    whether it is one."""
+    task, cell, job = tried.task, tried.task.cell, around.job
     job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=Phase.COLLECT))
     # Nothing is written to while it is read. Hooks may want what runs: until then it waits.
     hooked = bool(cell.debug or cell.restore)
     _signal_left(machine, tried, "STOP" if hooked else "KILL")
     if tried.exit is not None and tried.exit.status != 0 and not tried.dead:
         try:
-            _blame_the_disk(machine, tried.exit, log if cell.engine in GUESTS else None)
+            _blame_the_disk(machine, tried.exit, log if guest else None)
         except MachineGoneError as gone:
             tried.dead = str(gone)
-    collect(tried, machine, around.masker, by_pytest=loaded)
+    collect(tried, machine, around.masker, by_pytest=by_pytest)
     result = judge(tried, log)
     if _has_no_report(tried) and (found := stray.stray_reports(machine, around.masker)):
         result = replace(result, warnings=(*result.warnings, found))
@@ -174,27 +177,11 @@ def _has_no_report(tried: Attempt) -> bool:
     return ended and none and not tried.dead
 
 
-def _silent(task: Task, log: CellLog, around: CellContext, seconds: float, command: str) -> None:
-    line = "".join(log.tail(1))
-    around.job.emit(
-        CellSilent(
-            cell=task.cell.id,
-            repeat=task.repeat,
-            seconds=round(seconds, 1),
-            line="" if line.startswith(OURS) else line,
-            command=printable(around.masker.mask(command)),
-        )
-    )
-
-
 @contextmanager
 def _machine(tried: Attempt, stage: Stage, around: CellContext, turn: Turn) -> Iterator[Machine]:
     task = tried.task
     which = (task.repeat, tried.number, task.retry, bool(tried.only))
-
-    def tell(step: str) -> None:
-        around.job.emit(CellProgress(cell=task.cell.id, repeat=task.repeat, text=step))
-
+    tell = partial(around.tell, task)
     began = time.monotonic()
     machine = around.job.opening.open(task.cell, tried.prepared, stage, *which, on_step=tell)
     if task.in_guest:  # minutes, where it is the first of its kind
@@ -205,51 +192,6 @@ def _machine(tried: Attempt, stage: Stage, around: CellContext, turn: Turn) -> I
         yield machine
     finally:
         around.close(machine, turn)
-
-
-def _test(
-    tried: Attempt, machine: Machine, env: Mapping[str, str], log: CellLog, around: CellContext
-) -> None:
-    """`setup`, then `run`, within the suite's one timeout, as the machine counts it."""
-    task, cell = tried.task, tried.task.cell
-    tried.scale = machine.scale
-    left = cell.timeout * tried.scale
-    steps = [(Phase.SETUP, script) for script in cell.setup] + [(Phase.RUN, cell.run)]
-    for phase, script in steps:
-        tried.phase = phase
-        around.job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
-        if cell.setup:
-            log.note(f"--- {phase}")
-        tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
-        output = partial(_to_both, log.write, tap) if tap else log.write
-        command = suite_command(cell, script, machine, env, output=output)
-        command = replace(command, timeout=left, errors=log.write if tap else None)
-        try:
-            if cell.setup and phase is Phase.RUN:
-                tried.note_left_by_setup(clear_reports(machine))
-            tried.exit = machine.run(command)
-        except MachineGoneError as gone:
-            if not (gone.oom or gone.choked):
-                raise
-            tried.exit = Exit(status=137 if gone.oom else 2, seconds=0.0, oom=gone.oom)
-            tried.dead = "its machine had run out of memory"
-            if gone.choked:
-                tried.dead = f"its machine could begin no more processes (pids: {cell.pids})"
-                tried.collect_fault = tried.dead
-        left = max(0.1, left - tried.exit.seconds)
-        if tried.exit.timed_out:
-            tried.exit = replace(tried.exit, hung=around.masker.mask(tried.exit.hung))
-            if tried.exit.ended:
-                tried.dead = "the timeout had ended its machine"
-            allowed = time_of(cell.timeout, tried.scale)
-            log.note(f"--- timed out after {allowed}; it ran: {tried.exit.hung}")
-        if tried.exit.status != 0:
-            return
-
-
-def _to_both(one: Callable[[bytes], None], other: Callable[[bytes], None], data: bytes) -> None:
-    one(data)
-    other(data)
 
 
 def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -> None:
@@ -265,7 +207,3 @@ def _blame_the_disk(machine: Machine, ended: Exit, guests_log: CellLog | None) -
         raise InfrastructureError(
             f"the engine's disk is full: {free // 1024} KiB left", transient=False
         )
-
-
-def _wanted(keep: str, result: CellResult) -> bool:
-    return keep == "always" or (keep == "failed" and result.verdict in BAD)

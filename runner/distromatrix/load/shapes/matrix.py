@@ -3,10 +3,10 @@ Schema come from here. A shape is what a user wrote, no more: `defaults:` are no
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from annotated_types import MinLen
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.expect_fields import CaseGlobs, FailureKinds, Reason, Statuses
@@ -25,7 +25,6 @@ from distromatrix.load.shapes.fields import (
     Pids,
     Privilege,
     ReadGlob,
-    RelativeGlob,
     RetryFailed,
     Script,
     Shell,
@@ -47,6 +46,7 @@ from distromatrix.load.shapes.host_fields import (
     RunnerKey,
     RunnerLabels,
 )
+from distromatrix.load.shapes.scripts import PrepareShape, SetupShape, text_or_mapping
 from distromatrix.load.shapes.which import ChosenGlob, KnownTag, SkipStatus, TagName
 from distromatrix.model import (
     HostOrNone,
@@ -64,21 +64,6 @@ def check_reason(shape: Shape, gating: bool | None, goes_with: str = "`gating: f
         raise wrong(f"`reason` goes with {goes_with} only", at="reason")
 
 
-def _text_or_mapping(expected: str) -> Discriminator:
-    """Tells `key: text` from `key: {…}`; the tags never show in a message."""
-
-    def tag(value: Any) -> str | None:
-        if isinstance(value, str) and value:
-            return "<text>"
-        return "<mapping>" if isinstance(value, dict) else None
-
-    return Discriminator(
-        tag,
-        custom_error_type="expected",
-        custom_error_message=f"expected {expected}",
-    )
-
-
 # --- matrix/NAME.yaml ----------------------------------------------------------------------
 
 
@@ -89,15 +74,6 @@ class ProductShape(Shape):
     """Its folder, from the project's root."""
     git: Flag = False
     """`.git` comes along (setuptools_scm needs it)."""
-
-
-class PrepareShape(Shape):
-    """A command whose result is cached as an image layer."""
-
-    run: Script
-    """The command."""
-    files: tuple[RelativeGlob, ...] = ()
-    """Globs of the product's files that it needs; their contents are part of the cache's key."""
 
 
 def _one_need(value: dict[str, str]) -> dict[str, str]:
@@ -112,7 +88,7 @@ def _one_need(value: dict[str, str]) -> dict[str, str]:
 NeedShape = Annotated[
     Annotated[NeedName, Tag("<text>")]
     | Annotated[dict[NeedName, Constraint], AfterValidator(_one_need), Tag("<mapping>")],
-    _text_or_mapping("a need, or a need with its version"),
+    text_or_mapping("a need, or a need with its version"),
 ]
 
 
@@ -134,12 +110,18 @@ class SuiteOptions(Shape):
     prepare: (
         Annotated[
             Annotated[Script, Tag("<text>")] | Annotated[PrepareShape, Tag("<mapping>")],
-            _text_or_mapping("a shell command, or a mapping with `run` and `files`"),
+            text_or_mapping("a shell command, or a mapping with `run` and `files`"),
         ]
         | None
     ) = None
     """Runs once per image, without the product, and is cached."""
-    setup: Script | None = None
+    setup: (
+        Annotated[
+            Annotated[Script, Tag("<text>")] | Annotated[SetupShape, Tag("<mapping>")],
+            text_or_mapping("a shell command, or a mapping with `in` and `run`"),
+        ]
+        | None
+    ) = None
     """Runs in every cell before the suite, with the product."""
     restore: Script | None = None
     """Always runs, after the suite and its setup, unless a timeout has ended the machine."""
@@ -329,7 +311,7 @@ class MatrixShape(Shape):
 
     product: Annotated[
         Annotated[ProductFolder, Tag("<text>")] | Annotated[ProductShape, Tag("<mapping>")],
-        _text_or_mapping("a folder, or a mapping with `path` and `git`"),
+        text_or_mapping("a folder, or a mapping with `path` and `git`"),
     ] = Field(default=".", validate_default=True)
     """What is tested: a folder from the project's root, the parent of `matrix/`."""
     distros: Annotated[tuple[DistroGlob, ...], MinLen(1)]
