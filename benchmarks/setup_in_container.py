@@ -14,7 +14,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -28,12 +27,13 @@ from images_world import World, catalogued
 
 FETCH = """sed 's/^deb /deb-src /' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
 apt-get update -qq && mkdir /source && cd /source
-apt-get source -qq --download-only fuse3 && mv fuse3_*.orig.tar.* it"""
+apt-get source -qq --download-only fuse3
+rm -f *.asc && mv fuse3_*.orig.tar.* it"""
 MATRIX = """\
 product: .
 distros: [DISTROS]
 defaults:
-  packages: [meson, compiler, pkg-config, libudev-dev]
+  packages: [meson, compiler, pkg-config]
   timeout: 20m
   network: false
 suites:
@@ -49,7 +49,7 @@ suites:
       test "$(cat /mnt/hello)" = 'Hello World!'
       umount /mnt
 """
-BUILD = "meson setup build >meson.log && ninja -C build"
+BUILD = "meson setup -Dutils=false build && ninja -C build"
 ALLOWED, BESIDE = 1.3, 10.0
 
 
@@ -60,10 +60,8 @@ def fetched(folder: Path) -> Path:
         said: list[bytes] = []
         assert machine.run(Command(FETCH, output=said.append)).status == 0, b"".join(said)
         (folder / "it.tar").write_bytes(b"".join(machine.get("/source/it")))
-    with tarfile.open(folder / "it.tar") as tar:
-        tar.extractall(folder, filter="data")
-    with tarfile.open(folder / "it") as tar:
-        tar.extractall(folder, filter="data")
+    for archive in ("it.tar", "it"):
+        subprocess.run(["tar", "-xf", archive], cwd=folder, check=True)
     (found,) = folder.glob("fuse-*")
     return found
 

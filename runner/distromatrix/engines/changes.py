@@ -74,9 +74,10 @@ done
 tar -xp {_ALL} -f - || exit
 for one in {_USERS}; do
   [ -e $kept/$one ] && [ -e etc/$one ] || continue
-  {busybox} cmp -s $kept/$one etc/$one ||
-    {busybox} awk -F: 'NR == FNR {{ there[$1] = 1; next }} !($1 in there)' \\
-      etc/$one $kept/$one >$kept/more && {busybox} cat $kept/more >>etc/$one
+  ! {busybox} cmp -s $kept/$one etc/$one || continue
+  {busybox} awk -F: 'NR == FNR {{ there[$1] = 1; next }} !($1 in there)' \\
+    etc/$one $kept/$one >$kept/more
+  {busybox} cat $kept/more >>etc/$one
 done
 {busybox} rm -rf $kept
 """

@@ -20,9 +20,14 @@ product: .
 distros: [debian-12]
 suites:
   plain: {run: ./own-kernel && exit 1; true}
-  kernel: {needs: [own-kernel: ">=6.1"], run: ./own-kernel}
+  kernel:
+    needs: [own-kernel: ">=6.1"]
+    setup: {in: container, run: 'echo "on $DISTROMATRIX_ENGINE" >/opt/made; rm /etc/issue'}
+    run: ./own-kernel && grep -qx "on docker" /opt/made && test ! -e /etc/issue
   too-new: {needs: [own-kernel: ">=6.2"], run: 'echo it ran'}
-  whole: {run: ./cases}
+  whole:
+    setup: {in: container, run: 'echo "on $DISTROMATRIX_ENGINE" >made'}
+    run: grep -qx "on docker" made && ./cases && echo run >made
   listed: {cases: true, run: ./cases}
 """
 OWN_KERNEL = """\
