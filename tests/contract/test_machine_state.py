@@ -36,7 +36,8 @@ cd /distromatrix/product && echo more >>hello && mv sub other && echo kept >../o
 SEEN = r"""cd /
 find opt etc/profile etc/issue etc/skel distromatrix/product distromatrix/out \
   \( -type d -printf '%p %y %m %U %G\n' \) -o -printf '%p %y %m %U %G %s %T@ %n %l\n' | sort
-stat -c '%n %A %y' usr/share/doc opt/made/deep; ls -d etc/debian_version usr/share/base-files 2>/dev/null
+stat -c '%n %A %y' usr/share/doc opt/made/deep
+ls -d etc/debian_version usr/share/base-files 2>/dev/null
 grep -h joe etc/passwd; cat etc/profile distromatrix/product/hello 'opt/-a b/
 line'; cmp opt/all bin/true && [ opt/all -ef opt/made/again ] && echo linked
 tail -c 4 opt/holes; [ "$(du -k opt/holes | cut -f1)" -lt 100 ] && echo sparse

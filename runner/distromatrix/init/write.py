@@ -20,7 +20,6 @@ NETWORK = """\
 # Cells install from package indexes as this machine does: with its CA certificates, its pip and
 # npm indexes and its proxies. It changes nothing where there are none of those."""
 USER = "user: tester # not root, as at a developer's desk: what tests permissions fails as root"
-SETUP = "in every cell, before the tests; with `needs:`, write {in: container, run: …}"
 NOTHING = """\
 # Nothing was found that says how this product is tested: put the command in place of these lines.
 # It runs in a fresh container of each distro, in a copy of this folder."""
@@ -125,7 +124,7 @@ def _fields(draft: Draft) -> Iterator[str]:
     elif draft.prepare:
         yield from _script("prepare", draft.prepare, note="cached as an image")
     if draft.setup:
-        yield from _script("setup", draft.setup, note=SETUP)
+        yield from _script("setup", draft.setup, note="in every cell, before the tests")
     if draft.env:
         pairs = (f"{key}: {scalar(value)}" for key, value in draft.env.items())
         yield f"env: {{{', '.join(pairs)}}}"

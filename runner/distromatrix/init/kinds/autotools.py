@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.init import reports
-from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
 
 _TESTS = re.compile(r"^[ \t]*+(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
@@ -37,6 +37,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         about=(
             f"{source}: make {target}. What else it builds with (libraries, …) belongs to "
             "`packages`.",
+            IN_CONTAINER,
         ),
         packages=tuple(packages),
         setup="\n".join((*steps, "sh ./configure", "make")),

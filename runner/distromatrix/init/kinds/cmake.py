@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
 
 _ENABLED = re.compile(
@@ -30,6 +30,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         about=(
             "CMakeLists.txt: ctest. What else it builds with (libraries, …) belongs to `packages`.",
             "CTest writes JUnit reports from version 3.21 on.",
+            IN_CONTAINER,
         ),
         packages=tuple(packages),
         setup="cmake -S . -B /tmp/build\ncmake --build /tmp/build",

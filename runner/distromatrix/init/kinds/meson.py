@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
 
 _TEST = re.compile(r"^[ \t]*+test\s*+\(", re.MULTILINE)
@@ -29,6 +29,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         about=(
             "meson.build: meson test. What else it builds with (libraries, …) belongs to "
             "`packages`.",
+            IN_CONTAINER,
         ),
         packages=tuple(packages),
         setup="meson setup /tmp/build\nmeson compile -C /tmp/build",
