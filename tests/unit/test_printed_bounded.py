@@ -15,7 +15,7 @@ from distromatrix.testing.machines.printed import Printed
 
 ROOT = Path(distromatrix.__file__).parent
 # A cell's log and the last lines of its output, which cut what they hear.
-CUT = {("execute/cell/run.py", "log.write"), ("testing/bench/machines.py", "lines.write")}
+CUT = {("execute/cell/scripts.py", "log.write"), ("testing/bench/machines.py", "lines.write")}
 
 
 def _keepers(tree: ast.AST) -> list[str]:

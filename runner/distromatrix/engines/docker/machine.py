@@ -12,7 +12,8 @@ from typing import IO, Any
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.changes import GONE, NOTE, NOTED, THERE, Changes
+from distromatrix.engines.change_scripts import GONE, NOTE, NOTED, THERE
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
     Address,

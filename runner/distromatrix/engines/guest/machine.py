@@ -17,7 +17,8 @@ from time import monotonic
 from typing import BinaryIO
 
 from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
-from distromatrix.engines.changes import Changes, removing, unpacking
+from distromatrix.engines.change_scripts import removing, unpacking
+from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
     Command,
