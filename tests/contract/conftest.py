@@ -59,6 +59,17 @@ def said(machine: Machine, script: str, **how: object) -> tuple[Exit, bytes]:
 
 
 @dataclass
+class Tar:
+    """A product that nobody keeps."""
+
+    path: Path
+    keeper: None = None
+
+    def tar(self) -> Path:
+        return self.path
+
+
+@dataclass
 class Bench:
     """An engine to test, with what it makes labelled as one run's."""
 
@@ -81,7 +92,7 @@ class Bench:
         return self.engine.open(self.spec(**other), stage)
 
     def stage(self) -> Stage:
-        return self.engine.stage(self.snapshot, image=self.image, labels=self.labels)
+        return self.engine.stage(Tar(self.snapshot), image=self.image, labels=self.labels)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         return tuple(one for one in self.again().leftovers() if one.run == self.run)

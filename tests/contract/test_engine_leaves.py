@@ -39,7 +39,8 @@ def test_an_image_that_is_not_there_cannot_start(staging_bench: Bench) -> None:
     with pytest.raises(CannotStartError, match="test-none"):
         bench.open(image="distromatrix/test-none:1")
     with pytest.raises(CannotStartError):
-        bench.engine.stage(bench.snapshot, image="distromatrix/test-none:1", labels=bench.labels)
+        bench.image = "distromatrix/test-none:1"
+        bench.stage()
     assert bench.leftovers() == ()
 
 

@@ -127,12 +127,14 @@ class Project:
         except FileNotFoundError:
             return ""
 
-    def left(self) -> list[str]:
-        """Names of what carries this project's labels on the engine."""
+    def left(self, *, layers: bool = False) -> list[str]:
+        """Names of what carries this project's labels on the engine, but for (or: only) what is
+        kept of the product on purpose."""
         engine = open_engine(self.engine)
         try:
             ours = str(self.root / ".distromatrix")
-            return [one.name for one in engine.leftovers() if one.folder.startswith(ours)]
+            left = [one for one in engine.leftovers() if one.folder.startswith(ours)]
+            return [one.name for one in left if (one.kind == "layer") == layers]
         finally:
             engine.close()
 

@@ -25,13 +25,14 @@ KEEP_RUNS = 20
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option(
     "--all", "everything", is_flag=True,
-    help="Also remove kept machines, images, and all run folders.",
+    help="Also remove kept machines, images, kept products, and all run folders.",
 )  # fmt: skip
 def command(directory: Path, file: Path | None, dry_run: bool, everything: bool) -> int:
     """Remove what dead runs left behind.
 
-    Removes their machines and volumes, and all but the newest 20 run folders. Never touches
-    active runs, or anything that distromatrix did not create.
+    Removes their machines and volumes, all but the newest 20 run folders, and what is kept of
+    products beyond the setting `stages`. Never touches active runs, what a run that can be resumed
+    needs, or anything that distromatrix did not create.
 
     \b
     Examples:
@@ -47,10 +48,12 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     runs = runs if everything else runs[:-KEEP_RUNS]
     said = "would remove" if dry_run else "removed"
     left_over: list[str] = []
-    with opened_engines(settings_here()) as engines:
+    settings = settings_here()
+    with opened_engines(settings) as engines:
         engine = engines.containers
         here = host_facts().guests
-        find = find_dead if dry_run else partial(sweep, tell=left_over.append)
+        room = settings.stages
+        find = find_dead if dry_run else partial(sweep, tell=left_over.append, room=room)
         for name in (engine.name, *(guests for guests, why in here.items() if not why)):
             try:
                 for left in find(engines.of(name), kept_too=everything):

@@ -29,7 +29,13 @@ from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, Not
 from distromatrix.model import BAD, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
-from distromatrix.project.session import begin_run, job_of, opened_engines, require_images
+from distromatrix.project.session import (
+    begin_run,
+    job_of,
+    keeper_of,
+    opened_engines,
+    require_images,
+)
 from distromatrix.record.events import Event
 
 if TYPE_CHECKING:
@@ -229,7 +235,7 @@ def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
 
 def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     """A run that was cut off, as its folder holds it. What is still there of it is removed."""
-    from distromatrix.execute.product.snapshot import stored
+    from distromatrix.execute.product.snapshot import manifest, stored
     from distromatrix.execute.sweep import sweep_before
     from distromatrix.plan.file import read_plan
     from distromatrix.record.folder import RunFolder, find_run, require_plain
@@ -239,7 +245,7 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     path = find_run(root, asked.resume)
     require_plain(path)
     folder = stack.enter_context(RunFolder.lock(path))
-    if not folder.plan.exists() or not folder.snapshot.exists():
+    if not folder.plan.exists() or not manifest(folder.snapshot).exists():
         raise InputError(
             f"run {path.name} cannot be resumed: "
             + ("it has finished" if folder.plan.exists() else "it had not started")
@@ -254,7 +260,8 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     for name in guests_of(plan):
         with suppress(EngineUnavailableError):  # its cells will say so
             sweep_before(engines.of(name), folder)
-    snapshot = stored(plan.product, folder.snapshot)
+    keeper = keeper_of(plan, engines.containers, folder)
+    snapshot = stored(plan.product, folder.snapshot, keeper)
     ids = frozenset(result.id for result in done)
     require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
     history, seconds = _expected(plan)
@@ -301,9 +308,12 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     def tell(line: str) -> None:
         echo(line, err=True)
 
-    snapshot = run.snapshot or begin_run(run.plan, run.folder, run.part, tell)
+    snapshot = run.snapshot or begin_run(
+        run.plan, run.folder, run.engines.containers, run.part, tell
+    )
+    gc.freeze()  # the product's files, of which there may be many, stay
     # What it cannot remove now, the next one will.
-    sweeping = in_background(lambda: sweep(run.engines.containers))
+    sweeping = in_background(lambda: sweep(run.engines.containers, room=run.settings.stages))
     console = open_console(stderr=as_json)
     with Journal(run.folder.journal) as journal, live_report(console) as live:
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from distromatrix.engines.image_store import ImageStore
+from distromatrix.engines.layers import LayerStore, ProductSource
 from distromatrix.model import Guest, Kept, MachineLimits
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Stage(Protocol):
 class Leftover:
     """Something that carries our labels: a machine, or what one uses. `kept`: on purpose."""
 
-    kind: str  # a machine (container, guest, …), or what machines use: volume | network | disk
+    kind: str  # a machine (container, guest, …), or what they use: volume | layer | network | disk
     name: str
     run: str
     folder: str
@@ -262,6 +262,7 @@ class Leftover:
     kept: bool
     created: float
     size: int = 0  # bytes on this host's disk, of what is kept ready for others; else 0
+    keeper: str = ""  # of a layer: the folder that says whether it is in use (LABEL_LAYER)
 
     @classmethod
     def labelled(
@@ -291,9 +292,13 @@ class Engine(Protocol):
     def ping(self) -> None:
         """Nothing, if it answers. Raises EngineUnavailableError."""
 
-    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> Stage:
-        """Put the product's snapshot (a tar file whose members lie below `product/`) where
-        machines can copy it from. `image` is any image with `sh`, for helpers."""
+    @property
+    def layers(self) -> LayerStore | None:
+        """What it keeps of products between runs; None where it can keep nothing."""
+
+    def stage(self, product: ProductSource, *, image: str, labels: Mapping[str, str]) -> Stage:
+        """Put the product's snapshot where machines can copy it from, if it has no keeper on this
+        engine. `image` is any image with `sh`, for helpers."""
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """Open a machine, with a private copy of the staged product, owned by its user.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
@@ -41,11 +41,15 @@ class Parcel:
     """A snapshot. `plain`: for a tar that reads no pax headers, as busybox's; then times are
     whole seconds. Thread-safe."""
 
-    def __init__(self, snapshot: Path, *, plain: bool = False) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Callable[[], Path], *, plain: bool = False) -> None:
+        self._asked = snapshot
         self._format = tarfile.GNU_FORMAT if plain else tarfile.PAX_FORMAT
         self._lock = Lock()
         self._made: dict[tuple[str, str], IO[bytes]] = {}  # without a name: nothing stays behind
+
+    @cached_property
+    def _snapshot(self) -> Path:
+        return self._asked()
 
     @cached_property
     def size(self) -> int:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, Engine, Leftover
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.execute.product.chains import KEPT_FOR, forget, needed_by
 from distromatrix.files.user_folders import host_name
 from distromatrix.record.folder import SHELLS, RunFolder, is_alive
 
-_BELOW = ("volume", "network", "disk", "box")  # what machines use: it goes after them
-KEPT_FOR = 7 * 86400.0  # seconds that a machine kept on purpose stays
+_BELOW = ("volume", "layer", "network", "disk", "box")  # what machines use: it goes after them
 READY_BYTES = 20 * 1024**3  # of this host's disk, for what an engine keeps ready
 
 
@@ -38,11 +38,20 @@ def find_dead(engine: Engine, *, kept_too: bool = False) -> tuple[Leftover, ...]
     dead: list[Leftover] = []
     leftovers = engine.leftovers()
     surplus = _surplus(leftovers)
+    needed: dict[str, set[str] | None] = {}
     for left in leftovers:
         if left.host != here or not left.folder:
             continue
         if left.folder not in alive:
             alive[left.folder] = is_alive(Path(left.folder))
+        if left.kind == "layer":
+            if left.keeper not in needed:
+                needed[left.keeper] = needed_by(Path(left.keeper))
+            names = needed[left.keeper]
+            unnamed = names is not None and left.name not in names
+            if unnamed and not left.kept and not alive[left.folder]:
+                dead.append(left)
+            continue
         # A shell's machine is named like a kept one so that it can be entered, no longer.
         kept = left.kept and Path(left.folder).parent.name != SHELLS
         expired = kept_too or now - left.created > KEPT_FOR or left.name in surplus
@@ -67,11 +76,18 @@ def _order(left: Leftover) -> bool:
 
 
 def sweep(
-    engine: Engine, *, kept_too: bool = False, tell: Callable[[str], None] | None = None
+    engine: Engine,
+    *,
+    kept_too: bool = False,
+    tell: Callable[[str], None] | None = None,
+    room: int | None = None,
 ) -> tuple[Leftover, ...]:
-    """Remove what `find_dead` finds; returns what was removed. The first thing that could not be
+    """Remove what `find_dead` finds, and what is kept of products beyond `room` (bytes, if given);
+    returns what was removed. The first thing that could not be
     is told after the others; where nobody listens, InfrastructureError is raised for it."""
     removed: dict[str, Leftover] = {}
+    if room is not None and engine.layers is not None:
+        forget(room, everything=kept_too)
     # Several times: a volume is free once the machines that stand on it are gone, and those
     # may be just now removed by somebody else.
     for pause in (0.0, 0.2, 1.0, 0.0):
@@ -104,5 +120,5 @@ def sweep_before(engine: Engine, folder: RunFolder) -> None:
     else uses it. What was kept on purpose stays. Raises InfrastructureError."""
     ours = [left for left in engine.leftovers() if left.folder == str(folder.path)]
     for left in sorted(ours, key=_order):
-        if left.host == host_name() and not left.kept:
+        if left.host == host_name() and not left.kept and left.kind != "layer":
             engine.remove(left)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distromatrix.engines.contract import Engine
     from distromatrix.execute.cell.opening import Opening
     from distromatrix.execute.job import Job, Options
+    from distromatrix.execute.product.kept import KeptProduct
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.images import Handed, Images, ProductFiles
     from distromatrix.load.settings import Settings
@@ -146,13 +147,33 @@ def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
             remove_folder(folder.path)
 
 
+def keeper_of(plan: Plan, engine: Engine, folder: RunFolder) -> KeptProduct | None:
+    """Who keeps the product on the engine of containers between runs, if it can and any cell runs
+    there."""
+    from distromatrix.execute.product.kept import KeptProduct
+    from distromatrix.execute.sweep import labels_of
+    from distromatrix.images.layer.recipe import numeric_user
+    from distromatrix.plan.needs import CONTAINERS
+
+    users = [numeric_user(cell.user) for cell in plan.cells if cell.engine in CONTAINERS]
+    store = engine.layers if users else None
+    if store is None:
+        return None
+    # Whoever a name is, an image says: then it is guessed.
+    first = "0:0" if "root" in users else next(filter(None, users), "")
+    keeper = KeptProduct(store, plan.product.path, folder, labels_of(folder), first)
+    return None if keeper.refused else keeper
+
+
 def begin_run(
     plan: Plan,
     folder: RunFolder,
+    engine: Engine,
     part: PlanFile | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Snapshot:
-    """The product's snapshot, taken and stored with the plan, and with the whole that it is a
+    """The product's snapshot, taken (on the engine of containers, if that keeps
+    any) and stored with the plan, and with the whole that it is a
     `part` of: from here on the run can be resumed. Where that fails, the folder goes. What is
     staged is told where that takes time."""
     from distromatrix.execute.product.snapshot import take
@@ -160,7 +181,7 @@ def begin_run(
     from distromatrix.record.folder import remove_folder
 
     try:
-        snapshot = take(plan.product, folder.snapshot, tell)
+        snapshot = take(plan.product, folder.snapshot, tell, keeper_of(plan, engine, folder))
         if part is not None:
             save_plan(replace(part, snapshot=snapshot.digest()), folder.path / WHOLE)
         store_plan(plan, folder.plan)

@@ -296,7 +296,7 @@ def test_a_stored_plan_is_believed_in_nothing(cli: Cli, project: Path, tmp_path:
         "guest": {"box": "someone/box\nsystem 'x'"},
     }
     (run / "plan.json").write_text(json.dumps(plan))
-    (run / "snapshot.tar").touch()
+    (run / "snapshot.json").touch()
     said = cli("run", "--resume", run.name)
     assert said.code == 2
     assert "pass_env: TOKEN" in said.err and "box: someone/box" in said.err

@@ -20,6 +20,8 @@ from distromatrix.record.folder import RunFolder
 class Shelf:
     """An engine that has things lying about, some of them stuck."""
 
+    layers = None
+
     def __init__(self, *things: Leftover, stuck: tuple[str, ...] = ()) -> None:
         self.things = list(things)
         self.stuck = stuck

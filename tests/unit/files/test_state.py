@@ -227,7 +227,7 @@ def test_a_run_that_has_a_link_is_not_gone_on_with(
 ) -> None:
     cli("run", "one/good")
     run = next(p for p in (project / ".distromatrix/runs").iterdir() if not p.is_symlink())
-    (run / "snapshot.tar").touch()
+    (run / "snapshot.json").touch()
     place = run / link
     if place.is_dir():
         shutil.rmtree(place)

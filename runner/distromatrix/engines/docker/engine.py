@@ -7,7 +7,6 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 from distromatrix.engines.contract import Address, EngineFacts, Leftover, MachineSpec, Stage
@@ -18,7 +17,9 @@ from distromatrix.engines.docker.images import DockerImages
 from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.spec import LOOPBACK_IPV6
+from distromatrix.engines.docker.staging.layers import DockerLayers
 from distromatrix.engines.docker.staging.stage import DockerStage, Strategy
+from distromatrix.engines.layers import ProductSource
 from distromatrix.errors import (
     CannotStartError,
     EngineUnavailableError,
@@ -73,10 +74,19 @@ class DockerEngine:
         """See Engine."""
         self._api.ping()
 
-    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> DockerStage:
+    @property
+    def layers(self) -> DockerLayers | None:
+        """See Engine: none where no overlays can be mounted, or shall be."""
+        overlays = self._api.dialect.mounts_overlays and self._staging != "archive"
+        rootless = overlays and self.facts().rootless
+        return DockerLayers(self._api, self.images) if overlays and not rootless else None
+
+    def stage(
+        self, product: ProductSource, *, image: str, labels: Mapping[str, str]
+    ) -> DockerStage:
         """See Engine."""
         return DockerStage(
-            self._api, self._networks, snapshot, image=image, labels=labels, forced=self._staging
+            self._api, self._networks, product, image=image, labels=labels, forced=self._staging
         )
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> DockerMachine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from docker.errors import APIError, NotFound
 from distromatrix.engines.contract import LABEL_RUN, Leftover
 from distromatrix.engines.docker.connection.api import Api, listed, remove_container, timestamp
 from distromatrix.engines.docker.spec import LABEL_MACHINE, LABEL_STAGE
+from distromatrix.engines.layers import LABEL_LAYER
 from distromatrix.engines.shell.machine import KEPT
 
 # Podman 4 lists no container while one has lost its network namespace, which it names.
@@ -39,11 +41,15 @@ def leftovers(api: Api) -> tuple[Leftover, ...]:
         name = str(next(iter(row.get("Names") or ()), called) or "").lstrip("/")
         kept = name in needed or "machine " + labels.get(LABEL_MACHINE, "-") in needed
         if kind == "container" and (kept := name.startswith(KEPT)):
-            needed |= {labels.get(LABEL_STAGE, ""), "machine " + labels.get(LABEL_MACHINE, "")}
+            needed |= {*labels.get(LABEL_STAGE, "").split(",")}
+            needed |= {"machine " + labels.get(LABEL_MACHINE, "")}
             needed |= set((row.get("NetworkSettings") or {}).get("Networks") or ())
         created = timestamp(row.get("CreatedAt") or row.get("Created"))
+        keeper = labels.get(LABEL_LAYER, "") if kind == "volume" else ""
+        word = "layer" if keeper else kind
         if name:
-            found.append(Leftover.labelled(kind, name, labels, kept=kept, created=created))
+            left = Leftover.labelled(word, name, labels, kept=kept, created=created)
+            found.append(replace(left, keeper=keeper))
     return tuple(found)
 
 
@@ -74,7 +80,7 @@ def remove(api: Api, leftover: Leftover) -> None:
             "container": (client.inspect_container, partial(remove_container, client)),
             "network": (client.inspect_network, client.remove_network),
             "volume": (client.inspect_volume, partial(client.remove_volume, force=True)),
-        }[leftover.kind]
+        }["volume" if leftover.kind == "layer" else leftover.kind]
         found = inspect(leftover.name)
         labels = found.get("Labels") or (found.get("Config") or {}).get("Labels") or {}
         if not labels.get(LABEL_RUN):

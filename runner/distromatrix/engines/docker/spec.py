@@ -13,7 +13,7 @@ from distromatrix.engines.shell.shell import LOOP
 from distromatrix.errors import CannotStartError
 
 LABEL_MACHINE = "distromatrix.machine"  # a container's name as it was opened; also on its volume
-LABEL_STAGE = "distromatrix.stage"  # the stage volume that an overlay stands on
+LABEL_STAGE = "distromatrix.stage"  # the volumes that an overlay stands on, with commas between
 
 # Docker before 26 takes ::1 from containers whose network has no IPv6, and names it in their
 # /etc/hosts nevertheless. See DockerEngine.open for kernels that have none.
@@ -40,8 +40,8 @@ _INIT_LOG = {"Type": "json-file", "Config": {"max-size": "1m"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """A private view: an overlay of these folders on the engine's host, whose `lower` lies in
-    the volume `stage`."""
+    """A private view: an overlay of these folders on the engine's host, which lie in the volumes
+    `stage`. `lower`: one, or several with colons between."""
 
     lower: str
     upper: str

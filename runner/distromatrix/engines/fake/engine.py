@@ -29,6 +29,7 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.fake.images import FakeImages
 from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
 from distromatrix.engines.fake.state import FakeState, Faults, read_json, write_json
+from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.shell.machine import KEPT
 from distromatrix.errors import (
     CannotStartError,
@@ -101,12 +102,16 @@ class FakeEngine:
             data_root=str(self._state.folder),
         )
 
-    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> FakeStage:
+    @property
+    def layers(self) -> None:
+        """See Engine: it keeps none."""
+
+    def stage(self, product: ProductSource, *, image: str, labels: Mapping[str, str]) -> FakeStage:
         """See Engine."""
         self._answer()
         if self.images.find(image) is None:
             raise CannotStartError(f"no such image: {image}")
-        return FakeStage(self._state, snapshot, labels)
+        return FakeStage(self._state, product.tar(), labels)
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> FakeMachine:
         """See Engine; `stage` is one of this engine's."""

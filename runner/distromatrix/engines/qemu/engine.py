@@ -26,6 +26,7 @@ from distromatrix.engines.guest.acceleration import acceleration, known_accelera
 from distromatrix.engines.guest.facts import engine_facts, leftovers, write_facts
 from distromatrix.engines.guest.qemu_program import qemu_version
 from distromatrix.engines.image_store import ImageStore
+from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.parcel import Parcel, owner_of
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.disk import Disk
@@ -77,13 +78,17 @@ class QemuEngine:
         """See Engine."""
         qemu_version()
 
-    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> QemuStage:
+    @property
+    def layers(self) -> None:
+        """See Engine: it keeps none."""
+
+    def stage(self, product: ProductSource, *, image: str, labels: Mapping[str, str]) -> QemuStage:
         """See Engine."""
         if self.images.find(image) is None:
             raise CannotStartError(f"there is no image {image}")
         try:
             self._machines.mkdir(parents=True, exist_ok=True)
-            return QemuStage(snapshot, self._machines, labels)
+            return QemuStage(product, self._machines, labels)
         except OSError as error:
             raise _fault("the product cannot be staged", error) from error
 
@@ -198,10 +203,10 @@ class QemuStage:
     """The product's snapshot as disks that the guests of a run read, one for each user: the tar
     file, and behind it nothing."""
 
-    def __init__(self, snapshot: Path, machines: Path, labels: Mapping[str, str]) -> None:
+    def __init__(self, product: ProductSource, machines: Path, labels: Mapping[str, str]) -> None:
         self._folder = machines / f"distromatrix-stage-{os.getpid()}-{time.monotonic_ns()}"
         self._folder.mkdir()
-        self._parcel = Parcel(snapshot, plain=True)
+        self._parcel = Parcel(product.tar, plain=True)
         self._sizes: dict[str, int] = {}  # owner -> bytes of the tar
         self._lock = Lock()
         try:

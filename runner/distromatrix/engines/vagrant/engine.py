@@ -25,6 +25,7 @@ from distromatrix.engines.guest.acceleration import (
 )
 from distromatrix.engines.guest.facts import engine_facts, leftovers, read_facts
 from distromatrix.engines.image_store import Image, ImageStore
+from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.engines.vagrant.clone import open_clone
@@ -83,11 +84,17 @@ class VagrantEngine:
         """See Engine."""
         _have(_PROGRAMS)
 
-    def stage(self, snapshot: Path, *, image: str, labels: Mapping[str, str]) -> VagrantStage:
+    @property
+    def layers(self) -> None:
+        """See Engine: it keeps none."""
+
+    def stage(
+        self, product: ProductSource, *, image: str, labels: Mapping[str, str]
+    ) -> VagrantStage:
         """See Engine."""
         del labels  # nothing is made that would carry them
         self._image(image)
-        return VagrantStage(snapshot, plain=True)
+        return VagrantStage(product.tar, plain=True)
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
         """See Engine; `stage` is one of this engine's. Raises CannotStartError,

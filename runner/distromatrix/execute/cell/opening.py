@@ -59,7 +59,7 @@ class Opening:
 
     def stage(self, engine: Engine, prepared: Prepared) -> Stage:
         """The product, put on an engine. Raises InfrastructureError."""
-        return engine.stage(self.snapshot().path, image=prepared.image.id, labels=self.labels)
+        return engine.stage(self.snapshot(), image=prepared.image.id, labels=self.labels)
 
     def open(
         self,

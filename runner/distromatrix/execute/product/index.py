@@ -9,7 +9,6 @@ of that `seen` is not kept, so that it is read again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -25,6 +24,8 @@ _JUST = 2 * 10**9  # nanoseconds: no disk's clock is coarser
 _FIELDS = tuple(field.name for field in fields(Entry))
 _SEEN, _DATA = _FIELDS.index("seen"), _FIELDS.index("data")
 _row = attrgetter(*_FIELDS)
+_NUMBERS = (int,) * 4
+_KINDS = (FILE, LINK, FOLDER)
 
 
 def save(path: Path, entries: Iterable[Entry], warnings: Iterable[str], listed: int) -> None:
@@ -32,10 +33,9 @@ def save(path: Path, entries: Iterable[Entry], warnings: Iterable[str], listed: 
     rows: list[tuple[Any, ...]] = []
     data: dict[str, str] = {}
     for entry in entries:
-        seen = entry.seen
+        row, seen = _row(entry), entry.seen
         if seen is not None and max(seen[1], seen[2]) >= listed - _JUST:
-            entry.seen = None
-        row = _row(entry)
+            row = (*row[:_SEEN], None, *row[_SEEN + 1 :])
         if entry.data is not None:
             data[entry.name] = entry.data.decode("latin-1")
             row = (*row[:_DATA], None, *row[_DATA + 1 :])
@@ -67,9 +67,10 @@ def _is_sound(entry: Entry) -> bool:
     name = entry.name
     if type(name) is not str or type(entry.content) is not str or type(entry.target) is not str:
         return False
-    numbers = (entry.mode, entry.mtime, entry.size, entry.says)
-    inside = not name.startswith("/") and ("/../" not in f"/{name}/")
-    return inside and entry.kind in (FILE, LINK, FOLDER) and all(type(n) is int for n in numbers)
+    if name[:1] == "/" or (".." in name and ".." in name.split("/")):
+        return False
+    numbers = type(entry.mode), type(entry.mtime), type(entry.size), type(entry.says)
+    return numbers == _NUMBERS and entry.kind in _KINDS
 
 
 def take_over(entries: Mapping[str, Entry], known: Mapping[str, Entry]) -> None:
@@ -79,15 +80,10 @@ def take_over(entries: Mapping[str, Entry], known: Mapping[str, Entry]) -> None:
             continue
         if old.seen == entry.seen and (old.path, old.data) == (entry.path, None):
             entry.content, entry.says = old.content, old.says
+            if (old.mode, old.twin, old.mtime) == (entry.mode, entry.twin, entry.mtime):
+                entry.print = old.print
 
 
 def unread(entries: Iterable[Entry]) -> list[Entry]:
     """The files of which is not known what is in them."""
     return [entry for entry in entries if entry.kind == FILE and not entry.content]
-
-
-def is_there(entry: Entry, status: os.stat_result) -> bool:
-    """Whether a file is still the one that was read."""
-    from distromatrix.execute.product.entries import seen_of
-
-    return entry.seen == seen_of(status)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import chain
 
 from distromatrix.engines.parcel import HAS_HOLES
 from distromatrix.execute.product.content import (
@@ -32,27 +33,42 @@ def packed(
     root: str,
     wanted: Iterable[Entry] | None = None,
     owner: tuple[int, int] = ROOT,
+    below: str = "",
+    opened: Callable[[Entry, str], int] | None = None,
+    gone: Iterable[str] = (),
 ) -> Iterator[bytes]:
-    """The stream of `entries`, or of those of them that are `wanted`, below `product/` and all
-    of them the owner's, in the format of pax(1): pieces of some size. Of each file that is read,
-    the entry is set right; one that is not there any more is left out, and its entry has no
-    `content`. Raises OSError."""
-    return _joined(_members(entries, root, wanted, owner))
+    """The stream of `entries`, or of those of them that are `wanted`, below `product/` (itself
+    `below` something) and all of them the owner's, in the format of pax(1): pieces of some size.
+    For names that are `gone`, whiteouts. Of each file that is read, the entry is set right; one
+    that is not there any more is left out, and its entry has no `content`; but where it is said
+    how they are `opened`, that gives what each entry says. Raises OSError."""
+    top = f"{below}{PREFIX}"
+    members = _members(entries, wanted, owner, top, opened or partial(open_now, root))
+    return _joined(chain(members, _whiteouts(gone, top), (bytes(2 * _BLOCK),)))
+
+
+def open_now(root: str, entry: Entry, path: str = "") -> int:
+    """A descriptor of the entry's file as it lies there now, which the entry then says. Raises
+    OSError."""
+    fd = open_file(path or f"{root}/{entry.name}")
+    entry.see(os.fstat(fd))
+    return fd
 
 
 def _members(
     entries: Mapping[str, Entry],
-    root: str,
     wanted: Iterable[Entry] | None,
     owner: tuple[int, int],
+    top: str,
+    opened: Callable[[Entry, str], int],
 ) -> Iterator[bytes]:
     there: set[str] = set()
     note = {HAS_HOLES: b"1"} if any(entry.holes for entry in entries.values()) else {}
     for entry in entries.values() if wanted is None else wanted:
-        name = in_tar(f"{PREFIX}/{entry.name}" if entry.name else PREFIX)
+        name = in_tar(f"{top}/{entry.name}" if entry.name else top)
         if entry.twin and entry.twin != entry.name and entry.twin in there:
-            entry.content = entries[entry.twin].content
-            yield header(name, entry, owner, b"1", link=in_tar(f"{PREFIX}/{entry.twin}"))
+            entry.content, entry.print = entries[entry.twin].content, ""
+            yield header(name, entry, owner, b"1", link=in_tar(f"{top}/{entry.twin}"))
         elif entry.kind == FOLDER:
             yield header(name, entry, owner, b"5", records=note)
         elif entry.kind != FILE:
@@ -62,9 +78,9 @@ def _members(
             yield _padded(entry.data)
         else:
             try:
-                fd = open_file(entry.path or f"{root}/{entry.name}")
+                fd = opened(entry, entry.path)
             except (FileNotFoundError, NotADirectoryError):
-                entry.seen, entry.content = None, ""
+                entry.seen, entry.content, entry.print = None, "", ""
                 continue
             try:
                 yield from _file(fd, entry, name, owner)
@@ -72,13 +88,15 @@ def _members(
                 os.close(fd)
         there.add(entry.name)
         note = {}
-    yield bytes(2 * _BLOCK)
+
+
+def _whiteouts(gone: Iterable[str], top: str) -> Iterator[bytes]:
+    for name in gone:
+        yield header(in_tar(f"{top}/{name}"), Entry(name, FILE, 0, 0), ROOT, b"3")
 
 
 def _file(fd: int, entry: Entry, name: bytes, owner: tuple[int, int]) -> Iterator[bytes]:
-    status = os.fstat(fd)
-    entry.see(status)
-    if entry.holes and (pieces := pieces_of(fd, status)) is not None:
+    if entry.holes and (pieces := pieces_of(fd, os.fstat(fd))) is not None:
         name_with_holes(fd, entry, pieces)
         yield from _sparse(fd, entry, name, owner, pieces)
         return

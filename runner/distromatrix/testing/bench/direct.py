@@ -236,7 +236,9 @@ class DirectBench:
             facts = engines.containers.facts()
             self._slots = Slots(None, facts.cpus, facts.memory, free_memory())
             self._engines = engines
-            in_background(lambda: sweep(engines.containers))  # what it cannot, the next one will
+            in_background(
+                lambda: sweep(engines.containers, room=self._settings.stages)
+            )  # what it cannot, the next one will
         return self._engines
 
     def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsOnDemand:
@@ -255,7 +257,7 @@ class DirectBench:
         history = History.of(plan.root, plan.matrix)
         stamp = history.stamp(folder.id, plan.product.path)
         self._remember = lambda result: history.add(stamp, result.cells)
-        snapshot = begin_run(plan, folder)
+        snapshot = begin_run(plan, folder, engines.containers)
         journal = self._closing.enter_context(Journal(folder.journal))
 
         def emit(event: Event) -> None:

@@ -251,7 +251,7 @@ def test_where_overlays_rename_no_folders_the_product_comes_as_an_archive(
 ) -> None:
     (tmp_path / "p/folder").mkdir(parents=True)
     (tmp_path / "p/folder/file").write_text("f")
-    snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar").path
+    snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar")
     labels = {LABEL_RUN: f"test-{secrets.token_hex(6)}"}
     found = []
     for options in (docker_spec._AS_A_DISK, "redirect_dir=nofollow,index=on", "redirect_dir=on"):

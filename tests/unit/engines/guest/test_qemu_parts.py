@@ -44,6 +44,7 @@ from distromatrix.errors import (
     InfrastructureError,
     MachineGoneError,
 )
+from distromatrix.execute.product.snapshot import Snapshot
 from distromatrix.files import lock
 
 IMAGE = "sha256:1"
@@ -311,8 +312,9 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     engine = QemuEngine(cast("Engine", containers), cache=tmp_path)
     containers.images.load_rootfs(BytesIO(b""), IMAGE, {})
     (tmp_path / "product.tar").touch()
+    snapshot = Snapshot(tmp_path, tmp_path / "product.tar", {})
     with pytest.raises(InfrastructureError, match="cannot be staged"):
-        engine.stage(tmp_path / "product.tar", image=IMAGE, labels={})
+        engine.stage(snapshot, image=IMAGE, labels={})
     with pytest.raises(InfrastructureError, match="cannot be made"):
         engine.open(MachineSpec(name="distromatrix-one", image=IMAGE))
 

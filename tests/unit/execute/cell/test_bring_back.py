@@ -28,7 +28,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     engine.images.load_rootfs(empty, "distromatrix/test:fake", {})
     (tmp_path / "p").mkdir()
     snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar")
-    stage = engine.stage(snapshot.path, image="distromatrix/test:fake", labels={})
+    stage = engine.stage(snapshot, image="distromatrix/test:fake", labels={})
     opened = engine.open(MachineSpec(name="distromatrix-x", image="distromatrix/test:fake"), stage)
     yield opened
     opened.close()

@@ -1,9 +1,9 @@
 """A private view of the product for every container, where the engine's host can mount overlays.
 
-One volume holds the snapshot (once for every user id); a container gets a volume of Docker's
-`local` driver, of type overlay, over it. A helper container makes and removes the folders for
-that. What an overlay cannot do: a file that was mapped into memory before it was first written to
-goes on to show there what it had
+Layers that the engine keeps hold the snapshot, or one volume does (once for every user id); a
+container gets a volume of Docker's `local` driver, of type overlay, over it. A helper container
+makes and removes the folders for that. What an overlay cannot do: a file that was mapped to memory
+before it was first written to goes on to show there what it had
 (https://docs.kernel.org/filesystems/overlayfs.html, "Non-standard behavior")."""
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
 from distromatrix.engines.docker.spec import Overlay, create_body
 from distromatrix.engines.docker.staging.product import StagedProduct, folders
+from distromatrix.engines.layers import Layers
 from distromatrix.engines.parcel import ROOT, owner_of
 from distromatrix.errors import InfrastructureError
 
@@ -43,7 +44,9 @@ class OverlayVolume:
         *,
         image: str,
         labels: Mapping[str, str],
+        layers: Layers | None = None,
     ) -> None:
+        self._layers = layers
         self._api = api
         self._networks = networks
         self._product = snapshot
@@ -53,6 +56,7 @@ class OverlayVolume:
         self._kept = False
         self._closed = False
         self._bases: set[str] = set()
+        self._places: dict[str, str] = {}  # of layers
         self._sweeping = threading.Lock()
         self._released: list[int] = []
         self._helper_runs = False
@@ -65,6 +69,11 @@ class OverlayVolume:
             # Files can be put through a container that does not run. It is started when
             # there is something to sweep, which a short run ends without.
             body = create_body(spec, api.limits, self._name)
+            # As long as it is there, nobody removes the layers that machines stand on.
+            body["HostConfig"]["Mounts"] += [
+                {"Type": "volume", "Source": name, "Target": f"/{name}", "ReadOnly": True}
+                for name in (layers.made if layers else ())
+            ]
             self._helper = DockerMachine.create(api, spec, body)
         except BaseException:
             self._remove()
@@ -81,26 +90,40 @@ class OverlayVolume:
 
     def _new_view(self, owner: str) -> tuple[Overlay, int]:
         with self._lock:
-            base = "base-" + owner.replace(":", "-")
+            below, stage = self._below(owner)
             cell, views = self._cells + 1, self._views
             if cell > views:
                 views += VIEWS_AT_ONCE if views else FIRST_VIEWS
             more = _view_folders(self._views + 1, views)
-            if base not in self._bases:
-                self._fill(owner, base, more)
-                self._bases.add(base)
+            if self._layers is None and below not in self._bases:
+                self._fill(owner, below.rpartition("/")[2], more)
+                self._bases.add(below)
             elif more:
                 self._helper.put(folders(ROOT, more), MOUNT)
             self._cells, self._views = cell, views
             own = f"cells/{cell}"
         root = f"{self._mountpoint}/{own}"
         view = Overlay(
-            lower=f"{self._mountpoint}/{base}",
+            lower=below,
             upper=f"{root}/upper",
             work=f"{root}/work",
-            stage=self._name,
+            stage=stage,
         )
         return view, cell
+
+    def _below(self, owner: str) -> tuple[str, str]:
+        """The folders of the engine's host that a view of an owner's lies over, the topmost first,
+        as overlayfs takes them; and the names of all volumes that it needs."""
+        if self._layers is None:
+            return f"{self._mountpoint}/base-{owner.replace(':', '-')}", self._name
+        names = self._layers.of(owner)
+        return ":".join(map(self._place, names)), ",".join((self._name, *names))
+
+    def _place(self, layer: str) -> str:
+        if layer not in self._places:
+            with self._api.calling("look at the product's volume") as client:
+                self._places[layer] = str(client.inspect_volume(layer)["Mountpoint"])
+        return self._places[layer]
 
     def _fill(self, owner: str, base: str, more: tuple[str, ...]) -> None:
         self._product.fill(self._helper, MOUNT, owner, base, more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,8 +24,8 @@ class StagedProduct(Parcel):
     """The product's snapshot. Once `ended` is set, handing it over breaks off, however big it is:
     the engine does not remove a container while it puts files into it."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, snapshot: Callable[[], Path]) -> None:
+        super().__init__(snapshot)
         self.ended = threading.Event()
         self._leads_out = False  # links do, so that Docker takes it only below the root folder
 
@@ -55,7 +55,7 @@ class StagedProduct(Parcel):
         self, machine: DockerMachine, path: str, owner: str, prefix: str, head: bytes = b""
     ) -> None:
         with self.open(owner, prefix) as tar:
-            machine.put(self._chunks(head + _beside(owner, prefix), tar), path)
+            machine.put(self._chunks(head + beside(owner, prefix), tar), path)
 
     def _chunks(self, head: bytes, tar: IO[bytes]) -> Iterator[bytes]:
         yield head
@@ -81,7 +81,7 @@ class StagedProduct(Parcel):
         super().close()
 
 
-def _beside(owner: str, prefix: str) -> bytes:
+def beside(owner: str, prefix: str) -> bytes:
     """What is there beside the product, as members of a tar that goes on."""
     top = (prefix.rstrip("/"),) if prefix else ()
     out = (f"{prefix}out", *(f"{prefix}out/{name}" for name in OUT_FOLDERS))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from distromatrix.engines.contract import LABEL_RUN, MOUNT, Command, MachineSpec
@@ -18,6 +17,7 @@ from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.staging.overlay import OverlayVolume
 from distromatrix.engines.docker.staging.product import StagedProduct
 from distromatrix.engines.docker.staging.transfer import inspected
+from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.parcel import owner_of
 from distromatrix.errors import (
     CannotStartError,
@@ -56,7 +56,7 @@ class DockerStage:
         self,
         api: Api,
         networks: Networks,
-        snapshot: Path,
+        product: ProductSource,
         *,
         image: str,
         labels: Mapping[str, str],
@@ -64,15 +64,18 @@ class DockerStage:
     ) -> None:
         self._networks = networks
         self._run = labels.get(LABEL_RUN, "")
-        self._product = StagedProduct(snapshot)
+        self._product = StagedProduct(product.tar)
         if not api.dialect.mounts_overlays:
             forced = "archive"
         self._proven = forced is not None
         self._trial = threading.Lock()
         self.strategy: Strategy = forced or "overlay"
         self._volume = None
+        self._layers = layers = product.keeper
         if self.strategy == "overlay":
-            self._volume = OverlayVolume(api, networks, self._product, image=image, labels=labels)
+            self._volume = OverlayVolume(
+                api, networks, self._product, image=image, labels=labels, layers=layers
+            )
         else:
             _see(api, image)
 
@@ -102,6 +105,8 @@ class DockerStage:
                 raise
         machine = self._open_archive(spec)
         self.strategy, self._proven = "archive", True
+        if self._layers is not None:
+            self._layers.refuse()
         return machine
 
     def _open_archive(self, spec: MachineSpec) -> DockerMachine:
