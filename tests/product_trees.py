@@ -68,6 +68,11 @@ def make(root: Path, steps: list[tuple]) -> None:
     root.mkdir()
     _git(root, "init", "-q")
     (root / ".gitignore").write_text("*.log\n!kept.log\n")
+    change(root, steps)
+
+
+def change(root: Path, steps: list[tuple]) -> None:
+    """Go on with a checkout."""
     # Links in a circle are a RuntimeError of resolve() before Python 3.13.
     fails = (OSError, RuntimeError, subprocess.CalledProcessError, shutil.Error)
     for action, *arguments in steps:

@@ -13,7 +13,7 @@ from distromatrix.engines.contract import Machine, MachineSpec
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
 
-from .conftest import IN_GUEST, IN_QEMU, Bench, bench_of, said
+from .conftest import IN_GUEST, IN_QEMU, Bench, Tar, bench_of, said
 
 # setxattr(2) and getxattr(2) of x86_64, by what each Debian has.
 _MARKED = """perl -e 'my ($path, $name, $us) = ("/opt/all", "user.of", "us");
@@ -60,7 +60,7 @@ def guests(request: pytest.FixtureRequest) -> Iterator[Bench]:
 def container(guests: Bench) -> Iterator[Machine]:
     """One of the image that its guests are made of."""
     engine = DockerEngine()
-    stage = engine.stage(guests.snapshot, image=guests.image, labels=guests.labels)
+    stage = engine.stage(Tar(guests.snapshot), image=guests.image, labels=guests.labels)
     name = f"distromatrix-test-{guests.run}"
     machine = engine.open(MachineSpec(name=name, image=guests.image, labels=guests.labels), stage)
     yield machine

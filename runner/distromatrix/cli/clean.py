@@ -31,8 +31,8 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     """Remove what dead runs left behind.
 
     Removes their machines and volumes, all but the newest 20 run folders, and what is kept of
-    products beyond the setting `stages`. Never touches active runs, what a run that can be resumed
-    needs, or anything that distromatrix did not create.
+    products beyond the setting `keep_products`. Never touches active runs, what a run that can be
+    resumed needs, or anything that distromatrix did not create.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def command(directory: Path, file: Path | None, dry_run: bool, everything: bool)
     with opened_engines(settings) as engines:
         engine = engines.containers
         here = host_facts().guests
-        room = settings.stages
+        room = settings.keep_products
         find = find_dead if dry_run else partial(sweep, tell=left_over.append, room=room)
         for name in (engine.name, *(guests for guests, why in here.items() if not why)):
             try:

@@ -313,7 +313,7 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     )
     gc.freeze()  # the product's files, of which there may be many, stay
     # What it cannot remove now, the next one will.
-    sweeping = in_background(lambda: sweep(run.engines.containers, room=run.settings.stages))
+    sweeping = in_background(lambda: sweep(run.engines.containers, room=run.settings.keep_products))
     console = open_console(stderr=as_json)
     with Journal(run.folder.journal) as journal, live_report(console) as live:
 

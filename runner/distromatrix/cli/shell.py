@@ -19,6 +19,7 @@ from distromatrix.project.project import Project
 from distromatrix.project.session import (
     handed_here,
     handed_secrets,
+    keeper_of,
     opened_engines,
     opening_of,
     require_images,
@@ -123,7 +124,8 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
 
     engine = engines.of(cell.engine)
     with RunFolder.create(project.matrix.root, kind="shells") as folder:
-        snapshot = take(plan.product, folder.snapshot)
+        keeper = keeper_of(replace(plan, cells=(cell,)), engines.containers, folder)
+        snapshot = take(plan.product, folder.snapshot, keeper=keeper)
         opening = opening_of(
             plan,
             engines,

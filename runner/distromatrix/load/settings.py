@@ -31,7 +31,7 @@ class Settings:
     `archives` are the absolute folders in which rootfs archives are looked for. `offline`:
     images come from the engine's store alone, and nothing asks the network. `accel`: how guests
     run, KVM (`kvm`), software emulation (`tcg`), or KVM where it is proved to work (`auto`).
-    `stages`: bytes that may be kept of products on engines between runs.
+    `keep_products`: bytes that may be kept of products on engines between runs.
     """
 
     registry: str = ""
@@ -43,7 +43,7 @@ class Settings:
     archives: tuple[Path, ...] = ()
     offline: bool = False
     accel: AccelWanted = "auto"
-    stages: int = 20 * 1024**3
+    keep_products: int = 20 * 1024**3
 
     def reference(self, ref: str) -> str:
         """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
@@ -113,7 +113,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         archives=tuple(_user(folder).absolute() for folder in folders),
         offline=both.offline,
         accel=both.accel or "auto",
-        stages=both.stages or Settings().stages,
+        keep_products=both.keep_products or Settings().keep_products,
     )
 
 
@@ -123,7 +123,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> Settin
     values: dict[str, object] = {}
     if "DISTROMATRIX_CELL" in environ:
         environ = {name: environ[name] for name in environ if name != "DISTROMATRIX_ENGINE"}
-    for key in ("registry", "engine", "jobs", "accel", "stages"):
+    for key in ("registry", "engine", "jobs", "accel", "keep_products"):
         if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):

@@ -134,7 +134,7 @@ def require_images(
 def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
     """What gives the product's files by globs, for those cells' prepared layers; the product is
     looked at only where a layer needs files of it."""
-    from distromatrix.execute.product.snapshot import take
+    from distromatrix.execute.product.snapshot import look_at
     from distromatrix.record.folder import RunFolder, remove_folder
 
     if not any(cell.prepare and cell.prepare.files for cell in cells):
@@ -142,7 +142,7 @@ def files_of(plan: Plan, cells: Iterable[Cell]) -> Iterator[ProductFiles]:
         return
     with RunFolder.create(plan.root, kind="builds") as folder:
         try:
-            yield take(plan.product, folder.snapshot).matching
+            yield look_at(plan.product, folder.snapshot).matching
         finally:
             remove_folder(folder.path)
 

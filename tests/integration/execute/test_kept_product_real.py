@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from breaking_world import Project, killed, until
+from hypothesis import Phase, given, settings
 
 from distromatrix.engines.contract import LABEL_RUN, Command, MachineSpec
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.execute.product.kept import KeptProduct
-from distromatrix.execute.product.snapshot import take
+from distromatrix.execute.product.snapshot import Snapshot, take
 from distromatrix.model import Product
 from distromatrix.record.folder import RunFolder
+from product_trees import change, differences, expected, make, seen, woods
 
 pytestmark = pytest.mark.engine
 SHOW = "find . -type f -not -path './matrix/*' -not -path './distros/*' -exec cat {} + | sort"
@@ -88,6 +93,57 @@ def test_no_machine_and_no_helper_writes_to_what_later_runs_stand_on(
             for one in engine.leftovers():
                 if one.run == labels[LABEL_RUN]:
                     engine.remove(one)
+
+
+@settings(max_examples=3, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+@given(woods(6, 40))
+def check_copies(engine: DockerEngine, image: str, steps: list[tuple]) -> None:
+    steps = [step for step in steps if step[0] != "sparse"]  # holes are not kept
+    third = len(steps) // 3
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "p")
+        make(root, steps[:third])
+        for owner, more in (("0:0", []), ("0:0", steps[third:-third]), ("1:2", steps[-third:])):
+            change(root, more)
+            with kept(engine, root) as (keeper, snapshot, labels):
+                stage = engine.stage(snapshot, image=image, labels=labels)
+                name = f"distromatrix-test-{secrets.token_hex(6)}"
+                how = {"image": image, "labels": labels, "network": False, "user": owner}
+                machine = engine.open(MachineSpec(name=name, **how), stage)
+                try:
+                    assert snapshot.keeper is keeper
+                    assert stage.strategy == "overlay"
+                    found = seen(machine.get(machine.product))
+                    assert differences(expected(root), found) == {}
+                finally:
+                    machine.close()
+                    stage.close()
+
+
+@contextmanager
+def kept(engine: DockerEngine, root: Path) -> Iterator[tuple[KeptProduct, Snapshot, dict]]:
+    labels = {LABEL_RUN: f"test-{secrets.token_hex(6)}"}
+    store = engine.layers
+    assert store is not None
+    with RunFolder.create(root.parent) as folder:
+        keeper = KeptProduct(store, root, folder, labels, "0:0")
+        try:
+            yield keeper, take(Product(path=root), folder.snapshot, keeper=keeper), labels
+        finally:
+            MADE.append(labels[LABEL_RUN])
+
+
+MADE: list[str] = []
+
+
+def test_what_is_kept_is_the_checkout_file_by_file_after_each_change(docker_alpine: str) -> None:
+    engine = DockerEngine()
+    try:
+        check_copies(engine, docker_alpine)
+    finally:
+        for one in engine.leftovers():
+            if one.run in MADE:
+                engine.remove(one)
 
 
 def test_a_run_that_goes_on_after_kill_has_the_product_as_it_was(project: Project) -> None:

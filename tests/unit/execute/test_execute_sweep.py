@@ -12,6 +12,8 @@ import pytest
 
 from distromatrix.engines.contract import Engine, Leftover
 from distromatrix.errors import InfrastructureError
+from distromatrix.execute import sweep as sweep_module
+from distromatrix.execute.product.chains import Chain, Layer, ProductFolder
 from distromatrix.execute.sweep import KEPT_FOR, find_dead, sweep, sweep_before
 from distromatrix.files.user_folders import host_name
 from distromatrix.record.folder import RunFolder
@@ -141,3 +143,33 @@ def test_what_an_engine_does_not_remove_is_not_said_to_be_gone(tmp_path: Path) -
     shelf = Firm(big, box)
     assert [left.name for left in sweep(shelf.engine)] == ["big"]
     assert shelf.names == {"box"}
+
+
+def test_of_what_is_kept_of_products_only_what_nothing_names_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = ProductFolder.of(tmp_path)
+    product.remember("engine-0-0", Chain([Layer("named", 1), Layer("on-top", 1)], {"a": "b"}))
+    gone = tmp_path / "runs/gone"
+    with RunFolder.create(tmp_path) as living:
+        product.use(living.id, living.path, {"engine-1-1": ["stood-on"]})
+        product.use("dead", gone, {"engine-1-1": ["was-stood-on"]})
+
+        def layer(name: str, folder: Path = gone, keeper: Path = product.path) -> Leftover:
+            return thing(name, folder, "layer", keeper=str(keeper))
+
+        shelf = Shelf(
+            *map(layer, ("named", "on-top", "stood-on", "was-stood-on", "partial")),
+            layer("being-made", living.path),
+            layer("forgotten", keeper=tmp_path / "none"),
+            layer("anothers", keeper=tmp_path / "locked"),
+            thing("entered", gone, "layer", kept=True, keeper=str(tmp_path / "none")),
+        )
+        needed = sweep_module.needed_by
+        monkeypatch.setattr(
+            sweep_module, "needed_by", lambda f: None if f.name == "locked" else needed(f)
+        )
+        dead = {left.name for left in find_dead(shelf.engine)}
+        assert dead == {"was-stood-on", "partial", "forgotten"}
+        sweep_before(shelf.engine, living)
+        assert "being-made" in shelf.names

@@ -17,6 +17,7 @@ engine: docker
 jobs: 3
 archives: [roots, /srv/roots]
 accel: tcg
+keep_products: 3G
 """
 
 
@@ -38,6 +39,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         jobs=3,
         archives=(tmp_path / "roots", Path("/srv/roots")),
         accel="tcg",
+        keep_products=3 * 1024**3,
     )
 
 

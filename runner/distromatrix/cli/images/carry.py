@@ -124,7 +124,7 @@ def building(
     engine: Engine, settings: Settings, plan: Plan
 ) -> Iterator[tuple[Images, Callable[[Cell], Prepared]]]:
     """The images of a plan, and what makes a cell's of the product as it is now."""
-    from distromatrix.execute.product.snapshot import take
+    from distromatrix.execute.product.snapshot import look_at
     from distromatrix.execute.sweep import labels_of
     from distromatrix.record.folder import RunFolder, remove_folder
 
@@ -132,7 +132,7 @@ def building(
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder.create(plan.root, kind="builds"))
         stack.callback(remove_folder, folder.path)
-        snapshot = take(plan.product, folder.snapshot)
+        snapshot = look_at(plan.product, folder.snapshot)
         images = open_images(engine, settings, labels_of(folder), say)
         yield (
             images,

@@ -14,13 +14,13 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.lock import InUseError, hold
+from distromatrix.files.lock import InUseError, hold, take
 from distromatrix.files.user_folders import cache_folder, cache_path
 from distromatrix.files.whole import write_whole
 from distromatrix.record.folder import is_alive
@@ -45,7 +45,7 @@ class Chain:
     """Layers, the base first, and what each path is in them."""
 
     layers: list[Layer] = field(default_factory=list)
-    prints: Mapping[str, str] = field(default_factory=dict)
+    seals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,9 +77,17 @@ class ProductFolder:
         """What was in the product's files when they were last read."""
         return self.path / "index.json"
 
-    def hold(self, *, wait: float | None = None) -> AbstractContextManager[None]:
-        """The lock. Raises InUseError, OSError."""
-        return hold(self.path / "lock", wait=wait)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The lock, as soon as nobody else has it. Raises InfrastructureError."""
+        try:
+            fd = take(self.path / "lock")
+        except OSError as error:
+            raise _unusable(error, self.path) from error
+        try:
+            yield
+        finally:
+            os.close(fd)
 
     # --- chains ----------------------------------------------------------------------------
 
@@ -90,22 +98,22 @@ class ProductFolder:
             if found["version"] != _VERSION:
                 return Chain()
             layers = [Layer(n, int(cost), frozenset(paths)) for n, cost, paths in found["layers"]]
-            prints = _read(self.path / f"{layers[-1].name}.json")
-            if layers and prints:
-                return Chain(layers, dict(prints))
+            seals = _read(self.path / f"{layers[-1].name}.json")
+            if layers and seals:
+                return Chain(layers, dict(seals))
         return Chain()
 
     def remember(self, key: str, chain: Chain) -> None:
         """It is whole. Raises InfrastructureError."""
         rows = [(one.name, one.cost, sorted(one.paths)) for one in chain.layers]
         try:
-            prints = self.path / f"{chain.layers[-1].name}.json"
-            write_whole(prints, json.dumps(dict(chain.prints)), 0o600)
+            seals = self.path / f"{chain.layers[-1].name}.json"
+            write_whole(seals, json.dumps(dict(chain.seals)), 0o600)
             text = json.dumps({"version": _VERSION, "layers": rows})
             write_whole(self.path / f"{key}.json", text, 0o600)
         except OSError as error:
             raise _unusable(error, self.path) from error
-        self._drop_prints()
+        self._drop_seals()
 
     def touch(self, key: str) -> None:
         """It is used now."""
@@ -130,7 +138,7 @@ class ProductFolder:
                 found[path] = {str(n): int(cost) for n, cost, _ in _read(path)["layers"]}
         return found
 
-    def _drop_prints(self) -> None:
+    def _drop_seals(self) -> None:
         tops = {next(reversed(layers), "") for layers in self._layers().values()}
         for path in self.path.glob("distromatrix-*.json"):
             if path.stem not in tops:
@@ -198,10 +206,10 @@ def forget(room: int, *, everything: bool = False) -> None:
         gone = isinstance(root, str) and not Path(root).exists()
         if everything or gone or room < 0 or time.time() - used > KEPT_FOR:
             room += size
-            with suppress(InUseError, OSError), folder.hold(wait=0):
+            with suppress(InUseError, OSError), hold(folder.path / "lock", wait=0):
                 if not folder.in_use() & folder._layers().get(chain, {}).keys():
                     chain.unlink(missing_ok=True)
-                    folder._drop_prints()
+                    folder._drop_seals()
 
 
 def needed_by(keeper: Path) -> set[str] | None:
@@ -216,7 +224,7 @@ def needed_by(keeper: Path) -> set[str] | None:
 
 
 def _remove(folder: ProductFolder) -> None:
-    with suppress(InUseError, OSError), folder.hold(wait=0):
+    with suppress(InUseError, OSError), hold(folder.path / "lock", wait=0):
         for path in _below(folder.path):
             path.unlink()
 

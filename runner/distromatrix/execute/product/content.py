@@ -41,7 +41,7 @@ def read(fd: int, entry: Entry) -> Iterator[bytes]:
         if python:
             kept += block
         yield block
-    entry.content, entry.print = digest.name, ""
+    entry.content, entry.seal = digest.name, ""
     entry.says = python_says(bytes(kept)) if python else 0
     if seen_of(os.fstat(fd)) != seen:
         entry.seen = None  # it is being written to: who comes next looks again
@@ -93,7 +93,7 @@ def name_with_holes(fd: int, entry: Entry, pieces: Pieces) -> None:
             digest.add(start, read_exactly(fd, end - start, entry))
         else:
             digest.hole(start, end)
-    entry.content, entry.print = digest.name, ""
+    entry.content, entry.seal = digest.name, ""
 
 
 def pieces_of(fd: int, status: os.stat_result) -> Pieces | None:

@@ -30,7 +30,7 @@ class Entry:
     seen: Seen | None = None  # a file's inode, changes, size and mode: while they stay, so does it
     content: str = ""  # names what is in it, once that was read (`digest_of`)
     says: int = 0  # see python_says
-    print: str = ""  # of all that a copy shows of it; '' until that was reckoned (`print_of`)
+    seal: str = ""  # of all that a copy shows of it; '' until that was reckoned (`seal_of`)
 
     def see(self, status: os.stat_result) -> None:
         """Take what it is from what stands there now, if that is another than the one listed."""
@@ -39,7 +39,7 @@ class Entry:
         changed = status.st_mode & 0o100 and 0o111
         self.mode = (status.st_mode & 0o6000) | (0o644 | changed)
         self.seen, self.size, self.mtime = seen, status.st_size, status.st_mtime_ns
-        self.content = self.print = ""
+        self.content = self.seal = ""
 
 
 def seen_of(status: os.stat_result) -> Seen:

@@ -81,7 +81,7 @@ def take_over(entries: Mapping[str, Entry], known: Mapping[str, Entry]) -> None:
         if old.seen == entry.seen and (old.path, old.data) == (entry.path, None):
             entry.content, entry.says = old.content, old.says
             if (old.mode, old.twin, old.mtime) == (entry.mode, entry.twin, entry.mtime):
-                entry.print = old.print
+                entry.seal = old.seal
 
 
 def unread(entries: Iterable[Entry]) -> list[Entry]:

@@ -79,7 +79,7 @@ class KeptProduct:
         """See Layers."""
         with self._lock:
             if owner not in self._made:
-                with self._folder.hold():
+                with self._folder.held():
                     self._made[owner] = self._have(owner)
             return self._made[owner]
 
@@ -117,7 +117,7 @@ class KeptProduct:
         paths: frozenset[str] | None = None
         if layers:
             self._snapshot.read_all()
-            paths = _differing(chain.prints, entries)
+            paths = _differing(chain.seals, entries)
             if not paths:
                 return chain
             while len(layers) > 1 and (
@@ -130,7 +130,7 @@ class KeptProduct:
         self._add(name, owner, paths)
         cost = _cost(entries if paths is None else paths, entries)
         layers.append(Layer(name, cost, paths or frozenset()))
-        return Chain(layers, {path: print_of(entry) for path, entry in entries.items()})
+        return Chain(layers, {path: seal_of(entry) for path, entry in entries.items()})
 
     def _add(self, name: str, owner: str, paths: frozenset[str] | None) -> None:
         assert self._snapshot is not None  # noqa: S101
@@ -149,20 +149,20 @@ class KeptProduct:
         snapshot.drop_vanished()
 
 
-def print_of(entry: Entry) -> str:
+def seal_of(entry: Entry) -> str:
     """What tells an entry from another of its name. A folder's time, which changes with whatever
     lies in it, is none of that."""
-    if not entry.print:
+    if not entry.seal:
         time = 0 if entry.kind == FOLDER else entry.mtime
         said = (entry.kind, entry.mode, time, entry.size, entry.target, entry.twin, entry.content)
         text = repr(said).encode("utf-8", "surrogateescape")
-        entry.print = blake2b(text, digest_size=16).hexdigest()
-    return entry.print
+        entry.seal = blake2b(text, digest_size=16).hexdigest()
+    return entry.seal
 
 
-def _differing(prints: Mapping[str, str], entries: Mapping[str, Entry]) -> frozenset[str]:
-    changed = {path for path, entry in entries.items() if prints.get(path) != print_of(entry)}
-    return _with_twins(frozenset(changed | (prints.keys() - entries.keys())), entries)
+def _differing(seals: Mapping[str, str], entries: Mapping[str, Entry]) -> frozenset[str]:
+    changed = {path for path, entry in entries.items() if seals.get(path) != seal_of(entry)}
+    return _with_twins(frozenset(changed | (seals.keys() - entries.keys())), entries)
 
 
 def _with_twins(paths: frozenset[str], entries: Mapping[str, Entry]) -> frozenset[str]:

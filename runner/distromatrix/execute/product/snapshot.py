@@ -11,7 +11,6 @@ import gc
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -213,9 +212,8 @@ class Snapshot:
                 return
             save(own, self.entries.values(), self.warnings, self._listed)
             if index is not None:
-                part = index.with_name(f"{secrets.token_hex(8)}.part")
-                shutil.copyfile(own, part)
-                part.rename(index)
+                with own.open("rb") as held, whole_file(index) as out:
+                    shutil.copyfileobj(held, out)
 
     def forget(self) -> None:
         """Its run is complete: remove what was written, let go of what is kept."""
@@ -252,6 +250,13 @@ def take(
         keeper.keep(snapshot)
         snapshot.settle(known[0] if known and known[1] == warnings else None)
         return snapshot
+
+
+def look_at(product: Product, dest: Path) -> Snapshot:
+    """What would be taken, of which nothing is written to `dest`: for who wants some files of it.
+    Raises InputError."""
+    with _without_collector():
+        return Snapshot(product.path, dest, *list_product(product))
 
 
 def stored(product: Product, dest: Path, keeper: Keeper | None = None) -> Snapshot:

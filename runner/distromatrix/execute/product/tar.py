@@ -67,7 +67,7 @@ def _members(
     for entry in entries.values() if wanted is None else wanted:
         name = in_tar(f"{top}/{entry.name}" if entry.name else top)
         if entry.twin and entry.twin != entry.name and entry.twin in there:
-            entry.content, entry.print = entries[entry.twin].content, ""
+            entry.content, entry.seal = entries[entry.twin].content, ""
             yield header(name, entry, owner, b"1", link=in_tar(f"{top}/{entry.twin}"))
         elif entry.kind == FOLDER:
             yield header(name, entry, owner, b"5", records=note)
@@ -80,7 +80,7 @@ def _members(
             try:
                 fd = opened(entry, entry.path)
             except (FileNotFoundError, NotADirectoryError):
-                entry.seen, entry.content, entry.print = None, "", ""
+                entry.seen, entry.content, entry.seal = None, "", ""
                 continue
             try:
                 yield from _file(fd, entry, name, owner)

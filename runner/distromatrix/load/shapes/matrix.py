@@ -361,7 +361,7 @@ class SettingsShape(Shape):
     """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
     offline: Flag = False
     """Images come from the engine's store alone; nothing asks the network."""
-    stages: Size | None = None
+    keep_products: Size | None = None
     """Room on engines for what is kept of products between runs, so that only what has changed is
     staged again (default 20G). What was used longest ago goes first."""
     accel: AccelName | None = None

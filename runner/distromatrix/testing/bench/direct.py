@@ -237,7 +237,7 @@ class DirectBench:
             self._slots = Slots(None, facts.cpus, facts.memory, free_memory())
             self._engines = engines
             in_background(
-                lambda: sweep(engines.containers, room=self._settings.stages)
+                lambda: sweep(engines.containers, room=self._settings.keep_products)
             )  # what it cannot, the next one will
         return self._engines
 
@@ -282,7 +282,7 @@ class DirectBench:
 
     def _made(self, engines: Engines) -> Machines:
         from distromatrix.execute.product.snapshot import take
-        from distromatrix.project.session import opening_of
+        from distromatrix.project.session import keeper_of, opening_of
         from distromatrix.record.folder import SESSIONS, RunFolder, remove_dead, remove_folder
         from distromatrix.testing.bench.machines import Machines, Once
         from distromatrix.trust import require
@@ -295,7 +295,11 @@ class DirectBench:
         taken: Once[str, Snapshot] = Once()
 
         def snapshot() -> Snapshot:
-            return taken.get("", lambda: take(plan.product, folder.snapshot))
+            return taken.get("", had)
+
+        def had() -> Snapshot:
+            keeper = keeper_of(plan, engines.containers, folder)
+            return take(plan.product, folder.snapshot, keeper=keeper)
 
         opening = opening_of(plan, engines, self._settings, folder, snapshot, self._note)
         return Machines(opening)
