@@ -19,7 +19,10 @@ from .conftest import IN_GUEST, IN_QEMU, Bench, Tar, bench_of, said
 _MARKED = """perl -e 'my ($path, $name, $us) = ("/opt/all", "user.of", "us");
   syscall(188, $path, $name, $us, 2, 0) and die;
   my ($name, $cap) = ("security.capability", pack("V5", 0x02000001, 1 << 10, 0, 0, 0));
-  syscall(188, $path, $name, $cap, 20, 0) and die'"""
+  syscall(188, $path, $name, $cap, 20, 0) and die;
+  my @may = (1, 7, -1, 2, 4, 1234, 4, 5, -1, 16, 5, -1, 32, 5, -1);
+  my ($name, $acl) = ("system.posix_acl_access", pack("V(vvl<)5", 2, @may));
+  syscall(188, $path, $name, $acl, length $acl, 0) and die'"""
 SETUP = f"""mkdir -p /opt/made/deep '/opt/-a b' && echo new >'/opt/-a b/
 line' && echo more >>/etc/profile
 cp /bin/true /opt/all && chown 1234:4321 /opt/all && chmod 4751 /opt/all && {_MARKED}
@@ -43,7 +46,8 @@ line'; cmp opt/all bin/true && [ opt/all -ef opt/made/again ] && echo linked
 tail -c 4 opt/holes; [ "$(du -k opt/holes | cut -f1)" -lt 100 ] && echo sparse
 perl -e 'for my $name (@ARGV) { my ($path, $v) = ("/opt/all", "\0" x 64);
   my $n = syscall(191, $path, $name, $v, 64);
-  print "$name ", unpack("H*", substr($v, 0, $n)), "\n" }' user.of security.capability
+  print "$name ", unpack("H*", substr($v, 0, $n)), "\n" }' \
+  user.of security.capability system.posix_acl_access
 """
 OWN = "cut -d: -f1 /etc/passwd; cat /etc/hosts; uname -r"
 
@@ -77,7 +81,13 @@ def test_a_guest_is_as_setup_left_the_container(
     assert done.status == 0, out
     assert container.signal_left("KILL")
     seen = said(container, SEEN, strict=False)[1].decode()
-    for word in ("linked", "sparse", "user.of 7573", "security.capability 0100000200040000"):
+    for word in (
+        "linked",
+        "sparse",
+        "user.of 7573",
+        "security.capability 0100000200040000",
+        "0200000001000700",
+    ):
         assert word in seen
     with pytest.raises(TooMuchError):
         container.changes(tmp_path, 10_000)

@@ -63,6 +63,7 @@ def _forging(line: str) -> str:
     return _FORGING.replace("LINE", line)
 
 
+_ENDLESS_TAR = "rm /bin/tar; printf '#!/bin/sh\\nexec yes\\n' >/bin/tar; chmod 755 /bin/tar"
 ATTACKS: dict[str, Attack] = {
     # --- between cells: they begin together, being the first
     "server": Attack(
@@ -111,6 +112,20 @@ ATTACKS: dict[str, Attack] = {
         "for folder in /bin /usr/bin; do rm -f $folder/$name\n"
         "printf '#!/bin/busybox yes\\n' >$folder/$name; done; done 2>/dev/null; exit 1",
         verdict=NOT_GREEN,
+    ),
+    # --- what a container's setup changed, on its way into a guest
+    "carried-endless": Attack(
+        run="echo it ran",
+        verdict=FAILED,
+        says="its setup changed more than its disk",
+        keys={"setup": {"in": "container", "run": _ENDLESS_TAR}, "disk": "100M"},
+        only=("qemu", "vagrant"),
+    ),
+    "carried-away": Attack(
+        run="exit 1",
+        verdict=NOT_GREEN,
+        keys={"setup": {"in": "container", "run": "rm -rf /etc /home /var /boot /distromatrix/*"}},
+        only=("qemu", "vagrant"),
     ),
     # --- reports
     "laughs": Attack(

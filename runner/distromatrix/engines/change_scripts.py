@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from distromatrix.engines.contract import MOUNT
 
+CARRIED_WITHIN = 300.0  # seconds for each of these, as often as the machine's scale says
 NOTED = b"noted"  # what NOTE says where it could
 _LISTS = "/run/distromatrix-state"  # a folder in the container: nothing in /run is carried
-_OF_CONTAINER = (
-    *("./proc", "./sys", "./dev", "./run", "./.dockerenv"),
-    *("./etc/hosts", "./etc/hostname", "./etc/resolv.conf"),
-)
+# What is the container's own, or lies on no disk.
+_ITS_OWN = ("proc", "sys", "dev", "run", "etc/hosts", "etc/hostname", "etc/resolv.conf")
+_OUT = " -o ".join(f"-path ./{name}" for name in (*_ITS_OWN, ".dockerenv"))
 # Two lists: what each path is (its inode, when that was changed, which nobody can set), and of
 # which kind.
 _LIST = f"""LC_ALL=C; export LC_ALL; cd / && umask 077 && mkdir -p {_LISTS} || exit
 list() {{
-  find . .{MOUNT} -xdev \\( {" -o ".join(f"-path {one}" for one in _OF_CONTAINER)} \\) -prune -o \\
+  find . .{MOUNT} -mindepth 1 -xdev \\( {_OUT} \\) -prune -o \\
     -fprintf {_LISTS}/what '%i %C@ %p\\0' -fprintf {_LISTS}/kinds '%y%p\\0'
   sort -zu {_LISTS}/what >{_LISTS}/what-$1 && sort -zu {_LISTS}/kinds >{_LISTS}/kinds-$1
 }}

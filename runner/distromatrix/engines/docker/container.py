@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
+from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.contract import API_TIMEOUT, Command
-from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, SHORT_TIMEOUT, Api
+from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.spec import shell_loop
 from distromatrix.engines.shell.pool import KILL
@@ -69,20 +69,20 @@ class Container:
                 raise InfrastructureError("a command of ours in it does not come to its end")
         return bytes(said)
 
-    def told(self, script: str) -> Iterator[bytes]:
+    def told(self, doing: str, script: str, within: float) -> Iterator[bytes]:
         """The same, as it comes, with an end that is told: raises InfrastructureError, too, where
-        its status is not 0, or it does not come to an end in LONGEST seconds."""
+        its status is not 0."""
         command = ["/bin/sh", "-c", script]
-        until = monotonic() + LONGEST
-        with self.calling("see what changed in", LONG_TIMEOUT) as client:
+        until = monotonic() + within
+        with self.calling(doing, within) as client:
             made = client.exec_create(self.id, command, stderr=False, user="0", workdir="/")
             for piece in client.exec_start(made["Id"], stream=True):
                 if monotonic() > until:
-                    raise InfrastructureError(f"what changed in {self.name} takes too long to tell")
+                    raise InfrastructureError(f"cannot {doing} {self.name} in {within:g} s")
                 yield piece
             status = client.exec_inspect(made["Id"])["ExitCode"]
         if status:
-            raise InfrastructureError(f"what changed in {self.name} cannot be told: {status}")
+            raise InfrastructureError(f"cannot {doing} {self.name}: exit status {status}")
 
     def end_process(self, process: int, within: float = SHORT_TIMEOUT) -> None:
         """Kill a process, by its id in the container, with all that descends from it."""

@@ -12,7 +12,7 @@ from typing import IO, Any
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.answer import Answer
-from distromatrix.engines.change_scripts import GONE, NOTE, NOTED, THERE
+from distromatrix.engines.change_scripts import CARRIED_WITHIN, GONE, NOTE, NOTED, THERE
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
@@ -190,7 +190,8 @@ class DockerMachine(ShellMachine):
 
     def changes(self, folder: Path, most: int) -> Changes:
         """See Machine. Raises TooMuchError, InfrastructureError, OSError."""
-        gone, there = map(self.container.told, (GONE, THERE))
+        how = ("see what changed in", CARRIED_WITHIN)
+        gone, there = (self.container.told(how[0], one, how[1]) for one in (GONE, THERE))
         return Changes.kept(gone, there, folder, most)
 
     def disk_used(self) -> int | None:

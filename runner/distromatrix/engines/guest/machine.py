@@ -17,7 +17,7 @@ from time import monotonic
 from typing import BinaryIO
 
 from distromatrix.engines.answer import LONGEST, MOST_LISTED, Answer
-from distromatrix.engines.change_scripts import removing, unpacking
+from distromatrix.engines.change_scripts import CARRIED_WITHIN, removing, unpacking
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
@@ -73,9 +73,10 @@ class GuestMachine(ShellMachine):
         """Why it has ended; None as long as it lives."""
 
     @abstractmethod
-    def _feed(self, script: str, data: BinaryIO) -> None:
-        """Run a root's script that reads files from its stdin, which is that. Raises
-        InfrastructureError, also where it fails."""
+    def _feed(self, script: str, data: BinaryIO, within: float = LONGEST) -> None:
+        """Run a root's script that reads files from its stdin, which is that, for so many seconds
+        at the most, as the machine counts them. Raises InfrastructureError, also where it
+        fails."""
 
     def _is_crowded(self) -> bool:
         """Whether as many processes run as a fork bomb's, among which nothing of ours gets its
@@ -127,7 +128,7 @@ class GuestMachine(ShellMachine):
         scripts = (removing(self.busybox), unpacking(self.busybox))
         for script, data in zip(scripts, (changes.gone, changes.there), strict=True):
             data.seek(0)
-            self._feed(script, data)
+            self._feed(script, data, CARRIED_WITHIN)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Raises FileNotFoundError, InfrastructureError."""

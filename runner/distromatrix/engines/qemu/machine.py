@@ -211,7 +211,7 @@ echo $!"""
         lent.on_close = self.take_back
         return Shell(lent)
 
-    def _feed(self, script: str, data: BinaryIO) -> None:
+    def _feed(self, script: str, data: BinaryIO, within: float = LONGEST) -> None:
         with self.data_lock:
             try:
                 line = connect_in(self.folder, socket_name(DATA), within=1.0)
@@ -220,7 +220,7 @@ echo $!"""
                 raise self.why_gone() or InfrastructureError(
                     f"{self.name} takes no files: {error}"
                 ) from error
-            send_all(self, line, data, script)
+            send_all(self, line, data, script, within)
 
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
@@ -337,7 +337,9 @@ echo $!"""
         self.closing.close()
 
 
-def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, script: str) -> None:
+def send_all(
+    machine: GuestMachine, line: socket.socket, data: BinaryIO, script: str, within: float
+) -> None:
     """See GuestMachine._feed: through the port for data. Raises InfrastructureError."""
 
     def send() -> None:
@@ -352,7 +354,7 @@ def send_all(machine: GuestMachine, line: socket.socket, data: BinaryIO, script:
     with line:
         sender.start()
         try:
-            status = machine.as_root(script, output=said, within=LONGEST)
+            status = machine.as_root(script, output=said, within=within)
         finally:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)

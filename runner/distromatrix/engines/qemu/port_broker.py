@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO
 
+from distromatrix.engines.answer import LONGEST
 from distromatrix.engines.contract import Address, MachineSpec
 from distromatrix.engines.guest.machine import GuestMachine
 from distromatrix.engines.qemu.guest import BUSYBOX
@@ -172,10 +173,10 @@ class JoinedGuest(GuestMachine):
             return gone
         return MachineGoneError(why) if why else None
 
-    def _feed(self, script: str, data: BinaryIO) -> None:
+    def _feed(self, script: str, data: BinaryIO, within: float = LONGEST) -> None:
         one, _, fds = self._ask("data")
         with one:
-            send_all(self, socket.socket(fileno=fds[0]), data, script)
+            send_all(self, socket.socket(fileno=fds[0]), data, script, within)
 
     def reboot(self) -> None:
         """Raises InfrastructureError: only who has it open can restart it."""

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import IO, BinaryIO
 
-from distromatrix.engines.answer import Answer
+from distromatrix.engines.answer import LONGEST, Answer
 from distromatrix.engines.contract import API_TIMEOUT, Address, Command, MachineSpec
 from distromatrix.engines.guest.console import panic, said_last, size
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
@@ -126,16 +126,16 @@ class VagrantMachine(GuestMachine):
 
     # --- files ---
 
-    def _feed(self, script: str, data: BinaryIO) -> None:
-        self._send(data, script)
+    def _feed(self, script: str, data: BinaryIO, within: float = LONGEST) -> None:
+        self._send(data, script, within * self._scale)
 
     def put_product(self, tar: IO[bytes], path: str) -> None:
         """A parcel's tar, as it is to lie there. Raises InfrastructureError."""
         where = shlex.quote(path)
         self._send(tar, f"tar -xpf - -C {where} && cd {where} && b= && {FILL}")
 
-    def _send(self, tar: IO[bytes], script: str) -> None:
-        status, said = self._connection.send(_pieces(tar), script)
+    def _send(self, tar: IO[bytes], script: str, within: float = LONGEST) -> None:
+        status, said = self._connection.send(_pieces(tar), script, within=within)
         if status == 0:
             return
         if "No space left" in said or "Wrote only" in said:

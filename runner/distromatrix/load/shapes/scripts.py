@@ -39,6 +39,7 @@ class SetupShape(Shape):
 
     in_: Literal["container"] = Field(alias="in")
     """`container`: where the cell runs in a guest, a container of the same image runs it, and the
-    guest is given what it changed on the disk."""
+    guest is given what it changed on the disk. Daemons, mounts, what lies on a tmpfs and sysctls
+    stay behind."""
     run: Script
     """The command."""

@@ -63,7 +63,7 @@ class Local(GuestMachine):
     def why_gone(self) -> MachineGoneError | None:
         return MachineGoneError("local is gone") if self.ended.is_set() else None
 
-    def _feed(self, script: str, data: BinaryIO) -> None:
+    def _feed(self, script: str, data: BinaryIO, within: float = 1.0) -> None:
         raise NotImplementedError
 
 
