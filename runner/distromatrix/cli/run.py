@@ -26,7 +26,7 @@ from distromatrix.cli.options import (
 from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
-from distromatrix.model import BAD, Plan, RunResult, Selection, Shard
+from distromatrix.model import BAD, Matrix, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
 from distromatrix.project.session import (
@@ -64,6 +64,7 @@ class Asked:
     shard: Shard | None
     failed: bool
     resume: str | None
+    check_reads: bool
     repeat: int | None
     seed: int | None
     output: str | None
@@ -75,7 +76,7 @@ class Asked:
 class Run:
     """A plan and all that it takes to execute it. `snapshot`: of a run that goes on, the product
     as it was; `part`: the shard of a plan file that this is; `history`: what is remembered of the
-    project's runs."""
+    project's runs; `traced`: the matrix whose `reads` are to be checked."""
 
     plan: Plan
     engines: Engines
@@ -85,6 +86,7 @@ class Run:
     history: History
     snapshot: Snapshot | None = None
     part: PlanFile | None = None
+    traced: Matrix | None = None
 
 
 @click.command(
@@ -132,6 +134,12 @@ class Run:
     metavar="T",
     help="Report what a cell is running when it has printed nothing for T.",
 )
+@click.option(
+    "--check-reads",
+    is_flag=True,
+    help="Trace with strace which files of the product suites open, and report the `reads` that "
+    "are missing or needless.",
+)
 @options(
     *("repeat", "seed", "offline", "trust", "output", "as_json"),
     helps={
@@ -149,6 +157,7 @@ def command(**given: Any) -> int:
       distromatrix run '*/unit' --exclude debian-sid
       distromatrix run --set pr --tag '!slow'          run a set without its slow cells
       distromatrix run --changed=origin/main           run what a branch changes
+      distromatrix run --check-reads                   check what suites say that they read
       distromatrix run --failed --keep failed          rerun failures, and keep their machines
       distromatrix run --resume latest                 continue after a crash
       distromatrix run --repeat 10 --shuffle random    find flaky tests
@@ -176,7 +185,9 @@ def command(**given: Any) -> int:
         stamp = run.history.stamp(run.folder.id, run.plan.product.path)
         result = _execute(run, as_json=asked.as_json)
         _report(run, result, as_json=asked.as_json)
-        if warning := run.history.add(stamp, result.cells):
+        if run.traced is not None:  # its cells took longer than they do
+            _check_reads(run.traced, result, run.folder.path)
+        elif warning := run.history.add(stamp, result.cells):
             echo(f"warning: {warning}", err=True)
     return result.exit_code
 
@@ -186,7 +197,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     Its engines and its folder are open until the stack is left."""
     from distromatrix.record.folder import RunFolder
 
-    part = None
+    part = traced = None
     if asked.plan_path is not None:
         part, plan = planned_part(
             asked.plan_path, asked.shard, asked.directory, asked.file, settings
@@ -202,6 +213,10 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             echo(NOTHING, err=True)
             return None
         plan = replace(plan, repeat=asked.repeat or 1, seed=asked.seed)
+        if asked.check_reads:
+            from distromatrix.plan.traced import traced as with_strace
+
+            plan, traced = with_strace(plan), project.matrix
     allow(plan)
     engines = stack.enter_context(opened_engines(settings))
     require_images(engines.containers, settings, plan)
@@ -215,6 +230,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
         options=replace(asked.options, seconds=seconds),
         history=history,
         part=part,
+        traced=traced,
     )
 
 
@@ -339,3 +355,11 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> None:
     print_summary(open_console(stderr=as_json), run.plan, result, folder=run.folder.path)
     if as_json:
         echo_json(results_json(run.plan, result))
+
+
+def _check_reads(matrix: Matrix, result: RunResult, folder: Path) -> None:
+    """Say which `reads` are right."""
+    from distromatrix.project.check_reads import check_reads
+
+    for line in check_reads(matrix, result, folder):
+        echo(f"reads   {line}", err=True)

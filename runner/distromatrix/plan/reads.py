@@ -17,6 +17,11 @@ def path_glob(glob: str) -> re.Pattern[str]:
     return re.compile("".join(_WILD.get(p) or re.escape(p) for p in parts), re.DOTALL)
 
 
+def read_by(suite: Suite) -> tuple[str, ...]:
+    """The globs of what a suite that has `reads` reads."""
+    return (*suite.reads, *(suite.prepare.files if suite.prepare else ()))
+
+
 def untouched(
     suites: Sequence[Suite], changed: Iterable[str], since: str
 ) -> tuple[Mapping[str, str], str]:
@@ -24,13 +29,7 @@ def untouched(
     and a file that none of them mentions, for which all of them run, or ''. A suite reads what
     its `reads` and its `prepare` name; one without `reads` reads everything. `since` says what
     the files were compared with."""
-    reads = {
-        suite.name: [
-            *map(path_glob, (*suite.reads, *(suite.prepare.files if suite.prepare else ())))
-        ]
-        for suite in suites
-        if suite.reads
-    }
+    reads = {s.name: [*map(path_glob, read_by(s))] for s in suites if s.reads}
     touched: set[str] = set()
     for path in changed:
         reading = {n for n, globs in reads.items() if any(g.fullmatch(path) for g in globs)}

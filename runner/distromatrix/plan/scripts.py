@@ -26,15 +26,20 @@ def under(shell: str, script: str) -> str:
     if shell == "sh":
         return script
     name = shlex.quote(shell)
-    call = f"exec {name} {SHELLS[base(shell)]} -c"
     missing = shlex.quote(f"{MISSING} {shell} in this image")
     head = f"command -v {name} >/dev/null 2>&1 || {{ echo {missing} >&2; exit 127; }}\n"
+    return head + passed_to(f"exec {name} {SHELLS[base(shell)]} -c", name, script)
+
+
+def passed_to(call: str, name: str, script: str) -> str:
+    """`script` as the argument of a `call` of a shell (`sh -c`) that has that name, however long
+    it is."""
     if len(script) <= _PIECE:
-        return f"{head}{call} {shlex.quote(script)}\n"
+        return f"{call} {shlex.quote(script)}\n"
     pieces = [script[at : at + _PIECE] for at in range(0, len(script), _PIECE)]
     joined = "".join(f"${{{n}}}" for n in range(1, len(pieces) + 1))
     inner = f'_dm_s="{joined}"; shift $#; eval "unset _dm_s; $_dm_s"'
-    return f"{head}{call} {shlex.quote(inner)} {name} {' '.join(map(shlex.quote, pieces))}\n"
+    return f"{call} {shlex.quote(inner)} {name} {' '.join(map(shlex.quote, pieces))}\n"
 
 
 def base(shell: str) -> str:

@@ -1,0 +1,72 @@
+"""Whether the `reads` of suites are right, by what their cells opened in a traced run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from distromatrix.collect.text import one_line
+from distromatrix.execute.product.checkout import look
+from distromatrix.files.below import Folder
+from distromatrix.model import Matrix, RunResult, Suite
+from distromatrix.plan.reads import path_glob, read_by
+from distromatrix.plan.traced import OPENED, reads_for
+
+_MOST = 64 << 20  # bytes of one cell's OPENED that are read
+_NAMED = 10  # files of a fault that are named
+
+
+def check_reads(matrix: Matrix, result: RunResult, folder: Path) -> Iterator[str]:
+    """What to say of the `reads` of each suite of a traced run, a line each. `folder`: the run's.
+    Raises InputError where the product cannot be read."""
+    files = {entry.path for entry in look(matrix.product.path).entries if not entry.folder}
+    opened: dict[str, set[str]] = defaultdict(set)
+    untraced: dict[str, int] = defaultdict(int)
+    with Folder.at(folder) as run:
+        for cell in result.cells:
+            if (found := _opened(run, cell.id)) is None:
+                untraced[cell.id.split("/")[1]] += 1
+            else:
+                opened[cell.id.split("/")[1]] |= found & files
+    for suite in matrix.suites:
+        if count := untraced.get(suite.name):
+            yield f"{suite.name}: {count} of its cells did not tell what they opened"
+        if suite.name in opened:
+            yield from _said(suite, opened[suite.name], files)
+
+
+def _opened(run: Folder, cell: str) -> set[str] | None:
+    with suppress(OSError):
+        listed = run.read_bytes(f"cells/{cell}/artifacts/{OPENED}", _MOST)
+        # As strace writes them: in octal what is not printable ASCII.
+        lines = listed.decode("ascii", "replace").splitlines()
+        return {_unescaped(line) if "\\" in line else line for line in lines}
+    return None
+
+
+def _unescaped(line: str) -> str:
+    raw = line.encode("ascii", "replace").decode("unicode_escape", "replace")
+    return raw.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
+def _said(suite: Suite, opened: set[str], files: set[str]) -> Iterator[str]:
+    right = ", ".join(one_line(glob, 200) for glob in reads_for(opened, files))
+    head = f"{suite.name}: opened {len(opened)} of the product's {len(files)} files"
+    globs = [(glob, path_glob(glob)) for glob in read_by(suite)]
+    if not suite.reads:
+        yield f"{head}; it would say: reads: [{right}]"
+        return
+    missing = sorted(f for f in opened if not any(g.fullmatch(f) for _, g in globs))
+    needless = [glob for glob, g in globs if not any(map(g.fullmatch, opened))]
+    if not missing and not needless:
+        yield f"{head}; its `reads` are right"
+        return
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        named = ", ".join(one_line(name, 200) for name in missing[:_NAMED])
+        yield f"{head}, and its `reads` lack {named}{more}"
+    for glob in needless:
+        yield f"{suite.name}: nothing that {glob!r} matches was opened"
+    yield f"{suite.name}: it would say: reads: [{right}]"
