@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from distromatrix.collect.text import one_line
 from distromatrix.execute.product.checkout import look
 from distromatrix.files.below import Folder
 from distromatrix.model import Matrix, RunResult, Suite
 from distromatrix.plan.reads import path_glob, read_by
 from distromatrix.plan.traced import OPENED, reads_for
+from distromatrix.wording import quoted, some_of
 
 _MOST = 64 << 20  # bytes of one cell's OPENED that are read
 _NAMED = 10  # files of a fault that are named
@@ -52,21 +52,19 @@ def _unescaped(line: str) -> str:
 
 
 def _said(suite: Suite, opened: set[str], files: set[str]) -> Iterator[str]:
-    right = ", ".join(one_line(glob, 200) for glob in reads_for(opened, files))
+    right = ", ".join(map(quoted, reads_for(opened, files)))
     head = f"{suite.name}: opened {len(opened)} of the product's {len(files)} files"
     globs = [(glob, path_glob(glob)) for glob in read_by(suite)]
     if not suite.reads:
-        yield f"{head}; it would say: reads: [{right}]"
+        yield f"{head}; its `reads` would be: {right or 'nothing'}"
         return
-    missing = sorted(f for f in opened if not any(g.fullmatch(f) for _, g in globs))
+    missing = [f for f in sorted(opened) if not any(g.fullmatch(f) for _, g in globs)]
     needless = [glob for glob, g in globs if not any(map(g.fullmatch, opened))]
     if not missing and not needless:
         yield f"{head}; its `reads` are right"
         return
     if missing:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        named = ", ".join(one_line(name, 200) for name in missing[:_NAMED])
-        yield f"{head}, and its `reads` lack {named}{more}"
+        yield f"{head}, and its `reads` lack {some_of([*map(quoted, missing)], _NAMED)}"
     for glob in needless:
-        yield f"{suite.name}: nothing that {glob!r} matches was opened"
-    yield f"{suite.name}: it would say: reads: [{right}]"
+        yield f"{suite.name}: nothing that {quoted(glob)} matches was opened"
+    yield f"{suite.name}: its `reads` would be: {right or 'nothing'}"

@@ -35,9 +35,9 @@ def test_reads_are_held_against_what_suites_open(project: Project) -> None:
     ]
     assert lines == [
         "right: opened 2 of the product's 9 files; its `reads` are right",
-        "silent: opened 2 of the product's 9 files; it would say: reads: [hello, src/**]",
-        "wrong: opened 1 of the product's 9 files, and its `reads` lack docs/é.md",
-        "wrong: nothing that 'src/**' matches was opened",
-        "wrong: nothing that 'tools/**' matches was opened",
-        "wrong: it would say: reads: [docs/é.md]",
+        "silent: opened 2 of the product's 9 files; its `reads` would be: `hello`, `src/**`",
+        "wrong: opened 1 of the product's 9 files, and its `reads` lack `docs/é.md`",
+        "wrong: nothing that `src/**` matches was opened",
+        "wrong: nothing that `tools/**` matches was opened",
+        "wrong: its `reads` would be: `docs/é.md`",
     ]
