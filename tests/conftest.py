@@ -57,10 +57,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: guests, who keep a processor busy, in one worker, and in another
-    what needs containers alone."""
+    """For `--dist loadgroup`: what needs Docker alone in one worker, in another the rest, one
+    engine after the other."""
     for item in items if config.getoption("loadgroup", False) else ():
-        group = "guests" if item.get_closest_marker("guest") else "containers"
+        other = item.get_closest_marker("guest") or item.get_closest_marker("podman")
+        group = "others" if other else "docker"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -74,6 +74,7 @@ def test_an_archive_serves_a_release_past_its_end_and_its_suites_too(
         world.clean()
 
 
+@pytest.mark.slow
 def test_an_archive_is_not_asked_while_a_release_is_supported(
     families: Families, old: Distro
 ) -> None:

@@ -344,6 +344,7 @@ def test_a_configuration_that_is_none_is_one_line(
 # --- other machines --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_image_for_another_machine_is_one_clear_line(pulling: Pulling) -> None:
     engine = DockerEngine()
     tag = for_other_machine(engine)

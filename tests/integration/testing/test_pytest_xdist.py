@@ -45,7 +45,7 @@ def cells(product: Sessions, *suites: str) -> set[str]:
     "options",
     [
         "-n auto",
-        "-p no:xdist",
+        pytest.param("-p no:xdist", marks=slow),
         pytest.param("-n 0", marks=slow),
         pytest.param("-n 8", marks=slow),
         pytest.param("-n 2 --dist worksteal", marks=slow),
@@ -160,7 +160,7 @@ def under_test(product: Sessions) -> bool:
         (signal.SIGINT, 2, True),
         pytest.param(signal.SIGINT, 2, False, marks=slow),
         pytest.param(signal.SIGTERM, 143, True, marks=slow),
-        (signal.SIGTERM, 143, False),
+        pytest.param(signal.SIGTERM, 143, False, marks=slow),
     ],
     ids=["Ctrl-C", "SIGINT to the controller", "SIGTERM to the group", "SIGTERM"],
 )

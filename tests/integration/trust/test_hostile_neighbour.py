@@ -137,7 +137,7 @@ def temporary(readable: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", ["folder", "link"])
+@pytest.mark.parametrize("how", ["link", pytest.param("folder", marks=pytest.mark.slow)])
 def test_a_cache_that_a_neighbour_made_is_not_used(
     ours: Project, readable: Path, temporary: Path, neighbour: int, how: str
 ) -> None:

@@ -158,6 +158,7 @@ def test_names_are_compared_as_they_are_shown(tmp_path: Path) -> None:
     assert set(tally(reports, lambda text: text.replace("hunter22", "***"))) == {"***"}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_cases_that_never_failed(tmp_path: Path) -> None:
     import tracemalloc
 

@@ -79,7 +79,7 @@ def test_selectors_are_no_options_and_no_globs_of_the_shells(world: World) -> No
 @pytest.mark.parametrize(
     ("chosen", "cell"),
     [
-        ({"tags": "quick"}, "one/token"),
+        pytest.param({"tags": "quick"}, "one/token", marks=pytest.mark.slow),
         ({"tags": " \n!quick"}, "one/cases"),
         ({"set": " pr "}, "one/token"),
     ],
