@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from distromatrix.engines.layers import LABEL_LAYER, LayerStore
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.execute.product.chains import Chain, Layer, ProductFolder
 from distromatrix.execute.product.entries import FOLDER, Entry
 from distromatrix.execute.product.snapshot import Snapshot
@@ -126,13 +127,18 @@ class KeptProduct:
                 paths = _with_twins(paths | layers.pop().paths, entries)
             if layers[0].cost < 2 * _cost(paths, entries):
                 paths, layers = None, []
-        name = f"distromatrix-stage-{secrets.token_hex(6)}"
-        self._add(name, owner, paths)
+        try:
+            name = self._add(owner, paths)
+        except InfrastructureError as error:
+            if not error.transient or isinstance(error, EngineUnavailableError):
+                raise
+            name = self._add(owner, paths)  # once more, as for cells
         cost = _cost(entries if paths is None else paths, entries)
         layers.append(Layer(name, cost, paths or frozenset()))
         return Chain(layers, {path: seal_of(entry) for path, entry in entries.items()})
 
-    def _add(self, name: str, owner: str, paths: frozenset[str] | None) -> None:
+    def _add(self, owner: str, paths: frozenset[str] | None) -> str:
+        """Make a layer of those paths, or of all; its name."""
         assert self._snapshot is not None  # noqa: S101
         snapshot, entries = self._snapshot, self._snapshot.entries
         uid, _, gid = owner.partition(":")
@@ -145,8 +151,10 @@ class KeptProduct:
         def pack(below: str) -> Iterator[bytes]:
             return snapshot.pack(wanted, (int(uid), int(gid)), below, gone)
 
+        name = f"distromatrix-stage-{secrets.token_hex(6)}"
         self._store.add(name, owner, pack, self._labels)
         snapshot.drop_vanished()
+        return name
 
 
 def seal_of(entry: Entry) -> str:
