@@ -15,15 +15,12 @@ import json
 import os
 import random
 import secrets
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-from distromatrix.execute.product.chains import ProductFolder
 
 FILES, PARTS, PART = 60_000, 3, 1 << 30
 MATRIX = """product: .
@@ -53,26 +50,33 @@ def product(kind: str, root: Path, distro: str) -> None:
     (root / "matrix").mkdir(parents=True)
     (root / "matrix/default.yaml").write_text(MATRIX.format(distro=distro))
     {"many": many, "big": big}[kind](root)
-    git = ["git", "-C", str(root), "-c", "user.name=b", "-c", "user.email=b@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(root),
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "user.name=b",
+        "-c",
+        "user.email=b@example.org",
+    ]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "-c", "core.compression=0", "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "x"], check=True)
 
 
-def archive(root: Path) -> float:
+def archive(root: Path, made: list[tuple[str, str]]) -> float:
     """Seconds of `git archive HEAD | docker cp` into a new volume."""
     volume = f"distromatrix-bench-{secrets.token_hex(4)}"
     image = docker("images", "-q").split()[0]
     container = docker("create", "-v", f"{volume}:/product", image, "true")
-    try:
-        began = time.time()
-        tar = subprocess.Popen(["git", "-C", str(root), "archive", "HEAD"], stdout=subprocess.PIPE)
-        subprocess.run(["docker", "cp", "-", f"{container}:/product"], stdin=tar.stdout, check=True)
-        tar.wait()
-        return time.time() - began
-    finally:
-        docker("rm", container)
-        docker("volume", "rm", volume)
+    made.append((container, volume))
+    began = time.time()
+    tar = subprocess.Popen(["git", "-C", str(root), "archive", "HEAD"], stdout=subprocess.PIPE)
+    subprocess.run(["docker", "cp", "-", f"{container}:/product"], stdin=tar.stdout, check=True)
+    tar.wait()
+    return time.time() - began
 
 
 def docker(*args: str) -> str:
@@ -98,21 +102,24 @@ def run(root: Path) -> tuple[float, int]:
     return first - began, used.ru_maxrss // 1024
 
 
-def measure(kind: str, root: Path, rounds: int) -> None:
+def measure(kind: str, given: Path, rounds: int) -> None:
     found: dict[str, list[tuple[float, float, int]]] = {}
-    edited = root / {"many": "d00/e0/f0.py", "big": "matrix/default.yaml"}[kind]
+    made: list[tuple[str, str]] = []
     for number in range(rounds):
-        plain = archive(root)
+        root = given.with_name(f"copy{number}")
+        subprocess.run(["cp", "-a", str(given), str(root)], check=True)
+        time.sleep(3)
+        took_first = [archive(root, made)] if number % 2 == 0 else []
+        first = run(root)
+        plain = took_first[0] if took_first else archive(root, made)
         print(f"git archive HEAD | docker cp: {plain:.2f} s", flush=True)
-        shutil.rmtree(ProductFolder.of(root).path)
-        for what in ("first run", "second run", "after an edit"):
-            if what == "after an edit":
-                with edited.open("a") as file:
-                    file.write(f"# {number}\n")
-            took, memory = run(root)
+        second = run(root)
+        with (root / "matrix/default.yaml").open("a") as file:
+            file.write("# edited\n")
+        rows = {"first run": first, "second run": second, "after an edit": run(root)}
+        for what, (took, memory) in rows.items():
             found.setdefault(what, []).append((took, took / plain, memory))
             print(f"  {what}: {took:.2f} s, {took / plain:.2f}, {memory} MB", flush=True)
-        subprocess.run(["git", "-C", str(root), "checkout", "-q", "."], check=True)
     for what, rows in found.items():
         seconds, ratios, memory = (sorted(column) for column in zip(*rows, strict=True))
         print(
@@ -120,6 +127,9 @@ def measure(kind: str, root: Path, rounds: int) -> None:
             f"{seconds[-1]:.2f}) | {statistics.median(ratios):.2f} ({ratios[0]:.2f} to "
             f"{ratios[-1]:.2f}) | {memory[-1]} MB |"
         )
+    for container, volume in made:
+        docker("rm", container)
+        docker("volume", "rm", volume)
 
 
 def main() -> None:
@@ -131,9 +141,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="distromatrix-bench-") as folder:
         root = Path(folder, "product")
         product(asked.kind, root, asked.distro)
-        run(root)  # the image is there
         measure(asked.kind, root, asked.rounds)
-        shutil.rmtree(ProductFolder.of(root).path)
 
 
 if __name__ == "__main__":
