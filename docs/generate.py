@@ -25,6 +25,7 @@ WORDS = (
     ("a duration: `90s`, `10m`, `1h30m`", ["1h30m", "7d"], ["x", "512M"]),
     ("a size: `512M`, `2G`", ["512M", "2G"], ["x", "7d"]),
     ("64 hexadecimal digits", ["0a" * 32], ["x"]),
+    ("a folder: `~/…`, `/…`", ["~/.x", "/x/y"], ["x"]),
     ("a device: `/dev/…`", ["/dev/fuse"], ["x"]),
     ("a shell, or its path", ["bash", "/bin/zsh"], ["x"]),
     ("a variable's name", ["LC_ALL"], ["a-b", "debian-*"]),

@@ -164,7 +164,10 @@ NOTHING = "nothing to run: no suite that is selected reads what changed"
 OF_A_PLAN = ("plan_path", " FILE (write one with `distromatrix plan --save FILE`)")  # needed
 # Of an option: why it stands alone, and those that would make it something else.
 CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "resume": ("it continues the stored plan", (*_PLANNED, "engine", "plan_path", "check_reads")),
+    "resume": (
+        "it continues the stored plan",
+        (*_PLANNED, "engine", "plan_path", "check_reads", "no_cache"),
+    ),
     "plan_path": (FIXED_PLAN, (*_PLANNED, "save", "arch", "check_reads")),
     "check_reads": ("one run of each suite is traced, whatever changed", ("repeat", "changed")),
 }

@@ -31,6 +31,7 @@ from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
 from distromatrix.project.session import (
     begin_run,
+    bound_caches,
     job_of,
     keeper_of,
     opened_engines,
@@ -67,6 +68,7 @@ class Asked:
     check_reads: bool
     repeat: int | None
     seed: int | None
+    no_cache: bool
     output: str | None
     as_json: bool
     options: Options
@@ -121,6 +123,7 @@ class Run:
 @click.option(
     "--allow-unmet", is_flag=True, help="Skip cells whose needs no engine meets; do not fail."
 )
+@click.option("--no-cache", is_flag=True, help="Run without the suites' `caches`.")
 @click.option(
     "--fail-on-flaky",
     is_flag=True,
@@ -217,6 +220,8 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             from distromatrix.plan.traced import traced as with_strace
 
             plan, traced = with_strace(plan), project.matrix
+    if asked.no_cache:
+        plan = replace(plan, cells=tuple(replace(cell, caches={}) for cell in plan.cells))
     allow(plan)
     engines = stack.enter_context(opened_engines(settings))
     require_images(engines.containers, settings, plan)
@@ -341,6 +346,7 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
         result = execute(job)
     if not result.interrupted:
         sweeping.join(SWEEP_WITHIN)
+        bound_caches(run.engines.containers, run.settings, run.plan)
     return result
 
 

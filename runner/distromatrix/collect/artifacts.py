@@ -27,7 +27,7 @@ _MAX_REFUSED = 100
 _CHUNK = 1024 * 1024
 _READ_AHEAD = 256 * 1024
 # What tarfile raises, too, of headers that no program writes.
-_TARFILES = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+TARFILES = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 # What makes a folder a repository (of git also without a `.git`: gitrepository-layout(5)). Who only
 # asks for its state there, as many prompts do, runs what its settings say.
 COMMANDS = frozenset((".git", "head", ".hg", ".jj", ".sl", ".bzr", "_darcs"))
@@ -87,8 +87,8 @@ def extract(
         masker = masker or Masker()
         unpacker = _Unpacker(dest, limit_bytes, limit_files, strip, roots, aside, masker)
         try:
-            unpacker.run(_Stream(chunks))
-        except (tarfile.TarError, EOFError, *_TARFILES) as error:
+            unpacker.run(TarStream(chunks))
+        except (tarfile.TarError, EOFError, *TARFILES) as error:
             reason = f"the archive of artifacts is unreadable: {one_line(str(error))}"
             raise CollectError(reason) from error
     return Extracted(
@@ -113,7 +113,7 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Stream(io.RawIOBase):
+class TarStream(io.RawIOBase):
     """The chunks as a file. `budget` bounds what tarfile may read before the next member: it
     reads headers whole, however big they claim to be."""
 
@@ -122,7 +122,7 @@ class _Stream(io.RawIOBase):
         self._left = self._last = b""
         self.budget = _MAX_HEADER
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:  # noqa: D102 - see io.RawIOBase
         while not self._left:
             try:
                 self._left = next(self._chunks)
@@ -133,8 +133,12 @@ class _Stream(io.RawIOBase):
         self._last = (self._last + data[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
         self.budget -= len(data)
         if self.budget < 0:
-            raise CollectError("the archive of artifacts is refused: a header of it is too big")
+            raise CollectError("the archive is refused: a header of it is too big")
         return data
+
+    def expect(self, size: int) -> None:
+        """The next member comes after so many bytes."""
+        self.budget = max(size, 0) + _MAX_HEADER
 
     @property
     def at_end(self) -> bool:
@@ -162,7 +166,7 @@ class _Unpacker:
     renamed: dict[str, None] = field(default_factory=dict)
     unmasked: list[str] = field(default_factory=list)
 
-    def run(self, stream: _Stream) -> None:
+    def run(self, stream: TarStream) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
             passed = 0
             most = 2 * self.limit_bytes + (self.aside.limit_bytes if self.aside else 0)
@@ -173,7 +177,7 @@ class _Unpacker:
                         raise tarfile.ReadError("it is cut off")
                     return
                 vars(tar)["members"].clear()  # it would keep them all
-                stream.budget = max(member.size, 0) + _MAX_HEADER
+                stream.expect(member.size)
                 try:
                     self._take(tar, member)
                 except _RefusedError as reason:

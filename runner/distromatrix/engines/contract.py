@@ -15,6 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
+from distromatrix.engines.cache_store import Cache, CacheStore
 from distromatrix.engines.image_store import ImageStore
 from distromatrix.engines.layers import LayerStore, ProductSource
 from distromatrix.model import Guest, Kept, MachineLimits
@@ -93,6 +94,7 @@ class MachineSpec(MachineLimits):
     ready: Ready | None = None  # for guests that do not begin from an image
     # Told what its opening waits for, where that may take long, in a few words.
     on_step: OnStep = field(default=quiet, compare=False, repr=False)
+    caches: tuple[Cache, ...] = ()  # of containers: guests get theirs as files
 
     @property
     def host(self) -> str:
@@ -286,6 +288,10 @@ class Engine(Protocol):
     @property
     def images(self) -> ImageStore:
         """Its images."""
+
+    @property
+    def caches(self) -> CacheStore:
+        """What is kept on it for machines; an engine of guests has that of containers."""
 
     def facts(self) -> EngineFacts:
         """What it is. Raises EngineUnavailableError with what to do about it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
@@ -35,6 +35,24 @@ def ids_of(user: str) -> tuple[int, int]:
     """The same as numbers."""
     uid, _, gid = owner_of(user).partition(":")
     return int(uid), int(gid)
+
+
+def folders(owner: str, names: tuple[str, ...]) -> bytes:
+    """A tar of empty folders."""
+    return headers(owner, names) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def headers(owner: str, names: Iterable[str]) -> bytes:
+    """The same, of a tar that goes on."""
+    return b"".join(header(owner, name) for name in names)
+
+
+def header(owner: str, name: str, mode: int = 0o755) -> bytes:
+    """One of them, with that mode."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    info.uid, info.gid = map(int, owner.split(":"))
+    return info.tobuf()
 
 
 class Parcel:

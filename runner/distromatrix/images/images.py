@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event as Flag
 
 from distromatrix.collect.masking import Masker
+from distromatrix.engines.caches import Caches
 from distromatrix.engines.contract import Engine, Machine, Ready
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.bases import Base, Bases
@@ -31,7 +32,8 @@ class Images:
     that want the same image build it once, as long as they share `cache`. All raise
     ImageError (or EngineUnavailableError). `labels` go on the machines that builds open.
     Where `settings.offline` is set, images come from the engine's store alone. What is told
-    and raised does not show the `secrets` by which mirrors are reached."""
+    and raised does not show the `secrets` by which mirrors are reached. `caches`: those that
+    `prepare` has."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Images:
         emit: Callable[[Event], None],
         labels: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
+        caches: Caches | None = None,
     ) -> None:
         cancelled = Flag()
         self._mask = Masker(secrets).mask
@@ -60,7 +63,7 @@ class Images:
             registries=Registries(store=engine.images, cancelled=cancelled),
         )
         self._bases = Bases(self._around)
-        self._layers = Layers(self._around, dict(labels or {}))
+        self._layers = Layers(self._around, dict(labels or {}), caches)
 
     def base(self, distro: Distro, force: bool = False) -> Base:
         """The base image of a distro: a fresh one that is here, else from the first source
@@ -87,7 +90,7 @@ class Images:
             return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
         with self._hiding():
             made = self._layers.get(distro, cell, wanted, below(prepared))
-        return replace(made, user=prepared.user, guest=distro.guest)
+        return replace(made, user=prepared.user, guest=distro.guest, caches=prepared.caches)
 
     def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:
         """The same as the engine's store has it, or None; None, too, where nothing is put on
@@ -122,9 +125,9 @@ class Images:
 
         def apply(machine: Machine) -> None:
             found = make(wanted, machine, self._around.teller(distro))
-            if found and found != prepared.user:
+            if found.user and found.user != prepared.user:
                 raise ImageError(
-                    f"{distro.name}: the user {wanted.user} is {found} in the guest and "
+                    f"{distro.name}: the user {wanted.user} is {found.user} in the guest and "
                     f"{prepared.user} in the container's image: name it by its numbers",
                     phase="prepare",
                 )

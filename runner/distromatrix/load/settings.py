@@ -28,7 +28,8 @@ class Settings:
     `registry` takes the place of `docker.io` in references that are pulled. `mirrors` are
     package mirrors (URLs) by distro or distribution, `archive_mirrors` those that keep releases
     past their end of life, as of `today` (None: none is past it). `jobs` None is 'auto'.
-    `archives` are the absolute folders in which rootfs archives are looked for. `offline`:
+    `archives` are the absolute folders in which rootfs archives are looked for. `cache_size`: the
+    bytes that the caches of suites may hold, all together. `offline`:
     images come from the engine's store alone, and nothing asks the network. `accel`: how guests
     run, KVM (`kvm`), software emulation (`tcg`), or KVM where it is proved to work (`auto`).
     `keep_products`: bytes that may be kept of products on engines between runs.
@@ -41,6 +42,7 @@ class Settings:
     engine: str = "docker"
     jobs: int | None = None
     archives: tuple[Path, ...] = ()
+    cache_size: int = 20 * 1024**3
     offline: bool = False
     accel: AccelWanted = "auto"
     keep_products: int = 20 * 1024**3
@@ -111,6 +113,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         engine=both.engine or Settings().engine,
         jobs=both.jobs,
         archives=tuple(_user(folder).absolute() for folder in folders),
+        cache_size=both.cache_size or Settings().cache_size,
         offline=both.offline,
         accel=both.accel or "auto",
         keep_products=both.keep_products or Settings().keep_products,
@@ -123,7 +126,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> Settin
     values: dict[str, object] = {}
     if "DISTROMATRIX_CELL" in environ:
         environ = {name: environ[name] for name in environ if name != "DISTROMATRIX_ENGINE"}
-    for key in ("registry", "engine", "jobs", "accel", "keep_products"):
+    for key in ("registry", "engine", "jobs", "accel", "keep_products", "cache_size"):
         if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):

@@ -60,7 +60,7 @@ class SuiteSettings(MachineLimits):
     `setup_in_container`: where its machine is a guest, a container of the same image runs `setup`;
     `retry_failed`: how often it is run again where it failed; `not_gating`: why its verdict does
     not count, '' where it does; `skip_status`: with this exit status `run` says that there was
-    nothing to test."""
+    nothing to test; `caches`: by name, folders of its machines that are kept between runs."""
 
     run: str
     packages: tuple[str, ...] = ()
@@ -78,6 +78,7 @@ class SuiteSettings(MachineLimits):
     tags: tuple[str, ...] = ()
     not_gating: str = ""
     skip_status: int | None = None
+    caches: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distromatrix.errors import InfrastructureError
@@ -16,6 +17,7 @@ from distromatrix.record.events import Event
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
+    from distromatrix.engines.caches import Caches
     from distromatrix.engines.contract import Engine
     from distromatrix.execute.cell.opening import Opening
     from distromatrix.execute.job import Job, Options
@@ -84,12 +86,20 @@ def open_images(
     settings: Settings,
     labels: Mapping[str, str],
     emit: Callable[[Event], None],
+    caches: Caches | None = None,
 ) -> Images:
-    """The images of an engine, as the settings say today."""
+    """The images of an engine, as the settings say today; what prepares them has `caches`."""
     from distromatrix.images import Images
 
-    settings, secrets = replace(settings, today=host_facts().today), _logins(settings)
-    return Images(engine, settings, cache=cache_folder(), emit=emit, labels=labels, secrets=secrets)
+    return Images(
+        engine,
+        replace(settings, today=host_facts().today),
+        cache=cache_folder(),
+        emit=emit,
+        labels=labels,
+        secrets=_logins(settings),
+        caches=caches,
+    )
 
 
 def handed_here(plan: Plan, settings: Settings) -> Handed:
@@ -200,19 +210,37 @@ def opening_of(
     emit: Callable[[Event], None],
 ) -> Opening:
     """What a plan's machines are opened with here and now. Raises InputError."""
+    from distromatrix.engines.caches import Caches, is_strangers_run
     from distromatrix.execute.cell.opening import Opening
     from distromatrix.execute.sweep import labels_of
 
     labels = labels_of(folder)
+    private = is_strangers_run(os.environ)
+    caches = Caches(plan.root.resolve(), cache_notes(), private)
     return Opening(
         engines=engines,
-        images=open_images(engines.containers, settings, labels, emit),
+        images=open_images(engines.containers, settings, labels, emit, caches),
         handed=handed_here(plan, settings),
         secrets=handed_secrets(plan.pass_env),
         run=folder.id,
         labels=labels,
         snapshot=snapshot,
+        caches=caches,
     )
+
+
+def cache_notes() -> Path:
+    """Where is noted when caches were used, and how big they are."""
+    return cache_folder() / "caches"
+
+
+def bound_caches(engine: Engine, settings: Settings, plan: Plan) -> None:
+    """At the end of a run: see that caches hold no more than they may."""
+    from distromatrix.execute.caches import bound
+
+    if any(cell.caches for cell in plan.cells):
+        with suppress(InfrastructureError):  # the next run's end does it
+            bound(engine.caches, cache_notes(), settings.cache_size)
 
 
 def job_of(

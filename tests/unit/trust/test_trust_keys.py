@@ -46,6 +46,7 @@ HARMLESS = {
     "SuiteOptions.report": _MEANING,
     "SuiteOptions.retry_failed": _SHARE,
     "SuiteOptions.user": _IN_MACHINE,
+    "SuiteOptions.caches": "volumes of this project's and this user's alone, bounded in size",
     "SuiteOptions.cpus": _SHARE,
     "SuiteOptions.network": "every cell has one unless it is told not to",
     "SuiteOptions.distros": _CHOICE,

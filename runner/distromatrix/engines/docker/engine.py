@@ -11,6 +11,7 @@ from typing import cast
 
 from distromatrix.engines.contract import Address, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.docker import leftovers as docker_sweep
+from distromatrix.engines.docker.caches import DockerCaches
 from distromatrix.engines.docker.connection.api import DOCKER, Access, Api
 from distromatrix.engines.docker.dialect import MACHINES
 from distromatrix.engines.docker.images import DockerImages
@@ -46,6 +47,7 @@ class DockerEngine:
         self._staging = staging or _staging()
         self._networks = Networks(self._api)
         self.images = DockerImages(self._api)
+        self.caches = DockerCaches(self._api)
 
     def facts(self) -> EngineFacts:
         """See Engine."""

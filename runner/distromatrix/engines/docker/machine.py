@@ -21,6 +21,7 @@ from distromatrix.engines.contract import (
     LeftSignal,
     MachineSpec,
 )
+from distromatrix.engines.docker import caches
 from distromatrix.engines.docker.connection.api import (
     SHORT_TIMEOUT,
     Api,
@@ -84,6 +85,7 @@ class DockerMachine(ShellMachine):
         # The bytes that it has written beside its own layer.
         self.beside: Callable[[], int] = lambda: 0
         self._main: Shell | None = None  # the container's main process
+        self._cached_before: int | None = None  # bytes in its caches when that was first seen
 
     @classmethod
     def create(
@@ -97,11 +99,15 @@ class DockerMachine(ShellMachine):
             body = {**body, "HostConfig": {**body["HostConfig"], "Sysctls": {}}}
         calling = api.calling(f"create a container of {spec.image}")
         with api.noting_full_disk(), calling as client:
+            caches.make(api, *(one for one in spec.caches if not one.private))
             try:
                 created = client.create_container_from_config(body, name=spec.name)
             except NotFound as error:
                 raise CannotStartError(message_of(error)) from error
-        return cls(api, spec, created["Id"], staged=staged)
+        machine = cls(api, spec, created["Id"], staged=staged)
+        with machine.starting():
+            caches.fill(machine.container, spec)
+        return machine
 
     def start(self) -> DockerMachine:
         """Begin it. Raises CannotStartError, InfrastructureError; then nothing is left."""
@@ -199,10 +205,17 @@ class DockerMachine(ShellMachine):
         if self._stopped:
             return None
         with contextlib.suppress(InfrastructureError, OSError, ValueError):
-            beside = self.beside()
+            beside = self.beside() + self._cached()
             most = self._spec.disk - beside
             return written(self.container, most) + beside
         return None
+
+    def _cached(self) -> int:
+        """Bytes that its caches have grown by."""
+        there = caches.written(self.container, self._spec.caches)
+        if self._cached_before is None:
+            self._cached_before = there
+        return max(0, there - self._cached_before)
 
     def reboot(self) -> None:
         """See Machine. Raises InfrastructureError."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from distromatrix.engines.cache_store import Cache
 from distromatrix.engines.contract import MOUNT, OWN_ADDRESS, MachineSpec
 from distromatrix.engines.docker.dialect import DOCKER, Dialect
 from distromatrix.engines.shell.homes import home_found
@@ -102,7 +103,7 @@ def create_body(
             "Sysctls": {} if isinstance(mount, str) else dict(LOOPBACK_IPV6),
             # Output is ours to keep: no second copy of it on the engine's disk.
             "LogConfig": {"Type": "none"},
-            **_mounts(mount, labels),
+            "Mounts": [*_mounts(mount, labels), *_cache_mounts(spec.caches, labels)],
             "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in limits.resources],
             **_privileges(spec.privileges, limits),
             **({"LogConfig": _INIT_LOG} if INIT in spec.privileges else {}),
@@ -123,18 +124,32 @@ def main_loop(dialect: Dialect, user: str) -> str:
     return f"{loop}\nwhile sleep 86400; do :; done" if dialect.closes_stdin else loop
 
 
-def _mounts(mount: Overlay | str | None, labels: Mapping[str, str]) -> dict[str, Any]:
+def _mounts(mount: Overlay | str | None, labels: Mapping[str, str]) -> list[dict[str, Any]]:
     if mount is None:
-        return {"Mounts": []}
+        return []
     common = {"Type": "volume", "Target": MOUNT}
     if isinstance(mount, str):
-        return {"Mounts": [{**common, "Source": mount}]}
+        return [{**common, "Source": mount}]
     # Being anonymous, it is removed with its container.
     folders = f"lowerdir={mount.lower},upperdir={mount.upper},workdir={mount.work}"
     driver_options = {"type": "overlay", "device": "overlay", "o": f"{folders},{_AS_A_DISK}"}
     driver = {"Name": "local", "Options": driver_options}
     options = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
-    return {"Mounts": [{**common, "VolumeOptions": options}]}
+    return [{**common, "VolumeOptions": options}]
+
+
+def _cache_mounts(caches: tuple[Cache, ...], labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A copy is an anonymous volume with its machine's labels, which goes with the container;
+    whichever is new belongs to whom its folder belongs to in the image."""
+    return [
+        {
+            "Type": "volume",
+            "Target": cache.path,
+            **({} if cache.private else {"Source": cache.name}),
+            "VolumeOptions": {"Labels": dict(labels if cache.private else cache.labels)},
+        }
+        for cache in caches
+    ]
 
 
 def _of_init(limits: Limits) -> dict[str, Any]:

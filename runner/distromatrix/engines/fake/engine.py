@@ -26,6 +26,7 @@ from distromatrix.engines.contract import (
     MachineSpec,
     Stage,
 )
+from distromatrix.engines.fake.caches import FakeCaches
 from distromatrix.engines.fake.images import FakeImages
 from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
 from distromatrix.engines.fake.state import FakeState, Faults, read_json, write_json
@@ -58,7 +59,7 @@ class FakeStage:
 
 class FakeEngine:
     """See Engine. `state` is its folder (default `$DISTROMATRIX_FAKE`). It can play an engine
-    of guests, whose images are another's."""
+    of guests, whose images and caches are another's."""
 
     def __init__(
         self,
@@ -67,14 +68,17 @@ class FakeEngine:
         faults: Faults | None = None,
         name: str = "fake",
         images: FakeImages | None = None,
+        caches: FakeCaches | None = None,
     ) -> None:
         self.name = name
         self._state = FakeState(state, faults)
         self.images = images or FakeImages(self._state)
+        self.caches = caches or FakeCaches(self._state.folder / "caches")
 
     def playing(self, name: str) -> FakeEngine:
         """One that plays that engine of guests over this one, in a folder below its own."""
-        return FakeEngine(self._state.folder / name, name=name, images=self.images)
+        folder = self._state.folder / name
+        return FakeEngine(folder, name=name, images=self.images, caches=self.caches)
 
     def _answer(self) -> None:
         if self._state.faults.unavailable:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakSet
 
+from distromatrix.engines.cache_store import CacheStore
 from distromatrix.engines.contract import (
     Address,
     Engine,
@@ -68,6 +69,11 @@ class QemuEngine:
     def images(self) -> ImageStore:
         """See Engine: those of the containers."""
         return self._containers.images
+
+    @property
+    def caches(self) -> CacheStore:
+        """See Engine."""
+        return self._containers.caches
 
     def facts(self) -> EngineFacts:
         """See Engine."""

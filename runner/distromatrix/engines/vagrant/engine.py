@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from distromatrix.engines.cache_store import CacheStore
 from distromatrix.engines.contract import Address, Engine, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import (
@@ -69,6 +70,11 @@ class VagrantEngine:
     def images(self) -> ImageStore:
         """See Engine."""
         return self._containers.images
+
+    @property
+    def caches(self) -> CacheStore:
+        """See Engine."""
+        return self._containers.caches
 
     def facts(self) -> EngineFacts:
         """See Engine."""

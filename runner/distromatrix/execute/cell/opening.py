@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from distromatrix.engines import Engines
+from distromatrix.engines.cache_store import Cache
+from distromatrix.engines.caches import Caches
 from distromatrix.engines.contract import (
     LABEL_CELL,
     Command,
@@ -18,6 +20,7 @@ from distromatrix.engines.contract import (
     Stage,
     quiet,
 )
+from distromatrix.execute.cell.guest_caches import GuestCaches
 from distromatrix.execute.cell.naming import host_name, machine_name
 from distromatrix.execute.product.snapshot import Snapshot
 from distromatrix.images import Handed, Images, Prepared
@@ -29,7 +32,8 @@ from distromatrix.plan.scripts import under
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What all machines are opened with. `secrets`: pass_env; `run` and `labels` stand on all
-    that is made on the engines; `snapshot` takes the product's, when it is first needed."""
+    that is made on the engines; `snapshot` takes the product's, when it is first needed;
+    `caches`: the project's."""
 
     engines: Engines
     images: Images
@@ -38,6 +42,7 @@ class Opening:
     run: str
     labels: Mapping[str, str]
     snapshot: Callable[[], Snapshot]
+    caches: Caches | None = None
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ class Opening:
         """Open a machine of a cell; `which` of its machines in this run it is. `on_step`: as in
         MachineSpec. Raises CannotStartError, InfrastructureError."""
         limits = fields_of(MachineLimits, cell) | {"user": prepared.user}
+        caches = self._caches(cell, prepared)
         spec = MachineSpec(
             **limits,
             name=machine_name(self.run, self.labels, cell.id, *which),
@@ -81,8 +87,27 @@ class Opening:
             labels={**self.labels, LABEL_CELL: cell.id},
             hostname=host_name(cell.distro),
             on_step=on_step,
+            caches=() if cell.engine in GUESTS else caches,
         )
-        return self.engine(cell).open(spec, stage)
+        machine = self.engine(cell).open(spec, stage)
+        if caches and cell.engine in GUESTS:
+            try:
+                self.guest_caches(cell, prepared).bring_in(machine, prepared.user)
+            except BaseException:
+                machine.close()
+                raise
+        return machine
+
+    def guest_caches(self, cell: Cell, prepared: Prepared) -> GuestCaches:
+        """What a cell's guest has of them."""
+        store, image = self.engines.containers.caches, prepared.image.id
+        return GuestCaches(store, self._caches(cell, prepared), image, self.labels)
+
+    def _caches(self, cell: Cell, prepared: Prepared) -> tuple[Cache, ...]:
+        if self.caches is None:
+            return ()
+        paths = {name: prepared.caches[name] for name in cell.caches if name in prepared.caches}
+        return self.caches.of(cell.distro, prepared.image.arch, prepared.user, paths)
 
     def environment(
         self, cell: Cell, machine: Machine, repeat: int = 0, seed: int | None = None

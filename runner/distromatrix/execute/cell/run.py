@@ -162,6 +162,9 @@ def _concluded(
         if not tried.collect_fault:
             hooks.collect(machine, tried.folder, around.masker)
         result = replace(result, debug=debug, warnings=(*result.warnings, *hooks.warnings))
+    if cell.caches and cell.engine in GUESTS and not tried.dead:
+        warnings = job.opening.guest_caches(cell, tried.prepared).put_back(machine)
+        result = replace(result, warnings=(*result.warnings, *warnings))
     return result
 
 

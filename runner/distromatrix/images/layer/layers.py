@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -13,6 +14,8 @@ from uuid import uuid4
 
 from distromatrix.collect.masking import Masker
 from distromatrix.collect.text import one_line
+from distromatrix.engines.cache_store import Cache
+from distromatrix.engines.caches import Caches
 from distromatrix.engines.contract import (
     LABEL_DISTRO,
     LABEL_KIND,
@@ -26,6 +29,7 @@ from distromatrix.engines.silence import Watch
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bases import Base
 from distromatrix.images.base.context import BuildContext
+from distromatrix.images.layer.cache_folders import for_root, is_place
 from distromatrix.images.layer.recipe import Recipe, apply, numeric_user
 from distromatrix.model import Cell, Distro, Guest, ImageUsed
 from distromatrix.record.events import Warned
@@ -34,6 +38,7 @@ PREPARED_REPOSITORY = "distromatrix/prepared"
 LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
 LABEL_BASE = "distromatrix.base"  # id of the base image below
 LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
+LABEL_CACHES = "distromatrix.caches"  # where they are, by name: JSON
 _BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
 _PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may use them
 
@@ -42,7 +47,7 @@ _PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may u
 class Prepared:
     """The image that a cell runs on. `user` is `root` or `UID:GID`. `recipe`: what went into it.
     `guest`: what the distro says of its guests, where it is for one; `ready`: what makes one ready
-    that does not begin from the image."""
+    that does not begin from the image; `caches`: by name, where the cell's are in it."""
 
     image: Image
     used: ImageUsed
@@ -50,15 +55,17 @@ class Prepared:
     recipe: Recipe | None = None
     guest: Guest | None = None
     ready: Ready | None = None
+    caches: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Prepared images. `labels` go on the machines that builds open. All methods raise
-    ImageError."""
+    """Prepared images. `labels` go on the machines that builds open, which have the project's
+    `caches`. All methods raise ImageError."""
 
     around: BuildContext
     labels: Mapping[str, str] = field(default_factory=dict)
+    caches: Caches | None = None
     machines: set[Machine] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
     watch: Watch = field(default_factory=Watch)
@@ -101,7 +108,8 @@ class Layers:
     @staticmethod
     def _of(image: Image, cell: Cell, base: Base) -> Prepared:
         user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
-        return Prepared(image=image, used=base.used, user=user)
+        caches = _caches_in(image) if cell.caches else {}
+        return Prepared(image=image, used=base.used, user=user, caches=caches)
 
     def _ready(self, tag: str, base: Base) -> Image | None:
         """The prepared image, if it is there and not out of date."""
@@ -143,22 +151,30 @@ class Layers:
             cpus=cell.cpus,
             memory=max(cell.memory, _BUILD_MEMORY),
             privileges=_PRIVILEGES,
+            caches=self._caches(distro, wanted, base),
         )
         with self._machine(spec) as machine:
             with self.watch.over(machine, partial(self._silent, wanted)) as watched:
-                user = apply(wanted, watched, self.around.teller(distro))
+                made = apply(wanted, watched, self.around.teller(distro))
             labels = {
                 LABEL_KIND: "prepared",
                 LABEL_DISTRO: distro.name,
                 LABEL_SOURCE: base.used.source,
                 LABEL_OWN_KEY: wanted.own_key(base.image.id),
                 LABEL_BASE: base.image.id,
-                LABEL_USER: user,
+                LABEL_USER: made.user,
+                **({LABEL_CACHES: json.dumps(dict(made.caches))} if made.caches else {}),
             }
             image = self.around.engine.images.commit(machine.address.id, tag, labels)
         text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"
         self.around.say(distro.name, text)
         return image
+
+    def _caches(self, distro: Distro, wanted: Recipe, base: Base) -> tuple[Cache, ...]:
+        """What `prepare` has."""
+        if self.caches is None or not wanted.script:
+            return ()
+        return self.caches.of(distro.name, base.image.arch, "root", for_root(wanted.caches))
 
     def _silent(self, recipe: Recipe, seconds: float, command: str) -> None:
         said = f", running: {one_line(Masker(recipe.secrets).mask(command))}" if command else ""
@@ -185,6 +201,15 @@ def below(prepared: Prepared) -> Base:
     return Base(image=prepared.image, used=prepared.used, refresh=inf)
 
 
+def _caches_in(image: Image) -> Mapping[str, str]:
+    """What its label says: one that was carried here may say anything."""
+    with suppress(ValueError):
+        found = json.loads(image.labels.get(LABEL_CACHES, "{}"))
+        if isinstance(found, dict) and all(is_place(*item) for item in found.items()):
+            return found
+    return {}
+
+
 def _tag(wanted: Recipe, base: Base) -> str:
     return f"{PREPARED_REPOSITORY}:{wanted.key(base.image.id)}"
 
@@ -192,4 +217,6 @@ def _tag(wanted: Recipe, base: Base) -> str:
 def layer_inputs(cell: Cell) -> tuple[object, ...]:
     """What of a cell decides its prepared image: cells with equal ones share it."""
     env = tuple(sorted(cell.env.items())) if cell.prepare else ()
-    return (cell.distro, cell.packages, cell.prepare, numeric_user(cell.user) or cell.user, env)
+    user = numeric_user(cell.user) or cell.user
+    caches = (tuple(sorted(cell.caches.items())),) if cell.caches else ()
+    return (cell.distro, cell.packages, cell.prepare, user, env, *caches)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
+from distromatrix.images.layer.cache_folders import make_folders
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
 from distromatrix.images.layer.installing import PackageSource, install, use_mirror
 from distromatrix.images.layer.step import Step
@@ -44,6 +45,8 @@ class Recipe:
     ca: bytes | None = None
     apt_conf: str | None = None
     secrets: tuple[str, ...] = ()
+    caches: tuple[tuple[str, str], ...] = ()  # names and paths
+    cache_user: str = ""  # whose: `root`, `UID:GID`, or '' for `user`
 
     @property
     def empty(self) -> bool:
@@ -53,7 +56,9 @@ class Recipe:
     @property
     def bare(self) -> bool:
         """True when nothing but the user's mirror would be set, from which nothing comes."""
-        return not (self.packages or self.script or self.user or self.ca or self.apt_conf)
+        return not (
+            self.packages or self.script or self.user or self.ca or self.apt_conf or self.caches
+        )
 
     def key(self, base: str) -> str:
         """A name for the result on the base image of that id: equal for equal inputs."""
@@ -82,6 +87,7 @@ class Recipe:
                 for path, content, mode in self.files
             ],
             self.user,
+            *((self.caches, self.cache_user) if self.caches else ()),
         )
 
 
@@ -112,6 +118,8 @@ def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Ha
         ca=handed.ca,
         apt_conf=handed.apt_conf,
         secrets=handed.secrets,
+        caches=tuple(sorted(cell.caches.items())),
+        cache_user=numeric_user(cell.user) if cell.caches else "",
     )
 
 
@@ -123,9 +131,18 @@ def numeric_user(user: str) -> str:
     return f"{found[1]}:{found[2] or found[1]}" if found else ""
 
 
-def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> str:
-    """Turn a fresh machine of the base image into the prepared one. Returns the `UID:GID` of
-    the recipe's user ('' if it names none). Raises ImageError with the phase that failed."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a prepared machine says of itself: the `UID:GID` of the recipe's user ('' if it names
+    none), and where its caches are, by name."""
+
+    user: str
+    caches: Mapping[str, str]
+
+
+def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> Made:
+    """Turn a fresh machine of the base image into the prepared one. Raises ImageError with the
+    phase that failed."""
     _hand_over(recipe, machine)
     source = recipe.source
     use_mirror(source, machine, _step(recipe, "setting the package mirror", "packages"))
@@ -136,7 +153,9 @@ def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> str:
     if recipe.script:
         say("running prepare")
         _prepare(recipe, machine)
-    return _user(recipe, machine) if recipe.user else ""
+    user = _user(recipe, machine) if recipe.user else ""
+    step = _step(recipe, "making the folders of caches", "prepare")
+    return Made(user, make_folders(recipe.caches, recipe.cache_user or user, machine, step))
 
 
 def _step(

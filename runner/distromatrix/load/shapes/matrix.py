@@ -9,6 +9,7 @@ from annotated_types import MinLen
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from distromatrix.load.shapes.base import Shape
+from distromatrix.load.shapes.caches import Caches
 from distromatrix.load.shapes.expect_fields import CaseGlobs, FailureKinds, Reason, Statuses
 from distromatrix.load.shapes.fields import (
     Constraint,
@@ -137,6 +138,10 @@ class SuiteOptions(Shape):
     reads: tuple[ReadGlob, ...] = ()
     """Globs of the product's files that it reads, beside those of `prepare`: with `--changed` it
     is left out where a change touches none of them (default: everything)."""
+    caches: Caches = {}
+    """Folders that are kept from one run to the next, for cells of the same distro, architecture
+    and user, and for `prepare`: names of known ones, or names with folders (`~` is the user's
+    home)."""
     needs: Annotated[tuple[NeedShape, ...], AfterValidator(_some_engine)] = ()
     """Capabilities that not every machine has."""
     privileges: tuple[Privilege, ...] = ()
@@ -359,6 +364,9 @@ class SettingsShape(Shape):
     """Cells at a time (default: auto, by the processors and the memory)."""
     archives: tuple[Text, ...] = ()
     """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
+    cache_size: Size | None = None
+    """What the `caches` of all your projects may hold on this host; above it, those that were not
+    used for longest go (default 20G)."""
     offline: Flag = False
     """Images come from the engine's store alone; nothing asks the network."""
     keep_products: Size | None = None

@@ -230,9 +230,10 @@ class DirectBench:
             from distromatrix.execute.queue.slots import Slots
             from distromatrix.execute.sweep import sweep
             from distromatrix.execute.threads import in_background
-            from distromatrix.project.session import opened_engines
+            from distromatrix.project.session import bound_caches, opened_engines
 
             engines = self._closing.enter_context(opened_engines(self._settings))
+            self._closing.callback(bound_caches, engines.containers, self._settings, self._plan)
             facts = engines.containers.facts()
             self._slots = Slots(None, facts.cpus, facts.memory, free_memory())
             self._engines = engines

@@ -22,9 +22,9 @@ from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.docker.network import Networks
 from distromatrix.engines.docker.outside import blocks
 from distromatrix.engines.docker.spec import Overlay, create_body
-from distromatrix.engines.docker.staging.product import StagedProduct, folders
+from distromatrix.engines.docker.staging.product import StagedProduct
 from distromatrix.engines.layers import Layers
-from distromatrix.engines.parcel import ROOT, owner_of
+from distromatrix.engines.parcel import ROOT, folders, owner_of
 from distromatrix.errors import InfrastructureError
 
 # Folders for cells that are made at once: a put costs a round trip, each folder in it a little.

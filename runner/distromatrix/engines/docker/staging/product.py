@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +11,7 @@ from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import OUT_FOLDERS, Command
 from distromatrix.engines.docker.connection.api import LONG_TIMEOUT
 from distromatrix.engines.docker.machine import DockerMachine
-from distromatrix.engines.parcel import FILL, ROOT, Parcel
+from distromatrix.engines.parcel import FILL, ROOT, Parcel, folders, header, headers
 from distromatrix.engines.shell.homes import HOME
 from distromatrix.errors import InfrastructureError
 
@@ -37,7 +36,7 @@ class StagedProduct(Parcel):
         InfrastructureError, also when it breaks off."""
         where = f"{path.rstrip('/')}/{name}"
         if self.size > _BIG and not self._leads_out:
-            beside = _headers(ROOT, more)
+            beside = headers(ROOT, more)
             machine.put(beside + folders(owner, (name,)), path)  # then it goes as it lies
             try:
                 self._put(machine, where, owner, "")
@@ -48,7 +47,7 @@ class StagedProduct(Parcel):
                     raise
                 self._leads_out = True
         below = path.lstrip("/")
-        head = _headers(ROOT, [f"{below}/{one}" for one in more])
+        head = headers(ROOT, [f"{below}/{one}" for one in more])
         self._put(machine, "/", owner, f"{where.lstrip('/')}/", head)
 
     def _put(
@@ -85,21 +84,5 @@ def beside(owner: str, prefix: str) -> bytes:
     """What is there beside the product, as members of a tar that goes on."""
     top = (prefix.rstrip("/"),) if prefix else ()
     out = (f"{prefix}out", *(f"{prefix}out/{name}" for name in OUT_FOLDERS))
-    home = b"" if owner == ROOT else _header(owner, prefix + _HOME, 0o700)
-    return _headers(owner, (*top, *out)) + home
-
-
-def folders(owner: str, names: tuple[str, ...]) -> bytes:
-    """A tar of empty folders."""
-    return _headers(owner, names) + bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _headers(owner: str, names: Iterable[str]) -> bytes:
-    return b"".join(_header(owner, name) for name in names)
-
-
-def _header(owner: str, name: str, mode: int = 0o755) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, mode
-    info.uid, info.gid = map(int, owner.split(":"))
-    return info.tobuf()
+    home = b"" if owner == ROOT else header(owner, prefix + _HOME, 0o700)
+    return headers(owner, (*top, *out)) + home
