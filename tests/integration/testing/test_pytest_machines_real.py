@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,25 @@ class Session:
     def left(self) -> list[str]:
         engine = DockerEngine()
         try:
-            return [one.name for one in engine.leftovers() if one.folder.startswith(str(self.root))]
+            left = [one for one in engine.leftovers() if one.folder.startswith(str(self.root))]
+            return [one.name for one in left if one.kind != "layer"]  # which is kept on purpose
         finally:
             engine.close()
 
+    def clean(self) -> None:
+        engine = DockerEngine()
+        for one in engine.leftovers():
+            if one.folder.startswith(str(self.root)):
+                engine.remove(one)
+        engine.close()
+
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
+def session(tmp_path: Path) -> Iterator[Session]:
     made = Session(tmp_path)
     (tmp_path / "matrix/default.yaml").write_text(MATRIX)
-    return made
+    yield made
+    made.clean()
 
 
 @pytest.mark.slow
