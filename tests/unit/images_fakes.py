@@ -111,7 +111,7 @@ class FakeEngine:
     )
 
     def facts(self) -> SimpleNamespace:
-        return SimpleNamespace(arch=ARCH)
+        return SimpleNamespace(arch=ARCH, local=False)
 
     def open(self, spec: MachineSpec) -> FakeMachine:
         self.machines.append(FakeMachine(spec, self.reply))

@@ -31,7 +31,8 @@ KEEP_RUNS = 20
 @click.option("--caches", is_flag=True, help="Also remove the caches of this project's suites.")
 @click.option(
     "--all", "everything", is_flag=True,
-    help="Also remove kept machines, images, kept products, all run folders, and all your caches.",
+    help="Also remove kept machines, images, kept products, all run folders, all your caches, and "
+    "downloaded packages.",
 )  # fmt: skip
 def command(
     directory: Path, file: Path | None, dry_run: bool, caches: bool, everything: bool
@@ -86,6 +87,7 @@ def command(
                 raise
             except InfrastructureError as error:
                 left_over.append(str(error))
+    _clean_downloads(said, wanted=everything, dry_run=dry_run)
     for run in (*sessions, *dead_doors(), *runs):
         echo(f"{said} folder {run}")
         if not dry_run:
@@ -119,3 +121,13 @@ def _clean_caches(
 
 def _mib(size: int) -> str:
     return f"{size / 1024**2:,.1f} MiB"
+
+
+def _clean_downloads(said: str, *, wanted: bool, dry_run: bool) -> None:
+    from distromatrix.images.store.downloads import kept_downloads
+
+    downloads = kept_downloads()
+    if wanted and (size := downloads.size()):
+        echo(f"{said} {size / 1e6:.1f} MB of downloaded packages")
+        if not dry_run:
+            downloads.clear()

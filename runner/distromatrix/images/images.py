@@ -33,7 +33,7 @@ class Images:
     ImageError (or EngineUnavailableError). `labels` go on the machines that builds open.
     Where `settings.offline` is set, images come from the engine's store alone. What is told
     and raised does not show the `secrets` by which mirrors are reached. `caches`: those that
-    `prepare` has."""
+    `prepare` has; `keep`: what layers download is kept in `cache`, and used again."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Images:
         labels: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
         caches: Caches | None = None,
+        keep: bool = True,
     ) -> None:
         cancelled = Flag()
         self._mask = Masker(secrets).mask
@@ -61,6 +62,7 @@ class Images:
             emit=tell,
             cancelled=cancelled,
             registries=Registries(store=engine.images, cancelled=cancelled),
+            keep=keep,
         )
         self._bases = Bases(self._around)
         self._layers = Layers(self._around, dict(labels or {}), caches)

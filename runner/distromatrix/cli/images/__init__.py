@@ -108,13 +108,19 @@ def build(
     "--older", type=DURATION, default="30d", show_default=True, metavar="T",
     help="Remove images older than T (`12h`, `7d`).",
 )  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="Remove all images, whatever their age.")
+@click.option(
+    "--all", "everything", is_flag=True,
+    help="Remove all images, whatever their age, and downloaded packages.",
+)  # fmt: skip
 def prune(older: float, everything: bool) -> None:
     """Remove old base images and prepared layers."""
     from distromatrix.images.store import inventory
+    from distromatrix.images.store.downloads import kept_downloads
 
     with opened_engine(settings_here()) as engine:
         gone = inventory.prune(engine.images, 0.0 if everything else older)
     for row in gone:
         echo(f"removed {row.kind} {row.tag}")
     echo(f"{len(gone)} images removed", err=True)
+    if everything:
+        kept_downloads().clear()

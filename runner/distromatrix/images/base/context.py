@@ -16,6 +16,7 @@ from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.files.lock import InUseError, take
 from distromatrix.images.base.registry import Registries
+from distromatrix.images.store.downloads import DOWNLOADS, Downloads
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro
 from distromatrix.record.events import Event, ImageProgress, Warned
@@ -34,6 +35,14 @@ class BuildContext:
     emit: Callable[[Event], None]
     cancelled: Flag
     registries: Registries
+    keep: bool = True
+
+    @property
+    def downloads(self) -> Downloads | None:
+        """What is kept of what layers have downloaded; None where nothing is to be kept (`keep`),
+        and with an engine elsewhere, which its mirror may be nearer to than we are."""
+        kept = self.keep and self.engine.facts().local
+        return Downloads(self.cache / DOWNLOADS) if kept else None
 
     def say(self, distro: str, text: str) -> None:
         """Tell how far a distro's image has come."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
+from distromatrix.images.layer.downloading import Downloading
 from distromatrix.images.layer.step import Step
 from distromatrix.images.packages import MANAGERS, Mirror, PackageFailure, PackageManager
+from distromatrix.images.packages.base import filled
 from distromatrix.images.packages.suggest import hint
+from distromatrix.images.store.downloads import Downloads
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro
 
@@ -67,12 +70,27 @@ def use_mirror(source: PackageSource, machine: Machine, step: Step) -> None:
         step.must(machine, _manager(source).use(source.mirror))
 
 
-def install(source: PackageSource, packages: tuple[str, ...], machine: Machine, step: Step) -> None:
-    """Install packages by their native names. Raises ImageError."""
+def install(
+    source: PackageSource,
+    packages: tuple[str, ...],
+    machine: Machine,
+    step: Step,
+    downloads: Downloads | None = None,
+) -> str:
+    """Install packages by their native names; with `downloads`, by what is kept there. Returns a
+    word on that, or ''. Raises ImageError."""
     manager = _manager(source)
-    ended = step.run(machine, manager.install(packages))
-    if ended.status == 0:
-        return
+    status: int | None = 0
+    if downloads is None or not manager.downloads:
+        script, told = manager.script, ""
+    else:
+        files = Downloading(downloads, machine, step)
+        status = files.run(manager, packages)
+        script, told = manager.rest, files.told
+    if status == 0:
+        status = step.run(machine, filled(script, packages)).status
+    if status == 0:
+        return told
     why = manager.failure(step.text)
     where = f"{source.distro} ({manager.name})"
     if broken := _mirror_fault(source, where, why):
@@ -83,7 +101,7 @@ def install(source: PackageSource, packages: tuple[str, ...], machine: Machine, 
         there = manager.found(step.ask(machine, manager.search, _SEARCH_TIMEOUT))
         text += "".join(f"; {h}" for h in hint(names, there, source.common))
         raise step.error(text, absent=names)
-    raise step.error(f"{step.name} failed with status {ended.status}: {why.error or step.last}")
+    raise step.error(f"{step.name} failed with status {status}: {why.error or step.last}")
 
 
 def _manager(source: PackageSource) -> PackageManager:

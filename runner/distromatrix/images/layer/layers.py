@@ -155,7 +155,7 @@ class Layers:
         )
         with self._machine(spec) as machine:
             with self.watch.over(machine, partial(self._silent, wanted)) as watched:
-                made = apply(wanted, watched, self.around.teller(distro))
+                made = apply(wanted, watched, self.around.teller(distro), self.around.downloads)
             labels = {
                 LABEL_KIND: "prepared",
                 LABEL_DISTRO: distro.name,

@@ -18,6 +18,7 @@ from distromatrix.images.layer.cache_folders import make_folders
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
 from distromatrix.images.layer.installing import PackageSource, install, use_mirror
 from distromatrix.images.layer.step import Step
+from distromatrix.images.store.downloads import Downloads
 from distromatrix.model import Cell
 
 # Part of every key: raise it when what is built from the same inputs changes.
@@ -140,16 +141,22 @@ class Made:
     caches: Mapping[str, str]
 
 
-def apply(recipe: Recipe, machine: Machine, say: Callable[[str], None]) -> Made:
-    """Turn a fresh machine of the base image into the prepared one. Raises ImageError with the
-    phase that failed."""
+def apply(
+    recipe: Recipe,
+    machine: Machine,
+    say: Callable[[str], None],
+    downloads: Downloads | None = None,
+) -> Made:
+    """Turn a fresh machine of the base image into the prepared one, by what is kept among the
+    `downloads`. Raises ImageError with the phase that failed."""
     _hand_over(recipe, machine)
     source = recipe.source
     use_mirror(source, machine, _step(recipe, "setting the package mirror", "packages"))
     if recipe.packages:
         say(f"installing {_counted(recipe.packages)}")
         step = _step(recipe, "installing packages", "packages", f" ({source.manager})")
-        install(source, recipe.packages, machine, step)
+        if told := install(source, recipe.packages, machine, step, downloads):
+            say(told)
     if recipe.script:
         say("running prepare")
         _prepare(recipe, machine)

@@ -44,8 +44,11 @@ class Step:
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
         return lines[-1] if lines else "it printed nothing"
 
-    def run(self, machine: Machine, script: str, cwd: str = "/") -> Exit:
-        """Run a script to its end. Raises ImageError when it does not come to one."""
+    def run(
+        self, machine: Machine, script: str, cwd: str = "/", answer: Answer | None = None
+    ) -> Exit:
+        """Run a script to its end. `answer` gets what it prints, and only its errors are the
+        step's. Raises ImageError when it does not come to an end."""
         try:
             ended = machine.run(
                 Command(
@@ -53,7 +56,8 @@ class Step:
                     env=self._env,
                     cwd=cwd,
                     timeout=STEP_TIMEOUT,
-                    output=self._keep,
+                    output=self._keep if answer is None else answer,
+                    errors=self._keep if answer is not None else None,
                 )
             )
         except MachineGoneError as gone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import Mirror, PackageManager, write
+from distromatrix.images.packages.base import Download, Mirror, PackageManager, write
 
 _NOT_FOUND = re.compile(
     r"^E: (?:Unable to locate package (\S+)"
@@ -77,16 +77,52 @@ def _use(mirror: Mirror) -> str:
     return _KEYRING + _ASIDE + sources + (old if mirror.archive else "")
 
 
+_BEGIN = "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
+_UPDATE = f"{_APT} -o Acquire::GzipIndexes=false update >&2"
+_INSTALL = f"{_APT} --no-install-recommends install"
+_REST = f"""\
+{_BEGIN}{_NO_SERVICES}{_INSTALL} -- {{packages}}
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+"""
+# apt takes an index that lies there for what its Release file says, and an archive of the right
+# size for the right one, without a look at what is in them. So what is wanted of indexes is what
+# the Release files say, which are fetched alone and have been checked by then; and of archives,
+# what these indexes say.
+_NO_INDEXES = " ".join(
+    f"-o Acquire::IndexTargets::deb::{kind}::DefaultEnabled=false"
+    for kind in ("Packages", "Translations")
+)
+_INDEXES = Download(
+    wants=f"{_BEGIN}{_UPDATE} {_NO_INDEXES}\n"
+    + r"""
+apt-get -o Acquire::GzipIndexes=false indextargets --no-release-info \
+--format '$(METAKEY) $(FILENAME)' | awk '
+{ key = $1; flat = key; gsub("/", "_", flat); at = substr($2, 1, length($2) - length(flat))
+if (!(at in seen)) { seen[at] = 1; inside = 0
+while ((getline line <(at "InRelease")) > 0 || (getline line <(at "Release")) > 0) {
+if (line !~ /^ /) inside = (line ~ /^SHA256:/)
+else if (inside) { split(line, part, " "); sum[at part[3]] = part[1] } } }
+if ((at key) in sum) print sum[at key], $2 }'
+""",
+    gets=f"{_BEGIN}{_UPDATE}\n",
+)
+_ARCHIVES = Download(
+    wants=f"{_BEGIN}uris=$({_INSTALL} --print-uris -o Acquire::ForceHash=SHA256 -- {{packages}})\n"
+    + r"""
+eval "$(apt-config shell folder Dir::Cache::archives/d)"
+printf '%s\n' "$uris" |
+sed -n "s|^'[^']*' \([^/ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$|\2 $folder\1|p"
+""",
+    gets=f"{_BEGIN}{_INSTALL} --download-only -- {{packages}}\n",
+)
+
+
 APT = PackageManager(
     name="apt",
-    script=(
-        "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
-        f"{_NO_SERVICES}"
-        f"{_APT} update\n"
-        f"{_APT} --no-install-recommends install -- {{packages}}\n"
-        "apt-get clean\n"
-        "rm -rf /var/lib/apt/lists/*\n"
-    ),
+    script=_REST.replace(_INSTALL, f"{_APT} update\n{_INSTALL}"),
+    downloads=(_INDEXES, _ARCHIVES),
+    rest=_REST,
     not_found=_NOT_FOUND,
     faults=(
         ("unreachable", _UNREACHABLE),

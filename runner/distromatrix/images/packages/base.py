@@ -52,6 +52,17 @@ def one_a_line(output: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Files that an installation needs, so that those of them that are here already can be put
+    into the machine. `wants`: a script that prints `SHA256 PATH`, a line each, and all else on
+    stderr: where in the machine the tool looks for a file, and the digest that what it is has by
+    what the distribution has signed. `gets`: a script that downloads those that are not there."""
+
+    wants: str
+    gets: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackageManager:
     """Installs packages by their native names. All scripts are for `sh -e`, run as root.
 
@@ -61,7 +72,9 @@ class PackageManager:
     has. `search`: a script that prints what packages there are: after a failed installation, from
     the lists that it fetched, where the tool keeps them; `found`: the names in what that printed.
     `use`: a script after which the machine gets the distribution's packages from a mirror, and
-    trusts the keys that it trusted before."""
+    trusts the keys that it trusted before. `downloads`: how it gets files apart from installing
+    them, indexes before packages, and `rest`: what is then left of `script`; without them nothing
+    is kept for the next one."""
 
     name: str
     script: str
@@ -71,10 +84,12 @@ class PackageManager:
     search: str
     use: Callable[[Mirror], str]
     found: Callable[[str], tuple[str, ...]] = one_a_line
+    downloads: tuple[Download, ...] = ()
+    rest: str = ""
 
     def install(self, packages: tuple[str, ...]) -> str:
         """A script that installs them."""
-        return self.script.replace("{packages}", " ".join(map(shlex.quote, packages)))
+        return filled(self.script, packages)
 
     def failure(self, output: str) -> PackageFailure:
         """Read what the failed script printed. That a mirror does not answer, or does not have a
@@ -86,6 +101,11 @@ class PackageManager:
                 found[kind] = text
         names = (next(filter(None, m.groups())) for m in self.not_found.finditer(output))
         return PackageFailure(not_found=unique(names), error=first(self.error, output), **found)
+
+
+def filled(script: str, packages: tuple[str, ...]) -> str:
+    """A script with its `{packages}`."""
+    return script.replace("{packages}", " ".join(map(shlex.quote, packages)))
 
 
 def write(path: str, *lines: str) -> str:

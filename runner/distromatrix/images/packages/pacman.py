@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import Mirror, PackageManager, unique, write
+from distromatrix.images.packages.base import Download, Mirror, PackageManager, unique, write
 
 _NOT_FOUND = re.compile(r"^error: target not found: (\S+)", re.MULTILINE)
 _GONE = re.compile(r"^error: (failed retrieving file '\S+\.db' from \S+ : .* 404.*)", re.MULTILINE)
@@ -21,16 +21,40 @@ _ERROR = re.compile(r"^error: (?!:: )(.*)", re.MULTILINE)
 # what is there (https://wiki.archlinux.org/title/System_maintenance, Partial upgrades). Keys
 # go first: without new ones an old image can check nothing new. A sandbox of pacman's own is
 # not to be had in every container, and of no use within one.
-_INSTALL = """\
+_BEGIN = """\
 export LC_ALL=C
 set -- --noconfirm --needed --noprogressbar
 if pacman -S --help | grep -q -e --disable-sandbox; then set -- "$@" --disable-sandbox; fi
-pacman -Sy "$@"
+"""
+_SYNC = 'pacman -Sy "$@"\n'
+_INSTALL = """\
 for keys in $(pacman -Qq | grep -e '-keyring$'); do
 if pacman -Si "$keys" >/dev/null 2>&1; then pacman -S "$@" "$keys"; fi
 done
 pacman -Su "$@" -- {packages}
-rm -rf /var/cache/pacman/pkg/* /var/lib/pacman/sync/*
+"""
+_CLEAN = "rm -rf /var/cache/pacman/pkg/* /var/lib/pacman/sync/*\n"
+# A package without its signature beside it is downloaded again, and the signature is in the index,
+# if anywhere (repo-add(8), --include-sigs).
+_WANTS = rf"""{_BEGIN}{_SYNC.strip()} >&2
+pacman -Sup --print-format %l "$@" -- {{packages}} 2>/dev/null | sed 's|.*/||' >/tmp/wanted
+for index in /var/lib/pacman/sync/*.db; do
+bsdtar -xOf "$index" '*/desc' 2>/dev/null; echo %END%
+done | awk -v folder=/var/cache/pacman/pkg '
+BEGIN {{ while ((getline line <"/tmp/wanted") > 0) wanted[line] = 1 }}
+/^%[A-Z0-9]*%$/ {{ key = $0
+if ((key == "%FILENAME%" || key == "%END%") && name in wanted) {{
+print sum, folder "/" name
+if (sig) print sig, folder "/" name ".sig" >"/tmp/signed" }}
+if (key == "%FILENAME%") sum = sig = name = ""
+next }}
+key == "%FILENAME%" && NF {{ name = $0 }}
+key == "%SHA256SUM%" && NF {{ sum = $0 }}
+key == "%PGPSIG%" {{ sig = sig $0 }}'
+if [ -f /tmp/signed ]; then
+while read -r sig file; do printf %s "$sig" | base64 -d >"$file"; done </tmp/signed
+fi
+rm -f /tmp/wanted /tmp/signed
 """
 # A list that nothing includes would silently change nothing.
 _INCLUDED = """\
@@ -53,7 +77,9 @@ def _use(mirror: Mirror) -> str:
 # in its pacman.conf).
 PACMAN = PackageManager(
     name="pacman",
-    script=_INSTALL,
+    script=_BEGIN + _SYNC + _INSTALL + _CLEAN,
+    downloads=(Download(wants=_WANTS, gets=_BEGIN + _INSTALL),),
+    rest=_CLEAN,
     not_found=_NOT_FOUND,
     faults=(("untrusted", _UNTRUSTED), ("gone", _GONE), ("unreachable", _UNREACHABLE)),
     error=_ERROR,
