@@ -12,7 +12,8 @@ from breaking_world import Project, killed, until
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.caches import owner
-from given import alpine_or_pulled
+from distromatrix.project.project import host_facts
+from given import alpine_or_pulled, unobtainable
 
 pytestmark = pytest.mark.engine
 
@@ -148,3 +149,42 @@ def test_what_is_written_to_a_cache_counts_as_the_cells(project: Project) -> Non
     project.suites({"a": {"run": fill, "caches": TOOL, "disk": "64M"}})
     assert project.call("run").code == 1
     assert "wrote more than its disk: 64M" in project.results()["a"]["reason"]
+
+
+IN_GUEST = """\
+cd ~/.cache/tool; cat said 2>/dev/null && exit
+echo guest >said; chmod 4755 said; mknod disk b 8 0; ln -s /etc/passwd link; ls -And . ..
+"""
+
+
+@pytest.mark.guest
+def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(tmp_path: Path) -> None:
+    if why := host_facts().guests["qemu"]:
+        unobtainable(why)
+    project = Project(tmp_path / "p", alpine_or_pulled().parent)
+    both = {"caches": TOOL, "user": "root"}
+    look = "cd ~/.cache/tool; cat said; echo container >>said; ls -A; test ! -u said"
+    project.suites(
+        {
+            "guest": {**both, "run": IN_GUEST, "needs": ["own-kernel"]},
+            "plain": {**both, "run": look},
+        },
+        distros=["debian-12"],
+        defaults={"network": False, "memory": "256M", "timeout": "2m"},
+    )
+    project.environ["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        for suite, expected in (
+            ("guest", ["0 0", "0 0"]),
+            ("plain", ["guest", "link", "said"]),
+            ("guest", ["guest", "container"]),
+        ):
+            done = project.call("run", f"*/{suite}")
+            assert done.code == 0, done.said
+            file = project.latest / "cells/debian-12" / suite / "log.txt"
+            lines = [line for line in file.read_text().splitlines() if "---" not in line]
+            said = [" ".join(line.split()[2:4]) if line[0] == "d" else line for line in lines]
+            assert said == expected
+    finally:
+        project.call("clean", "--caches")
+        project.clean()

@@ -202,7 +202,9 @@ def _prepare(recipe: Recipe, machine: Machine) -> None:
     step = _step(recipe, "prepare", "prepare")
     step.must(machine, f"mkdir -p {PREPARE_FOLDER}")
     if recipe.files:
-        machine.put(_tar(recipe.files), PREPARE_FOLDER)
+        below = PREPARE_FOLDER.lstrip("/")
+        named = ((f"{below}/{path}", content, mode) for path, content, mode in recipe.files)
+        machine.put(_tar(tuple(named)), "/")  # which is there, whatever else an engine sees
     step.must(machine, recipe.script, PREPARE_FOLDER)
     step.must(machine, f"rm -rf {PREPARE_FOLDER}; rmdir /distromatrix 2>/dev/null || :")
 
