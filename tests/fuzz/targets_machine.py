@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
+import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,7 @@ from distromatrix.collect.artifacts import extract
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.junit import JUnitReport, read_cases
 from distromatrix.collect.masking import Masker
+from distromatrix.collect.plain_tar import plain_tar
 from distromatrix.collect.report_files import store_reports
 from distromatrix.collect.tap import TapReport
 from distromatrix.collect.text import one_line, printable, unobeyed
@@ -135,7 +138,23 @@ def artifacts(data: bytes) -> None:
     _extracted(with_checksums(b"".join((*made, bytes(1024)))))
 
 
+def _handed_on(data: bytes) -> None:
+    """What is kept of a guest's cache."""
+    try:
+        out = b"".join(plain_tar(iter([data]), 1 << 16))
+    except CollectError as error:
+        told(InputError(str(error)))
+        return
+    with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+        for one in tar:
+            assert one.isdir() or one.isreg() or one.issym() or one.islnk()
+            names = (one.name, one.linkname if one.islnk() else "")
+            assert not any(n.startswith("/") or ".." in n.split("/") for n in names)
+            assert one.mode & ~0o777 == 0
+
+
 def _extracted(data: bytes) -> None:
+    _handed_on(data)
     opened = len(list(Path("/proc/self/fd").iterdir()))
     with folder() as root:
         dest = root / "a/b/c/cell"
