@@ -263,10 +263,12 @@ _WRITE_ONE = "`distromatrix plan --save FILE` writes one"
 
 
 def _check_ids(plan: Plan, path: Path) -> None:
-    """A cell's id is its folder in a run: it must lead nowhere else, and be its own."""
+    """A cell's id is its folder in a run: it must lead nowhere else, and be its own. So must its
+    caches' names, which are files of notes."""
     for cell in plan.cells:
         parts = [cell.distro, cell.suite, *([cell.variant] if cell.variant is not None else [])]
-        if not all(re.fullmatch(_NAME, part) for part in parts) or cell.id != "/".join(parts):
+        named = all(re.fullmatch(_NAME, part) for part in (*parts, *cell.caches))
+        if not named or cell.id != "/".join(parts):
             raise fault_in(path, f"has a wrong cell: {cell.id[:80]!r}")
     if len({cell.id for cell in plan.cells}) < len(plan.cells):
         raise fault_in(path, "has a cell twice")

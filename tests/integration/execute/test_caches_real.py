@@ -166,6 +166,15 @@ def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(tmp_p
         {
             "guest": {**both, "run": IN_GUEST, "needs": ["own-kernel"]},
             "plain": {**both, "run": look},
+            "carried": {
+                **both,
+                "setup": {
+                    "in": "container",
+                    "run": "cd ~/.cache/tool; echo setup >>said; cat said",
+                },
+                "run": "cat ~/.cache/tool/said",
+                "needs": ["own-kernel"],
+            },
         },
         distros=["debian-12"],
         defaults={"network": False, "memory": "256M", "timeout": "2m"},
@@ -175,7 +184,8 @@ def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(tmp_p
         for suite, expected in (
             ("guest", ["0 0", "0 0"]),
             ("plain", ["guest", "link", "said"]),
-            ("guest", ["guest", "container"]),
+            ("carried", ["guest", "container", "setup"] * 2),
+            ("guest", ["guest", "container", "setup"]),
         ):
             done = project.call("run", f"*/{suite}")
             assert done.code == 0, done.said

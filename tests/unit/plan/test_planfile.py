@@ -147,6 +147,7 @@ def first_cell(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (set_to("selection", {"timeout": -1}), "has a wrong `repeat`, `seed` or `timeout`"),
         (first_cell("id", "../../etc"), "has a wrong cell: '../../etc'"),
         (first_cell("distro", ".."), "has a wrong cell: 'debian-11/unit'"),
+        (first_cell("caches", {"a/..\0": "/x"}), "has a wrong cell: 'debian-11/unit'"),
         (lambda c: c["cells"].append(c["cells"][0]), "has a cell twice"),
     ],
 )

@@ -45,6 +45,7 @@ class GuestCaches:
             if first := next(content, b""):
                 with tempfile.TemporaryFile() as file, suppress(CollectError):
                     file.writelines(plain_tar(chain((first,), content), MOST))
+                    file.seek(0)
                     machine.put(file, cache.path)
         machine.run(Command(f": >{machine.out}/{_MARK}", timeout=API_TIMEOUT))
 

@@ -73,11 +73,14 @@ class Opening:
         stage: Stage | None,
         *which: object,
         on_step: OnStep = quiet,
+        carried: bool = False,
     ) -> Machine:
         """Open a machine of a cell; `which` of its machines in this run it is. `on_step`: as in
-        MachineSpec. Raises CannotStartError, InfrastructureError."""
+        MachineSpec; `carried`: what changes in it goes into a guest, that in its caches, too: they
+        are copies, as a guest's. Raises CannotStartError, InfrastructureError."""
         limits = fields_of(MachineLimits, cell) | {"user": prepared.user}
         caches = self._caches(cell, prepared)
+        copied = carried or cell.engine in GUESTS
         spec = MachineSpec(
             **limits,
             name=machine_name(self.run, self.labels, cell.id, *which),
@@ -87,16 +90,21 @@ class Opening:
             labels={**self.labels, LABEL_CELL: cell.id},
             hostname=host_name(cell.distro),
             on_step=on_step,
-            caches=() if cell.engine in GUESTS else caches,
+            caches=() if copied else caches,
         )
         machine = self.engine(cell).open(spec, stage)
-        if caches and cell.engine in GUESTS:
+        if caches and copied:
             try:
                 self.guest_caches(cell, prepared).bring_in(machine, prepared.user)
             except BaseException:
                 machine.close()
                 raise
         return machine
+
+    @property
+    def copies_caches(self) -> bool:
+        """Whether containers have copies of caches, too."""
+        return self.caches is not None and self.caches.private
 
     def guest_caches(self, cell: Cell, prepared: Prepared) -> GuestCaches:
         """What a cell's guest has of them."""

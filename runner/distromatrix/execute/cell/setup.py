@@ -33,11 +33,12 @@ def takes_state(tried: Attempt, around: CellContext) -> bool:
 
 def keeps_state(tried: Attempt, around: CellContext) -> bool:
     """Whether its machine is a container, and guests that its cases may fall back to want to be
-    given what its setup changes."""
+    given what its setup changes: but of a cache, a copy's changes are not seen."""
     cell, plan = tried.task.cell, around.job.plan
     asked = cell.setup_in_container and bool(cell.setup) and not tried.task.in_guest
     usable = plan.distro(cell.distro).guest is not None and not all(plan.guests.values())
-    return asked and usable and case_needs.wanted(cell)
+    copied = bool(cell.caches) and around.job.opening.copies_caches
+    return asked and usable and not copied and case_needs.wanted(cell)
 
 
 def set_up(
@@ -51,7 +52,7 @@ def set_up(
     which = (task.repeat, tried.number, task.retry, bool(tried.only), "setup")
     stage = around.stage(tried.prepared, None)
     around.tell(task, "setup in a container")
-    opened = job.opening.open(there, tried.prepared, stage, *which)
+    opened = job.opening.open(there, tried.prepared, stage, *which, carried=True)
     try:
         around.opened(opened)
         with (
