@@ -25,7 +25,8 @@ PACKAGES = (
     program("words-distromatrix", "words"),
     program("other-distromatrix", "other"),
 )
-every_manager = pytest.mark.parametrize("manager", ["apt", "pacman"])
+slow = [pytest.param(name, marks=pytest.mark.slow) for name in ("dnf", "zypper", "apk")]
+every_manager = pytest.mark.parametrize("manager", ["apt", "pacman", *slow])
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import io
 import os
@@ -13,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from distromatrix.images.layer.downloading import _wanted
+from distromatrix.images.packages import MANAGERS
+from distromatrix.images.packages.base import sha256_of
 from distromatrix.images.store import downloads
 from distromatrix.images.store.downloads import Downloads
 
@@ -41,12 +45,12 @@ def tar_of(*members: tuple[str, bytes | str]) -> list[bytes]:
 
 
 def keep(store: Downloads, *members: tuple[str, bytes | str], wanted: str = NAME) -> int:
-    return store.keep(tar_of(*members), {wanted})
+    return store.keep(tar_of(*members), {wanted}, sha256_of)
 
 
 def given(store: Downloads, **wanted: str) -> dict[str, bytes]:
     """What a machine gets: path -> content."""
-    with store.given(wanted or {NAME: "/var/a.deb"}) as found:
+    with store.given(wanted or {NAME: "/var/a.deb"}, sha256_of) as found:
         with tarfile.open(fileobj=found.tar) as tar:
             got = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
         assert len(found.digests) == len(got)
@@ -126,3 +130,24 @@ def test_of_what_a_machine_wants_only_digests_and_paths_count() -> None:
     assert _wanted(said.encode()) == {NAME: "/var/a.deb"}
     many = "".join(f"{n:064} /{n}\n" for n in range(10_000))
     assert len(_wanted(many.encode())) == 5_000
+
+
+def test_apk_knows_a_package_by_its_control_data_and_that_by_the_files(tmp_path: Path) -> None:
+    """The format that apk itself reads: tests/integration/images/test_downloads_real.py."""
+    files = gzip.compress(b"files")
+    info = f"pkgname = a\ndatahash = {hashlib.sha256(files).hexdigest()}\n".encode()
+    control = gzip.compress(tar_of((".PKGINFO", info))[0])
+    said = "Q1" + base64.urlsafe_b64encode(hashlib.sha1(control).digest()).decode()
+    signature = gzip.compress(tar_of((".SIGN.RSA.a.pub", b"x"))[0])
+
+    def digest(package: bytes) -> str:
+        (tmp_path / "a.apk").write_bytes(package)
+        with (tmp_path / "a.apk").open("rb") as file:
+            return MANAGERS["apk"].digest(file)
+
+    for package in (control + files, signature + control + files):
+        assert digest(package) == said
+        assert digest(package[:-1] + b"x") == ""
+    bomb = gzip.compress(bytes(32 << 20))
+    for broken in (b"", b"no package", control[:40], files + control, bomb + control + files):
+        assert digest(broken) == ""

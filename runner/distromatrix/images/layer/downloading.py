@@ -24,7 +24,7 @@ from distromatrix.images.store.downloads import ARRIVED, Downloads
 
 _MOST = 1024 * 1024  # bytes of a list: as a script it must fit into one call
 _MOST_FILES = 5_000
-_WANTED = re.compile(rb"^([0-9a-f]{64}) (/[\x21-\x7e]{1,1000})$", re.MULTILINE)
+_WANTED = re.compile(rb"^([0-9A-Za-z_=-]{30,128}) (/[\x21-\x7e]{1,1000})$", re.MULTILINE)
 _FOLDER = f"{MOUNT}/{ARRIVED}"
 _TAKE = f"""\
 rm -rf {_FOLDER}; mkdir -p {_FOLDER}
@@ -53,13 +53,13 @@ class Downloading:
             if ended.status != 0:
                 return ended.status
             wanted = _wanted(bytes(said))
-            had = self._give(wanted)
+            had = self._give(wanted, manager)
             self._missing |= {digest: wanted[digest] for digest in wanted.keys() - had}
             ended = self._step.run(self._machine, filled(download.gets, packages))
             if ended.status != 0:
                 return ended.status
         if self._missing:
-            self._keep()
+            self._keep(manager)
         return 0
 
     @property
@@ -70,10 +70,10 @@ class Downloading:
         new = f", {self.fetched} downloaded" if self.fetched else ""
         return f"{self.given} files ({self.spared / 1e6:.0f} MB) kept from before{new}"
 
-    def _give(self, wanted: Mapping[str, str]) -> set[str]:
+    def _give(self, wanted: Mapping[str, str], manager: PackageManager) -> set[str]:
         """Put what there is into the machine. A store that cannot be used stops nobody."""
         try:
-            with self._store.given(wanted) as given:
+            with self._store.given(wanted, manager.digest) as given:
                 if given.digests:
                     self._machine.put(given.tar, "/")
         except OSError:
@@ -82,13 +82,13 @@ class Downloading:
         self.spared += given.bytes
         return given.digests
 
-    def _keep(self) -> None:
+    def _keep(self, manager: PackageManager) -> None:
         """Take what was downloaded out of the machine, if there is room for it."""
         taken = (f"take {digest} {shlex.quote(path)}\n" for digest, path in self._missing.items())
         self._step.must(self._machine, _TAKE + "".join(taken))
         try:
             tar = self._machine.get(_FOLDER)
-            self.fetched = self._store.keep(tar, set(self._missing))
+            self.fetched = self._store.keep(tar, set(self._missing), manager.digest)
         except (OSError, CollectError):
             pass
         except InfrastructureError as error:

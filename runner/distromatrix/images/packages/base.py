@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +52,15 @@ def one_a_line(output: str) -> tuple[str, ...]:
     return tuple(output.split())
 
 
+def sha256_of(file: IO[bytes]) -> str:
+    """The sha256 of an open file, in hexadecimal digits."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
     """Files that an installation needs, so that those of them that are here already can be put
-    into the machine. `wants`: a script that prints `SHA256 PATH`, a line each, and all else on
+    into the machine. `wants`: a script that prints `DIGEST PATH`, a line each, and all else on
     stderr: where in the machine the tool looks for a file, and the digest that what it is has by
     what the distribution has signed. `gets`: a script that downloads those that are not there."""
 
@@ -73,8 +79,8 @@ class PackageManager:
     the lists that it fetched, where the tool keeps them; `found`: the names in what that printed.
     `use`: a script after which the machine gets the distribution's packages from a mirror, and
     trusts the keys that it trusted before. `downloads`: how it gets files apart from installing
-    them, indexes before packages, and `rest`: what is then left of `script`; without them nothing
-    is kept for the next one."""
+    them, indexes before packages, and `rest`: what is then left of `script`; `digest`: of a file,
+    as `downloads` say it. Without `downloads` nothing is kept for the next one."""
 
     name: str
     script: str
@@ -86,6 +92,7 @@ class PackageManager:
     found: Callable[[str], tuple[str, ...]] = one_a_line
     downloads: tuple[Download, ...] = ()
     rest: str = ""
+    digest: Callable[[IO[bytes]], str] = sha256_of
 
     def install(self, packages: tuple[str, ...]) -> str:
         """A script that installs them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages import rpm_repos
-from distromatrix.images.packages.base import PackageManager, unique
+from distromatrix.images.packages.base import Download, PackageManager, unique
 
 _NOT_FOUND = re.compile(
     r"^(?:error: )?(?:No match for argument: (\S+)|No package matches '([^']+)'"
@@ -38,7 +38,7 @@ _ERROR = re.compile(
 
 # dnf 5 and 4 take the same options; microdnf knows only these two (and never asks), yum 3 has
 # no weak dependencies, and would pass over a name that it does not know.
-_INSTALL = """\
+_BEGIN = """\
 export LC_ALL=C
 if command -v dnf5 >/dev/null; then tool=dnf5
 elif command -v dnf >/dev/null; then tool=dnf
@@ -46,15 +46,61 @@ elif command -v microdnf >/dev/null; then tool=microdnf
 else tool=yum; fi
 case $tool in
 microdnf) set -- --setopt=install_weak_deps=0 --setopt=tsflags=nodocs ;;
-yum) set -- --setopt=tsflags=nodocs --setopt=skip_missing_names_on_install=0
-yum -q clean expire-cache ;;
-*) set -- --refresh --setopt=install_weak_deps=0 --setopt=tsflags=nodocs \
---setopt=skip_if_unavailable=0 ;;
+yum) set -- --setopt=tsflags=nodocs --setopt=skip_missing_names_on_install=0 ;;
+*) set -- --setopt=install_weak_deps=0 --setopt=tsflags=nodocs --setopt=skip_if_unavailable=0 ;;
 esac
+"""
+_REFRESH = """\
+case $tool in
+microdnf) ;;
+yum) yum -q clean expire-cache ;;
+*) set -- --refresh "$@" ;;
+esac
+"""
+_INSTALL = """\
 $tool -y "$@" install -- {packages}
 $tool -q clean all >/dev/null 2>&1 || $tool clean all
 rm -rf /var/cache/dnf /var/cache/libdnf5 /var/cache/yum
 """
+# dnf 4 is asked by the Python that it runs on. Of the others nothing is kept.
+_ASK = r"""
+import dnf, sys
+base = dnf.Base()
+base.conf.read()
+base.conf.install_weak_deps = False
+base.conf.releasever = base.conf.releasever  # so None is left out of the substitutions
+base.conf.substitutions.update_from_etc("/")
+base.init_plugins()
+base.read_all_repos()
+base.configure_plugins()
+base.fill_sack()
+for name in sys.argv[1:]:
+    base.install(name)
+base.resolve()
+for package in base.transaction.install_set:
+    print(package.chksum[1].hex(), package.localPkg())
+"""
+_WANTS = rf"""{_BEGIN}
+case $tool in
+dnf)
+dnf -y --refresh "$@" makecache >&2
+$(sed -n '1s/^#! *//p' "$(command -v dnf)") - {{packages}} 2>/dev/null <<'END' || :
+{_ASK.strip()}
+END
+;;
+esac
+"""
+_GETS = f"""{_BEGIN}
+case $tool in
+dnf) dnf -y "$@" install --downloadonly -- {{packages}} ;;
+esac
+"""
+_REST = f"""{_BEGIN}
+case $tool in
+dnf) ;;
+*) {_REFRESH.strip()} ;;
+esac
+{_INSTALL}"""
 # From the cache that a failed installation leaves.
 _SEARCH = """\
 export LC_ALL=C
@@ -75,7 +121,9 @@ def _found(output: str) -> tuple[str, ...]:
 
 DNF = PackageManager(
     name="dnf",
-    script=_INSTALL,
+    script=_BEGIN + _REFRESH + _INSTALL,
+    downloads=(Download(wants=_WANTS, gets=_GETS),),
+    rest=_REST,
     not_found=_NOT_FOUND,
     faults=(("gone", _GONE), ("unreachable", _UNREACHABLE), ("untrusted", _UNTRUSTED)),
     error=_ERROR,

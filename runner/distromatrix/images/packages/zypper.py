@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages import rpm_repos
-from distromatrix.images.packages.base import PackageManager, unique
+from distromatrix.images.packages.base import Download, PackageManager, unique
 
 _NOT_FOUND = re.compile(
     r"^(?:No provider of|Package) '([^']+)' (?:found|not found)\.", re.MULTILINE
@@ -31,19 +31,53 @@ _ERROR = re.compile(
 
 # zypper(8), EXIT CODES: 100 to 102 only inform, 103 wants to be run again as it has updated
 # itself, 107 says that the script of a package failed, which is installed all the same.
-_INSTALL = """\
-export LC_ALL=C ZYPP_LOCK_TIMEOUT=60
-zypper --non-interactive refresh
-add() {
+_BEGIN = "export LC_ALL=C ZYPP_LOCK_TIMEOUT=60\n"
+_REFRESH = "zypper --non-interactive refresh\n"
+_OPTIONS = "--no-recommends --auto-agree-with-licenses -- {packages}"
+_ADD = f"""\
+add() {{
 status=0
-zypper --non-interactive install --no-recommends --auto-agree-with-licenses -- {packages} ||
+zypper --non-interactive install "$@" {_OPTIONS} ||
 status=$?
-}
-add
-if [ $status = 103 ]; then add; fi
+}}
+"""
+_OR_FAIL = """\
 case $status in 0 | 100 | 101 | 102 | 103 | 107) ;; *) exit $status ;; esac
-zypper --non-interactive clean --all
+"""
+_INSTALL = f"""\
+{_ADD}add
+if [ $status = 103 ]; then add; fi
+{_OR_FAIL}zypper --non-interactive clean --all
 rm -rf /var/cache/zypp/packages /var/cache/zypp/raw /var/cache/zypp/solv
+"""
+# `kept FOLDER INDEX…`: of the archives whose names are in /tmp/wanted, those that primary indexes
+# have, as `DIGEST PATH`, below FOLDER. An index that nothing there unpacks has none.
+_KEPT = r"""
+kept() {
+folder=$1; shift
+for index in "$@"; do
+case $index in *.gz) set -- gzip ;; *.zst) set -- zstd -q ;; *.xz) set -- xz ;; *) continue ;; esac
+"$@" -dc "$index" 2>/dev/null |
+grep -oE '<checksum type="sha256" pkgid="YES">[0-9a-f]+|<location [^>]*href="[^"]+"' |
+awk -v folder="$folder" -F '[">]' '
+BEGIN { while ((getline line <"/tmp/wanted") > 0) wanted[line] = 1 }
+/^<checksum/ { sum = $NF; next }
+{ path = $(NF - 1); name = path; sub(".*/", "", name)
+if (name in wanted) print sum, folder "/" path }'
+done
+}
+"""
+# A try says only what is to be installed; an index, which was checked when it was refreshed, what
+# that is. A file's name has no epoch.
+_WANTS = rf"""{_BEGIN}{_REFRESH.strip()} >&2
+zypper --non-interactive --no-refresh --xmlout install --dry-run {_OPTIONS} 2>/dev/null |
+sed 's/<solvable /\n&/g' | sed -n 's/^<solvable type="package" name="\([^"]*\)" '\
+'edition="\([0-9]*:\)\{{0,1\}}\([^"]*\)" arch="\([^"]*\)".*/\1-\3.\4.rpm/p' >/tmp/wanted
+{_KEPT.strip()}
+for folder in /var/cache/zypp/raw/*; do
+kept /var/cache/zypp/packages/"${{folder##*/}}" "$folder"/repodata/*primary.xml.*
+done
+rm /tmp/wanted
 """
 
 
@@ -58,7 +92,9 @@ def _found(output: str) -> tuple[str, ...]:
 # zypp.conf): zypper has no option for it.
 ZYPPER = PackageManager(
     name="zypper",
-    script=_INSTALL,
+    script=_BEGIN + _REFRESH + _INSTALL,
+    downloads=(Download(wants=_WANTS, gets=f"{_BEGIN}{_ADD}add --download-only\n{_OR_FAIL}"),),
+    rest=_BEGIN + _INSTALL,
     not_found=_NOT_FOUND,
     faults=(
         ("gone", _GONE),

@@ -1,20 +1,19 @@
 """Packages and indexes as they were downloaded, kept in a folder of the user's for the next layer
 that needs them.
 
-A file's name is its sha256, which is looked at whenever it comes in or goes out: whoever brought
+A file's name is its digest, which is looked at whenever it comes in or goes out: whoever brought
 it, it is what the digest says. What was not used for long goes, and what was used longest ago
 where there is more than so much.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,8 @@ MOST_FILES = 20_000
 UNUSED_AFTER = 30 * 86400.0  # seconds
 ARRIVED = "arrived"  # the folder that `keep` takes from a tar's top-level one
 _ABANDONED_AFTER = 2 * 3600.0  # seconds: nobody brings files for that long
+
+Digest = Callable[[IO[bytes]], str]
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Downloads:
     folder: Path
 
     @contextmanager
-    def given(self, wanted: Mapping[str, str]) -> Iterator[Given]:
+    def given(self, wanted: Mapping[str, str], digest: Digest) -> Iterator[Given]:
         """A tar of those files that are here, and are what they should be: digest -> path."""
         make_own(self.folder)
         with tempfile.TemporaryFile(dir=self.folder) as file:
@@ -59,13 +60,15 @@ class Downloads:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
                 for name, path in wanted.items():
                     with suppress(FileNotFoundError):
-                        self._add(tar, given, name, path)
+                        self._add(tar, given, name, path, digest)
             file.seek(0)
             yield given
 
-    def _add(self, tar: tarfile.TarFile, given: Given, name: str, path: str) -> None:
+    def _add(
+        self, tar: tarfile.TarFile, given: Given, name: str, path: str, digest: Digest
+    ) -> None:
         with (self.folder / name).open("rb") as content:
-            if _sha256(content) != name:  # the disk's fault, or somebody's
+            if digest(content) != name:  # the disk's fault, or somebody's
                 (self.folder / name).unlink(missing_ok=True)
                 return
             os.utime(content.fileno())
@@ -76,7 +79,7 @@ class Downloads:
         given.digests.add(name)
         given.bytes += member.size
 
-    def keep(self, tar: Iterable[bytes], wanted: set[str]) -> int:
+    def keep(self, tar: Iterable[bytes], wanted: set[str], digest: Digest) -> int:
         """Take files from a machine's tar of the folder ARRIVED, each called by its digest; how
         many there were. What is not what it is called, and what was not wanted, is dropped.
         Raises CollectError, and whatever `tar` raises."""
@@ -96,7 +99,7 @@ class Downloads:
                 if not part.is_file():
                     continue
                 with part.open("rb") as content:
-                    if _sha256(content) != name:
+                    if digest(content) != name:
                         continue
                 part.replace(self.folder / name)
                 give_to_caller(self.folder / name)
@@ -132,10 +135,6 @@ class Downloads:
         """Remove all of it."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
-
-
-def _sha256(file: IO[bytes]) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def kept_downloads() -> Downloads:
