@@ -25,8 +25,8 @@ PACKAGES = (
     program("words-distromatrix", "words"),
     program("other-distromatrix", "other"),
 )
-slow = [pytest.param(name, marks=pytest.mark.slow) for name in ("dnf", "zypper", "apk")]
-every_manager = pytest.mark.parametrize("manager", ["apt", "pacman", *slow])
+slow = [pytest.param(name, marks=pytest.mark.slow) for name in ("pacman", "dnf", "zypper", "apk")]
+every_manager = pytest.mark.parametrize("manager", ["apt", *slow])
 
 
 @pytest.fixture(scope="module")
