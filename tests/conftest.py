@@ -55,16 +55,6 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: what needs Docker alone in one worker, in another the rest, one
-    engine after the other."""
-    for item in items if config.getoption("loadgroup", False) else ():
-        other = item.get_closest_marker("guest") or item.get_closest_marker("podman")
-        group = "others" if other else "docker"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     name = "podman" if item.get_closest_marker("podman") else "docker"
     if item.get_closest_marker("engine") and (reason := no_engine(name)):
