@@ -26,10 +26,11 @@ def check_reads(matrix: Matrix, result: RunResult, folder: Path) -> Iterator[str
     untraced: dict[str, int] = defaultdict(int)
     with Folder.at(folder) as run:
         for cell in result.cells:
+            suite_name = cell.id.split("/")[1]
             if (found := _opened(run, cell.id)) is None:
-                untraced[cell.id.split("/")[1]] += 1
+                untraced[suite_name] += 1
             else:
-                opened[cell.id.split("/")[1]] |= found & files
+                opened[suite_name] |= found & files
     for suite in matrix.suites:
         if count := untraced.get(suite.name):
             yield f"{suite.name}: {count} of its cells did not tell what they opened"

@@ -283,29 +283,30 @@ def test_the_board_has_a_row_for_each_run_of_a_cell(screen: Console) -> None:
     assert "✓ 1 passed  1 running  1 waiting" in text
 
 
+def on_board(*events: Event) -> str:
+    """What the board shows after these."""
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    board = Board(console)
+    for event in events:
+        board(event)
+    with console.capture() as seen:
+        console.print(board.render())
+    return seen.get()
+
+
 def test_cases_that_run_again_in_a_guest_are_told_while_they_do() -> None:
     again = CellFallback(cell="a/b", engine="qemu", cases=2, reason="needs reboot")
     text = plain(started("a/b"), CellStarted(cell="a/b"), again)
     assert "guest a/b: 2 cases again in qemu: needs reboot\n" in text
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    board = Board(console)
-    for event in (started("a/b"), CellStarted(cell="a/b"), again):
-        board(event)
-    with console.capture() as seen:
-        console.print(board.render())
-    assert re.search(r"a/b \(qemu\) +start +.* 2 cases again in qemu: needs", seen.get())
+    seen = on_board(started("a/b"), CellStarted(cell="a/b"), again)
+    assert re.search(r"a/b \(qemu\) +start +.* 2 cases again in qemu: needs", seen)
 
 
 def test_what_a_guest_waits_for_is_told_while_it_does() -> None:
     boots = CellProgress(cell="a/b", text="booting it under emulation")
     assert "guest a/b: booting it under emulation\n" in plain(started("a/b"), boots)
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    board = Board(console)
-    for event in (started("a/b"), CellStarted(cell="a/b"), boots):
-        board(event)
-    with console.capture() as seen:
-        console.print(board.render())
-    assert re.search(r"a/b +start +.* booting it under emulation", seen.get())
+    seen = on_board(started("a/b"), CellStarted(cell="a/b"), boots)
+    assert re.search(r"a/b +start +.* booting it under emulation", seen)
 
 
 # --- how long it will take ---------------------------------------------------------------------
