@@ -39,6 +39,9 @@ none='slirp4netns opens no way out: may this user use /dev/net/tun?'
 shift 3
 exec "$@"
 """
+# Of the mounts that slirp4netns leaves behind as it goes into its sandbox, it makes only / private:
+# what lies on another that is shared, as Docker's /var/lib/docker, it would unmount on the host.
+_PRIVATE = ("unshare", "--mount", "--propagation", "private")
 POWERLESS = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 
 
@@ -109,6 +112,7 @@ def open_out(
     """Open the way out of that process's namespace, until `lives` ends; it writes 1 to `ready`,
     and into its log in that folder what is wrong."""
     command = [
+        *(_PRIVATE if os.geteuid() == 0 else ()),
         *(PROGRAM, "--configure", "--disable-host-loopback", "--cidr", _NETWORK),
         *("--enable-sandbox", "--enable-seccomp", *other),
         *("--exit-fd", str(lives), "--ready-fd", str(ready), str(process), "tap0"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -82,6 +84,28 @@ def test_no_way_out_stays_behind_a_killed_guest(guests: Guests) -> None:
     while outs(process):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_opening_it_unmounts_nothing_on_the_host(shared_mount: Path, guests: Guests) -> None:
+    guests(network=True)
+    assert shared_mount.is_mount()
+
+
+@pytest.fixture
+def shared_mount(tmp_path: Path) -> Iterator[Path]:
+    """A mount on one that is shared with other namespaces, as a container's root on Docker."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount, and only root's slirp4netns could unmount")
+    folder, inner = tmp_path / "shared", tmp_path / "shared/inner"
+    inner.mkdir(parents=True)
+    call = functools.partial(subprocess.run, check=True)
+    call(["mount", "--bind", folder, folder])
+    try:
+        call(["mount", "--make-shared", folder])
+        call(["mount", "-t", "tmpfs", "inner", inner])
+        yield inner
+    finally:
+        call(["umount", "--recursive", folder])
 
 
 def outs(process: int) -> list[str]:
