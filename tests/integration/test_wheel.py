@@ -53,7 +53,8 @@ def test_the_catalogue_and_the_data_files_are_in_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert catalogue()
     assert {f"distromatrix/distros/{name}" for name in catalogue()} <= names
-    data = [f for f in (ROOT / "runner").rglob("*.*") if f.suffix in (".yaml", ".json", ".html")]
+    suffixes = (".yaml", ".json", ".html", ".css", ".js")
+    data = [f for f in (ROOT / "runner").rglob("*.*") if f.suffix in suffixes]
     data += (ROOT / "runner/distromatrix/engines/guest/inside/programs").glob("*/*")
     assert {f.relative_to(ROOT / "runner").as_posix() for f in data} <= names
     assert not [name for name in names if name.startswith(("runner/", "tests/"))]

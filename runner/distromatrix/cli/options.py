@@ -169,6 +169,8 @@ CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         (*_PLANNED, "engine", "plan_path", "check_reads", "no_cache"),
     ),
     "plan_path": (FIXED_PLAN, (*_PLANNED, "save", "arch", "check_reads")),
+    "rules": ("it prints rules alone", ("html", "as_json", "github")),
+    "html": ("it prints the page's path alone", ("as_json", "github")),
     "check_reads": ("one run of each suite is traced, whatever changed", ("repeat", "changed")),
 }
 

@@ -351,7 +351,8 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
 
 
 def _report(run: Run, result: RunResult, *, as_json: bool) -> None:
-    """Write the reports, and show the answer."""
+    """Write the reports, and show the answer; then write the page."""
+    from distromatrix.cli.report.page import add_page
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.terminal.summary import print_summary
@@ -361,6 +362,7 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> None:
     print_summary(open_console(stderr=as_json), run.plan, result, folder=run.folder.path)
     if as_json:
         echo_json(results_json(run.plan, result))
+    add_page(run.plan, result, run.folder.path)
 
 
 def _check_reads(matrix: Matrix, result: RunResult, folder: Path) -> None:

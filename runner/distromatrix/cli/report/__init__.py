@@ -44,12 +44,18 @@ class _Report(click.Command):
     is_flag=True,
     help="Print only the rules that would expect these failures.",
 )
-@options("as_json", "github")
+@click.option(
+    "--html", is_flag=True, help="Write the run's page, report.html, and print only where it is."
+)
+@click.option("--open", "browse", is_flag=True, help="With --html: open the page in a browser.")
+@options("as_json", "github", needs={"browse": ("html", "")})
 def command(
     run: str | None,
     directory: Path,
     file: Path | None,
     rules: bool,
+    html: bool,
+    browse: bool,
     as_json: bool,
     github: bool,
 ) -> int:
@@ -62,6 +68,7 @@ def command(
     Examples:
       distromatrix report
       distromatrix report 20261123-101500-1a2b --json
+      distromatrix report --html --open       read it in a browser
       distromatrix report --github            in a workflow step
       distromatrix report --rules             show rules to expect these failures
       distromatrix report merge shards/       merge the runs of all jobs
@@ -71,8 +78,6 @@ def command(
     from distromatrix.reports.files import write_reports
     from distromatrix.reports.replay import read_run
 
-    if rules and (as_json or github):
-        raise click.UsageError("--rules cannot be combined with --json or --github")
     folder = find_run(find_root(directory, file), run)
     result = read_run(folder)
     plan = read_plan(folder / "plan.json")
@@ -80,6 +85,14 @@ def command(
         write_reports(folder, plan, result)
     if rules:
         _print_rules(plan, result, folder)
+        return result.exit_code
+    if html:
+        from distromatrix.cli.report.page import make_page, open_page
+
+        path = make_page(plan, result, folder)
+        echo(str(path))
+        if browse:
+            open_page(path)
         return result.exit_code
     show_answer(plan, result, folder, as_json=as_json, github=github)
     return result.exit_code

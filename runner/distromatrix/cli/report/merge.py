@@ -66,6 +66,7 @@ def command(
       distromatrix report merge .distromatrix/runs --into merged --json
       distromatrix report merge shards/ --durations durations.json
     """
+    from distromatrix.cli.report.page import add_page
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.merge import find_shards, localised, merge
     from distromatrix.plan.file import read_plan_file
@@ -90,6 +91,7 @@ def command(
         write_reports(folder.path, plan, result)
         told = (*warnings(folder.path), *_update(durations, result))
         show_answer(plan, result, folder.path, as_json=as_json, github=github, warnings=told)
+        add_page(plan, result, folder.path)
         give_all_to_caller(folder.path)
     return result.exit_code
 

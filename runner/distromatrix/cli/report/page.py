@@ -1,0 +1,41 @@
+"""A run's page, `report.html`: written after everything else, for nobody is to wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distromatrix.cli.output import echo
+from distromatrix.errors import InfrastructureError
+from distromatrix.model import Plan, RunResult
+from distromatrix.project.session import handed_secrets
+
+
+def make_page(plan: Plan, result: RunResult, folder: Path) -> Path:
+    """Write the page. Raises InfrastructureError, whatever went wrong."""
+    try:
+        from distromatrix.collect.masking import Masker
+        from distromatrix.reports.html.page import write_page
+
+        mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
+        return write_page(folder, plan, result, mask)
+    except Exception as error:
+        why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise InfrastructureError(
+            f"cannot write the page {folder / 'report.html'}: {why}", transient=False
+        ) from error
+
+
+def add_page(plan: Plan, result: RunResult, folder: Path) -> None:
+    """Write the page; a fault is a warning."""
+    try:
+        make_page(plan, result, folder)
+    except InfrastructureError as error:
+        echo(f"warning: {error}", err=True)
+
+
+def open_page(path: Path) -> None:
+    """Show it in the user's browser."""
+    import webbrowser
+
+    if not webbrowser.open(path.as_uri()):
+        echo(f"warning: no browser found: open {path} in one", err=True)
