@@ -2,9 +2,11 @@
 # make demo-guests  the same for what needs a kernel of its own: containers and guests
 # make test      lint, unit, engine (Docker, Podman, guests) and wheel tests
 # make test-all  the slow ones too, and the fuzzers
+# make page      the page of a run in a real browser; part of `make test-all`
 # make engine    a container engine, installed and started; part of the demo and the tests
 # make podman    Podman, in the same way
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
+# make browser   Chromium and npm, installed; part of the tests of the page
 # make guest-programs  what guests run of ours, from its C source; needs gcc for both architectures
 # make lint      ruff, mypy, codespell, and the workflows' linters only
 # make unit      what needs no engine
@@ -42,7 +44,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 # The line above that says what a target does, first of all that it prints.
 SAY = @sed -n 's/^\# \(make $@  *.*\)/\1/p' Makefile
 
-.PHONY: help demo demo-guests test test-all lint unit fuzz coverage audit engine podman guests guest-programs clean
+.PHONY: help demo demo-guests test test-all page browser lint unit fuzz coverage audit engine podman guests guest-programs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -59,9 +61,13 @@ test: engine podman guests
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all)
 
-test-all: engine podman guests
+test-all: engine podman guests browser
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all$(,)fuzz$(,)slow)
+
+page: browser
+	$(SAY)
+	@DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e page
 
 lint: $(STAMP)
 	$(SAY)
@@ -95,6 +101,14 @@ guests: $(STAMP)
 	$(SAY)
 	@$(BIN)/distromatrix doctor --guests --fix --yes
 
+browser: $(STAMP)
+	$(SAY)
+	@for program in chromium npm; do \
+		command -v $$program >/dev/null && continue; \
+		[ $$program = npm ] || ! command -v google-chrome >/dev/null || continue; \
+		$(call INSTALL,$$program); \
+	done
+
 guest-programs: $(STAMP)
 	$(SAY)
 	@$(BIN)/python tests/guest_programs.py
@@ -111,11 +125,13 @@ define INSTALL_VENV
 { \
 	package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
 	command -v apt-get >/dev/null || { echo "make: $(PYTHON) cannot make environments (no ensurepip); install your distribution's venv package" >&2; exit 69; }; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	echo "installing $$package: $(PYTHON) cannot make environments without it"; \
-	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null; \
+	$(call INSTALL,$$package); \
 }
 endef
+
+INSTALL = { sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }
 
 # A comma that may stand inside an argument of $(call).
 , := ,

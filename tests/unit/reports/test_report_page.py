@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from html import unescape
@@ -15,37 +14,22 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from report_samples import failed, make_plan, result
+from report_pages import HOSTILE, leave, page
+from report_samples import failed, result
 
-from distromatrix.model import CaseCounts, CellResult, CellRun, Flaky, Phase, RunResult, Verdict
-from distromatrix.plan.file import store_plan
+from distromatrix.model import CaseCounts, CellRun, Flaky, Phase, Verdict
 from distromatrix.record.events import (
     CellFinished,
     CellPhase,
     CellStarted,
-    Event,
     ImageProgress,
     RunFinished,
     RunStarted,
 )
-from distromatrix.record.journal import Journal
 from distromatrix.reports.html.cases import as_script
 from distromatrix.reports.html.logs import coloured
-from distromatrix.reports.html.page import write_page
 from distromatrix.reports.html.timeline import timeline_of
 
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<!--<script>",
-    "<img src=x onerror=alert(1)>",
-    "'\"><svg onload=alert(1)>",
-    "{{ 7*7 }}{% include 'x' %}",
-    "x" * 10_240,
-    "\u202egnp.exe",
-    "line\u2028separator",
-    "nul\x00 esc\x1b[2J bell\x07",
-    "\ud800 lone",
-)
 SOURCES = ("src", "href", "action", "data", "poster", "srcset")
 
 
@@ -75,32 +59,6 @@ class Seen(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def page(
-    folder: Path,
-    *cells: CellResult,
-    events: tuple[Event, ...] = (),
-    root: Path = Path("/p"),
-    mask: Callable[[str], str] = str,
-) -> str:
-    """The page of a run of these cells, whose folder is `folder`."""
-    plan = make_plan(*(cell.id for cell in cells), root=root)
-    bad = any(cell.verdict is Verdict.FAILED for cell in cells)
-    outcome = RunResult(
-        run=folder.name,
-        folder=folder,
-        verdict=Verdict.FAILED if bad else Verdict.PASSED,
-        exit_code=int(bad),
-        cells=cells,
-        seconds=2.5,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    store_plan(plan, folder / "plan.json")
-    with Journal(folder / "journal.jsonl") as journal:
-        for event in (*events, *(CellFinished(result=cell) for cell in cells)):
-            journal(event)
-    return write_page(folder, plan, outcome, mask).read_text("utf-8")
-
-
 def look(text: str) -> Seen:
     seen = Seen()
     seen.feed(text)
@@ -110,12 +68,6 @@ def look(text: str) -> Seen:
 
 def data_of(text: str) -> dict[str, Any]:
     return json.loads(look(text).texts["script application/json"])
-
-
-def leave(folder: Path, cell: str, name: str, content: str | bytes) -> None:
-    path = folder / "cells" / cell / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def shown(text: str) -> str:

@@ -8,21 +8,14 @@
     return made;
   };
 
-  // The theme: the system's, or the one that was chosen; a page from a file may remember nothing.
+  // The theme: the system's, or the one that is chosen.
   const themes = ["system", "light", "dark"];
-  const store = (call) => { try { return call(localStorage); } catch { return null; } };
   const button = by("theme");
-  const setTheme = (name) => {
-    document.documentElement.dataset.theme = name;
-    button.textContent = `Theme: ${name}`;
-  };
-  const kept = store((s) => s.getItem("distromatrix-theme"));
-  setTheme(themes.includes(kept) ? kept : "system");
   button.hidden = false;
   button.addEventListener("click", () => {
-    const next = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
-    setTheme(next);
-    store((s) => s.setItem("distromatrix-theme", next));
+    const root = document.documentElement;
+    root.dataset.theme = themes[(themes.indexOf(root.dataset.theme || "system") + 1) % 3];
+    button.textContent = `Theme: ${root.dataset.theme}`;
   });
 
   // A link to a cell opens it.
@@ -137,5 +130,6 @@
   by("filter").addEventListener("submit", (event) => event.preventDefault());
   by("more").addEventListener("click", () => show(500));
   by("filter").hidden = false;
+  by("bare").hidden = true;
   filter();
 })();
