@@ -1,4 +1,4 @@
-"""What other jobs left: plan files, shards, durations."""
+"""What other jobs left: plan files, shards, a history."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ from distromatrix.images.store import carry
 from distromatrix.load import load_matrix
 from distromatrix.merge import find_shards, localised, merge
 from distromatrix.model import CellResult, Plan, Selection, Shard, Verdict
-from distromatrix.plan import durations
 from distromatrix.plan.file import (
     WHOLE,
     PlanFile,
@@ -52,6 +51,7 @@ from distromatrix.plan.make import make_plan
 from distromatrix.plan.shards import shards
 from distromatrix.record.events import CellFinished, RunFinished, RunStarted
 from distromatrix.record.folder import RunFolder
+from distromatrix.record.history import History, RunStamp
 from distromatrix.record.journal import Journal
 from distromatrix.reports.files import write_reports
 from distromatrix.reports.replay import warnings
@@ -60,13 +60,15 @@ _PLAN, _SECONDS = TypeAdapter(Plan), TypeAdapter(dict[str, float])
 
 
 @target
-def durations_file(data: bytes) -> None:
-    """A file of durations."""
+def history_file(data: bytes) -> None:
+    """A history that CI's cache gave back."""
     with project() as root:
-        path = root / "durations.json"
+        path = root / "history.sqlite3"
         path.write_bytes(data)
-        found = durations.read(path)
+        past = History(path, "matrix/default.yaml", given=True)
+        found = past.durations()
         plain(found.warning)
+        plain(past.add(RunStamp("r", 1.0), ()))
         loaded = load_matrix(root / "matrix/default.yaml", today=TODAY)
         for seconds in found.estimate(make_plan(loaded, FACTS, Selection())).values():
             assert 0 <= seconds < 366 * 86400

@@ -29,6 +29,7 @@ COMMANDS = {
     "images": "Manage the images that cells run on.",
     "guests": "Build Vagrant boxes, and manage kept guests.",
     "report": "Show the report of a run again.",
+    "history": "Show since when cells and cases fail.",
     "shell": "Open a shell in a cell's machine.",
     "clean": "Remove what dead runs left behind.",
     "doctor": "Check this machine for missing requirements, and fix them.",

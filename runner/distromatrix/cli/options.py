@@ -149,6 +149,11 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         "Append `NAME=…` to the file named by $GITHUB_OUTPUT instead of printing it.",
         {"metavar": "NAME"},
     ),
+    "history": _option(
+        ("--history",),
+        "Use the history in FILE, which `report merge --history` writes, in place of your own.",
+        {"type": _PATH, "metavar": "FILE"},
+    ),
     "github": _option(
         ("--github",),
         "Print annotations for GitHub, and add a summary to $GITHUB_STEP_SUMMARY and to the run's "

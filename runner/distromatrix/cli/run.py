@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
-    from distromatrix.record.history import History
+    from distromatrix.record.history import History, Outcomes
 
 _OF_EXECUTION = ("fail_fast", "retries", "keep", "allow_unmet", "fail_on_flaky", "silent_after")
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
@@ -187,10 +187,10 @@ def command(**given: Any) -> int:
             put_out(str(run.folder.path), asked.output)
         stamp = run.history.stamp(run.folder.id, run.plan.product.path)
         result = _execute(run, as_json=asked.as_json)
-        _report(run, result, as_json=asked.as_json)
+        outcomes = _report(run, result, as_json=asked.as_json)
         if run.traced is not None:  # its cells took longer than they do
             _check_reads(run.traced, result, run.folder.path)
-        elif warning := run.history.add(stamp, result.cells):
+        elif warning := run.history.add(stamp, result.cells, outcomes) or run.history.untold:
             echo(f"warning: {warning}", err=True)
     return result.exit_code
 
@@ -350,19 +350,27 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     return result
 
 
-def _report(run: Run, result: RunResult, *, as_json: bool) -> None:
-    """Write the reports, and show the answer; then write the page."""
+def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
+    """Write the reports, and show the answer; then write the page. Returns what came of the
+    cases."""
     from distromatrix.cli.report.page import add_page
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.terminal.summary import print_summary
 
-    write_reports(run.folder.path, run.plan, result)
+    outcomes = write_reports(run.folder.path, run.plan, result)
     give_all_to_caller(run.folder.path)
-    print_summary(open_console(stderr=as_json), run.plan, result, folder=run.folder.path)
+    print_summary(
+        open_console(stderr=as_json),
+        run.plan,
+        result,
+        folder=run.folder.path,
+        earlier=lambda asked: run.history.earlier(asked, run.folder.id),
+    )
     if as_json:
         echo_json(results_json(run.plan, result))
     add_page(run.plan, result, run.folder.path)
+    return outcomes
 
 
 def _check_reads(matrix: Matrix, result: RunResult, folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""What came of a project's runs: one SQLite file among the user's data, by which the next run
-begins the longest cells first.
+"""What came of a project's runs: one SQLite file among the user's data, or one that CI keeps in its
+cache, by which the next run begins the longest cells first, and tells what is new from what has
+failed for long.
 
 It holds names, verdicts and times, and nothing that a product has printed. It is harmless: where
 it is damaged, busy or of a newer version, that is told in one line, and a run goes on without it.
@@ -12,43 +13,37 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from distromatrix.files.git import head_of
-from distromatrix.files.lock import InUseError, hold
-from distromatrix.files.user_folders import NO_HOME, user_folder
+from distromatrix.files.user_folders import user_folder
 from distromatrix.files.whole import give_to_caller
-from distromatrix.model import CellResult
+from distromatrix.model import Case, CellResult
 from distromatrix.plan.durations import LONGEST, MOST_RUNS, Durations, seconds_of
+from distromatrix.record.history_file import fault_of, inode_of, make_room, opened
+from distromatrix.record.past import Seen
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection, Error
+    from sqlite3 import Connection
 
-# What made each version of the file out of the one before; PRAGMA user_version says which it is.
-_STEPS = (
-    (
-        "CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
-        "time REAL NOT NULL, matrix TEXT NOT NULL, commit_id TEXT NOT NULL)",
-        "CREATE TABLE cells (run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, "
-        "id TEXT NOT NULL, verdict TEXT NOT NULL, seconds REAL NOT NULL, "
-        "PRIMARY KEY (run, id)) WITHOUT ROWID",
-    ),
-)
 KEPT_RUNS = 1000  # the newest
 KEPT_CELLS = 100_000  # of all runs together; the newest run is always kept
-KEPT_PROJECTS = 200  # those that ran last: a folder that was tested once may be long gone
+KEPT_OUTCOMES = 1_000_000  # of cases in all runs together; those of the newest run always
+MOST_CASES = 100_000  # of a run are remembered
+MOST_ASKED = 1000  # cases whose earlier runs are looked up at once
+SEEN = 100  # earlier runs of each
+_LONGEST_NAME = 1000  # characters
 _READ_CELLS = 10_000  # back from the newest
-_WAIT = 5.0  # seconds for others that write
+_LATEST = 1e11  # seconds since the epoch
 _UNSAFE = re.compile(r"[^a-z0-9._-]")
+_RED = ("failed", "error", "flaky")
 
-
-class _NewerError(Exception):
-    """The file is of a version that is not known here."""
+T = TypeVar("T")
+CaseOf = tuple[str, str]  # a cell's id and a case's name, or '' for the cell as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +56,55 @@ class RunStamp:
     commit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A cell or a case that is remembered, and in how many runs it was red."""
+
+    key: CaseOf
+    reds: int
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """The cases of a run, as they are remembered: of each its status, `flaky` where its runs do not
+    agree, and its seconds; bounded, the red ones last left out."""
+
+    repeated: bool = False
+    of: dict[CaseOf, tuple[str, float]] = field(default_factory=dict)
+
+    def note(self, cell: str, case: Case) -> None:
+        """One more case of a cell; of the same name there may be several."""
+        key = (cell, short_name(case.name))
+        status: str = "flaky" if case.flaky else case.status
+        if key not in self.of:
+            if len(self.of) < MOST_CASES or status in _RED:
+                self.of[key] = (status, case.seconds)
+            return
+        before, seconds = self.of[key]
+        if before != status:
+            red = next((one for one in (before, status) if one in _RED), status)
+            status = "flaky" if self.repeated and red in _RED else red
+        self.of[key] = (status, max(seconds, case.seconds))
+
+
 @dataclass(slots=True)
 class History:
     """What is remembered of the runs of one matrix (its path from the project's root). `path`
-    None: nothing is. Its methods never raise; what went wrong is a line of text, once."""
+    None: nothing is; `given`: it is a file that the user named. Its methods never raise; what went
+    wrong is a line of text, once."""
 
     path: Path | None
     matrix: str
+    given: bool = False
+    untold: str = ""  # what went wrong where nothing was returned that says it
     _told: str = ""
 
     @classmethod
-    def of(cls, root: Path, matrix: Path) -> History:
-        """That of the matrix file of the project at `root`."""
+    def of(cls, root: Path, matrix: Path, given: Path | None = None) -> History:
+        """That of the matrix file of the project at `root`; in the file `given`, where one is."""
         root = root.resolve()
-        return cls(history_file(root), os.path.relpath(matrix.resolve(), root))
+        path = given.resolve() if given else history_file(root)
+        return cls(path, os.path.relpath(matrix.resolve(), root), given is not None)
 
     def stamp(self, run: str, product: Path) -> RunStamp:
         """Of a run of the product in that folder, which begins now."""
@@ -82,42 +112,125 @@ class History:
 
     def durations(self) -> Durations:
         """How long cells took in the last runs."""
-        if self.path is None or not (inode := _inode(self.path)):
-            return Durations()
-        cells: dict[str, list[float]] = {}
-        try:
-            with _opened(self.path) as database:
-                for cell, seconds in database.execute(
-                    # what is text is greater than any number
-                    "SELECT cells.id, seconds FROM cells JOIN runs ON run = number "
-                    "WHERE matrix = ? AND seconds > 0 AND seconds < ? ORDER BY run DESC LIMIT ?",
-                    (self.matrix, LONGEST, _READ_CELLS),
-                ):
-                    if len(known := cells.setdefault(str(cell), [])) < MOST_RUNS:
-                        known.append(float(seconds))
-        except Exception as error:  # noqa: BLE001 - no run ends by what it might have known
-            return Durations(warning=self._once(_fault(self.path, error, inode)))
-        return Durations(cells={cell: tuple(known[::-1]) for cell, known in cells.items()})
+        if self.given and self.path and not inode_of(self.path):
+            return Durations(warning=f"{self.path}: no earlier runs yet")
 
-    def add(self, run: RunStamp, results: Iterable[CellResult]) -> str:
-        """Remember what came of the cells that were begun, once more where the run is known
-        already. Returns what kept it from being written, or ''. Safe where several do it."""
+        def read(database: Connection) -> dict[str, list[float]]:
+            cells: dict[str, list[float]] = {}
+            for cell, seconds in database.execute(
+                # what is text is greater than any number
+                "SELECT cells.id, seconds FROM cells JOIN runs ON run = number "
+                "WHERE matrix = ? AND seconds > 0 AND seconds < ? ORDER BY run DESC LIMIT ?",
+                (self.matrix, LONGEST, _READ_CELLS),
+            ):
+                if len(known := cells.setdefault(str(cell), [])) < MOST_RUNS:
+                    known.append(float(seconds))
+            return cells
+
+        nothing: dict[str, list[float]] = {}
+        cells, warning = self._asked(read, nothing)
+        known = {cell: tuple(times[::-1]) for cell, times in cells.items()}
+        return Durations(cells=known, warning=warning)
+
+    def earlier(self, asked: Iterable[CaseOf], before: str = "") -> dict[CaseOf, tuple[Seen, ...]]:
+        """What came of these cells and cases in the runs before the one of that id (in all, where
+        it is not known), the newest last. What went wrong is `untold` then."""
+        wanted = tuple(dict.fromkeys(asked))[:MOST_ASKED]
+
+        def read(database: Connection) -> dict[CaseOf, tuple[Seen, ...]]:
+            found = database.execute("SELECT number FROM runs WHERE id = ?", (before,)).fetchone()
+            number = found[0] if found else 1 << 62
+            return {one: self._seen(database, one, number) for one in wanted}
+
+        nothing: dict[CaseOf, tuple[Seen, ...]] = {}
+        found, warning = self._asked(read, nothing)
+        self.untold = self.untold or warning
+        return found
+
+    def _seen(self, database: Connection, one: CaseOf, number: int) -> tuple[Seen, ...]:
+        cell, name = one
+        what = "runs.id, time, commit_id, {}, seconds FROM {} JOIN runs ON run = runs.number"
+        end = "AND matrix = ? AND runs.number < ? ORDER BY runs.number DESC LIMIT ?"
+        rest = (self.matrix, number, SEEN)
+        if name:
+            what = what.format("status", "cases JOIN outcomes ON of_case = cases.number")
+            query = f"SELECT {what} WHERE cell = ? AND name = ? {end}"
+            rows = database.execute(query, (cell, short_name(name), *rest))
+        else:
+            what = what.format("verdict", "cells")
+            rows = database.execute(f"SELECT {what} WHERE cells.id = ? {end}", (cell, *rest))
+        return tuple(
+            Seen(str(run), _number(at, _LATEST), str(commit), str(status), _number(seconds))
+            for run, at, commit, status, seconds in rows
+        )[::-1]
+
+    def known(self) -> tuple[tuple[Known, ...], str]:
+        """All cells and cases that are remembered, and a line that warns, or ''."""
+
+        def read(database: Connection) -> tuple[Known, ...]:
+            cells = database.execute(
+                "SELECT cells.id, '', sum(verdict = 'failed') FROM cells "
+                "JOIN runs ON run = number WHERE matrix = ? GROUP BY cells.id",
+                (self.matrix,),
+            )
+            cases = database.execute(
+                "SELECT cell, name, sum(status IN ('failed', 'error', 'flaky')) FROM outcomes "
+                "JOIN cases ON of_case = cases.number JOIN runs ON run = runs.number "
+                "WHERE matrix = ? GROUP BY of_case",
+                (self.matrix,),
+            )
+            rows = sorted((str(cell), str(name), reds) for cell, name, reds in (*cells, *cases))
+            return tuple(Known((cell, name), int(reds)) for cell, name, reds in rows)
+
+        return self._asked(read, ())
+
+    def _asked(self, read: Callable[[Connection], T], nothing: T) -> tuple[T, str]:
+        if self.path is None or not (inode := inode_of(self.path)):
+            return nothing, ""
+        try:
+            with opened(self.path) as database:
+                return read(database), ""
+        except Exception as error:  # noqa: BLE001 - no run ends by what it might have known
+            return nothing, self._once(fault_of(self.path, error, inode))
+
+    def add(
+        self, run: RunStamp, results: Iterable[CellResult], outcomes: Outcomes | None = None
+    ) -> str:
+        """Remember what came of the cells that were begun, and of their cases, once more where the
+        run is known already. Returns what kept it from being written, or ''. Safe where several do
+        it."""
         if self.path is None:
             return ""
-        inode = _inode(self.path)
+        inode = inode_of(self.path)
         try:
-            if not inode and not _made_room(self.path.parent):
+            if self.given:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            elif not inode and not make_room(self.path.parent):
                 return ""
-            with _opened(self.path, write=True) as database:
-                _add(database, run, self.matrix, results)
+            with opened(self.path, write=True) as database:
+                _add(database, run, self.matrix, results, outcomes or Outcomes())
             give_to_caller(self.path)
         except Exception as error:  # noqa: BLE001 - see above
-            return self._once(_fault(self.path, error, inode))
+            return self._once(fault_of(self.path, error, inode))
         return ""
 
     def _once(self, text: str) -> str:
         before, self._told = self._told, text
         return "" if text == before else text
+
+
+def short_name(case: str) -> str:
+    """The name of a case as it is kept: text that SQLite takes, a very long one by its beginning
+    and a digest."""
+    name = case.encode(errors="replace").decode()
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: _LONGEST_NAME - 17]}…{digest}"
+
+
+def _number(value: object, most: float = LONGEST) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < most else 0.0
 
 
 def history_file(root: Path) -> Path | None:
@@ -131,7 +244,13 @@ def history_file(root: Path) -> Path | None:
     return folder / "history" / f"{name}-{digest}.sqlite3"
 
 
-def _add(database: Connection, run: RunStamp, matrix: str, results: Iterable[CellResult]) -> None:
+def _add(
+    database: Connection,
+    run: RunStamp,
+    matrix: str,
+    results: Iterable[CellResult],
+    outcomes: Outcomes,
+) -> None:
     database.execute(
         "INSERT OR IGNORE INTO runs (id, time, matrix, commit_id) VALUES (?, ?, ?, ?)",
         (run.id, run.time, matrix, run.commit),
@@ -142,112 +261,24 @@ def _add(database: Connection, run: RunStamp, matrix: str, results: Iterable[Cel
         "INSERT OR REPLACE INTO cells (run, id, verdict, seconds) VALUES (?, ?, ?, ?)",
         ((number, r.id, str(r.verdict), seconds_of(r)) for r in results if not r.left_out),
     )
+    database.executemany(
+        "INSERT OR IGNORE INTO cases (cell, name) VALUES (?, ?)",
+        outcomes.of,
+    )
+    database.executemany(
+        "INSERT OR REPLACE INTO outcomes (run, of_case, status, seconds) "
+        "SELECT ?, number, ?, ? FROM cases WHERE cell = ? AND name = ?",
+        ((number, *what, *one) for one, what in outcomes.of.items()),
+    )
     database.execute("DELETE FROM runs WHERE number <= ?", (number - KEPT_RUNS,))
     database.execute(
         "DELETE FROM runs WHERE number < ? AND number <= "
         "(SELECT run FROM cells ORDER BY run DESC LIMIT 1 OFFSET ?)",
         (number, KEPT_CELLS),
     )
-
-
-@contextmanager
-def _opened(path: Path, *, write: bool = False) -> Iterator[Connection]:
-    """The file, of today's version, in a transaction: all that is done to it there is, or nothing.
-    Raises sqlite3.Error, _NewerError."""
-    import sqlite3
-
-    database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-    try:
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("PRAGMA synchronous = NORMAL")
-        if write or _version(database) < len(_STEPS):
-            database.execute("BEGIN IMMEDIATE")
-            for step in _STEPS[_version(database) :]:
-                for statement in step:
-                    database.execute(statement)
-            database.execute(f"PRAGMA user_version = {len(_STEPS)}")
-        else:
-            database.execute("BEGIN")
-        yield database
-        database.execute("COMMIT")
-    finally:
-        database.close()  # which takes back what was not committed
-
-
-def _version(database: Connection) -> int:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(_STEPS):
-        raise _NewerError
-    return int(version)
-
-
-def _made_room(folder: Path) -> bool:
-    """A folder for one more file, and not too many beside it; False for a user who has none."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in NO_HOME and not os.environ.get("XDG_DATA_HOME"):
-            return False
-        raise
-    give_to_caller(folder)
-    files = [(file.stat().st_mtime, file) for file in folder.glob("*.sqlite3")]
-    for _, file in sorted(files, reverse=True)[KEPT_PROJECTS - 1 :]:
-        file.unlink(missing_ok=True)
-    return True
-
-
-def _inode(path: Path) -> int:
-    """What tells a file from another at the same place; 0 where there is none."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-def _fault(path: Path, error: Exception, inode: int) -> str:
-    """What to say of it; the file, where it is damaged, is set aside."""
-    if isinstance(error, _NewerError):
-        return f"{path}: a newer version of distromatrix wrote this history; it is left alone"
-    if isinstance(error, OSError | ImportError):
-        return _unused(path, getattr(error, "strerror", None) or str(error))
-    import sqlite3
-
-    if not isinstance(error, sqlite3.Error):
-        raise error
-    if not _is_damage(error):
-        return _unused(path, str(error))
-    aside = path.with_suffix(".damaged")
-    try:
-        _set_aside(path, aside, inode)
-    except (OSError, InUseError) as failed:
-        return _unused(path, f"it is damaged, and cannot be set aside: {failed}")
-    return f"{path}: the history is damaged; it is now {aside.name}, and a new one begins"
-
-
-def _unused(path: Path, why: str) -> str:
-    return f"{path}: the history of runs cannot be used: {why}"
-
-
-def _is_damage(error: Error) -> bool:
-    """Whether the file itself is at fault, and not what is done around it."""
-    import sqlite3
-
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_PROTOCOL,
+    database.execute(
+        "DELETE FROM outcomes WHERE run < ? AND run <= "
+        "(SELECT run FROM outcomes ORDER BY run DESC LIMIT 1 OFFSET ?)",
+        (number, KEPT_OUTCOMES),
     )
-
-
-def _set_aside(path: Path, aside: Path, inode: int) -> None:
-    """Another may have done it meanwhile: then the new file stays."""
-    with hold(path.parent / ".lock", wait=_WAIT):
-        if _inode(path) == inode:
-            path.replace(aside)
+    database.execute("DELETE FROM cases WHERE number NOT IN (SELECT of_case FROM outcomes)")

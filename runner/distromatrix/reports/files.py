@@ -6,9 +6,10 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -32,6 +33,7 @@ from distromatrix.model import (
 )
 from distromatrix.plan.file import plan_to_json, shard_stamp
 from distromatrix.record.expectations import Marker
+from distromatrix.record.history import Outcomes
 from distromatrix.record.repetitions import run_id
 
 _TAG: dict[CaseStatus, str] = {
@@ -117,10 +119,13 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
     }
 
 
-def write_reports(folder: Path, plan: Plan, result: RunResult) -> None:
-    """Write both files. Raises InfrastructureError when they cannot be written."""
+def write_reports(folder: Path, plan: Plan, result: RunResult) -> Outcomes:
+    """Write both files, and return what came of the cases. Raises InfrastructureError when they
+    cannot be written."""
     write_results(folder, plan, result)
-    write_junit(folder, plan, result)
+    outcomes = Outcomes(plan.repeat > 1)
+    write_junit(folder, plan, result, outcomes)
+    return outcomes
 
 
 def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
@@ -129,17 +134,21 @@ def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
         file.write(json.dumps(results_json(plan, result), indent=1).encode() + b"\n")
 
 
-def write_junit(folder: Path, plan: Plan, result: RunResult) -> None:
+def write_junit(
+    folder: Path, plan: Plan, result: RunResult, outcomes: Outcomes | None = None
+) -> None:
     """Write `junit.xml`, at once or not at all: a testsuite for each cell, with the cases of
     the cell's own file, and a case called like the cell where they do not say it all. Of a cell
-    that was run several times each run is a testsuite."""
+    that was run several times each run is a testsuite. The cases are noted as `outcomes`, too."""
+    noted = Outcomes() if outcomes is None else outcomes
     total: Counter[str] = Counter()
     expected = {cell.id: cell.expect_fail for cell in plan.cells}
     with _replacing(folder / "junit.xml") as file, tempfile.TemporaryFile(dir=folder) as body:
         for cell in result.cells:
             for suite in _suites(cell, plan.repeat):
                 marker = Marker(expected.get(cell.id, ()))
-                total += _write_suite(body, folder, suite, marker)
+                note = partial(noted.note, cell.id)
+                total += _write_suite(body, folder, suite, marker, note)
         name = quoteattr(f"distromatrix {result.run}")
         file.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
         file.write(f"<testsuites name={name}{_counts(total)}".encode())
@@ -176,9 +185,11 @@ def _write_suite(
     folder: Path,
     cell: CellResult,
     marker: Marker,
+    note: Callable[[Case], None],
 ) -> Counter[str]:
     """Append the testsuite of one cell; the numbers in it come back."""
     count: Counter[str] = Counter()
+    seen: list[Case] = []
     with tempfile.SpooledTemporaryFile(max_size=1024 * 1024, dir=str(folder)) as cases:
 
         def add(case: Case) -> None:
@@ -189,8 +200,15 @@ def _write_suite(
                 count[_COUNTED[tag]] += 1
             cases.write(_case_xml(cell.id, case).encode())
 
+        def add_own(case: Case) -> None:
+            case = marker.mark(case)
+            add(case)
+            seen.append(replace(case, message="", text=""))
+
         try:
-            parse_cell(folder / "cells" / cell.id, cell, lambda case: add(marker.mark(case)))
+            parse_cell(folder / "cells" / cell.id, cell, add_own)
+            for case in seen:
+                note(case)
         except (FileNotFoundError, CollectError):
             cases.seek(0)  # what was read of a file that is unusable does not count
             cases.truncate()

@@ -69,7 +69,7 @@ def test_the_three_commands(product: Project) -> None:
     assert sorted(codes) == [0, 1]
     assert sh(product, merge, here) == 1
     check(product, here / "answer")
-    assert (here / "durations.json").exists()
+    assert (here / "history.sqlite3").exists()
 
 
 @pytest.mark.slow

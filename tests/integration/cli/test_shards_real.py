@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from breaking_world import Project, ended, killed, until
 
+from distromatrix.model import CellResult, Verdict
+from distromatrix.record.history import History, RunStamp
 from given import alpine_or_pulled
 
 pytestmark = pytest.mark.engine
@@ -43,11 +45,15 @@ def answer(project: Project) -> dict[str, Any]:
 def test_three_checkouts_run_a_shard_each_and_every_cell_ran_once(
     checkouts: list[Project], tmp_path: Path
 ) -> None:
-    durations = tmp_path / "durations.json"
-    cells = {f"{checkouts[0].distro}/slow": [3.0], f"{checkouts[0].distro}/good": [0.1]}
-    durations.write_text(json.dumps({"version": 1, "cells": cells}))
+    file = tmp_path / "history.sqlite3"
+    took = {"slow": 3.0, "good": 0.1}
+    cells = [
+        CellResult(id=f"{checkouts[0].distro}/{name}", verdict=Verdict.PASSED, seconds=seconds)
+        for name, seconds in took.items()
+    ]
+    assert History(file, "matrix/default.yaml", given=True).add(RunStamp("r", 1.0), cells) == ""
     plan = tmp_path / "plan.json"
-    planned = checkouts[0].call("plan", "--save", str(plan), "--durations", str(durations))
+    planned = checkouts[0].call("plan", "--save", str(plan), "--history", str(file))
     assert planned.code == 0, planned.err
     ends = [
         one.start("run", "--plan", str(plan), "--shard", f"{n}/3")

@@ -114,4 +114,4 @@ def test_a_lost_shard_and_a_case_that_fails_only_on_alpine_are_told_as_that(
     assert len(kept) == 1
     assert shards["alpine-3.20/unit"].step("Keep them").outcome == "success"
     assert shards["debian-12/unit"].step("Keep them").outcome == "skipped"
-    assert [key for key in world.caches if key.startswith("distromatrix-durations-")]
+    assert [key for key in world.caches if key.startswith("distromatrix-history-")]

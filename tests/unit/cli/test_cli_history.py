@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,8 @@ def test_what_other_machines_plan_too_does_not_hang_on_this_ones_past(
 @pytest.mark.usefixtures("four")
 def test_a_shard_begins_by_what_its_plan_says(cli: Cli, project: Path, file: Path) -> None:
     remember(file, one_a=600.0)
-    durations = {"version": 1, "cells": {"one/c": [10.0], "one/d": [90.0], "one/b": [60.0]}}
-    Path("../d.json").write_text(json.dumps(durations))
-    cli("plan", "--save", "../plan.json", "--durations", "../d.json")
+    remember(Path("../h.sqlite3"), one_c=10.0, one_d=90.0, one_b=60.0)
+    cli("plan", "--save", "../plan.json", "--history", "../h.sqlite3")
     said = cli("plan", "--plan", "../plan.json")
     assert said.out.endswith("about 2 min, 2 at a time, by earlier runs\n")
     cli("run", "--plan", "../plan.json", "--jobs", "1")
@@ -171,3 +171,76 @@ def test_the_fake_engine_leaves_none(
     cli("run")
     cli("plan")
     assert not (tmp_path / "share").exists()
+
+
+# --- since when --------------------------------------------------------------------------------
+
+FLAPPING = """\
+product: .
+distros: [one]
+suites:
+  unit:
+    run: |
+      case $(cat state) in red) is='<failure message="no"/>'; code=1 ;; *) is=; code=0 ;; esac
+      echo "<testsuite><testcase classname='t' name='login'>$is</testcase>" >"$DISTROMATRIX_JUNIT"
+      echo "<testcase classname='t' name='other'/></testsuite>" >>"$DISTROMATRIX_JUNIT"
+      exit $code
+"""
+
+
+@pytest.fixture
+def flapping(cli: Cli, project: Path, file: Path) -> Callable[[str], str]:
+    """Runs whose case t::login is as they are told."""
+    (project / "matrix/default.yaml").write_text(FLAPPING)
+
+    def run(states: str) -> str:
+        for state in states.split():
+            (project / "state").write_text(state)
+            said = cli("run")
+            assert said.code == (state == "red"), said
+        return said.out
+
+    return run
+
+
+def test_a_run_says_what_is_new_and_since_when_the_rest_fails(
+    cli: Cli, flapping: Callable[[str], str]
+) -> None:
+    assert "history" not in flapping("red")  # nothing is known yet
+    assert "  history failing for 2 runs, since 20" in flapping("red")
+    assert "  history new: passed on 20" in flapping("green red")
+    assert "  history flaky: failed in 5 of the last 7 runs" in flapping("green red red")[-2000:]
+    assert "history flaky: failed in 4 of the last 6" not in cli("report").out
+
+
+def test_the_history_is_shown(cli: Cli, flapping: Callable[[str], str]) -> None:
+    assert cli("history").err == "no runs are remembered yet\n"
+    flapping("green")
+    assert cli("history").out == "nothing fails, nothing is flaky, nothing became slower\n"
+    flapping("red red")
+    title, *lines = cli("history").out.splitlines()
+    assert title == "failing"
+    assert sorted(lines[::2]) == ["  one/unit", "  one/unit::t::login"]
+    since = r"      for 2 runs, since 20..-..-.. ..:.."
+    assert all(re.fullmatch(since, line) for line in lines[1::2])
+    for name in ("one/unit::t::login", "login", "*log*", "one::login"):
+        said = cli("history", name).out
+        assert said.startswith("one/unit::t::login\n  ✓✗✗  the last of 3 runs: 20"), name
+        assert "  failing for 2 runs, since 20" in said
+        assert "; last passed on 20" in said
+    whole = cli("history", "one/unit").out
+    assert ("t::login" in whole, "t::other" in whole) == (True, False)
+    assert cli("history", "other").out.startswith("one/unit::t::other\n  ✓✓✓  ")
+    flapping("green red green")
+    assert cli("history").out.startswith("flaky\n  one/unit")
+    assert "  one/unit::t::login\n      failed in 3 of the last 6 runs\n" in cli("history").out
+
+
+def test_a_name_that_nothing_has_is_told(cli: Cli, flapping: Callable[[str], str]) -> None:
+    flapping("green")
+    said = cli("history", "nobody", "one/unit::nothing", "login")
+    assert said.code == 3
+    assert said.err == (
+        "no cell and no case is remembered as 'nobody'\n"
+        "no cell and no case is remembered as 'one/unit::nothing'\n"
+    )

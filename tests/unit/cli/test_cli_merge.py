@@ -52,17 +52,20 @@ def annotations(out: str) -> list[str]:
 
 
 def test_the_shards_are_one_answer(cli: Cli, shards: Path) -> None:
-    said = cli("report", "merge", ".distromatrix/runs", "--durations", "d.json")
+    said = cli("report", "merge", ".distromatrix/runs", "--history", "h.sqlite3")
     assert said.code == 1
     assert "t::test_time" in said.out
     assert "fails only on two (musl)" in said.out
     assert "4 cells" in said.out
-    assert set(json.loads((shards / "d.json").read_text())["cells"]) == {
-        "one/good",
-        "two/good",
-        "one/cases",
-        "two/cases",
+    past = json.loads(cli("history", "--history", "h.sqlite3", "--json").out)
+    assert {(one["cell"], one["case"], one["failing_runs"]) for one in past} == {
+        *((cell, None, 0) for cell in ("one/good", "two/good", "one/cases")),
+        ("two/cases", None, 1),
+        ("two/cases", "t::test_time", 1),
     }
+    assert "failing for" not in said.out
+    second = cli("report", "merge", ".distromatrix/runs", "--history", "h.sqlite3")
+    assert "history failing for 2 runs, since 20" in second.out
     again = cli("report")
     assert (again.code, "fails only on two (musl)" in again.out) == (1, True)
     assert json.loads(cli("report", "--json").out)["verdict"] == "failed"
@@ -193,10 +196,11 @@ def test_wrong_input_is_one_line_and_leaves_nothing(cli: Cli, shards: Path) -> N
         assert runs(shards) == before
 
 
-def test_durations_that_cannot_be_written_are_a_warning(cli: Cli, shards: Path) -> None:
-    said = cli("report", "merge", ".distromatrix/runs", "--durations", "t.py/d.json")
-    assert said.code == 1
-    assert "durations cannot be written" in said.out
+def test_a_history_that_cannot_be_written_is_a_warning(cli: Cli, shards: Path) -> None:
+    for name in ("t.py/h.sqlite3", "/dev/null"):
+        said = cli("report", "merge", ".distromatrix/runs", "--history", name)
+        assert said.code == 1
+        assert "the history of runs cannot be used" in said.err
 
 
 def test_help_has_examples(cli: Cli) -> None:

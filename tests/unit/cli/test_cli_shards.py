@@ -12,9 +12,9 @@ import pytest
 from cli_world import Cli, runs
 
 from distromatrix.execute.product.snapshot import take
-from distromatrix.model import Product
-from distromatrix.plan.durations import read as read_durations
+from distromatrix.model import CellResult, Product, Verdict
 from distromatrix.plan.file import read_plan_file
+from distromatrix.record.history import History, RunStamp
 
 GUESTS = """\
 product: .
@@ -23,6 +23,13 @@ suites:
   good: {run: echo fine}
   deep: {run: echo deep, needs: [kernel-modules]}
 """
+
+
+def remember(path: Path, cell: str, *seconds: float) -> None:
+    for number, took in enumerate(seconds):
+        result = CellResult(id=cell, verdict=Verdict.PASSED, seconds=took)
+        history = History(path, "matrix/default.yaml", given=True)
+        assert history.add(RunStamp(f"r{number}", 1.0), [result]) == ""
 
 
 def saved(cli: Cli, *args: str) -> dict[str, object]:
@@ -338,8 +345,8 @@ def test_runners_are_those_of_the_matrix(cli: Cli, project: Path) -> None:
 
 
 def test_people_see_the_jobs_and_how_long_they_take(cli: Cli, project: Path) -> None:
-    (project / "d.json").write_text('{"version": 1, "cells": {"one/good": [100, 90, 95]}}')
-    said = cli("plan", "--shards", "4", "--durations", "d.json")
+    remember(project / "h.sqlite3", "one/good", 100, 90, 95)
+    said = cli("plan", "--shards", "4", "--history", "h.sqlite3")
     lines = said.out.splitlines()
     assert lines[0].split() == ["one/good", "ubuntu-latest", "1", "min", "35", "s"]
     assert lines[-1] == "4 jobs, the longest 1 min 35 s, together 6 min 20 s"
@@ -357,26 +364,27 @@ def test_a_shard_for_programs_is_a_plan(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "warning: d.json: no durations of earlier runs yet"),
-        ("{", "warning: d.json: these are no durations of version 1; not used"),
-        ('{"version": 1, "cells": {"x/y": [5]}}', "has no durations for the cells of this plan"),
+        (None, "h.sqlite3: no earlier runs yet"),
+        ("{", "h.sqlite3: the history is damaged; it is now h.damaged"),
+        ("x/y", "h.sqlite3: remembers no cell of this plan"),
     ],
 )
 def test_durations_that_are_no_help_are_a_warning(
     cli: Cli, project: Path, content: str | None, words: str
 ) -> None:
-    if content is not None:
-        (project / "d.json").write_text(content)
-    said = cli("plan", "--durations", "d.json", "--save", "plan.json")
+    if content == "x/y":
+        remember(project / "h.sqlite3", content, 5)
+    elif content is not None:
+        (project / "h.sqlite3").write_text(content)
+    said = cli("plan", "--history", "h.sqlite3", "--save", "plan.json")
     assert said.code == 0
     assert words in said.err
     assert len(read_plan_file(Path("plan.json")).seconds) == 4
 
 
 def test_durations_are_in_the_plan_file(cli: Cli, project: Path) -> None:
-    (project / "d.json").write_text('{"version": 1, "cells": {"one/good": [100, 90, 95]}}')
-    assert read_durations(project / "d.json").warning == ""
-    seconds = saved(cli, "--durations", "d.json")["seconds"]
+    remember(project / "h.sqlite3", "one/good", 100, 90, 95)
+    seconds = saved(cli, "--history", "h.sqlite3")["seconds"]
     assert seconds == dict.fromkeys(["one/bad", "two/bad"], 95.0) | {
         "one/good": 95.0,
         "two/good": 95.0,

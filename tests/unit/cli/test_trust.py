@@ -57,6 +57,7 @@ ACTING = {
 }
 QUIET = {
     *("init", "plan", "distros", "add-distro", "report", "clean", "doctor", "trust", "schema"),
+    "history",
     *("images list", "images prune", "images import", "images key"),
     *("guests list", "guests enter", "guests remove"),
 }

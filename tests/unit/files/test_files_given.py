@@ -36,8 +36,8 @@ def content(folder: Path) -> dict[str, str]:
         ("images.tar", "new", ("images", "export", "images.tar")),
         ("out", "", ("images", "export", "out/images.tar")),
         ("out", "", ("report", "merge", "shards", "--into", "out/merged")),
-        ("d.json", "file", ("report", "merge", "shards", "--durations", "d.json")),
-        ("d.json.lock", "file", ("report", "merge", "shards", "--durations", "d.json")),
+        ("h.db", "file", ("report", "merge", "shards", "--history", "h.db")),
+        ("h.db-journal", "file", ("report", "merge", "shards", "--history", "h.db")),
     ],
 )
 def test_no_link_in_the_project_leads_a_write_out_of_it(
@@ -57,13 +57,13 @@ def test_no_link_in_the_project_leads_a_write_out_of_it(
 
 
 def test_no_link_in_a_parts_place_is_followed(cli: Cli, project: Path, outside: Path) -> None:
-    for part in ("plan.json.part", "distros.lock.part", f"d.json.{os.getpid()}.part"):
+    for part in ("plan.json.part", "distros.lock.part", f"h.db.{os.getpid()}.part"):
         (project / part).symlink_to(outside / "file")
     assert cli("plan", "--save", "plan.json").code == 0
     cli("run", "--plan", "plan.json", "--shard", "1/1")
     runs(project)[0].parent.rename(project / "shards")
-    cli("report", "merge", "shards", "--durations", "d.json")
-    assert json.loads((project / "d.json").read_text())["version"] == 1
+    cli("report", "merge", "shards", "--history", "h.db")
+    assert (project / "h.db").read_bytes().startswith(b"SQLite")
     cli("images", "lock")
     assert content(outside) == {"file": "mine"}
 

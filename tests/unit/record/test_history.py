@@ -12,8 +12,9 @@ import pytest
 
 from distromatrix.model import CellResult, CellRun, Verdict
 from distromatrix.plan.durations import Durations
-from distromatrix.record import history
-from distromatrix.record.history import History, RunStamp, history_file
+from distromatrix.record import history, history_file
+from distromatrix.record.history import History, RunStamp
+from distromatrix.record.history import history_file as path_of
 
 MATRIX = "matrix/default.yaml"
 
@@ -62,7 +63,7 @@ def test_each_run_has_its_time_and_commit_and_what_came_of_its_cells(path: Path)
         (1, "a/broken", "error", 0.0),
         (1, "a/thrice", "failed", 3.0),
     ]
-    assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert rows(path, "PRAGMA user_version") == [(2,)]
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
@@ -126,7 +127,7 @@ def test_of_too_many_cells_the_newest_runs_stay(
 def test_of_too_many_projects_those_that_ran_last_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "KEPT_PROJECTS", 2)
+    monkeypatch.setattr(history_file, "KEPT_PROJECTS", 2)
     for number in range(4):
         file = tmp_path / f"p{number}.sqlite3"
         remembered(file, result("a/b", 1.0))
@@ -179,12 +180,19 @@ def without_tables(path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("make", [garbage, torn, foreign, without_tables])
+def with_a_trigger(path: Path) -> None:
+    remembered(path, result("a/b", 2.0))
+    database = sqlite3.connect(path)
+    database.execute("CREATE TRIGGER t AFTER INSERT ON cells BEGIN DELETE FROM runs; END")
+    database.close()
+
+
+@pytest.mark.parametrize("make", [garbage, torn, foreign, without_tables, with_a_trigger])
 @pytest.mark.parametrize("first", ["durations", "add"])
 def test_a_damaged_file_is_set_aside_and_told_in_a_line(
     make: object, first: str, path: Path
 ) -> None:
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     make(path)
     before = path.read_bytes()
     one = History(path, MATRIX)
@@ -204,16 +212,16 @@ def test_a_new_file_that_another_has_begun_meanwhile_is_not_set_aside(path: Path
     garbage(path)
     old = path.stat().st_ino
     damage = sqlite3.DatabaseError("file is not a database")
-    history._fault(path, damage, old)
+    history_file.fault_of(path, damage, old)
     one = remembered(path, result("a/b", 2.0))
-    history._fault(path, damage, old)  # of one that had opened the old file, too
+    history_file.fault_of(path, damage, old)  # of one that had opened the old file, too
     assert one.durations() == Durations(cells={"a/b": (2.0,)})
 
 
 def test_a_file_of_a_newer_version_is_left_alone_and_told_once(path: Path) -> None:
     remembered(path, result("a/b", 2.0))
     database = sqlite3.connect(path)
-    database.execute("PRAGMA user_version = 2")
+    database.execute("PRAGMA user_version = 3")
     database.close()
     before = path.read_bytes()
     one = History(path, MATRIX)
@@ -225,15 +233,19 @@ def test_a_file_of_a_newer_version_is_left_alone_and_told_once(path: Path) -> No
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = remembered(path, result("a/b", 2.0))
-    steps = (*history._STEPS, ("CREATE TABLE cases (name TEXT)",))
-    monkeypatch.setattr(history, "_STEPS", steps)
-    assert one.durations() == Durations(cells={"a/b": (2.0,)})
+def test_a_file_of_an_older_version_is_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir()
+    database = sqlite3.connect(path)
+    for statement in history_file.STEPS[0]:
+        database.execute(statement)
+    database.execute("PRAGMA user_version = 1")
+    database.execute("INSERT INTO runs VALUES (1, 'r0', 1.0, ?, '')", (MATRIX,))
+    database.execute("INSERT INTO cells VALUES (1, 'a/b', 'passed', 2.0)")
+    database.commit()
+    database.close()
+    assert History(path, MATRIX).durations() == Durations(cells={"a/b": (2.0,)})
     assert rows(path, "PRAGMA user_version") == [(2,)]
-    assert rows(path, "SELECT count(*) FROM cases") == [(0,)]
+    assert rows(path, "SELECT count(*) FROM outcomes") == [(0,)]
 
 
 def test_a_place_that_cannot_be_written_to_ends_nothing(tmp_path: Path) -> None:
@@ -282,7 +294,7 @@ def test_one_that_is_in_use_for_long_is_told_and_left(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = remembered(path, result("a/b", 2.0))
-    monkeypatch.setattr(history, "_WAIT", 0.05)
+    monkeypatch.setattr(history_file, "_WAIT", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     told = f"{path}: the history of runs cannot be used: database is locked"
@@ -339,7 +351,7 @@ def test_each_project_has_a_file_among_the_users_data(
     assert found.path is not None
     assert found.path.parent == tmp_path / "data/distromatrix/history"
     assert found.path.name.startswith("gr__e_x-")
-    assert found.path != history_file(other)
+    assert found.path != path_of(other)
     (tmp_path / "link").symlink_to(one)
     assert History.of(tmp_path / "link", tmp_path / "link" / MATRIX) == found
     assert not (tmp_path / "data").exists()
@@ -349,12 +361,12 @@ def test_each_project_has_a_file_among_the_users_data(
 def test_a_user_without_a_home_and_the_fake_engine_have_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert history_file(tmp_path) is not None
+    assert path_of(tmp_path) is not None
     monkeypatch.setattr(history, "user_folder", lambda kind: None)
-    assert history_file(tmp_path) is None
+    assert path_of(tmp_path) is None
     monkeypatch.undo()
     monkeypatch.setenv("DISTROMATRIX_FAKE", "/nowhere")
-    assert history_file(tmp_path) is None
+    assert path_of(tmp_path) is None
 
 
 @pytest.mark.usefixtures("no_fake")

@@ -41,20 +41,20 @@ def test_what_is_kept_serves_or_does_no_harm(world: World, monkeypatch: pytest.M
     assert first.step("Load them").outcome == "skipped"
     assert first.step("Keep them").outcome == "success"
     kinds = sorted(key.split("-")[1] for key in world.storage.caches)
-    assert kinds == ["durations", "images"]
+    assert kinds == ["history", "images"]
 
     plan, shard, _ = again(world, monkeypatch, "second")
     assert shard.step("Load them").outcome == "success"
     assert "1 images" in shard.step("Load them").log
     assert shard.step("Images for the next run").outcome == "skipped"
     assert warnings(shard) == []
-    assert "no durations" not in plan.log
+    assert "no earlier runs" not in plan.log
 
     for file in world.storage.caches.values():
         file.write_bytes(file.read_bytes()[:20])
     plan, shard, _ = again(world, monkeypatch, "third")
     assert [w for w in warnings(shard) if "cached images are not used" in w]
-    assert "durations" in plan.step("Plan").log
+    assert "the history is damaged" in plan.step("Plan").log
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_whatever_an_input_holds_is_a_value(world: World, name: str, said: str) 
 
 
 def test_a_call_cannot_be_named_as_another_calls_artifacts_are(world: World) -> None:
-    for name in ("x-1-plan", "x-1-shard-2", "x-durations-y"):
+    for name in ("x-1-plan", "x-1-shard-2", "x-history-y"):
         (plan, *others) = world.call(name=name)
         assert plan.result == "failure"
         assert [job.result for job in others] == ["skipped", "skipped"]

@@ -64,15 +64,13 @@ if TYPE_CHECKING:
     type=click.Choice(tuple(HOSTED)),
     help="Plan for machines of this architecture (default: that of this machine).",
 )
-@click.option(
-    "--durations",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Balance jobs by these durations, recorded by `report merge --durations`.",
-)
 @options(
-    *("as_json", "plan_path", "shard", "output", "timeout", "repeat", "seed"),
+    *("history", "as_json", "plan_path", "shard", "output", "timeout", "repeat", "seed"),
     needs=dict.fromkeys(("timeout", "repeat", "seed"), ("save", " FILE")),
+    helps={
+        "history": "Balance jobs by how long cells took in the runs that FILE remembers "
+        "(`report merge --history`)."
+    },
 )
 def command(
     selection: Selection,
@@ -86,7 +84,7 @@ def command(
     shard: Shard | None,
     shards: int | None,
     arch: str | None,
-    durations: Path | None,
+    history: Path | None,
     output: str | None,
     timeout: float | None,
     repeat: int | None,
@@ -103,14 +101,14 @@ def command(
       distromatrix plan --set pr --tag '!slow'       show the cells of a set
       distromatrix plan --changed                    show what this branch changes
       distromatrix plan --shards 10                  show the jobs
-      distromatrix plan --save plan.json --durations durations.json
+      distromatrix plan --save plan.json --history history.sqlite3
       distromatrix plan --plan plan.json --shard 3/10
       distromatrix plan --plan plan.json --format github --shards 10 --output matrix
     """
     shape = _shape(shape, as_json)
     _check_shape(shape, output, shard, shards)
-    if plan_path is not None and durations is not None:
-        raise click.UsageError(f"--plan cannot be combined with --durations: {FIXED_PLAN}")
+    if plan_path is not None and history is not None:
+        raise click.UsageError(f"--plan cannot be combined with --history: {FIXED_PLAN}")
     if plan_path is not None:
         from distromatrix.plan.file import read_plan_file
 
@@ -122,7 +120,7 @@ def command(
         arch = arch if shared else None
         project = open_project(directory, file)
         selection = only_touched(project, selection, changed)
-        made = _made(project, selection, durations, arch, repeat or 1, seed)
+        made = _made(project, selection, history, arch, repeat or 1, seed)
     if save is not None:
         _save(made, save)
     _tell(made, shape, shard, shards, output, plan_path)
@@ -146,13 +144,13 @@ def _check_shape(shape: str, output: str | None, shard: Shard | None, shards: in
 def _made(
     project: Project,
     selection: Selection,
-    durations: Path | None,
+    history: Path | None,
     arch: str | None,
     repeat: int,
     seed: int | None,
 ) -> PlanFile:
     """The plan of the project, for this machine or for CI's of an architecture."""
-    from distromatrix.plan.durations import Durations, read
+    from distromatrix.plan.durations import Durations
     from distromatrix.plan.file import plan_file
     from distromatrix.project.project import host_facts
     from distromatrix.project.replan import facts_of_runners
@@ -165,15 +163,13 @@ def _made(
         echo(NOTHING, err=True)
     for line in plan.warnings:
         echo(f"warning: {line}", err=True)
-    if durations is not None:
-        known = read(durations)
-    elif arch:  # the same for all machines that plan it
+    if arch and history is None:  # the same for all machines that plan it
         known = Durations()
     else:
-        known = History.of(plan.root, plan.matrix).durations()
+        known = History.of(plan.root, plan.matrix, history).durations()
     said = known.warning
-    if durations is not None and known.of_another(plan):
-        said = f"{durations}: has no durations for the cells of this plan"
+    if history is not None and not said and not known.knows(plan):
+        said = f"{history}: remembers no cell of this plan"
     if said:
         echo(f"warning: {said}", err=True)
     seconds = known.estimate(plan)

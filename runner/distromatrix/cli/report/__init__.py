@@ -48,7 +48,7 @@ class _Report(click.Command):
     "--html", is_flag=True, help="Write the run's page, report.html, and print only where it is."
 )
 @click.option("--open", "browse", is_flag=True, help="With --html: open the page in a browser.")
-@options("as_json", "github", needs={"browse": ("html", "")})
+@options("history", "as_json", "github", needs={"browse": ("html", "")})
 def command(
     run: str | None,
     directory: Path,
@@ -56,6 +56,7 @@ def command(
     rules: bool,
     html: bool,
     browse: bool,
+    history: Path | None,
     as_json: bool,
     github: bool,
 ) -> int:
@@ -75,6 +76,7 @@ def command(
     """
     from distromatrix.plan.file import read_plan
     from distromatrix.record.folder import find_run, is_alive
+    from distromatrix.record.history import History
     from distromatrix.reports.files import write_reports
     from distromatrix.reports.replay import read_run
 
@@ -94,7 +96,8 @@ def command(
         if browse:
             open_page(path)
         return result.exit_code
-    show_answer(plan, result, folder, as_json=as_json, github=github)
+    past = History.of(plan.root, plan.matrix, history)
+    show_answer(plan, result, folder, as_json=as_json, github=github, history=past)
     return result.exit_code
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distromatrix.cli.output import echo, echo_json, open_console
 from distromatrix.cli.report.github import nothing_obeyed, tell_github
 from distromatrix.model import Plan, RunResult
+
+if TYPE_CHECKING:
+    from distromatrix.record.history import CaseOf, History
+    from distromatrix.reports.since import Earlier
 
 
 def show_answer(
@@ -18,10 +23,15 @@ def show_answer(
     *,
     as_json: bool,
     github: bool,
+    history: History,
     warnings: Iterable[str] = (),
 ) -> None:
     """Print it: as JSON, alone on stdout, or for people; for GitHub annotations besides, which
     with JSON go to stderr. `warnings` are lines that were not yet in any report."""
+
+    def earlier(asked: Iterable[CaseOf]) -> Earlier:
+        return history.earlier(asked, result.run)
+
     if as_json:
         from distromatrix.reports.files import results_json
 
@@ -33,6 +43,8 @@ def show_answer(
 
         with nothing_obeyed() if github else nullcontext():
             console = open_console()
-            print_summary(console, plan, result, folder=folder, warnings=warnings)
+            print_summary(console, plan, result, folder=folder, warnings=warnings, earlier=earlier)
+    if history.untold:
+        echo(f"warning: {history.untold}", err=True)
     if github:
-        tell_github(plan, result, folder, err=as_json)
+        tell_github(plan, result, folder, err=as_json, earlier=earlier)

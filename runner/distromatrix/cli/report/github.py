@@ -8,12 +8,16 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
 from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project.session import handed_secrets
+
+if TYPE_CHECKING:
+    from distromatrix.reports.since import AskEarlier
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _FILE = "summary.md"  # in the run's folder
@@ -31,7 +35,9 @@ def nothing_obeyed() -> Iterator[None]:
         print_command(f"::{token}::")
 
 
-def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = False) -> None:
+def tell_github(
+    plan: Plan, result: RunResult, folder: Path, *, earlier: AskEarlier, err: bool = False
+) -> None:
     """Print the annotations (`err`: on stderr) and write the summary: into the run's folder, and
     where the job has one, behind what its summary holds already."""
     from distromatrix.collect.masking import Masker
@@ -46,7 +52,9 @@ def tell_github(plan: Plan, result: RunResult, folder: Path, *, err: bool = Fals
         print_command(str(one), err=err)
 
     def summary(before: int) -> str:
-        return github_summary(plan, result, mask=mask, before=before, warnings=warnings(folder))
+        return github_summary(
+            plan, result, mask=mask, before=before, warnings=warnings(folder), earlier=earlier
+        )
 
     named = os.environ.get(SUMMARY)
     try:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from distromatrix.cli.options import options
+from distromatrix.cli.output import echo
 from distromatrix.cli.report.answer import show_answer
-from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.errors import InputError
 from distromatrix.files.given import require_stays
-from distromatrix.model import RunResult
 from distromatrix.project.project import find_root
 
 
@@ -33,20 +35,17 @@ from distromatrix.project.project import find_root
     metavar="DIR",
     help="New directory for the merged run (default: below .distromatrix/runs).",
 )
-@click.option(
-    "--durations",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Add the durations of the cells to FILE, for `plan --durations`.",
+@options(
+    *("history", "as_json", "github"),
+    helps={"history": "Compare the run with those that FILE remembers, and add it to them."},
 )
-@options("as_json", "github")
 def command(
     folders: tuple[Path, ...],
     directory: Path,
     file: Path | None,
     plan_path: Path | None,
     into: Path | None,
-    durations: Path | None,
+    history: Path | None,
     as_json: bool,
     github: bool,
 ) -> int:
@@ -64,13 +63,15 @@ def command(
       distromatrix report merge shards/
       distromatrix report merge shards/ --plan plan.json --github
       distromatrix report merge .distromatrix/runs --into merged --json
-      distromatrix report merge shards/ --durations durations.json
+      distromatrix report merge shards/ --history history.sqlite3
     """
     from distromatrix.cli.report.page import add_page
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.merge import find_shards, localised, merge
     from distromatrix.plan.file import read_plan_file
     from distromatrix.record.folder import RunFolder
+    from distromatrix.record.history import History
+    from distromatrix.record.history_file import beside
     from distromatrix.reports.files import write_reports
     from distromatrix.reports.replay import warnings
 
@@ -81,16 +82,29 @@ def command(
         _check_new(into)
     found = find_shards(folders, whole)
     root = find_root(directory, file)
-    for path in filter(None, (into, durations, durations and Path(f"{durations}.lock"))):
+    for path in filter(None, (into, *beside(history))):
         require_stays(path, root)
     plan = localised(found.file.plan, root)
+    past = History.of(plan.root, plan.matrix, history)
+    past = past if history else replace(past, path=None)
     with ExitStack() as stack:
         made = RunFolder.create_at(into) if into else RunFolder.create(plan.root)
         folder = stack.enter_context(made)
         result = merge(found, plan, folder, shlex.join(["distromatrix", *sys.argv[1:]]))
-        write_reports(folder.path, plan, result)
-        told = (*warnings(folder.path), *_update(durations, result))
-        show_answer(plan, result, folder.path, as_json=as_json, github=github, warnings=told)
+        stamp = past.stamp(folder.id, plan.product.path)
+        stamp = replace(stamp, commit=stamp.commit or os.environ.get("GITHUB_SHA", ""))
+        outcomes = write_reports(folder.path, plan, result)
+        show_answer(
+            plan,
+            result,
+            folder.path,
+            as_json=as_json,
+            github=github,
+            history=past,
+            warnings=warnings(folder.path),
+        )
+        if warning := past.add(stamp, result.cells, outcomes):
+            echo(f"warning: {warning}", err=True)
         add_page(plan, result, folder.path)
         give_all_to_caller(folder.path)
     return result.exit_code
@@ -102,16 +116,3 @@ def _check_new(into: Path) -> None:
         empty = into.is_dir() and not into.is_symlink() and not any(into.iterdir())
         if not empty:
             raise InputError(f"{into}: already exists; --into needs a new directory")
-
-
-def _update(path: Path | None, result: RunResult) -> tuple[str, ...]:
-    """Durations are a help and no more: what goes wrong with them is a warning."""
-    if path is None:
-        return ()
-    from distromatrix.plan.durations import update
-
-    try:
-        said = update(path, result.cells)
-    except InfrastructureError as error:
-        said = str(error)
-    return (said,) if said else ()

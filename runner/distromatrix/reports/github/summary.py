@@ -27,6 +27,7 @@ from distromatrix.reports.grouping import (
     group_failures,
     group_faults,
 )
+from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
@@ -54,19 +55,26 @@ def github_summary(
     mask: Callable[[str], str] = str,
     before: int = 0,
     warnings: Sequence[str] = (),
+    earlier: AskEarlier = ask_nothing,
 ) -> str:
     """The summary: with the `before` bytes that are there already, at most 1 MiB of UTF-8; ''
-    where not even the verdict fits. `warnings` are those of the run."""
-    return _GitHubSummary(plan, result, mask, LIMIT - before - _MARGIN).text(warnings)
+    where not even the verdict fits. `warnings` are those of the run; `earlier` asks the history."""
+    return _GitHubSummary(plan, result, mask, LIMIT - before - _MARGIN, earlier).text(warnings)
 
 
 class _GitHubSummary:
     """The parts, from top to bottom, are the methods in their order."""
 
     def __init__(
-        self, plan: Plan, result: RunResult, mask: Callable[[str], str], limit: int
+        self,
+        plan: Plan,
+        result: RunResult,
+        mask: Callable[[str], str],
+        limit: int,
+        earlier: AskEarlier = ask_nothing,
     ) -> None:
         self._plan = plan
+        self._earlier = earlier
         self._result = result
         self._mask = mask
         self._by_id = {cell.id: cell for cell in result.cells}
@@ -283,6 +291,8 @@ class _GitHubSummary:
             number = len(group.failures) - _SHOWN
             more = details(f"{number:,} more", f"<ul>{lines}</ul>")
         more += "".join(f"<p>hint: {self._code(hint, 300)}</p>" for hint in self._hints(group))
+        since = since_lines(group, self._earlier)
+        more += "".join(f"<p>history: {self._code(line, 300)}</p>" for line in since)
         said = escape(one_line(group.label, 300))
         if only is None:
             said += f": {len(group.failures):,} failures"

@@ -29,6 +29,7 @@ from distromatrix.reports.grouping import (
     group_faults,
 )
 from distromatrix.reports.rules import rules_in_short
+from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import Look, counted, duration, named, repeated, say, style, tally
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def print_summary(
     *,
     folder: Path,
     warnings: Iterable[str] = (),
+    earlier: AskEarlier = ask_nothing,
 ) -> None:
     """Print what came out of a run, whose files are in `folder`. `warnings` are those that the
-    user has not seen yet."""
-    _Summary(console, plan, result, folder).print(tuple(warnings))
+    user has not seen yet; `earlier` asks the history."""
+    _Summary(console, plan, result, folder, earlier).print(tuple(warnings))
 
 
 def _kept(cell: CellResult) -> Iterator[tuple[str, Kept]]:
@@ -72,8 +74,16 @@ def _kept(cell: CellResult) -> Iterator[tuple[str, Kept]]:
 class _Summary:
     """One summary: the parts, from top to bottom, are the methods in their order."""
 
-    def __init__(self, console: Console, plan: Plan, result: RunResult, folder: Path) -> None:
+    def __init__(
+        self,
+        console: Console,
+        plan: Plan,
+        result: RunResult,
+        folder: Path,
+        earlier: AskEarlier = ask_nothing,
+    ) -> None:
         self._console = console
+        self._earlier = earlier
         self._look = Look.of(console)
         self._plan = plan
         self._result = result
@@ -160,6 +170,8 @@ class _Summary:
                 self._end_of(cells)
         if (more := len(group.by_column) - MAX_ENDS) > 0:
             self._line(f"{self._dots} and the ends of {more:,} more suites in cells/", "dim")
+        for line in since_lines(group, self._earlier):
+            say(self._console, ("  history ", "dim"), one_line(line, self._room))
         self._again(group.cells)
 
     def _failure(self, failure: Failure, said: str) -> str:

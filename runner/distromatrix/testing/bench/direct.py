@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from distromatrix.execute.product.snapshot import Snapshot
     from distromatrix.execute.queue.slots import Slots
     from distromatrix.load.settings import Settings
+    from distromatrix.record.history import Outcomes
     from distromatrix.testing.bench.machines import Machines
     from distromatrix.testing.bench.on_demand import CellsOnDemand
 
@@ -73,7 +74,7 @@ class DirectBench:
         self._refused: DistromatrixError | None = None
         self._slots: Slots | None = None
         self._run: CellsOnDemand | None = None
-        self._remember: Callable[[RunResult], str] | None = None
+        self._remember: Callable[[RunResult, Outcomes], str] | None = None
         self._machines: Machines | None = None
         self._held: dict[str, _Held] = {}
         self._gone: set[str] = set()  # workers
@@ -210,10 +211,10 @@ class DirectBench:
             run.interrupt()
         result = run.end("pytest ended before it asked for this cell")
         if result is not None:
-            write_reports(run.folder, run.plan, result)
+            outcomes = write_reports(run.folder, run.plan, result)
             give_all_to_caller(run.folder)
             if self._remember is not None:
-                self.warning = self._remember(result)
+                self.warning = self._remember(result, outcomes)
         return result
 
     # --- beginning -------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class DirectBench:
         self.folder = folder.path
         history = History.of(plan.root, plan.matrix)
         stamp = history.stamp(folder.id, plan.product.path)
-        self._remember = lambda result: history.add(stamp, result.cells)
+        self._remember = lambda result, outcomes: history.add(stamp, result.cells, outcomes)
         snapshot = begin_run(plan, folder, engines.containers)
         journal = self._closing.enter_context(Journal(folder.journal))
 
