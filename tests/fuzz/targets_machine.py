@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import stat
@@ -32,6 +33,8 @@ from distromatrix.errors import DistromatrixError, InputError
 from distromatrix.execute.cell.case_needs import read_record
 from distromatrix.execute.cell.hints import of_lines
 from distromatrix.images.packages import MANAGERS
+from distromatrix.reports.html.cases import as_script
+from distromatrix.reports.html.logs import coloured
 
 
 @target
@@ -111,6 +114,20 @@ def shown(data: bytes) -> None:
     mild = unobeyed(text)
     assert not re.search(r"(?m)^\s*::|##(vso|teamcity)?\[", mild, re.IGNORECASE), ascii(mild)
     mild.encode()
+
+
+@target
+def page(data: bytes) -> None:
+    """A log in a run's page, and names in its script: text, and no element but ours."""
+    html = coloured(data, str)
+    text, elements = re.subn(r'<span class="[a-z0-9 ]+">|</span>', "", html)
+    assert not set("<>") & set(text)
+    assert html.count("<span ") == html.count("</span>") == elements / 2
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]", text)
+    name = data.decode("utf-8", "replace")
+    script = as_script({name: [name]})
+    assert not set("<>&") & set(script)
+    assert json.loads(script) == {name: [name]}
 
 
 @target

@@ -30,6 +30,7 @@ def test_merged_runs_have_a_page(project: Path, cli: Cli) -> None:
     merged = (project / "merged/report.html").read_text()
     assert "4 cells" in merged
     assert 'class="timeline"' in merged
+    assert "Since the run before" not in merged  # its own shards are none
 
 
 def test_a_page_that_cannot_be_written_is_a_warning(

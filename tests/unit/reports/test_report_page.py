@@ -258,7 +258,22 @@ def test_the_timeline_shows_what_was_done_when() -> None:
     assert drawn.totals == (("waiting", 1.0), ("image", 4.0), ("setup", 2.0), ("run", 3.0))
     assert [bar.look for bar in drawn.bars] == ["image", "waiting", "setup", "run passed"]
     assert drawn.lanes == 1
+    assert {text for _, text in drawn.ticks} >= {"0", "10 s"}
     assert timeline_of(()) is None
+
+
+def test_times_of_a_journal_that_is_not_ours_do_no_harm(tmp_path: Path) -> None:
+    cell = "debian-12/unit"
+    times = (1e300, -1e300, 1e18, 0.0)
+    events = [RunStarted(time=1e300, run="r", cells=(cell,), jobs=1, engine="docker")]
+    for time in times:
+        events.append(CellStarted(time=time, cell=cell))
+        events.append(CellPhase(time=-time, cell=cell, phase=Phase.RUN))
+        events.append(ImageProgress(time=time, distro="debian-12", text="pulling"))
+        events.append(ImageProgress(time=-time, distro="debian-12", text="ready"))
+    text = page(tmp_path, result(cell), events=tuple(events))
+    widths = [float(a["width"] or 0) for a in look(text).all("rect")]
+    assert all(0 <= width <= 1000 for width in widths)
 
 
 def test_what_changed_since_the_run_before_is_told(tmp_path: Path) -> None:

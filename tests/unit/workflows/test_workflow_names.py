@@ -38,6 +38,10 @@ def test_whatever_a_name_holds_is_a_name(world: World) -> None:
     assert all(a.properties.startswith("title=") for a in shown)
     assert [a for a in shown if "🦊" in a.message]
     assert "<script>" not in jobs[-1].summary
+    page = (world.storage.artifacts["distromatrix"] / "report.html").read_text()
+    assert "one/cases" in page
+    assert "<script>alert" not in page
+    assert NASTY not in page
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def _context(
         "csp": _policy(css, script),
         "plan": plan,
         "result": result,
-        "began": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(first.time)) if first else "",
+        "began": _date(first.time) if first else "",
         "engine": first.engine if first else "",
         "jobs": first.jobs if first else 0,
         "times": repeated(plan.repeat),
@@ -171,6 +171,12 @@ def _policy(css: str, script: str) -> str:
 def _events(folder: Path) -> Iterator[Event]:
     with suppress(FileNotFoundError):
         yield from journal.read(folder / "journal.jsonl")
+
+
+def _date(seconds: float) -> str:
+    with suppress(OverflowError, OSError, ValueError):  # of a journal that is not ours
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    return ""
 
 
 def _tally(cells: Sequence[CellResult]) -> tuple[tuple[Verdict, bool, int], ...]:
