@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "pytest_plugin": {"testing"},
     "testing": {"project", "execute", "trust", "reports", "images", "engines", "load", "collect"},
-    "project": {"execute", "images", "engines", "load"},
+    "project": {"execute", "images", "engines", "load", "collect"},
     "doctor": {"images", "engines", "load", "collect"},
     "execute": {"images", "engines", "load", "collect"},
     "trust": {"images", "load", "collect"},

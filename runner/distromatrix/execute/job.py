@@ -29,6 +29,7 @@ class Options:
     seconds: Mapping[str, float] = field(default_factory=dict)
     done: tuple[CellResult, ...] = ()  # of the run that is resumed
     repeated: tuple[tuple[int, CellResult], ...] = ()  # runs of cells that are not all done
+    only: tuple[str, ...] = ()  # the cases that suites with `cases: true` are told to run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

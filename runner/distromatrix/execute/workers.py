@@ -36,7 +36,7 @@ from distromatrix.execute.queue.slots import Cancelled, Slots, Turn
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
-from distromatrix.model import Cell, CellResult
+from distromatrix.model import CaseNeeds, Cell, CellResult
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFallback, CellStarted
 from distromatrix.record.verdicts import not_run
@@ -216,6 +216,9 @@ class Workers:
         shutil.rmtree(folder, ignore_errors=True)
         self._job.folder.cell(name)
         stage = self._staged(prepared, task.cell.engine)
+        if only is None and self._job.options.only and task.cell.cases:
+            cases = tuple(CaseNeeds(test=name, needs=()) for name in self._job.options.only)
+            only = CaseSubset(cases=cases, how="listed")
         tried = Attempt(
             task=task, prepared=prepared, folder=folder, number=number, only=only, state=state
         )

@@ -49,6 +49,7 @@ REACHES = {
 # Those that act on a plan; all others do nothing with a checkout's values but show them.
 ACTING = {
     "run": (),
+    "bisect": ("one/good", "--good", "HEAD"),
     "shell": ("one/good",),
     "images build": (),
     "images lock": (),
