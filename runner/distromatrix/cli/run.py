@@ -168,6 +168,7 @@ def command(**given: Any) -> int:
       distromatrix run --offline                       run without network
     """
     from distromatrix.cli.report.github import output_file, put_out
+    from distromatrix.cli.report.page import add_page
     from distromatrix.execute.job import Options
 
     if given["output"] is not None:
@@ -192,6 +193,7 @@ def command(**given: Any) -> int:
             _check_reads(run.traced, result, run.folder.path)
         elif warning := run.history.add(stamp, result.cells, outcomes) or run.history.untold:
             echo(f"warning: {warning}", err=True)
+        add_page(run.plan, result, run.folder.path, run.history)
     return result.exit_code
 
 
@@ -351,9 +353,7 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
 
 
 def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
-    """Write the reports, and show the answer; then write the page. Returns what came of the
-    cases."""
-    from distromatrix.cli.report.page import add_page
+    """Write the reports, and show the answer. Returns what came of the cases."""
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.terminal.summary import print_summary
@@ -369,7 +369,6 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
     )
     if as_json:
         echo_json(results_json(run.plan, result))
-    add_page(run.plan, result, run.folder.path)
     return outcomes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cli_world import Cli, runs
 
+from distromatrix.record import history
 from distromatrix.reports.html import page
 
 
@@ -20,6 +21,20 @@ def test_a_run_has_a_page_and_report_makes_it_again(project: Path, cli: Cli) -> 
     again = cli("report", "--html")
     assert (again.code, again.out) == (1, f"{run / 'report.html'}\n")
     assert (run / "report.html").read_text() == written
+
+
+def test_the_page_says_since_when_something_fails(
+    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # There is a history although the engine is the fake one.
+    monkeypatch.setattr(history, "history_file", lambda root: tmp_path / "data/h.sqlite3")
+    for _ in range(3):
+        cli("run")
+    last = project / ".distromatrix/runs/latest/report.html"
+    assert "failing for 3 runs, since " in last.read_text()
+    before = last.read_text()
+    cli("report", "--html")
+    assert last.read_text() == before
 
 
 def test_merged_runs_have_a_page(project: Path, cli: Cli) -> None:

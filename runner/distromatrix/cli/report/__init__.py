@@ -88,10 +88,11 @@ def command(
     if rules:
         _print_rules(plan, result, folder)
         return result.exit_code
+    past = History.of(plan.root, plan.matrix, history)
     if html:
         from distromatrix.cli.report.page import make_page, open_page
 
-        path = make_page(plan, result, folder)
+        path = make_page(plan, result, folder, past)
         echo(str(path))
         if browse:
             open_page(path)

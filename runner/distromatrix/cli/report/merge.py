@@ -105,7 +105,7 @@ def command(
         )
         if warning := past.add(stamp, result.cells, outcomes):
             echo(f"warning: {warning}", err=True)
-        add_page(plan, result, folder.path)
+        add_page(plan, result, folder.path, past)
         give_all_to_caller(folder.path)
     return result.exit_code
 

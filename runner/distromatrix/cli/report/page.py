@@ -8,16 +8,19 @@ from distromatrix.cli.output import echo
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Plan, RunResult
 from distromatrix.project.session import handed_secrets
+from distromatrix.record.history import History
 
 
-def make_page(plan: Plan, result: RunResult, folder: Path) -> Path:
+def make_page(plan: Plan, result: RunResult, folder: Path, history: History) -> Path:
     """Write the page. Raises InfrastructureError, whatever went wrong."""
     try:
         from distromatrix.collect.masking import Masker
         from distromatrix.reports.html.page import write_page
 
         mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
-        return write_page(folder, plan, result, mask)
+        return write_page(
+            folder, plan, result, mask, lambda asked: history.earlier(asked, result.run)
+        )
     except Exception as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise InfrastructureError(
@@ -25,10 +28,10 @@ def make_page(plan: Plan, result: RunResult, folder: Path) -> Path:
         ) from error
 
 
-def add_page(plan: Plan, result: RunResult, folder: Path) -> None:
+def add_page(plan: Plan, result: RunResult, folder: Path, history: History) -> None:
     """Write the page; a fault is a warning."""
     try:
-        make_page(plan, result, folder)
+        make_page(plan, result, folder, history)
     except InfrastructureError as error:
         echo(f"warning: {error}", err=True)
 

@@ -43,6 +43,7 @@ from distromatrix.reports.html.cases import SLOWEST, read_cases
 from distromatrix.reports.html.logs import ShownLog, files_of, link_to, log_of
 from distromatrix.reports.html.timeline import WIDTH, began, timeline_of
 from distromatrix.reports.replay import warnings
+from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import WORST_FIRST, Look, counted, duration, named, repeated
 
 NAME = "report.html"
@@ -68,15 +69,19 @@ class ShownCell:
 
 
 def write_page(
-    folder: Path, plan: Plan, result: RunResult, mask: Callable[[str], str] = str
+    folder: Path,
+    plan: Plan,
+    result: RunResult,
+    mask: Callable[[str], str] = str,
+    earlier: AskEarlier = ask_nothing,
 ) -> Path:
-    """Write `report.html` into a run's folder, at once or not at all. Raises OSError, and what a
+    """Write `report.html` into a run's folder, at once or not at all; `earlier` asks the history.
+    Raises OSError, and what a
     journal or a plan that is not ours may lead to."""
     path = folder / NAME
     with Folder.at(folder) as run, whole_file(path) as file:
-        for part in (
-            _environment(mask).get_template("page.html").generate(_context(run, plan, result, mask))
-        ):
+        context = _context(run, plan, result, mask, earlier)
+        for part in _environment(mask).get_template("page.html").generate(context):
             file.write(part.encode("utf-8", "replace"))
     return path
 
@@ -107,7 +112,11 @@ def _environment(mask: Callable[[str], str]) -> Environment:
 
 
 def _context(
-    run: Folder, plan: Plan, result: RunResult, mask: Callable[[str], str]
+    run: Folder,
+    plan: Plan,
+    result: RunResult,
+    mask: Callable[[str], str],
+    earlier: AskEarlier,
 ) -> dict[str, Any]:
     """What the template is given."""
     by_id = {cell.id: cell for cell in result.cells}
@@ -138,7 +147,10 @@ def _context(
         "columns": columns,
         "grid": found,
         "numbers": numbers,
-        "groups": tuple(_group(plan, group, by_id) for group in group_failures(plan, result.cells)),
+        "groups": tuple(
+            _group(plan, group, by_id) | {"since": since_lines(group, earlier)}
+            for group in group_failures(plan, result.cells)
+        ),
         "faults": tuple((fault_title(f), f) for f in group_faults(result.cells)),
         "quiet": tuple(_quiet(result.cells)),
         "unexpected": tuple(passed_by_gating(result.cells)),
