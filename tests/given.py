@@ -24,6 +24,8 @@ from distromatrix.model import Cell, Distro
 
 ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
 ROOT = Path(__file__).parent.parent
+# Of pytest that tests start, with its workers: the plugin costs each of these processes a second.
+NO_HYPOTHESIS = "-p no:hypothesispytest"
 
 
 def unobtainable(reason: str) -> NoReturn:

@@ -20,6 +20,7 @@ from typing import Any
 from breaking_world import Ended, Project, ended, until
 
 from distromatrix.engines.contract import LABEL_FOLDER
+from given import NO_HYPOTHESIS
 
 FILE = "matrix/default.yaml"
 CONFTEST = """
@@ -91,7 +92,7 @@ class Sessions(Project):
         self.state.mkdir()
         inherited = {k: v for k, v in self._environ.items() if not k.startswith("PYTEST_")}
         given: dict[str, Any] = {
-            "env": {**inherited, "STATE": str(self.state)},
+            "env": {**inherited, "STATE": str(self.state), "PYTEST_ADDOPTS": NO_HYPOTHESIS},
             "cwd": self.root,
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines.docker.engine import DockerEngine
-from given import ROOT, alpine_or_pulled
+from given import NO_HYPOTHESIS, ROOT, alpine_or_pulled
 
 pytestmark = pytest.mark.engine
 
@@ -39,6 +39,7 @@ class Session:
     def run(self, *args: str) -> tuple[int, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         environment["DISTROMATRIX_ARCHIVES"] = str(alpine_or_pulled().parent)
+        environment["PYTEST_ADDOPTS"] = NO_HYPOTHESIS
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-n2", "-q", *args],
             cwd=self.root,

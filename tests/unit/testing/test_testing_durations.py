@@ -23,6 +23,7 @@ from distromatrix.testing.schedule.durations import (
     known,
     store,
 )
+from given import NO_HYPOTHESIS
 
 pytest_plugins = ["pytester"]
 MATRIX = "matrix/default.yaml"
@@ -202,8 +203,9 @@ def pytest_configure(config):
 
 @pytest.mark.parametrize("options", [(), ("-n2",)])
 def test_a_session_measures_what_came_to_its_end(
-    pytester: pytest.Pytester, options: tuple[str, ...]
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
     pytester.makepyfile(test_it=PRODUCT)
     pytester.makeconftest(RECORD)
     pytester.runpytest_subprocess(*options).assert_outcomes(
@@ -216,8 +218,9 @@ def test_a_session_measures_what_came_to_its_end(
 
 @pytest.mark.parametrize("options", [("-p", "no:cacheprovider"), ("--collect-only",)])
 def test_a_session_that_keeps_nothing_writes_nothing(
-    pytester: pytest.Pytester, options: tuple[str, ...]
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
     pytester.makepyfile(test_it="def test_it(): pass")
     pytester.makeconftest(RECORD)
     assert pytester.runpytest_subprocess(*options).ret == 0

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from distromatrix.testing.schedule.durations import KEY
+from given import NO_HYPOTHESIS
 
 pytest_plugins = ["pytester"]
 CONFTEST = """
@@ -45,7 +46,8 @@ def test_many(n): pass
 
 
 @pytest.fixture
-def product(pytester: pytest.Pytester) -> pytest.Pytester:
+def product(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
     pytester.makepyfile(test_it=TESTS)
     pytester.makeconftest(CONFTEST.replace("MACHINES", "False"))
     pytester.mkdir("m").joinpath("it.lines").write_text("a/unit b/unit c/unit/v")
