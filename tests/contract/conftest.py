@@ -6,7 +6,7 @@ import io
 import secrets
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -184,6 +184,19 @@ def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(
     params=[
+        pytest.param("docker", marks=IN_DOCKER),
+        pytest.param("podman", marks=IN_PODMAN),
+        pytest.param("vagrant", marks=IN_GUEST),
+        pytest.param("qemu", marks=IN_QEMU),
+    ]
+)
+def real_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each engine whose machines have a system of their own."""
+    yield from bench_of(request)
+
+
+@pytest.fixture(
+    params=[
         pytest.param("docker-overlay", marks=IN_DOCKER),
         pytest.param("docker-archive", marks=IN_DOCKER),
         pytest.param("podman", marks=IN_PODMAN),
@@ -191,14 +204,39 @@ def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         pytest.param("qemu", marks=IN_QEMU),
     ]
 )
-def real_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Each engine whose machines have a system of their own, with each way to stage."""
+def real_staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The same with each way to stage."""
     yield from bench_of(request)
 
 
-@pytest.fixture
-def machine(bench: Bench) -> Iterator[Machine]:
-    """An open machine of each engine."""
-    opened = bench.open()
+@pytest.fixture(scope="module")
+def handed_on() -> Iterator[dict[str, tuple[Bench, Machine]]]:
+    """The machines that a file's tests have one after the other, by their engine."""
+    opened: dict[str, tuple[Bench, Machine]] = {}
     yield opened
-    opened.close()
+    for bench, machine in opened.values():
+        machine.close()
+        assert bench.leftovers() == ()
+        bench.engine.close()
+
+
+@pytest.fixture
+def machine(bench: Bench, handed_on: dict[str, tuple[Bench, Machine]]) -> Iterator[Machine]:
+    """An open machine of each engine. Of a real one it has run what earlier tests asked for, as a
+    cell's has run its setup, and nothing of that goes on; whoever ends it has the next one opened.
+    """
+    name = bench.engine.name
+    if name == "fake":
+        own = bench.open()
+        yield own
+        own.close()
+        return
+    if name not in handed_on:
+        keeper = replace(bench, engine=bench.again(), run=f"{bench.run}-on")
+        handed_on[name] = keeper, keeper.open()
+    keeper, opened = handed_on[name]
+    yield opened
+    if not opened.signal_left("KILL"):
+        opened.close()
+        keeper.engine.close()
+        del handed_on[name]

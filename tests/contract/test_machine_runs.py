@@ -67,7 +67,7 @@ def test_much_output_arrives_whole(machine: Machine) -> None:
 def test_output_comes_while_the_command_runs(machine: Machine) -> None:
     first = threading.Event()
     result: list[int | None] = []
-    script = "echo first; while ! [ -e go ]; do sleep 0.05; done"
+    script = "echo first; while ! [ -e go ]; do sleep 0.05; done; rm go"
     thread = threading.Thread(
         target=lambda: result.append(
             machine.run(Command(script, output=lambda _: first.set())).status
@@ -208,7 +208,7 @@ def test_kill_ends_a_running_command(bench: Bench) -> None:
 def test_what_runs_is_named_while_it_runs_and_is_not_disturbed(machine: Machine) -> None:
     assert machine.running() == ""
     result: list[tuple[Exit, bytes]] = []
-    script = "sleep 4713 & while ! [ -e go ]; do sleep 0.05; done; kill $!; echo done"
+    script = "sleep 4713 & while ! [ -e go ]; do sleep 0.05; done; rm go; kill $!; echo done"
     thread = threading.Thread(target=lambda: result.append(said(machine, script)))
     thread.start()
     until(lambda: "sleep 4713" in machine.running())

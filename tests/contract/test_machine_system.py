@@ -62,13 +62,13 @@ ls -ld "$HOME" | cut -c 1-10"""
 
 
 @pytest.mark.parametrize("staged", [True, False])
-def test_a_user_without_a_passwd_entry_has_a_home(real_bench: Bench, staged: bool) -> None:
-    stage = real_bench.stage() if staged else None
-    machine = real_bench.open(stage, user=USER)
+def test_a_user_without_a_passwd_entry_has_a_home(real_staging_bench: Bench, staged: bool) -> None:
+    stage = real_staging_bench.stage() if staged else None
+    machine = real_staging_bench.open(stage, user=USER)
     for strict in (True, False, False):
         done, out = said(machine, HOME_IS_ONE, cwd=machine.product or "/", strict=strict)
         assert (done.status, out) == (0, b"drwx------\n")
-    other = real_bench.again().join(machine.address)
+    other = real_staging_bench.again().join(machine.address)
     assert said(other, "ls -A ~")[1] == b".of-a-tool\n"
     other.close()
     assert said(machine, "echo $HOME ~", env={"HOME": "/own"})[1] == b"/own /own\n"
@@ -142,10 +142,10 @@ def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) 
 
 @pytest.mark.parametrize("user", ["root", USER])
 def test_what_commands_have_left_running_ends_and_the_machine_goes_on(
-    real_bench: Bench, user: str
+    real_staging_bench: Bench, user: str
 ) -> None:
-    stage = real_bench.stage()
-    machine = real_bench.open(stage, user=user)
+    stage = real_staging_bench.stage()
+    machine = real_staging_bench.open(stage, user=user)
     # Nothing leads from a daemon to who began it; and it hears nothing.
     daemon = "trap '' TERM HUP INT; echo $$ >daemon; while :; do sleep 1; done"
     script = f"""(setsid sh -c {shlex.quote(daemon)} >/dev/null 2>&1 &)

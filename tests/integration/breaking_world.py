@@ -82,6 +82,18 @@ class Project:
             **self.environ,
         }
 
+    def on_a_host_of_its_own(self) -> str:
+        """Its commands take this host for another from then on, whose name this is: what they
+        leave behind is swept by them alone, and by no run beside this test."""
+        name = f"host-{secrets.token_hex(6)}"
+        folder = self.root.parent / name
+        folder.mkdir()
+        told = "import distromatrix.files.user_folders as here"
+        told += f"\nhere.host_name = lambda: {name!r}\n"
+        (folder / "sitecustomize.py").write_text(told)
+        self.environ["PYTHONPATH"] = os.pathsep.join((str(folder), self._environ["PYTHONPATH"]))
+        return name
+
     def start(self, *args: str, **how: Any) -> subprocess.Popen[str]:
         """The command, begun in the project's folder; its output is read by `ended`."""
         command = [*self.before, sys.executable, "-m", "distromatrix", *args]

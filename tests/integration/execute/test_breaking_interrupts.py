@@ -12,7 +12,6 @@ import pytest
 from breaking_world import Project, ended, killed, until
 
 from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN
-from distromatrix.files.user_folders import host_name
 from given import unobtainable
 
 pytestmark = pytest.mark.engine
@@ -102,8 +101,8 @@ def processes(mark: str) -> list[str]:
     return [line for line in shown.stdout.splitlines() if mark in line]
 
 
-@pytest.mark.alone
 def test_after_kill_9_nothing_is_lost_and_only_the_rest_is_run(project: Project) -> None:
+    project.on_a_host_of_its_own()
     go = project.root / "go"
     project.suites({"quick": "echo ran", "long": "[ -e go ] || sleep 600"})
     process = project.start("run", "-j", "2")
@@ -130,9 +129,10 @@ def test_after_kill_9_nothing_is_lost_and_only_the_rest_is_run(project: Project)
     assert project.left() == []
 
 
-@pytest.mark.alone
 def test_what_a_killed_run_left_is_removed_and_nothing_else(project: Project) -> None:
+    here = project.on_a_host_of_its_own()
     living, other = project, Project(project.root.parent / "q", project.archives, project.distro)
+    other.environ = project.environ
     other.suites({"long": "sleep 600"}, defaults=NETWORKED)
     strangers = [
         labelled("no-label", {}),
@@ -147,7 +147,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(project: Project) ->
         until(lambda: '"phase":"run"' in other.journal())
         killed(process)
         left = set(other.left())
-        dead = labelled("dead", {LABEL_RUN: "x", LABEL_FOLDER: "/gone", LABEL_HOST: host_name()})
+        dead = labelled("dead", {LABEL_RUN: "x", LABEL_FOLDER: "/gone", LABEL_HOST: here})
         # The machine, its view, the stage's volume and helper, the run's network.
         assert len(left) == 5
         assert sum("distromatrix-network-" in name for name in left) == 1
@@ -169,8 +169,8 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(project: Project) ->
         other.clean()
 
 
-@pytest.mark.alone
 def test_the_next_run_removes_what_a_killed_one_left(project: Project) -> None:
+    project.on_a_host_of_its_own()
     process = project.start("run")
     until(lambda: under_test(project))
     killed(process)

@@ -310,8 +310,8 @@ def test_a_signal_ends_machines_within_seconds(
     assert done.code == {signal.SIGINT: 2, signal.SIGTERM: 143}[number], done.said
 
 
-@pytest.mark.alone
 def test_a_killed_sessions_machines_are_removed_by_the_next(using: Sessions) -> None:
+    using.on_a_host_of_its_own()
     process = using.begin("-n", "2")
     until(lambda: noted(using, "began"))
     os.kill(process.pid, signal.SIGKILL)

@@ -101,8 +101,8 @@ def test_a_signal_leaves_nothing(project: Project) -> None:
     assert project.results()["quick"]["engine"] == "podman"
 
 
-@pytest.mark.alone
 def test_what_a_killed_run_left_is_swept(project: Project) -> None:
+    project.on_a_host_of_its_own()
     process = project.start("run", "-j", "2")
     until(lambda: _under_test(project))
     process.kill()
