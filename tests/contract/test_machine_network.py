@@ -48,7 +48,7 @@ def test_machines_do_not_reach_each_other(
     labels = dict(containers.labels) if same_run else {**containers.labels, LABEL_RUN: others}
     other = containers.open(network=True, labels=labels, privileges=privileges)
     for address in addresses:
-        script = f"echo x | nc -w 2 {address} 7777; echo udp | nc -u -w 1 {address} 7778"
+        script = f"echo x | nc -w 1 {address} 7777; echo udp | nc -u -w 1 {address} 7778"
         assert said(other, script, strict=False, timeout=60)[1] == b""
         own = f"ip -4 -o addr | grep -q ' {address}/' || ping -c 1 -W 1 {address} >/dev/null"
         pinged = other.run(Command(f"{own}", timeout=60)).status == 0
@@ -69,7 +69,7 @@ def test_a_machine_reaches_what_its_host_does(containers: Bench) -> None:
         server.settimeout(30)
         port = server.getsockname()[1]
         assert (
-            machine.run(Command(f"echo x | nc -w 5 {host} {port}", timeout=30)).status is not None
+            machine.run(Command(f"echo x | nc -w 1 {host} {port}", timeout=30)).status is not None
         )
         connection, _ = server.accept()
         connection.close()

@@ -92,7 +92,11 @@ def test_without_caches_a_cell_and_its_layer_have_nothing_of_them(project: Proje
     assert project.call("run", "--no-cache").code == 0
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "project",
+    ["docker", pytest.param("podman", marks=(pytest.mark.podman, pytest.mark.slow))],
+    indirect=True,
+)
 def test_a_pull_requests_run_has_a_copy_and_leaves_the_cache_as_it_is(project: Project) -> None:
     change = (
         "cat ~/.cache/tool/said || :; echo stranger >~/.cache/tool/said; cat ~/.cache/tool/said"

@@ -331,7 +331,13 @@ def test_a_helper_that_is_not_there_is_named(pulling: Pulling, tmp_path: Path) -
     assert "docker-credential-distromatrix-test not installed" in reason
 
 
-@pytest.mark.parametrize("text", ["{", '{"auths": {"localhost": {"auth": "%%%"}}}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auths": {"localhost": {"auth": "%%%"}}}',
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("{", "[]")),
+    ],
+)
 def test_a_configuration_that_is_none_is_one_line(
     pulling: Pulling, tmp_path: Path, text: str
 ) -> None:

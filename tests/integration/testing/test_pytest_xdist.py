@@ -298,7 +298,11 @@ def test_faults_of_the_matrix_are_told_once(product: Sessions) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", ["-p no:xdist", "-n 2", "-n 2 --dist loadfile --junitxml=j.xml"]
+    "options",
+    [
+        "-n 2 --dist loadfile --junitxml=j.xml",
+        *(pytest.param(option, marks=slow) for option in ("-p no:xdist", "-n 2")),
+    ],
 )
 def test_a_strict_product_sees_no_warning_of_ours(product: Sessions, options: str) -> None:
     """Such as of a socket that was not closed."""
