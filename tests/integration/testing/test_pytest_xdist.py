@@ -233,10 +233,10 @@ def test_a_worker_killed_while_it_waits_for_a_place_gives_up_its_turn(product: S
     assert f"crashed while running '{waiting}'" in done.said
 
 
+@pytest.mark.alone
 def test_when_the_controller_is_killed_workers_end_and_the_next_session_cleans_up(
     long: Sessions,
 ) -> None:
-    long.on_a_host_of_its_own()
     process = long.begin("-n", "2")
     until(lambda: under_test(long))
     os.kill(process.pid, signal.SIGKILL)

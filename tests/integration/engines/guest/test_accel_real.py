@@ -18,7 +18,7 @@ from distromatrix.engines.guest.acceleration import (
 from distromatrix.engines.guest.qemu_program import find_qemu
 from given import unobtainable
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 
 def test_a_real_kernel_decides_and_is_booted_once(
@@ -41,6 +41,7 @@ def test_a_real_kernel_decides_and_is_booted_once(
     # Of the boots one came up: in KVM, or under TCG after KVM had failed.
     assert [outcome.up for outcome in boots].count(True) == 1
     assert found.kind == ("kvm" if boots[-1].up and "in KVM" in found.reason else "tcg")
+    assert sum(outcome.seconds for outcome in boots) < 20
     proved = len(boots)
     assert acceleration(kernel, memory=512 << 20, cpus=2, cache=tmp_path) == found
     assert known_acceleration(tmp_path) == found
