@@ -44,11 +44,9 @@ class CacheStore(Protocol):
     def remove(self, name: str) -> bool:
         """Remove it, if no machine uses it: whether it is gone."""
 
-    def read(self, cache: Cache, image: str, labels: Mapping[str, str]) -> Iterator[bytes]:
-        """What is in it, as a tar stream of `.`; nothing where it is not there. By a helper of that
-        image, with those labels."""
+    def read(self, cache: Cache, labels: Mapping[str, str]) -> Iterator[bytes]:
+        """What is in it, as a tar stream of `.`; nothing where it is not there. What the
+        engine needs for it has those labels."""
 
-    def write(
-        self, cache: Cache, image: str, labels: Mapping[str, str], tar: Iterable[bytes]
-    ) -> None:
+    def write(self, cache: Cache, labels: Mapping[str, str], tar: Iterable[bytes]) -> None:
         """Extract a tar stream into it; it is made where it is not there."""

@@ -160,15 +160,21 @@ echo guest >said; chmod 4755 said; mknod disk b 8 0; ln -s /etc/passwd link; ls 
 
 
 @pytest.mark.guest
-def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(tmp_path: Path) -> None:
-    if why := host_facts().guests["qemu"]:
+@pytest.mark.parametrize(
+    ("engine", "need"),
+    [("qemu", "own-kernel"), pytest.param("vagrant", "init", marks=pytest.mark.slow)],
+)
+def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(
+    engine: str, need: str, tmp_path: Path
+) -> None:
+    if why := host_facts().guests[engine]:
         unobtainable(why)
     project = Project(tmp_path / "p", alpine_or_pulled().parent)
     both = {"caches": TOOL, "user": "root"}
     look = "cd ~/.cache/tool; cat said; echo container >>said; ls -A; test ! -u said"
     project.suites(
         {
-            "guest": {**both, "run": IN_GUEST, "needs": ["own-kernel"]},
+            "guest": {**both, "run": IN_GUEST, "needs": [need]},
             "plain": {**both, "run": look},
             "carried": {
                 **both,
@@ -177,11 +183,11 @@ def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(tmp_p
                     "run": "cd ~/.cache/tool; echo setup >>said; cat said",
                 },
                 "run": "cat ~/.cache/tool/said",
-                "needs": ["own-kernel"],
+                "needs": [need],
             },
         },
         distros=["debian-12"],
-        defaults={"network": False, "memory": "256M", "timeout": "2m"},
+        defaults={"network": False, "memory": "512M", "timeout": "5m"},
     )
     project.environ["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME", "")
     try:

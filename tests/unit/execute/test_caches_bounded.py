@@ -30,7 +30,7 @@ def mine(tmp_path: Path) -> Caches:
 def used(store: FakeCaches, caches: Caches, distro: str, size: int, at: float) -> Cache:
     """One with so many bytes, that was used at that time."""
     (cache,) = caches.of(distro, "x86_64", "root", PATHS)
-    store.write(cache, "", {}, [bytes(size)])
+    store.write(cache, {}, [bytes(size)])
     os.utime(caches.folder / cache.name, (at, at))
     return cache
 

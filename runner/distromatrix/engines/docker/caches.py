@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.cache_store import LABEL_OWNER, LABEL_PROJECT, Cache, KeptCache
 from distromatrix.engines.caches import home_folders
 from distromatrix.engines.contract import MachineSpec
-from distromatrix.engines.docker.connection.api import Api, remove_container, timestamp
+from distromatrix.engines.docker.connection.api import Api, timestamp
 from distromatrix.engines.docker.container import Container
 from distromatrix.engines.docker.outside import blocks
 from distromatrix.engines.docker.staging.files import get_files, put_files
+from distromatrix.engines.docker.staging.holding import holding
 from distromatrix.errors import InfrastructureError
 
 _AT = "/cache"  # where a helper has one
@@ -74,49 +72,26 @@ class DockerCaches:
                 raise
         return True
 
-    def read(self, cache: Cache, image: str, labels: Mapping[str, str]) -> Iterator[bytes]:
+    def read(self, cache: Cache, labels: Mapping[str, str]) -> Iterator[bytes]:
         """See CacheStore."""
         with self._api.calling("read a cache") as client:
             try:
                 client.inspect_volume(cache.name)
             except NotFound:
                 return
-        with _helper(self._api, cache, image, labels) as helper:
+        with holding(self._api, cache.name, _AT, labels) as helper:
             yield from get_files(helper, f"{_AT}/.")
 
-    def write(
-        self, cache: Cache, image: str, labels: Mapping[str, str], tar: Iterable[bytes]
-    ) -> None:
+    def write(self, cache: Cache, labels: Mapping[str, str], tar: Iterable[bytes]) -> None:
         """See CacheStore."""
         make(self._api, cache)
-        with _helper(self._api, cache, image, labels) as helper:
+        with holding(self._api, cache.name, _AT, labels) as helper:
             put_files(helper, iter(tar), _AT)
 
 
 def _is_here(api: Api) -> bool:
     """Whether its disk may be this host's, and root looks."""
     return os.geteuid() == 0 and api.url.startswith("unix:")
-
-
-@contextlib.contextmanager
-def _helper(api: Api, cache: Cache, image: str, labels: Mapping[str, str]) -> Iterator[Container]:
-    """A container that has it and is never started."""
-    mount = {"Type": "volume", "Source": cache.name, "Target": _AT}
-    body: dict[str, Any] = {
-        "Image": api.dialect.name(image),
-        "Entrypoint": [""],
-        "Cmd": ["/bin/sh"],
-        "Labels": dict(labels),
-        "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
-    }
-    name = f"distromatrix-cache-helper-{secrets.token_hex(6)}"
-    with api.calling("make a container") as client:
-        helper = Container(api, client.create_container_from_config(body, name=name)["Id"], name)
-    try:
-        yield helper
-    finally:
-        with contextlib.suppress(InfrastructureError), api.calling("remove it") as client:
-            remove_container(client, helper.id)
 
 
 def make(api: Api, *caches: Cache) -> None:
@@ -141,7 +116,7 @@ def fill(container: Container, spec: MachineSpec) -> None:
         put_files(container, made, "/")
     for cache in spec.caches:
         if cache.private:
-            tar = DockerCaches(container.api).read(cache, spec.image, spec.labels)
+            tar = DockerCaches(container.api).read(cache, spec.labels)
             if first := next(tar, b""):
                 put_files(container, chain((first,), tar), cache.path)
 

@@ -81,7 +81,7 @@ class DockerEngine:
         """See Engine: none where no overlays can be mounted, or shall be."""
         overlays = self._api.dialect.mounts_overlays and self._staging != "archive"
         rootless = overlays and self.facts().rootless
-        return DockerLayers(self._api, self.images) if overlays and not rootless else None
+        return DockerLayers(self._api) if overlays and not rootless else None
 
     def stage(
         self, product: ProductSource, *, image: str, labels: Mapping[str, str]

@@ -40,17 +40,15 @@ class FakeCaches:
             self._file(name, kind).unlink(missing_ok=True)
         return True
 
-    def read(self, cache: Cache, image: str, labels: Mapping[str, str]) -> Iterator[bytes]:
+    def read(self, cache: Cache, labels: Mapping[str, str]) -> Iterator[bytes]:
         """See CacheStore."""
-        del image, labels
+        del labels
         if (file := self._file(cache.name, "tar")).exists():
             yield file.read_bytes()
 
-    def write(
-        self, cache: Cache, image: str, labels: Mapping[str, str], tar: Iterable[bytes]
-    ) -> None:
+    def write(self, cache: Cache, labels: Mapping[str, str], tar: Iterable[bytes]) -> None:
         """See CacheStore; what was in it goes."""
-        del image, labels
+        del labels
         self._folder.mkdir(exist_ok=True)
         self._file(cache.name, "tar").write_bytes(b"".join(tar))
         write_json(self._file(cache.name, "json"), dict(cache.labels))

@@ -27,11 +27,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class GuestCaches:
-    """Those of a guest of that `user`. `image` and `labels` are for what carries them."""
+    """Those of a guest . `labels`: of what carries them."""
 
     store: CacheStore
     caches: tuple[Cache, ...]
-    image: str
     labels: Mapping[str, str]
 
     def bring_in(self, machine: Machine, user: str) -> None:
@@ -41,7 +40,7 @@ class GuestCaches:
         if made := home_folders(user, self.caches):
             machine.put(made, "/")
         for cache in self.caches:
-            content = self.store.read(cache, self.image, self.labels)
+            content = self.store.read(cache, self.labels)
             if first := next(content, b""):
                 with tempfile.TemporaryFile() as file, suppress(CollectError):
                     file.writelines(plain_tar(chain((first,), content), MOST))
@@ -66,7 +65,7 @@ class GuestCaches:
             file.writelines(plain_tar(machine.get(f"{cache.path}/."), MOST))  # whole, or not at all
             file.seek(0)
             chunks = iter(partial(file.read, _CHUNK), b"")
-            self.store.write(cache, self.image, self.labels, chunks)
+            self.store.write(cache, self.labels, chunks)
 
 
 def _has_news(machine: Machine, path: str) -> bool:

@@ -108,8 +108,8 @@ class Opening:
 
     def guest_caches(self, cell: Cell, prepared: Prepared) -> GuestCaches:
         """What a cell's guest has of them."""
-        store, image = self.engines.containers.caches, prepared.image.id
-        return GuestCaches(store, self._caches(cell, prepared), image, self.labels)
+        store = self.engines.containers.caches
+        return GuestCaches(store, self._caches(cell, prepared), self.labels)
 
     def _caches(self, cell: Cell, prepared: Prepared) -> tuple[Cache, ...]:
         if self.caches is None:

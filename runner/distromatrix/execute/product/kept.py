@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Lock
 
 from distromatrix.engines.layers import LABEL_LAYER, LayerStore
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.execute.product.chains import Chain, Layer, ProductFolder
 from distromatrix.execute.product.entries import FOLDER, Entry
 from distromatrix.execute.product.snapshot import Snapshot
@@ -127,12 +126,7 @@ class KeptProduct:
                 paths = _with_twins(paths | layers.pop().paths, entries)
             if layers[0].cost < 2 * _cost(paths, entries):
                 paths, layers = None, []
-        try:
-            name = self._add(owner, paths)
-        except InfrastructureError as error:
-            if not error.transient or isinstance(error, EngineUnavailableError):
-                raise
-            name = self._add(owner, paths)  # once more, as for cells
+        name = self._add(owner, paths)
         cost = _cost(entries if paths is None else paths, entries)
         layers.append(Layer(name, cost, paths or frozenset()))
         return Chain(layers, {path: seal_of(entry) for path, entry in entries.items()})

@@ -1,26 +1,20 @@
-"""Layers on a Docker-API engine: volumes. What is put into them goes through containers of an empty
-image, in which nothing ever runs: no program of an image or a product can write there."""
+"""Layers on a Docker-API engine: volumes."""
 
 from __future__ import annotations
 
-import io
-import secrets
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 
 from docker.errors import NotFound
 
-from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, MOUNT, MachineSpec
+from distromatrix.engines.contract import LABEL_FOLDER, LABEL_HOST, LABEL_RUN, MOUNT
 from distromatrix.engines.docker.connection.api import Api
-from distromatrix.engines.docker.images import DockerImages
-from distromatrix.engines.docker.machine import DockerMachine
-from distromatrix.engines.docker.spec import create_body
+from distromatrix.engines.docker.staging.files import get_files, put_files
+from distromatrix.engines.docker.staging.holding import holding
 from distromatrix.engines.docker.staging.product import beside
 from distromatrix.engines.layers import LABEL_LAYER, Pack
 
-EMPTY = "distromatrix/empty:1"
 _BELOW = MOUNT.lstrip("/") + "/"
 _OF_A_RUN = (LABEL_RUN, LABEL_FOLDER, LABEL_HOST)
 
@@ -28,9 +22,8 @@ _OF_A_RUN = (LABEL_RUN, LABEL_FOLDER, LABEL_HOST)
 class DockerLayers:
     """See LayerStore."""
 
-    def __init__(self, api: Api, images: DockerImages) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._images = images
 
     @property
     def engine(self) -> str:
@@ -51,9 +44,10 @@ class DockerLayers:
         with self._api.calling("create the product's volume") as client:
             client.create_volume(name, labels=dict(labels))
         try:
-            with self._helper(name, labels) as helper:
+            kept = {key: value for key, value in labels.items() if key != LABEL_LAYER}
+            with holding(self._api, name, MOUNT, kept) as helper, self._api.noting_full_disk():
                 # Below the root folder: Docker refuses links that lead out of where it extracts.
-                helper.put(chain((beside(owner, _BELOW),), pack(_BELOW)), "/")
+                put_files(helper, chain((beside(owner, _BELOW),), pack(_BELOW)), "/")
         except BaseException:
             with suppress(Exception), self._api.calling("remove a volume") as client:
                 client.remove_volume(name, force=True)
@@ -63,21 +57,6 @@ class DockerLayers:
         """See LayerStore."""
         with self._api.calling("look at a volume") as client:
             labels = client.inspect_volume(name).get("Labels") or {}
-        with self._helper(name, {key: labels.get(key, "") for key in _OF_A_RUN}) as helper:
-            yield from helper.get(f"{MOUNT}/product/{path}")
-
-    @contextmanager
-    def _helper(self, name: str, labels: Mapping[str, str]) -> Iterator[DockerMachine]:
-        """A container on that volume, in which there is nothing else, and which never runs."""
-        if self._images.find(EMPTY) is None:
-            nothing = io.BytesIO()
-            tarfile.open(fileobj=nothing, mode="w").close()
-            self._images.load_rootfs(io.BytesIO(nothing.getvalue()), EMPTY, {})
-        called = f"{name}-helper-{secrets.token_hex(3)}"
-        kept = {key: value for key, value in labels.items() if key != LABEL_LAYER}
-        spec = MachineSpec(name=called, image=EMPTY, labels=kept, network=False)
-        helper = DockerMachine.create(self._api, spec, create_body(spec, self._api.limits, name))
-        try:
-            yield helper
-        finally:
-            helper.close()
+        kept = {key: labels.get(key, "") for key in _OF_A_RUN}
+        with holding(self._api, name, MOUNT, kept) as helper:
+            yield from get_files(helper, f"{MOUNT}/product/{path}")
