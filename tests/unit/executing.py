@@ -16,6 +16,7 @@ from typing import Any, cast
 from distromatrix.engines import Engines
 from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.fake.state import Faults
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import DistromatrixError
 from distromatrix.execute.cell.opening import Opening
 from distromatrix.execute.executor import Executor
@@ -27,6 +28,7 @@ from distromatrix.model import (
     Cell,
     CellResult,
     Distro,
+    Facts,
     Guest,
     ImageUsed,
     Plan,
@@ -69,6 +71,9 @@ class ReadyImages:
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
         self.guests.append(cell.id)
         return prepared
+
+    def facts(self, image: Image) -> Facts:
+        return Facts(image=image.id, libc="glibc", packages={"dash": "0.5.12-2"})
 
     def cancel(self) -> None:
         self.cancelled.set()

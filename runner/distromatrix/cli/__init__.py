@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "Show the report of a run again.",
     "history": "Show since when cells and cases fail.",
     "bisect": "Find the commit of the product that broke a cell.",
+    "facts": "Show what differs between the machines of a run.",
     "shell": "Open a shell in a cell's machine.",
     "clean": "Remove what dead runs left behind.",
     "doctor": "Check this machine for missing requirements, and fix them.",

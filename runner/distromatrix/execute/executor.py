@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
+from distromatrix.collect.facts import add_facts
 from distromatrix.collect.tally import join
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.heartbeat import Pulse
@@ -88,6 +89,7 @@ class Executor:
             self._state.stopping = self._state.stopping or "the run has ended"
             pulse.stop()
             self._workers.end()
+            add_facts(self._folder.path, self._workers.facts)
         return self._result(time.monotonic() - began)
 
     def _consume(self, pulse: Pulse) -> None:

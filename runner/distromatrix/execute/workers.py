@@ -36,7 +36,8 @@ from distromatrix.execute.queue.slots import Cancelled, Slots, Turn
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
-from distromatrix.model import CaseNeeds, Cell, CellResult
+from distromatrix.images.facts import machine_facts
+from distromatrix.model import CaseNeeds, Cell, CellResult, Facts
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFallback, CellStarted
 from distromatrix.record.verdicts import not_run
@@ -82,6 +83,7 @@ class Workers:
         strict = job.plan.seed is not None
         self._order = Order(tasks, strict=strict, asked=asked, guests=guests)
         self._prepared: dict[object, Prepared] = {}
+        self.facts: dict[str, Facts] = {}
         self._taking = Lock()
         self._asked = asked
         self._machines: set[Machine] = set()
@@ -170,7 +172,16 @@ class Workers:
                 self._tell(self._not_done(cell, prepared, cell.id))
         else:
             self._prepared[image] = prepared
+            self._image_workers.submit(partial(self._have_facts, prepared, cells))
         self._begin_so_many(self._order.settle(image, there=image in self._prepared))
+
+    def _have_facts(self, prepared: Prepared, cells: tuple[Cell, ...]) -> None:
+        """See what the image of those cells is made of, when all images are there."""
+        if self._state.stopping:
+            return
+        facts = self._job.opening.images.facts(prepared.image)
+        with self._lock:
+            self.facts |= {cell.id: machine_facts(facts, cell, prepared) for cell in cells}
 
     def _have_result(self) -> None:
         """Run what comes next."""

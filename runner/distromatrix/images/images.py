@@ -11,11 +11,13 @@ from threading import Event as Flag
 from distromatrix.collect.masking import Masker
 from distromatrix.engines.caches import Caches
 from distromatrix.engines.contract import Engine, Machine, Ready
+from distromatrix.engines.image_store import Image
 from distromatrix.errors import ImageError, InfrastructureError
 from distromatrix.images.base.bases import Base, Bases
 from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.registry import Registries
 from distromatrix.images.base.resolve import resolve
+from distromatrix.images.facts import facts_of
 from distromatrix.images.layer.hostnet import Handed
 from distromatrix.images.layer.installing import package_source
 from distromatrix.images.layer.layers import Layers, Prepared, below
@@ -23,7 +25,7 @@ from distromatrix.images.layer.recipe import ProductFiles, Recipe, recipe_of
 from distromatrix.images.layer.recipe import apply as make
 from distromatrix.load.lock import Entry
 from distromatrix.load.settings import Settings
-from distromatrix.model import Cell, Distro
+from distromatrix.model import Cell, Distro, Facts
 from distromatrix.record.events import Event, ImageProgress, Warned
 
 
@@ -99,6 +101,12 @@ class Images:
         top of the prepared image."""
         wanted = self._guest_recipe(distro, cell, prepared)
         return self._layers.stored(cell, wanted, below(prepared)) if wanted else None
+
+    def facts(self, image: Image) -> Facts:
+        """What an image is made of: read once in a machine of it, and kept in the cache. Where that
+        fails they are absent. Never raises."""
+        kept, layers = self._around.cache / "facts", self._layers
+        return facts_of(image.id, image.arch, kept, layers.labels, layers.machine)
 
     @contextmanager
     def _hiding(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from distromatrix.collect.facts import add_facts, read_facts
 from distromatrix.merge.found import FoundShards, ShardFolder, find_shards
 from distromatrix.merge.untrusted import UnusableError, events, take_over
 from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
@@ -119,6 +120,7 @@ class _Joining:
         """Take over what one shard left."""
         cells = self._parts[one.shard.number - 1]
         left_out = sum(self._files(one, cell) for cell in cells)
+        add_facts(self._folder.path, {c: f for c, f in read_facts(one.path).items() if c in cells})
         if left_out:
             self._warn(one, f"not taken over: {left_out:,} links, odd files or deep folders")
         told = _Told()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
+from distromatrix.collect.facts import facts_file
 from distromatrix.collect.junit import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
@@ -28,6 +29,7 @@ from distromatrix.model import (
     Fallback,
     ImageUsed,
     Plan,
+    Reason,
     RunResult,
     Verdict,
 )
@@ -35,6 +37,8 @@ from distromatrix.plan.file import plan_to_json, shard_stamp
 from distromatrix.record.expectations import Marker
 from distromatrix.record.history import Outcomes
 from distromatrix.record.repetitions import run_id
+from distromatrix.reports.grouping import Group
+from distromatrix.reports.reasons import explained
 
 _TAG: dict[CaseStatus, str] = {
     "failed": "failure",
@@ -56,7 +60,22 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
         "repeat": plan.repeat,
         "seed": plan.seed,
         "plan": plan_to_json(plan),
-        "cells": [_cell_json(cell) for cell in result.cells],
+        "cells": [
+            {**_cell_json(cell), "facts": facts_file(result.folder, cell.id) or None}
+            for cell in result.cells
+        ],
+        "groups": [_group_json(*one) for one in explained(plan, result)],
+    }
+
+
+def _group_json(group: Group, reasons: tuple[Reason, ...]) -> dict[str, Any]:
+    """Failures with the same footprint, and what is different where they fail."""
+    return {
+        "label": group.label,
+        "gating": group.gating,
+        "cells": list(group.cells),
+        "cases": [one.case.name for one in group.failures[:1000] if one.case],
+        "differs": [one.text for one in reasons],
     }
 
 

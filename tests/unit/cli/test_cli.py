@@ -119,11 +119,21 @@ def test_a_run_leaves_its_answer_in_files(cli: Cli, project: Path) -> None:
         assert (folder / name).is_file(), name
     assert (folder / "cells/one/good/log.txt").read_text() == "fine\n"
     results = json.loads((folder / "results.json").read_text())
-    assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells"]
+    assert list(results) == ["run", "verdict", "repeat", "seed", "plan", "cells", "groups"]
     assert (results["run"], results["verdict"]) == (folder.name, "passed")
     run_keys = ["verdict", "phase", "seconds", "reason", "cases", "fallback"]
     keys = ["id", *run_keys, "gating", "gating_reason", "engine", "blame", "image", "xpassed"]
-    keys += ["unmatched", "debug", "hints", "warnings", "needing", "runs", "retries", "flaky"]
+    keys += [
+        "unmatched",
+        "debug",
+        "hints",
+        "warnings",
+        "needing",
+        "runs",
+        "retries",
+        "flaky",
+        "facts",
+    ]
     assert [list(cell) for cell in results["cells"]] == [keys] * 2
     assert list(results["cells"][0]["image"]) == ["source", "id"]
 

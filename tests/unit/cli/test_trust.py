@@ -59,6 +59,7 @@ ACTING = {
 QUIET = {
     *("init", "plan", "distros", "add-distro", "report", "clean", "doctor", "trust", "schema"),
     "history",
+    "facts",
     *("images list", "images prune", "images import", "images key"),
     *("guests list", "guests enter", "guests remove"),
 }

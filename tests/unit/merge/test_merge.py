@@ -9,8 +9,9 @@ import pytest
 from merge_world import CELLS, World, by_id, repeat, whole
 from report_samples import failed, make_plan, result
 
+from distromatrix.collect.facts import add_facts, read_facts
 from distromatrix.errors import InputError
-from distromatrix.model import CellRun, Flaky, Kept, Shard, Verdict
+from distromatrix.model import CellRun, Facts, Flaky, Kept, Shard, Verdict
 from distromatrix.plan.file import WHOLE, read_plan, save_plan
 from distromatrix.record.events import CellFinished, Warned
 from distromatrix.reports.files import results_json, write_reports
@@ -400,3 +401,13 @@ def test_shards_of_the_same_sources_need_no_word(world: World) -> None:
     for number in (1, 2, 3):
         world.leave(number, snapshot="sha256:a")
     assert warnings(world.merged().folder) == ()
+
+
+def test_the_facts_of_a_shards_own_cells_come_along(world: World) -> None:
+    folder = world.leave(1)
+    own, other = world.cells_of(1)[0], world.cells_of(2)[0]
+    add_facts(folder, {own: Facts(libc="musl"), other: Facts(libc="another's claim")})
+    (folder / "facts" / "void.json").symlink_to("/etc/passwd")
+    world.leave(2)
+    world.leave(3)
+    assert read_facts(world.merged().folder) == {own: Facts(libc="musl")}

@@ -76,6 +76,7 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "retries": [],
             "flaky": [],
             "fallback": [],
+            "facts": None,
         },
         {
             "id": "alpine-3.20/unit",
@@ -99,6 +100,7 @@ def test_results_json_has_the_promised_shape(tmp_path: Path) -> None:
             "retries": [],
             "flaky": [],
             "fallback": [],
+            "facts": None,
         },
     ]
 

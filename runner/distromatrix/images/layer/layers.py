@@ -153,7 +153,7 @@ class Layers:
             privileges=_PRIVILEGES,
             caches=self._caches(distro, wanted, base),
         )
-        with self._machine(spec) as machine:
+        with self.machine(spec) as machine:
             with self.watch.over(machine, partial(self._silent, wanted)) as watched:
                 made = apply(wanted, watched, self.around.teller(distro), self.around.downloads)
             labels = {
@@ -181,7 +181,8 @@ class Layers:
         self.around.say(recipe.source.distro, f"silent for {seconds:.0f} s{said}")
 
     @contextmanager
-    def _machine(self, spec: MachineSpec) -> Iterator[Machine]:
+    def machine(self, spec: MachineSpec) -> Iterator[Machine]:
+        """One that `cancel` ends."""
         machine = self.around.engine.open(spec)
         try:
             with self.lock:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from distromatrix.collect.text import one_line
-from distromatrix.model import BAD, CellResult, Plan, RunResult, Verdict
+from distromatrix.model import BAD, CellResult, Plan, Reason, RunResult, Verdict
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import run_elsewhere
@@ -24,9 +24,9 @@ from distromatrix.reports.grouping import (
     Group,
     by_reason,
     fault_title,
-    group_failures,
     group_faults,
 )
+from distromatrix.reports.reasons import explained, in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
 
@@ -80,11 +80,13 @@ class _GitHubSummary:
         self._by_id = {cell.id: cell for cell in result.cells}
         self._page = Page(limit)
         self._cut = False
+        self._reasons: dict[Group, tuple[Reason, ...]] = {}
 
     def text(self, warnings: Sequence[str]) -> str:
         if not self._page.add(self._verdict()):
             return ""
-        groups = group_failures(self._plan, self._result.cells)
+        self._reasons = dict(explained(self._plan, self._result))
+        groups = tuple(self._reasons)
         groups = tuple(sorted(groups, key=lambda g: (not g.gating, not g.partial, len(g.distros))))
         for block in (
             *self._failures(groups),
@@ -290,6 +292,10 @@ class _GitHubSummary:
                 lines += f"<li>and {beyond:,} more in <code>junit.xml</code></li>"
             number = len(group.failures) - _SHOWN
             more = details(f"{number:,} more", f"<ul>{lines}</ul>")
+        more += "".join(
+            f"<p>differs here: {self._code(text, 300)}</p>"
+            for text in in_short(self._reasons.get(group, ()))
+        )
         more += "".join(f"<p>hint: {self._code(hint, 300)}</p>" for hint in self._hints(group))
         since = since_lines(group, self._earlier)
         more += "".join(f"<p>history: {self._code(line, 300)}</p>" for line in since)

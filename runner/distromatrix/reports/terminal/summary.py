@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, RunResult, Verdict
+from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, Reason, RunResult, Verdict
 from distromatrix.plan.file import is_merged
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.repetitions import run_id, told_by
@@ -25,9 +25,9 @@ from distromatrix.reports.grouping import (
     Group,
     by_reason,
     fault_title,
-    group_failures,
     group_faults,
 )
+from distromatrix.reports.reasons import explained, in_short
 from distromatrix.reports.rules import rules_in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import Look, counted, duration, named, repeated, say, style, tally
@@ -102,8 +102,8 @@ class _Summary:
         self._in_guests()
         self._skipped()
         self._reasons(Verdict.XFAILED, "failed, as expected")
-        for group in group_failures(self._plan, self._result.cells):
-            self._group(group)
+        for group, reasons in explained(self._plan, self._result):
+            self._group(group, reasons)
         self._flaky()
         self._unexpected()
         self._rules()
@@ -155,7 +155,7 @@ class _Summary:
             self._line(reason)
             self._line(f"    {named(ids, MAX_CELLS)}", "dim")
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: Group, reasons: tuple[Reason, ...]) -> None:
         self._title(Verdict.FAILED, group.label, gating=group.gating)
         room = MAX_CASES
         for number, (failures, cells) in enumerate(group.by_column):
@@ -172,6 +172,8 @@ class _Summary:
             self._line(f"{self._dots} and the ends of {more:,} more suites in cells/", "dim")
         for line in since_lines(group, self._earlier):
             say(self._console, ("  history ", "dim"), one_line(line, self._room))
+        for text in in_short(reasons):
+            say(self._console, ("  differs ", "dim"), one_line(text, max(self._room - 8, 60)))
         self._again(group.cells)
 
     def _failure(self, failure: Failure, said: str) -> str:

@@ -1,0 +1,215 @@
+"""Why something may fail only there: what separates all machines where it fails from all where it
+passes. A correlation, no proof; whoever shows it says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any
+
+from distromatrix.collect.facts import read_facts
+from distromatrix.model import RAN, RED, Cell, CellResult, Facts, Plan, Reason, RunResult
+from distromatrix.reports.grouping import Group, column_of, group_failures
+from distromatrix.reports.versions import Version, difference
+
+_SHOWN = 3  # of a group, where there is little room
+_MOST = 40  # of a group at all
+_TEXT = 20_000  # characters of output that are looked through
+# A word, but no part of a path, other than the name of a program in it.
+_WORD = re.compile(r"(?:(?<![\w/.+-])|(?<=bin/))[A-Za-z_][\w.+-]*")
+_SPEAKER = re.compile(r"(?:^|[\s/'\"`])([A-Za-z_][\w.+-]*): ")
+# Programs that are English words: they count where they speak (`date: …`), and not in a sentence.
+_ENGLISH = frozenset(
+    """at cat comm cut date diff env expr file find fold go head install join last less ln local
+    locale look make more mount node paste patch php read sed set sh sort source split stat sum
+    tail tee test time timeout top touch tr trap truncate type which who yes""".split()  # noqa: SIM905
+)
+_OF_MACHINES = ("engine", "arch", "kernel")
+_MULTICALL = ("busybox", "toybox", "coreutils")
+
+
+@dataclass(slots=True)
+class _Heard:
+    """How much what failed speaks of a program: by the words in it, by who speaks in it."""
+
+    words: dict[str, int] = field(default_factory=dict)
+    texts: list[tuple[int, str]] = field(default_factory=list)
+
+    def hear(self, text: str, speaker: int, word: int) -> None:
+        """Some of its output, with what a word in it is worth."""
+        text = text[-_TEXT:]
+        self.texts.append((speaker - 10, text))
+        for name in _WORD.findall(text):
+            plain = 0 if name in _ENGLISH else word
+            self.words[name] = max(self.words.get(name, 0), plain)
+        for name in _SPEAKER.findall(text):
+            self.words[name] = max(self.words.get(name, 0), speaker)
+
+    def of(self, names: Iterable[str], phrases: Iterable[str] = ()) -> int:
+        """What it says of a program of those names, which says such phrases."""
+        said = (worth for worth, text in self.texts if any(p in text for p in phrases))
+        return max((*(self.words.get(name, 0) for name in names), *said), default=0)
+
+
+def reasons_of(
+    group: Group, plan: Plan, results: Iterable[CellResult], facts: Mapping[str, Facts]
+) -> tuple[Reason, ...]:
+    """What separates the cells of a group from those that ran the same and passed there, the
+    likeliest first: what the output names, then what the suite names, then what most often breaks;
+    at last how many other packages differ so. `facts`: of cells, by id. () where nothing is
+    known, or nothing passes."""
+    cells = {cell.id: cell for cell in plan.cells}
+    by_id = {result.id: result for result in results}
+    columns = {column_of(cells[c]) for c in group.cells if c in cells}
+    whole = {failure.column for failure in group.failures if failure.case is None}
+    here = [facts[c] for c in group.cells if c in facts and not facts[c].absent]
+    there = [
+        facts[id]
+        for id, cell in cells.items()
+        if id in facts and not facts[id].absent and column_of(cell) in columns
+        if cell.distro not in group.distros and _passes(by_id.get(id), column_of(cell) in whole)
+    ]
+    if not here or not there or len(here) < len([c for c in group.cells if c in cells]):
+        return ()
+    heard = _hear(group, cells, by_id)
+    named, others = _packages(here, there, heard)
+    ranked = sorted((*_components(here, there, heard), *named), key=lambda one: -one[0])
+    reasons = [reason for _, reason in ranked[:_MOST]]
+    if not reasons:  # then one may say something
+        told = [(name, difference(_of(name, here), _of(name, there))) for name in others[:_SHOWN]]
+        reasons = [_reason(name, said[0]) for name, said in told if said]
+    if rest := len(ranked) + len(others) - len(reasons):
+        text = f"and {rest:,} other package{'s' * (rest > 1)}"
+        reasons.append(Reason(text=text, count=rest))
+    return tuple(reasons)
+
+
+def explained(plan: Plan, result: RunResult) -> Iterator[tuple[Group, tuple[Reason, ...]]]:
+    """The groups of failures of a run whose folder is there, each with its reasons."""
+    groups = group_failures(plan, result.cells)
+    facts = read_facts(result.folder) if groups else {}
+    for group in groups:
+        yield group, reasons_of(group, plan, result.cells, facts)
+
+
+def in_short(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    """Three lines at most of reasons: the likeliest, and how many there are more."""
+    lines = [reason.text for reason in reasons[:_SHOWN]]
+    if more := sum(reason.count for reason in reasons[_SHOWN:]):
+        lines[-1] += f"; and {more:,} more"
+    return tuple(lines)
+
+
+def _passes(result: CellResult | None, whole: bool) -> bool:
+    """Whether what is looked at passed there: a suite as a `whole`, or a case of it."""
+    if result is None or result.verdict not in RAN:
+        return False
+    red = result.verdict in RED
+    return not red or (not whole and bool(result.failing or result.xfailed))
+
+
+def _hear(group: Group, cells: Mapping[str, Cell], by_id: Mapping[str, CellResult]) -> _Heard:
+    heard = _Heard()
+    for failure in group.failures[:50]:
+        for wording in failure.wordings:
+            heard.hear(wording.text, 100, 60)
+        if failure.case is not None:
+            heard.hear(failure.case.text, 95, 55)
+    for one in dict.fromkeys(group.cells):
+        cell, result = cells.get(one), by_id.get(one)
+        if result is not None:
+            heard.hear("\n".join(result.tail), 50, 30)
+        if cell is not None:
+            heard.hear("\n".join((*cell.setup, cell.run)), 25, 25)
+            for name in cell.packages:
+                heard.words[name] = max(heard.words.get(name, 0), 40)
+    return heard
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, list[str]]]:
+    import yaml
+
+    text = files("distromatrix.reports").joinpath("upstreams.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def _components(
+    here: list[Facts], there: list[Facts], heard: _Heard
+) -> Iterator[tuple[float, Reason]]:
+    """What differs of the programs of the table, and of the machines themselves."""
+    for number, (name, entry) in enumerate(_table().items()):
+        bad = [_version(name, entry, one) for one in here]
+        good = [_version(name, entry, one) for one in there]
+        if (said := difference(bad, good)) is None:
+            continue
+        text, ordered = said
+        makes = {one.make for one in (*bad, *good)} - {""}
+        names = (name, *entry.get("commands", ()), *entry.get("packages", ()), *makes)
+        worth = heard.of((*names, *entry.get("words", ())), entry.get("says", ()))
+        reason = _reason(name, f"{name}: {text}" if makes != {name} else text)
+        yield max(worth, 20 - number / 2) - 10 * (not ordered), reason
+    for what in _OF_MACHINES:
+        values = [{getattr(one, what) for one in side} for side in (here, there)]
+        if values[0].isdisjoint(values[1]) and all(map(all, values)):
+            first, second = (", ".join(sorted(side)) for side in values)
+            text = f"{what}: {first} here, {second} where it passes"
+            yield max(heard.of((what,)), 15), Reason(text=text, about=what)
+
+
+def _version(name: str, entry: Mapping[str, list[str]], facts: Facts) -> Version:
+    """A program of the table, as a machine has it."""
+    if name == "libc":
+        return Version(facts.libc, facts.libc_version)
+    path = next((p for c in entry["commands"] if (p := facts.commands.get(c))), "")
+    made = PurePath(path).name
+    packages, manager = facts.packages, facts.manager
+    if made in _MULTICALL and made != name:
+        return Version(made, packages.get(made, ""), manager)
+    if name in ("sh", "awk") and made:
+        version = packages.get(made) or packages.get(f"original-{made}", "")
+        return Version(made, version, manager)
+    if path and (said := next(filter(None, map(facts.versions.get, entry["commands"])), "")):
+        return Version(name, said)
+    of = next((p for p in entry.get("packages", ()) if p in packages), "")
+    if of and (path or not manager):
+        return Version(name, packages[of], manager)
+    return Version(name if path else "")
+
+
+def _packages(
+    here: list[Facts], there: list[Facts], heard: _Heard
+) -> tuple[list[tuple[float, Reason]], list[str]]:
+    """What differs of all other packages that are called the same: of those that are spoken of, and
+    the names of all others. What one family does not call so is no news."""
+    known = {name for entry in _table().values() for name in entry.get("packages", ())}
+    machines = (*here, *there)
+    alike = len({one.manager for one in machines}) == 1
+    named: list[tuple[float, Reason]] = []
+    others = []
+    for name in sorted({name for one in machines for name in one.packages} - known):
+        worth = heard.words.get(name, 0)
+        bad, good = ({one.packages.get(name) for one in side} for side in (here, there))
+        if not bad.isdisjoint(good) or (not worth and not alike and None in bad | good):
+            continue
+        if not worth:
+            others.append(name)
+        elif said := difference(_of(name, here), _of(name, there)):
+            named.append((worth - 10 * (not said[1]), _reason(name, said[0])))
+    return named, others
+
+
+def _reason(name: str, text: str) -> Reason:
+    return Reason(text=text if text.startswith(name) else f"{name}: {text}", about=name)
+
+
+def _of(name: str, machines: list[Facts]) -> list[Version]:
+    return [
+        Version(name, version, one.manager) if (version := one.packages.get(name)) else Version("")
+        for one in machines
+    ]
