@@ -17,7 +17,8 @@ import pytest
 from report_pages import HOSTILE, leave, page
 from report_samples import failed, result
 
-from distromatrix.model import CaseCounts, CellRun, Flaky, Phase, Verdict
+from distromatrix.collect.facts import add_facts
+from distromatrix.model import CaseCounts, CellRun, Facts, Flaky, Phase, Verdict
 from distromatrix.record.events import (
     CellFinished,
     CellPhase,
@@ -192,7 +193,7 @@ def test_a_cell_leads_to_its_log_and_its_files(tmp_path: Path) -> None:
     leave(tmp_path, cell, "artifacts/a b/%41 #?.txt", "")
     (tmp_path / "cells" / cell / "artifacts/link").symlink_to("/etc/passwd")
     (tmp_path / "facts").mkdir()
-    (tmp_path / "facts/debian-12.json").write_text("{}")
+    (tmp_path / "facts/debian-12.json").write_text('{"machines": []}')
     text = page(tmp_path, failed(cell))
     links = [a["href"] or "" for a in look(text).all("a")]
     files = [unquote(link) for link in links if "/" in link]
@@ -291,6 +292,19 @@ def test_what_changed_since_the_run_before_is_told(tmp_path: Path) -> None:
     assert f"Mended {ids[0]}::t::old " in said
     first = shown(page(runs / "20250101-000000-0001", *now, root=tmp_path))
     assert "Since the run before" not in first
+
+
+def test_what_is_different_there_is_told_as_a_correlation(tmp_path: Path) -> None:
+    ids = ("debian-12/unit", "alpine-3.20/unit")
+    facts = {
+        cell: Facts(arch="x86_64", manager="dpkg", packages={"frob": version})
+        for cell, version in zip(ids, ("9.1", "8.32"), strict=True)
+    }
+    add_facts(tmp_path, facts)
+    text = page(tmp_path, result(ids[0]), failed(ids[1], "t::a", tail=("frob: no",)))
+    said = re.sub(r"\s+", " ", shown(text))
+    assert "Different there (a correlation, not a proof) frob 8.32 here, ≥ 9.1 where" in said
+    assert "facts/alpine-3.20.json" in [a["href"] for a in look(text).all("a")]
 
 
 def test_headings_tables_and_landmarks_are_real(tmp_path: Path) -> None:

@@ -35,13 +35,13 @@ from distromatrix.reports.grouping import (
     Group,
     by_reason,
     fault_title,
-    group_failures,
     group_faults,
 )
 from distromatrix.reports.html.before import changes_since_before
 from distromatrix.reports.html.cases import SLOWEST, read_cases
 from distromatrix.reports.html.logs import ShownLog, files_of, link_to, log_of
 from distromatrix.reports.html.timeline import WIDTH, began, timeline_of
+from distromatrix.reports.reasons import explained
 from distromatrix.reports.replay import warnings
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import WORST_FIRST, Look, counted, duration, named, repeated
@@ -52,6 +52,7 @@ _LOOK = Look(width=120, unicode=True)
 _MOST_CELLS = 2000  # with their logs
 _LOG_OF_BAD, _LOG_OF_GOOD = 64 * 1024, 8 * 1024  # bytes of a log
 _LOGS = 8 * 1024 * 1024  # of all logs
+_REASONS = 3  # that show at once
 _KIB = 1024
 
 
@@ -148,8 +149,10 @@ def _context(
         "grid": found,
         "numbers": numbers,
         "groups": tuple(
-            _group(plan, group, by_id) | {"since": since_lines(group, earlier)}
-            for group in group_failures(plan, result.cells)
+            _group(plan, group, by_id)
+            | {"since": since_lines(group, earlier), "reasons": reasons[:_REASONS]}
+            | {"more_reasons": reasons[_REASONS:]}
+            for group, reasons in explained(plan, result)
         ),
         "faults": tuple((fault_title(f), f) for f in group_faults(result.cells)),
         "quiet": tuple(_quiet(result.cells)),
