@@ -59,7 +59,9 @@ def read_facts(run: Path) -> dict[str, Facts]:
     with suppress(OSError), Folder.at(run) as folder:
         names = folder.names(FOLDER) if folder.has(FOLDER) else []
         for name in sorted(names):
-            with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
+            with suppress(
+                OSError, ValueError, LookupError, RecursionError, AttributeError, TypeError
+            ):
                 text = folder.read_bytes(f"{FOLDER}/{name}", min(MOST, left))
                 left -= len(text)
                 for machine in json.loads(text)["machines"]:
