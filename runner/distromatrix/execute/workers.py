@@ -46,6 +46,7 @@ IMAGE_WORKERS = 2
 CLOSING_WORKERS = 2
 CLOSE_WITHIN = 4.5  # seconds that SIGINT and SIGTERM leave all that is open to end
 CLOSE_PATIENTLY = 60.0  # seconds for that at the end of a run that was not interrupted
+FACTS_WITHIN = 10.0  # seconds that a run's end waits for the facts of new images
 SETTLE_WITHIN = 1.5  # seconds for machines to end before the stage goes below them
 BACK_WITHIN = 10.0  # seconds that an engine may refuse in the middle of a run
 
@@ -137,6 +138,8 @@ class Workers:
         until = time.monotonic() + (CLOSE_WITHIN if hurry else CLOSE_PATIENTLY)
         if not self._asked:  # else others have places there, too, and go on
             self._slots.cancel()
+        if not hurry:  # what images are made of, where a run was shorter than seeing that
+            self._image_workers.drain(FACTS_WITHIN)
         closing = [self.cancel_images()]
         if hurry:
             with self._lock:
@@ -177,7 +180,7 @@ class Workers:
 
     def _have_facts(self, prepared: Prepared, cells: tuple[Cell, ...]) -> None:
         """See what the image of those cells is made of, when all images are there."""
-        if self._state.stopping:
+        if self._state.interrupted or self._state.gone:
             return
         facts = self._job.opening.images.facts(prepared.image)
         with self._lock:

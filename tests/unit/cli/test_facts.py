@@ -12,8 +12,8 @@ from distromatrix.model import Facts
 def test_a_run_has_facts_and_they_are_compared(cli: Cli, project: Path) -> None:
     assert cli("run", "*/good").code == 0
     (folder,) = runs(project)
-    (one,) = [path.stem for path in (folder / "facts").iterdir()]
-    done = cli("facts", one)
+    assert {path.name for path in (folder / "facts").iterdir()} == {"one.json", "two.json"}
+    done = cli("facts", "one")
     assert done.code == 0 and "kernel" in done.out and "packages" in done.out
     dash = Facts(libc="glibc", packages={"dash": "0.5.12-2"}, commands={"sh": "/bin/dash"})
     bash = Facts(libc="glibc", packages={"dash": "0.5.11-1"}, commands={"sh": "/usr/bin/bash"})
