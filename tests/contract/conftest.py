@@ -145,6 +145,17 @@ IN_DOCKER = pytest.mark.engine
 IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
 IN_GUEST = (pytest.mark.engine, pytest.mark.guest, pytest.mark.slow)
 IN_QEMU = (pytest.mark.engine, pytest.mark.guest)
+_OTHERS = [
+    pytest.param("podman", marks=IN_PODMAN),
+    pytest.param("vagrant", marks=IN_GUEST),
+    pytest.param("qemu", marks=IN_QEMU),
+]
+REAL = [pytest.param("docker", marks=IN_DOCKER), *_OTHERS]
+STAGING = [
+    pytest.param("docker-overlay", marks=IN_DOCKER),
+    pytest.param("docker-archive", marks=IN_DOCKER),
+    *_OTHERS,
+]
 
 
 @pytest.fixture
@@ -153,57 +164,25 @@ def qemu_bench(guest_image: str, snapshot: Path) -> Bench:
     return Bench(engine, guest_image, snapshot, lambda: open_engine("qemu"))
 
 
-@pytest.fixture(
-    params=[
-        "fake",
-        pytest.param("docker", marks=IN_DOCKER),
-        pytest.param("podman", marks=IN_PODMAN),
-        pytest.param("vagrant", marks=IN_GUEST),
-        pytest.param("qemu", marks=IN_QEMU),
-    ]
-)
+@pytest.fixture(params=["fake", *REAL])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine."""
     yield from bench_of(request)
 
 
-@pytest.fixture(
-    params=[
-        "fake",
-        pytest.param("docker-overlay", marks=IN_DOCKER),
-        pytest.param("docker-archive", marks=IN_DOCKER),
-        pytest.param("podman", marks=IN_PODMAN),
-        pytest.param("vagrant", marks=IN_GUEST),
-        pytest.param("qemu", marks=IN_QEMU),
-    ]
-)
+@pytest.fixture(params=["fake", *STAGING])
 def staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine with each way to stage."""
     yield from bench_of(request)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("docker", marks=IN_DOCKER),
-        pytest.param("podman", marks=IN_PODMAN),
-        pytest.param("vagrant", marks=IN_GUEST),
-        pytest.param("qemu", marks=IN_QEMU),
-    ]
-)
+@pytest.fixture(params=REAL)
 def real_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Each engine whose machines have a system of their own."""
     yield from bench_of(request)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("docker-overlay", marks=IN_DOCKER),
-        pytest.param("docker-archive", marks=IN_DOCKER),
-        pytest.param("podman", marks=IN_PODMAN),
-        pytest.param("vagrant", marks=IN_GUEST),
-        pytest.param("qemu", marks=IN_QEMU),
-    ]
-)
+@pytest.fixture(params=STAGING)
 def real_staging_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The same with each way to stage."""
     yield from bench_of(request)

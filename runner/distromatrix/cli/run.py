@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -365,7 +366,7 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
         run.plan,
         result,
         folder=run.folder.path,
-        earlier=lambda asked: run.history.earlier(asked, run.folder.id),
+        earlier=partial(run.history.earlier, before=run.folder.id),
     )
     if as_json:
         echo_json(results_json(run.plan, result))

@@ -25,7 +25,7 @@ from distromatrix.files.whole import give_to_caller
 from distromatrix.model import Case, CellResult
 from distromatrix.plan.durations import LONGEST, MOST_RUNS, Durations, seconds_of
 from distromatrix.record.history_file import fault_of, inode_of, make_room, opened
-from distromatrix.record.past import Seen
+from distromatrix.record.past import RED, Seen
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -40,7 +40,6 @@ _LONGEST_NAME = 1000  # characters
 _READ_CELLS = 10_000  # back from the newest
 _LATEST = 1e11  # seconds since the epoch
 _UNSAFE = re.compile(r"[^a-z0-9._-]")
-_RED = ("failed", "error", "flaky")
 
 T = TypeVar("T")
 CaseOf = tuple[str, str]  # a cell's id and a case's name, or '' for the cell as a whole
@@ -77,13 +76,13 @@ class Outcomes:
         key = (cell, short_name(case.name))
         status: str = "flaky" if case.flaky else case.status
         if key not in self.of:
-            if len(self.of) < MOST_CASES or status in _RED:
+            if len(self.of) < MOST_CASES or status in RED:
                 self.of[key] = (status, case.seconds)
             return
         before, seconds = self.of[key]
         if before != status:
-            red = next((one for one in (before, status) if one in _RED), status)
-            status = "flaky" if self.repeated and red in _RED else red
+            red = next((one for one in (before, status) if one in RED), status)
+            status = "flaky" if self.repeated and red in RED else red
         self.of[key] = (status, max(seconds, case.seconds))
 
 

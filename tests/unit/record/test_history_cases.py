@@ -1,33 +1,16 @@
 """What is remembered of cases: in which runs they failed, and what that says of a failure now."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
+from test_history import MATRIX, path, result, rows
 
-from distromatrix.model import Case, CaseStatus, CellResult, Verdict
+from distromatrix.model import Case, CaseStatus
 from distromatrix.record import history
 from distromatrix.record.history import History, Outcomes, RunStamp
 from distromatrix.record.past import Past, Seen, grown
 
-MATRIX = "matrix/default.yaml"
-
-
-def result(name: str, seconds: float) -> CellResult:
-    return CellResult(id=name, verdict=Verdict.PASSED, seconds=seconds)
-
-
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    database = sqlite3.connect(path)
-    found = database.execute(query).fetchall()
-    database.close()
-    return found
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "new/history.sqlite3"
-
+__all__ = ["path"]
 
 # --- cases -------------------------------------------------------------------------------------
 

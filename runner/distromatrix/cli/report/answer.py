@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,7 @@ from distromatrix.cli.report.github import nothing_obeyed, tell_github
 from distromatrix.model import Plan, RunResult
 
 if TYPE_CHECKING:
-    from distromatrix.record.history import CaseOf, History
-    from distromatrix.reports.since import Earlier
+    from distromatrix.record.history import History
 
 
 def show_answer(
@@ -28,10 +28,7 @@ def show_answer(
 ) -> None:
     """Print it: as JSON, alone on stdout, or for people; for GitHub annotations besides, which
     with JSON go to stderr. `warnings` are lines that were not yet in any report."""
-
-    def earlier(asked: Iterable[CaseOf]) -> Earlier:
-        return history.earlier(asked, result.run)
-
+    earlier = partial(history.earlier, before=result.run)
     if as_json:
         from distromatrix.reports.files import results_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from distromatrix.cli.output import echo
@@ -18,9 +19,7 @@ def make_page(plan: Plan, result: RunResult, folder: Path, history: History) -> 
         from distromatrix.reports.html.page import write_page
 
         mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
-        return write_page(
-            folder, plan, result, mask, lambda asked: history.earlier(asked, result.run)
-        )
+        return write_page(folder, plan, result, mask, partial(history.earlier, before=result.run))
     except Exception as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise InfrastructureError(
