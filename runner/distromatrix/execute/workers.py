@@ -85,6 +85,8 @@ class Workers:
         self._order = Order(tasks, strict=strict, asked=asked, guests=guests)
         self._prepared: dict[object, Prepared] = {}
         self.facts: dict[str, Facts] = {}
+        # Images of which no cell has begun: nobody may ever ask for one.
+        self._factless: dict[object, tuple[Cell, ...]] = {}
         self._taking = Lock()
         self._asked = asked
         self._machines: set[Machine] = set()
@@ -175,7 +177,7 @@ class Workers:
                 self._tell(self._not_done(cell, prepared, cell.id))
         else:
             self._prepared[image] = prepared
-            self._image_workers.submit(partial(self._have_facts, prepared, cells))
+            self._factless[image] = cells
         self._begin_so_many(self._order.settle(image, there=image in self._prepared))
 
     def _have_facts(self, prepared: Prepared, cells: tuple[Cell, ...]) -> None:
@@ -191,6 +193,8 @@ class Workers:
         with self._taking:  # who takes it first is served first
             task, ticket = self._order.take(), self._slots.ticket()
         cell = task.cell
+        if cells := self._factless.pop(task.image, None):
+            self._image_workers.submit(partial(self._have_facts, self._prepared[task.image], cells))
 
         def attempt(number: int) -> AttemptResult:
             self._job.emit(CellStarted(cell=cell.id, repeat=task.repeat, attempt=number))
