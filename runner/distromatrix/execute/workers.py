@@ -191,7 +191,9 @@ class Workers:
     def _have_result(self) -> None:
         """Run what comes next."""
         with self._taking:  # who takes it first is served first
-            task, ticket = self._order.take(), self._slots.ticket()
+            if (task := self._order.take()) is None:
+                return
+            ticket = self._slots.ticket()
         cell = task.cell
         if cells := self._factless.pop(task.image, None):
             self._image_workers.submit(partial(self._have_facts, self._prepared[task.image], cells))
@@ -204,7 +206,7 @@ class Workers:
             ran = self._retried(attempt, cell.engine)
         finally:
             self._slots.drop(ticket)
-            self._order.done(task)
+            self._begin_so_many(self._order.done(task))
         if isinstance(ran, _Broken):
             result = self._not_done(cell, ran, task.id)
         else:

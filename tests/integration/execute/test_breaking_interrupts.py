@@ -53,8 +53,9 @@ def test_a_signal_ends_the_machines_and_keeps_the_results(
 def test_a_second_signal_leaves_at_once_and_says_how_to_clean_up(project: Project) -> None:
     process = project.start("run", "-j", "2")
     until(lambda: under_test(project))
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
+    # It stands still meanwhile: else it may have ended by the first before the second comes.
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.send_signal(number)
     result = ended(process)
     assert result.code == 143
     assert "distromatrix clean" in result.err

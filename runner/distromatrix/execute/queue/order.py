@@ -91,6 +91,7 @@ class Order:
         self._strict = strict
         self._guests = guests
         self._guests_out = 0
+        self._owed = 0  # calls of `take` that gave nothing
         self._asked: set[str] | None = set() if asked else None
         self._unasked: list[int] = []
         self._next = 0  # of those that wait for their turn, where strict
@@ -108,7 +109,7 @@ class Order:
             self._there[image] = there
             its = self._of[image] if there else []
             new = list(self._turn()) if self._strict else its
-            return self._push(new)
+            return self._push(new) + self._repay()
 
     def was_asked(self, cell: str) -> bool:
         """Whether a cell has been asked for."""
@@ -138,17 +139,26 @@ class Order:
                 yield self._next
             self._next += 1
 
-    def take(self) -> Task:
-        """The next one. It is given back by `done`."""
+    def take(self) -> Task | None:
+        """The next one, to be given back by `done`. None: a guest would only wait for memory,
+        where a container may come yet; the call is given once more by `settle` or `done`."""
         with self._lock:
             containers, guests = self._ready[False], self._ready[True]
             guest = not containers or bool(guests and guests[0] < containers[0])
-            if containers and not self._strict and self._guests_out >= self._guests:
-                guest = False
+            if not self._strict and self._guests_out >= self._guests:
+                if guest and not containers and len(self._there) < len(self._of):
+                    self._owed += 1
+                    return None
+                guest = not containers
             self._guests_out += guest
             return self._tasks[heapq.heappop(self._ready[guest])]
 
-    def done(self, task: Task) -> None:
-        """A task has come to its end, however."""
+    def done(self, task: Task) -> int:
+        """A task has come to its end, however. Returns what `settle` does."""
         with self._lock:
             self._guests_out -= task.in_guest
+            return self._repay()
+
+    def _repay(self) -> int:
+        owed, self._owed = self._owed, 0
+        return owed
