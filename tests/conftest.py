@@ -55,6 +55,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with guests come first: begun last, one would run on alone."""
+    long = {item.path for item in items if item.get_closest_marker("guest")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     name = "podman" if item.get_closest_marker("podman") else "docker"
     if item.get_closest_marker("engine") and (reason := no_engine(name)):
