@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from distromatrix.project.session import (
 
 if TYPE_CHECKING:
     from distromatrix.engines import Engines
-    from distromatrix.engines.contract import Engine
+    from distromatrix.engines.contract import Engine, Machine, Stage
 
 
 @click.command(name="shell")
@@ -39,7 +40,7 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     """Open a shell in CELL's machine, with the product and the cell's environment.
 
     Uses the machine that the latest run kept (`run --keep failed`), as the suite left it.
-    Otherwise opens a new one, runs `setup` in it, and removes it when the shell ends. The plan
+    Otherwise opens a new one, runs `setup`, and removes it when the shell ends. The plan
     decides between container and guest; --engine overrides it. If a run kept both a cell's
     container and the guest that ran some of its cases, --engine selects the guest.
 
@@ -119,11 +120,15 @@ def _still_there(
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
     from distromatrix.collect.masking import Masker
     from distromatrix.execute.cell.opening import suite_command
+    from distromatrix.execute.cell.setup import set_up_outside_runs
     from distromatrix.execute.product.snapshot import take
     from distromatrix.record.folder import RunFolder, remove_folder
 
     engine = engines.of(cell.engine)
-    with RunFolder.create(project.matrix.root, kind="shells") as folder:
+    with (
+        RunFolder.create(project.matrix.root, kind="shells") as folder,
+        ExitStack() as stages,
+    ):
         keeper = keeper_of(replace(plan, cells=(cell,)), engines.containers, folder)
         snapshot = take(plan.product, folder.snapshot, keeper=keeper)
         opening = opening_of(
@@ -134,28 +139,47 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
             lambda: snapshot,
             lambda event: echo(getattr(event, "text", ""), err=True),
         )
-        prepared = opening.prepare(plan.distro(cell.distro), cell)
-        stage = opening.stage(engine, prepared)
-        machine = opening.open(cell, prepared, stage)
-        try:
-            env = opening.environment(cell, machine)
-            shown = Masker(opening.hidden).stream()
+        distro = plan.distro(cell.distro)
+        prepared = opening.prepare(distro, cell)
+        shown = Masker(opening.hidden).stream()
 
-            def show(data: bytes) -> None:
-                pass_on(shown.feed(data))
+        def stage(where: Engine) -> Stage:
+            return stages.enter_context(closing(opening.stage(where, prepared)))
 
-            for script in cell.setup:
+        def show(data: bytes) -> None:
+            pass_on(shown.feed(data))
+
+        def run(machine: Machine, there: Cell) -> None:
+            env = opening.environment(there, machine)
+            for script in there.setup:
                 echo("--- setup", err=True)
-                ended = machine.run(suite_command(cell, script, machine, env, output=show))
+                ended = machine.run(suite_command(there, script, machine, env, output=show))
                 pass_on(shown.flush())
                 if ended.status != 0:
                     echo(f"setup exited with status {ended.status}", err=True)
+
+        def tell(text: str) -> None:
+            echo(f"--- {text}", err=True)
+
+        machine = opening.open(cell, prepared, stage(engine))
+        try:
+            set_up_outside_runs(
+                machine,
+                cell,
+                distro,
+                prepared,
+                opening,
+                stage=stage,
+                folder=folder.path,
+                run=run,
+                tell=tell,
+            )
             return _enter(machine.keep(), cell, engine, plan, opening.handed.env)
         finally:
             for left in engine.leftovers():
                 if left.run == folder.id:
                     engine.remove(left)
-            stage.close()
+            stages.close()
             remove_folder(folder.path)
 
 

@@ -25,7 +25,7 @@ distros: [debian-12]
 defaults: {memory: 512M, network: false}
 suites:
   s: {run: 'echo trace > left-here; false', needs: [kernel-modules], user: tester,
-      setup: echo made > here, env: {WORDS: two words}}
+      setup: {in: container, run: echo made on $DISTROMATRIX_ENGINE >here}, env: {WORDS: two words}}
 """
 TESTS = """\
 import pytest
@@ -34,7 +34,7 @@ testinfra_hosts = ["distromatrix://debian-12?suite=s&engine=qemu"]
 def test_checks(host):
     assert host.system_info.codename == "bookworm"
     assert host.package("dpkg").is_installed
-    assert host.file("/distromatrix/product/here").content == b"made\\n"
+    assert host.file("/distromatrix/product/here").content == b"made on docker\\n"
     assert host.run("exit 7").rc == 7
 """
 WAITS = """\
@@ -53,7 +53,7 @@ def restarted(machine):
     after = machine.run(BOOT, check=True).stdout
     assert before.strip() and after.strip() and before != after
     assert machine.get(machine.product + "/file") == b"kept\\n"
-    assert machine.host.file(machine.product + "/here").content == b"made\\n"
+    assert machine.host.file(machine.product + "/here").content == b"made on docker\\n"
 
 def test_fresh(fresh_machine): restarted(fresh_machine)
 def test_shared(machine): restarted(machine)
@@ -116,7 +116,7 @@ def test_a_guest_is_entered_by_pipe_and_by_terminal(product: Path) -> None:
     script = 'cat here; echo "$WORDS"; id -un; test -t 0; echo $?; cat /proc/version; exit 5\n'
     piped = call(product, "distromatrix", "shell", cell, said=script)
     lines = piped.stdout.splitlines()
-    assert lines[:4] == ["made", "two words", "tester", "1"], piped.stderr
+    assert lines[:4] == ["made on docker", "two words", "tester", "1"], piped.stderr
     assert "Debian" in lines[4]
     assert piped.returncode == 5
 

@@ -58,6 +58,35 @@ def test_a_shell_is_in_the_guest_that_was_asked_for(piped: Callable[..., Said]) 
     assert piped("", "guests", "list").out == ""
 
 
+@pytest.mark.parametrize("ends", ["", "; exit 3"])
+def test_a_containers_setup_is_carried_into_the_guest_also_if_it_fails(
+    piped: Callable[..., Said], project: Path, ends: str
+) -> None:
+    setup = f"setup: {{in: container, run: 'echo $DISTROMATRIX_ENGINE >set-up; rm gone{ends}'}}"
+    (project / "gone").touch()
+    matrix = MATRIX.replace("setup: echo done > set-up", setup)
+    (project / "matrix/default.yaml").write_text(matrix)
+    script = "cat set-up; test ! -e gone && echo $DISTROMATRIX_ENGINE"
+    said = piped(script, "shell", "--engine", "qemu", "one/plain")
+    assert (said.code, said.out) == (0, "fake\nqemu\n")
+    assert "--- setup in a container\n--- setup\n" in said.err
+    assert ("setup exited with status 3" in said.err) == bool(ends)
+    assert "--- setup carried (0.0 MiB)" in said.err
+    assert [path.name for path in (project / ".distromatrix/shells").glob("*")] == []
+
+
+def test_without_the_programs_to_carry_it_setup_runs_in_the_guest_and_shell_says_so(
+    piped: Callable[..., Said], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = "setup: {in: container, run: echo $DISTROMATRIX_ENGINE >>set-up}"
+    matrix = MATRIX.replace("setup: echo done > set-up", setup)
+    (project / "matrix/default.yaml").write_text(matrix)
+    monkeypatch.setattr(FakeMachine, "note_state", lambda _: False)
+    said = piped("cat set-up", "shell", "--engine", "qemu", "one/plain")
+    assert (said.code, said.out) == (0, "qemu\n")
+    assert "no GNU tar and find" in said.err
+
+
 def test_an_emulated_guests_setup_has_the_time_that_its_suite_has_there(
     piped: Callable[..., Said], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,49 @@ def test_more_than_the_suite(machine):
     assert left(made) == []
 
 
+def test_the_setup_that_a_container_ran_is_carried_into_each_machine(made: World) -> None:
+    carried = "setup: {in: container, run: 'echo $DISTROMATRIX_ENGINE >>here; rm -f README'}"
+    made.matrix(MATRIX.replace("setup: echo made >here", carried))
+    (made.root / "README").touch()
+    write(
+        made,
+        """
+@pytest.mark.distros("one-1.0", suite="kernel")
+class TestIt:
+    def seen(self, machine):
+        assert where(machine)[1] == "qemu"
+        done = machine.run("cat here; test ! -e README && echo $DISTROMATRIX_ENGINE")
+        assert done.stdout == "fake\\nqemu\\n"
+    def test_shared(self, machine): self.seen(machine)
+    def test_fresh(self, fresh_machine): self.seen(fresh_machine)
+@pytest.mark.distros("one-1.0", suite="good")
+def test_container(machine): assert machine.run("cat here").stdout == "fake\\n"
+""",
+    )
+    made.pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=3)
+    assert left(made) == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        ("echo oh no; exit 4", "the setup of one-1.0/kernel failed: exit status 4"),
+        ("head -c 9000000 /dev/zero >big", "its setup changed more than its disk: 6M"),
+    ],
+)
+def test_a_setup_that_a_container_ran_to_no_good_is_the_products_failure(
+    made: World, setup: str, said: str
+) -> None:
+    carried = f"disk: 6M, setup: {{in: container, run: '{setup}'}}"
+    made.matrix(MATRIX.replace("setup: echo made >here", carried))
+    mark = '@pytest.mark.distros("one-1.0", suite="kernel")'
+    write(made, f"{mark}\ndef test_it(machine): 1/0")
+    done = made.pytester.runpytest()
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines([f"*{said}*"])
+    assert left(made) == []
+
+
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 def test_a_machine_restarts_and_goes_on(made: World, workers: tuple[str, ...]) -> None:
     write(

@@ -95,7 +95,7 @@ def _tested(
     task, cell, only, job = tried.task, tried.task.cell, tried.only, around.job
     tried.left = cell.timeout
     phases = [Phase.SETUP, Phase.RUN]
-    if takes_state(tried, around):
+    if takes_state(cell, job.plan.distro(cell.distro)):
         given = tried.state
         if given is None and (failed := set_up(tried, log, around, _concluded)):
             return failed

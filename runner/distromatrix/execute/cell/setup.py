@@ -1,33 +1,38 @@
 """Setup that needs nothing of a guest: a container of the same image runs it, and the guest is
-given what it changed. So are the guests of cases that fall back from a container."""
+given what it changed, be it a run's, a shell's or a test's. So are the guests of cases that fall
+back from a container."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from secrets import token_hex
 
 from distromatrix.collect.log import CellLog
-from distromatrix.engines.changes import TooMuchError
-from distromatrix.engines.contract import Machine
-from distromatrix.errors import InfrastructureError
+from distromatrix.engines.changes import Changes, TooMuchError
+from distromatrix.engines.contract import Engine, Machine, Stage
+from distromatrix.errors import InfrastructureError, SetupFailedError
 from distromatrix.execute.cell import case_needs
 from distromatrix.execute.cell.attempt import Attempt
 from distromatrix.execute.cell.context import OURS, CellContext
+from distromatrix.execute.cell.opening import Opening
 from distromatrix.execute.cell.scripts import run_scripts
 from distromatrix.execute.queue.slots import Turn
-from distromatrix.model import CellResult, Phase
-from distromatrix.plan.needs import of_image
+from distromatrix.images import Prepared
+from distromatrix.model import Cell, CellResult, Distro, Phase
+from distromatrix.plan.needs import GUESTS, of_image
 from distromatrix.record.verdicts import size_of
 
 _LACKS = "setup ran in the guest: its image has no GNU tar and find to carry over what it changes"
+_IN_CONTAINER = "setup in a container"
 
 
-def takes_state(tried: Attempt, around: CellContext) -> bool:
+def takes_state(cell: Cell, distro: Distro) -> bool:
     """Whether its machine is a guest that is given what a container's setup changed."""
-    cell, distro = tried.task.cell, around.job.plan.distro(tried.task.cell.distro)
-    asked = cell.setup_in_container and bool(cell.setup) and tried.task.in_guest
+    asked = cell.setup_in_container and bool(cell.setup) and cell.engine in GUESTS
     return asked and of_image(cell.engine or "", distro.guest)
 
 
@@ -51,7 +56,7 @@ def set_up(
     there = replace(task.cell, engine=None)
     which = (task.repeat, tried.number, task.retry, bool(tried.only), "setup")
     stage = around.stage(tried.prepared, None)
-    around.tell(task, "setup in a container")
+    around.tell(task, _IN_CONTAINER)
     opened = job.opening.open(there, tried.prepared, stage, *which, carried=True)
     try:
         around.opened(opened)
@@ -64,16 +69,11 @@ def set_up(
                 return None
             env = job.opening.environment(there, machine, task.repeat, job.plan.seed)
             if run_scripts(tried, machine, env, log, around, allowance, Phase.SETUP):
-                if not machine.signal_left("KILL"):
-                    raise InfrastructureError(
-                        "what setup had left running in its container ended only with it"
-                    )
                 try:
-                    keep_state(tried, machine)
+                    tried.state = settled(machine, tried.folder, there)
                     return None
-                except TooMuchError:
-                    most = size_of(there.disk)
-                    tried.collect_fault = f"its setup changed more than its disk: {most}"
+                except TooMuchError as error:
+                    tried.collect_fault = str(error)
             result = conclude(tried, machine, env, log, around, guest=False)
             if around.keeps(result):
                 with suppress(InfrastructureError):  # the verdict stands without it
@@ -90,9 +90,61 @@ def keep_state(tried: Attempt, container: Machine) -> None:
 
 def give_state(tried: Attempt, guest: Machine, log: CellLog, around: CellContext) -> None:
     """Change the same in its guest. Raises InfrastructureError."""
-    state = tried.state
-    assert state is not None  # noqa: S101 - see takes_state
-    guest.take(state)
-    carried = f"setup carried ({state.size / 1024**2:,.1f} MiB)"
+    assert tried.state is not None  # noqa: S101 - see takes_state
+    carried = give(tried.state, guest)
     log.note(f"{OURS}{carried}")
     around.tell(tried.task, carried)
+
+
+def settled(container: Machine, folder: Path, cell: Cell) -> Changes:
+    """What its setup, which has ended, changed in a container that was noted before (`note_state`),
+    on the disk of `folder`; what that left running is ended. Raises TooMuchError,
+    InfrastructureError, OSError."""
+    if not container.signal_left("KILL"):
+        raise InfrastructureError("what setup had left running in its container ended only with it")
+    try:
+        return container.changes(folder, cell.disk)
+    except TooMuchError as error:
+        most = size_of(cell.disk)
+        text = f"its setup changed more than its disk: {most}"
+        raise TooMuchError(text, transient=False) from error
+
+
+def give(changes: Changes, guest: Machine) -> str:
+    """Change the same in a guest; says so. Raises InfrastructureError."""
+    guest.take(changes)
+    return f"setup carried ({changes.size / 1024**2:,.1f} MiB)"
+
+
+def set_up_outside_runs(
+    machine: Machine,
+    cell: Cell,
+    distro: Distro,
+    prepared: Prepared,
+    opening: Opening,
+    *,
+    stage: Callable[[Engine], Stage],
+    folder: Path,
+    run: Callable[[Machine, Cell], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Have `run` run the setup of a machine that a shell or a test has, where the cell wants that:
+    in it, or in a container; what that changes is kept in `folder` meanwhile. `tell` is told what
+    is done. Raises what `run` does, SetupFailedError, InfrastructureError, OSError."""
+    if takes_state(cell, distro):
+        tell(_IN_CONTAINER)
+        there = replace(cell, engine=None)
+        staged = stage(opening.engine(there))
+        container = opening.open(there, prepared, staged, token_hex(8), "setup", carried=True)
+        try:
+            if container.note_state():
+                run(container, there)
+                with closing(settled(container, folder, there)) as changes:
+                    tell(give(changes, machine))
+                return
+            tell(_LACKS)
+        except TooMuchError as error:
+            raise SetupFailedError(f"the setup of {cell.id} failed: {error}") from error
+        finally:
+            container.close()
+    run(machine, cell)

@@ -304,7 +304,7 @@ class DirectBench:
             return take(plan.product, folder.snapshot, keeper=keeper)
 
         opening = opening_of(plan, engines, self._settings, folder, snapshot, self._note)
-        return Machines(opening)
+        return Machines(opening, folder.path, self._progress)
 
     # --- machines --------------------------------------------------------------------------
 

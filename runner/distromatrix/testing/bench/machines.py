@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -21,6 +22,7 @@ from distromatrix.errors import (
 )
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.opening import Opening, suite_command
+from distromatrix.execute.cell.setup import set_up_outside_runs
 from distromatrix.execute.queue.order import image_of
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
@@ -62,14 +64,16 @@ class Once(Generic[K, T]):
 
 class Machines:
     """Makes machines and ends them. Thread-safe. What could not be made once is not tried
-    again: the failure is remembered, and raised for all who ask for the same.
+    again: the failure is remembered, and raised for all who ask for the same. `folder`: for what
+    is on its way into guests; `tell` is told what is done about them.
 
     A shared machine that has died is not made anew: tests that come later would run in
     another state than those before, and nobody would know. They fail, and say why.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, folder: Path, tell: Callable[[str], None]) -> None:
         self._opening = opening
+        self._folder, self._tell = folder, tell
         self._masker = Masker(opening.hidden)
         self._shared: Once[str, Machine] = Once()
         self._prepared: Once[Hashable, Prepared] = Once()
@@ -162,12 +166,22 @@ class Machines:
         engine = opening.engine(cell)
         stage = self._staged(prepared, engine) if cell.suite else None
         machine = opening.open(cell, prepared, stage, secrets.token_hex(8))
-        self._disks.add(machine, cell.disk)
         try:
-            self._set_up(machine, cell)
+            set_up_outside_runs(
+                machine,
+                cell,
+                distro,
+                prepared,
+                opening,
+                stage=lambda where: self._staged(prepared, where),
+                folder=self._folder,
+                run=self._set_up,
+                tell=lambda text: self._tell(f"{cell.id}: {text}"),
+            )
         except BaseException:
             machine.close()
             raise
+        self._disks.add(machine, cell.disk)
         with self._lock:
             ended = self._ended
         if ended:  # whoever ended all did not see this one
@@ -179,10 +193,12 @@ class Machines:
         return self._stage.get(engine.name, lambda: self._opening.stage(engine, prepared))
 
     def _set_up(self, machine: Machine, cell: Cell) -> None:
+        env = self._environment(machine, cell)
         for script in cell.setup:
             lines = LastLines(self._masker)
-            env = self._environment(machine, cell)
-            done = machine.run(suite_command(cell, script, machine, env, output=lines.write))
+            command = suite_command(cell, script, machine, env, output=lines.write)
+            with self._disks.over(machine, cell.disk):
+                done = machine.run(command)
             if done.status != 0:
                 how = "timed out" if done.timed_out else f"exit status {done.status}"
                 said = "".join(f"\n  {line}" for line in lines.last(SETUP_LINES))
