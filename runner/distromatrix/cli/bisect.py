@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import click
 
+from distromatrix.cli.beside import INTERRUPTED, opened_beside, plan_one
 from distromatrix.cli.options import options, settings_here
 from distromatrix.cli.output import echo
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_OK, InputError
-from distromatrix.model import Selection
 from distromatrix.project.project import load_project
-from distromatrix.project.session import opened_engines, require_images
-
-_INTERRUPTED = 130
 
 
 @click.command(
@@ -51,32 +46,15 @@ def command(
       distromatrix bisect debian-11/unit --good v1.2
       distromatrix bisect debian-11/unit::test_login --good HEAD~20 --bad HEAD~3
     """
-    from distromatrix.execute.job import Options
-    from distromatrix.execute.sweep import sweep
-    from distromatrix.execute.threads import in_background
     from distromatrix.project.bisect import Product, Search
-    from distromatrix.record.folder import BISECTS, RunFolder, remove_dead
+    from distromatrix.record.folder import BISECTS
 
     settings = settings_here()
     project = load_project(directory, file, settings)
     name, _, case = cell.partition("::")
-    plan = project.plan(Selection(selectors=(name,), timeout=timeout))
-    if len(plan.cells) != 1:
-        matching = ", ".join(one.id for one in plan.cells[:6])
-        raise InputError(f"{name}: bisect needs exactly one cell; these match: {matching}")
-    (only,) = plan.cells
-    if only.engine is None:
-        raise InputError(f"{only.id} does not run here: {only.reason}")
-    plan = replace(plan, cells=(replace(only, expect_fail=(), retry_failed=0),))
+    plan, _ = plan_one(project, name, "bisect", timeout)
     allow(plan)
-    remove_dead(plan.root, BISECTS)
-    with (
-        opened_engines(settings) as engines,
-        RunFolder.create(plan.root, kind=BISECTS) as folder,
-    ):
-        require_images(engines.containers, settings, plan)
-        # What it cannot remove now, the next one will.
-        in_background(partial(sweep, engines.containers, room=settings.keep_products))
+    with opened_beside(plan, settings, BISECTS) as (engines, folder):
         work = folder.path / "product"
         try:
             product = Product(plan.product.path, work)
@@ -89,14 +67,13 @@ def command(
                 case=case,
                 engines=engines,
                 settings=settings,
-                options=Options(retries=1),
                 folder=folder.path / "steps",
             )
             found = search.find(product, *ends, tell=lambda line: echo(line, err=True))
             described = [product.describe(commit) for commit in found.first]
         except KeyboardInterrupt:
             echo(f"interrupted; logs: {folder.path}", err=True)
-            return _INTERRUPTED
+            return INTERRUPTED
         finally:
             with suppress(OSError):
                 shutil.rmtree(work)

@@ -8,21 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distromatrix.collect.errors import CollectError
-from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line
 from distromatrix.engines import Engines
 from distromatrix.errors import InfrastructureError, InputError
-from distromatrix.execute.executor import execute
-from distromatrix.execute.job import Options
 from distromatrix.files.git import ask, is_work_tree, path_of
 from distromatrix.load.settings import Settings
-from distromatrix.model import GREEN, RED, Case, CellResult, Plan
-from distromatrix.project.session import begin_run, job_of
+from distromatrix.model import Plan
+from distromatrix.project.again import passed, run_again, why_not
 from distromatrix.record.folder import RunFolder
-from distromatrix.record.journal import Journal
-
-_BAD = ("failed", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +106,6 @@ class Search:
     case: str
     engines: Engines
     settings: Settings
-    options: Options
     folder: Path
 
     def find(self, product: Product, good: str, bad: str, tell: Callable[[str], None]) -> Found:
@@ -164,42 +156,9 @@ class Search:
     def _run(self, path: Path, folder: RunFolder) -> tuple[bool | None, str, Path]:
         plan = replace(self.plan, product=replace(self.plan.product, path=path))
         try:
-            snapshot = begin_run(plan, folder, self.engines.containers)
+            (cell,) = run_again(plan, self.engines, self.settings, folder, self.case).cells
         except InputError as error:  # such as a prepare file that is not there yet
             return None, one_line(str(error)), folder.path
-        with Journal(folder.journal) as journal:
-            options = replace(self.options, only=(self.case,) if self.case else ())
-            of_it = (plan, self.engines, self.settings, folder, snapshot, journal, options)
-            result = execute(job_of(*of_it))
-        if result.interrupted:
-            raise KeyboardInterrupt
-        (cell,) = result.cells
         log = folder.path / "cells" / cell.id / "log.txt"
-        good = self._case(cell, folder.path) if self.case else _whole(cell)
-        return good, _why(cell, good, self.case), log
-
-    def _case(self, cell: CellResult, folder: Path) -> bool | None:
-        """Whether the case passed."""
-        found: list[str] = []
-
-        def see(case: Case) -> None:
-            if case.name == self.case or case.name.rpartition("::")[2] == self.case:
-                found.append(case.status)
-
-        try:
-            parse_cell(folder / "cells" / cell.id, cell, see)
-        except (FileNotFoundError, CollectError):
-            return None
-        if any(status in _BAD for status in found):
-            return False
-        return True if "passed" in found else None
-
-
-def _whole(cell: CellResult) -> bool | None:
-    return True if cell.verdict in GREEN else False if cell.verdict in RED else None
-
-
-def _why(cell: CellResult, good: bool | None, case: str) -> str:
-    if good is None and case and cell.verdict in (*GREEN, *RED):
-        return f"no case {one_line(case, 80)} ran"
-    return "" if good else one_line(cell.reason or str(cell.verdict))
+        good = passed(cell, folder.path, self.case)
+        return good, why_not(cell, good, self.case), log
