@@ -30,6 +30,7 @@ COMMANDS = {
     "guests": "Build Vagrant boxes, and manage kept guests.",
     "report": "Show the report of a run again.",
     "history": "Show since when cells and cases fail.",
+    "why": "Show what may be why a cell fails only there.",
     "bisect": "Find the commit of the product that broke a cell.",
     "facts": "Show what differs between the machines of a run.",
     "shell": "Open a shell in a cell's machine.",

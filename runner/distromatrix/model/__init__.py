@@ -17,7 +17,7 @@ from distromatrix.model.distro import (
     ProviderName,
     Pull,
 )
-from distromatrix.model.facts import Facts, Reason
+from distromatrix.model.facts import Evidence, Facts, Reason
 from distromatrix.model.matrix import (
     RETRIES,
     AccelWanted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,18 @@ class Facts:
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
+# The output of the failure names it, the failing command opened it, the suite names it.
+Evidence = Literal["output", "opened", "suite"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """A difference between the machines where something fails and those where it passes: a
     correlation, no proof. `text`: one line, neither masked nor escaped; `about`: the program or
-    package ('' where it only counts the rest, `count` packages)."""
+    package ('' where it only counts the rest, `count` packages); `evidence`: by what it may be the
+    cause."""
 
     text: str
     about: str = ""
     count: int = 1
+    evidence: tuple[Evidence, ...] = ()

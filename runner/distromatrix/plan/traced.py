@@ -1,44 +1,51 @@
-"""Which files of the product a suite opens: having strace write them down, and the `reads` that
-follow from that. Pure."""
+"""Which files a suite opens: having strace write them down, and the `reads` that follow from
+those of the product. Pure."""
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 
-from distromatrix.model import Cell, Plan
+from distromatrix.model import Cell, Phase, Plan
 from distromatrix.plan.scripts import passed_to, under
 
 OPENED = "distromatrix-opened"  # among a cell's artifacts: a path of the product a line
 _STRACE = "strace"  # of that name in all families
 # What it writes names a file as the kernel knows it (-y); what was opened only to be written is
 # not read. `?` is for architectures that lack a call.
-_FILTER = (
-    r'sed -n "/O_WRONLY/!s|.* = [0-9]*<$PWD/\(.*\)>\$|\1|p" | sort -u'
-    f' >>"$DISTROMATRIX_ARTIFACTS/{OPENED}"'
-)
-_CALL = f"exec {_STRACE} -f -qq -y -e trace=?open,openat,?openat2 -e signal=none -o '|{_FILTER}'"
+_OPENS = "?open,openat,?openat2"
+_READ = r'sed -n "/O_WRONLY/!s|.* = [0-9]*<$PWD/\(.*\)>\$|\1|p" | sort -u'
 
 
-def traced(plan: Plan) -> Plan:
-    """The plan, with cells that also leave OPENED."""
+def traced(plan: Plan, sieve: str = _READ, calls: str = _OPENS, phase: Phase | None = None) -> Plan:
+    """The plan, with cells that also leave OPENED: what the script `sieve` makes of the `calls` in
+    all their scripts, or in those of a phase."""
 
-    return replace(plan, cells=tuple(replace(cell, **_changes(cell)) for cell in plan.cells))
+    def change(cell: Cell) -> Cell:
+        absent = cell.distro not in unmanaged and _STRACE not in cell.packages
+        tools = (_STRACE,) if absent else ()
 
+        def under_strace(script: str, of: Phase) -> str:
+            if phase not in (None, of):
+                return under(cell.shell, script)
+            return passed_to(f"exec {call} sh -e -c", "sh", under(cell.shell, script))
 
-def _changes(cell: Cell) -> dict[str, Any]:
-    def traced(script: str) -> str:
-        return passed_to(f"{_CALL} sh -e -c", "sh", under(cell.shell, script))
+        return replace(  # noqa: S604 - the name of a shell
+            cell,
+            packages=(*cell.packages, *tools),
+            shell="sh",
+            setup=tuple(under_strace(script, Phase.SETUP) for script in cell.setup),
+            run=under_strace(cell.run, Phase.RUN),
+        )
 
-    return {
-        "packages": tuple(dict.fromkeys((*cell.packages, _STRACE))),
-        "shell": "sh",
-        "setup": tuple(map(traced, cell.setup)),
-        "run": traced(cell.run),
-    }
+    out = shlex.quote(f'|{{ {sieve}\n}} >>"$DISTROMATRIX_ARTIFACTS/{OPENED}"')
+    # Where nothing can be installed, the image may have it.
+    unmanaged = {one.name for one in plan.distros if one.package_manager == "none"}
+    call = f"{_STRACE} -f -qq -y -e trace={calls} -e signal=none -o {out}"
+    return replace(plan, cells=tuple(map(change, plan.cells)))
 
 
 def reads_for(opened: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ passes. A correlation, no proof; whoever shows it says so."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -12,12 +12,13 @@ from pathlib import PurePath
 from typing import Any
 
 from distromatrix.collect.facts import read_facts
-from distromatrix.model import RAN, RED, Cell, CellResult, Facts, Plan, Reason, RunResult
+from distromatrix.model import RAN, RED, Cell, CellResult, Evidence, Facts, Plan, Reason, RunResult
 from distromatrix.reports.grouping import Group, column_of, group_failures
 from distromatrix.reports.versions import Version, difference
 
 _SHOWN = 3  # of a group, where there is little room
 _MOST = 40  # of a group at all
+_OPENED = 40  # what it is worth more that the failing command uses something
 _TEXT = 20_000  # characters of output that are looked through
 # A word, but no part of a path, other than the name of a program in it.
 _WORD = re.compile(r"(?:(?<![\w/.+-])|(?<=bin/))[A-Za-z_][\w.+-]*")
@@ -34,7 +35,7 @@ _MULTICALL = ("busybox", "toybox", "coreutils")
 
 @dataclass(slots=True)
 class _Heard:
-    """How much what failed speaks of a program: by the words in it, by who speaks in it."""
+    """How much something speaks of a program: by the words in it, by who speaks in it."""
 
     words: dict[str, int] = field(default_factory=dict)
     texts: list[tuple[int, str]] = field(default_factory=list)
@@ -55,29 +56,54 @@ class _Heard:
         return max((*(self.words.get(name, 0) for name in names), *said), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Clues:
+    """What may tell which difference counts: what is said by the `output` of a failure and by its
+    `suite`, and which programs and packages were `opened`."""
+
+    output: _Heard
+    suite: _Heard
+    opened: Collection[str]
+
+    def of(
+        self,
+        names: Collection[str],
+        words: Iterable[str] = (),
+        phrases: Iterable[str] = (),
+        least: float = 0,
+    ) -> tuple[float, tuple[Evidence, ...]]:
+        """What it is worth that they point to what has those names, and speaks of itself in such
+        words and phrases (`least`: if nothing is said of it), and which of them do."""
+        said = (*names, *words)
+        output, suite = self.output.of(said, phrases), self.suite.of(said, phrases)
+        opened = _OPENED * any(name in self.opened for name in names)
+        found: dict[Evidence, int] = {"output": output, "opened": opened, "suite": suite}
+        evidence = tuple(clue for clue, worth in found.items() if worth > 0)
+        return max(output, suite, least) + opened, evidence
+
+
 def reasons_of(
-    group: Group, plan: Plan, results: Iterable[CellResult], facts: Mapping[str, Facts]
+    group: Group,
+    plan: Plan,
+    results: Iterable[CellResult],
+    facts: Mapping[str, Facts],
+    opened: Collection[str] = (),
 ) -> tuple[Reason, ...]:
     """What separates the cells of a group from those that ran the same and passed there, the
     likeliest first: what the output names, then what the suite names, then what most often breaks;
-    at last how many other packages differ so. `facts`: of cells, by id. () where nothing is
-    known, or nothing passes."""
+    at last how many other packages differ so. `facts`: of cells, by id; `opened`: which programs
+    and packages the failing command uses, where that is known: these come before others of which
+    as much is said. () where nothing is known, or nothing passes."""
     cells = {cell.id: cell for cell in plan.cells}
     by_id = {result.id: result for result in results}
-    columns = {column_of(cells[c]) for c in group.cells if c in cells}
-    whole = {failure.column for failure in group.failures if failure.case is None}
     here = [facts[c] for c in group.cells if c in facts and not facts[c].absent]
-    there = [
-        facts[id]
-        for id, cell in cells.items()
-        if id in facts and not facts[id].absent and column_of(cell) in columns
-        if cell.distro not in group.distros and _passes(by_id.get(id), column_of(cell) in whole)
-    ]
+    passing = where_it_passes(group, plan, results)
+    there = [facts[c] for c in passing if c in facts and not facts[c].absent]
     if not here or not there or len(here) < len([c for c in group.cells if c in cells]):
         return ()
-    heard = _hear(group, cells, by_id)
-    named, others = _packages(here, there, heard)
-    ranked = sorted((*_components(here, there, heard), *named), key=lambda one: -one[0])
+    clues = _Clues(*_hear(group, cells, by_id), opened)
+    named, others = _packages(here, there, clues)
+    ranked = sorted((*_components(here, there, clues), *named), key=lambda one: -one[0])
     reasons = [reason for _, reason in ranked[:_MOST]]
     if not reasons:  # then one may say something
         told = [(name, difference(_of(name, here), _of(name, there))) for name in others[:_SHOWN]]
@@ -86,6 +112,19 @@ def reasons_of(
         text = f"and {rest:,} other package{'s' * (rest > 1)}"
         reasons.append(Reason(text=text, count=rest))
     return tuple(reasons)
+
+
+def where_it_passes(group: Group, plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
+    """The cells that ran the same as those of a group, and passed there what fails in these."""
+    by_id = {result.id: result for result in results}
+    columns = {failure.column for failure in group.failures}
+    whole = {failure.column for failure in group.failures if failure.case is None}
+    return tuple(
+        cell.id
+        for cell in plan.cells
+        if (column := column_of(cell)) in columns and cell.distro not in group.distros
+        if _passes(by_id.get(cell.id), column in whole)
+    )
 
 
 def explained(plan: Plan, result: RunResult) -> Iterator[tuple[Group, tuple[Reason, ...]]]:
@@ -112,8 +151,11 @@ def _passes(result: CellResult | None, whole: bool) -> bool:
     return not red or (not whole and bool(result.failing or result.xfailed))
 
 
-def _hear(group: Group, cells: Mapping[str, Cell], by_id: Mapping[str, CellResult]) -> _Heard:
-    heard = _Heard()
+def _hear(
+    group: Group, cells: Mapping[str, Cell], by_id: Mapping[str, CellResult]
+) -> tuple[_Heard, _Heard]:
+    """What the output of a group's failures says, and what their suites say."""
+    heard, suite = _Heard(), _Heard()
     for failure in group.failures[:50]:
         for wording in failure.wordings:
             heard.hear(wording.text, 100, 60)
@@ -124,10 +166,9 @@ def _hear(group: Group, cells: Mapping[str, Cell], by_id: Mapping[str, CellResul
         if result is not None:
             heard.hear("\n".join(result.tail), 50, 30)
         if cell is not None:
-            heard.hear("\n".join((*cell.setup, cell.run)), 25, 25)
-            for name in cell.packages:
-                heard.words[name] = max(heard.words.get(name, 0), 40)
-    return heard
+            suite.hear("\n".join((*cell.setup, cell.run)), 25, 25)
+            suite.words.update(dict.fromkeys(cell.packages, 40))
+    return heard, suite
 
 
 @cache
@@ -140,7 +181,7 @@ def _table() -> Mapping[str, Mapping[str, list[str]]]:
 
 
 def _components(
-    here: list[Facts], there: list[Facts], heard: _Heard
+    here: list[Facts], there: list[Facts], clues: _Clues
 ) -> Iterator[tuple[float, Reason]]:
     """What differs of the programs of the table, and of the machines themselves."""
     for number, (name, entry) in enumerate(_table().items()):
@@ -150,16 +191,18 @@ def _components(
             continue
         text, ordered = said
         makes = {one.make for one in (*bad, *good)} - {""}
-        names = (name, *entry.get("commands", ()), *entry.get("packages", ()), *makes)
-        worth = heard.of((*names, *entry.get("words", ())), entry.get("says", ()))
-        reason = _reason(name, f"{name}: {text}" if makes != {name} else text)
-        yield max(worth, 20 - number / 2) - 10 * (not ordered), reason
+        names = (name, *entry.get("commands", ()), *entry.get("packages", ()))
+        words = (*makes, *entry.get("words", ()))
+        worth, evidence = clues.of(names, words, entry.get("says", ()), 20 - number / 2)
+        reason = _reason(name, f"{name}: {text}" if makes != {name} else text, evidence)
+        yield worth - 10 * (not ordered), reason
     for what in _OF_MACHINES:
         values = [{getattr(one, what) for one in side} for side in (here, there)]
         if values[0].isdisjoint(values[1]) and all(map(all, values)):
             first, second = (", ".join(sorted(side)) for side in values)
             text = f"{what}: {first} here, {second} where it passes"
-            yield max(heard.of((what,)), 15), Reason(text=text, about=what)
+            worth, evidence = clues.of((what,), least=15)
+            yield worth, Reason(text=text, about=what, evidence=evidence)
 
 
 def _version(name: str, entry: Mapping[str, list[str]], facts: Facts) -> Version:
@@ -183,29 +226,31 @@ def _version(name: str, entry: Mapping[str, list[str]], facts: Facts) -> Version
 
 
 def _packages(
-    here: list[Facts], there: list[Facts], heard: _Heard
+    here: list[Facts], there: list[Facts], clues: _Clues
 ) -> tuple[list[tuple[float, Reason]], list[str]]:
     """What differs of all other packages that are called the same: of those that are spoken of, and
     the names of all others. What one family does not call so is no news."""
     known = {name for entry in _table().values() for name in entry.get("packages", ())}
     machines = (*here, *there)
     alike = len({one.manager for one in machines}) == 1
+    spoken = {*clues.output.words, *clues.suite.words, *clues.opened}
     named: list[tuple[float, Reason]] = []
     others = []
     for name in sorted({name for one in machines for name in one.packages} - known):
-        worth = heard.words.get(name, 0)
+        worth, evidence = clues.of((name,)) if name in spoken else (0, ())
         bad, good = ({one.packages.get(name) for one in side} for side in (here, there))
         if not bad.isdisjoint(good) or (not worth and not alike and None in bad | good):
             continue
         if not worth:
             others.append(name)
         elif said := difference(_of(name, here), _of(name, there)):
-            named.append((worth - 10 * (not said[1]), _reason(name, said[0])))
+            named.append((worth - 10 * (not said[1]), _reason(name, said[0], evidence)))
     return named, others
 
 
-def _reason(name: str, text: str) -> Reason:
-    return Reason(text=text if text.startswith(name) else f"{name}: {text}", about=name)
+def _reason(name: str, text: str, evidence: tuple[Evidence, ...] = ()) -> Reason:
+    text = text if text.startswith(name) else f"{name}: {text}"
+    return Reason(text=text, about=name, evidence=evidence)
 
 
 def _of(name: str, machines: list[Facts]) -> list[Version]:

@@ -50,6 +50,7 @@ REACHES = {
 ACTING = {
     "run": (),
     "bisect": ("one/good", "--good", "HEAD"),
+    "why": ("one/good",),
     "shell": ("one/good",),
     "images build": (),
     "images lock": (),
