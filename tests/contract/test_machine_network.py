@@ -68,9 +68,8 @@ def test_a_machine_reaches_what_its_host_does(containers: Bench) -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         server.settimeout(30)
         port = server.getsockname()[1]
-        assert (
-            machine.run(Command(f"echo x | nc -w 1 {host} {port}", timeout=30)).status is not None
-        )
+        # In the background: it ends when the connection does.
+        machine.run(Command(f"echo x | nc {host} {port} >/dev/null 2>&1 &", timeout=30))
         connection, _ = server.accept()
         connection.close()
     assert said(machine, "grep -c ^nameserver /etc/resolv.conf")[1].strip() != b"0"

@@ -34,6 +34,8 @@ class SocketStream:
 
     def receive(self, timeout: float | None) -> list[tuple[int, bytes]]:
         """See Stream."""
+        if not self._open:  # nothing would end a poll of none
+            return []
         try:
             ready = self._poll.poll(None if timeout is None else max(1, timeout * 1000))
         except OSError:
@@ -55,7 +57,7 @@ class SocketStream:
             elif number in self._open:
                 self._open.remove(number)
                 self._poll.unregister(number)
-        return pieces or (self.receive(timeout) if self._open else [])
+        return pieces or self.receive(timeout)
 
     def shutdown(self) -> None:
         """See Stream."""

@@ -81,6 +81,7 @@ def test_what_a_shell_that_does_not_begin_complains_of_is_heard_to_its_end(
     with pytest.raises((ShellEndedError, OSError)):
         shell.run(Command(":", timeout=60.0, strict=False))
     shell.drain(60.0)
+    assert shell.stream.receive(600.0) == []  # it has ended, and says so each time
     shell.stream.close()
     assert shell.said == b"no\nsudo\n"
 
