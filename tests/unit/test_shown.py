@@ -259,7 +259,9 @@ rules:
 """
 
 
-@pytest.mark.parametrize("ci", [True, False], ids=["ci", "here"])
+@pytest.mark.parametrize(
+    "ci", [pytest.param(True, marks=pytest.mark.slow), False], ids=["ci", "here"]
+)
 def test_what_a_product_says(cli: Cli, project: Path, tmp_path: Path, ci: bool) -> None:
     """In processes of their own, which write to the streams that users have."""
     (project / "matrix/default.yaml").write_text(TOLD.replace("EVIL", json.dumps(EVIL)))

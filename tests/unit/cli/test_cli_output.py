@@ -180,7 +180,10 @@ def test_the_board_of_a_terminal_that_goes_away_ends_nothing(
 CI = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": ""}
 
 
-@pytest.mark.parametrize("command", ["run", "report", "run --json", "report --json", "plan"])
+JSON = [pytest.param(f"{name} --json", marks=pytest.mark.slow) for name in ("run", "report")]
+
+
+@pytest.mark.parametrize("command", ["run", "report", "plan", *JSON])
 def test_nothing_of_a_product_is_obeyed_by_a_runner(
     shell: Shell, project: Path, command: str
 ) -> None:

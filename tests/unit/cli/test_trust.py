@@ -366,7 +366,7 @@ def test_the_hosts_disks_are_found() -> None:
     assert f"{os.major(root)}:{os.minor(root)}" in devices._used()
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_a_session_of_pytest_ends_in_a_usage_error(
     world: World, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:

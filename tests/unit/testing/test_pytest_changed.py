@@ -8,7 +8,9 @@ from pytest_world import FILE, World
 
 pytest_plugins = ["pytester"]
 
-XDIST = pytest.mark.parametrize("xdist", [(), ("-n", "2")], ids=["alone", "xdist"])
+XDIST = pytest.mark.parametrize(
+    "xdist", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 MATRIX = """\
 product: .
 distros: [one-1.0, two]

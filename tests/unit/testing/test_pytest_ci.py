@@ -28,7 +28,14 @@ rules:
 """
 
 
-@pytest.mark.parametrize("options", [(), ("--distromatrix-cases",), ("--xfail-tb", "-n", "2")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        pytest.param(("--distromatrix-cases",), marks=pytest.mark.slow),
+        ("--xfail-tb", "-n", "2"),
+    ],
+)
 def test_nothing_of_a_product_is_obeyed_by_a_runner(
     world: World, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:

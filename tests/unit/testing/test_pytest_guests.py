@@ -124,7 +124,7 @@ def test_a_setup_that_a_container_ran_to_no_good_is_the_products_failure(
     assert left(made) == []
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_a_machine_restarts_and_goes_on(made: World, workers: tuple[str, ...]) -> None:
     write(
         made,

@@ -295,15 +295,22 @@ def test_a_session_knows_nothing_of_the_one_before(made: World) -> None:
     made.pytester.runpytest("-q").assert_outcomes(passed=2)
 
 
-def test_a_matrix_with_faults_is_told_once(made: World) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("-n2",),
+        pytest.param(("--hosts=distromatrix://two",), marks=pytest.mark.slow),
+    ],
+)
+def test_a_matrix_with_faults_is_told_once(made: World, arguments: tuple[str, ...]) -> None:
     made.matrix(MACHINES.replace("suites:", "suits:"))
     for name in ("test_a", "test_b"):
         write(made, f"testinfra_hosts = ['distromatrix://*']\n{HOST}", name)
-    for arguments in ((), ("-n2",), ("--hosts=distromatrix://two",)):
-        done = made.pytester.runpytest_subprocess("-q", *arguments)
-        assert done.ret == pytest.ExitCode.USAGE_ERROR, arguments
-        said = done.stdout.str() + done.stderr.str()
-        assert said.count("unknown key `suits`") == 1, arguments
+    done = made.pytester.runpytest_subprocess("-q", *arguments)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    said = done.stdout.str() + done.stderr.str()
+    assert said.count("unknown key `suits`") == 1
 
 
 def test_workers_share_machines(made: World) -> None:

@@ -62,7 +62,7 @@ def cells(jobs: list[Job]) -> list[str]:
     return sorted(cell for job in jobs for cell in job.values.get("cells", ()))
 
 
-@pytest.mark.parametrize("pull", [True, False])
+@pytest.mark.parametrize("pull", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_only_what_is_touched_has_jobs(
     world: World, call: Callable[..., list[Job]], pull: bool
 ) -> None:

@@ -24,7 +24,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ("link", "target"),
     [
         (".distromatrix/runs/latest", "../../private"),
-        (".distromatrix", "private"),
+        pytest.param(".distromatrix", "private", marks=pytest.mark.slow),
         pytest.param(".distromatrix/runs/latest", "private", marks=pytest.mark.slow),
         pytest.param(".distromatrix/runs", "private/runs", marks=pytest.mark.slow),
     ],

@@ -85,7 +85,7 @@ def test_selectors_are_no_options_and_no_globs_of_the_shells(world: World) -> No
     [
         pytest.param({"tags": "quick"}, "one/token", marks=pytest.mark.slow),
         ({"tags": " \n!quick"}, "one/cases"),
-        ({"set": " pr "}, "one/token"),
+        pytest.param({"set": " pr "}, "one/token", marks=pytest.mark.slow),
     ],
 )
 def test_cells_are_chosen_by_tag_and_by_set(

@@ -297,7 +297,7 @@ def test_every_way_to_skip_a_case_is_understood(world: World) -> None:
         "pytest.importorskip('no_such', reason='needs: reboot, own-kernel >=6.1')",
     ],
 )
-@pytest.mark.parametrize("workers", ["", " -n 2"])
+@pytest.mark.parametrize("workers", ["", pytest.param(" -n 2", marks=pytest.mark.slow)])
 def test_a_module_that_skips_itself_is_recorded_and_alone_no_failure(
     world: World, skip: str, workers: str
 ) -> None:

@@ -156,7 +156,7 @@ MODULE = (
 
 
 @pytest.mark.parametrize("where", ["", "tests"])
-@pytest.mark.parametrize("workers", ["", " -n 2"])
+@pytest.mark.parametrize("workers", ["", pytest.param(" -n 2", marks=pytest.mark.slow)])
 def test_all_of_a_module_that_skips_itself_runs_in_the_guest_and_counts_there(
     world: World, where: str, workers: str
 ) -> None:
