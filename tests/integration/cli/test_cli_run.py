@@ -60,6 +60,7 @@ def test_wrong_input_and_an_absent_engine_have_their_exit_codes(project: Project
     assert "did you mean" in wrong.err and "timeout" in wrong.err
 
 
+@pytest.mark.slow
 def test_a_timeout_option_beats_every_suites_own(project: Project) -> None:
     project.suites({"slow": {"run": "sleep 60", "timeout": "10m"}})
     assert project.call("run", "--timeout", "1s").code == 1

@@ -150,6 +150,7 @@ def test_a_guest_is_entered_by_pipe_and_by_terminal(product: Path) -> None:
     assert row["name"] not in call(product, "distromatrix", "guests", "list").stdout
 
 
+@pytest.mark.slow
 def test_checks_and_restarts_of_a_guest_in_pytest(product: Path) -> None:
     done = call(product, "pytest", "-n", "1", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
     assert "4 passed" in done.stdout, done.stdout

@@ -74,7 +74,9 @@ def test_a_signal_while_the_product_is_staged_leaves_nothing(project: Project) -
     assert project.left() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_a_signal_while_an_image_is_bootstrapped_ends_its_tool(
     project: Project, number: signal.Signals
 ) -> None:

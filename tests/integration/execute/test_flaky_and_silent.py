@@ -58,6 +58,7 @@ def test_a_flaky_suite_is_told_apart_with_its_counts_and_debug_output(project: P
     assert project.left() == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_repetitions_that_are_missing(project: Project) -> None:
     project.suites({"racy": "sleep 0.5; [ $DISTROMATRIX_REPEAT != 1 ]"})
     process = project.start("run", "--repeat", "5", "-j", "1")

@@ -161,6 +161,7 @@ def test_a_run_that_goes_on_after_kill_has_the_product_as_it_was(project: Projec
     assert (first / f"cells/{project.distro}/b/log.txt").read_text() == "hello\n"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_stages_leaves_nothing_for_good(project: Project) -> None:
     (project.root / "big").write_bytes(os.urandom(200 << 20))
     project.suites({"s": "cmp big $PWD/big && cat hello"})

@@ -28,14 +28,10 @@ from distromatrix.engines import open_engine
 from distromatrix.images.store.inventory import list_images
 from distromatrix.load.settings import load_settings
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 NOWHERE = "http://127.0.0.1:9"
 ALL = tuple(TOOLS)
-# pacman makes a keyring each time, which takes long.
-PACMAN_SLOW = ("dnf", "zypper", "apk", pytest.param("pacman", marks=pytest.mark.slow))
-# For what the tools share: the first one in `make test`, the others when there is time.
-FIRST_QUICK = (ALL[0], *(pytest.param(tool, marks=pytest.mark.slow) for tool in ALL[1:]))
 MANAGERS = ("apk", "pacman")  # whose images install packages in the image as well
 
 Url = Callable[[Kind], str]
@@ -61,7 +57,7 @@ def unsigned(at: Bootstrapper) -> Iterator[Url]:
         yield found
 
 
-@pytest.mark.parametrize("tool", PACMAN_SLOW)
+@pytest.mark.parametrize("tool", ALL)
 def test_the_image_opens_and_answers(at: Bootstrapper, url: Url, tool: str) -> None:
     at.told("touch /root/before; sleep 1")
     (done,) = at.bootstrap(at.job(tool, url))
@@ -110,7 +106,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("tool", FIRST_QUICK)
+@pytest.mark.parametrize("tool", ALL)
 def test_each_failure_is_told_as_what_it_is(
     at: Bootstrapper, url: Url, unsigned: Url, tool: str
 ) -> None:
@@ -137,7 +133,7 @@ def test_each_failure_is_told_as_what_it_is(
     assert not wrong
 
 
-@pytest.mark.parametrize("tool", FIRST_QUICK)
+@pytest.mark.parametrize("tool", ALL)
 def test_a_full_disk_is_told_as_such(at: Bootstrapper, url: Url, tool: str) -> None:
     at.told("mkdir -p /root/small; mount -t tmpfs -o size=1500k small /root/small")
     try:
@@ -147,7 +143,7 @@ def test_a_full_disk_is_told_as_such(at: Bootstrapper, url: Url, tool: str) -> N
     assert "disk is full" in result.get("text", ""), result
 
 
-@pytest.mark.parametrize("tool", FIRST_QUICK)
+@pytest.mark.parametrize("tool", ALL)
 def test_without_root_a_user_namespace_stands_in_for_it(
     at: Bootstrapper, url: Url, tool: str
 ) -> None:
@@ -162,7 +158,7 @@ def test_without_root_a_user_namespace_stands_in_for_it(
         assert "needs root, or a user namespace" in result["text"]
 
 
-@pytest.mark.parametrize("tool", FIRST_QUICK)
+@pytest.mark.parametrize("tool", ALL)
 def test_a_build_ends_with_us_when_we_are_killed(at: Bootstrapper, url: Url, tool: str) -> None:
     """The mirror takes the connection and never answers."""
     mounts = at.told("cat /proc/mounts")

@@ -128,6 +128,7 @@ def test_a_killed_run_goes_on_with_the_engine_it_was_planned_for(project: Projec
     assert project.left() == []
 
 
+@pytest.mark.slow
 def test_a_kept_machine_is_entered_and_removed_by_podman(project: Project) -> None:
     project.suites({"bad": "echo state >/file; exit 1"})
     assert project.call("run", "--keep", "failed").code == 1

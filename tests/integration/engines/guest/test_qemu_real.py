@@ -164,6 +164,7 @@ distromatrix-reboot"""
     assert told(machine, "! grep ^dummy /proc/modules || exit 9; cat /kept") == "kept"
 
 
+@pytest.mark.slow
 def test_whoever_the_suite_is_may_restart_it_and_a_plain_reboot_does(guests: Guests) -> None:
     machine = guests(user="1234:4321")
     assert told(machine, '[ "$DISTROMATRIX_REBOOT_COUNT" ] || distromatrix-reboot; id -u') == "1234"
