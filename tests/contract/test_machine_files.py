@@ -55,6 +55,19 @@ def test_the_product_is_the_users_own_copy(staging_bench: Bench, user: str) -> N
     assert staging_bench.leftovers() == ()
 
 
+def test_all_its_files_are_had_of_a_machine_that_was_killed_too(staging_bench: Bench) -> None:
+    machine = staging_bench.open(staging_bench.stage())
+    machine.put(tar_of({"own": b"its own"}), "/")
+    machine.run(Command("echo left >here", cwd=machine.product))
+    for _ in range(2):
+        found: dict[str, bytes] = {}
+        for stream in machine.files():
+            found |= {name.removeprefix("./"): data for name, data in untar(stream).items()}
+        assert found["own"] == b"its own"
+        assert found["distromatrix/product/here"] == b"left\n"
+        machine.kill()
+
+
 @pytest.mark.parametrize("user", ["root", "1234:4321"])
 def test_links_of_the_product_stay_as_they_are_wherever_they_lead(
     staging_bench: Bench, user: str

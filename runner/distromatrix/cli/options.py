@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from distromatrix.cli.option_types import DURATION, JOBS, SEED, SHARD
+from distromatrix.cli.option_types import DURATION, JOBS, SEED, SHARD, SIZE
 from distromatrix.model import REPEATS, Plan, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS, GUESTS
 from distromatrix.project.project import Project, load_project
@@ -160,6 +160,22 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         "folder.",
         {"is_flag": True},
     ),
+    "export": _option(
+        ("--export",),
+        "Write the machines of these cells to files in the run's folder, for `distromatrix shell "
+        "--from FILE` on any host. They hold all that the cell has written.",
+        {"type": click.Choice(["never", "failed"]), "default": "never", "show_default": True},
+    ),
+    "export_size": _option(
+        ("--export-size",),
+        "Write no larger file of a machine (`500M`, `4G`).",
+        {"type": SIZE, "default": "1G", "show_default": True, "metavar": "SIZE"},
+    ),
+    "with_secrets": _option(
+        ("--with-secrets",),
+        "Export machines, too, that were handed secrets (`pass_env`) and may hold them.",
+        {"is_flag": True},
+    ),
     "as_json": _option(("--json", "as_json"), "Print only JSON to stdout.", {"is_flag": True}),
 }
 _SELECTION = ("selectors", "exclude", "tags", "sets")
@@ -167,6 +183,7 @@ FIXED_PLAN = "a saved plan cannot be changed"
 _PLANNED = (*_SELECTION, "changed", "failed", "timeout", "repeat", "seed")
 NOTHING = "nothing to run: no suite that is selected reads what changed"
 OF_A_PLAN = ("plan_path", " FILE (write one with `distromatrix plan --save FILE`)")  # needed
+OF_EXPORT = ("export", " failed")
 # Of an option: why it stands alone, and those that would make it something else.
 CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "resume": (

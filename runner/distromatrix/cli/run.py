@@ -18,6 +18,7 @@ from distromatrix.cli.option_types import DURATION
 from distromatrix.cli.options import (
     NOTHING,
     OF_A_PLAN,
+    OF_EXPORT,
     WithChanged,
     only_touched,
     options,
@@ -49,7 +50,17 @@ if TYPE_CHECKING:
     from distromatrix.record.folder import RunFolder
     from distromatrix.record.history import History, Outcomes
 
-_OF_EXECUTION = ("fail_fast", "retries", "keep", "allow_unmet", "fail_on_flaky", "silent_after")
+_OF_EXECUTION = (
+    "fail_fast",
+    "retries",
+    "keep",
+    "export",
+    "export_size",
+    "with_secrets",
+    "allow_unmet",
+    "fail_on_flaky",
+    "silent_after",
+)
 SWEEP_WITHIN = 10.0  # seconds that a run which has ended waits for the sweep of dead ones
 
 
@@ -121,6 +132,10 @@ class Run:
     show_default=True,
     help="Keep the machines of these cells, for `distromatrix shell`.",
 )
+@options(
+    *("export", "export_size", "with_secrets"),
+    needs={"export_size": OF_EXPORT, "with_secrets": OF_EXPORT},
+)
 @click.option(
     "--allow-unmet", is_flag=True, help="Skip cells whose needs no engine meets; do not fail."
 )
@@ -163,6 +178,7 @@ def command(**given: Any) -> int:
       distromatrix run --changed=origin/main           run what a branch changes
       distromatrix run --check-reads                   check what suites say that they read
       distromatrix run --failed --keep failed          rerun failures, and keep their machines
+      distromatrix run --export failed                 keep failing machines as files
       distromatrix run --resume latest                 continue after a crash
       distromatrix run --repeat 10 --shuffle random    find flaky tests
       distromatrix run --plan plan.json --shard 3/10   run one shard of a saved plan

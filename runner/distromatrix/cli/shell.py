@@ -32,11 +32,20 @@ if TYPE_CHECKING:
 
 
 @click.command(name="shell")
-@click.argument("cell")
+@click.argument("cell", required=False)
 @options("directory", "file", "any_engine")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Open the machine in FILE, which `run --export failed` wrote, here or elsewhere.",
+)
 @click.option("--fresh", is_flag=True, help="Open a new machine even if one was kept.")
 @options("offline", "trust")
-def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
+def command(
+    cell: str | None, directory: Path, file: Path | None, source: Path | None, fresh: bool
+) -> int:
     """Open a shell in CELL's machine, with the product and the cell's environment.
 
     Uses the machine that the latest run kept (`run --keep failed`), as the suite left it.
@@ -44,12 +53,26 @@ def command(cell: str, directory: Path, file: Path | None, fresh: bool) -> int:
     decides between container and guest; --engine overrides it. If a run kept both a cell's
     container and the guest that ran some of its cases, --engine selects the guest.
 
+    With --from, no project is needed. FILE holds what a machine's files have become since its
+    image, which is found here by its id, or got by its digest or as the archive that the distro
+    names. What FILE says is told before it is opened. It may come from a stranger: it is opened
+    without privileges, in a machine of its own, which is removed when the shell ends.
+
     \b
     Examples:
       distromatrix shell debian-12/unit
       distromatrix shell --engine vagrant debian-12/unit
       echo 'id; ls' | distromatrix shell --fresh alpine-3.20/unit
+      distromatrix shell --from machine.tar
     """
+    if source is not None:
+        from distromatrix.cli.shell_from import open_file
+
+        if cell is not None or fresh or file is not None:
+            raise click.UsageError("--from FILE takes no CELL, no --matrix and no --fresh")
+        return open_file(source, directory)
+    if cell is None:
+        raise click.UsageError("name a CELL, or a machine's file with --from FILE")
     project = open_project(directory, file)
     plan = project.plan(Selection(selectors=(cell,)))
     chosen = _chosen(plan, cell)

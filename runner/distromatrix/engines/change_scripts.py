@@ -9,8 +9,8 @@ CARRIED_WITHIN = 300.0  # seconds for each of these, as often as the machine's s
 NOTED = b"noted"  # what NOTE says where it could
 _LISTS = "/run/distromatrix-state"  # a folder in the container: nothing in /run is carried
 # What is the container's own, or lies on no disk.
-_ITS_OWN = ("proc", "sys", "dev", "run", "etc/hosts", "etc/hostname", "etc/resolv.conf")
-_OUT = " -o ".join(f"-path ./{name}" for name in (*_ITS_OWN, ".dockerenv"))
+ITS_OWN = ("proc", "sys", "dev", "run", "etc/hosts", "etc/hostname", "etc/resolv.conf")
+_OUT = " -o ".join(f"-path ./{name}" for name in (*ITS_OWN, ".dockerenv"))
 # Two lists: what each path is (its inode, when that was changed, which nobody can set), and of
 # which kind.
 _LIST = f"""LC_ALL=C; export LC_ALL; cd / && umask 077 && mkdir -p {_LISTS} || exit

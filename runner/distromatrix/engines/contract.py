@@ -10,7 +10,7 @@ All methods are safe to call from several threads. All of them raise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
@@ -95,6 +95,7 @@ class MachineSpec(MachineLimits):
     # Told what its opening waits for, where that may take long, in a few words.
     on_step: OnStep = field(default=quiet, compare=False, repr=False)
     caches: tuple[Cache, ...] = ()  # of containers: guests get theirs as files
+    has_product: bool = False  # in its image lies already what a stage would put there
 
     @property
     def host(self) -> str:
@@ -222,8 +223,13 @@ class Machine(Protocol):
         where it has more than `most` bytes, InfrastructureError, OSError."""
 
     def take(self, changes: Changes) -> None:
-        """Change the same in it; of a guest that is made of the container's image. Raises
-        InfrastructureError."""
+        """Change the same in it: a guest that is made of the container's image, or a container of
+        it. Raises InfrastructureError."""
+
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """All that is on its disk, its product included but not its caches: tar streams, one after
+        the other, each of paths from /. Works on a killed machine. What comes is not to be
+        trusted. Raises InfrastructureError, also while it is read."""
 
     def reboot(self) -> None:
         """Restart it; it is up again when this returns, with its files, and all that ran in it

@@ -22,6 +22,9 @@ class Options:
     fail_fast: bool = False
     retries: int = 1
     keep: str = "never"  # never | failed | always
+    export: str = "never"  # never | failed
+    export_size: int = 1024**3  # bytes of one machine's file, at most
+    with_secrets: bool = False  # export machines that were handed secrets, too
     allow_unmet: bool = False
     fail_on_flaky: bool = False
     silent_after: float = SILENT_AFTER  # seconds without output that are told of

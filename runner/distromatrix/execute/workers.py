@@ -25,6 +25,7 @@ from distromatrix.errors import EngineUnavailableError, InfrastructureError
 from distromatrix.execute.cell.attempt import Attempt, AttemptResult, CaseSubset
 from distromatrix.execute.cell.context import CellContext
 from distromatrix.execute.cell.disk_watch import DiskWatch
+from distromatrix.execute.cell.export import Exporter
 from distromatrix.execute.cell.fallback import Again, Done, again, join
 from distromatrix.execute.cell.faults import error_result
 from distromatrix.execute.cell.retry import Once, once, retry_failed
@@ -107,6 +108,7 @@ class Workers:
             opened=self._opened,
             close=self._close_later,
             stage=self._staged,
+            exporter=Exporter(job, lambda: bool(state.interrupted or state.gone)),
             callers=frozenset(name for name, value in os.environ.items() if value),
             case_needs=bool(says & USES_MARK),
             fixtures=used_fixtures(says),

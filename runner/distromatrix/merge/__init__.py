@@ -14,7 +14,17 @@ from pathlib import Path
 from distromatrix.collect.facts import add_facts, read_facts
 from distromatrix.merge.found import FoundShards, ShardFolder, find_shards
 from distromatrix.merge.untrusted import UnusableError, events, take_over
-from distromatrix.model import Cell, CellResult, CellRun, Fallback, Plan, RunResult, Verdict
+from distromatrix.model import (
+    Cell,
+    CellResult,
+    CellRun,
+    Exported,
+    Fallback,
+    Outcome,
+    Plan,
+    RunResult,
+    Verdict,
+)
 from distromatrix.plan.file import WHOLE, save_plan, store_plan
 from distromatrix.plan.needs import GUESTS
 from distromatrix.plan.shards import shards
@@ -43,6 +53,7 @@ _MAX_REASON = 20_000  # characters
 _MAX_LISTED = 10_000  # cases of a cell, as when it ran
 _MAX_WARNINGS = 100
 _ENGINE = re.compile(r"[a-z0-9-]{1,40}")
+_MACHINE = re.compile(r"cells(/[a-z0-9][a-z0-9._-]*)+/machine\.tar")
 
 
 def localised(plan: Plan, root: Path) -> Plan:
@@ -217,6 +228,7 @@ class _Joining:
             flaky=result.flaky[:_MAX_LISTED],
             warnings=result.warnings[:_MAX_WARNINGS],
             kept=None,  # on a machine that is gone
+            exported=_file_of(result),
             not_gating=cell.not_gating,
             fallback=_guests(result.fallback),
             runs=_runs(result.runs, self._plan.repeat),
@@ -271,7 +283,7 @@ def _why(one: ShardFolder, told: _Told) -> str:
 def _runs(runs: tuple[CellRun, ...], most: int) -> tuple[CellRun, ...]:
     """Those of numbers that there are."""
     return tuple(
-        replace(run, kept=None, fallback=_guests(run.fallback))
+        replace(run, kept=None, exported=_file_of(run), fallback=_guests(run.fallback))
         for run in runs
         if 1 <= run.repeat <= most
     )
@@ -279,4 +291,12 @@ def _runs(runs: tuple[CellRun, ...], most: int) -> tuple[CellRun, ...]:
 
 def _guests(fallback: tuple[Fallback, ...]) -> tuple[Fallback, ...]:
     """Those in engines that there are: their names are folders."""
-    return tuple(replace(one, kept=None) for one in fallback if one.engine in GUESTS)
+    return tuple(
+        replace(one, kept=None, exported=_file_of(one)) for one in fallback if one.engine in GUESTS
+    )
+
+
+def _file_of(outcome: Outcome) -> Exported | None:
+    """The file of its machine, where that may be one."""
+    found = outcome.exported
+    return found if found and _MACHINE.fullmatch(found.file) else None

@@ -52,6 +52,7 @@ from distromatrix.model.result import (
     CaseStatus,
     CellResult,
     CellRun,
+    Exported,
     Fallback,
     Flaky,
     ImageUsed,

@@ -132,6 +132,15 @@ class Kept:
     out: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A machine that was written to a file of so many bytes, by its path in the run's folder, for
+    who wants to open it elsewhere."""
+
+    file: str
+    size: int
+
+
 # How single cases are run again: by pytest alone, by a suite that was told which they are
 # (`cases: true`), or the whole suite, of which only they count.
 Rerun = Literal["pytest", "listed", "whole"]
@@ -150,6 +159,7 @@ class Outcome:
     cases: CaseCounts | None = None
     attempts: int = 1
     kept: Kept | None = None
+    exported: Exported | None = None
 
     @property
     def left_out(self) -> bool:

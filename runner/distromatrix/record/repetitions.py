@@ -123,6 +123,7 @@ class Runs:
             warnings=tuple(f"{text} ({_where(n)})" for text, n in self._warnings.items()),
             attempts=max((run.attempts for run in runs), default=speaker.attempts),
             kept=next((run.kept for run in runs if run.kept), None),
+            exported=next((run.exported for run in runs if run.exported), None),
             runs=runs,
             flaky=(*_flaky_cell(runs), *_flaky_cases(tallies)),
             needing=tuple(self._needing.values()),
@@ -206,6 +207,7 @@ def _fallback(every: Iterable[Fallback]) -> tuple[Fallback, ...]:
             cases=_sum((before.cases, one.cases)),
             attempts=max(before.attempts, one.attempts),
             kept=before.kept or one.kept,
+            exported=before.exported or one.exported,
         )
     return tuple(found.values())
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from distromatrix.files.user_folders import current_folder
-from distromatrix.model import Plan
+from distromatrix.model import CellResult, CellRun, Exported, Plan
 from distromatrix.plan.needs import CONTAINERS
 
 _MOST_SELECTORS = 8
@@ -49,6 +49,18 @@ def resume(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
 def report_rules(plan: Plan, run: str, *, cwd: Path | None = None) -> str:
     """The command that writes the rules that would expect what failed in a run."""
     return shlex.join(("distromatrix", "report", *project_options(plan, cwd=cwd), run, "--rules"))
+
+
+def exported(cell: CellResult) -> Iterator[Exported]:
+    """The files that machines of a cell went into: its runs', and its guests'."""
+    ended: tuple[CellResult | CellRun, ...] = (cell, *cell.runs, *cell.retries)
+    for one in ended:
+        yield from filter(None, (one.exported, *(guest.exported for guest in one.fallback)))
+
+
+def opens(machine: Exported, folder: Path = Path()) -> str:
+    """The command that opens an exported machine of the run in that folder."""
+    return shlex.join(("distromatrix", "shell", "--from", shown_path(folder / machine.file)))
 
 
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from distromatrix.model import (
     CellRun,
     Fallback,
     ImageUsed,
+    Outcome,
     Plan,
     Reason,
     RunResult,
@@ -37,6 +38,7 @@ from distromatrix.plan.file import plan_to_json, shard_stamp
 from distromatrix.record.expectations import Marker
 from distromatrix.record.history import Outcomes
 from distromatrix.record.repetitions import run_id
+from distromatrix.reports.commands import opens
 from distromatrix.reports.grouping import Group
 from distromatrix.reports.reasons import explained
 
@@ -119,8 +121,17 @@ def _run_json(run: CellResult | CellRun) -> dict[str, Any]:
         "seconds": run.seconds,
         "reason": run.reason,
         "cases": asdict(run.cases) if run.cases else None,
+        **_exported_json(run),
         "fallback": [_fallback_json(one) for one in run.fallback],
     }
+
+
+def _exported_json(run: Outcome) -> dict[str, Any]:
+    """The file that its machine went into, from the run's folder, where there is one."""
+    if run.exported is None:
+        return {}
+    said = {"file": run.exported.file, "bytes": run.exported.size, "command": opens(run.exported)}
+    return {"exported": said}
 
 
 def _fallback_json(one: Fallback) -> dict[str, Any]:
@@ -135,6 +146,7 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
         "said": one.reason,
         "counts": asdict(one.cases) if one.cases else None,
         "image": _image_json(one.image),
+        **_exported_json(one),
     }
 
 

@@ -4,7 +4,7 @@ ended."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import monotonic
@@ -12,7 +12,7 @@ from typing import Any
 
 from distromatrix.engines.answer import MOST_LISTED, Answer
 from distromatrix.engines.contract import API_TIMEOUT, Command
-from distromatrix.engines.docker.connection.api import SHORT_TIMEOUT, Api
+from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, SHORT_TIMEOUT, Api
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.spec import shell_loop
 from distromatrix.engines.shell.pool import KILL
@@ -20,6 +20,9 @@ from distromatrix.engines.shell.process_list import LIST, processes
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import Shell, ShellEndedError
 from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
+
+_AT_ONCE = 200  # paths that are removed by one command
+_REMOVE = 'cd / && rm -rf -- "$@" && echo done'
 
 
 @dataclass(slots=True)
@@ -83,6 +86,18 @@ class Container:
             status = client.exec_inspect(made["Id"])["ExitCode"]
         if status:
             raise InfrastructureError(f"cannot {doing} {self.name}: exit status {status}")
+
+    def exported(self) -> Iterator[bytes]:
+        """Its root, but for its volumes, as a tar stream."""
+        with self.calling("export", LONG_TIMEOUT) as client:
+            yield from client.export(self.id, chunk_size=1 << 20)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove what lies at these paths from its root."""
+        for first in range(0, len(paths), _AT_ONCE):
+            some = paths[first : first + _AT_ONCE]
+            if not self.run("remove files in", _REMOVE, *some, within=API_TIMEOUT):
+                raise InfrastructureError(f"cannot remove files in {self.name}")
 
     def end_process(self, process: int, within: float = SHORT_TIMEOUT) -> None:
         """Kill a process, by its id in the container, with all that descends from it."""

@@ -118,16 +118,19 @@ class DockerEngine:
         return DockerMachine.join(self._api, address)
 
     def enter(self, kept: Kept, env: Mapping[str, str]) -> int:
-        """See Engine: by the engine's own client, which the machine's `enter` names. The values
-        of the variables stay off its command line."""
+        """See Engine: by the engine's own client, which the machine's `enter` names. That sees
+        this process's variables, and none that come from elsewhere: PATH and DOCKER_HOST mean
+        something to it, too."""
         words = shlex.split(kept.enter)
         at = words.index("exec") + 1
-        flags = [flag for name in env for flag in ("-e", name)]
+        own = os.environ  # whose values, as those of `pass_env`, stay off its command line
+        said = (k if own.get(k) == value else f"{k}={value}" for k, value in env.items())
+        flags = [flag for one in said for flag in ("-e", one)]
         if not os.isatty(0):
             words = ["-i" if w == "-it" else w for w in words]
         command = [*words[:at], *flags, *words[at:]]
         try:
-            return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
+            return subprocess.run(command, check=False).returncode
         except FileNotFoundError as error:
             raise EngineUnavailableError(
                 f"{words[0]}: command not found; the engine's own client is needed to enter: "

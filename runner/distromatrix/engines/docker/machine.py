@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ from distromatrix.engines.change_scripts import CARRIED_WITHIN, GONE, NOTE, NOTE
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import (
     API_TIMEOUT,
+    MOUNT,
     Address,
     Command,
     LeftSignal,
@@ -199,6 +201,24 @@ class DockerMachine(ShellMachine):
         how = ("see what changed in", CARRIED_WITHIN)
         gone, there = (self.container.told(how[0], one, how[1]) for one in (GONE, THERE))
         return Changes.kept(gone, there, folder, most)
+
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """See Machine. Raises InfrastructureError."""
+        yield self.container.exported()
+        mounts = self.container.inspect().get("Mounts") or ()
+        if any(one.get("Destination") == MOUNT for one in mounts):
+            yield self.get(MOUNT)
+
+    def take(self, changes: Changes) -> None:
+        """See Machine; from then on it has the product that came so. Raises
+        InfrastructureError."""
+        for file in (changes.gone, changes.there):
+            file.seek(0)
+        self.container.remove([os.fsdecode(path) for path in changes.gone.read().split(b"\0")])
+        self.put(changes.there, "/")
+        self._staged = bool(
+            self.container.run("look at", f"[ ! -d {MOUNT}/product ] || echo there")
+        )
 
     def disk_used(self) -> int | None:
         """See Machine."""

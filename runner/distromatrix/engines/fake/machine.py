@@ -11,7 +11,7 @@ import signal as signals
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -197,6 +197,13 @@ class FakeMachine(ShellMachine):
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             tar.add(source, arcname=source.name)
         return iter((buffer.getvalue(),))
+
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """See Machine."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            tar.add(self.root, arcname=".")
+        yield (buffer.getvalue(),)
 
     def note_state(self) -> bool:
         """See Machine."""

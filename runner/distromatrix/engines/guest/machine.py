@@ -43,6 +43,15 @@ _MISSING = 44  # the status of our own scripts for what is not there
 # itself: its programs are the product's.
 _OOM_KILLS = 'while read -r k v; do if [ "$k" = oom_kill ]; then echo "$v"; fi; done </proc/vmstat'
 
+# All that is on its disks, but for what lies on none.
+_FILES = """cd / && set --
+for one in * .[!.]*; do
+  case $one in proc | sys | dev | run) continue ;; esac
+  [ ! -e "$one" ] && [ ! -L "$one" ] || set -- "$@" "./$one"
+done
+exec {busybox} tar -cf - "$@"
+"""
+
 
 class _RestartedError(Exception):
     """The machine was restarted under a command, as that had asked for."""
@@ -179,6 +188,11 @@ class GuestMachine(ShellMachine):
             with contextlib.suppress(Exception):
                 while not pieces.empty():
                     pieces.get_nowait()
+
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """See Machine. Raises InfrastructureError."""
+        self._check()
+        yield self._stream(_FILES.format(busybox=self.busybox), "its files")
 
     def signal_left(self, signal: LeftSignal) -> bool:
         """See Machine."""

@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -225,16 +225,23 @@ echo $!"""
     def get(self, path: str) -> Iterable[bytes]:
         """See Machine. Of one that was killed, by a boot that runs nothing of it."""
         if self.guest.ended.is_set():
-            return self._get_from_disk(path)
+            return self._from_disk(lambda reader: reader.get(path))
         return super().get(path)
 
-    def _get_from_disk(self, path: str) -> Iterable[bytes]:
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """See Machine; as `get`."""
+        if self.guest.ended.is_set():
+            yield self._from_disk(lambda reader: next(reader.files()))
+        else:
+            yield from super().files()
+
+    def _from_disk(self, read: Callable[[QemuMachine], Iterable[bytes]]) -> Iterable[bytes]:
         self._end_reader()
         guest = self.guest.without_product()
         self._reader = reader = QemuMachine(guest, staged=self._staged)
         try:
             guest.boot_again()  # what the console has shown stays
-            return _until_read(reader.get(path), self._end_reader)
+            return _until_read(read(reader), self._end_reader)
         except BaseException:  # also where there is no such path
             self._end_reader()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -40,7 +40,7 @@ class ShellMachine(Machine):
         self._spec = spec
         self.name = spec.name
         self._mount = MOUNT
-        self._staged = staged
+        self._staged = staged or spec.has_product
         self._owned = owned
         self._scale = scale
         self._env = dict(env or {})
@@ -162,6 +162,10 @@ class ShellMachine(Machine):
     def take(self, changes: Changes) -> None:  # noqa: ARG002
         """See Machine. Raises InfrastructureError."""
         raise self._no_state()
+
+    def files(self) -> Iterator[Iterable[bytes]]:
+        """See Machine. Raises InfrastructureError."""
+        raise InfrastructureError(f"{self.name}: its files cannot be had", transient=False)
 
     # --- for those who make one of it ---
 

@@ -10,6 +10,7 @@ from distromatrix.collect.text import printable
 from distromatrix.engines.contract import Machine, Stage
 from distromatrix.engines.silence import Watch
 from distromatrix.execute.cell.disk_watch import DiskWatch
+from distromatrix.execute.cell.export import Exporter
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.order import Task
 from distromatrix.execute.queue.slots import Slots, Turn
@@ -30,6 +31,7 @@ class CellContext:
     watch: Watch
     disks: DiskWatch
     opened: Callable[[Machine], None]
+    exporter: Exporter
     close: Callable[[Machine, Turn], None]  # later, and with it its turn comes to its end
     stage: Callable[[Prepared, str | None], Stage]  # the product, on the engine of that name
     case_needs: bool = False  # the product's cases say what they need

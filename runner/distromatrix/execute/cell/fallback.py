@@ -135,6 +135,7 @@ def join(
         warnings=(*result.warnings, *notes),
         attempts=max(r.attempts for r in (result, *parts)),
         kept=next((r.kept for r in (result, *parts) if r.kept), None),
+        exported=next((r.exported for r in (result, *parts) if r.exported), None),
         fallback=fallback,
     )
     return replace(joined, **cases)

@@ -114,6 +114,7 @@ def join_runs(
         warnings=tuple(dict.fromkeys(w for one in (first, *again) for w in one.warnings)),
         attempts=max(one.attempts for one in (first, *again)),
         kept=first.kept,
+        exported=first.exported,
         fallback=first.fallback,
         retries=runs,
         flaky=_flaky(first, found, green=green),

@@ -52,6 +52,7 @@ def run_cell(tried: Attempt, stage: Stage, around: CellContext, ticket: object) 
         ):
             began = time.monotonic()
             result = _unmet(tried, machine) or _tested(tried, machine, log, around, allowance)
+            result = around.exporter.export(tried, machine, result)
             if result.kept is None and around.keeps(result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())

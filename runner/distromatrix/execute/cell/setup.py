@@ -75,6 +75,7 @@ def set_up(
                 except TooMuchError as error:
                     tried.collect_fault = str(error)
             result = conclude(tried, machine, env, log, around, guest=False)
+            result = around.exporter.export(tried, machine, result)
             if around.keeps(result):
                 with suppress(InfrastructureError):  # the verdict stands without it
                     result = replace(result, kept=machine.keep())

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, Reason, RunResult, Verdict
+from distromatrix.model import (
+    CellResult,
+    CellRun,
+    Flaky,
+    Kept,
+    Plan,
+    Reason,
+    RunResult,
+    Verdict,
+)
 from distromatrix.plan.file import is_merged
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.repetitions import run_id, told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
-from distromatrix.reports.commands import resume, run_again, shown_path
+from distromatrix.reports.commands import exported, opens, resume, run_again, shown_path
 from distromatrix.reports.expected import Against, passed_by_gating, unmatched_lines
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_sections
 from distromatrix.reports.grid import grid, without_report
@@ -110,6 +119,7 @@ class _Summary:
         self._errors()
         self._not_gating()
         self._kept()
+        self._exported()
         self._warnings(warnings)
         self._last_lines()
 
@@ -290,6 +300,15 @@ class _Summary:
                 self._line(name)
                 self._line(f"    enter   {machine.enter}")
                 self._line(f"    remove  {machine.remove}")
+
+    def _exported(self) -> None:
+        files = dict.fromkeys(one for cell in self._result.cells for one in exported(cell))
+        if files:
+            self._title(
+                None, "exported machines: with all that their cells wrote, product included"
+            )
+        for one in files:
+            self._line(f"{opens(one, self._folder)}  ({one.size / 1e6:,.1f} MB)")
 
     def _warnings(self, warnings: tuple[str, ...]) -> None:
         of_cells = (f"{cell.id}: {text}" for cell in self._result.cells for text in cell.warnings)
