@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import platform
 import re
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from apk_format import KEY_NAME, apk_repository, tar_of
 from images_world import World, catalogued, cell, told
@@ -177,10 +178,12 @@ def tools_image(world: World, release: str = "debian-12") -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A server of repositories; `requests` are the paths that were asked of it."""
+    """A server of repositories; `requests` are the paths that were asked of it. A file whose path
+    has a part that is in `held` is sent by half, and the rest when that event happens."""
 
     address: str
     requests: list[str]
+    held: dict[str, threading.Event]
 
     def __call__(self, kind: str) -> str:
         """The URL of the mirror of that kind."""
@@ -192,18 +195,30 @@ def served(built: Built, address: str) -> Iterator[Served]:
     """Serve them over HTTP while the context lasts; after it the port is closed. `address`:
     a machine's gateway, which is this host."""
     requests: list[str] = []
+    held: dict[str, threading.Event] = {}
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
             requests.append(self.path)
+
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            for part, event in list(held.items()):
+                if part in self.path:
+                    outputfile.write(source.read(os.fstat(source.fileno()).st_size // 2))
+                    outputfile.flush()
+                    event.wait()
+            with suppress(ConnectionError):  # who asked may be killed meanwhile
+                super().copyfile(source, outputfile)
 
     handler = functools.partial(Handler, directory=str(built.folder))
     server = ThreadingHTTPServer((address, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield Served(address=f"http://{address}:{server.server_port}", requests=requests)
+        yield Served(address=f"http://{address}:{server.server_port}", requests=requests, held=held)
     finally:
+        for event in held.values():
+            event.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -131,3 +131,5 @@ def _clean_downloads(said: str, *, wanted: bool, dry_run: bool) -> None:
         echo(f"{said} {size / 1e6:.1f} MB of downloaded packages")
         if not dry_run:
             downloads.clear()
+    elif downloads.folder.exists() and not dry_run:
+        downloads.tidy()

@@ -199,6 +199,7 @@ def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(
         ):
             done = project.call("run", f"*/{suite}")
             assert done.code == 0, done.said
+            assert project.results()[suite]["engine"] == ("docker" if suite == "plain" else engine)
             file = project.latest / "cells/debian-12" / suite / "log.txt"
             lines = [line for line in file.read_text().splitlines() if "---" not in line]
             said = [" ".join(line.split()[2:4]) if line[0] == "d" else line for line in lines]

@@ -105,16 +105,33 @@ def test_what_was_used_longest_ago_goes_first(
     assert second not in store.folder.iterdir()
 
 
-def test_what_nobody_used_for_long_goes_and_what_a_killed_process_left(store: Downloads) -> None:
+def test_what_nobody_used_for_long_goes(store: Downloads) -> None:
     keep(store, (f"arrived/{NAME}", CONTENT))
-    for name in (".old", ".new"):
-        (store.folder / name).mkdir()
-        (store.folder / name / "part").touch()
     long_ago = time.time() - downloads.UNUSED_AFTER - 60
-    for name in (NAME, ".old"):
-        os.utime(store.folder / name, times=(long_ago, long_ago))
+    os.utime(store.folder / NAME, times=(long_ago, long_ago))
     store.tidy()
-    assert [p.name for p in store.folder.iterdir()] == [".new"]
+    assert list(store.folder.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_once_no_other_keeps_anything(store: Downloads) -> None:
+    def left() -> list[Path]:
+        return list(store.folder.glob(".*"))
+
+    def beside_another() -> Iterator[bytes]:
+        given(store)
+        store.tidy()
+        seen.append(len(left()))
+        yield from tar_of((f"arrived/{NAME}", CONTENT))
+
+    keep(store)
+    (store.folder / ".killed").mkdir()
+    (store.folder / ".killed/part").touch()
+    seen: list[int] = []
+    assert store.keep(beside_another(), {NAME}, sha256_of) == 1
+    assert (seen, left()) == ([2], [])
+    (store.folder / ".killed").mkdir()
+    assert given(store) == {"var/a.deb": CONTENT}
+    assert left() == []
 
 
 def test_all_of_it_can_be_removed(store: Downloads) -> None:

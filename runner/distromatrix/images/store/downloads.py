@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from distromatrix.collect.artifacts import extract
+from distromatrix.files.lock import InUseError, take_open
 from distromatrix.files.own import make_own
 from distromatrix.files.user_folders import cache_path
 from distromatrix.files.whole import give_to_caller
@@ -29,7 +30,6 @@ MOST_BYTES = 4 * 1024**3
 MOST_FILES = 20_000
 UNUSED_AFTER = 30 * 86400.0  # seconds
 ARRIVED = "arrived"  # the folder that `keep` takes from a tar's top-level one
-_ABANDONED_AFTER = 2 * 3600.0  # seconds: nobody brings files for that long
 
 Digest = Callable[[IO[bytes]], str]
 
@@ -55,6 +55,7 @@ class Downloads:
     def given(self, wanted: Mapping[str, str], digest: Digest) -> Iterator[Given]:
         """A tar of those files that are here, and are what they should be: digest -> path."""
         make_own(self.folder)
+        self._sweep()
         with tempfile.TemporaryFile(dir=self.folder) as file:
             given = Given(cast("BinaryIO", file))
             with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -85,7 +86,10 @@ class Downloads:
         Raises CollectError, and whatever `tar` raises."""
         make_own(self.folder)
         kept = 0
-        with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as place:
+        with (
+            self._locked(shared=True),
+            tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as place,
+        ):
             extract(
                 tar,
                 Path(place),
@@ -109,21 +113,37 @@ class Downloads:
 
     def tidy(self) -> None:
         """Remove what is there too long or too much, and what a process left that was killed."""
+        self._sweep()
         now, left, room = time.time(), MOST_FILES, MOST_BYTES
         with os.scandir(self.folder) as entries:
             found = []
             for entry in entries:
                 with suppress(FileNotFoundError):
-                    found.append((entry.stat(follow_symlinks=False), Path(entry)))
+                    if not entry.name.startswith("."):
+                        found.append((entry.stat(follow_symlinks=False), Path(entry)))
         for stat, path in sorted(found, key=lambda one: one[0].st_mtime, reverse=True):
-            age = now - stat.st_mtime
-            if path.name.startswith("."):
-                if age > _ABANDONED_AFTER:
-                    shutil.rmtree(path, ignore_errors=True)
-                continue
             left, room = left - 1, room - stat.st_size
-            if left < 0 or room < 0 or age > UNUSED_AFTER:
+            if left < 0 or room < 0 or now - stat.st_mtime > UNUSED_AFTER:
                 path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the folders of processes that were killed while they kept files, if no other keeps
+        any now."""
+        abandoned = tuple(self.folder.glob(".*"))
+        if abandoned:
+            with suppress(InUseError), self._locked(wait=0):
+                for path in abandoned:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, *, shared: bool = False, wait: float | None = None) -> Iterator[None]:
+        """Hold a lock on the folder: whoever keeps files shares it. Raises InUseError."""
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            take_open(fd, shared=shared, wait=wait)
+            yield
+        finally:
+            os.close(fd)
 
     def size(self) -> int:
         """Bytes of all files."""
