@@ -31,7 +31,7 @@ _EVIDENCE = {"output": "named in the output", "opened": "opened", "suite": "name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A `cell`, or a `case` of it ('': all that failed), that failed in a run, with the `groups`
-    of failures that it belongs to; of the run its stored plan and the facts of its cells."""
+    of failures that it belongs to; of the run its stored plan and the facts that are known."""
 
     cell: CellResult
     case: str
@@ -56,26 +56,26 @@ class Failed:
     def most_alike(self, able: Collection[str]) -> str:
         """Of the cells where the first group's failures pass and that are `able` to run again, the
         one whose machine differs least; '' where there is none."""
-        known = [c for c in self.passing(self.groups[0]) if c in able and self._is_known(c)]
+        known = [c for c in self.passing(self.groups[0]) if c in able and c in self.facts]
         return min(known, key=self._unlike, default="")
 
-    def _unlike(self, cell: str) -> int:
-        mine, its = (self.facts[one].packages.items() for one in (self.cell.id, cell))
-        return len(mine ^ its)
+    def _unlike(self, cell: str) -> tuple[bool, int]:
+        mine, its = self.facts[self.cell.id], self.facts[cell]
+        return mine.manager != its.manager, len(mine.packages.items() ^ its.packages.items())
 
-    def _is_known(self, cell: str) -> bool:
-        return cell in self.facts and not self.facts[cell].absent
-
-    def unexplained(self, group: Group) -> tuple[str, bool]:
-        """Why a group may have no reasons, and whether that is for lack of facts."""
+    def unknown(self, group: Group) -> tuple[str, ...]:
+        """The cells without whose facts nothing can be said of a group."""
+        failing = tuple(one for one in group.cells if one not in self.facts)
         passing = self.passing(group)
-        if not passing:
-            return "it passes nowhere, so there is nothing to compare with", False
-        failing = [one for one in group.cells if not self._is_known(one)]
-        if failing or not any(map(self._is_known, passing)):
-            unknown = some_of(failing or passing, _SHOWN)
-            return f"run {self.run.run} has no facts of {unknown}", True
-        return "no known fact separates these machines", False
+        return failing if failing or not self.facts.keys().isdisjoint(passing) else passing
+
+    def unexplained(self, group: Group) -> str:
+        """Why a group may have no reasons."""
+        if not self.passing(group):
+            return "it passes nowhere, so there is nothing to compare with"
+        if unknown := self.unknown(group):
+            return f"run {self.run.run} has no facts of {some_of(unknown, _SHOWN)}"
+        return "no known fact separates these machines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,22 +131,20 @@ def command(
     allow(restrict(plan, able, "not asked for"))
     failed = _failed(find_run(plan.root, run), only.id, case)
     found, again = failed.reasons(), None
-    other = failed.most_alike(able)
-    if other and any(found.values()):
+    if any(found.values()) and (other := failed.most_alike(able)):
         pair = restrict(plan, {only.id, other}, "not asked for")
         echo(f"running again under strace: {only.id}, and {other}, where it passes", err=True)
         again = _run_again(failed, pair, settings)
         if again is None:
             return INTERRUPTED
         found = failed.reasons(again.opened)
+    answer = _answer(failed, found, again)
     if as_json:
-        echo_json(_as_json(failed, found, again))
+        echo_json(answer)
     else:
-        _show(failed, found, again)
-    if again is not None:
-        return EXIT_OK if again.traced else EXIT_INFRASTRUCTURE
-    lacking = any(failed.unexplained(g)[1] for g, reasons in found.items() if not reasons)
-    return EXIT_INFRASTRUCTURE if lacking else EXIT_OK
+        _show(answer)
+    told = again.traced if again else not any(map(failed.unknown, failed.groups))
+    return EXIT_OK if told else EXIT_INFRASTRUCTURE
 
 
 def _failed(folder: Path, cell: str, case: str) -> Failed:
@@ -186,7 +184,7 @@ def _failed(folder: Path, cell: str, case: str) -> Failed:
         groups=tuple(groups),
         plan=plan,
         run=run,
-        facts=read_facts(folder),
+        facts={cell: one for cell, one in read_facts(folder).items() if not one.absent},
     )
 
 
@@ -232,46 +230,15 @@ def _run_again(failed: Failed, plan: Plan, settings: Settings) -> Again | None:
         )
 
 
-def _told(reasons: Sequence[Reason]) -> tuple[list[Reason], int]:
-    """Those that something points to, else the first; and how many more differences there are."""
-    told = [one for one in reasons if one.evidence][:_SHOWN]
-    told = told or [one for one in reasons[:_SHOWN] if one.about]
-    return told, sum(one.count for one in reasons) - len(told)
-
-
-def _show(failed: Failed, found: Mapping[Group, Sequence[Reason]], again: Again | None) -> None:
-    where = f"{failed.cell.id}{failed.case and f'::{one_line(failed.case)}'}"
-    if again is not None and again.passed:
-        echo(f"{where} passes when it is run again: it is flaky")
-        echo(f"logs    {again.logs}")
-        return
-    for group, reasons in found.items():
-        echo(group.label)
-        names = [one_line(one.case.name) for one in group.failures if one.case]
-        for name in names[:_SHOWN]:
-            echo(f"  {name}")
-        if (more := len(names) - _SHOWN) > 0:
-            echo(f"  and {more:,} more cases")
-        told, more = _told(reasons)
-        for one in told:
-            clues = ", ".join(_EVIDENCE[clue] for clue in one.evidence)
-            echo(f"  differs {one_line(one.text, 400)}{clues and f' ({clues})'}")
-        if not told:
-            echo(f"  differs {failed.unexplained(group)[0]}")
-        elif more:
-            echo(f"  and {more:,} more differences")
-    if again is not None and again.traced:
-        fails = ", fails again" if again.passed is False else ""
-        echo(f"traced  {', '.join(again.traced)}{fails}")
-        echo(f"logs    {again.logs}")
-
-
-def _as_json(
+def _answer(
     failed: Failed, found: Mapping[Group, Sequence[Reason]], again: Again | None
 ) -> dict[str, Any]:
+    """What `--json` prints. Of each group those reasons that something points to, else the first,
+    and how many more there are."""
     groups = []
     for group, reasons in found.items():
-        told, more = _told(reasons)
+        told = [one for one in reasons if one.evidence] or [one for one in reasons if one.about]
+        told = told[:_SHOWN]
         groups.append(
             {
                 "label": group.label,
@@ -281,17 +248,47 @@ def _as_json(
                     {"text": one.text, "about": one.about, "evidence": list(one.evidence)}
                     for one in told
                 ],
-                "more": more,
-                "unexplained": None if told else failed.unexplained(group)[0],
+                "more": sum(one.count for one in reasons) - len(told),
+                "unexplained": None if told else failed.unexplained(group),
             }
         )
+    opened = again.opened if again else ()
+    packages = {name for one in failed.facts.values() for name in one.packages}
     return {
         "run": failed.run.run,
         "cell": failed.cell.id,
         "case": failed.case or None,
         "passes_again": again.passed if again else None,
         "traced": list(again.traced) if again else [],
-        "opened": sorted(again.opened) if again else [],
+        "opened": sorted(packages.intersection(opened)),
         "groups": groups,
         "logs": str(again.logs) if again else None,
     }
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    """The same, for people."""
+    if answer["passes_again"]:
+        where = (
+            f"{answer['cell']}::{one_line(answer['case'])}" if answer["case"] else answer["cell"]
+        )
+        echo(f"{where} passes when it is run again: it is flaky")
+    else:
+        for group in answer["groups"]:
+            echo(group["label"])
+            for name in group["cases"][:_SHOWN]:
+                echo(f"  {one_line(name)}")
+            if (more := len(group["cases"]) - _SHOWN) > 0:
+                echo(f"  and {more:,} more cases")
+            for one in group["differs"]:
+                clues = ", ".join(_EVIDENCE[clue] for clue in one["evidence"])
+                echo(f"  differs {one_line(one['text'], 400)}{clues and f' ({clues})'}")
+            if not group["differs"]:
+                echo(f"  differs {group['unexplained']}")
+            elif group["more"]:
+                echo(f"  and {group['more']:,} more differences")
+        if answer["traced"]:
+            fails = ", fails again" if answer["passes_again"] is False else ""
+            echo(f"traced  {', '.join(answer['traced'])}{fails}")
+    if answer["logs"]:
+        echo(f"logs    {answer['logs']}")
