@@ -80,10 +80,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """What came of running it again: whether it `passed` (None where that cannot be told), which
-    cells were `traced`, and which programs and packages these have `opened`."""
+    """What came of running it again: whether it `passed` (None where that cannot be told) and why
+    not, which cells were `traced`, and which programs and packages these have `opened`."""
 
     passed: bool | None
+    reason: str
     traced: tuple[str, ...]
     opened: frozenset[str]
     logs: Path
@@ -217,13 +218,14 @@ def _run_again(failed: Failed, plan: Plan, settings: Settings) -> Again | None:
                 echo(f"warning: {one.id} was not traced: {one_line(why, 300)}", err=True)
         mine = next(one for one in result.cells if one.id == failed.cell.id)
         good = passed(mine, folder.path, failed.case) if used[mine.id] else None
+        why = why_not(mine, good, failed.case)
         if used[mine.id] and good is None:
-            why = why_not(mine, good, failed.case)
             echo(f"warning: whether {mine.id} fails again cannot be told: {why}", err=True)
         if mine.image and failed.cell.image and mine.image.id != failed.cell.image.id:
             echo(f"warning: {mine.id} has another image than in that run", err=True)
         return Again(
             passed=good,
+            reason=why,
             traced=tuple(cell for cell in used if used[cell]),
             opened=frozenset[str]().union(*used.values()),
             logs=folder.path,
@@ -259,6 +261,7 @@ def _answer(
         "cell": failed.cell.id,
         "case": failed.case or None,
         "passes_again": again.passed if again else None,
+        "reason": again.reason if again else None,
         "traced": list(again.traced) if again else [],
         "opened": sorted(packages.intersection(opened)),
         "groups": groups,
@@ -288,7 +291,7 @@ def _show(answer: Mapping[str, Any]) -> None:
             elif group["more"]:
                 echo(f"  and {group['more']:,} more differences")
         if answer["traced"]:
-            fails = ", fails again" if answer["passes_again"] is False else ""
+            fails = f"; fails again: {answer['reason']}" if answer["passes_again"] is False else ""
             echo(f"traced  {', '.join(answer['traced'])}{fails}")
     if answer["logs"]:
         echo(f"logs    {answer['logs']}")

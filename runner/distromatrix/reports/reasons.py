@@ -4,6 +4,7 @@ passes. A correlation, no proof; whoever shows it says so."""
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -64,6 +65,13 @@ class _Clues:
     output: _Heard
     suite: _Heard
     opened: Collection[str]
+    stems: dict[str, list[str]]  # the words of the output, by what they are about
+
+    def _about(self, names: Collection[str]) -> Iterator[str]:
+        """The words of the output that are about what was opened of those names."""
+        for name in names:
+            if name in self.opened:
+                yield from self.stems.get(_stem(name), ())
 
     def of(
         self,
@@ -75,7 +83,8 @@ class _Clues:
         """What it is worth that they point to what has those names, and speaks of itself in such
         words and phrases (`least`: if nothing is said of it), and which of them do."""
         said = (*names, *words)
-        output, suite = self.output.of(said, phrases), self.suite.of(said, phrases)
+        output = self.output.of((*said, *self._about(names)), phrases)
+        suite = self.suite.of(said, phrases)
         opened = _OPENED * any(name in self.opened for name in names)
         found: dict[Evidence, int] = {"output": output, "opened": opened, "suite": suite}
         evidence = tuple(clue for clue, worth in found.items() if worth > 0)
@@ -101,7 +110,9 @@ def reasons_of(
     there = [facts[c] for c in passing if c in facts and not facts[c].absent]
     if not here or not there or len(here) < len([c for c in group.cells if c in cells]):
         return ()
-    clues = _Clues(*_hear(group, cells, by_id), opened)
+    clues = _Clues(*_hear(group, cells, by_id), opened, defaultdict(list))
+    for word in clues.output.words if opened else ():
+        clues.stems[_stem(word.partition(".")[0])].append(word)
     named, others = _packages(here, there, clues)
     ranked = sorted((*_components(here, there, clues), *named), key=lambda one: -one[0])
     reasons = [reason for _, reason in ranked[:_MOST]]
@@ -246,6 +257,13 @@ def _packages(
         elif said := difference(_of(name, here), _of(name, there)):
             named.append((worth - 10 * (not said[1]), _reason(name, said[0], evidence)))
     return named, others
+
+
+def _stem(name: str) -> str:
+    """What a package or a word is about: `sqlite`, of libsqlite3-0 as of sqlite3."""
+    stem = name.removeprefix("lib").removesuffix("-libs").removesuffix("t64")
+    stem = stem.rstrip("-.0123456789")
+    return stem if len(stem) > 2 and stem not in _ENGLISH else name
 
 
 def _reason(name: str, text: str, evidence: tuple[Evidence, ...] = ()) -> Reason:

@@ -103,7 +103,7 @@ def test_what_was_opened_comes_first_and_the_rest_is_counted(cli: Cli, traced: P
         "  differs libold 1 here, ≥ 2 where it passes (opened)",
         "  and 2 more differences",
     ]
-    assert lines[4] == "traced  two/unit, three/unit, fails again"
+    assert lines[4] == "traced  two/unit, three/unit; fails again: exit status 1"
     assert "where it passes" in said.err and "three/unit" in said.err  # the most alike
     told = json.loads(cli("why", "two/unit", "--run", folder.name, "--json").out)
     assert told["passes_again"] is False

@@ -124,6 +124,27 @@ def test_a_package_that_the_output_names_is_told_and_others_are_counted() -> Non
     ]
 
 
+def test_what_was_opened_comes_first_and_is_known_by_what_the_output_is_about() -> None:
+    plan = make_plan("debian-11/unit", "debian-12/unit")
+    said = with_message("debian-11/unit", "sqlite3.OperationalError: no RETURNING, nor expat")
+    results = (said, result("debian-12/unit"))
+    new = {"libsqlite3-0": "3.40-1", "libexpat1": "2.5-1", "libzip4": "1.7-1"}
+    old = {"libsqlite3-0": "3.34-1", "libexpat1": "2.2-1", "libzip4": "1.5-1"}
+    facts = {"debian-11/unit": deb(sed="4.7-1", **old), "debian-12/unit": deb(**new)}
+    (group,) = group_failures(plan, results)
+    plain = [one.about for one in reasons_of(group, plan, results, facts)]
+    assert plain == ["sed", ""]
+    opened = ("libsqlite3-0", "libzip4", "cat")
+    found = reasons_of(group, plan, results, facts, opened)
+    assert [(one.about, one.evidence) for one in found] == [
+        ("libsqlite3-0", ("output", "opened")),
+        ("libzip4", ("opened",)),
+        ("sed", ()),
+        ("", ()),
+    ]
+    assert found[-1].text == "and 1 other package"  # nobody opened libexpat1
+
+
 def test_where_this_case_passed_counts_though_another_failed() -> None:
     facts = {"debian-11": deb(coreutils="8.32-1"), "debian-12": deb()}
     plan = make_plan("debian-11/unit", "debian-12/unit")
