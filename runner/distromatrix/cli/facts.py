@@ -90,6 +90,8 @@ def _rows(name: str, machines: dict[str, Facts]) -> dict[str, dict[str, str]]:
 def _flat(facts: Facts) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in asdict(facts).items():
+        if key == "sources":
+            continue
         if key == "commands":  # in which folder makes no difference
             found |= {f"{key} {name}": PurePath(path).name for name, path in value.items()}
         elif isinstance(value, dict):

@@ -22,7 +22,7 @@ from distromatrix.images.layer.layers import Prepared
 from distromatrix.model import Cell, Facts
 from distromatrix.plan.needs import GUESTS
 
-_FORMAT = 1  # of what is kept: another number is read anew
+_FORMAT = 2  # of what is kept: another number is read anew
 _WITHIN = 60.0  # seconds
 _MANAGERS = ("dpkg", "rpm", "apk", "pacman", "xbps")
 _COMMANDS = (
@@ -112,6 +112,7 @@ def parse(said: str, image: str, arch: str = "") -> Facts:
     uname = [*lines["uname"], "", ""]
     libc, libc_version = _libc(lines["libc"])
     manager = next((name for name in _MANAGERS if lines[name]), "")
+    packages, sources = (_apk if manager == "apk" else _packages)(lines[manager])
     versions = {k: m[0] for k, v in map(_pair, lines["versions"]) if (m := _NUMBER.search(v[:300]))}
     return facts_from(
         {
@@ -128,9 +129,8 @@ def parse(said: str, image: str, arch: str = "") -> Facts:
             "os": {key: value.strip("\"'") for key, _, value in release},
             "commands": dict(map(_pair, lines["commands"])),
             "versions": versions,
-            "packages": _apk(lines["apk"])
-            if manager == "apk"
-            else dict(map(_pair, lines[manager])),
+            "packages": packages,
+            "sources": sources,
         }
     )
 
@@ -140,14 +140,28 @@ def _pair(line: str) -> tuple[str, str]:
     return name, rest.strip()
 
 
-def _apk(lines: list[str]) -> dict[str, str]:
-    found, name = {}, ""
+def _packages(lines: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The versions of packages, and what those are built from that are not called like it."""
+    versions, sources = {}, {}
+    for line in lines:
+        name, version, source, *_ = (*line.split(" "), "", "")
+        versions[name] = version
+        if source.endswith(".src.rpm"):
+            source = source.rsplit("-", 2)[0]
+        if source not in ("", "(none)", name):
+            sources[name] = source
+    return versions, sources
+
+
+def _apk(lines: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    said: dict[str, dict[str, str]] = {"V": {}, "o": {}}
+    name = ""
     for line in lines:
         if line.startswith("P:"):
             name = line[2:]
-        elif name:
-            found[name] = line[2:]
-    return found
+        elif name and line[:2] in ("V:", "o:"):
+            said[line[0]][name] = line[2:]
+    return said["V"], {name: source for name, source in said["o"].items() if source != name}
 
 
 def _libc(lines: list[str]) -> tuple[str, str]:

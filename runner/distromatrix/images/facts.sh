@@ -48,16 +48,16 @@ for name in $DISTROMATRIX_VERSIONS; do
 done
 if on_path dpkg-query; then
 	echo "== dpkg"
-	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' | sed -n 's/^installed //p'
+	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version} ${source:Package}\n' | sed -n 's/^installed //p'
 fi
 if on_path rpm; then
 	echo "== rpm"
-	rpm -qa --qf '%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n'
+	rpm -qa --qf '%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE} %{SOURCERPM}\n'
 fi
 for list in /lib/apk/db/installed /usr/lib/apk/db/installed; do
 	if [ -f "$list" ]; then
 		echo "== apk"
-		sed -n '/^[PV]:/p' "$list"
+		sed -n '/^[PVo]:/p' "$list"
 		break
 	fi
 done

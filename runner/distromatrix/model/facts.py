@@ -13,7 +13,8 @@ class Facts:
     printable. `image`: its id; `absent`: why nothing could be read ('' where it was). `os`: of
     os-release; `commands`: those of a list, with the path that they really are; `versions`: what
     interpreters and compilers say of themselves; `packages`: versions by names, as its package
-    `manager` has them (dpkg, rpm, apk, pacman, xbps or ''); `kernels`: those installed in it;
+    `manager` has them (dpkg, rpm, apk, pacman, xbps or ''); `sources`: what those are built from
+    that are not called like it, where the manager says so; `kernels`: those installed in it;
     `kernel`: that which it ran on. `engine`: that of the cell ('' where none is known)."""
 
     image: str = ""
@@ -32,6 +33,7 @@ class Facts:
     commands: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 # The output of the failure names it, the failing command opened it, the suite names it.

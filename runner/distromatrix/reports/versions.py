@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 from typing import Any
 
-_NOISE = re.compile(r"[+~](?:git|dfsg|ds|deb|really|repack|svn|snap|nmu|b\d).*")
+_NOISE = re.compile(r"(?:[+~](?:git|dfsg|ds|deb|repack|svn|snap|nmu|b\d)|\.dfsg).*")
+_REALLY = re.compile(r"^.*[+~]really\W*")  # what comes before it is no version of it
 _EPOCH = re.compile(r"^\d+:")
 
 
@@ -31,12 +32,13 @@ class Version:
             text = text.rpartition("-")[0] or text
         elif self.manager == "xbps":
             text = text.rpartition("_")[0] or text
-        return _NOISE.sub("", text)
+        return _NOISE.sub("", _REALLY.sub("", text))
 
 
-def difference(here: Iterable[Version], there: Iterable[Version]) -> tuple[str, bool] | None:
-    """How all machines `here` differ from all `there`, as one says it, and whether their versions
-    are on two sides of a line; None where they do not differ."""
+def difference(here: Iterable[Version], there: Iterable[Version]) -> tuple[str, int] | None:
+    """How all machines `here` differ from all `there`, as one says it, and how much less likely a
+    reason it is because their versions are not on two sides of a line, or only the
+    distributions' parts of them differ; None where they do not differ."""
     bad, good = _makes(here), _makes(there)
     shared = bad.keys() & good.keys()
     at: dict[str, int] = {}
@@ -57,7 +59,8 @@ def difference(here: Iterable[Version], there: Iterable[Version]) -> tuple[str, 
     bare = shared if len(bad) == len(good) == 1 else set()
     passing = {make: -side for make, side in at.items()}
     first, second = _said(bad, at, whole), _said(good, passing, whole, bare, passes=True)
-    return f"{first} here, {second} where it passes", ordered
+    doubt = 10 * (not ordered) + 15 * bool(whole)
+    return f"{first} here, {second} where it passes", doubt
 
 
 def _makes(machines: Iterable[Version]) -> dict[str, set[Version]]:

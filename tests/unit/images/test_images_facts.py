@@ -75,6 +75,20 @@ def test_each_package_manager(said: str, manager: str, packages: dict[str, str])
     assert packages.items() <= facts.packages.items()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "== dpkg\nlibc6 2.36-9 glibc\nbash 5.2-2 bash\nforged\n",
+        "== rpm\nlibc6 2.36-9 glibc-2.36-9.src.rpm\nbash 5.2-2 bash-5.2-2.src.rpm\ngpg 1 (none)\n",
+        "== apk\nP:libc6\nV:2.36-9\no:glibc\nX\nP:bash\nV:5.2-2\no:bash\n",
+    ],
+)
+def test_what_a_package_is_built_from(said: str) -> None:
+    facts = parse(said, "i")
+    assert facts.sources == {"libc6": "glibc"}
+    assert {"libc6": "2.36-9", "bash": "5.2-2"}.items() <= facts.packages.items()
+
+
 def test_musl_says_its_version_on_its_second_line() -> None:
     facts = parse("== libc\nmusl libc (x86_64)\nVersion 1.2.5\n", "i")
     assert (facts.libc, facts.libc_version) == ("musl", "1.2.5")
