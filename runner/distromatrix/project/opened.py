@@ -36,11 +36,11 @@ def used_by(run: Path, cell: str, facts: Facts) -> frozenset[str]:
 def _names(said: str, facts: Facts) -> Iterator[str]:
     for line in said.splitlines():
         kind, _, rest = line.partition(" ")
-        if kind == "ran":
+        if kind == "ran" and rest:
             yield PurePosixPath(rest).name
         elif kind == "of":  # dpkg `a, b:amd64: /x`, apk `/x is owned by a-1`, xbps `a-1_1: /x (…)`
             owners = rest.rpartition(" is owned by ")[2].partition(": ")[0]
             for owner in owners.split(", "):
                 name = owner.partition(":")[0]
                 known = (name, name.rsplit("-", 1)[0], name.rsplit("-", 2)[0])
-                yield from (one for one in known[:] if one in facts.packages)
+                yield from (one for one in known if one in facts.packages)

@@ -9,6 +9,8 @@ from cli_world import DISTRO, Cli, runs
 
 from distromatrix.collect.facts import add_facts
 from distromatrix.model import Facts
+from distromatrix.plan.traced import OPENED
+from distromatrix.project.opened import used_by
 
 MATRIX = """\
 product: .
@@ -163,3 +165,27 @@ def test_without_facts_it_cannot_be_told(cli: Cli, traced: Path) -> None:
     said = cli("why", "two/unit")
     assert said.code == 69, said
     assert f"differs run {folder.name} has no facts of two/unit" in said.out
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ("of libfoo2:amd64, foo-dev:amd64: /usr/lib/libfoo.so", {"libfoo2", "foo-dev"}),  # dpkg
+        ("of foo-utils", {"foo-utils"}),  # rpm, pacman
+        ("of file /etc/passwd is not owned by any package", set()),
+        ("of /usr/bin/foo is owned by foo-utils-1.2.5-r0", {"foo-utils"}),  # apk
+        ("of foo-utils-1.0_1: /usr/bin/foo (regular file)", {"foo-utils"}),  # xbps
+        ("of strange", set()),
+        ("ran /usr/bin/foo", {"foo"}),
+        ("\x00\n\nof\nran", set()),
+    ],
+)
+def test_every_package_manager_is_understood(tmp_path: Path, said: str, used: set[str]) -> None:
+    known = Facts(packages=dict.fromkeys(("libfoo2", "foo-dev", "foo-utils", "file"), "1"))
+    artifacts = tmp_path / "cells/one/unit/artifacts"
+    artifacts.mkdir(parents=True)
+    (artifacts / OPENED).write_text(f"{said}\n")
+    assert used_by(tmp_path, "one/unit", known) == used
+    (artifacts / OPENED).unlink()
+    (artifacts / OPENED).symlink_to("/etc/passwd")
+    assert used_by(tmp_path, "one/unit", known) == set()
