@@ -49,6 +49,17 @@ echo 'Server = URL/$repo/os/$arch' >/etc/pacman.d/mirrorlist
 printf '[options]\\nArchitecture = auto\\nSigLevel = Never\\n[core]\\n' >/etc/pacman.conf
 echo 'Include = /etc/pacman.d/mirrorlist' >>/etc/pacman.conf
 """,
+    # Where packages are signed as well, and the index has their signatures, as Arch's.
+    "pacman, checking": """\
+mkdir -p /etc/pacman.d
+echo 'Server = URL/$repo/os/$arch' >/etc/pacman.d/mirrorlist
+printf '[options]\\nArchitecture = auto\\nSigLevel = Required\\n[core]\\n' >/etc/pacman.conf
+echo 'Include = /etc/pacman.d/mirrorlist' >>/etc/pacman.conf
+printf '%s' KEY >/tmp/own.asc
+pacman-key --init 2>&1; pacman-key --add /tmp/own.asc 2>&1
+key=$(gpg --show-keys --with-colons /tmp/own.asc | grep -m1 ^fpr | cut -d: -f10)
+pacman-key --lsign-key "$key" 2>&1; rm /tmp/own.asc
+""",
     "apk": f"""\
 echo URL/main >/etc/apk/repositories
 printf '%s' KEY >/etc/apk/keys/{KEY_NAME}
@@ -66,6 +77,7 @@ class Families:
     server: Served
     alpine: str  # the tag of an Alpine image
     release: str = "debian-12"
+    checking: bool = False  # pacman, too, which has its packages signed by `signed="all"` alone
     made: dict[str, Distro] = field(default_factory=dict)
 
     def distro(self, manager: str, *, trusting: bool = True) -> Distro:
@@ -92,7 +104,8 @@ class Families:
             repositories=REPOSITORIES[kind],
         )
         trusted = shlex.quote(key.decode())
-        script = _OWN[manager].replace("URL", self.server(kind)).replace("KEY", trusted)
+        how = f"{manager}, checking" if self.checking and manager == "pacman" else manager
+        script = _OWN[how].replace("URL", self.server(kind)).replace("KEY", trusted)
         with self.world.machine(self._image(manager)) as machine:
             told(machine, script)
             tag = base_tag(distro, source, Settings())

@@ -33,9 +33,10 @@ every_manager = pytest.mark.parametrize("manager", ["apt", *slow])
 def families(docker_alpine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Families]:
     world = World(open_engine("docker"), load_settings())
     with workshop(world) as tools:
-        built, gateway = tools.build(tmp_path_factory.mktemp("made"), PACKAGES), tools.gateway
+        folder, gateway = tmp_path_factory.mktemp("made"), tools.gateway
+        built = tools.build(folder, PACKAGES, signed="all")
     with served(built, gateway) as server:
-        families = Families(world, built, server, docker_alpine)
+        families = Families(world, built, server, docker_alpine, checking=True)
         yield families
     families.clean()
 
