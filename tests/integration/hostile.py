@@ -17,7 +17,7 @@ from typing import Any
 SECRET = "Tr0ub4dor&3<x>'y\"/+z"
 # On the host; what runs in a machine has its own.
 CANARY = f"/var/tmp/distromatrix-canary-{secrets.token_hex(6)}"
-CONTAINERS = ("docker", "podman")
+CONTAINERS, GUESTS = ("docker", "podman"), ("qemu", "vagrant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Attack:
     verdict: tuple[str, ...] = ("passed",)
     says: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
-    only: tuple[str, ...] = (*CONTAINERS, "qemu", "vagrant")
+    only: tuple[str, ...] = (*CONTAINERS, *GUESTS)
 
 
 FAILED = ("failed",)
@@ -61,6 +61,40 @@ sleep 1; echo not believed; exit 1
 
 def _forging(line: str) -> str:
     return _FORGING.replace("LINE", line)
+
+
+# A tar as no tar would write it: members by name, type, link.
+_FORGED = r"""cat >/forged <<'END'
+sub member { my ($name, $type, $link) = @_;
+  my $head = pack("a100 a8 a8 a8 a12 a12 A8 a1 a100 a8 x64 a8 a8 x167", $name, "0004755",
+    "0007777", "0", "0", "0", "", $type, $link, "ustar\x00" . "00", "0000010", "0000000");
+  substr($head, 148, 8) = sprintf("%06o\0 ", unpack("%32C*", $head)); print $head }
+MEMBERS
+print "\0" x 1024
+END
+printf '#!/bin/sh\nexec perl /forged\n' >/forging; chmod 755 /forging; mv /forging /bin/tar"""
+_OUT = f"""member("../" x 9 . "{CANARY}", 0, ""); member("{CANARY}", 0, "");
+member("up", 2, "../../../../.."); member("up{CANARY}", 0, "");"""
+_NO_FILES = """member("etc/passwd", 6, ""); member("etc/group", 2, "/proc/kmsg");
+member("etc/shadow", 2, "/dev/zero"); member("distromatrix/product/disk", 4, "");"""
+_GONE = r"""cat >real <<'END'
+#!/bin/sh
+case $* in -zb2-) printf "/dev\0/sys\0../../lib\0-rf\0/\0.\0"; exit ;; esac
+exec /usr/bin/cut-real "$@"
+END
+chmod 755 real; mv /usr/bin/cut /usr/bin/cut-real; mv real /usr/bin/cut"""
+_ODD = r"""touch "$(printf 'a\nb')" "$(printf '\377')" -- '-rf' ' --help' suid
+chown 4321:1234 suid; chmod 6751 suid; ln suid hard; mkfifo fifo
+ln -s ../../../.. up; ln -s /etc/shadow out
+n=0; while [ $n -lt 90 ]; do mkdir d; cd d; n=$((n+1)); done; echo deep >deep"""
+_STILL_ODD = r"""[ "$(stat -c '%a %u %g %h' suid)" = '6751 4321 1234 2' ]; [ -p fifo ]
+[ -f "$(printf 'a\nb')" ]; [ -f "$(printf '\377')" ]; [ -f ./-rf ]; [ -f ' --help' ]
+[ "$(readlink up)" = ../../../.. ]; [ "$(readlink out)" = /etc/shadow ]
+n=0; while [ $n -lt 90 ]; do cd d; n=$((n+1)); done; cat deep"""
+
+
+def _carried(setup: str, **keys: Any) -> dict[str, Any]:
+    return {"setup": {"in": "container", "run": setup}, **keys}
 
 
 _ENDLESS_TAR = "rm /bin/tar; printf '#!/bin/sh\\nexec yes\\n' >/bin/tar; chmod 755 /bin/tar"
@@ -118,14 +152,47 @@ ATTACKS: dict[str, Attack] = {
         run="echo it ran",
         verdict=FAILED,
         says="its setup changed more than its disk",
-        keys={"setup": {"in": "container", "run": _ENDLESS_TAR}, "disk": "100M"},
-        only=("qemu", "vagrant"),
+        keys=_carried(_ENDLESS_TAR, disk="100M"),
+        only=GUESTS,
+    ),
+    "carried-endless-list": Attack(
+        run="echo it ran",
+        verdict=FAILED,
+        says="its setup changed more than its disk",
+        keys=_carried(_ENDLESS_TAR.replace("/bin/tar", "/usr/bin/cut"), disk="100M"),
+        only=GUESTS,
+    ),
+    "carried-sparse": Attack(
+        run='[ "$(stat -c %s big)" = 4398046511108 ]',
+        keys=_carried("truncate -s 4T big; echo end >>big"),
+        only=GUESTS,
+    ),
+    "carried-odd": Attack(run=_STILL_ODD, keys=_carried(_ODD), only=GUESTS),
+    "carried-out": Attack(
+        run="exit 1",
+        verdict=NOT_GREEN,
+        keys=_carried(_FORGED.replace("MEMBERS", _OUT)),
+        only=GUESTS,
+    ),
+    # Whoever reads these waits for ever, or is never done.
+    "carried-no-files": Attack(
+        run="[ -p /etc/passwd ] && [ -b disk ] && exit 1; exit 66",
+        verdict=NOT_GREEN,
+        keys=_carried(_FORGED.replace("MEMBERS", _NO_FILES)),
+        only=GUESTS,
+    ),
+    # Of what it never had.
+    "carried-gone": Attack(
+        run="exit 1",
+        verdict=NOT_GREEN,
+        keys=_carried(_GONE),
+        only=GUESTS,
     ),
     "carried-away": Attack(
         run="exit 1",
         verdict=NOT_GREEN,
-        keys={"setup": {"in": "container", "run": "rm -rf /etc /home /var /boot /distromatrix/*"}},
-        only=("qemu", "vagrant"),
+        keys=_carried("rm -rf /etc /home /var /boot /distromatrix/* || :"),
+        only=GUESTS,
     ),
     # --- reports
     "laughs": Attack(

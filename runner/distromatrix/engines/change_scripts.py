@@ -52,7 +52,8 @@ def removing(busybox: str) -> str:
 
 def unpacking(busybox: str) -> str:
     """What unpacks in a guest the tar on its stdin. A user that only the guest has (its init
-    system's, its sshd's) stays one."""
+    system's, its sshd's) stays one, unless what lists them is no file any more: reading a FIFO, or
+    what a link leads to, might have no end."""
     return f"""cd / && set -f || exit
 kept=/run/distromatrix-users
 {busybox} mkdir -p $kept
@@ -61,7 +62,7 @@ for one in {_USERS}; do
 done
 tar -xp {_ALL} -f - || exit
 for one in {_USERS}; do
-  [ -e $kept/$one ] && [ -e etc/$one ] || continue
+  [ -e $kept/$one ] && [ -f etc/$one ] && [ ! -L etc/$one ] || continue
   ! {busybox} cmp -s $kept/$one etc/$one || continue
   {busybox} awk -F: 'NR == FNR {{ there[$1] = 1; next }} !($1 in there)' \\
     etc/$one $kept/$one >$kept/more
