@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 # pytester forgets the modules that a run inside this process imports; what is made of C does not
-# bear to be imported again.
+# bear to be imported again, and the rest takes its time.
+import distromatrix.engines.guest.available
 import distromatrix.execute.executor
-import distromatrix.load.matrix  # noqa: F401
+import distromatrix.load.matrix
+import distromatrix.project.project
+import distromatrix.reports.commands
+import distromatrix.testing.bench.joined
+import distromatrix.testing.cells.outcomes
+import distromatrix.testing.hosts
+import distromatrix.testing.machines.hooks
+import distromatrix.testing.machines.parametrize
+import distromatrix.testing.machines.printed  # noqa: F401
 
 DISTRO = """\
 title: A distro

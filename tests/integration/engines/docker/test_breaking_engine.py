@@ -44,7 +44,7 @@ def test_an_engine_that_is_killed_gives_errors_and_no_hang(
     process = project.start("run", "-j", "1", "--retries", "2")
     until(lambda: '"phase":"run"' in project.journal())
     engine.process.kill()
-    result = ended(process, 40)
+    result = ended(process)
     assert result.code == 69
     verdicts = {c["verdict"] for c in project.every_result()}
     assert verdicts <= {"error", "passed"} and "error" in verdicts
