@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from distromatrix.collect.text import one_line
@@ -18,8 +19,9 @@ from distromatrix.model import Facts
 
 FOLDER = "facts"
 MOST = 16 * 1024**2  # bytes of a file of them
-MOST_OF_RUN = 128 * 1024**2  # bytes of all its files
+MOST_OF_RUN = 64 * 1024**2  # bytes of all its files
 MOST_ITEMS = 100_000  # packages of a machine
+_MACHINES = 1000  # of a file
 _LONGEST = 300  # characters of a value
 _EMPTY = Facts()
 
@@ -45,10 +47,12 @@ def _short(text: str) -> str:
     return text if short else one_line(text, _LONGEST)
 
 
-def facts_file(run: Path, cell: str) -> str:
-    """Where below a run's folder the facts of a cell's distro are; '' where they are not."""
-    name = f"{FOLDER}/{cell.partition('/')[0]}.json"
-    return name if (run / name).is_file() else ""
+def facts_files(run: Path) -> dict[str, str]:
+    """Where below a run's folder the facts of distros are, by their names. No link is one."""
+    with suppress(OSError), Folder.at(run) as folder:
+        names = {name.removesuffix(".json"): f"{FOLDER}/{name}" for name in folder.names(FOLDER)}
+        return {name: path for name, path in names.items() if S_ISREG(folder.stat(path).st_mode)}
+    return {}
 
 
 def read_facts(run: Path) -> dict[str, Facts]:
@@ -64,7 +68,7 @@ def read_facts(run: Path) -> dict[str, Facts]:
             ):
                 text = folder.read_bytes(f"{FOLDER}/{name}", min(MOST, left))
                 left -= len(text)
-                for machine in json.loads(text)["machines"]:
+                for machine in json.loads(text)["machines"][:_MACHINES]:
                     facts = facts_from(machine)
                     distro = name.removesuffix(".json")
                     cells = machine["cells"][:MOST_ITEMS]

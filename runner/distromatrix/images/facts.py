@@ -23,7 +23,7 @@ from distromatrix.model import Cell, Facts
 from distromatrix.plan.needs import GUESTS
 
 _FORMAT = 2  # of what is kept: another number is read anew
-_WITHIN = 60.0  # seconds
+_WITHIN = 20.0  # seconds: as long as its programs stand still, other images wait
 _MANAGERS = ("dpkg", "rpm", "apk", "pacman", "xbps")
 _COMMANDS = (
     "sh bash awk sed grep egrep find xargs tar gzip ls cp mv rm date sort cut head tail tr wc "
@@ -56,7 +56,9 @@ def facts_of(image: str, arch: str, kept: Path, labels: Mapping[str, str], opens
             except (OSError, ValueError, RecursionError, KeyError, TypeError):
                 pass
             facts = read(image, arch, labels, opens)
-            folder.write(name, json.dumps({"format": _FORMAT, **asdict(facts)}).encode())
+            text = json.dumps({"format": _FORMAT, **asdict(facts)})
+            if len(text) <= MOST:
+                folder.write(name, text.encode())
             return facts
     except (DistromatrixError, OSError) as error:
         return Facts(image=image, absent=one_line(str(error), 300) or "they could not be read")
@@ -78,6 +80,12 @@ def read(image: str, arch: str, labels: Mapping[str, str], opens: Opens) -> Fact
     """The facts of an image, from a machine of it. Raises InfrastructureError, OSError."""
     name = f"distromatrix-facts-{uuid4().hex[:12]}"
     said = Answer(MOST // 2)
+
+    def hear(piece: bytes) -> None:
+        said(piece)
+        if said.full:
+            raise DistromatrixError(f"it says more than {MOST // 2**21} MiB of itself")
+
     script = files("distromatrix.images").joinpath("facts.sh").read_text(encoding="utf-8")
     env = {
         "DISTROMATRIX_COMMANDS": _COMMANDS,
@@ -85,13 +93,11 @@ def read(image: str, arch: str, labels: Mapping[str, str], opens: Opens) -> Fact
     }
     with opens(MachineSpec(name=name, image=image, labels=labels, network=False)) as machine:
         command = Command(
-            script, env=env, timeout=_WITHIN, strict=False, output=said, errors=_unheard
+            script, env=env, timeout=_WITHIN, strict=False, output=hear, errors=_unheard
         )
         ended = machine.run(command)
     if ended.timed_out:
         raise DistromatrixError(f"its programs did not say within {_WITHIN:.0f} s what it is")
-    if said.full:
-        raise DistromatrixError(f"it says more than {MOST // 2**21} MiB of itself")
     return parse(bytes(said).decode("utf-8", "replace"), image, arch)
 
 

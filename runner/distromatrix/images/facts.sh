@@ -14,8 +14,12 @@ on_path() { # sets $path
 	IFS=$ifs
 	return 1
 }
+begin_of() { # of a file: no pipe is waited for, nothing read without end
+	[ -f "$1" ] && dd if="$1" bs=8192 count=1 2>/dev/null
+}
 echo "== os"
-head -n 60 /etc/os-release 2>/dev/null || head -n 60 /usr/lib/os-release
+begin_of /etc/os-release || begin_of /usr/lib/os-release
+echo
 echo "== uname"
 uname -m
 uname -r
@@ -27,7 +31,7 @@ done
 echo "== locale"
 echo "${LC_ALL:-${LC_CTYPE:-${LANG:-}}}"
 echo "== timezone"
-{ [ -n "${TZ:-}" ] && echo "$TZ"; } || cat /etc/timezone 2>/dev/null || readlink /etc/localtime
+{ [ -n "${TZ:-}" ] && echo "$TZ"; } || begin_of /etc/timezone || readlink /etc/localtime
 echo "== limits"
 ulimit -a
 echo "== kernels"

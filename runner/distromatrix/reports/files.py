@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from distromatrix.collect.facts import facts_file
+from distromatrix.collect.facts import facts_files
 from distromatrix.collect.junit import CollectError
 from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line, printable
@@ -55,6 +55,7 @@ _COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
     """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it.
     A run that is a shard says so: `shard`, and the `digest` of the plan that it is of."""
+    facts = facts_files(result.folder)
     return {
         "run": result.run,
         **shard_stamp(result.folder),
@@ -63,7 +64,7 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
         "seed": plan.seed,
         "plan": plan_to_json(plan),
         "cells": [
-            {**_cell_json(cell), "facts": facts_file(result.folder, cell.id) or None}
+            {**_cell_json(cell), "facts": facts.get(cell.id.partition("/")[0])}
             for cell in result.cells
         ],
         "groups": [_group_json(*one) for one in explained(plan, result)],

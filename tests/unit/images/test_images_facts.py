@@ -115,6 +115,46 @@ def test_the_script_runs_under_a_plain_sh() -> None:
     assert facts.versions["python3"].startswith("3.")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "endless", "folder", "none", "file"])
+def test_the_script_waits_for_no_file(tmp_path: Path, kind: str) -> None:
+    release = tmp_path / "release"
+    if kind == "pipe":
+        os.mkfifo(release)
+    elif kind == "endless":
+        release.symlink_to("/dev/zero")
+    elif kind == "folder":
+        release.mkdir()
+    elif kind == "file":
+        release.write_text("ID=mine\n" + "X=y\n" * 100_000)
+    script = files("distromatrix.images").joinpath("facts.sh").read_text()
+    for place in ("/etc/os-release", "/etc/timezone"):
+        script = script.replace(place, str(release))
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    facts = parse(done.stdout, "here")
+    assert (facts.os.get("ID") == "mine") == (kind == "file")
+    assert len(done.stdout) < 1_000_000 and facts.kernel == os.uname().release
+
+
+def test_what_an_image_says_without_end_is_not_heard_out(tmp_path: Path) -> None:
+    class Flooding:
+        def run(self, command: Any) -> None:
+            for _ in range(1 << 40):
+                command.output(b"y" * 65_536)
+
+    @contextmanager
+    def opens(_: object) -> Any:
+        yield Flooding()
+
+    facts = facts_of("i", "x86_64", tmp_path / "kept", {}, opens)
+    assert facts.absent == "it says more than 8 MiB of itself"
+
+
 @pytest.fixture
 def opened(tmp_path: Path) -> tuple[FakeEngine, list[str], Any]:
     engine, images = FakeEngine(tmp_path / "engine"), list[str]()

@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from distromatrix.collect.facts import facts_files
 from distromatrix.collect.text import one_line, printable
 from distromatrix.files.below import Folder
 from distromatrix.files.whole import whole_file
@@ -245,6 +246,7 @@ def _cells(
 ) -> Iterator[ShownCell]:
     """The cells one after the other, as the template comes to them: no two logs are in memory."""
     planned = {cell.id: cell for cell in plan.cells}
+    facts = facts_files(run.path)
     room = _LOGS
     for number, result in enumerate(cells):
         name = told_by(result)
@@ -252,7 +254,6 @@ def _cells(
         room = max(room - len(log.html), 0) if log else room
         files, more = files_of(run, result.id)
         cell = planned.get(result.id)
-        facts = f"facts/{cell.distro}.json" if cell else ""
         yield ShownCell(
             number=number,
             result=result,
@@ -260,7 +261,7 @@ def _cells(
             log=log,
             files=tuple((path.removeprefix(f"cells/{result.id}/"), path) for path in files),
             more_files=more,
-            facts=facts if facts and run.has(facts) else "",
+            facts=facts.get(cell.distro, "") if cell else "",
         )
 
 
