@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +32,7 @@ from distromatrix.engines.contract import Engine
 from distromatrix.engines.docker.staging.transfer import TransferredImages
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import InfrastructureError, InputError
-from distromatrix.images.store import carry
+from distromatrix.images.store import carry, machine_file
 from distromatrix.load import load_matrix
 from distromatrix.merge import find_shards, localised, merge
 from distromatrix.model import CellResult, Plan, Selection, Shard, Verdict
@@ -226,3 +226,45 @@ def images(data: bytes) -> None:
             carry.import_(cast(Engine, _Images()), path, lambda _: None)
         except (InputError, InfrastructureError) as error:
             assert str(error)
+
+
+@target
+def machine(data: bytes) -> None:
+    """A machine's file, as a stranger exported it: its whole, or, where it begins with `{`, a patch
+    of its header in a line, and then the tar of its changes."""
+    content, text = with_checksums(data), b""
+    if data.startswith(b"{"):
+        patch, content = split(data)
+        content = gzip.compress(with_checksums(content), 1, mtime=0)
+        about = machine_file.About(
+            cell="a/b", distro="a", engine="", arch="x", image="0" * 64, source="pull",
+            unpacked=1 << 20, sha256=sha256(content + b"a\0../b\0").hexdigest(),
+        )  # fmt: skip
+        text = patched(json.dumps(asdict(about)).encode(), patch)
+    with folder() as root:
+        path = root / "machine"
+        path.write_bytes(content)
+        if text:
+            names = ("distromatrix-machine.json", "changes.tar.gz", "gone")
+            with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+                for name, said in zip(
+                    names, (text.ljust(1 << 16), content, b"a\0../b\0"), strict=True
+                ):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(said)
+                    tar.addfile(info, io.BytesIO(said))
+        try:
+            with machine_file.opened_machine(path) as opened:
+                for name in (opened.about.cell, opened.about.distro, opened.about.distromatrix):
+                    plain(name)
+                changes = opened.changes(root)
+        except InputError as error:
+            told(error)
+            return
+        changes.there.seek(0)
+        with changes.gone, changes.there, tarfile.open(fileobj=changes.there, mode="r:") as tar:
+            for member in tar:
+                led = member.linkname if member.islnk() else ""
+                for name in (member.name, led):
+                    assert not name.startswith("/") and ".." not in name.split("/"), name
+                assert not member.isdev() or member.isfifo()

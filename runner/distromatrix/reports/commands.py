@@ -59,8 +59,11 @@ def exported(cell: CellResult) -> Iterator[Exported]:
 
 
 def opens(machine: Exported, folder: Path = Path()) -> str:
-    """The command that opens an exported machine of the run in that folder."""
-    return shlex.join(("distromatrix", "shell", "--from", shown_path(folder / machine.file)))
+    """The command that opens an exported machine of the run in that folder, or from there where
+    that has it no more."""
+    path = folder / machine.file
+    there = shown_path(path) if path.exists() else machine.file
+    return shlex.join(("distromatrix", "shell", "--from", there))
 
 
 def project_options(plan: Plan, *, cwd: Path | None = None) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import disk_usage
 from threading import Lock
 
 from distromatrix.collect.errors import CollectError
@@ -18,7 +19,10 @@ from distromatrix.execute.job import Job
 from distromatrix.execute.queue.slots import Cancelled
 from distromatrix.model import Archive, CellResult, Exported, Verdict
 from distromatrix.plan.needs import GUESTS, of_image
+from distromatrix.record.events import CellProgress
 from distromatrix.record.verdicts import size_of
+
+FILES = 10  # so many times what one may have, all files of a run may have
 
 
 @dataclass(slots=True)
@@ -28,6 +32,7 @@ class Exporter:
     job: Job
     stopping: Callable[[], bool]
     _lock: Lock = field(default_factory=Lock)
+    _written: int = 0  # bytes of all files
     _images: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     def export(self, tried: Attempt, machine: Machine, result: CellResult) -> CellResult:
@@ -39,9 +44,6 @@ class Exporter:
         if not (why := self._refusal(tried)):
             try:
                 return replace(result, exported=self._write(tried, machine))
-            except TooMuchError:
-                most = size_of(self.job.options.export_size)
-                why = f"it takes more than {most} (--export-size)"
             except (CollectError, InfrastructureError, OSError) as error:
                 why = one_line(getattr(error, "strerror", None) or str(error))
         said = f"its machine was not exported: {why}"
@@ -84,10 +86,27 @@ class Exporter:
             env={name: value for name, value in env.items() if name not in handed},
             secrets=tuple(opening.secrets),
         )
+        said = CellProgress(cell=cell.id, repeat=tried.task.repeat, text="exporting its machine")
+        job.emit(said)
         target = Path(tried.folder, NAME)
         streams = (self._going_on(stream) for stream in machine.files())
-        size = write_machine(target, about, self._prints(base.id), streams, job.options.export_size)
+        prints, (most, why) = self._prints(base.id), self._bound(tried.folder)
+        try:
+            size = write_machine(target, about, prints, streams, most)
+        except TooMuchError:
+            raise TooMuchError(f"it takes more than {size_of(most)} ({why})") from None
+        with self._lock:
+            self._written += size
         return Exported(file=str(target.relative_to(job.folder.path)), size=size)
+
+    def _bound(self, folder: Path) -> tuple[int, str]:
+        """The bytes that a file may have now, and why: cells that still run want the disk, too."""
+        most = self.job.options.export_size
+        return min(
+            (most, "--export-size"),
+            (FILES * most - self._written, f"all of a run: {FILES} times --export-size"),
+            (disk_usage(folder).free // 2 >> 20 << 20, "half of what is free on this disk"),
+        )
 
     def _prints(self, image: str) -> Mapping[str, bytes]:
         """What tells an image's files from others, looked at once in a run."""
@@ -100,7 +119,11 @@ class Exporter:
             return self._images[image]
 
     def _going_on(self, stream: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in stream:
-            if self.stopping():
-                raise Cancelled
-            yield piece
+        try:
+            for piece in stream:
+                if self.stopping():
+                    raise Cancelled
+                yield piece
+        finally:  # at once: a container does not end while an engine gives its files
+            if isinstance(stream, Generator):
+                stream.close()

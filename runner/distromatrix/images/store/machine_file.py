@@ -154,7 +154,7 @@ class _Bounded:
     def write(self, data: bytes) -> int:
         self.written += len(data)
         if self.written > self._most:
-            raise TooMuchError("it would be larger than --export-size allows", transient=False)
+            raise TooMuchError("it would be too large", transient=False)
         self.digest.update(data)
         return self._out.write(data)
 

@@ -12,7 +12,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.model import BAD, CellResult, Plan, Reason, RunResult, Verdict
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
-from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.commands import exported, opens, run_elsewhere
 from distromatrix.reports.expected import passed_by_gating, unmatched_lines
 from distromatrix.reports.flaky import FlakyCase, counts_of, flaky_sections
 from distromatrix.reports.github.html import MIB, Page, code, details, pre, table
@@ -92,6 +92,7 @@ class _GitHubSummary:
             *self._failures(groups),
             *self._faults(),
             *self._warnings((*warnings, *unmatched_lines(self._plan, self._result.cells))),
+            *self._exported(),
             *self._flaky(),
             *self._unexpected(),
             *self._grid(),
@@ -146,6 +147,12 @@ class _GitHubSummary:
             more = len(warnings) - _LISTED
             lines += f"<li>{more:,} more</li>" if more > 0 else ""
             yield details(counted(len(warnings), "warning"), f"<ul>{lines}</ul>")
+
+    def _exported(self) -> Iterator[str]:
+        files = [opens(one) for cell in self._result.cells for one in exported(cell)][:_LISTED]
+        if files:
+            lines = "".join(f"<li>{self._code(one, 500)}</li>" for one in files)
+            yield details(f"{counted(len(files), 'machine')} exported", f"<ul>{lines}</ul>")
 
     def _faults(self) -> Iterator[str]:
         faults = group_faults(self._result.cells)

@@ -28,7 +28,7 @@ from distromatrix.record import journal
 from distromatrix.record.events import Event
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
-from distromatrix.reports.commands import run_elsewhere
+from distromatrix.reports.commands import exported, opens, run_elsewhere
 from distromatrix.reports.expected import passed_by_gating, unmatched_lines
 from distromatrix.reports.flaky import count_flaky, counts_of, flaky_sections
 from distromatrix.reports.grid import beside, laid_out
@@ -161,6 +161,7 @@ def _context(
         "flaky": tuple(flaky_sections(plan, result.cells)),
         "counts_of": counts_of,
         "warnings": _warnings(plan, result),
+        "exported": tuple(opens(one) for cell in result.cells for one in exported(cell)),
         "changes": changes_since_before(run.path, plan, result),
         "cases": table,
         "data": Markup(table.json(shown)),  # noqa: S704 - `as_script` leaves nothing to escape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from itertools import chain
 from tarfile import BLOCKSIZE, NUL
 from time import sleep
 from typing import IO, Any
@@ -48,12 +47,18 @@ def get_files(container: Container, path: str) -> Iterator[bytes]:
             raise FileNotFoundError(f"{container.name}:{path}")
         content = pieces(stream, lambda: container.calling("get files from"))
         if first := next(content, b""):
-            return chain((first,), content)
+            return _after(first, content)
         if patience:
             sleep(0.1)
     raise InfrastructureError(
         f"cannot get files from {container.name}: the engine gives nothing of {path}"
     )
+
+
+def _after(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    """Both; closing it lets go of the container, which waits for that before it ends."""
+    yield first
+    yield from rest
 
 
 def _has_path(client: Any, container: str, path: str) -> None:
