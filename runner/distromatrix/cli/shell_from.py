@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from shutil import disk_usage
 from typing import TYPE_CHECKING
 
 from distromatrix.cli.images.carry import say
@@ -17,6 +18,7 @@ from distromatrix.cli.output import echo
 from distromatrix.collect.text import one_line
 from distromatrix.errors import ImageError, InputError
 from distromatrix.files.user_folders import cache_folder
+from distromatrix.files.whole import disk_fault
 from distromatrix.model import Archive, Distro, Pull
 from distromatrix.plan.needs import GUESTS, guest_refusal, of_image
 from distromatrix.project.project import all_distros, find_distro, host_facts
@@ -50,6 +52,11 @@ def open_file(path: Path, directory: Path) -> int:
             raise InputError(f"{path}: its machine is for {about.arch}; this host is {arch}")
         folder = stack.enter_context(RunFolder.create(cache_folder(), kind=SHELLS))
         stack.callback(remove_folder, folder.path)
+        if about.unpacked > (free := disk_usage(folder.path).free // 2):
+            raise InputError(
+                f"{path}: has {_mb(about.unpacked)}, more than {_mb(free)}: half of what "
+                f"is free in {folder.path.parent}"
+            )
         images = open_images(engines.containers, settings, {}, say)
         base = base_of(about, distro, engines.containers, images)
         return _enter(file, distro, base, engines, where, folder)
@@ -61,9 +68,13 @@ def _tell(path: Path, about: About) -> None:
     runs = about.engine or "a container"
     echo(f"{path}: {about.cell}, in {runs} for {about.arch}, written on {day}", err=True)
     echo(f"image: {about.distro} from {about.source}, {about.image}", err=True)
-    echo(f"changes: {about.unpacked / 1e6:,.1f} MB; whoever wrote the file made them", err=True)
+    echo(f"changes: {_mb(about.unpacked)}; whoever wrote the file made them", err=True)
     if about.secrets:
         echo(f"set there, and not here: {', '.join(about.secrets)}", err=True)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _engine(about: About, distro: Distro) -> str | None:
@@ -147,7 +158,10 @@ def _enter(
     try:
         machine = containers.open(spec)
         opened.append(machine)
-        changes = file.changes(folder.path)
+        try:
+            changes = file.changes(folder.path)
+        except OSError as error:
+            raise disk_fault(error, folder.path) or error from error
         try:
             machine.take(changes)
         finally:

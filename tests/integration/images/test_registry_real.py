@@ -189,6 +189,19 @@ def test_an_image_for_several_machines_is_locked_for_all_of_them(pulling: Pullin
 
 
 @pytest.mark.slow
+def test_a_machines_file_gets_the_image_that_its_tag_has_left(pulling: Pulling) -> None:
+    pulling.publish(pulling.versions[0])
+    pulling.project.suites({"unit": "echo trace >left-here; exit 1"})
+    assert pulling.project.call("run", "--export", "failed").code == 1
+    path = pulling.project.latest / pulling.cell()["exported"]["file"]
+    pulling.publish(pulling.versions[1])
+    pulling.lost()
+    opened = pulling.project.call("shell", "--from", str(path), input="cat left-here /version")
+    assert (opened.code, opened.out) == (0, "trace\none\n"), opened.err
+    assert "ready in" in opened.err  # it was pulled
+
+
+@pytest.mark.slow
 def test_a_locked_image_is_itself_where_it_was_carried_to(pulling: Pulling) -> None:
     pulling.publish(pulling.versions[0])
     pulling.project.call("images", "lock")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cli_world import DISTRO, Cli, Said
 
+from distromatrix.cli import shell_from
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.images import Images, Prepared
 from distromatrix.model import Cell, Distro, Kept
@@ -134,6 +135,17 @@ def test_what_cannot_be_opened_here_is_told(
     found = piped(LOOK, "shell", "--from", str(path))
     assert found.code == 2
     assert said in found.err
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(
+    piped: Callable[..., Said], elsewhere: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed(elsewhere("bad"), unpacked=5_000_001)
+    usage = shutil.disk_usage(path)._replace(free=10_000_000)
+    monkeypatch.setattr(shell_from, "disk_usage", lambda _: usage)
+    found = piped(LOOK, "shell", "--from", str(path))
+    assert (found.code, found.out) == (2, "")
+    assert "has 5.0 MB, more than 5.0 MB: half of what is free in " in found.err
 
 
 def test_a_container_has_not_what_a_guest_boots(

@@ -42,16 +42,16 @@ _MOST_UNPACKED = 256 << 30
 
 _ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _SHAPES: Mapping[str, re.Pattern[str]] = {
-    "cell": re.compile(r"[\w.+@-]{1,100}(/[\w.+@-]{1,100}){1,2}"),
-    "distro": re.compile(r"[\w.+-]{1,100}"),
+    "cell": re.compile(r"(?a)[\w.+@-]{1,100}(/[\w.+@-]{1,100}){1,2}"),
+    "distro": re.compile(r"(?a)[\w.+-]{1,100}"),
     "engine": re.compile(r"[a-z]{0,20}"),
-    "arch": re.compile(r"[\w-]{1,30}"),
+    "arch": re.compile(r"(?a)[\w-]{1,30}"),
     "image": _ID,
     "source": re.compile(r"pull|bootstrap|archive"),
     "archive": re.compile(r"([0-9a-f]{64})?"),
     "user": re.compile(r"root|[0-9]{1,10}:[0-9]{1,10}"),
     "sha256": re.compile(r"[0-9a-f]{64}"),
-    "distromatrix": re.compile(r"[\w.+-]{1,60}"),
+    "distromatrix": re.compile(r"(?a)[\w.+-]{1,60}"),
 }
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
