@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from distromatrix.load.settings import Settings
     from distromatrix.plan.file import PlanFile
     from distromatrix.record.folder import RunFolder
-    from distromatrix.record.history import History, Outcomes
+    from distromatrix.record.history import History
+    from distromatrix.reports.files import Written
 
 _OF_EXECUTION = (
     "fail_fast",
@@ -205,12 +206,14 @@ def command(**given: Any) -> int:
             put_out(str(run.folder.path), asked.output)
         stamp = run.history.stamp(run.folder.id, run.plan.product.path)
         result = _execute(run, as_json=asked.as_json)
-        outcomes = _report(run, result, as_json=asked.as_json)
+        written = _report(run, result, as_json=asked.as_json)
         if run.traced is not None:  # its cells took longer than they do
             _check_reads(run.traced, result, run.folder.path)
-        elif warning := run.history.add(stamp, result.cells, outcomes) or run.history.untold:
+        elif (
+            warning := run.history.add(stamp, result.cells, written.outcomes) or run.history.untold
+        ):
             echo(f"warning: {warning}", err=True)
-        add_page(run.plan, result, run.folder.path, run.history)
+        add_page(run.plan, result, run.folder.path, run.history, written.groups)
     return result.exit_code
 
 
@@ -369,13 +372,13 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     return result
 
 
-def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
-    """Write the reports, and show the answer. Returns what came of the cases."""
+def _report(run: Run, result: RunResult, *, as_json: bool) -> Written:
+    """Write the reports, and show the answer. Returns what was found out for them."""
     from distromatrix.files.whole import give_all_to_caller
     from distromatrix.reports.files import results_json, write_reports
     from distromatrix.reports.terminal.summary import print_summary
 
-    outcomes = write_reports(run.folder.path, run.plan, result)
+    written = write_reports(run.folder.path, run.plan, result)
     give_all_to_caller(run.folder.path)
     print_summary(
         open_console(stderr=as_json),
@@ -383,10 +386,11 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> Outcomes:
         result,
         folder=run.folder.path,
         earlier=partial(run.history.earlier, before=run.folder.id),
+        groups=written.groups,
     )
     if as_json:
-        echo_json(results_json(run.plan, result))
-    return outcomes
+        echo_json(results_json(run.plan, result, written.groups))
+    return written
 
 
 def _check_reads(matrix: Matrix, result: RunResult, folder: Path) -> None:

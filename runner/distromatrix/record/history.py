@@ -25,7 +25,7 @@ from distromatrix.files.whole import give_to_caller
 from distromatrix.model import Case, CellResult
 from distromatrix.plan.durations import LONGEST, MOST_RUNS, Durations, seconds_of
 from distromatrix.record.history_file import fault_of, inode_of, make_room, opened
-from distromatrix.record.past import RED, Seen
+from distromatrix.record.past import RED, Seen, outcome_of
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -74,16 +74,10 @@ class Outcomes:
     def note(self, cell: str, case: Case) -> None:
         """One more case of a cell; of the same name there may be several."""
         key = (cell, short_name(case.name))
-        status: str = "flaky" if case.flaky else case.status
-        if key not in self.of:
-            if len(self.of) < MOST_CASES or status in RED:
-                self.of[key] = (status, case.seconds)
-            return
-        before, seconds = self.of[key]
-        if before != status:
-            red = next((one for one in (before, status) if one in RED), status)
-            status = "flaky" if self.repeated and red in RED else red
-        self.of[key] = (status, max(seconds, case.seconds))
+        before, seconds = self.of.get(key, ("", 0.0))
+        status = outcome_of(before, case, again=self.repeated)
+        if before or len(self.of) < MOST_CASES or status in RED:
+            self.of[key] = (status, max(seconds, case.seconds))
 
 
 @dataclass(slots=True)

@@ -8,12 +8,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from distromatrix.model import Case
+
 GREEN = ("passed",)
 RED = ("failed", "error", "flaky")
+# What came of cases: of several of the same name, what stands further left is what is remembered.
+OUTCOMES = ("failed", "error", "xpassed", "flaky", "xfailed", "skipped", "passed")
+_SOMETIMES = ({"passed", "failed"}, {"passed", "error"})
 LATELY = 20  # runs by which flakiness is told
 _FLIPS = 2  # times that it went from green to red in these, that are no accident
 _FEW = 5  # runs whose median is a time
 _GROWN, _SECONDS = 1.5, 0.5  # that much longer, by a factor and in seconds, is slower
+
+
+def outcome_of(before: str, case: Case, *, again: bool) -> str:
+    """What a case comes to (one of OUTCOMES) where another of its name came to `before` in the same
+    cell ('': none did); `again`: it may have been in another of the cell's runs."""
+    new = "flaky" if case.flaky else case.status
+    if again and ("flaky" in (before, new) or {before, new} in _SOMETIMES):
+        return "flaky"
+    return min(before, new, key=OUTCOMES.index) if before else new
 
 
 @dataclass(frozen=True, slots=True)

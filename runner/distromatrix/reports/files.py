@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from distromatrix.collect.facts import facts_files
@@ -40,7 +40,7 @@ from distromatrix.record.history import Outcomes
 from distromatrix.record.repetitions import run_id
 from distromatrix.reports.commands import opens
 from distromatrix.reports.grouping import Group
-from distromatrix.reports.reasons import explained
+from distromatrix.reports.reasons import Explained, explained
 
 _TAG: dict[CaseStatus, str] = {
     "failed": "failure",
@@ -52,8 +52,16 @@ _TAG: dict[CaseStatus, str] = {
 _COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
-def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
-    """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it.
+class Written(NamedTuple):
+    """What was found out for a run's files: what came of its cases, and why groups of them fail."""
+
+    outcomes: Outcomes
+    groups: Explained
+
+
+def results_json(plan: Plan, result: RunResult, groups: Explained | None = None) -> dict[str, Any]:
+    """What `results.json` holds, and `--json` prints; `plan` as `plan --json` prints it; `groups`:
+    its failures, where that is known already.
     A run that is a shard says so: `shard`, and the `digest` of the plan that it is of."""
     facts = facts_files(result.folder)
     return {
@@ -67,7 +75,9 @@ def results_json(plan: Plan, result: RunResult) -> dict[str, Any]:
             {**_cell_json(cell), "facts": facts.get(cell.id.partition("/")[0])}
             for cell in result.cells
         ],
-        "groups": [_group_json(*one) for one in explained(plan, result)],
+        "groups": [
+            _group_json(*one) for one in (explained(plan, result) if groups is None else groups)
+        ],
     }
 
 
@@ -151,19 +161,15 @@ def _fallback_json(one: Fallback) -> dict[str, Any]:
     }
 
 
-def write_reports(folder: Path, plan: Plan, result: RunResult) -> Outcomes:
-    """Write both files, and return what came of the cases. Raises InfrastructureError when they
-    cannot be written."""
-    write_results(folder, plan, result)
-    outcomes = Outcomes(plan.repeat > 1)
-    write_junit(folder, plan, result, outcomes)
-    return outcomes
-
-
-def write_results(folder: Path, plan: Plan, result: RunResult) -> None:
-    """Write `results.json`, at once or not at all."""
+def write_reports(folder: Path, plan: Plan, result: RunResult) -> Written:
+    """Write both files, at once or not at all each. Raises InfrastructureError when they cannot be
+    written."""
+    written = Written(Outcomes(plan.repeat > 1), explained(plan, result))
     with _replacing(folder / "results.json") as file:
-        file.write(json.dumps(results_json(plan, result), indent=1).encode() + b"\n")
+        said = results_json(plan, result, written.groups)
+        file.write(json.dumps(said, indent=1).encode() + b"\n")
+    write_junit(folder, plan, result, written.outcomes)
+    return written
 
 
 def write_junit(

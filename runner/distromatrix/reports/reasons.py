@@ -22,6 +22,7 @@ _COMPARED = 2_000_000  # packages, in all groups of a run: so much that it takes
 _OF_MACHINES = ("engine", "arch", "kernel")
 _MULTICALL = ("busybox", "toybox", "coreutils")
 _PHASES = tuple(Phase)
+Explained = tuple[tuple[Group, tuple[Reason, ...]], ...]  # the groups of a run, with reasons
 _Compared = tuple[str, list[Version], list[Version]]  # a name, and what both sides have of it
 
 
@@ -70,15 +71,17 @@ def where_it_passes(group: Group, plan: Plan, results: Iterable[CellResult]) -> 
     )
 
 
-def explained(plan: Plan, result: RunResult) -> Iterator[tuple[Group, tuple[Reason, ...]]]:
+def explained(plan: Plan, result: RunResult) -> Explained:
     """The groups of failures of a run whose folder is there, each with its reasons; those of the
     last groups are left out where there is too much to compare."""
     groups = group_failures(plan, result.cells)
     facts = read_facts(result.folder) if groups else {}
     packages = sum(len(one.packages) for one in {id(one): one for one in facts.values()}.values())
     most = _COMPARED // max(packages, 1) + 1
-    for number, group in enumerate(groups):
-        yield group, reasons_of(group, plan, result.cells, facts) if number < most else ()
+    return tuple(
+        (group, reasons_of(group, plan, result.cells, facts) if number < most else ())
+        for number, group in enumerate(groups)
+    )
 
 
 def in_short(reasons: tuple[Reason, ...]) -> tuple[str, ...]:

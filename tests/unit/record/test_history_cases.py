@@ -8,7 +8,7 @@ from test_history import MATRIX, path, result, rows
 from distromatrix.model import Case, CaseStatus
 from distromatrix.record import history
 from distromatrix.record.history import History, Outcomes, RunStamp
-from distromatrix.record.past import Past, Seen, grown
+from distromatrix.record.past import Past, Seen, grown, outcome_of
 
 __all__ = ["path"]
 
@@ -51,6 +51,26 @@ def test_a_name_that_several_cases_have_is_red_where_one_is_and_flaky_over_repet
     assert note(bad, good, repeated=True).of == {("a/unit", "t"): ("flaky", 0.0)}
     retried = Case(name="t", status="passed", flaky=True)
     assert note(retried).of == {("a/unit", "t"): ("flaky", 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "again", "outcome"),
+    [
+        ("", "passed", True, "passed"),
+        ("passed", "failed", False, "failed"),
+        ("failed", "passed", False, "failed"),
+        ("passed", "error", True, "flaky"),
+        ("flaky", "failed", True, "flaky"),
+        ("flaky", "failed", False, "failed"),
+        ("skipped", "failed", True, "failed"),  # a run that skipped it says nothing of it
+        ("skipped", "passed", False, "skipped"),
+        ("passed", "xpassed", True, "xpassed"),
+    ],
+)
+def test_what_cases_of_one_name_come_to(
+    before: str, new: CaseStatus, again: bool, outcome: str
+) -> None:
+    assert outcome_of(before, Case(name="t", status=new), again=again) == outcome
 
 
 def test_of_too_many_cases_the_green_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,13 +78,13 @@ def command(
     from distromatrix.record.folder import find_run, is_alive
     from distromatrix.record.history import History
     from distromatrix.reports.files import write_reports
+    from distromatrix.reports.reasons import explained
     from distromatrix.reports.replay import read_run
 
     folder = find_run(find_root(directory, file), run)
     result = read_run(folder)
     plan = read_plan(folder / "plan.json")
-    if not is_alive(folder):
-        write_reports(folder, plan, result)
+    groups = None if is_alive(folder) else write_reports(folder, plan, result).groups
     if rules:
         _print_rules(plan, result, folder)
         return result.exit_code
@@ -92,13 +92,13 @@ def command(
     if html:
         from distromatrix.cli.report.page import make_page, open_page
 
-        path = make_page(plan, result, folder, past)
+        path = make_page(plan, result, folder, past, groups)
         echo(str(path))
         if browse:
             open_page(path)
         return result.exit_code
-    past = History.of(plan.root, plan.matrix, history)
-    show_answer(plan, result, folder, as_json=as_json, github=github, history=past)
+    groups = explained(plan, result) if groups is None else groups
+    show_answer(plan, result, folder, as_json=as_json, github=github, history=past, groups=groups)
     return result.exit_code
 
 

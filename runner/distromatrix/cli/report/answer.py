@@ -14,6 +14,7 @@ from distromatrix.model import Plan, RunResult
 
 if TYPE_CHECKING:
     from distromatrix.record.history import History
+    from distromatrix.reports.reasons import Explained
 
 
 def show_answer(
@@ -24,24 +25,34 @@ def show_answer(
     as_json: bool,
     github: bool,
     history: History,
+    groups: Explained,
     warnings: Iterable[str] = (),
 ) -> None:
     """Print it: as JSON, alone on stdout, or for people; for GitHub annotations besides, which
-    with JSON go to stderr. `warnings` are lines that were not yet in any report."""
+    with JSON go to stderr. `groups`: its failures, with reasons; `warnings` are lines that were
+    not yet in any report."""
     earlier = partial(history.earlier, before=result.run)
     if as_json:
         from distromatrix.reports.files import results_json
 
         for text in warnings:
             echo(f"warning: {text}", err=True)
-        echo_json(results_json(plan, result))
+        echo_json(results_json(plan, result, groups))
     else:
         from distromatrix.reports.terminal.summary import print_summary
 
         with nothing_obeyed() if github else nullcontext():
             console = open_console()
-            print_summary(console, plan, result, folder=folder, warnings=warnings, earlier=earlier)
+            print_summary(
+                console,
+                plan,
+                result,
+                folder=folder,
+                warnings=warnings,
+                earlier=earlier,
+                groups=groups,
+            )
     if history.untold:
         echo(f"warning: {history.untold}", err=True)
     if github:
-        tell_github(plan, result, folder, err=as_json, earlier=earlier)
+        tell_github(plan, result, folder, err=as_json, earlier=earlier, groups=groups)

@@ -17,6 +17,7 @@ from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project.session import handed_secrets
 
 if TYPE_CHECKING:
+    from distromatrix.reports.reasons import Explained
     from distromatrix.reports.since import AskEarlier
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -36,7 +37,13 @@ def nothing_obeyed() -> Iterator[None]:
 
 
 def tell_github(
-    plan: Plan, result: RunResult, folder: Path, *, earlier: AskEarlier, err: bool = False
+    plan: Plan,
+    result: RunResult,
+    folder: Path,
+    *,
+    earlier: AskEarlier,
+    groups: Explained,
+    err: bool = False,
 ) -> None:
     """Print the annotations (`err`: on stderr) and write the summary: into the run's folder, and
     where the job has one, behind what its summary holds already."""
@@ -53,7 +60,13 @@ def tell_github(
 
     def summary(before: int) -> str:
         return github_summary(
-            plan, result, mask=mask, before=before, warnings=warnings(folder), earlier=earlier
+            plan,
+            result,
+            mask=mask,
+            before=before,
+            warnings=warnings(folder),
+            earlier=earlier,
+            groups=groups,
         )
 
     named = os.environ.get(SUMMARY)

@@ -93,7 +93,7 @@ def command(
         result = merge(found, plan, folder, shlex.join(["distromatrix", *sys.argv[1:]]))
         stamp = past.stamp(folder.id, plan.product.path)
         stamp = replace(stamp, commit=stamp.commit or os.environ.get("GITHUB_SHA", ""))
-        outcomes = write_reports(folder.path, plan, result)
+        written = write_reports(folder.path, plan, result)
         show_answer(
             plan,
             result,
@@ -101,11 +101,12 @@ def command(
             as_json=as_json,
             github=github,
             history=past,
+            groups=written.groups,
             warnings=warnings(folder.path),
         )
-        if warning := past.add(stamp, result.cells, outcomes):
+        if warning := past.add(stamp, result.cells, written.outcomes):
             echo(f"warning: {warning}", err=True)
-        add_page(plan, result, folder.path, past)
+        add_page(plan, result, folder.path, past, written.groups)
         give_all_to_caller(folder.path)
     return result.exit_code
 

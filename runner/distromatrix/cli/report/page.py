@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distromatrix.cli.output import echo
 from distromatrix.errors import InfrastructureError
@@ -11,15 +12,26 @@ from distromatrix.model import Plan, RunResult
 from distromatrix.project.session import handed_secrets
 from distromatrix.record.history import History
 
+if TYPE_CHECKING:
+    from distromatrix.reports.reasons import Explained
 
-def make_page(plan: Plan, result: RunResult, folder: Path, history: History) -> Path:
-    """Write the page. Raises InfrastructureError, whatever went wrong."""
+
+def make_page(
+    plan: Plan,
+    result: RunResult,
+    folder: Path,
+    history: History,
+    groups: Explained | None = None,
+) -> Path:
+    """Write the page; `groups` as for `write_page`. Raises InfrastructureError, whatever went
+    wrong."""
     try:
         from distromatrix.collect.masking import Masker
         from distromatrix.reports.html.page import write_page
 
         mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
-        return write_page(folder, plan, result, mask, partial(history.earlier, before=result.run))
+        earlier = partial(history.earlier, before=result.run)
+        return write_page(folder, plan, result, mask, earlier, groups)
     except Exception as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise InfrastructureError(
@@ -27,10 +39,12 @@ def make_page(plan: Plan, result: RunResult, folder: Path, history: History) -> 
         ) from error
 
 
-def add_page(plan: Plan, result: RunResult, folder: Path, history: History) -> None:
+def add_page(
+    plan: Plan, result: RunResult, folder: Path, history: History, groups: Explained
+) -> None:
     """Write the page; a fault is a warning."""
     try:
-        make_page(plan, result, folder, history)
+        make_page(plan, result, folder, history, groups)
     except InfrastructureError as error:
         echo(f"warning: {error}", err=True)
 

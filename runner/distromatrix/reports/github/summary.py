@@ -9,7 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from distromatrix.collect.text import one_line
-from distromatrix.model import BAD, CellResult, Plan, Reason, RunResult, Verdict
+from distromatrix.model import BAD, CellResult, Plan, RunResult, Verdict
 from distromatrix.record.repetitions import told_by
 from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import exported, opens, run_elsewhere
@@ -26,7 +26,7 @@ from distromatrix.reports.grouping import (
     fault_title,
     group_faults,
 )
-from distromatrix.reports.reasons import explained, in_short
+from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
 
@@ -56,10 +56,14 @@ def github_summary(
     before: int = 0,
     warnings: Sequence[str] = (),
     earlier: AskEarlier = ask_nothing,
+    groups: Explained | None = None,
 ) -> str:
     """The summary: with the `before` bytes that are there already, at most 1 MiB of UTF-8; ''
-    where not even the verdict fits. `warnings` are those of the run; `earlier` asks the history."""
-    return _GitHubSummary(plan, result, mask, LIMIT - before - _MARGIN, earlier).text(warnings)
+    where not even the verdict fits. `warnings` are those of the run; `earlier` asks the history;
+    `groups`: its failures, where that is known already."""
+    groups = explained(plan, result) if groups is None else groups
+    limit = LIMIT - before - _MARGIN
+    return _GitHubSummary(plan, result, mask, limit, groups, earlier).text(warnings)
 
 
 class _GitHubSummary:
@@ -71,7 +75,8 @@ class _GitHubSummary:
         result: RunResult,
         mask: Callable[[str], str],
         limit: int,
-        earlier: AskEarlier = ask_nothing,
+        groups: Explained,
+        earlier: AskEarlier,
     ) -> None:
         self._plan = plan
         self._earlier = earlier
@@ -80,12 +85,11 @@ class _GitHubSummary:
         self._by_id = {cell.id: cell for cell in result.cells}
         self._page = Page(limit)
         self._cut = False
-        self._reasons: dict[Group, tuple[Reason, ...]] = {}
+        self._reasons = dict(groups)
 
     def text(self, warnings: Sequence[str]) -> str:
         if not self._page.add(self._verdict()):
             return ""
-        self._reasons = dict(explained(self._plan, self._result))
         groups = tuple(self._reasons)
         groups = tuple(sorted(groups, key=lambda g: (not g.gating, not g.partial, len(g.distros))))
         for block in (

@@ -15,6 +15,7 @@ from distromatrix.collect.retried import parse_cell
 from distromatrix.collect.text import one_line
 from distromatrix.model import Case, CellResult, CellRun, Plan, RunResult
 from distromatrix.record.expectations import Marker
+from distromatrix.record.past import OUTCOMES, outcome_of
 from distromatrix.record.repetitions import run_id
 from distromatrix.reports.grouping import column_of
 
@@ -22,17 +23,8 @@ MOST_ROWS = 200_000
 _MOST_SAID = 20_000  # messages
 _NAME, _MESSAGE = 400, 300  # characters
 SLOWEST = 10
-# One letter for what came of a case; of two of the same name the one that stands further left.
-LETTERS = {
-    "failed": "f",
-    "error": "e",
-    "xpassed": "X",
-    "flaky": "k",
-    "xfailed": "x",
-    "skipped": "s",
-    "passed": "p",
-}
-_ORDER = "".join(LETTERS.values()) + "."
+LETTERS = dict(zip(OUTCOMES, "feXkxsp", strict=True))  # one letter for what came of a case
+_OUTCOMES = {ord(letter): outcome for outcome, letter in LETTERS.items()}
 _LOUD = set("feXk")
 # The folder of a run of a cell, what is known of it, and whether it is one of several.
 _Run = tuple[str, CellResult | CellRun, bool]
@@ -60,11 +52,8 @@ class CaseTable:
                 return
             row = self.rows[suite, case.name] = (bytearray(b"." * len(self.distros)), {})
         letters, messages = row
-        before, new = chr(letters[distro]), LETTERS["flaky" if case.flaky else case.status]
-        if again and (before == "k" or (before + new) in ("fp", "pf", "ep", "pe")):
-            letters[distro] = ord("k")
-        elif _ORDER.index(new) < _ORDER.index(before):
-            letters[distro] = ord(new)
+        before = _OUTCOMES.get(letters[distro], "")
+        letters[distro] = ord(LETTERS[outcome_of(before, case, again=again)])
         said = case.message or case.expected
         if said and distro not in messages and self.said < _MOST_SAID:
             messages[distro] = said

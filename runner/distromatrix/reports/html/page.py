@@ -42,7 +42,7 @@ from distromatrix.reports.html.before import changes_since_before
 from distromatrix.reports.html.cases import SLOWEST, read_cases
 from distromatrix.reports.html.logs import ShownLog, files_of, link_to, log_of
 from distromatrix.reports.html.timeline import WIDTH, began, timeline_of
-from distromatrix.reports.reasons import explained
+from distromatrix.reports.reasons import Explained, explained
 from distromatrix.reports.replay import warnings
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import WORST_FIRST, Look, counted, duration, named, repeated
@@ -76,13 +76,15 @@ def write_page(
     result: RunResult,
     mask: Callable[[str], str] = str,
     earlier: AskEarlier = ask_nothing,
+    groups: Explained | None = None,
 ) -> Path:
-    """Write `report.html` into a run's folder, at once or not at all; `earlier` asks the history.
-    Raises OSError, and what a
+    """Write `report.html` into a run's folder, at once or not at all; `earlier` asks the history;
+    `groups`: its failures, where that is known already. Raises OSError, and what a
     journal or a plan that is not ours may lead to."""
     path = folder / NAME
     with Folder.at(folder) as run, whole_file(path) as file:
-        context = _context(run, plan, result, mask, earlier)
+        groups = explained(plan, result) if groups is None else groups
+        context = _context(run, plan, result, mask, earlier, groups)
         for part in _environment(mask).get_template("page.html").generate(context):
             file.write(part.encode("utf-8", "replace"))
     return path
@@ -119,6 +121,7 @@ def _context(
     result: RunResult,
     mask: Callable[[str], str],
     earlier: AskEarlier,
+    groups: Explained,
 ) -> dict[str, Any]:
     """What the template is given."""
     by_id = {cell.id: cell for cell in result.cells}
@@ -153,7 +156,7 @@ def _context(
             _group(plan, group, by_id)
             | {"since": since_lines(group, earlier), "reasons": reasons[:_REASONS]}
             | {"more_reasons": reasons[_REASONS:]}
-            for group, reasons in explained(plan, result)
+            for group, reasons in groups
         ),
         "faults": tuple((fault_title(f), f) for f in group_faults(result.cells)),
         "quiet": tuple(_quiet(result.cells)),

@@ -36,7 +36,7 @@ from distromatrix.reports.grouping import (
     fault_title,
     group_faults,
 )
-from distromatrix.reports.reasons import explained, in_short
+from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.rules import rules_in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import Look, counted, duration, named, repeated, say, style, tally
@@ -60,10 +60,13 @@ def print_summary(
     folder: Path,
     warnings: Iterable[str] = (),
     earlier: AskEarlier = ask_nothing,
+    groups: Explained | None = None,
 ) -> None:
     """Print what came out of a run, whose files are in `folder`. `warnings` are those that the
-    user has not seen yet; `earlier` asks the history."""
-    _Summary(console, plan, result, folder, earlier).print(tuple(warnings))
+    user has not seen yet; `earlier` asks the history; `groups`: its failures, where that is known
+    already."""
+    groups = explained(plan, result) if groups is None else groups
+    _Summary(console, plan, result, folder, groups, earlier).print(tuple(warnings))
 
 
 def _kept(cell: CellResult) -> Iterator[tuple[str, Kept]]:
@@ -89,9 +92,11 @@ class _Summary:
         plan: Plan,
         result: RunResult,
         folder: Path,
-        earlier: AskEarlier = ask_nothing,
+        groups: Explained,
+        earlier: AskEarlier,
     ) -> None:
         self._console = console
+        self._groups = groups
         self._earlier = earlier
         self._look = Look.of(console)
         self._plan = plan
@@ -111,7 +116,7 @@ class _Summary:
         self._in_guests()
         self._skipped()
         self._reasons(Verdict.XFAILED, "failed, as expected")
-        for group, reasons in explained(self._plan, self._result):
+        for group, reasons in self._groups:
             self._group(group, reasons)
         self._flaky()
         self._unexpected()

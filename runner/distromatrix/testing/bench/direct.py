@@ -211,10 +211,10 @@ class DirectBench:
             run.interrupt()
         result = run.end("pytest ended before it asked for this cell")
         if result is not None:
-            outcomes = write_reports(run.folder, run.plan, result)
+            written = write_reports(run.folder, run.plan, result)
             give_all_to_caller(run.folder)
             if self._remember is not None:
-                self.warning = self._remember(result, outcomes)
+                self.warning = self._remember(result, written.outcomes)
         return result
 
     # --- beginning -------------------------------------------------------------------------
