@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from threading import Timer
 from time import monotonic
 from typing import Any
 
@@ -68,21 +69,17 @@ class Container:
         said = Answer(MOST_LISTED)
         with self.calling(doing, within) as client:
             made = client.exec_create(self.id, command, stderr=False, user="0", workdir="/")
-            if not said.read(client.exec_start(made["Id"], stream=True), within):
-                raise InfrastructureError("a command of ours in it does not come to its end")
+            if not said.read(_printed(client, made["Id"], within), within):
+                raise InfrastructureError("a command of ours in it prints without end")
         return bytes(said)
 
     def told(self, doing: str, script: str, within: float) -> Iterator[bytes]:
         """The same, as it comes, with an end that is told: raises InfrastructureError, too, where
         its status is not 0."""
         command = ["/bin/sh", "-c", script]
-        until = monotonic() + within
         with self.calling(doing, within) as client:
             made = client.exec_create(self.id, command, stderr=False, user="0", workdir="/")
-            for piece in client.exec_start(made["Id"], stream=True):
-                if monotonic() > until:
-                    raise InfrastructureError(f"cannot {doing} {self.name} in {within:g} s")
-                yield piece
+            yield from _printed(client, made["Id"], within)
             status = client.exec_inspect(made["Id"])["ExitCode"]
         if status:
             raise InfrastructureError(f"cannot {doing} {self.name}: exit status {status}")
@@ -149,3 +146,31 @@ class Container:
         # Of a shell whose stdin was closed: 0; that was killed: 137 or 143; that cannot fork: 2.
         choked = status not in (0, 143)
         return MachineGoneError(f"{self.name} ended with status {status}", choked=choked)
+
+
+def _printed(client: Any, exec_id: str, within: float) -> Iterator[bytes]:
+    """What an exec prints, as it comes. docker-py waits without an end for the next piece, and so
+    does an engine that reads a FIFO of the container's in the place of /etc/passwd. Raises
+    InfrastructureError where it does not end in time."""
+    until = monotonic() + within
+    stream = client.exec_start(exec_id, stream=True)
+    late = Timer(within, _cut_off, (stream,))
+    late.daemon = True
+    late.start()
+    try:
+        for piece in stream:
+            yield piece
+            if monotonic() > until:
+                break
+    except (OSError, ValueError):
+        if monotonic() < until:
+            raise
+    finally:
+        late.cancel()
+    if monotonic() >= until:
+        raise InfrastructureError(f"a command of ours in it does not end within {within:g} s")
+
+
+def _cut_off(stream: Any) -> None:
+    with contextlib.suppress(Exception):  # it may end just now
+        stream.close()

@@ -280,3 +280,13 @@ def test_one_that_an_engine_starts_without_its_product_is_no_machine(
     with pytest.raises(InfrastructureError, match=f"started {name} without its files"):
         machine.start()
     assert not [left for left in engine.leftovers() if left.run == labels[LABEL_RUN]]
+
+
+def test_a_command_of_ours_that_waits_and_says_nothing_is_cut_off(opener: Opener) -> None:
+    """As one does that calls a product's program in the place of what it wants."""
+    container = opener().container
+    with pytest.raises(InfrastructureError):
+        container.run("try", "exec sleep 60", within=2.0)
+    with pytest.raises(InfrastructureError):
+        list(container.told("try", "echo begun; exec sleep 60", 2.0))
+    assert container.run("try", "echo fine") == b"fine\n"
