@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -16,7 +16,7 @@ from distromatrix.cli.images.carry import say
 from distromatrix.cli.options import said, settings_here
 from distromatrix.cli.output import echo
 from distromatrix.collect.text import one_line
-from distromatrix.errors import ImageError, InputError
+from distromatrix.errors import ImageError, InfrastructureError, InputError
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.files.whole import disk_fault
 from distromatrix.model import Archive, Distro, Pull
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from distromatrix.images.store.machine_file import About, MachineFile
     from distromatrix.record.folder import RunFolder
 
+_TAG = "distromatrix/prepared:from-"  # of the image that a guest is made of, with its folder's id
+
 
 def open_file(path: Path, directory: Path) -> int:
     """Open a shell in the machine of that file; the project's own distros count, too. Raises
     InputError, InfrastructureError."""
     from distromatrix.images.store.machine_file import opened_machine
-    from distromatrix.record.folder import SHELLS, RunFolder, remove_folder
+    from distromatrix.record.folder import SHELLS, RunFolder, remove_dead, remove_folder
 
     settings = settings_here()
     with ExitStack() as stack:
@@ -50,6 +52,9 @@ def open_file(path: Path, directory: Path) -> int:
         arch = engines.containers.facts().arch
         if about.arch != arch:
             raise InputError(f"{path}: its machine is for {about.arch}; this host is {arch}")
+        for dead in remove_dead(cache_folder(), SHELLS):
+            with suppress(InfrastructureError):
+                engines.containers.images.remove(_TAG + dead.name)
         folder = stack.enter_context(RunFolder.create(cache_folder(), kind=SHELLS))
         stack.callback(remove_folder, folder.path)
         if about.unpacked > (free := disk_usage(folder.path).free // 2):
@@ -167,7 +172,7 @@ def _enter(
         finally:
             changes.close()
         if guests:
-            engine, tag = guests, f"distromatrix/prepared:from-{token_hex(12)}"
+            engine, tag = guests, _TAG + folder.id
             image = containers.images.commit(machine.address.id, tag, {LABEL_KIND: "prepared"})
             machine.close()
             spec = replace(

@@ -15,9 +15,12 @@ import pytest
 from cli_world import DISTRO, Cli, Said
 
 from distromatrix.cli import shell_from
+from distromatrix.engines import open_engine
 from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.files.user_folders import cache_folder
 from distromatrix.images import Images, Prepared
 from distromatrix.model import Cell, Distro, Kept
+from distromatrix.record.folder import SHELLS, RunFolder
 from given import stdin_of
 
 MATRIX = """\
@@ -157,6 +160,20 @@ def test_a_container_has_not_what_a_guest_boots(
         "shell: cannot use qemu: it was a container, and has not what a guest of qemu boots; "
         "--engine docker opens a container"
     )
+
+
+def test_what_a_killed_shell_left_goes_with_the_next(
+    piped: Callable[..., Said], elsewhere: Callable[[str], Path]
+) -> None:
+    path = elsewhere("kernel")
+    with RunFolder.create(cache_folder(), kind=SHELLS) as dead:
+        images = open_engine("fake").images
+        images.tag(images.list()[0].id, f"distromatrix/prepared:from-{dead.id}")
+        assert piped("", "shell", "--from", str(path)).code == 0
+        assert f"from-{dead.id}" in piped("", "images", "list").out  # it still lives
+    assert piped("", "shell", "--from", str(path)).code == 0
+    assert f"from-{dead.id}" not in piped("", "images", "list").out
+    assert not dead.path.exists()
 
 
 def test_a_guest_opens_as_a_container_too(
