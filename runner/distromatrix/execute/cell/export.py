@@ -86,8 +86,9 @@ class Exporter:
             env={name: value for name, value in env.items() if name not in handed},
             secrets=tuple(opening.secrets),
         )
-        said = CellProgress(cell=cell.id, repeat=tried.task.repeat, text="exporting its machine")
-        job.emit(said)
+        if about.engine:  # where it takes half a minute
+            said = "exporting its machine"
+            job.emit(CellProgress(cell=cell.id, repeat=tried.task.repeat, text=said))
         target = Path(tried.folder, NAME)
         streams = (self._going_on(stream) for stream in machine.files())
         prints, (most, why) = self._prints(base.id), self._bound(tried.folder)
@@ -104,7 +105,7 @@ class Exporter:
         most = self.job.options.export_size
         return min(
             (most, "--export-size"),
-            (FILES * most - self._written, f"all of a run: {FILES} times --export-size"),
+            (max(0, FILES * most - self._written), f"all of a run: {FILES} times --export-size"),
             (disk_usage(folder).free // 2 >> 20 << 20, "half of what is free on this disk"),
         )
 

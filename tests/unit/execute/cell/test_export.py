@@ -11,6 +11,7 @@ import pytest
 from executing import World, cell
 
 from distromatrix.engines.fake.machine import FakeMachine
+from distromatrix.execute.cell import export
 from distromatrix.images.store.machine_file import opened_machine
 from distromatrix.model import CellResult, Expectation, Verdict
 
@@ -85,6 +86,16 @@ def test_a_machine_that_is_too_large_is_told_and_not_cut(world: World) -> None:
     ).cells[0]
     assert result.verdict is Verdict.FAILED
     assert refused(world, result) == "it takes more than 2M (--export-size)"
+
+
+def test_all_files_of_a_run_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FILES", 1)
+    cells = (cell("a/one", "exit 1"), cell("a/two", "exit 1"))
+    results = world.execute(*cells, jobs=1, export="failed", export_size=100_000).cells
+    (exported_one,) = [one for one in results if one.exported]
+    (other,) = [one for one in results if one is not exported_one]
+    assert other.verdict is Verdict.FAILED
+    assert "all of a run: 1 times --export-size" in refused(world, other)
 
 
 @pytest.mark.parametrize(
