@@ -21,8 +21,13 @@ ADD = 'echo "$DISTROMATRIX_CELL" >>~/.cache/tool/said; cat ~/.cache/tool/said'
 TOOL = {"tool": "~/.cache/tool"}
 
 
-BOTH = pytest.mark.parametrize(
-    "project", ["docker", pytest.param("podman", marks=pytest.mark.podman)], indirect=True
+BOTH = pytest.mark.parametrize(  # the tests below have Docker
+    "project",
+    [
+        pytest.param("docker", marks=pytest.mark.slow),
+        pytest.param("podman", marks=pytest.mark.podman),
+    ],
+    indirect=True,
 )
 
 
