@@ -61,6 +61,8 @@ def command(
             ends = product.resolve(good), product.resolve(bad)
             if not product.between(ends[1], ends[0]):
                 raise InputError(f"--bad {bad} has no commit that --good {good} does not have")
+            if untried := product.untried(ends[1]):
+                echo(untried, err=True)
             (folder.path / "steps").mkdir()
             search = Search(
                 plan=plan,

@@ -15,6 +15,7 @@ from distromatrix.files.git import ask, is_work_tree, path_of
 from distromatrix.load.settings import Settings
 from distromatrix.model import Plan
 from distromatrix.project.again import passed, run_again, why_not
+from distromatrix.project.changed import no_filters
 from distromatrix.record.folder import RunFolder
 
 
@@ -74,6 +75,16 @@ class Product:
         if not found:
             raise InputError(f"{one_line(ref)}: no such commit in {self._from}")
         return found
+
+    def untried(self, commit: str) -> str:
+        """What of the user's checkout, or of that commit, is in no step, in a line; '' where
+        nothing is. Raises InputError."""
+        status = ("status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=all")
+        dirty = ask(self._from, *status, settings=no_filters(self._from))
+        modules = ask(self._folder, "ls-tree", "-z", commit, "--", ".gitmodules")
+        left = ["changes that are not committed"] if dirty else []
+        left += ["submodules (their folders are empty)"] if modules else []
+        return f"not in what is tried: {', '.join(left)}" if left else ""
 
     def between(self, bad: str, good: str, order: str = "--bisect-all") -> tuple[str, ...]:
         """The commits that may be the first bad one: those first by which most is learnt, or in

@@ -150,7 +150,7 @@ def _changed(top: Path, base: str) -> Iterator[tuple[str, bool]]:
         yield os.fsdecode(next(fields)), {head[1:7], head[8:14]} <= _FILES
     # Unlike `diff`, it leaves the index as it is (GIT_OPTIONAL_LOCKS of git(1)).
     status = ("status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all")
-    told = ask(top, *status, "--ignore-submodules=dirty", settings=_no_filters(top))
+    told = ask(top, *status, "--ignore-submodules=dirty", settings=no_filters(top))
     for record in told.split(b"\0"):
         if fields_before := _FIELDS.get(record[:1]):
             *meta, raw = record.split(b" ", fields_before)
@@ -172,14 +172,14 @@ def _is_dirty(submodule: Path) -> bool:
     return top != submodule.resolve() or any(_changed(top, "HEAD"))
 
 
-def _no_filters(top: Path) -> Iterator[str]:
+def no_filters(top: Path) -> Iterator[str]:
     """The settings that keep git from running, when it compares files, the filters that a
     repository's config names: files count as they are. Raises InputError."""
     keys = ask(top, "config", "-z", "--name-only", "--get-regexp", r"^filter\.", missing=b"")
     for key in sorted({raw.rpartition(b".")[0] for raw in keys.split(b"\0") if raw}):
         name = os.fsdecode(key)
         if "=" in name:
-            raise InputError(f"--changed: git's config has a {quoted(name)}: rename or remove it")
+            raise InputError(f"git's config has a {quoted(name)}: rename or remove it")
         for option in ("clean=", "process=", "required=false"):
             yield f"{name}.{option}"
 

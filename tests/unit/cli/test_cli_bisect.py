@@ -74,7 +74,8 @@ def test_the_first_bad_commit_is_found_and_its_log_shown(cli: Cli, history: Hist
     assert bad.startswith("bad     exit status 3: ")
     assert Path(bad.rpartition(": ")[2]).is_file()
     assert good.startswith(f"good    {made[5][:12]}: ")
-    steps = said.err.splitlines()
+    untried, *steps = said.err.splitlines()
+    assert untried == "not in what is tried: changes that are not committed"
     assert [line.split("] ")[1].split()[1] for line in steps[:2]] == ["bad", "good"]
     assert len(steps) <= 6
     assert (history.root / "t").read_text() == "exit 0\n"
@@ -126,6 +127,18 @@ def test_what_cannot_be_searched_is_told_in_a_line(
     assert said.code == 2, said
     assert words in said.err.splitlines()[-1]
     assert not list(history.root.glob(".distromatrix/bisects/*/product"))
+
+
+def test_submodules_are_said_to_be_absent(cli: Cli, history: History) -> None:
+    made = history.commit("good")
+    (history.root / ".gitmodules").write_text('[submodule "s"]\n path = s\n url = ext::false\n')
+    history.git("add", ".gitmodules")
+    history.git("update-index", "--add", "--cacheinfo", f"160000,{made[0]},s")
+    history.commit("bad")
+    said = cli("bisect", "one/unit", "--good", made[0])
+    assert said.code == 0, said
+    first = said.err.splitlines()[0]
+    assert first == "not in what is tried: submodules (their folders are empty)"
 
 
 def test_a_product_without_git_has_no_commits(cli: Cli, project: Path) -> None:
