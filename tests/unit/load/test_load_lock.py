@@ -211,6 +211,7 @@ def test_all_entries_that_do_not_match_are_told_at_once(root: Path) -> None:
         ("digest:", "digset:", "10:5: unknown key `digset` (did you mean `digest`?)"),
         (f"digest: sha256:{SHA}", "digest: 12", "10:13: expected a digest such as"),
         ("pull: docker", "pul: docker", "9:5: expected a mapping with one of `pull`,"),
+        ("mmdebstrap bookworm", "'m: x #'", "14:16: expected a tool and a release, such as"),
         ("built: 2026-11-24", "built: soon", "15:12: expected a date such as"),
         ("debian-12:", "alpine-3.9:", "12:3: duplicate key `alpine-3.9` (the first is at 5:3)"),
         ("distros:", "<<<<<<< ours\ndistros:", "not valid YAML"),

@@ -76,6 +76,7 @@ _PACKAGES = {
     **dict.fromkeys(("cc", "gcc"), "compiler"),
     **dict.fromkeys(("c++", "g++"), "c++"),
     "gmake": "make",
+    "numfmt": "coreutils",
 }
 # $X, ${X} and ${X:?…}: those with a default may be empty.
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?:\}|:?\?)|([A-Za-z_]\w*))")

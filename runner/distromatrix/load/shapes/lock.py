@@ -15,8 +15,16 @@ from distromatrix.load.shapes.fields import (
     ImageRef,
     Name,
     Sha256,
-    Text,
+    matching,
+    schema_of,
 )
+
+_BOOTSTRAPPED = r"[a-z][a-z0-9_-]*( [A-Za-z0-9][A-Za-z0-9._-]{0,62})?"
+Bootstrapped = Annotated[
+    str,
+    matching("a tool and a release, such as `mmdebstrap bookworm`", _BOOTSTRAPPED),
+    schema_of(_BOOTSTRAPPED),
+]
 
 
 class LockedPullShape(Shape):
@@ -42,7 +50,7 @@ class LockedArchiveShape(Shape):
 class NotLockedShape(Shape):
     """An image built from the package mirror: the source is fixed, what it gives is not."""
 
-    bootstrap: Text
+    bootstrap: Bootstrapped
     """The tool and the release, as the distro's file declares them."""
     built: Day | None = None
     """For information: the day on which the image here was built."""

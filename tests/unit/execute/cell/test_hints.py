@@ -84,7 +84,10 @@ def test_other_refusals_are_no_privilege_that_is_missing(line: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "package"),
-    [("python3", "python"), ("g++", "c++"), ("cc", "compiler"), ("git-lfs", "git-lfs")],
+    [
+        *(("python3", "python"), ("g++", "c++"), ("cc", "compiler"), ("git-lfs", "git-lfs")),
+        ("numfmt", "coreutils"),
+    ],
 )
 def test_it_is_named_as_distributions_have_it_in_common(command: str, package: str) -> None:
     (hint,) = said(f"/bin/sh: 1: {command}: not found")
