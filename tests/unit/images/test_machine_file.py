@@ -261,6 +261,7 @@ def test_another_versions_file_is_refused_by_its_number(tmp_path: Path) -> None:
         gzip.compress(b"".join(tar(file("a", bytes(5000))))[:3000]),
         zipped(file("a"))[:-9],
     ],
+    ids=["no gzip", "no tar", "cut tar", "cut gzip"],  # gzip's own bytes hold the time
 )
 def test_content_that_is_no_tar_is_refused(tmp_path: Path, content: bytes) -> None:
     assert refused(forged(tmp_path / "f", content)).startswith("is damaged: ")
