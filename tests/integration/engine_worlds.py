@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +31,7 @@ from distromatrix.engines.docker.connection.ping import answers
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
 from given import image_of, unobtainable
+from leftovers import remove_groups, remove_rules
 
 PREFIX = "distromatrix-engine-"
 PATIENCE = 120.0  # seconds that an engine has to answer on a busy machine
@@ -350,17 +350,7 @@ def _remove(folder: Path) -> None:
         lock.acquire()
     except (Timeout, OSError):
         return
-    for table in ("nat", "filter"):
-        words = ["iptables", "-w", "-t", table]
-        listed = subprocess.run([*words, "-S"], capture_output=True, text=True, check=False)
-        for line in listed.stdout.splitlines():
-            if line.startswith("-A ") and folder.name in line:
-                subprocess.run([*words, "-D", *shlex.split(line)[1:]], check=False)
-    top = Path("/sys/fs/cgroup")
-    for parent in (top, *(one for one in top.iterdir() if one.is_dir())):
-        groups = parent / folder.name
-        for group in (*sorted(groups.rglob("*/"), reverse=True), groups):
-            with contextlib.suppress(OSError):
-                group.rmdir()
+    remove_rules(folder.name)
+    remove_groups(folder.name)
     shutil.rmtree(folder, ignore_errors=True)
     lock.release()
