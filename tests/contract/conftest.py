@@ -141,9 +141,10 @@ def bench_of(request: pytest.FixtureRequest) -> Iterator[Bench]:
     bench.engine.close()
 
 
+SLOW = pytest.mark.slow
 IN_DOCKER = pytest.mark.engine
 IN_PODMAN = (pytest.mark.engine, pytest.mark.podman)
-IN_GUEST = (pytest.mark.engine, pytest.mark.guest, pytest.mark.slow)
+IN_GUEST = (pytest.mark.engine, pytest.mark.guest, SLOW)
 IN_QEMU = (pytest.mark.engine, pytest.mark.guest)
 _OTHERS = [
     pytest.param("podman", marks=IN_PODMAN),
@@ -151,6 +152,9 @@ _OTHERS = [
     pytest.param("qemu", marks=IN_QEMU),
 ]
 REAL = [pytest.param("docker", marks=IN_DOCKER), *_OTHERS]
+# Where one engine is enough in `make test`: what is the same shell's, the same client's.
+ONE = ["fake", REAL[0], *(pytest.param(*p.values, marks=(*p.marks, SLOW)) for p in _OTHERS)]
+with_docker = pytest.mark.parametrize("bench", ONE, indirect=True)
 STAGING = [
     pytest.param("docker-overlay", marks=IN_DOCKER),
     pytest.param("docker-archive", marks=IN_DOCKER),

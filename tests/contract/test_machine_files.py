@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 from distromatrix.engines.contract import Command, Machine
+from distromatrix.plan.needs import GUESTS
 
 from .conftest import Bench, said, tar_of, untar
 
@@ -59,6 +60,8 @@ def test_all_its_files_are_had_of_a_machine_that_was_killed_too(staging_bench: B
     machine = staging_bench.open(staging_bench.stage())
     machine.put(tar_of({"own": b"its own"}), "/")
     machine.run(Command("echo left >here", cwd=machine.product))
+    if staging_bench.engine.name in GUESTS:  # all the files of an emulated Debian take a minute
+        machine.run(Command("cd / && rm -rf boot usr/lib/modules usr/share var/lib"))
     for _ in range(2):
         found: dict[str, bytes] = {}
         for stream in machine.files():

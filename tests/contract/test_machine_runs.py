@@ -13,7 +13,7 @@ from distromatrix.engines.contract import Command, Exit, Machine
 from distromatrix.errors import InfrastructureError, InputError, MachineGoneError
 from distromatrix.plan.needs import GUESTS
 
-from .conftest import Bench, said, tar_of, untar
+from .conftest import Bench, said, tar_of, untar, with_docker
 
 # Seconds for what must happen: minutes in a guest that is emulated on a busy machine.
 PATIENCE = 600.0
@@ -27,6 +27,7 @@ def until(what: Callable[[], bool]) -> None:
         sleep(0.05)
 
 
+@with_docker
 @pytest.mark.parametrize(
     ("script", "status"),
     [
@@ -80,6 +81,7 @@ def test_output_comes_while_the_command_runs(machine: Machine) -> None:
     assert result == [0]
 
 
+@with_docker
 def test_a_script_may_hold_any_text(machine: Machine) -> None:
     text = 'it\'s "quoted" \\ $HOME `x` ü\n\n  two  spaces\ttab'
     script = f"cat <<'END'\n{text}\nEND\n"
@@ -142,6 +144,7 @@ def test_no_file_descriptor_leaks_into_commands(machine: Machine) -> None:
     assert said(machine, "ls /proc/$$/fd; :")[1].split() == [b"0", b"1", b"2"]
 
 
+@with_docker
 @pytest.mark.parametrize("env", [{"A-B": "x"}, {"A;B": "x"}, {"": "x"}, {"A": "x\0"}])
 def test_a_variable_that_cannot_be_exported_is_refused(
     machine: Machine, env: dict[str, str]
@@ -177,6 +180,7 @@ def test_a_timeout_kills_what_is_hard_to_kill(machine: Machine) -> None:
     assert machine.running() == ""
 
 
+@with_docker
 def test_a_timeout_holds_while_output_flows(machine: Machine) -> None:
     assert machine.run(
         Command("while :; do echo x; done", timeout=1, output=lambda _: None)
@@ -254,17 +258,20 @@ def test_much_on_both_outputs_arrives_whole(machine: Machine) -> None:
     assert (status, len(out), len(err)) == (0, 0, 9_000_000)
 
 
+@with_docker
 def test_a_script_that_is_not_strict_goes_on_after_a_failure(machine: Machine) -> None:
     assert heard(machine, "false; echo on", strict=False)[:2] == (0, b"on\n")
     assert heard(machine, "false; echo on") == (1, b"", b"")
 
 
+@with_docker
 def test_late_words_of_an_earlier_command_are_not_the_next_ones(machine: Machine) -> None:
     heard(machine, "(sleep 0.3; echo late; echo late >&2) & :")
     sleep(0.8)
     assert heard(machine, "echo mine; echo mine >&2") == (0, b"mine\n", b"mine\n")
 
 
+@with_docker
 def test_commands_have_a_session_of_their_own(machine: Machine) -> None:
     script = "IFS=' ' read -r line </proc/$$/stat; set -- ${line##*) }; echo $$ $3 $4"
     out = said(machine, script)[1].split()
@@ -274,6 +281,7 @@ def test_commands_have_a_session_of_their_own(machine: Machine) -> None:
     assert machine.run(Command(":")).status == 0
 
 
+@with_docker
 def test_commands_run_at_the_same_time(machine: Machine) -> None:
     results: list[tuple[Exit, bytes]] = []
     first = "while ! [ -e two ]; do sleep 0.02; done; echo first"
@@ -367,6 +375,7 @@ def test_who_joined_sees_that_the_machine_went(bench: Bench) -> None:
         bench.again().join(address)
 
 
+@with_docker
 @pytest.mark.parametrize("status", [137, 255])
 def test_high_statuses_are_as_the_command_chose_them(machine: Machine, status: int) -> None:
     for strict in (True, False):
@@ -374,6 +383,7 @@ def test_high_statuses_are_as_the_command_chose_them(machine: Machine, status: i
         assert (done.status, done.timed_out, done.oom) == (status, False, False)
 
 
+@with_docker
 def test_a_command_may_close_its_input(machine: Machine) -> None:
     for strict in (True, False):
         assert heard(machine, "exec 0<&-; echo on", strict=strict) == (0, b"on\n", b"")
@@ -391,6 +401,7 @@ FOLLOWING = [
 ]
 
 
+@with_docker
 def test_commands_that_follow_each_other_are_as_those_of_a_new_sh(machine: Machine) -> None:
     for script in FOLLOWING:
         alone = heard(machine, f"exec /bin/sh -c {shlex.quote(script)}")
@@ -400,6 +411,7 @@ def test_commands_that_follow_each_other_are_as_those_of_a_new_sh(machine: Machi
     assert machine.running() == ""
 
 
+@with_docker
 @pytest.mark.parametrize("strict", [True, False])
 def test_long_scripts_run_as_they_are(machine: Machine, strict: bool) -> None:
     for size in (1, 3_900, 29_999, 30_001, 300_000):
@@ -425,6 +437,7 @@ def test_several_commands_time_out_at_once(machine: Machine) -> None:
     assert said(machine, "echo on")[1] == b"on\n"
 
 
+@with_docker
 def test_after_a_timeout_the_machine_is_as_usable_as_before(machine: Machine) -> None:
     for strict in (True, False):
         assert machine.run(Command("echo 1 >kept; sleep 4725", timeout=1, strict=strict)).timed_out
@@ -433,6 +446,7 @@ def test_after_a_timeout_the_machine_is_as_usable_as_before(machine: Machine) ->
         assert machine.run(Command("rm kept")).status == 0
 
 
+@with_docker
 def test_eight_threads_run_many_commands_each(bench: Bench, machine: Machine) -> None:
     wrong: list[object] = []
     most = 8 if bench.engine.name in GUESTS else 100  # one of a guest's may take a second

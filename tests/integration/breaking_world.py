@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from distromatrix.engines import open_engine
+from distromatrix.engines.contract import LABEL_DISTRO, Engine
 from distromatrix.errors import InfrastructureError
 from given import alpine_or_pulled
 
@@ -37,6 +38,7 @@ class Project:
     environ: dict[str, str] = field(default_factory=dict)
     engine: str = "docker"
     before: tuple[str, ...] = ()  # what stands before each command, such as nsenter
+    named: set[str] = field(default_factory=set)  # its distros
 
     def __post_init__(self) -> None:
         for name in ("matrix", "distros"):
@@ -48,6 +50,7 @@ class Project:
         if not archive:
             alpine = alpine_or_pulled()
             archive, sha256 = alpine.name, hashlib.sha256(alpine.read_bytes()).hexdigest()
+        self.named.add(name)
         body = {
             "title": name,
             "family": "alpine",
@@ -158,9 +161,9 @@ class Project:
                 if one.folder.startswith(str(self.root)):
                     with suppress(InfrastructureError):
                         engine.remove(one)
-        for image in engine.images.list():
-            if self.distro in image.tag:
-                engine.images.remove(image.tag)
+        for name in self.named:
+            if self.distro in name:
+                remove_images(engine, LABEL_DISTRO, name)
         engine.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -176,6 +179,17 @@ class Ended:
     @property
     def said(self) -> str:
         return self.out + self.err
+
+
+def remove_images(engine: Engine, label: str, value: str) -> None:
+    """Those of ours go that carry a label: asked of the engine, which has hundreds at times, so
+    that looking at each as `images.list` does takes seconds."""
+    with engine._api.calling("list images") as client:  # type: ignore[attr-defined]
+        rows = client.images(filters={"label": f"{label}={value}"})
+        tag_of = engine._api.dialect.tag  # type: ignore[attr-defined]
+    tags = {tag_of(name) for row in rows for name in row.get("RepoTags") or ()}
+    for tag in sorted(tags, reverse=True):  # prepared ones first, which stand on their base
+        engine.images.remove(tag)
 
 
 def ended(process: subprocess.Popen[str], timeout: float = 180.0) -> Ended:

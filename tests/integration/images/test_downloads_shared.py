@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from breaking_world import Project, ended, killed, until
+from breaking_world import Project, ended, killed, remove_images, until
 from images_world import World
 from local_repositories import Package, program, served, workshop
 from package_worlds import Families
@@ -103,9 +103,8 @@ class Runs:
 
     def clean(self) -> None:
         engine = open_engine("docker")
-        for image in engine.images.list():
-            if self._base and image.labels.get(LABEL_BASE) == self._base.id:
-                engine.images.remove(image.tag)
+        if self._base:
+            remove_images(engine, LABEL_BASE, self._base.id)
         engine.close()
         for one in self._made:
             one.distro = str(self._root)  # no image's tag: the base is for the tests to come

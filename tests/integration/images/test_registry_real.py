@@ -98,9 +98,10 @@ class Pulling:
     def lost(self) -> None:
         """The engine's store loses it."""
         engine = DockerEngine()
-        for image in engine.images.list():
-            if self.project.distro in image.tag:
-                engine.images.remove(image.tag)
+        pattern = f"reference=distromatrix/base:{self.project.distro}*"
+        form = "{{.Repository}}:{{.Tag}}"
+        for tag in docker("images", "--filter", pattern, "--format", form).split():
+            engine.images.remove(tag)
         engine.close()
         pulled_refs_gone(self.project.distro)
 

@@ -197,6 +197,7 @@ def test_other_ends_are_told_apart(guests: Guests) -> None:
     assert (over.status, over.oom) == (137, True)
 
 
+@pytest.mark.slow  # but for its console, the contract has this
 def test_what_it_wrote_comes_back_after_a_kill(guests: Guests) -> None:
     machine = guests()
     told(machine, "echo kept >/kept")
