@@ -17,6 +17,7 @@ COMMON = {"", "errors", "model", "files", "wording", "schemas", "plan", "record"
 ALLOWED = {
     "__main__": {"cli"},
     "cli": {
+        "cluster",
         "testing",
         "project",
         "doctor",
@@ -31,6 +32,7 @@ ALLOWED = {
         "collect",
     },
     "pytest_plugin": {"testing"},
+    "cluster": {"project", "execute", "merge", "engines", "load", "collect"},
     "testing": {"project", "execute", "trust", "reports", "images", "engines", "load", "collect"},
     "project": {"execute", "images", "engines", "load", "collect"},
     "doctor": {"images", "engines", "load", "collect"},
@@ -45,7 +47,7 @@ ALLOWED = {
     "collect": set[str](),
     "record": {"plan"},
 }
-HEAVY = {"docker", "rich", "pydantic", "yaml", "requests", "jinja2"}
+HEAVY = {"distributed", "docker", "rich", "pydantic", "yaml", "requests", "jinja2"}
 
 
 MOST_ROOMS = 22

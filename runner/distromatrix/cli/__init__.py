@@ -34,6 +34,7 @@ COMMANDS = {
     "bisect": "Find the commit of the product that broke a cell.",
     "facts": "Show what differs between the machines of a run.",
     "shell": "Open a shell in a cell's machine.",
+    "cluster": "Check the hosts of a cluster.",
     "clean": "Remove what dead runs left behind.",
     "doctor": "Check this machine for missing requirements, and fix them.",
     "trust": "Review and allow a checkout's access to this host.",

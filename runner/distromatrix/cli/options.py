@@ -112,6 +112,21 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         setting="offline",
         kept=True,
     ),
+    "cluster": _option(
+        ("--cluster",),
+        "Run the cells on the workers of the Dask cluster at ADDRESS (`tls://HOST:PORT`, "
+        "`tcp://HOST:PORT` or a scheduler file).",
+        {"metavar": "ADDRESS"},
+        setting="cluster",
+        otherwise="this host",
+        kept=True,
+    ),
+    "insecure_cluster": _option(
+        ("--insecure-cluster",),
+        "Send the product and secrets unencrypted (`tcp://`) to other hosts.",
+        {"is_flag": True},
+        kept=True,
+    ),
     "trust": _option(
         ("--trust",),
         "Trust this checkout to access this host as these digests describe (see `distromatrix "
@@ -268,6 +283,8 @@ def settings_here() -> Settings:
         settings = replace(settings, jobs=jobs or None)
     if (offline := said("offline")) is not None:
         settings = replace(settings, offline=offline)
+    if (cluster := said("cluster")) is not None:
+        settings = replace(settings, cluster=cluster)
     return settings
 
 

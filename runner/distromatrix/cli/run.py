@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distromatrix.cli.cluster import engines_for, opened, refuse_keep
 from distromatrix.cli.option_types import DURATION
 from distromatrix.cli.options import (
     NOTHING,
@@ -28,7 +29,7 @@ from distromatrix.cli.options import (
 from distromatrix.cli.output import echo, echo_json, open_console, tell_only
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_OK, EngineUnavailableError, InputError, NothingSelectedError
-from distromatrix.model import BAD, Matrix, Plan, RunResult, Selection, Shard
+from distromatrix.model import BAD, HostFacts, Matrix, Plan, RunResult, Selection, Shard
 from distromatrix.plan.needs import CONTAINERS
 from distromatrix.project.project import Project, find_root, guests_of, load_project, restrict
 from distromatrix.project.session import (
@@ -36,7 +37,6 @@ from distromatrix.project.session import (
     bound_caches,
     job_of,
     keeper_of,
-    opened_engines,
     require_images,
 )
 from distromatrix.record.events import Event
@@ -112,6 +112,7 @@ class Run:
     "several --set. Selectors, tags and sets must all match.",
 )
 @options("selection", "changed", "directory", "file", "engine", "jobs")
+@options("cluster", "insecure_cluster")
 @click.option("--fail-fast", is_flag=True, help="Start no more cells after the first failure.")
 @options("timeout", "plan_path", "shard", needs={"shard": OF_A_PLAN})
 @click.option(
@@ -222,7 +223,8 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     Its engines and its folder are open until the stack is left."""
     from distromatrix.record.folder import RunFolder
 
-    part = traced = None
+    part = traced = cluster = None
+    refuse_keep(settings, asked.options.keep)
     if asked.plan_path is not None:
         part, plan = planned_part(
             asked.plan_path, asked.shard, asked.directory, asked.file, settings
@@ -232,8 +234,10 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
             return None
     else:
         project = load_project(asked.directory, asked.file, settings)
+        cluster = opened(settings, stack)
+        facts = cluster.facts() if cluster else None
         selection = only_touched(project, asked.selection, asked.changed)
-        plan = _plan(project, replace(selection, timeout=asked.timeout), asked.failed)
+        plan = _plan(project, replace(selection, timeout=asked.timeout), asked.failed, facts)
         if not plan.cells:
             echo(NOTHING, err=True)
             return None
@@ -245,8 +249,9 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     if asked.no_cache:
         plan = replace(plan, cells=tuple(replace(cell, caches={}) for cell in plan.cells))
     allow(plan)
-    engines = stack.enter_context(opened_engines(settings))
-    require_images(engines.containers, settings, plan)
+    engines = engines_for(cluster, settings, stack)
+    if cluster is None:
+        require_images(engines.containers, settings, plan)
     folder = stack.enter_context(RunFolder.create(plan.root))
     history, seconds = _expected(plan, part)
     return Run(
@@ -261,8 +266,10 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     )
 
 
-def _plan(project: Project, selection: Selection, failed: bool) -> Plan:
-    plan = project.plan(selection)
+def _plan(
+    project: Project, selection: Selection, failed: bool, facts: HostFacts | None = None
+) -> Plan:
+    plan = project.plan(selection, facts=facts)
     if not failed or not plan.cells:
         return plan
     from distromatrix.record.folder import find_run
@@ -298,15 +305,17 @@ def _go_on(asked: Asked, settings: Settings, stack: ExitStack) -> Run:
     allow(replace(plan, root=root), stored=True)
     planned = (cell.engine for cell in plan.cells if cell.engine in CONTAINERS)
     settings = replace(settings, engine=next(filter(None, planned), settings.engine))
-    engines = stack.enter_context(opened_engines(settings))
+    cluster = opened(settings, stack)
+    engines = engines_for(cluster, settings, stack)
     sweep_before(engines.containers, folder)
-    for name in guests_of(plan):
+    for name in () if cluster else guests_of(plan):
         with suppress(EngineUnavailableError):  # its cells will say so
             sweep_before(engines.of(name), folder)
     keeper = keeper_of(plan, engines.containers, folder)
     snapshot = stored(plan.product, folder.snapshot, keeper)
     ids = frozenset(result.id for result in done)
-    require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
+    if cluster is None:
+        require_images(engines.containers, settings, plan, snapshot=snapshot, done=ids)
     history, seconds = _expected(plan)
     runs = repeated(folder.journal)
     return Run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import RLock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from distromatrix.errors import InputError
 from distromatrix.plan.needs import GUESTS
@@ -53,7 +53,10 @@ def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
 
 class Engines:
     """The engines of one run: `containers`, and engines of guests, each opened when it is
-    first wanted, by `open_guest`. Thread-safe."""
+    first wanted, by `open_guest`. `team`: who carries out cells in place of this process (see
+    `execute.state.Team`). Thread-safe."""
+
+    team: Callable[..., Any] | None = None
 
     def __init__(
         self, containers: Engine, open_guest: Callable[[str, Engine], Engine] = open_engine

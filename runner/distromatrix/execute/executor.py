@@ -8,7 +8,7 @@ closed in the background.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -22,15 +22,16 @@ from distromatrix.execute.job import Job
 from distromatrix.execute.queue.memory import free_memory
 from distromatrix.execute.queue.order import in_order
 from distromatrix.execute.queue.slots import Slots
-from distromatrix.execute.state import State
+from distromatrix.execute.state import State, Team
 from distromatrix.execute.threads import in_background
 from distromatrix.execute.workers import Workers
-from distromatrix.model import BAD, Cell, CellResult, RunResult
+from distromatrix.model import BAD, Cell, CellResult, Facts, RunResult
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished, RunStarted, Warned
 from distromatrix.record.repetitions import Runs, run_id
 from distromatrix.record.verdicts import not_run, run_verdict, with_gating
 
+MakeTeam = Callable[..., Team]  # of what Workers is made of
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
 
@@ -49,9 +50,10 @@ def execute(job: Job) -> RunResult:
 
 class Executor:
     """One execution: the loop. With `slots`, its cells share the places with whoever else has
-    these, and a cell is begun when it is asked for (`ask`), and none before."""
+    these; where they are `asked`, a cell is begun when it is asked for (`ask`), and none before.
+    """
 
-    def __init__(self, job: Job, slots: Slots | None = None) -> None:
+    def __init__(self, job: Job, slots: Slots | None = None, *, asked: bool = False) -> None:
         self._job = job
         self._plan, self._emit, self._options = job.plan, job.emit, job.options
         self._folder = job.folder
@@ -73,7 +75,8 @@ class Executor:
         tasks = tuple(t for t in tasks if not t.repeat or t.repeat in self._runs[t.cell.id].left)
         self._at_once = self._slots.most_of([task.cell for task in tasks])
         of_it = (job, self._state, self._slots, tasks, self._at_once, self)
-        self._workers = Workers(*of_it, asked=slots is not None)
+        make: MakeTeam = job.opening.engines.team or Workers
+        self._workers: Team = make(*of_it, asked=asked)
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -89,7 +92,7 @@ class Executor:
             self._state.stopping = self._state.stopping or "the run has ended"
             pulse.stop()
             self._workers.end()
-            add_facts(self._folder.path, self._workers.facts)
+            add_facts(self._folder.path, self.facts)
         return self._result(time.monotonic() - began)
 
     def _consume(self, pulse: Pulse) -> None:
@@ -144,6 +147,16 @@ class Executor:
             if not runs.left:  # killed before it could say so
                 self._join(cell_id)
 
+    @property
+    def facts(self) -> Mapping[str, Facts]:
+        """What the machines of cells were made of, by the cells' ids."""
+        return self._workers.facts
+
+    @property
+    def gone(self) -> str:
+        """Why the engine of containers was given up, '' where it was not."""
+        return self._state.gone
+
     def ask(self, cell: str) -> None:
         """Have a cell begun; the event CellFinished says when it is done."""
         self._workers.ask(cell)
@@ -186,7 +199,7 @@ class Executor:
             )
         )
         if not state.interrupted:
-            self._job.opening.snapshot().forget()
+            self._job.opening.forget()
         return RunResult(
             run=self._folder.id,
             folder=self._folder.path,
@@ -270,9 +283,17 @@ class Executor:
 
     def _fail_fast(self, result: CellResult) -> None:
         counts = result.verdict in BAD and not self._cells[result.id].not_gating
-        if self._options.fail_fast and counts and not self._state.stopping:
-            self._state.stopping = f"not run: --fail-fast, after {result.id} {result.verdict}"
-            self._slots.cancel()  # those that wait; what is under test ends by itself
+        if self._options.fail_fast and counts:
+            self._stop(f"not run: --fail-fast, after {result.id} {result.verdict}")
+
+    def stop(self, why: str) -> None:
+        """Begin no more cells, and say why; what is under test ends by itself."""
+        self._post(partial(self._stop, why))
+
+    def _stop(self, why: str) -> None:
+        if not self._state.stopping:
+            self._state.stopping = why
+            self._slots.cancel()  # those that wait
             self._workers.cancel_images()
 
     # --- results ---------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from distromatrix.model import Cell, CellResult
+from distromatrix.collect.log import Masker
+from distromatrix.model import Cell, CellResult, Facts
 
 
 @dataclass(slots=True)
@@ -31,3 +33,31 @@ class Loop(Protocol):
 
     def broke(self, error: BaseException) -> None:
         """Something of ours is broken: the run cannot go on."""
+
+
+class Team(Protocol):
+    """Who does the work: threads here (`Workers`), or the hosts of a cluster."""
+
+    masker: Masker
+
+    @property
+    def facts(self) -> Mapping[str, Facts]:
+        """What is known of the machines of cells, by the cells' ids."""
+
+    def begin(self) -> None:
+        """Have everything run."""
+
+    def ask(self, cell: str) -> None:
+        """A cell is wanted now, where only those are begun."""
+
+    def was_asked(self, cell: str) -> bool:
+        """Whether it is: always, where all are begun."""
+
+    def cancel_images(self) -> object:
+        """Give up images that are being made, as no more cells are to be begun."""
+
+    def error(self, cell: Cell, error: Exception, attempts: int = 0, name: str = "") -> CellResult:
+        """The result of a cell that an error ended."""
+
+    def end(self) -> None:
+        """Close all that is open; after an interruption within seconds."""

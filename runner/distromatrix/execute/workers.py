@@ -154,7 +154,8 @@ class Workers:
             self._settle(until, closing)
         with self._lock:
             stages = tuple(self._stages.values())
-        closing += [in_background(stage.close) for stage in stages]
+        unstage = self._job.opening.unstage
+        closing += [in_background(partial(unstage, stage)) for stage in stages]
         self._settle(until, closing)
         for workers in (self._cell_workers, self._image_workers, self._closers):
             workers.end()
@@ -379,7 +380,7 @@ class Workers:
                 with self._lock:
                     self._stages[engine.name] = stage
                 if self._state.interrupted:
-                    stage.close()
+                    self._job.opening.unstage(stage)
             return self._stages[engine.name]
 
     def _opened(self, machine: Machine) -> None:

@@ -32,7 +32,8 @@ class Settings:
     bytes that the caches of suites may hold, all together. `offline`:
     images come from the engine's store alone, and nothing asks the network. `accel`: how guests
     run, KVM (`kvm`), software emulation (`tcg`), or KVM where it is proved to work (`auto`).
-    `keep_products`: bytes that may be kept of products on engines between runs.
+    `keep_products`: bytes that may be kept of products on engines between runs. `cluster`: where
+    runs are carried out instead of here.
     """
 
     registry: str = ""
@@ -46,6 +47,7 @@ class Settings:
     offline: bool = False
     accel: AccelWanted = "auto"
     keep_products: int = 20 * 1024**3
+    cluster: str = ""
 
     def reference(self, ref: str) -> str:
         """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
@@ -117,6 +119,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         offline=both.offline,
         accel=both.accel or "auto",
         keep_products=both.keep_products or Settings().keep_products,
+        cluster=both.cluster or "",
     )
 
 
@@ -126,7 +129,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> Settin
     values: dict[str, object] = {}
     if "DISTROMATRIX_CELL" in environ:
         environ = {name: environ[name] for name in environ if name != "DISTROMATRIX_ENGINE"}
-    for key in ("registry", "engine", "jobs", "accel", "keep_products", "cache_size"):
+    for key in ("registry", "engine", "jobs", "accel", "keep_products", "cache_size", "cluster"):
         if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):

@@ -6,27 +6,22 @@ in silence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from distromatrix.collect.facts import add_facts, read_facts
+from distromatrix.merge.bounded import bounded
 from distromatrix.merge.found import FoundShards, ShardFolder, find_shards
 from distromatrix.merge.untrusted import UnusableError, events, take_over
 from distromatrix.model import (
     Cell,
     CellResult,
-    CellRun,
-    Exported,
-    Fallback,
-    Outcome,
     Plan,
     RunResult,
     Verdict,
 )
 from distromatrix.plan.file import WHOLE, save_plan, store_plan
-from distromatrix.plan.needs import GUESTS
 from distromatrix.plan.shards import shards
 from distromatrix.record.events import (
     CellFallback,
@@ -48,12 +43,6 @@ from distromatrix.record.verdicts import not_run, run_verdict
 from distromatrix.reports.replay import read_run, replay
 
 __all__ = ["FoundShards", "find_shards", "localised", "merge"]
-
-_MAX_REASON = 20_000  # characters
-_MAX_LISTED = 10_000  # cases of a cell, as when it ran
-_MAX_WARNINGS = 100
-_ENGINE = re.compile(r"[a-z0-9-]{1,40}")
-_MACHINE = re.compile(r"cells(/[a-z0-9][a-z0-9._-]*)+/machine\.tar")
 
 
 def localised(plan: Plan, root: Path) -> Plan:
@@ -212,29 +201,8 @@ class _Joining:
     def _checked(
         self, event: CellFinished | RepeatFinished, cell: Cell
     ) -> CellFinished | RepeatFinished:
-        result = event.result
-        engine = result.engine if _ENGINE.fullmatch(result.engine or "") else cell.engine
-        checked = replace(
-            result,
-            engine=engine,
-            reason=result.reason[:_MAX_REASON],
-            failing=result.failing[:_MAX_LISTED],
-            xfailed=result.xfailed[:_MAX_LISTED],
-            xpassed=result.xpassed[:_MAX_LISTED],
-            unmatched=result.unmatched[:_MAX_LISTED],
-            failed_by=tuple(dict.fromkeys(result.failed_by)),
-            statuses=tuple(status for status in result.statuses[:_MAX_LISTED] if 0 < status < 256),
-            needing=result.needing[:_MAX_LISTED],
-            flaky=result.flaky[:_MAX_LISTED],
-            warnings=result.warnings[:_MAX_WARNINGS],
-            kept=None,  # on a machine that is gone
-            exported=_file_of(result),
-            not_gating=cell.not_gating,
-            fallback=_guests(result.fallback),
-            runs=_runs(result.runs, self._plan.repeat),
-            retries=_runs(result.retries, cell.retry_failed),
-        )
-        return replace(event, result=checked, log=self._log(cell.id))
+        result = bounded(event.result, cell, self._plan.repeat)
+        return replace(event, result=result, log=self._log(cell.id))
 
     def _log(self, cell: str) -> str:
         log = f"cells/{cell}/log.txt"
@@ -278,25 +246,3 @@ def _why(one: ShardFolder, told: _Told) -> str:
     if told.ended:
         return f"shard {one.shard} came to its end without a verdict on this cell"
     return f"shard {one.shard} ended before its verdict: its job was killed, or its files are cut"
-
-
-def _runs(runs: tuple[CellRun, ...], most: int) -> tuple[CellRun, ...]:
-    """Those of numbers that there are."""
-    return tuple(
-        replace(run, kept=None, exported=_file_of(run), fallback=_guests(run.fallback))
-        for run in runs
-        if 1 <= run.repeat <= most
-    )
-
-
-def _guests(fallback: tuple[Fallback, ...]) -> tuple[Fallback, ...]:
-    """Those in engines that there are: their names are folders."""
-    return tuple(
-        replace(one, kept=None, exported=_file_of(one)) for one in fallback if one.engine in GUESTS
-    )
-
-
-def _file_of(outcome: Outcome) -> Exported | None:
-    """The file of its machine, where that may be one."""
-    found = outcome.exported
-    return found if found and _MACHINE.fullmatch(found.file) else None

@@ -65,15 +65,20 @@ def events(path: Path) -> Iterator[Event]:
     """The events of a journal, in order, all texts printable and all numbers finite. A line
     that is cut off, too long or no event is left out; no journal has none. Raises UnusableError,
     after the events that could be read."""
-    from pydantic import ValidationError
-
-    adapter = event_adapter()
     with suppress(FileNotFoundError), open_regular(path) as file:
         for line in _lines(file, path.name):
-            try:
-                yield adapter.validate_python(_clean(json.loads(line)))
-            except (ValidationError, ValueError, RecursionError):
-                continue
+            if (event := event_of(line)) is not None:
+                yield event
+
+
+def event_of(line: bytes) -> Event | None:
+    """The event of a journal's line, all texts printable and all numbers finite; None of what is
+    no event."""
+    from pydantic import ValidationError
+
+    with suppress(ValidationError, ValueError, RecursionError):
+        return event_adapter().validate_python(_clean(json.loads(line)))
+    return None
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:

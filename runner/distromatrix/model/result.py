@@ -149,7 +149,8 @@ Rerun = Literal["pytest", "listed", "whole"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came of a cell, or of some of its cases, in a machine, or in all that it had: `reason`
-    is one line; `attempts`: how often it was begun until the infrastructure let it end."""
+    is one line; `attempts`: how often it was begun until the infrastructure let it end; `host`: on
+    which of a cluster it ran."""
 
     verdict: Verdict
     phase: Phase | None = None
@@ -160,6 +161,7 @@ class Outcome:
     attempts: int = 1
     kept: Kept | None = None
     exported: Exported | None = None
+    host: str = ""
 
     @property
     def left_out(self) -> bool:

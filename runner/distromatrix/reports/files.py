@@ -133,6 +133,7 @@ def _run_json(run: CellResult | CellRun) -> dict[str, Any]:
         "reason": run.reason,
         "cases": asdict(run.cases) if run.cases else None,
         **_exported_json(run),
+        **({"host": run.host} if run.host else {}),
         "fallback": [_fallback_json(one) for one in run.fallback],
     }
 

@@ -66,6 +66,14 @@ class Opening:
         """The product, put on an engine. Raises InfrastructureError."""
         return engine.stage(self.snapshot(), image=prepared.image.id, labels=self.labels)
 
+    def forget(self) -> None:
+        """The run is complete: nobody goes on with it."""
+        self.snapshot().forget()
+
+    def unstage(self, stage: Stage) -> None:
+        """It is not needed any more. Never raises."""
+        stage.close()
+
     def open(
         self,
         cell: Cell,

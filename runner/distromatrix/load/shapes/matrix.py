@@ -372,6 +372,9 @@ class SettingsShape(Shape):
     keep_products: Size | None = None
     """Room on engines for what is kept of products between runs, so that only what has changed is
     staged again (default 20G). What was used longest ago goes first."""
+    cluster: Text | None = None
+    """The cluster that runs cells in place of this host: `tls://HOST:PORT`, `tcp://HOST:PORT`, or
+    the scheduler file that `dask scheduler` wrote."""
     accel: AccelName | None = None
     """How guests run (default: auto): `auto` (KVM where it is proved to work, else software
     emulation), `kvm` (nothing else will do), `tcg` (software emulation)."""

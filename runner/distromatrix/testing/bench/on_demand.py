@@ -35,7 +35,7 @@ class CellsOnDemand:
         self._ended: Future[RunResult] = Future()
         self._lock = Lock()
         self._asked: set[str] = set()
-        self._executor = Executor(replace(job, emit=self._passing_on(job.emit)), slots)
+        self._executor = Executor(replace(job, emit=self._passing_on(job.emit)), slots, asked=True)
         Thread(target=self._run, name="run", daemon=True).start()
 
     def __contains__(self, cell: str) -> bool:

@@ -1,0 +1,162 @@
+"""A client's connection to a cluster, and what is known of its hosts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from distromatrix import __version__
+from distromatrix.collect.text import one_line
+from distromatrix.errors import EngineUnavailableError
+from distromatrix.execute.threads import in_background
+from distromatrix.load.address import address_of, require_safe
+from distromatrix.model import HostFacts
+from distromatrix.project.host import HostSeen, common_facts
+
+CONNECT_WITHIN = 10.0  # seconds
+CUT_AFTER = "15s"  # of silence, a connection counts as cut (below 11 s Dask opens none)
+
+
+class Cluster:
+    """A cluster, connected. `hosts`: those that are known, by address."""
+
+    def __init__(self, address: str, client: Any) -> None:  # Dask is not typed
+        self.address = address
+        self.client = client
+        self.hosts: dict[str, HostSeen] = {}
+        self.offline = False  # what a client's settings ask of all hosts
+
+    def look(self) -> tuple[HostSeen, ...]:
+        """See which workers there are now; the new ones take part from now on, where they can.
+        Returns those. Raises EngineUnavailableError where nobody answers."""
+        from distromatrix.cluster.worker import join
+
+        there = self.call(self.client.nthreads)
+        self.hosts = {a: host for a, host in self.hosts.items() if a in there}
+        if not (new := [address for address in there if address not in self.hosts]):
+            return ()
+        said = self.call(self.client.run, join, __version__, workers=new, on_error="return")
+        arch = next((host.said["arch"] for host in self.fit), "")
+        seen: list[HostSeen] = []
+        for address, answer in sorted(said.items()):
+            seen.append(_seen(address, answer, arch))
+            arch = arch or ("" if seen[-1].fault else seen[-1].said["arch"])
+        self.hosts = self.hosts | {host.address: host for host in seen}
+        return tuple(seen)
+
+    def refuse(self, host: HostSeen, why: str) -> None:
+        """No more cells run on that one."""
+        self.hosts = self.hosts | {host.address: replace(host, fault=why)}
+
+    def call(self, what: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Ask Dask. Raises EngineUnavailableError where it does not answer."""
+        try:
+            return what(*args, **kwargs)
+        except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
+            raise EngineUnavailableError(self.silent(one_line(str(error), 200))) from error
+
+    def silent(self, why: str = "") -> str:
+        """What is said of a scheduler that does not answer."""
+        return f"the cluster at {self.address} does not answer{f': {why}' if why else ''}"
+
+    @property
+    def fit(self) -> tuple[HostSeen, ...]:
+        """Those on which cells can run."""
+        return tuple(host for host in self.hosts.values() if not host.fault)
+
+    def require_hosts(self) -> None:
+        """See that cells can run at all. Raises EngineUnavailableError."""
+        if not self.hosts:
+            raise EngineUnavailableError(
+                f"the cluster at {self.address} has no workers: start one on each host with "
+                f"`dask worker {self.address}`"
+            )
+        if not self.fit:
+            faults = "; ".join(f"{host.name}: {host.fault}" for host in self.hosts.values())
+            raise EngineUnavailableError(f"no worker of {self.address} can run cells: {faults}")
+
+    def facts(self) -> HostFacts:
+        """See common_facts."""
+        return common_facts(self.fit)
+
+
+def _seen(address: str, answer: Any, arch: str) -> HostSeen:
+    """What a worker answered; the others are of `arch`, if there are any."""
+    if isinstance(answer, ModuleNotFoundError):
+        fault = "distromatrix is not installed there: `pip install 'distromatrix[cluster]'`"
+        return HostSeen(address=address, name=address, fault=fault)
+    if not isinstance(answer, dict):
+        return HostSeen(address=address, name=address, fault=one_line(str(answer), 200))
+    fault = str(answer["fault"])
+    if answer["version"] != __version__:
+        fault = f"has distromatrix {answer['version']}, and this is {__version__}"
+    if arch and not fault and answer["arch"] != arch:
+        fault = f"is {answer['arch']}, and the other hosts are {arch}"
+    return HostSeen(address=address, name=str(answer["host"]), fault=fault, said=answer)
+
+
+@contextmanager
+def opened_cluster(text: str, *, insecure: bool = False) -> Iterator[Cluster]:
+    """The cluster that the user calls so, with the workers that it has now. Raises InputError,
+    EngineUnavailableError."""
+    address = address_of(text)
+    if not insecure:
+        require_safe([address])
+    client = _connected(address)
+    cluster = Cluster(address, client)
+    try:
+        cluster.look()
+        if not insecure:
+            require_safe(cluster.hosts)
+        yield cluster
+    finally:
+        with suppress(Exception):
+            client.close(timeout=2)
+
+
+def _connected(address: str) -> Any:
+    """Dask's client. Raises EngineUnavailableError."""
+    try:
+        import dask
+        import distributed
+    except ImportError:
+        raise EngineUnavailableError(
+            "clusters need Dask: `pip install 'distromatrix[cluster]'`"
+        ) from None
+    for name in ("distributed", "distributed.client", "distributed.core", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    dask.config.set({"distributed.comm.timeouts.tcp": CUT_AFTER})
+    answer: SimpleQueue[Any] = SimpleQueue()
+
+    def connect() -> None:  # it waits for ever for who listens and says nothing
+        try:
+            answer.put(
+                distributed.Client(  # type: ignore[no-untyped-call]
+                    address, timeout=CONNECT_WITHIN, set_as_default=False
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - of many kinds, by what is wrong
+            answer.put(error)
+
+    in_background(connect)
+    try:
+        found = answer.get(timeout=CONNECT_WITHIN + 2)
+    except Empty:
+        found = TimeoutError("something listens there and is no scheduler")
+    if isinstance(found, Exception):
+        raise EngineUnavailableError(_refused(address, found)) from found
+    return found
+
+
+def _refused(address: str, error: Exception) -> str:
+    text = one_line(str(error), 200)
+    if address.startswith("tls://"):
+        text += (
+            "; are the certificates right that your Dask configuration names "
+            "(distributed.comm.tls)?"
+        )
+    return f"the cluster at {address} does not answer: {text}"

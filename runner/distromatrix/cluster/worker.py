@@ -1,0 +1,118 @@
+"""What runs in a Dask worker: tasks (`run_batch`), and what the client calls there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any, cast
+
+from distributed import Status, Worker, WorkerPlugin, get_worker
+
+from distromatrix import __version__
+from distromatrix.execute.sweep import sweep
+from distromatrix.execute.threads import in_background
+from distromatrix.load.settings import load_settings
+from distromatrix.project.host import look
+from distromatrix.project.hosted import Orders
+from distromatrix.project.hosted_runs import HostedRuns
+from distromatrix.project.session import opened_engine
+
+
+def topic_of(run: str) -> str:
+    """Where workers tell what becomes of a run."""
+    return f"distromatrix-{run}"
+
+
+class Host(WorkerPlugin):
+    """Our part of a worker: the runs that it has a part in."""
+
+    name = "distromatrix"
+
+    def __init__(self) -> None:
+        self.runs = HostedRuns()
+        self._worker: Any = None  # until setup
+
+    def setup(self, worker: Worker) -> None:
+        """See WorkerPlugin."""
+        self._worker = worker
+
+    async def teardown(self, worker: Worker) -> None:
+        """End everything: the process ends within 30 s."""
+        del worker
+        await asyncio.to_thread(self.runs.close)
+
+    def run(self, run: str, number: int, generation: int) -> None:
+        """Ask for a batch's orders, and carry them out."""
+        here, key, token = self._worker, self._worker.get_current_task(), token_hex(8)
+        head = {"batch": number, "token": token, "worker": here.address}
+
+        def tell(message: dict[str, Any]) -> None:
+            here.log_event(topic_of(run), head | message)
+
+        def wanted() -> bool:
+            task = here.state.tasks.get(key)
+            alive = here.status in (Status.running, Status.paused)
+            return alive and task is not None and task.state == "executing"
+
+        tell({"kind": "begin", "generation": generation})
+        tell({"kind": "end", "gone": self.runs.execute(run, token, tell, wanted)})
+
+
+def _here(dask_worker: Worker) -> Host:
+    return cast("Host", dask_worker.plugins[Host.name])
+
+
+def run_batch(run: str, number: int, generation: int) -> None:
+    """A task: some cells of a run."""
+    _here(get_worker()).run(run, number, generation)
+
+
+def forget(topic: str, dask_scheduler: Any) -> None:
+    """Have the scheduler forget what was told; it keeps the last thousand messages else."""
+    dask_scheduler._broker._topics.pop(topic, None)
+
+
+async def join(version: str, dask_worker: Worker) -> dict[str, Any]:
+    """What this worker is (`look`). One of the client's `version` takes part from now on: it
+    announces its resources, and removes what dead runs left here."""
+    found = await asyncio.to_thread(look)
+    if version == __version__ and not found["fault"] and Host.name not in dask_worker.plugins:
+        await dask_worker.plugin_add(Host(), name=Host.name)
+        await dask_worker.set_resources(**found["resources"])
+        in_background(_sweep)
+    return found | {"threads": dask_worker.state.nthreads}
+
+
+def _sweep() -> None:
+    with opened_engine(load_settings()) as engine:
+        sweep(engine)
+
+
+async def order(token: str, orders: Orders, dask_worker: Worker) -> None:
+    """See HostedRuns.order."""
+    _here(dask_worker).runs.order(token, orders)
+
+
+async def receive(
+    run: str, name: str, offset: int, data: bytes, digest: str, dask_worker: Worker
+) -> None:
+    """See HostedRun.receive."""
+    await asyncio.to_thread(_here(dask_worker).runs.of(run).receive, name, offset, data, digest)
+
+
+async def read(run: str, number: int, offset: int, size: int, dask_worker: Worker) -> bytes:
+    """See HostedRun.read."""
+    return await asyncio.to_thread(_here(dask_worker).runs.of(run).read, number, offset, size)
+
+
+async def stop(run: str, why: str, dask_worker: Worker) -> None:
+    """See HostedRun.stop."""
+    with suppress(KeyError):
+        await asyncio.to_thread(_here(dask_worker).runs.of(run).stop, why)
+
+
+async def end(run: str, dask_worker: Worker) -> None:
+    """See HostedRuns.end."""
+    if Host.name in dask_worker.plugins:
+        await asyncio.to_thread(_here(dask_worker).runs.end, run)

@@ -1,0 +1,223 @@
+"""The batches of a run on their way: to whom they may go, and what becomes of those whose worker is
+lost."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from threading import Lock, Thread
+from typing import Any
+
+from distromatrix.cluster import worker
+from distromatrix.cluster.connection import Cluster
+from distromatrix.collect.log import Masker
+from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.execute.cell.faults import error_result
+from distromatrix.execute.job import Job
+from distromatrix.execute.product.python_says import USES_MARK
+from distromatrix.execute.queue.left import Left
+from distromatrix.execute.state import Loop, State
+from distromatrix.execute.threads import in_background
+from distromatrix.model import Cell, CellResult
+from distromatrix.plan.batches import Batch, batches, needs_of
+from distromatrix.project.host import most_of
+from distromatrix.record.events import Warned
+from distromatrix.record.verdicts import not_run
+
+LOOK_EVERY = 1.0  # seconds between two looks at who is there
+GONE_AFTER = 10.0  # seconds without a scheduler, or without any worker, until the run breaks off
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch on its way. `generation`: how often it was submitted; `token`: of the worker's try
+    that counts, '' while it has not begun; `ended`: that one is over; `fetching`: so many results
+    are still on their way; `waits`: since when no worker can take it."""
+
+    batch: Batch
+    future: Any = None
+    generation: int = 0
+    token: str = ""
+    worker: str = ""
+    ended: bool = False
+    fetching: int = 0
+    waits: float = 0.0
+    started: set[str] = field(default_factory=set)
+
+
+class Works:
+    """The batches of the cells that are `left`."""
+
+    def __init__(self, cluster: Cluster, job: Job, state: State, loop: Loop, left: Left) -> None:
+        self.masker = Masker(job.opening.hidden)
+        self._cluster = cluster
+        self._client = cluster.client
+        self._job = job
+        self._run = job.folder.id
+        self._state = state
+        self._loop = loop
+        self._left = left
+        self._works: list[Work] = []
+        self._told: set[str] = set()  # warnings
+        self._lock = Lock()  # of all that is known of works
+        self._over = False
+
+    def error(self, cell: Cell, error: Exception, attempts: int = 0, name: str = "") -> CellResult:
+        """See Team."""
+        job = self._job
+        return error_result(job.plan, cell, error, attempts, job.folder, self.masker, name)
+
+    def _add(self, cells: tuple[Cell, ...]) -> None:
+        """Submit those cells."""
+        plan, most = self._job.plan, most_of(self._cluster.fit)
+        cases = self._job.opening.snapshot().says & USES_MARK
+        wanted = next(((n,) for n, w in plan.guests.items() if not w and n in most), ())
+
+        def needs(cell: Cell) -> dict[str, int]:
+            return needs_of(cell, most, wanted if cases and plan.distro(cell.distro).guest else ())
+
+        made = batches(
+            cells,
+            {cell.id: needs(cell) for cell in cells},
+            self._job.options.seconds,
+            sum(host.places for host in self._cluster.fit),
+            ordered=plan.seed is not None,
+        )
+        with self._lock:
+            first = len(self._works)
+            new = [Work(replace(one, number=first + one.number)) for one in made]
+            self._works += new
+            for work in new:
+                self._submit(work)
+
+    def _submit(self, work: Work) -> None:
+        """Give a batch to Dask, for all workers that can take it now, or again. (Locked.)"""
+        if work.future is not None:
+            with suppress(Exception):
+                self._client.cancel([work.future])
+        work.generation += 1
+        work.token, work.worker, work.future, work.ended = "", "", None, False
+        work.started.clear()
+        able = [host.address for host in self._cluster.fit if host.has(work.batch.needs)]
+        if self._state.stopping or self._over or not able:
+            work.waits = work.waits or time.monotonic()
+            return
+        work.waits = 0.0
+        number = work.batch.number
+        with suppress(Exception):  # the scheduler is gone: who watches it says so
+            work.future = self._client.submit(
+                worker.run_batch,
+                self._run,
+                number,
+                work.generation,
+                key=f"cells-{self._run}-{number}-{work.generation:08x}",
+                workers=able,
+                resources=dict(work.batch.needs),
+                priority=-number,
+                retries=0,
+                pure=False,
+            )
+
+    def _open(self, work: Work) -> list[Cell]:
+        return self._left.of(work.batch.cells)
+
+    def _stop(self) -> None:
+        """Begin no more: who has not begun is told now, the others by their hosts."""
+        why = self._state.stopping
+        with self._lock:
+            waiting = [work for work in self._works if not work.token]
+            busy = {work.worker for work in self._works if work.token and not work.ended}
+            for work in waiting:
+                if work.future is not None:
+                    self._client.cancel([work.future])
+                self._give_up(work, why)
+        if busy:
+            self._client.run(worker.stop, self._run, why, workers=sorted(busy), on_error="ignore")
+
+    def _give_up(self, work: Work, why: str) -> None:
+        for cell in self._open(work):
+            self._left.drop(cell.id)
+            self._loop.finish(not_run(cell, why))
+
+    # --- who is there ----------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """See that there is a scheduler, and who can run cells."""
+        silent = empty = 0.0
+        looking: Thread | None = None
+        fit = {host.address for host in self._cluster.fit}
+        while not self._over:
+            time.sleep(LOOK_EVERY)
+            if looking is None or not looking.is_alive():
+                looking = in_background(self._look)
+            here = self._client.status == "running"
+            silent = 0.0 if here else silent + LOOK_EVERY
+            if silent > GONE_AFTER and not self._over:
+                self._broke(self._cluster.silent())
+                return
+            now = {host.address for host in self._cluster.fit}
+            empty = 0.0 if now else empty + LOOK_EVERY
+            if empty > GONE_AFTER and not self._over:
+                faults = [f"{host.name}: {host.fault}" for host in self._cluster.hosts.values()]
+                self._broke("; ".join(["no worker is left that can run cells", *faults]))
+                return
+            self._see(fit, now)
+            fit = now
+
+    def _look(self) -> None:
+        for host in self._cluster.look():
+            if host.fault:
+                self._warn(f"no cell runs on {host.name}: {host.fault}")
+
+    def _broke(self, why: str) -> None:
+        hint = "; `distromatrix run --resume latest` goes on"
+        self._loop.broke(EngineUnavailableError(f"{why}{hint}", transient=False))
+
+    def _see(self, before: set[str], now: set[str]) -> None:
+        """Have batches go on elsewhere whose worker is lost; those that wait know of new ones."""
+        with self._lock:
+            for work in self._works:
+                if work.ended or not self._open(work):
+                    continue
+                dead = getattr(work.future, "status", "") in ("error", "lost")
+                if dead or (work.token and work.worker not in self._cluster.hosts):
+                    self._lose(work, f"its worker {work.worker} was lost")
+                elif not work.token and (before != now or work.waits):
+                    self._submit(work)
+                if work.waits and time.monotonic() - work.waits > GONE_AFTER:
+                    lacking = ", ".join(work.batch.needs)
+                    for cell in self._open(work):
+                        why = f"no worker of the cluster has enough of what it needs ({lacking})"
+                        self._fail(cell, InfrastructureError(why, transient=False))
+
+    def _retire(self, address: str, why: str) -> None:
+        """A host takes no more: what it had is carried out elsewhere. (Locked.)"""
+        host = self._cluster.hosts.get(address)
+        if host is not None and not host.fault:
+            self._cluster.refuse(host, why)
+            self._warn(f"no more cells run on {host.name}: {why}")
+        for work in self._works:
+            if work.worker == address and work.token and self._open(work):
+                self._lose(work, why)
+
+    def _lose(self, work: Work, why: str) -> None:
+        """A try of a batch has come to nothing: what had begun is an infrastructure retry.
+        (Locked.)"""
+        for cell in self._left.lose(work.started):
+            self._fail(cell, InfrastructureError(why, transient=False))
+        if self._open(work):
+            self._submit(work)
+
+    def _fail(self, cell: Cell, error: InfrastructureError) -> None:
+        self._left.drop(cell.id)
+        self._loop.finish(self.error(cell, error, max(1, self._left.attempts(cell.id))))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._job.emit(Warned(text=text))
+
+    def _host(self, address: str) -> str:
+        host = self._cluster.hosts.get(address)
+        return host.name if host else address

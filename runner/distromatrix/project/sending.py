@@ -1,0 +1,72 @@
+"""What a client sends to the hosts that carry out its job: orders, and the product in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from distromatrix.execute.job import Job
+from distromatrix.files.user_folders import host_name
+from distromatrix.model import Cell, CellResult, Plan
+from distromatrix.project.hosted import FILES, Orders, Sent
+
+
+def orders_of(
+    job: Job,
+    cells: Sequence[Cell],
+    repeated: tuple[tuple[int, CellResult], ...],
+    product: Mapping[str, Sent],
+    *,
+    offline: bool,
+) -> Orders:
+    """To run those cells, of which some were `repeated` already. Raises OSError."""
+    names = {cell.distro for cell in cells}
+    distros = tuple(distro for distro in job.plan.distros if distro.name in names)
+    plan = replace(job.plan, cells=tuple(cells), distros=distros, excluded=(), warnings=())
+    project = f"{host_name()}:{job.plan.root.resolve()}"
+    return Orders(
+        plan=plan,
+        options=replace(
+            job.options, jobs=1, fail_fast=False, done=(), seconds={}, repeated=repeated
+        ),
+        secrets=dict(job.opening.secrets),
+        project=sha256(project.encode()).hexdigest()[:20],
+        product=product,
+        beside=_beside(plan),
+        offline=offline,
+    )
+
+
+def _beside(plan: Plan) -> dict[str, bytes]:
+    """The files that a plan names beside the product."""
+    guests = (distro.guest for distro in plan.distros if distro.guest)
+    paths = [str(guest.vagrantfile) for guest in guests if guest.vagrantfile]
+    if plan.ca_bundle not in ("host", "none"):
+        paths.append(plan.ca_bundle)
+    return {path: Path(path).read_bytes() for path in paths}
+
+
+def product_files(job: Job) -> dict[str, Sent]:
+    """The product's files, written now if need be, and what they are known by. Raises InputError,
+    InfrastructureError, OSError."""
+    job.opening.snapshot().tar()
+    found = {}
+    for name in FILES:
+        with (job.folder.path / name).open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+            found[name] = Sent(size=file.tell(), digest=digest)
+    return found
+
+
+def pieces_of(
+    job: Job, product: Mapping[str, Sent], size: int
+) -> Iterator[tuple[str, int, bytes, str]]:
+    """Those files in pieces of `size` bytes: name, offset, content, and with the last one of each
+    the digest. Raises OSError."""
+    for name, sent in product.items():
+        with (job.folder.path / name).open("rb") as file:
+            for offset in range(0, max(sent.size, 1), size):
+                last = offset + size >= sent.size
+                yield name, offset, file.read(size), sent.digest if last else ""
