@@ -52,6 +52,7 @@ HEAVY = {"distributed", "docker", "rich", "pydantic", "yaml", "requests", "jinja
 
 MOST_ROOMS = 22
 MOST_FILES = 20  # directly in a folder
+MOST_LINES = 400  # of a file
 
 
 def modules() -> list[Path]:
@@ -194,3 +195,10 @@ def test_the_house_has_few_rooms_and_no_room_is_full() -> None:
     assert len(rooms) <= MOST_ROOMS
     folders = Counter(file.parent for file in modules() if file.name != "__init__.py")
     assert {f.name: n for f, n in folders.items() if n > MOST_FILES} == {}
+
+
+def test_no_file_is_long() -> None:
+    lengths = {
+        str(f.relative_to(SOURCE)): len(f.read_text("utf-8").splitlines()) for f in modules()
+    }
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}

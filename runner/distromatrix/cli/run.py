@@ -205,16 +205,21 @@ def command(**given: Any) -> int:
             return EXIT_OK
         if asked.output is not None:
             put_out(str(run.folder.path), asked.output)
-        stamp = run.history.stamp(run.folder.id, run.plan.product.path)
-        result = _execute(run, as_json=asked.as_json)
+        history = run.history
+        stamp = history.stamp(run.folder.id, run.plan.product.path)
+        snapshot = run.snapshot or begin_run(
+            run.plan, run.folder, run.engines.containers, run.part, partial(echo, err=True)
+        )
+        result = _execute(run, snapshot, as_json=asked.as_json)
         written = _report(run, result, as_json=asked.as_json)
         if run.traced is not None:  # its cells took longer than they do
-            _check_reads(run.traced, result, run.folder.path)
-        elif (
-            warning := run.history.add(stamp, result.cells, written.outcomes) or run.history.untold
-        ):
+            from distromatrix.project.check_reads import check_reads
+
+            for line in check_reads(run.traced, snapshot.files().keys(), result, run.folder.path):
+                echo(f"reads   {line}", err=True)
+        elif warning := history.add(stamp, result.cells, written.outcomes) or history.untold:
             echo(f"warning: {warning}", err=True)
-        add_page(run.plan, result, run.folder.path, run.history, written.groups)
+        add_page(run.plan, result, run.folder.path, history, written.groups)
     return result.exit_code
 
 
@@ -344,7 +349,7 @@ def _expected(plan: Plan, part: PlanFile | None = None) -> tuple[History, Mappin
     return history, informed(known.estimate(plan))
 
 
-def _execute(run: Run, *, as_json: bool) -> RunResult:
+def _execute(run: Run, snapshot: Snapshot, *, as_json: bool) -> RunResult:
     """Execute the plan: its events go to the journal and to whoever looks on, while what dead
     runs left is removed."""
     from distromatrix.execute.executor import execute
@@ -356,18 +361,10 @@ def _execute(run: Run, *, as_json: bool) -> RunResult:
     gc.set_threshold(700)  # what is loaded is there
     if not as_json:
         tell_only("`distromatrix report` shows the report again")
-
-    def tell(line: str) -> None:
-        echo(line, err=True)
-
-    snapshot = run.snapshot or begin_run(
-        run.plan, run.folder, run.engines.containers, run.part, tell
-    )
     gc.freeze()  # the product's files, of which there may be many, stay
     # What it cannot remove now, the next one will.
     sweeping = in_background(lambda: sweep(run.engines.containers, room=run.settings.keep_products))
-    console = open_console(stderr=as_json)
-    with Journal(run.folder.journal) as journal, live_report(console) as live:
+    with Journal(run.folder.journal) as journal, live_report(open_console(stderr=as_json)) as live:
 
         def emit(event: Event) -> None:
             journal(event)
@@ -400,11 +397,3 @@ def _report(run: Run, result: RunResult, *, as_json: bool) -> Written:
     if as_json:
         echo_json(results_json(run.plan, result, written.groups))
     return written
-
-
-def _check_reads(matrix: Matrix, result: RunResult, folder: Path) -> None:
-    """Say which `reads` are right."""
-    from distromatrix.project.check_reads import check_reads
-
-    for line in check_reads(matrix, result, folder):
-        echo(f"reads   {line}", err=True)

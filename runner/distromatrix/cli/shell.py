@@ -143,13 +143,13 @@ def _still_there(
 def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
     from distromatrix.collect.masking import Masker
     from distromatrix.execute.cell.opening import suite_command
-    from distromatrix.execute.cell.setup import set_up_outside_runs
+    from distromatrix.execute.cell.setup import open_outside_runs
     from distromatrix.execute.product.snapshot import take
-    from distromatrix.record.folder import RunFolder, remove_folder
+    from distromatrix.record.folder import SHELLS, RunFolder, remove_folder
 
     engine = engines.of(cell.engine)
     with (
-        RunFolder.create(project.matrix.root, kind="shells") as folder,
+        RunFolder.create(project.matrix.root, kind=SHELLS) as folder,
         ExitStack() as stages,
     ):
         keeper = keeper_of(replace(plan, cells=(cell,)), engines.containers, folder)
@@ -184,14 +184,12 @@ def _fresh(project: Project, plan: Plan, cell: Cell, engines: Engines) -> int:
         def tell(text: str) -> None:
             echo(f"--- {text}", err=True)
 
-        machine = opening.open(cell, prepared, stage(engine))
         try:
-            set_up_outside_runs(
-                machine,
+            machine = open_outside_runs(
+                opening,
                 cell,
                 distro,
                 prepared,
-                opening,
                 stage=stage,
                 folder=folder.path,
                 run=run,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
-from distromatrix.execute.product.checkout import look
 from distromatrix.files.below import Folder
 from distromatrix.model import Matrix, RunResult, Suite
 from distromatrix.plan.reads import path_glob, read_by
@@ -18,10 +17,9 @@ _MOST = 64 << 20  # bytes of one cell's OPENED that are read
 _NAMED = 10  # files of a fault that are named
 
 
-def check_reads(matrix: Matrix, result: RunResult, folder: Path) -> Iterator[str]:
-    """What to say of the `reads` of each suite of a traced run, a line each. `folder`: the run's.
-    Raises InputError where the product cannot be read."""
-    files = {entry.path for entry in look(matrix.product.path).entries if not entry.folder}
+def check_reads(matrix: Matrix, files: Set[str], result: RunResult, folder: Path) -> Iterator[str]:
+    """What to say of the `reads` of each suite of a traced run, a line each. `files`: the
+    product's; `folder`: the run's."""
     opened: dict[str, set[str]] = defaultdict(set)
     untraced: dict[str, int] = defaultdict(int)
     with Folder.at(folder) as run:
@@ -52,7 +50,7 @@ def _unescaped(line: str) -> str:
     return raw.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
-def _said(suite: Suite, opened: set[str], files: set[str]) -> Iterator[str]:
+def _said(suite: Suite, opened: set[str], files: Set[str]) -> Iterator[str]:
     right = ", ".join(map(quoted, reads_for(opened, files)))
     head = f"{suite.name}: opened {len(opened)} of the product's {len(files)} files"
     globs = [(glob, path_glob(glob)) for glob in read_by(suite)]

@@ -19,6 +19,7 @@ from distromatrix.engines.docker.connection.ping import answers
 from distromatrix.engines.qemu.ports import connect_in
 from distromatrix.engines.vagrant.folders import Home
 from distromatrix.engines.vagrant.libvirt.libvirtd import Libvirtd
+from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.files import own
 from distromatrix.testing.bench import remote
@@ -133,7 +134,14 @@ def test_vagrants_sockets_are_not_put_into_a_folder_of_anothers(
     assert home.sockets.parent == place
     plant(home.sockets, how)
     with pytest.raises(EngineUnavailableError, match="cannot use"):
-        home.make()
+        Connection(tmp_path, home.sockets).open(60)
+
+
+def test_a_home_of_guests_alone_leaves_nothing_among_temporary_files(
+    place: Path, tmp_path: Path
+) -> None:
+    Home(tmp_path / ("long" * 20)).make()
+    assert not list(place.glob("distromatrix-*"))
 
 
 @pytest.fixture

@@ -44,7 +44,6 @@ class Home:
         own_folder("Vagrant's guests", self.folder)
         for one in (self.pool, self.boxes, self.templates, self.machines):
             one.mkdir(exist_ok=True)
-        own_folder("sockets of Vagrant's guests", self.sockets)
 
     def key(self) -> Path:
         """The private key, made if need be; `.pub` beside it. Raises EngineUnavailableError."""

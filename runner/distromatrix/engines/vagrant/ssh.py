@@ -19,6 +19,7 @@ from distromatrix.engines.parcel import ids_of
 from distromatrix.engines.shell.homes import home_found
 from distromatrix.engines.shell.shell import loop_by
 from distromatrix.errors import EngineUnavailableError, InfrastructureError
+from distromatrix.files.own import own_folder
 
 HOST = "guest"  # its name in the configuration that we write
 _PIECE = 1 << 16
@@ -99,7 +100,8 @@ class Connection:
 
     def open(self, timeout: float) -> None:
         """Connect, as often as it takes within `timeout` seconds. Raises TimeoutError with
-        ssh's words."""
+        ssh's words, EngineUnavailableError."""
+        own_folder("sockets of Vagrant's guests", self._control.parent)
         deadline = time.monotonic() + timeout
         said = ""
         while True:

@@ -117,35 +117,42 @@ def give(changes: Changes, guest: Machine) -> str:
     return f"setup carried ({changes.size / 1024**2:,.1f} MiB)"
 
 
-def set_up_outside_runs(
-    machine: Machine,
+def open_outside_runs(
+    opening: Opening,
     cell: Cell,
     distro: Distro,
     prepared: Prepared,
-    opening: Opening,
     *,
     stage: Callable[[Engine], Stage],
     folder: Path,
     run: Callable[[Machine, Cell], None],
     tell: Callable[[str], None],
-) -> None:
-    """Have `run` run the setup of a machine that a shell or a test has, where the cell wants that:
-    in it, or in a container; what that changes is kept in `folder` meanwhile. `tell` is told what
-    is done. Raises what `run` does, SetupFailedError, InfrastructureError, OSError."""
-    if takes_state(cell, distro):
+) -> Machine:
+    """Open a machine for a shell or a test, with the product where the cell has a suite, and have
+    `run` run its setup where the cell wants that: in it, or in a container; what that changes is
+    kept in `folder` meanwhile. `tell` is told what is done. Raises what `run` does,
+    CannotStartError, SetupFailedError, InfrastructureError, OSError."""
+    staged = stage(opening.engine(cell)) if cell.suite else None
+    machine = opening.open(cell, prepared, staged, token_hex(8))
+    try:
+        if not takes_state(cell, distro):
+            run(machine, cell)
+            return machine
         tell(_IN_CONTAINER)
         there = replace(cell, engine=None)
         staged = stage(opening.engine(there))
         container = opening.open(there, prepared, staged, token_hex(8), "setup", carried=True)
-        try:
+        with closing(container):
             if container.note_state():
                 run(container, there)
                 with closing(settled(container, folder, there)) as changes:
                     tell(give(changes, machine))
-                return
-            tell(_LACKS)
-        except TooMuchError as error:
+                return machine
+        tell(_LACKS)
+        run(machine, cell)
+        return machine
+    except BaseException as error:
+        machine.close()
+        if isinstance(error, TooMuchError):
             raise SetupFailedError(f"the setup of {cell.id} failed: {error}") from error
-        finally:
-            container.close()
-    run(machine, cell)
+        raise

@@ -90,13 +90,19 @@ class Snapshot:
         with reading(self.root), os.fdopen(self._open_as_taken(entry), "rb") as file:
             return file.read()
 
+    def files(self) -> dict[str, Entry]:
+        """The files and links, by their paths from the product's root, but for git's own."""
+        return {
+            name: entry
+            for name, entry in self.entries.items()
+            if entry.kind != FOLDER and ".git" not in PurePosixPath(name).parts
+        }
+
     def digest(self) -> str:
         """What names the product as it is tested, wherever it was checked out: files, links and
         who may execute them, but for git's own, times and empty folders."""
         members: dict[str, tuple[str, ...]] = {}
-        for name, entry in self.entries.items():
-            if entry.kind == FOLDER or ".git" in PurePosixPath(name).parts:
-                continue
+        for name, entry in self.files().items():
             if entry.kind == FILE:
                 said = ("x" * bool(entry.mode & 0o100), *entry.content.split(":"))
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,7 +21,7 @@ from distromatrix.errors import (
 )
 from distromatrix.execute.cell.disk_watch import DiskWatch
 from distromatrix.execute.cell.opening import Opening, suite_command
-from distromatrix.execute.cell.setup import set_up_outside_runs
+from distromatrix.execute.cell.setup import open_outside_runs
 from distromatrix.execute.queue.order import image_of
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.images import Prepared
@@ -163,24 +162,16 @@ class Machines:
         prepared = self._prepared.get(
             (distro.name, image_of(cell)), lambda: opening.prepare(distro, cell)
         )
-        engine = opening.engine(cell)
-        stage = self._staged(prepared, engine) if cell.suite else None
-        machine = opening.open(cell, prepared, stage, secrets.token_hex(8))
-        try:
-            set_up_outside_runs(
-                machine,
-                cell,
-                distro,
-                prepared,
-                opening,
-                stage=lambda where: self._staged(prepared, where),
-                folder=self._folder,
-                run=self._set_up,
-                tell=lambda text: self._tell(f"{cell.id}: {text}"),
-            )
-        except BaseException:
-            machine.close()
-            raise
+        machine = open_outside_runs(
+            opening,
+            cell,
+            distro,
+            prepared,
+            stage=lambda where: self._staged(prepared, where),
+            folder=self._folder,
+            run=self._set_up,
+            tell=lambda text: self._tell(f"{cell.id}: {text}"),
+        )
         self._disks.add(machine, cell.disk)
         with self._lock:
             ended = self._ended
