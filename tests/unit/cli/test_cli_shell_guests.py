@@ -8,12 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_world import DISTRO, Cli, Said
+from cli_world import Said
 
 from distromatrix.engines.fake.machine import FakeMachine
-from distromatrix.images import Images, Prepared
-from distromatrix.model import Cell, Distro
-from given import stdin_of
 
 MATRIX = """\
 product: .
@@ -22,27 +19,11 @@ suites:
   plain: {run: echo fine, setup: echo done > set-up, env: {COLOUR: light green}}
   kernel: {run: 'echo trace > left-here; false', needs: [kernel-modules]}
 """
-GUEST = "guest: {bootstrap: {kernel: linux, system: [init]}}\n"
 
 
-@pytest.fixture
-def piped(
-    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Said]:
-    """The command line with a text for its standard input."""
-
-    def guest(_: Images, __: Distro, ___: Cell, prepared: Prepared) -> Prepared:
-        return prepared
-
-    def call(text: str, *words: str) -> Said:
-        (tmp_path / "stdin").write_text(text)
-        with stdin_of(tmp_path / "stdin"):
-            return cli(*words)
-
-    monkeypatch.setattr(Images, "guest", guest)
+@pytest.fixture(autouse=True)
+def _matrix(project: Path) -> None:
     (project / "matrix/default.yaml").write_text(MATRIX)
-    (project / "distros/one.yaml").write_text(DISTRO.replace("NAME", "one") + GUEST)
-    return call
 
 
 def test_a_shell_is_in_the_guest_that_the_plan_chose(piped: Callable[..., Said]) -> None:

@@ -3,21 +3,10 @@ damaged of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from workflow_world import World, make_world
+from workflow_world import World
 
 from actions.runner import Job
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    return make_world(tmp_path)
 
 
 def again(

@@ -6,23 +6,18 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
-from workflow_world import NASTY, World, make_world
+from workflow_world import NASTY, World
 
 from actions.runner import Job
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(world: World) -> World:
     """Its suites read a file each, and the branch `main` has them."""
-    for name in ("CACHE", "CONFIG", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    made = make_world(tmp_path)
-    file = made.storage.repository / NASTY / "matrix" / f"{NASTY}.yaml"
+    file = world.storage.repository / NASTY / "matrix" / f"{NASTY}.yaml"
     said = yaml.safe_load(file.read_text())
     del said["sets"]
     said["suites"] = {
@@ -30,10 +25,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     }
     file.write_text(yaml.safe_dump(said))
     (file.parents[1] / "cases").write_text("x")
-    commit(made)
-    git(made, "branch", "-f", "main")
-    git(made, "checkout", "-q", "-b", "topic")
-    return made
+    commit(world)
+    git(world, "branch", "-f", "main")
+    git(world, "checkout", "-q", "-b", "topic")
+    return world
 
 
 def git(world: World, *args: str) -> str:

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import json
 import tarfile
-from pathlib import Path
 
 import pytest
-from workflow_world import World, make_world
+from workflow_world import World
 
 from distromatrix.images.store.machine_file import opened_machine
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for name in ("CACHE", "CONFIG", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    return make_world(tmp_path)
-
 
 MACHINE = "cells/one/cases/machine.tar"
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import gzip
 import subprocess
-from pathlib import Path
 
 import pytest
-from workflow_world import NASTY, World, make_world
+from workflow_world import NASTY, World
 
 SECRET = "a file of the runner's"
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for name in ("CACHE", "CONFIG", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    return make_world(tmp_path)
 
 
 @pytest.mark.parametrize(

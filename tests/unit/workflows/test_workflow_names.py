@@ -5,24 +5,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workflow_world import CODE, NASTY, WORKFLOW, World, make_world
+from workflow_world import CODE, NASTY, WORKFLOW, World
 
 from actions.expressions import UnknownExpressionError
 from actions.runner import Runner
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    made = make_world(tmp_path)
-    yield made
-    assert not made.pwned.exists(), "what a name says was carried out"
 
 
 def test_whatever_a_name_holds_is_a_name(world: World) -> None:

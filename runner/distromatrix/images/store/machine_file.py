@@ -9,10 +9,8 @@ whole, and not before.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import re
-import stat
 import tarfile
 import time
 import zlib
@@ -27,14 +25,23 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.engines.changes import Changes, TooMuchError
 from distromatrix.errors import InputError
 from distromatrix.files.whole import whole_file
+from distromatrix.images.store.bundle import (
+    BLOCK,
+    Bounded,
+    Bundle,
+    header,
+    padding,
+    require_whole,
+    zipped,
+)
 from distromatrix.images.store.trees import packed, plain, write_difference
 
 FORMAT = 1
 NAME = "machine.tar"
 _HEADER, _CONTENT, _GONE = "distromatrix-machine.json", "changes.tar.gz", "gone"
 _HEADER_SIZE = 64 * 1024
-_BLOCK = tarfile.BLOCKSIZE
-_BEFORE = _BLOCK + _HEADER_SIZE + _BLOCK  # bytes before the content
+_MODE = 0o600
+_BEFORE = BLOCK + _HEADER_SIZE + BLOCK  # bytes before the content
 _CHUNK = 1 << 20
 _MOST_GONE = 64 << 20  # bytes of paths
 UNPACKED = 16  # times as many bytes as the file may have, its content may have
@@ -103,6 +110,16 @@ class About:
         return next((name for name, good in sound.items() if not good), "")
 
 
+_FILE = Bundle(
+    by="run --export",
+    members=(_HEADER, _CONTENT, _GONE),
+    said=_HEADER,
+    most=_HEADER_SIZE,
+    shape=About,
+    format=FORMAT,
+)
+
+
 # --- there ----------------------------------------------------------------------------------
 
 
@@ -118,54 +135,27 @@ def write_machine(
     TooMuchError, CollectError, InfrastructureError, OSError."""
     with whole_file(target) as out:
         out.write(bytes(_BEFORE))
-        bounded = _Bounded(out, at_most - _BEFORE)
-        with gzip.GzipFile(
-            filename="", fileobj=cast("IO[bytes]", bounded), mode="wb", compresslevel=1, mtime=0
-        ) as zipped:
-            content = _Bounded(cast("IO[bytes]", zipped), UNPACKED * at_most)
+        bounded = Bounded(out, at_most - _BEFORE)
+        with zipped(bounded) as packing:
+            content = Bounded(cast("IO[bytes]", packing), UNPACKED * at_most)
             with tarfile.open(
                 fileobj=cast("IO[bytes]", content), mode="w|", format=tarfile.PAX_FORMAT
             ) as tar:
                 gone = write_difference(image, machine, tar, target.parent)
-        size = out.tell() - _BEFORE
-        out.write(bytes(-size % _BLOCK))
+        size = bounded.written
         paths = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in gone)
-        out.write(_member(_GONE, len(paths)))
+        out.write(padding(size) + header(_GONE, len(paths), _MODE))
         bounded.write(paths)
-        out.write(bytes(-len(paths) % _BLOCK + 2 * _BLOCK))
+        out.write(padding(len(paths)) + bytes(2 * BLOCK))
         total = out.tell()
         whole = replace(about, unpacked=content.written, sha256=bounded.digest.hexdigest())
         text = json.dumps(asdict(whole), indent=1).encode()
         if len(text) > _HEADER_SIZE or (fault := whole.fault()):
             raise CollectError(f"its {fault or 'environment'} cannot be put into a file's header")
         out.seek(0)
-        out.write(_member(_HEADER, _HEADER_SIZE) + text.ljust(_HEADER_SIZE))
-        out.write(_member(_CONTENT, size))
+        out.write(header(_HEADER, _HEADER_SIZE, _MODE) + text.ljust(_HEADER_SIZE))
+        out.write(header(_CONTENT, size, _MODE))
     return total
-
-
-class _Bounded:
-    """Passes on what is written, hashes it, and takes no more than so many bytes."""
-
-    def __init__(self, out: IO[bytes], most: int) -> None:
-        self._out, self._most, self.written = out, most, 0
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.written += len(data)
-        if self.written > self._most:
-            raise TooMuchError("it would be too large", transient=False)
-        self.digest.update(data)
-        return self._out.write(data)
-
-    def flush(self) -> None:
-        self._out.flush()
-
-
-def _member(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.mtime = size, 0o600, int(time.time())
-    return info.tobuf(tarfile.GNU_FORMAT)
 
 
 # --- and back -------------------------------------------------------------------------------
@@ -209,65 +199,9 @@ class MachineFile:
 @contextmanager
 def opened_machine(path: Path) -> Iterator[MachineFile]:
     """A machine's file, checked as far as that goes without unpacking it. Raises InputError."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no file")
-        with path.open("rb") as file:
-            yield _read(path, file)
-    except tarfile.TarError:
-        raise InputError(_foreign(path)) from None
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _foreign(path: Path) -> str:
-    return f"{path}: was not written by `distromatrix run --export`"
-
-
-def _read(path: Path, file: IO[bytes]) -> MachineFile:
-    found: dict[str, IO[bytes]] = {}
-    digest, size = hashlib.sha256(), path.stat().st_size
-    tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - closed with its file
-    for name in (_HEADER, _CONTENT, _GONE):
-        try:
-            member = tar.next()
-        except tarfile.ReadError:
-            member = None
-        if member is None and found:
-            raise InputError(f"{path}: is damaged: it ends too early; copy it again")
-        if member is None or member.name != name or member.type != tarfile.REGTYPE:
-            raise InputError(_foreign(path))
-        if name == _HEADER and member.size != _HEADER_SIZE:
-            raise InputError(_foreign(path))
-        if member.offset_data + member.size > size:
-            raise InputError(f"{path}: is damaged: it ends too early; copy it again")
-        content = cast("IO[bytes]", tar.extractfile(member))
-        if name == _HEADER:
-            about = _about(path, content.read())
-        found[name] = content
-    for name in (_CONTENT, _GONE):
-        while piece := found[name].read(_CHUNK):
-            digest.update(piece)
-    if digest.hexdigest() != about.sha256:
-        raise InputError(f"{path}: is damaged: its content is another than its header says")
-    return MachineFile(path, about, found[_CONTENT], found[_GONE])
-
-
-def _about(path: Path, text: bytes) -> About:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        said = json.loads(text).get("format")
-        if said != FORMAT:
-            raise InputError(
-                f"{path}: has format {str(said)[:20]!r}, this distromatrix {__version__} reads "
-                f"{FORMAT}: take the version that wrote it"
-            )
-        about = TypeAdapter(About).validate_json(text)
-    except (ValidationError, ValueError, AttributeError, RecursionError):
-        raise InputError(_foreign(path)) from None
-    if fault := about.fault():
-        raise InputError(f"{path}: its header is not sound: `{fault}`")
-    return about
+    with _FILE.opened(path) as (about, members):
+        if fault := about.fault():
+            raise InputError(f"{path}: its header is not sound: `{fault}`")
+        content, gone = members[_CONTENT], members[_GONE]
+        require_whole(path, [content, gone], about.sha256)
+        yield MachineFile(path, about, content, gone)
