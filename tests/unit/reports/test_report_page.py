@@ -259,8 +259,24 @@ def test_the_timeline_shows_what_was_done_when() -> None:
     assert drawn.totals == (("waiting", 1.0), ("image", 4.0), ("setup", 2.0), ("run", 3.0))
     assert [bar.look for bar in drawn.bars] == ["image", "waiting", "setup", "run passed"]
     assert drawn.lanes == 1
+    assert drawn.verdicts == ()
     assert {text for _, text in drawn.ticks} >= {"0", "10 s"}
     assert timeline_of(()) is None
+
+
+def test_the_timelines_colours_are_explained(tmp_path: Path) -> None:
+    cells = (result("debian-12/unit"), failed("alpine-3.20/unit"))
+    events = [
+        event
+        for start, cell in enumerate(cells)
+        for event in (
+            CellStarted(time=start, cell=cell.id),
+            CellPhase(time=start + 1, cell=cell.id, phase=Phase.RUN),
+            CellFinished(time=start + 2, result=cell),
+        )
+    ]
+    text = shown(page(tmp_path, *cells, events=tuple(events)))
+    assert "waiting 2.0 s · run 2.0 s · run that ended as failed" in re.sub(r"\s+", " ", text)
 
 
 def test_times_of_a_journal_that_is_not_ours_do_no_harm(tmp_path: Path) -> None:

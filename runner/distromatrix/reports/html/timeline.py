@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from distromatrix.model import Phase
+from distromatrix.model import Phase, Verdict
 from distromatrix.record.events import (
     CellFinished,
     CellPhase,
@@ -56,13 +56,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """The picture; `totals`: the seconds of each kind, `ticks`: places and words of the axis."""
+    """The picture; `totals`: the seconds of each kind, `verdicts`: those of runs that did not pass,
+    which have colours of their own; `ticks`: places and words of the axis."""
 
     bars: tuple[Bar, ...]
     ticks: tuple[tuple[float, str], ...]
     height: int
     lanes: int
     totals: tuple[tuple[str, float], ...]
+    verdicts: tuple[str, ...]
     left_out: int
 
 
@@ -100,6 +102,7 @@ def timeline_of(events: Iterable[Event]) -> Timeline | None:
         height=lanes * _LANE,
         lanes=lanes,
         totals=tuple((kind, seconds) for kind, seconds in totals.items() if seconds >= 0.05),
+        verdicts=tuple(sorted({span.verdict for span in spans} - {"", str(Verdict.PASSED)})),
         left_out=left_out,
     )
 
