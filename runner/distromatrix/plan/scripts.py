@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 
 # What each is called with: it ends at the first command that fails and, where it can, when any
 # command of a pipe does, as on GitHub (`bash -eo pipefail`).
@@ -17,7 +18,8 @@ SHELLS = {
     "zsh": _PIPEFAIL,
 }
 MISSING = "distromatrix: there is no shell"  # begins the line that says so in a log
-_PIECE = 30_000  # characters: an argument has at most 128 KiB (MAX_ARG_STRLEN of execve(2))
+# Characters, of at most 4 bytes: an argument has at most 128 KiB (MAX_ARG_STRLEN of execve(2)).
+_PIECE = 30_000
 
 
 def under(shell: str, script: str) -> str:
@@ -28,18 +30,18 @@ def under(shell: str, script: str) -> str:
     name = shlex.quote(shell)
     missing = shlex.quote(f"{MISSING} {shell} in this image")
     head = f"command -v {name} >/dev/null 2>&1 || {{ echo {missing} >&2; exit 127; }}\n"
-    return head + passed_to(f"exec {name} {SHELLS[base(shell)]} -c", name, script)
+    return head + passed_to(f"exec {name} {SHELLS[base(shell)]} -c", name, script) + "\n"
 
 
-def passed_to(call: str, name: str, script: str) -> str:
-    """`script` as the argument of a `call` of a shell (`sh -c`) that has that name, however long
-    it is."""
+def passed_to(call: str, name: str, script: str, quote: Callable[[str], str] = shlex.quote) -> str:
+    """`script` as the argument of a `call` of a shell (`sh -c`) that has that name: in pieces that
+    are put together inside, if it is longer than an argument may be."""
     if len(script) <= _PIECE:
-        return f"{call} {shlex.quote(script)}\n"
+        return f"{call} {quote(script)}"
     pieces = [script[at : at + _PIECE] for at in range(0, len(script), _PIECE)]
     joined = "".join(f"${{{n}}}" for n in range(1, len(pieces) + 1))
     inner = f'_dm_s="{joined}"; shift $#; eval "unset _dm_s; $_dm_s"'
-    return f"{call} {shlex.quote(inner)} {name} {' '.join(map(shlex.quote, pieces))}\n"
+    return f"{call} {quote(inner)} {name} {' '.join(map(quote, pieces))}"
 
 
 def base(shell: str) -> str:

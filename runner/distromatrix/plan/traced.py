@@ -31,7 +31,7 @@ def traced(plan: Plan, sieve: str = _READ, calls: str = _OPENS, phase: Phase | N
         def under_strace(script: str, of: Phase) -> str:
             if phase not in (None, of):
                 return under(cell.shell, script)
-            return passed_to(f"exec {call} sh -e -c", "sh", under(cell.shell, script))
+            return passed_to(f"exec {call} sh -e -c", "sh", under(cell.shell, script)) + "\n"
 
         return replace(  # noqa: S604 - the name of a shell
             cell,

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakSet
 
-from distromatrix.engines.cache_store import CacheStore
 from distromatrix.engines.contract import (
     Address,
     Engine,
@@ -23,10 +22,10 @@ from distromatrix.engines.contract import (
     MachineSpec,
     Stage,
 )
-from distromatrix.engines.guest.acceleration import acceleration, known_acceleration
+from distromatrix.engines.guest.acceleration import known_acceleration
+from distromatrix.engines.guest.engine import GuestEngine
 from distromatrix.engines.guest.facts import engine_facts, leftovers, write_facts
 from distromatrix.engines.guest.qemu_program import qemu_version
-from distromatrix.engines.image_store import ImageStore
 from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.parcel import Parcel, owner_of
 from distromatrix.engines.qemu import process as qemu_process
@@ -38,10 +37,8 @@ from distromatrix.engines.qemu.process import OVERLAY, PRODUCT_SIZE, Virtual
 from distromatrix.engines.qemu.templates import QemuTemplates
 from distromatrix.engines.shell.homes import without_home
 from distromatrix.errors import (
-    CannotStartError,
     InfrastructureError,
 )
-from distromatrix.files.user_folders import cache_folder
 from distromatrix.files.whole import disk_fault
 from distromatrix.model import AccelWanted, Kept
 
@@ -49,31 +46,18 @@ _MIB = 1024**2
 _LEAST_MEMORY = 256  # MiB that a distribution's kernel comes up with
 
 
-class QemuEngine:
-    """See Engine. `containers`: the engine whose images the guests are made of; `accel`: how
-    they are to run; `cache`: where machines and templates lie (default: the user's cache)."""
+class QemuEngine(GuestEngine):
+    """See GuestEngine."""
 
     name = "qemu"
 
     def __init__(
-        self, containers: Engine, *, accel: AccelWanted = "auto", cache: Path | None = None
+        self, containers: Engine, cache: Path | None = None, *, accel: AccelWanted = "auto"
     ) -> None:
-        self._containers = containers
-        self._accel = accel
-        self._cache = cache or cache_folder()
-        self._machines = self._cache / "guests" / "machines"
-        self._templates = QemuTemplates(self._cache / "guests")
+        super().__init__(containers, cache, accel=accel)
+        self._machines = self.cache / "guests" / "machines"
+        self._templates = QemuTemplates(self.cache / "guests")
         self._opened: WeakSet[QemuMachine] = WeakSet()
-
-    @property
-    def images(self) -> ImageStore:
-        """See Engine: those of the containers."""
-        return self._containers.images
-
-    @property
-    def caches(self) -> CacheStore:
-        """See Engine."""
-        return self._containers.caches
 
     def facts(self) -> EngineFacts:
         """See Engine."""
@@ -84,14 +68,9 @@ class QemuEngine:
         """See Engine."""
         qemu_version()
 
-    @property
-    def layers(self) -> None:
-        """See Engine: it keeps none."""
-
     def stage(self, product: ProductSource, *, image: str, labels: Mapping[str, str]) -> QemuStage:
         """See Engine."""
-        if self.images.find(image) is None:
-            raise CannotStartError(f"there is no image {image}")
+        self.image(image)
         try:
             self._machines.mkdir(parents=True, exist_ok=True)
             return QemuStage(product, self._machines, labels)
@@ -100,8 +79,7 @@ class QemuEngine:
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> Machine:
         """See Engine."""
-        if (found := self.images.find(spec.image)) is None:
-            raise CannotStartError(f"there is no image {spec.image}")
+        found = self.image(spec.image)
         staged = stage if isinstance(stage, QemuStage) else None
         holds, folder = ExitStack(), None
         try:
@@ -150,11 +128,9 @@ class QemuEngine:
         """What it is made of."""
         cpus = max(1, ceil(spec.cpus))
         memory = max(spec.memory // _MIB, _LEAST_MEMORY) * _MIB
-        if self._accel != "tcg" and known_acceleration(self._cache) is None:
+        if self.accel != "tcg" and known_acceleration(self.cache) is None:
             spec.on_step("trying KVM")
-        accel = acceleration(
-            disk.kernel, memory=memory, cpus=cpus, wanted=self._accel, cache=self._cache
-        )
+        accel = self.acceleration(disk.kernel, memory, cpus)
         return Virtual(accel=accel, cpus=cpus, memory=memory)
 
     def _new_folder(self, spec: MachineSpec) -> Path:

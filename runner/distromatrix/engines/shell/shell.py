@@ -16,6 +16,7 @@ from typing import Protocol
 
 from distromatrix.engines.contract import Command, OnOutput
 from distromatrix.errors import InfrastructureError, InputError
+from distromatrix.plan.scripts import passed_to
 
 # Nothing here is exported, so nothing of it reaches a command's environment. _dm_s: what gives a
 # command a session of its own, where the machine has it (util-linux and busybox do) and no
@@ -45,9 +46,6 @@ def loop_by(session: str) -> str:
     return LOOP.replace(found, f"_dm_s={session}\n")
 
 
-# Linux takes no argument longer than 128 KiB (MAX_ARG_STRLEN of execve(2)); a character has at
-# most 4 bytes.
-_CHUNK = 30_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 STDOUT, STDERR = 1, 2
 
@@ -91,18 +89,6 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''").replace("\n", "'\"$_dm_n\"'") + "'"
 
 
-def _interpreter(script: str, *, strict: bool) -> str:
-    """The call of sh for a script of any length that the system's 2 MiB for all arguments
-    allow: a long one goes in pieces, put together inside."""
-    sh = "/bin/sh -e -c" if strict else "/bin/sh -c"
-    if len(script) <= _CHUNK:
-        return f"{sh} {quote(script)}"
-    pieces = [script[i : i + _CHUNK] for i in range(0, len(script), _CHUNK)]
-    joined = "".join(f"${{{i}}}" for i in range(1, len(pieces) + 1))
-    inner = f'_dm_s="{joined}"; shift $#; eval "unset _dm_s; $_dm_s"'
-    return f"{sh} {quote(inner)} /bin/sh {' '.join(map(quote, pieces))}"
-
-
 def command_line(command: Command, marker: str) -> bytes:
     """The one line that makes LOOP run `command`, with the marker and the command's process id
     before it, and the marker and the status after it.
@@ -115,7 +101,8 @@ def command_line(command: Command, marker: str) -> bytes:
             raise InputError(f"'{name}' cannot be the name of an environment variable")
     exports = "".join(f"export {name}={quote(value)};" for name, value in env.items())
     begin = "echo $_dm_m >&2;" if apart else ""
-    call = f"exec $_dm_s {_interpreter(command.script, strict=command.strict)}"
+    sh = "/bin/sh -e -c" if command.strict else "/bin/sh -c"
+    call = passed_to(f"exec $_dm_s {sh}", "/bin/sh", command.script, quote)
     # In a subshell: its process becomes the command, and leads its session.
     body = f"_dm_b;{begin}cd {quote(command.cwd)}||exit;unset OLDPWD;{exports}{call}"
     stderr = "2>&3" if apart else "2>&1"

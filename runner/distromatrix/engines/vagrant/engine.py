@@ -15,17 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from distromatrix.engines.cache_store import CacheStore
 from distromatrix.engines.contract import Address, Engine, EngineFacts, Leftover, MachineSpec, Stage
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import (
     Accel,
-    acceleration,
     emulated,
     known_acceleration,
 )
+from distromatrix.engines.guest.engine import GuestEngine
 from distromatrix.engines.guest.facts import engine_facts, leftovers, read_facts
-from distromatrix.engines.image_store import Image, ImageStore
 from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.parcel import Parcel
 from distromatrix.engines.shell.homes import without_home
@@ -38,43 +36,28 @@ from distromatrix.engines.vagrant.machine import VagrantMachine
 from distromatrix.engines.vagrant.source import is_named
 from distromatrix.engines.vagrant.ssh import Connection
 from distromatrix.engines.vagrant.templates import BoxTemplates
-from distromatrix.errors import CannotStartError, EngineUnavailableError, MachineGoneError
-from distromatrix.files.user_folders import cache_folder
+from distromatrix.errors import EngineUnavailableError, MachineGoneError
 from distromatrix.model import AccelWanted, Kept
 
 _PROGRAMS = {"vagrant": "vagrant", "ssh": "openssh-client"}  # what all its providers need
 _OF_LIBVIRT = {"virsh": "libvirt-clients", "qemu-img": "qemu-utils"}
 
 
-class VagrantEngine:
-    """See Engine. `containers`: the engine whose images are booted; `cache`: the folder in which
-    `guests/vagrant` lies; `accel`: what the user wants of KVM."""
+class VagrantEngine(GuestEngine):
+    """See GuestEngine."""
 
     name = "vagrant"
 
     def __init__(
         self, containers: Engine, cache: Path | None = None, *, accel: AccelWanted = "auto"
     ) -> None:
-        cache = cache or cache_folder()
-        self._containers = containers
-        self._cache = cache
-        self._wanted = accel
+        super().__init__(containers, cache, accel=accel)
         self._version = ""
-        known = known_acceleration(cache)
+        known = known_acceleration(self.cache)
         hide_kvm = known is None or known.kind != "kvm"
-        self.home = Home(cache / "guests" / "vagrant", hide_kvm=hide_kvm)
-        self.templates_kept = BoxTemplates(self.home, containers.images.export, self._acceleration)
+        self.home = Home(self.cache / "guests" / "vagrant", hide_kvm=hide_kvm)
+        self.templates_kept = BoxTemplates(self.home, self.images.export, self._acceleration)
         self._plain = FreshGuests(self.home)
-
-    @property
-    def images(self) -> ImageStore:
-        """See Engine."""
-        return self._containers.images
-
-    @property
-    def caches(self) -> CacheStore:
-        """See Engine."""
-        return self._containers.caches
 
     def facts(self) -> EngineFacts:
         """See Engine."""
@@ -90,16 +73,12 @@ class VagrantEngine:
         """See Engine."""
         _have(_PROGRAMS)
 
-    @property
-    def layers(self) -> None:
-        """See Engine: it keeps none."""
-
     def stage(
         self, product: ProductSource, *, image: str, labels: Mapping[str, str]
     ) -> VagrantStage:
         """See Engine."""
         del labels  # nothing is made that would carry them
-        self._image(image)
+        self.image(image)
         return VagrantStage(product.tar, plain=True)
 
     def open(self, spec: MachineSpec, stage: Stage | None = None) -> VagrantMachine:
@@ -109,7 +88,7 @@ class VagrantEngine:
             _have(_OF_LIBVIRT)
             if spec.network:
                 way_out.check_programs()
-        image = self._image(spec.image)
+        image = self.image(spec.image)
         cpus = min(max(1, math.ceil(spec.cpus)), os.cpu_count() or 1)
         product = cast("VagrantStage | None", stage)
         if spec.guest is not None and not spec.guest.keep_ready:
@@ -170,19 +149,11 @@ class VagrantEngine:
         self.templates_kept.give_up()
         self._plain.give_up()
 
-    def _image(self, image: str) -> Image:
-        found = self._containers.images.find(image)
-        if found is None:
-            raise CannotStartError(f"there is no image {image}")
-        return found
-
     def _acceleration(self, kernel: Path | None, memory: int, cpus: int) -> Accel:
         if kernel is not None:
-            return acceleration(
-                kernel, memory=memory, cpus=cpus, wanted=self._wanted, cache=self._cache
-            )
-        known = known_acceleration(self._cache)
-        if known is not None and self._wanted != "tcg":
+            return self.acceleration(kernel, memory, cpus)
+        known = known_acceleration(self.cache)
+        if known is not None and self.accel != "tcg":
             return known
         return emulated("no kernel to prove KVM with")
 
