@@ -17,6 +17,7 @@ from fuzzing import folder, plain, target, told, with_checksums
 
 from distromatrix.collect.artifacts import extract
 from distromatrix.collect.errors import CollectError
+from distromatrix.collect.hints import of_lines
 from distromatrix.collect.junit import JUnitReport, read_cases
 from distromatrix.collect.masking import Masker
 from distromatrix.collect.plain_tar import plain_tar
@@ -31,7 +32,6 @@ from distromatrix.engines.shell.processes import describe
 from distromatrix.engines.shell.shell import STDERR, STDOUT, Shell, ShellEndedError
 from distromatrix.errors import DistromatrixError, InputError
 from distromatrix.execute.cell.case_needs import read_record
-from distromatrix.execute.cell.hints import of_lines
 from distromatrix.images.packages import MANAGERS
 from distromatrix.reports.html.cases import as_script
 from distromatrix.reports.html.logs import coloured

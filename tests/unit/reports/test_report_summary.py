@@ -10,6 +10,7 @@ from report_samples import FACTS, failed, make_plan, result
 from rich.console import Console
 
 from distromatrix.model import (
+    Case,
     CaseCounts,
     CellResult,
     CellRun,
@@ -143,6 +144,22 @@ def test_hints_of_a_suites_cells_follow_its_end_each_once() -> None:
         failed("alpine-3.20/unit", tail=("sh: jq: not found",), hints=(hint, "\x1b[2J other")),
     )
     assert text.count(f"  hint    {hint}\n  hint    \\x1b[2J other\n") == 1
+
+
+def test_a_hint_stands_where_the_case_is_that_it_is_about() -> None:
+    """And where no case says whose it is, with all of its cell."""
+    about_jq, about_bash = "jq is not installed: packages: [jq]", "[[ is bash's: shell: bash"
+    elsewhere, both = "debian-11/unit", "alpine-3.20/unit"
+    odd = Case(name="t::odd", status="failed", text="sh: 1: jq: not found")
+    even = Case(name="t::even", status="failed", message="1 != 2")
+    hints = (about_jq, about_bash)
+    text = shown(
+        result(elsewhere, Verdict.FAILED, failing=(even,), reason="exit status 1"),
+        result(both, Verdict.FAILED, failing=(odd, even), reason="exit status 1", hints=hints),
+    )
+    of_even, of_odd = block(text, "fails everywhere (2 of 2)"), block(text, "fails only on")
+    assert (about_jq in of_even, about_bash in of_even) == (False, True)
+    assert (about_jq in of_odd, about_bash in of_odd) == (True, True)
 
 
 def test_many_cases_are_cut_and_the_rest_is_counted() -> None:

@@ -26,6 +26,7 @@ from distromatrix.reports.grouping import (
     group_failures,
     group_faults,
 )
+from distromatrix.reports.hints import hints_of
 from distromatrix.reports.style import named
 
 MOST = 10  # of a kind, in a step
@@ -154,7 +155,7 @@ class _Teller:
             message=_lines(
                 title,
                 *self._wordings(failure),
-                *self._hints(failure.cells),
+                *self._hints(failure),
                 f"in {named(failure.cells, _CELLS)}",
                 beside,
                 self._again(failure.cells),
@@ -172,9 +173,9 @@ class _Teller:
         if (more := len(failure.wordings) - WORDINGS) > 0:
             yield f"and in {more:,} other wordings"
 
-    def _hints(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        found = (hint for cell in self._cells if cell.id in ids for hint in cell.hints)
-        return tuple(f"hint: {self._text(one, 300)}" for one in dict.fromkeys(found))[:WORDINGS]
+    def _hints(self, failure: Failure) -> Iterator[str]:
+        for one in hints_of([failure], self._plan, self._cells)[:WORDINGS]:
+            yield f"hint: {self._text(one, 300)}"
 
     def _flaky(self, one: FlakyCase) -> Annotation:
         what = self._text(one.case, _NAME) or one.column

@@ -26,6 +26,7 @@ from distromatrix.reports.grouping import (
     fault_title,
     group_faults,
 )
+from distromatrix.reports.hints import hints_of
 from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
@@ -307,7 +308,10 @@ class _GitHubSummary:
             f"<p>differs here: {self._code(text, 300)}</p>"
             for text in in_short(self._reasons.get(group, ()))
         )
-        more += "".join(f"<p>hint: {self._code(hint, 300)}</p>" for hint in self._hints(group))
+        more += "".join(
+            f"<p>hint: {self._code(hint, 300)}</p>"
+            for hint in hints_of(group.failures, self._plan, self._result.cells)
+        )
         since = since_lines(group, self._earlier)
         more += "".join(f"<p>history: {self._code(line, 300)}</p>" for line in since)
         said = escape(one_line(group.label, 300))
@@ -318,10 +322,6 @@ class _GitHubSummary:
         title = f"<h3>{_sign(Verdict.FAILED, gating=group.gating)} {said}</h3>"
         again = pre((run_elsewhere(self._plan, group.cells),))
         return f"{title}<ul>{shown}</ul>{more}{again}"
-
-    def _hints(self, group: Group) -> tuple[str, ...]:
-        found = (hint for cell in group.cells for hint in self._by_id[cell].hints)
-        return tuple(dict.fromkeys(found))[:_SHOWN]
 
     def _failure(self, failure: Failure, *, named: bool) -> str:
         whole = failure.case is None or named  # its title says which it is

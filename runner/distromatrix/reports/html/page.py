@@ -38,6 +38,7 @@ from distromatrix.reports.grouping import (
     fault_title,
     group_faults,
 )
+from distromatrix.reports.hints import hints_of
 from distromatrix.reports.html.before import changes_since_before
 from distromatrix.reports.html.cases import SLOWEST, read_cases
 from distromatrix.reports.html.logs import ShownLog, files_of, link_to, log_of
@@ -211,11 +212,10 @@ def _tally(cells: Sequence[CellResult]) -> tuple[tuple[Verdict, bool, int], ...]
 def _group(plan: Plan, group: Group, by_id: dict[str, CellResult]) -> dict[str, Any]:
     """A group with the last lines of one of its cells, its hints, and how to run it again."""
     end = next((by_id[cell] for cell in group.cells if by_id[cell].tail), None)
-    hints = (hint for cell in group.cells for hint in by_id[cell].hints)
     return {
         "group": group,
         "end": end,
-        "hints": tuple(dict.fromkeys(hints))[:4],
+        "hints": hints_of(group.failures, plan, by_id.values()),
         "again": run_elsewhere(plan, group.cells),
     }
 

@@ -36,6 +36,7 @@ from distromatrix.reports.grouping import (
     fault_title,
     group_faults,
 )
+from distromatrix.reports.hints import hints_of
 from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.rules import rules_in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
@@ -49,7 +50,6 @@ MAX_ENDS = 6  # of outputs in a group
 MAX_CELLS = 6  # named in one line
 TAIL = 12  # lines of output
 MAX_REASON = 12  # lines
-MAX_HINTS = 4  # of a cell
 
 
 def print_summary(
@@ -182,7 +182,7 @@ class _Summary:
                 self._line(f"{self._dots} and {more:,} more in {where}", "dim")
             room = max(room - len(failures), 1)
             if number < MAX_ENDS:
-                self._end_of(cells)
+                self._end_of(cells, hints_of(failures, self._plan, self._result.cells))
         if (more := len(group.by_column) - MAX_ENDS) > 0:
             self._line(f"{self._dots} and the ends of {more:,} more suites in cells/", "dim")
         for line in since_lines(group, self._earlier):
@@ -237,8 +237,9 @@ class _Summary:
             if len(one.cells) > MAX_CELLS:
                 self._line(f"    {self._dots} and on {len(one.cells) - MAX_CELLS:,} more", "dim")
         self._more_in_results(len(cases) - MAX_CASES)
-        ids = tuple(dict.fromkeys(cell.id for one in cases for cell, _ in one.cells))
-        self._end_of(ids)
+        cells = {cell.id: cell for one in cases for cell, _ in one.cells}
+        ids = tuple(cells)
+        self._end_of(ids, dict.fromkeys(hint for cell in cells.values() for hint in cell.hints))
         self._again(ids)
 
     def _counts(self, cell: CellResult, flaky: Flaky) -> str:
@@ -369,8 +370,9 @@ class _Summary:
     def _line(self, text: str, look: str = "") -> None:
         say(self._console, (f"  {text}", look))
 
-    def _end_of(self, cells: tuple[str, ...]) -> None:
-        """The last lines of one of the cells, of a new one if there is one; its files."""
+    def _end_of(self, cells: tuple[str, ...], hints: Iterable[str] = ()) -> None:
+        """The last lines of one of the cells, of a new one if there is one; the hints; its
+        files."""
         by_id = {cell.id: cell for cell in self._result.cells}
         cell = next(
             (c for c in cells if c not in self._ended and (by_id[c].tail or by_id[c].debug)), None
@@ -381,7 +383,7 @@ class _Summary:
                 self._block(f"the end of {told_by(by_id[cell])}:", by_id[cell].tail)
             if by_id[cell].debug:
                 self._block(f"debug output of {told_by(by_id[cell])}:", by_id[cell].debug)
-        for hint in dict.fromkeys(hint for one in cells for hint in by_id[one].hints[:MAX_HINTS]):
+        for hint in hints:
             say(self._console, ("  hint    ", "dim"), (one_line(hint, 300), "yellow"))
         first = self._folder / "cells" / told_by(by_id[cell or cells[0]])
         if first.is_dir():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from executing import World, cell
 
-from distromatrix.execute.cell.hints import of_lines, of_variables
+from distromatrix.collect.hints import of_lines
+from distromatrix.execute.cell.hints import of_variables
 from distromatrix.model import Verdict
 
 JQ = "jq is not installed: packages: [jq]"
