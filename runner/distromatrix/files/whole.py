@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from distromatrix.errors import InfrastructureError
+from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.files.below import Folder, caller
 
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -66,6 +66,24 @@ def disk_fault(error: OSError, path: Path) -> InfrastructureError | None:
     if error.errno not in DISK_FAULTS:
         return None
     return InfrastructureError(f"{path}: cannot be written: {error.strerror}", transient=False)
+
+
+@contextmanager
+def writing(path: Path, what: str = "cannot be written") -> Iterator[None]:
+    """Where something is written for the user: raises InfrastructureError if the disk is at fault,
+    else InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_fault(error, path) or InputError(f"{path}: {what}: {error.strerror}") from error
+
+
+def changed_at(path: Path) -> float:
+    """When it was last changed, in seconds since 1970; 0.0 where it is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def give_to_caller(path: Path) -> None:

@@ -22,11 +22,12 @@ from pathlib import Path
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder, caller
 from distromatrix.files.lock import InUseError, is_held, take
-from distromatrix.files.whole import disk_fault, give_to_caller
+from distromatrix.files.whole import give_to_caller, writing
 
 STATE = ".distromatrix"
 LATEST = "latest"
 RUNS = "runs"
+_NOT_MADE = "cannot make a folder for the run"
 SHELLS = "shells"  # kind of the folders of `shell`
 SESSIONS = "sessions"  # kind of those of pytest's sessions that have machines open
 BISECTS = "bisects"
@@ -80,29 +81,24 @@ class RunFolder:
     def create(cls, root: Path, kind: str = RUNS) -> RunFolder:
         """Make and lock a new run folder below `root/.distromatrix/kind`."""
         parent = root / STATE / kind
-        try:
-            with make_state(root) as state, state.folder(kind, make=True) as runs:
-                name = _new_folder(runs)
-                folder = cls.lock(parent / name)
-                if kind == RUNS:
-                    with suppress(OSError):
-                        runs.point(LATEST, name)
-                return folder
-        except OSError as error:
-            raise disk_fault(error, parent) or InputError(
-                f"{parent}: cannot make a folder for the run: {error.strerror}"
-            ) from error
+        with (
+            writing(parent, _NOT_MADE),
+            make_state(root) as state,
+            state.folder(kind, make=True) as runs,
+        ):
+            name = _new_folder(runs)
+            folder = cls.lock(parent / name)
+            if kind == RUNS:
+                with suppress(OSError):
+                    runs.point(LATEST, name)
+            return folder
 
     @classmethod
     def create_at(cls, path: Path) -> RunFolder:
         """Make and lock a run folder at `path`, where there is none."""
-        try:
+        with writing(path, _NOT_MADE):
             path.mkdir(parents=True, exist_ok=True)
             return cls.lock(path.resolve())
-        except OSError as error:
-            raise disk_fault(error, path) or InputError(
-                f"{path}: cannot make a folder for the run: {error.strerror}"
-            ) from error
 
     @classmethod
     def lock(cls, path: Path, *, wait: float = 2.0) -> RunFolder:

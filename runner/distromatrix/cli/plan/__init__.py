@@ -23,7 +23,7 @@ from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.plan.jobs import github_matrix, show_jobs
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
-from distromatrix.files.whole import disk_fault
+from distromatrix.files.whole import writing
 from distromatrix.model import SHARDS, AccelWanted, Plan, Selection, Shard
 from distromatrix.plan.runners import HOSTED
 
@@ -184,12 +184,8 @@ def _save(made: PlanFile, path: Path) -> None:
     target = path.resolve()  # a link stays one
     if target.exists() and not target.is_file():  # a device would be replaced by a file
         raise InputError(f"{path}: not a regular file")
-    try:
+    with writing(path):
         save_plan(made, target)
-    except OSError as error:
-        raise disk_fault(error, path) or InputError(
-            f"{path}: cannot be written: {error.strerror}"
-        ) from error
 
 
 def _tell(

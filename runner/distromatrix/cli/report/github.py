@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.cli.output import echo, print_command
 from distromatrix.errors import InputError
-from distromatrix.files.whole import disk_fault, whole_file
+from distromatrix.files.whole import whole_file, writing
 from distromatrix.model import Case, Plan, RunResult
 from distromatrix.project.session import handed_secrets
 
@@ -101,13 +101,11 @@ def put_out(line: str, name: str | None) -> None:
     file = output_file(name)
     if len(line.splitlines()) > 1:  # the next would be another output
         raise InputError(f"--output: {line!r} has more than one line")
-    try:
-        with file.open("a", encoding="utf-8", errors="surrogateescape") as output:
-            output.write(f"{name}={line}\n")
-    except OSError as error:
-        raise disk_fault(error, file) or InputError(
-            f"$GITHUB_OUTPUT: {file}: cannot be written: {error.strerror}"
-        ) from error
+    with (
+        writing(file, "$GITHUB_OUTPUT cannot be written"),
+        file.open("a", encoding="utf-8", errors="surrogateescape") as output,
+    ):
+        output.write(f"{name}={line}\n")
 
 
 def _append(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from distromatrix.engines.guest.disk import bytes_of, remove_tree
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import InUseError, take
 from distromatrix.files.user_folders import host_name
-from distromatrix.files.whole import write_whole
+from distromatrix.files.whole import changed_at, write_whole
 
 PREFIX = "distromatrix-template-"
 DONE = "done.json"  # written last: what has none is not whole
@@ -120,7 +120,7 @@ class Store:
         removing. `more`: what counts to its size besides its folder."""
         found = []
         for folder in sorted(self.folder.glob(f"{PREFIX}*/")):
-            used = _changed(folder / DONE) or _changed(folder)
+            used = changed_at(folder / DONE) or changed_at(folder)
             if used and not _is_being_removed(folder):
                 found.append(
                     Leftover(
@@ -165,11 +165,3 @@ def _is_locks(folder: Path, lock: int) -> bool:
 def _is_being_removed(folder: Path) -> bool:
     process = folder.name.removeprefix(_GONE).partition("-")[0]
     return folder.name.startswith(_GONE) and Path("/proc", process).exists()
-
-
-def _changed(path: Path) -> float:
-    """When it was last changed, in seconds since 1970; 0.0 where it is not there."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

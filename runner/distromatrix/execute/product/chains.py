@@ -22,7 +22,7 @@ from typing import Any
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import InUseError, hold, take
 from distromatrix.files.user_folders import cache_folder, cache_path
-from distromatrix.files.whole import write_whole
+from distromatrix.files.whole import changed_at, write_whole
 from distromatrix.record.folder import is_alive
 
 KEPT_FOR = 7 * 86400.0  # seconds for which what no run asks for stays
@@ -123,7 +123,7 @@ class ProductFolder:
     def owners(self, engine: str) -> list[str]:
         """Whose copies there are on an engine, the last used first."""
         found = [path for path in self._chains() if path.stem.startswith(f"{engine}-")]
-        found.sort(key=_used, reverse=True)
+        found.sort(key=changed_at, reverse=True)
         return [path.stem.partition("-")[2].replace("-", ":") for path in found]
 
     def _chains(self) -> list[Path]:
@@ -196,8 +196,8 @@ def forget(room: int, *, everything: bool = False) -> None:
     for path in (cache_path() / _PRODUCTS).glob("*"):
         folder = ProductFolder(path)
         for chain, layers in folder._layers().items():
-            known.append((_used(chain), chain, folder, sum(layers.values())))
-        unused = everything or time.time() - _used(folder.index) > KEPT_FOR
+            known.append((changed_at(chain), chain, folder, sum(layers.values())))
+        unused = everything or time.time() - changed_at(folder.index) > KEPT_FOR
         if unused and not folder._layers():
             _remove(folder)
     for used, chain, folder, size in sorted(known, key=lambda one: one[0], reverse=True):
@@ -231,13 +231,6 @@ def _remove(folder: ProductFolder) -> None:
 
 def _below(path: Path) -> Iterator[Path]:
     yield from (one for one in path.glob("*") if one.is_file() and one.name != "lock")
-
-
-def _used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _read(path: Path) -> Any:
