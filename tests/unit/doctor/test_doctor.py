@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from doctor_hosts import ADA, FACTS, FakeEngine
 from rich.console import Console
 
 from distromatrix import doctor
@@ -13,46 +14,8 @@ from distromatrix.doctor.model import Check
 from distromatrix.doctor.reach import ask_registries, registry_check, registry_host
 from distromatrix.doctor.tools import tool_checks
 from distromatrix.engines.contract import EngineFacts
-from distromatrix.errors import EngineUnavailableError
 from distromatrix.load.settings import Settings
 from distromatrix.model import Archive, Bootstrap, Distro, Pull
-
-FACTS = EngineFacts(
-    name="docker",
-    product="Docker",
-    version="20.10.24",
-    api_version="1.41",
-    cpus=2,
-    memory=1 << 34,
-    arch="x86_64",
-    storage_driver="overlay2",
-    cgroup_version="2",
-    rootless=False,
-    local=True,
-    data_root="/",
-)
-DEBIAN = Host(
-    title="Debian GNU/Linux 12 (bookworm)",
-    family=families()["debian"],
-    user="ada",
-    root=False,
-    sudo=True,
-    init="none",
-    dockerd=False,
-)
-
-
-class FakeEngine:
-    def __init__(self, facts: EngineFacts | None) -> None:
-        self._facts = facts
-
-    def facts(self) -> EngineFacts:
-        if self._facts is None:
-            raise EngineUnavailableError("no such socket\nadvice")
-        return self._facts
-
-    def close(self) -> None:
-        pass
 
 
 def distro(*image: Pull | Bootstrap | Archive) -> Distro:
@@ -67,7 +30,7 @@ def distro(*image: Pull | Bootstrap | Archive) -> Distro:
 
 
 def examine(
-    facts: EngineFacts | None, host: Host = DEBIAN, environ: dict[str, str] | None = None
+    facts: EngineFacts | None, host: Host = ADA, environ: dict[str, str] | None = None
 ) -> dict[str, Check]:
     checks = doctor.examine(
         Settings(),
@@ -111,12 +74,12 @@ def test_an_absent_engine_is_answered_with_the_commands_that_install_and_start_i
 
 
 def test_root_needs_neither_sudo_nor_a_group() -> None:
-    check = examine(None, replace(DEBIAN, root=True, user="root"))["container engine"]
+    check = examine(None, replace(ADA, root=True, user="root"))["container engine"]
     assert not any("sudo" in command or "usermod" in command for command in check.mend)
 
 
 def test_an_installed_engine_is_only_started() -> None:
-    host = replace(DEBIAN, root=True, dockerd=True, init="systemd")
+    host = replace(ADA, root=True, dockerd=True, init="systemd")
     check = examine(None, host)["container engine"]
     assert (check.install, check.start) == (None, True)
     assert check.mend == ("systemctl enable --now docker",)
@@ -146,7 +109,7 @@ def test_lacking_rights_are_told_from_a_missing_engine(
 
     monkeypatch.setattr(engine_looks, "podman_sockets", lambda _: ())
     monkeypatch.setattr(engine_looks, "ping", refuse)
-    checks = examine(None, replace(DEBIAN, in_docker_group=member))
+    checks = examine(None, replace(ADA, in_docker_group=member))
     assert "container engine" not in checks
     assert checks["rights on the socket"].status == status
     assert checks["rights on the socket"].let_in is not member
@@ -230,7 +193,7 @@ def test_the_catalogues_registries_are_told_in_80_columns() -> None:
     checks = doctor.examine(
         Settings(),
         {},
-        host=DEBIAN,
+        host=ADA,
         open_engine=lambda _: FakeEngine(FACTS),
         ask_registry=lambda _: "not in reach",
     )
@@ -249,7 +212,7 @@ def test_the_users_registry_is_asked_in_the_place_of_docker_hub() -> None:
     doctor.examine(
         Settings(registry="mirror.example.org/hub"),
         {},
-        host=DEBIAN,
+        host=ADA,
         distros=(distro(Pull(ref="docker.io/library/debian:12")),),
         open_engine=lambda _: FakeEngine(FACTS),
         ask_registry=ask,
@@ -264,7 +227,7 @@ def test_offline_no_registry_is_asked_and_nothing_needs_to_be_built() -> None:
     checks = doctor.examine(
         Settings(offline=True),
         {},
-        host=DEBIAN,
+        host=ADA,
         distros=(distro(Pull(ref="docker.io/library/debian:12")),),
         open_engine=lambda _: FakeEngine(FACTS),
         ask_registry=ask,
@@ -283,7 +246,7 @@ def test_bootstrapping_is_indispensable_only_where_its_registry_is_out_of_reach(
     checks = doctor.examine(
         Settings(),
         {},
-        host=DEBIAN,
+        host=ADA,
         distros=(
             distro(Pull(ref="docker.io/library/debian:12"), built),
             replace(distro(Pull(ref="quay.io/x/y:1")), name="other"),
@@ -298,7 +261,7 @@ def test_bootstrapping_is_indispensable_only_where_its_registry_is_out_of_reach(
 
 def test_only_what_mmdebstrap_builds_asks_for_it() -> None:
     made = distro(Bootstrap(tool="dnf", packages=("bash",)))
-    assert tool_checks((made,), (made,), (), DEBIAN)[0].name == "tar"
+    assert tool_checks((made,), (made,), (), ADA)[0].name == "tar"
 
 
 def test_another_familys_tool_is_recommended_for_distros_with_a_mirror_and_never_installed(
@@ -310,7 +273,7 @@ def test_another_familys_tool_is_recommended_for_distros_with_a_mirror_and_never
     checks = doctor.examine(
         Settings(mirrors={"opensuse-leap": "http://mirror.example/opensuse"}),
         {},
-        host=DEBIAN,
+        host=ADA,
         distros=(suse, arch),
         open_engine=lambda _: FakeEngine(FACTS),
         ask_registry=lambda host: "",
@@ -326,12 +289,12 @@ def test_of_many_distros_that_are_built_a_few_are_named(monkeypatch: pytest.Monk
     monkeypatch.setattr("shutil.which", lambda _: None)
     one = distro(Bootstrap(tool="mmdebstrap", suite="bookworm"))
     many = tuple(replace(one, name=f"d-{number}") for number in range(9))
-    assert tool_checks(many, many, (), DEBIAN)[0].why.endswith("d-0, d-1, d-2, d-3, d-4 and 4 more")
+    assert tool_checks(many, many, (), ADA)[0].why.endswith("d-0, d-1, d-2, d-3, d-4 and 4 more")
 
 
 def test_an_archive_is_looked_for_in_the_users_folders(tmp_path: Path) -> None:
     distros = (distro(Archive(file="rootfs.tar.gz", sha256="0" * 64)),)
-    look = lambda: tool_checks(distros, distros, (tmp_path,), DEBIAN)[0]  # noqa: E731
+    look = lambda: tool_checks(distros, distros, (tmp_path,), ADA)[0]  # noqa: E731
     assert look().status == "warning"
     (tmp_path / "rootfs.tar.gz").touch()
     assert look().status == "ok"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from doctor_hosts import ADA, ROOT
 
 from distromatrix import doctor
 from distromatrix.cli.doctor import command
@@ -15,16 +16,6 @@ from distromatrix.doctor.model import Check
 from distromatrix.doctor.start import start_engine
 from distromatrix.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 
-ROOT = Host(
-    title="Debian 12",
-    family=families()["debian"],
-    user="root",
-    root=True,
-    sudo=False,
-    init="none",
-    dockerd=False,
-)
-ADA = replace(ROOT, user="ada", root=False, sudo=True)
 NO_ENGINE = Check(
     name="container engine", status="missing", found="none", install="engine", start=True
 )

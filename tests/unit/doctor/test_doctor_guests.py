@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from doctor_hosts import ADA, ROOT
 
 from distromatrix.doctor import guests, guests_fix
 from distromatrix.doctor.command import CommandResult
 from distromatrix.doctor.fix import fix
 from distromatrix.doctor.guests import guest_checks
 from distromatrix.doctor.guests_fix import mend_guests
-from distromatrix.doctor.host import Host, families
+from distromatrix.doctor.host import families
 from distromatrix.doctor.kernel import fetch_kernel, find_kernel
 from distromatrix.doctor.model import Check
 from distromatrix.engines.guest.acceleration import Accel
@@ -21,16 +22,6 @@ from distromatrix.engines.guest.qemu_program import is_static
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import AccelWanted
 
-ROOT = Host(
-    title="Debian 12",
-    family=families()["debian"],
-    user="root",
-    root=True,
-    sudo=False,
-    init="none",
-    dockerd=False,
-)
-ADA = replace(ROOT, user="ada", root=False, sudo=True)
 SLOW = Accel(kind="tcg", cpu="max", reason="KVM opens, but QEMU aborts", scale=8.0)
 FAST = Accel(kind="kvm", cpu="host", reason="a kernel booted", scale=1.0)
 # What answers on a machine that has all, by a part of the command line.

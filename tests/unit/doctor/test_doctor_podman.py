@@ -8,57 +8,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import doctor_hosts
 import pytest
+from doctor_hosts import FakeEngine
 
 from distromatrix.doctor import engine as engine_looks
 from distromatrix.doctor import podman as looks
 from distromatrix.doctor.command import CommandResult
 from distromatrix.doctor.engine import engine_checks
 from distromatrix.doctor.fix import fix
-from distromatrix.doctor.host import Host, families
+from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
 from distromatrix.engines.contract import EngineFacts
-from distromatrix.errors import EngineUnavailableError
 
 APT = "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
-ROOT = Host(
-    title="Debian 12",
-    family=families()["debian"],
-    user="root",
-    root=True,
-    sudo=False,
-    init="none",
-    dockerd=True,
-    podman=True,
-)
+ROOT = replace(doctor_hosts.ROOT, dockerd=True, podman=True)
 ADA = replace(ROOT, user="ada", root=False, sudo=True)
-FACTS = EngineFacts(
-    name="podman",
-    product="Podman",
-    version="4.3.1",
-    api_version="1.41",
-    cpus=2,
-    memory=1 << 34,
-    arch="x86_64",
-    storage_driver="overlay",
-    cgroup_version="2",
-    rootless=True,
-    local=True,
-    data_root="/",
-)
-
-
-class FakeEngine:
-    def __init__(self, facts: EngineFacts | None) -> None:
-        self._facts = facts
-
-    def facts(self) -> EngineFacts:
-        if self._facts is None:
-            raise EngineUnavailableError("it is not there\nadvice")
-        return self._facts
-
-    def close(self) -> None:
-        pass
+FACTS = replace(doctor_hosts.FACTS, name="podman", product="Podman", version="4.3.1", rootless=True)
 
 
 def engine(facts: EngineFacts | None, host: Host, **environ: str) -> dict[str, Check]:
