@@ -28,6 +28,7 @@ class Cluster:
         self.address = address
         self.client = client
         self.hosts: dict[str, HostSeen] = {}
+        self.again = False  # a worker may have come back under its old address
         self.offline = False  # what a client's settings ask of all hosts
 
     def look(self) -> tuple[HostSeen, ...]:
@@ -37,7 +38,9 @@ class Cluster:
 
         there = self.call(self.client.nthreads)
         self.hosts = {a: host for a, host in self.hosts.items() if a in there}
-        if not (new := [address for address in there if address not in self.hosts]):
+        new = [address for address in there if self.again or address not in self.hosts]
+        self.again = False
+        if not new:
             return ()
         said = self.call(self.client.run, join, __version__, workers=new, on_error="return")
         arch = next((host.said["arch"] for host in self.fit), "")

@@ -26,7 +26,9 @@ from distromatrix.record.events import Warned
 from distromatrix.record.verdicts import not_run
 
 LOOK_EVERY = 1.0  # seconds between two looks at who is there
-GONE_AFTER = 10.0  # seconds without a scheduler, or without any worker, until the run breaks off
+MOST_TRIES = 8  # of a batch, of which none has told anything
+GONE_AFTER = 10.0  # seconds without a scheduler until the run breaks off
+EMPTY_AFTER = 30.0  # seconds without a worker that can run cells, or a batch, until that is said
 
 
 @dataclass(slots=True)
@@ -158,7 +160,7 @@ class Works:
                 return
             now = {host.address for host in self._cluster.fit}
             empty = 0.0 if now else empty + LOOK_EVERY
-            if empty > GONE_AFTER and not self._over:
+            if empty > EMPTY_AFTER and not self._over:
                 faults = [f"{host.name}: {host.fault}" for host in self._cluster.hosts.values()]
                 self._broke("; ".join(["no worker is left that can run cells", *faults]))
                 return
@@ -180,12 +182,19 @@ class Works:
             for work in self._works:
                 if work.ended or not self._open(work):
                     continue
-                dead = getattr(work.future, "status", "") in ("error", "lost")
-                if dead or (work.token and work.worker not in self._cluster.hosts):
+                if getattr(work.future, "status", "") in ("error", "lost"):
+                    self._cluster.again = True
+                    if work.generation > MOST_TRIES:
+                        for cell in self._open(work):
+                            why = f"no worker can begin it: {work.future.exception()!r}"
+                            self._fail(cell, InfrastructureError(why, transient=False))
+                    else:
+                        self._lose(work, "its workers died")
+                elif work.token and work.worker not in self._cluster.hosts:
                     self._lose(work, f"its worker {work.worker} was lost")
                 elif not work.token and (before != now or work.waits):
                     self._submit(work)
-                if work.waits and time.monotonic() - work.waits > GONE_AFTER:
+                if work.waits and time.monotonic() - work.waits > EMPTY_AFTER:
                     lacking = ", ".join(work.batch.needs)
                     for cell in self._open(work):
                         why = f"no worker of the cluster has enough of what it needs ({lacking})"
