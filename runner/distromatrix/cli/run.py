@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distromatrix.cli.cluster import engines_for, opened, refuse_keep
+from distromatrix.cli.cluster import engines_for, opened, refuse_local
 from distromatrix.cli.option_types import DURATION
 from distromatrix.cli.options import (
     NOTHING,
@@ -184,6 +184,7 @@ def command(**given: Any) -> int:
       distromatrix run --resume latest                 continue after a crash
       distromatrix run --repeat 10 --shuffle random    find flaky tests
       distromatrix run --plan plan.json --shard 3/10   run one shard of a saved plan
+      distromatrix run --cluster tls://192.0.2.1:8786  run on the hosts of a Dask cluster
       distromatrix run --offline                       run without network
     """
     from distromatrix.cli.report.github import output_file, put_out
@@ -198,6 +199,7 @@ def command(**given: Any) -> int:
         command=shlex.join(["distromatrix", *sys.argv[1:]]),
         **{name: given.pop(name) for name in _OF_EXECUTION},
     )
+    refuse_local(settings, {"keep": options.keep, "plan_path": given["plan_path"]})
     asked = Asked(**given, options=options)
     with ExitStack() as stack:
         run = _go_on(asked, settings, stack) if asked.resume else _begin(asked, settings, stack)
@@ -229,7 +231,6 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     from distromatrix.record.folder import RunFolder
 
     part = traced = cluster = None
-    refuse_keep(settings, asked.options.keep)
     if asked.plan_path is not None:
         part, plan = planned_part(
             asked.plan_path, asked.shard, asked.directory, asked.file, settings

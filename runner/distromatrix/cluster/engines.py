@@ -26,7 +26,7 @@ class _ClusterEngine:
         fit = self._cluster.fit
         return _Facts(
             name=self.name,
-            product=f"{len(fit)} hosts at {self._cluster.address}",
+            product=f"{len(fit)} host{'s' * (len(fit) != 1)} at {self._cluster.address}",
             version="",
             api_version="",
             cpus=sum(host.resources["cpus"] for host in fit) // 1000,

@@ -61,6 +61,15 @@ def beside(result: CellResult) -> tuple[str, str]:
     return part, ", ".join(filter(None, (" ".join(map(str, where)), idle)))
 
 
+def by_host(results: Iterable[CellResult], ids: Iterable[str]) -> dict[str, list[str]]:
+    """The cells `ids` by the host of a cluster on which they ran; empty where there was none."""
+    known, found = {r.id: r.host for r in results if r.host}, dict[str, list[str]]()
+    for cell in ids:
+        if host := known.get(cell):
+            found.setdefault(host, []).append(cell)
+    return found
+
+
 def without_report(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...]:
     """What passed by its exit status alone: whole suites where they did so everywhere, else
     cells."""

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.retried import retry_folder
 from distromatrix.collect.text import one_line, printable, shorten
-from distromatrix.model import (
-    CellResult,
-    CellRun,
-    Flaky,
-    Kept,
-    Plan,
-    Reason,
-    RunResult,
-    Verdict,
-)
+from distromatrix.model import CellResult, CellRun, Flaky, Kept, Plan, Reason, RunResult, Verdict
 from distromatrix.plan.file import is_merged
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.repetitions import run_id, told_by
@@ -26,7 +17,7 @@ from distromatrix.record.verdicts import said_of_needs, tolerated
 from distromatrix.reports.commands import exported, opens, resume, run_again, shown_path
 from distromatrix.reports.expected import Against, passed_by_gating, unmatched_lines
 from distromatrix.reports.flaky import FlakyCase, count_flaky, counts_of, flaky_sections
-from distromatrix.reports.grid import grid, without_report
+from distromatrix.reports.grid import by_host, grid, without_report
 from distromatrix.reports.grouping import (
     NOT_GATING,
     WORDINGS,
@@ -397,4 +388,7 @@ class _Summary:
             say(self._console, (f"  {bar} ", "dim"), shown)
 
     def _again(self, cells: tuple[str, ...]) -> None:
+        if hosts := by_host(self._result.cells, cells):
+            text = "; ".join(f"{host}: {named(ids, MAX_CELLS)}" for host, ids in hosts.items())
+            say(self._console, ("  ran on  ", "dim"), one_line(text, self._room))
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))
