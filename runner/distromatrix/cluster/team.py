@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,9 @@ from distromatrix.cluster import worker
 from distromatrix.cluster.connection import Cluster
 from distromatrix.cluster.worker import topic_of
 from distromatrix.cluster.works import LOOK_EVERY, Work, Works
+from distromatrix.collect.errors import CollectError
 from distromatrix.collect.facts import facts_from
+from distromatrix.collect.text import one_line
 from distromatrix.errors import InfrastructureError
 from distromatrix.execute.job import Job
 from distromatrix.execute.queue.left import Left
@@ -26,8 +28,8 @@ from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
 from distromatrix.merge.bounded import bounded
 from distromatrix.merge.unpack import MOST_MADE, unpack
-from distromatrix.merge.untrusted import event_of
-from distromatrix.model import CellResult, Facts
+from distromatrix.merge.untrusted import UnusableError, event_of
+from distromatrix.model import Cell, CellResult, Facts
 from distromatrix.project.sending import orders_of, pieces_of, product_files
 from distromatrix.record.events import CellFinished, Event, ImageProgress, RepeatFinished, Warned
 
@@ -207,8 +209,7 @@ class ClusterTeam(Works):
         attempts = result.attempts + self._left.attempts(cell.id)
         result = replace(result, attempts=attempts, host=self._host(work.worker))
         if "file" not in message:
-            unpack([message["tar"]], cell.id, self._job.folder)
-            self._finish(result, repeat)
+            self._unpack([message["tar"]], result, repeat, cell)()
             return
         work.fetching += 1
         address, token = work.worker, work.token
@@ -216,20 +217,29 @@ class ClusterTeam(Works):
         def fetch() -> None:
             try:
                 pieces = self._pieces(address, message["file"], message["size"])
-                unpack(pieces, cell.id, self._job.folder)
-                got = ""
-            except Exception as error:  # noqa: BLE001 - the worker is lost, or its disk is broken
-                got = f"what a cell left cannot be fetched: {error}"
+                settle = self._unpack(pieces, result, repeat, cell)
+            except OSError as error:  # the worker is lost
+                why = f"what a cell left cannot be fetched: {error}"
+                settle = partial(self._retire, address, why)
             with self._lock:
                 if work.token == token:
                     work.fetching -= 1
-                    if got:
-                        self._retire(address, got)
-                    else:
-                        self._finish(result, repeat)
+                    settle()
                     self._settle(work)
 
         self._senders.submit(fetch)
+
+    def _unpack(
+        self, pieces: Iterable[bytes], result: CellResult, repeat: int, cell: Cell
+    ) -> Callable[[], None]:
+        """Take what a cell left. Returns what becomes of the cell: where it cannot be used, that is
+        an error of this cell alone. Raises OSError where `pieces` does."""
+        try:
+            unpack(pieces, cell.id, self._job.folder)
+        except (CollectError, UnusableError, InfrastructureError) as error:
+            why = f"what it left cannot be used: {error}"
+            return partial(self._fail, cell, InfrastructureError(why, transient=False))
+        return partial(self._finish, result, repeat)
 
     def _finish(self, result: CellResult, repeat: int) -> None:
         self._left.done(result, repeat)
@@ -243,7 +253,11 @@ class ClusterTeam(Works):
             raise InfrastructureError("it is too big")
         for offset in range(0, size, PIECE):
             args = (self._run, number, offset, PIECE)
-            yield self._client.run(worker.read, *args, workers=[address])[address]
+            try:
+                piece = self._client.run(worker.read, *args, workers=[address])[address]
+            except Exception as error:  # of many kinds, by how it was lost
+                raise OSError(one_line(str(error), 200)) from error
+            yield piece
 
     # --- what workers get ------------------------------------------------------------------
 

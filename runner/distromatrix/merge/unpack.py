@@ -9,8 +9,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from distromatrix.collect.artifacts import TarStream
+from distromatrix.collect.artifacts import TARFILES, TarStream
+from distromatrix.collect.errors import CollectError
 from distromatrix.collect.plain_tar import plain_tar
+from distromatrix.collect.text import one_line
+from distromatrix.files.whole import disk_fault
 from distromatrix.merge.untrusted import take_over
 from distromatrix.record.folder import RunFolder
 
@@ -19,16 +22,29 @@ _CHUNK = 1 << 20
 
 
 def unpack(chunks: Iterable[bytes], cell: str, folder: RunFolder) -> None:
-    """A tar stream, gzipped, of `cells/CELL`; nothing where nothing comes. Raises CollectError,
-    UnusableError, InfrastructureError, OSError, zlib.error."""
+    """A tar stream, gzipped, of `cells/CELL`; nothing where nothing comes. What is neither file nor
+    folder, or cannot be written under its name, is left out. Raises CollectError, UnusableError,
+    InfrastructureError where the disk is full, and whatever `chunks` raises."""
     coming = Path(tempfile.mkdtemp(prefix="coming-", dir=folder.path))
     try:
         plain = plain_tar(_gunzipped(chunks), MOST_MADE)
         with tarfile.open(fileobj=TarStream(plain), mode="r|") as tar:
-            tar.extractall(coming, filter="data")
+            for member in tar:
+                if member.isdir() or member.isreg():
+                    _extract(tar, member, coming)
         take_over(coming, f"cells/{cell}", lambda: folder.cell(cell))
+    except (tarfile.TarError, zlib.error, EOFError, *TARFILES) as error:
+        raise CollectError(f"it is unreadable: {one_line(str(error))}") from error
     finally:
         shutil.rmtree(coming, ignore_errors=True)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, coming: Path) -> None:
+    try:
+        tar.extract(member, coming, filter="data")
+    except OSError as error:
+        if fault := disk_fault(error, coming):
+            raise fault from error
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
