@@ -36,17 +36,13 @@ def opened(settings: Settings, stack: ExitStack) -> Cluster | None:
     Raises InputError, EngineUnavailableError."""
     if not settings.cluster:
         return None
-    from distromatrix.cluster.connection import opened_cluster
+    from distromatrix.cluster.connection import cluster_of
 
-    cluster = stack.enter_context(
-        opened_cluster(settings.cluster, insecure=bool(said("insecure_cluster")))
-    )
-    cluster.offline = settings.offline
-    for host in cluster.hosts.values():
-        if host.fault:
-            echo(f"warning: no cell runs on {host.name}: {host.fault}", err=True)
-    cluster.require_hosts()
-    return cluster
+    def warn(text: str) -> None:
+        echo(f"warning: {text}", err=True)
+
+    insecure = bool(said("insecure_cluster"))
+    return stack.enter_context(cluster_of(settings, warn, insecure=insecure))
 
 
 def engines_for(cluster: Cluster | None, settings: Settings, stack: ExitStack) -> Engines:

@@ -14,6 +14,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.threads import in_background
 from distromatrix.load.address import address_of, require_safe
+from distromatrix.load.settings import Settings
 from distromatrix.model import HostFacts
 from distromatrix.project.host import HostSeen, common_facts
 
@@ -119,6 +120,21 @@ def opened_cluster(text: str, *, insecure: bool = False) -> Iterator[Cluster]:
     finally:
         with suppress(Exception):
             client.close(timeout=2)
+
+
+@contextmanager
+def cluster_of(
+    settings: Settings, warn: Callable[[str], None], *, insecure: bool = False
+) -> Iterator[Cluster]:
+    """The cluster that the settings name, on which cells can run; of workers on which they cannot
+    it `warn`s. Raises InputError, EngineUnavailableError."""
+    with opened_cluster(settings.cluster, insecure=insecure) as cluster:
+        cluster.offline = settings.offline
+        for host in cluster.hosts.values():
+            if host.fault:
+                warn(f"no cell runs on {host.name}: {host.fault}")
+        cluster.require_hosts()
+        yield cluster
 
 
 def _connected(address: str) -> Any:

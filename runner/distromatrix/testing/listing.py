@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distromatrix.model import Cell, Plan
+    from distromatrix.model import Cell, HostFacts, Plan
     from distromatrix.project.project import Project
 
 
@@ -66,27 +66,43 @@ class ReadMatrix:
 def read_matrix(file: Path, sets: tuple[str, ...] = (), changed: str | None = None) -> ReadMatrix:
     """Load a matrix file and plan all of it; collected are the cells of its `sets` of these
     names, all where there are none, and of suites that a change since `changed` touches ('': since
-    the default branch). Raises InputError with all faults, NothingSelectedError."""
+    the default branch). Where the settings name a cluster, its hosts are planned for. Raises
+    InputError with all faults, NothingSelectedError, EngineUnavailableError."""
     from distromatrix.load.settings import load_settings
     from distromatrix.model import Selection
     from distromatrix.project.project import load_project
 
     project = load_project(file.parent, Path(file.name), load_settings())
-    plan = project.plan(Selection())
+    facts, warnings = _hosts(project)
+    plan = project.plan(Selection(), facts=facts)
     lines = _suite_lines(file, {cell.suite for cell in plan.cells})
-    facts = {d.name: (d.family, d.libc) for d in plan.distros}
+    known = {d.name: (d.family, d.libc) for d in plan.distros}
     said, chosen = "", Selection(sets=sets)
     if changed is not None:
         from distromatrix.project.changed import changes_since
 
         changes = changes_since(project.matrix, changed)
         said, chosen = changes.said, replace(chosen, untouched=changes.left_out)
-    wanted = {cell.id for cell in (project.plan(chosen) if sets or said else plan).cells}
+    wanted = {
+        cell.id for cell in (project.plan(chosen, facts=facts) if sets or said else plan).cells
+    }
     entries = tuple(
-        _entry(cell, facts[cell.distro], lines) for cell in plan.cells if cell.id in wanted
+        _entry(cell, known[cell.distro], lines) for cell in plan.cells if cell.id in wanted
     )
-    sheet = Listing(entries=entries, warnings=plan.warnings, changed=said)
+    sheet = Listing(entries=entries, warnings=(*plan.warnings, *warnings), changed=said)
     return ReadMatrix(project=project, plan=plan, sheet=sheet)
+
+
+def _hosts(project: Project) -> tuple[HostFacts | None, list[str]]:
+    """What the hosts of the user's cluster have, and what is wrong with some; None where cells run
+    on this host."""
+    if not project.settings.cluster:
+        return None, []
+    from distromatrix.cluster.connection import cluster_of
+
+    warnings: list[str] = []
+    with cluster_of(project.settings, warnings.append) as cluster:
+        return cluster.facts(), warnings
 
 
 def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> ListedCell:

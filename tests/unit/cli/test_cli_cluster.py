@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_world import Cli, runs
-from distributed import LocalCluster
+from cluster_world import cluster
 
 from distromatrix.cli.cluster import _lines
 from distromatrix.project.host import HostSeen
-
-
-@contextmanager
-def cluster(workers: int) -> Iterator[str]:
-    """A scheduler and workers on loopback, in this process."""
-    make: Any = LocalCluster  # without types
-    with make(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp",
-        host="127.0.0.1",
-        dashboard_address=":0",
-        worker_dashboard_address=None,
-    ) as made:
-        yield made.scheduler_address
 
 
 def test_check_says_of_a_worker_what_it_has(cli: Cli) -> None:

@@ -98,9 +98,10 @@ class DirectBench:
                 raise self._refused
             try:
                 require(self._plan if machines else restrict(self._plan, set(cells), ""))
-                engines = self._opened()
+                if machines:
+                    self._opened()
                 if wanted and self._run is None:
-                    self._run = self._begun(engines, cells)
+                    self._run = self._begun(self._hosts(), cells)
             except DistromatrixError as error:
                 self._refused = error
                 raise
@@ -243,7 +244,23 @@ class DirectBench:
             )  # what it cannot, the next one will
         return self._engines
 
+    def _hosts(self) -> Engines:
+        """What runs cells: the user's cluster, where there is one."""
+        if not self._settings.cluster:
+            return self._opened()
+        from distromatrix.cluster.connection import cluster_of
+        from distromatrix.cluster.engines import engines_of
+
+        self._check()
+        if self._options.keep != "never":
+            raise InputError(
+                "--distromatrix-keep: machines on a cluster's hosts cannot be entered from here"
+            )
+        opened = cluster_of(self._settings, lambda _: None)  # told when cells were collected
+        return engines_of(self._closing.enter_context(opened))
+
     def _begun(self, engines: Engines, cells: tuple[str, ...]) -> CellsOnDemand:
+        from distromatrix.execute.queue.slots import Slots
         from distromatrix.project.project import restrict
         from distromatrix.project.session import begin_run, job_of, require_images
         from distromatrix.record.folder import RunFolder
@@ -252,8 +269,9 @@ class DirectBench:
         from distromatrix.testing.bench.on_demand import CellsOnDemand
 
         plan = restrict(self._plan, set(cells), "not selected in this session of pytest")
-        require_images(engines.containers, self._settings, plan)
-        assert self._slots is not None  # noqa: S101  # made with the engine
+        slots = self._slots or Slots(1, 1, 1)  # the hosts of a cluster have their own
+        if not self._settings.cluster:
+            require_images(engines.containers, self._settings, plan)
         folder = self._closing.enter_context(RunFolder.create(plan.root))
         self.folder = folder.path
         history = History.of(plan.root, plan.matrix)
@@ -267,7 +285,7 @@ class DirectBench:
             self._note(event)
 
         job = job_of(plan, engines, self._settings, folder, snapshot, emit, self._options)
-        return CellsOnDemand(job, self._slots)
+        return CellsOnDemand(job, slots)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, ImageProgress):

@@ -45,7 +45,12 @@ class MatrixSession:
     def sheet(self) -> Listing:
         """Its cells, read now if need be. Raises UsageError with every fault of the input."""
         if self._sheet is None:
-            from distromatrix.errors import InputError, NothingSelectedError
+            from distromatrix.errors import (
+                EngineUnavailableError,
+                InputError,
+                NothingSelectedError,
+            )
+            from distromatrix.testing.bench.owner import stop
             from distromatrix.testing.cells.outcomes import harmless
             from distromatrix.testing.listing import read_matrix
 
@@ -53,6 +58,8 @@ class MatrixSession:
                 self.read = read_matrix(self.file, self._sets, self._changed)
             except (InputError, NothingSelectedError) as error:
                 raise pytest.UsageError(harmless(str(error))) from None
+            except EngineUnavailableError as error:  # of a cluster
+                stop(self._config, error)
             self._sheet = self.read.sheet
             self._register_tags(self._sheet)
         return self._sheet

@@ -1,0 +1,59 @@
+"""Cells of a session of pytest run on the hosts of a cluster, where the settings name one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cluster_world import cluster
+from pytest_world import World
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.mark.parametrize("more", [(), ("-n", "2")])
+def test_cells_run_on_the_hosts_of_a_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    with cluster(1) as address:
+        monkeypatch.setenv("DISTROMATRIX_CLUSTER", address)
+        done = world.pytester.runpytest_subprocess("--distromatrix", *more)
+    done.assert_outcomes(passed=4, failed=1)
+    (results,) = world.root.glob(".distromatrix/runs/2*/results.json")
+    cells = json.loads(results.read_text())["cells"]
+    assert len(cells) == 4
+    assert all(cell["host"] for cell in cells)
+
+
+def test_a_cluster_without_workers_ends_the_session_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(0) as address:
+        monkeypatch.setenv("DISTROMATRIX_CLUSTER", address)
+        done = world.pytester.runpytest_subprocess("--distromatrix")
+        assert done.ret == 69
+        done.stdout.fnmatch_lines([f"*the cluster at {address} has no workers: *dask worker*"])
+
+
+def test_a_session_without_cells_needs_no_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTROMATRIX_CLUSTER", "tcp://127.0.0.1:1")
+    world.pytester.runpytest_subprocess("tests").assert_outcomes(passed=1)
+
+
+def test_machines_of_tests_are_this_hosts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = "def test_shell(machine): assert machine.run('echo a').stdout == 'a\\n'\n"
+    (world.root / "tests/test_own.py").write_text(test)
+    monkeypatch.setenv("DISTROMATRIX_CLUSTER", "tcp://127.0.0.1:1")
+    world.pytester.runpytest_subprocess("tests").assert_outcomes(passed=2)
+
+
+def test_machines_on_other_hosts_cannot_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(1) as address:
+        monkeypatch.setenv("DISTROMATRIX_CLUSTER", address)
+        done = world.pytester.runpytest_subprocess("--distromatrix", "--distromatrix-keep=failed")
+    assert done.ret == 4
+    done.stdout.fnmatch_lines(["*--distromatrix-keep: machines on a cluster's hosts cannot*"])
