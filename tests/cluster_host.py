@@ -122,7 +122,10 @@ class Host:
         """What lies on its engine but images: `container NAME`, `volume NAME`, `network NAME`."""
         client = docker.DockerClient(base_url=self.docker_host, timeout=60)
         try:
-            kept = [f"container {one.name}" for one in client.containers.list(all=True)]
+            kept = [
+                f"container {one.name}"
+                for one in client.containers.list(all=True, ignore_removed=True)
+            ]
             kept += [f"volume {one.name}" for one in client.volumes.list()]
             names = [one.name for one in client.networks.list()]
             kept += [f"network {one}" for one in names if one not in ("bridge", "host", "none")]

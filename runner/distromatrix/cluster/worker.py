@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any, cast
@@ -17,6 +18,8 @@ from distromatrix.project.host import look
 from distromatrix.project.hosted import Orders
 from distromatrix.project.hosted_runs import HostedRuns
 from distromatrix.project.session import opened_engine
+
+LOOK_EVERY = 5.0  # seconds between two looks whether the clients of runs are there
 
 
 def topic_of(run: str) -> str:
@@ -36,6 +39,18 @@ class Host(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """See WorkerPlugin."""
         self._worker = worker
+        in_background(self._watch)
+
+    def _watch(self) -> None:
+        """End runs whose client is gone: a living one holds on to its tasks, also the done."""
+
+        def lives(run: str) -> bool:
+            return any(key.startswith(f"cells-{run}-") for key in tuple(here.state.tasks))
+
+        here = self._worker
+        while here.status in (Status.running, Status.paused):
+            time.sleep(LOOK_EVERY)
+            self.runs.forget(lives)
 
     async def teardown(self, worker: Worker) -> None:
         """End everything: the process ends within 30 s."""
@@ -75,11 +90,13 @@ def forget(topic: str, dask_scheduler: Any) -> None:
 
 async def join(version: str, dask_worker: Worker) -> dict[str, Any]:
     """What this worker is (`look`). One of the client's `version` takes part from now on: it
-    announces its resources, and removes what dead runs left here."""
+    announces its resources, and removes what dead runs left here, also those whose engine was
+    away."""
     found = await asyncio.to_thread(look)
-    if version == __version__ and not found["fault"] and Host.name not in dask_worker.plugins:
-        await dask_worker.plugin_add(Host(), name=Host.name)
-        await dask_worker.set_resources(**found["resources"])
+    if version == __version__ and not found["fault"]:
+        if Host.name not in dask_worker.plugins:
+            await dask_worker.plugin_add(Host(), name=Host.name)
+            await dask_worker.set_resources(**found["resources"])
         in_background(_sweep)
     return found | {"threads": dask_worker.state.nthreads}
 

@@ -200,8 +200,8 @@ class HostedRun:
             telling.flush()
             if not wanted():
                 executor.interrupt("cancelled")
-        if any(cell.engine in GUESTS for cell in plan.cells):
-            running.join()  # their memory is not free before
+        if any(cell.engine in GUESTS for cell in plan.cells) or not wanted():
+            running.join()  # their memory is not free before; the last one closes the run
         if telling.fault is not None:
             raise telling.fault
         return executor.gone

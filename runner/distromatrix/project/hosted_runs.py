@@ -56,6 +56,15 @@ class HostedRuns:
         if ended is not None:
             ended.close()
 
+    def forget(self, lives: Callable[[str], bool]) -> None:
+        """End what is idle of runs that do not live any more."""
+        with self._making:
+            dead = [key for key, one in self._runs.items() if one.idle() and not lives(key)]
+            gone = [self._runs.pop(key) for key in dead]
+        for one in gone:
+            with suppress(OSError):
+                one.close()
+
     def close(self) -> None:
         """End everything, at once."""
         for thread in [in_background(one.close) for one in self._runs.values()]:
