@@ -18,7 +18,7 @@ from distromatrix.load.settings import Settings
 from distromatrix.model import HostFacts
 from distromatrix.project.host import HostSeen, common_facts
 
-CONNECT_WITHIN = 10.0  # seconds
+CONNECT_WITHIN = 30.0  # seconds; as Dask itself, for a machine that is busy
 CUT_AFTER = "15s"  # of silence, a connection counts as cut (below 11 s Dask opens none)
 
 

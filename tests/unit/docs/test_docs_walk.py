@@ -10,6 +10,7 @@ from documents import ROOT, blocks, pages
 from walk import environ_with_program, walk
 
 KNOWN = {"", "run", "engine", "guests", "prints", "written", "added", "file"}
+KNOWN |= {"certificates", "configuration"}  # test_docs_cluster.py
 
 
 def test_getting_started_without_an_engine(tmp_path: Path) -> None:
