@@ -20,7 +20,9 @@ class Left:
         self._runs: dict[str, set[int]] = defaultdict(set)
         for task in tasks:
             self._runs[task.cell.id].add(task.repeat)
-        self._repeated = list(repeated)
+        self._repeated: dict[str, list[tuple[int, CellResult]]] = defaultdict(list)
+        for number, one in repeated:
+            self._repeated[one.id].append((number, one))
         self._retries = retries
         self._lost: dict[str, int] = defaultdict(int)
 
@@ -34,14 +36,13 @@ class Left:
 
     def repeated(self, ids: Iterable[str]) -> tuple[tuple[int, CellResult], ...]:
         """The repetitions of the cells that are done."""
-        wanted = set(ids)
-        return tuple((number, one) for number, one in self._repeated if one.id in wanted)
+        return tuple(one for cell in ids for one in self._repeated.get(cell, ()))
 
     def done(self, result: CellResult, repeat: int) -> None:
         """A run of a cell is done."""
         self._runs[result.id].discard(repeat)
         if repeat:
-            self._repeated.append((repeat, result))
+            self._repeated[result.id].append((repeat, result))
 
     def drop(self, cell: str) -> None:
         """No more of it will be done."""
