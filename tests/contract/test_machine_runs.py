@@ -193,13 +193,15 @@ def test_kill_ends_a_running_command(bench: Bench) -> None:
 
     def run() -> None:
         try:
-            machine.run(Command("echo kept >file; sleep 4712"))
+            written = Command("echo kept >file; sync; echo; sleep 4712", output=lambda _: on.set())
+            machine.run(written)
         except MachineGoneError as error:
             caught.append(error)
 
+    on = threading.Event()
     thread = threading.Thread(target=run)
     thread.start()
-    sleep(0.5)
+    assert on.wait(PATIENCE)
     machine.kill()
     thread.join(PATIENCE)
     assert [error.oom for error in caught] == [False]  # type: ignore[attr-defined]
