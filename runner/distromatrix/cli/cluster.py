@@ -73,10 +73,13 @@ def command() -> None:
 
     \b
     Examples:
+      distromatrix cluster check tls://192.0.2.1:8786
+      distromatrix run --cluster tls://192.0.2.1:8786
+
+    \b
+    What they need:
       dask scheduler --host tls://192.0.2.1             on one host
       dask worker tls://192.0.2.1:8786 --nthreads 8     on each host
-      distromatrix cluster check tls://192.0.2.1:8786   on yours
-      distromatrix run --cluster tls://192.0.2.1:8786
     """
 
 

@@ -58,6 +58,7 @@ ACTING = {
     "guests build": ("one",),
 }
 QUIET = {
+    "cluster",
     *("init", "plan", "distros", "add-distro", "report", "clean", "doctor", "trust", "schema"),
     "history",
     "facts",
