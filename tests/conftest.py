@@ -20,6 +20,13 @@ from given import (
     unobtainable,
 )
 
+# Of the files of tests with an engine, those that take half a minute and more.
+LONG = {
+    *("test_cli_run", "test_pytest_xdist_machines", "test_breaking_interrupts"),
+    *("test_registry_real", "test_kept_product_real", "test_breaking_cells"),
+    *("test_package_managers", "test_downloads_real", "test_pytest_machines_real"),
+}
+
 # tox names one folder for pytest's cache, which sessions within sessions would all share.
 os.environ.pop("TOX_ENV_DIR", None)
 
@@ -58,9 +65,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with guests come first: begun last, one would run on alone."""
-    long = {item.path for item in items if item.get_closest_marker("guest")}
-    items.sort(key=lambda item: item.path not in long)
+    """Files with guests come first, then others that take long: begun last, one would run on
+    alone."""
+    guests = {item.path for item in items if item.get_closest_marker("guest")}
+    items.sort(key=lambda item: (item.path not in guests, item.path.stem not in LONG))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

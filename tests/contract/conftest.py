@@ -152,7 +152,9 @@ _OTHERS = [
     pytest.param("qemu", marks=IN_QEMU),
 ]
 REAL = [pytest.param("docker", marks=IN_DOCKER), *_OTHERS]
-# Where one engine is enough in `make test`: what is the same shell's, the same client's.
+# Root may what another user may.
+USERS = pytest.mark.parametrize("user", [pytest.param("root", marks=SLOW), "1234:4321"])
+# Where one engine is enough in `make test`: what is the same shell's.
 ONE = ["fake", REAL[0], *(pytest.param(*p.values, marks=(*p.marks, SLOW)) for p in _OTHERS)]
 with_docker = pytest.mark.parametrize("bench", ONE, indirect=True)
 STAGING = [

@@ -15,7 +15,7 @@ from distromatrix.execute.cell.naming import machine_name
 from distromatrix.plan.needs import GUESTS
 from given import stdin_of
 
-from .conftest import Bench, said, untar
+from .conftest import SLOW, Bench, said, untar
 
 
 def _kinds(leftovers: tuple[Leftover, ...], *, kept: bool) -> set[str]:
@@ -91,7 +91,7 @@ def test_what_has_no_label_is_nobodys(bench: Bench) -> None:
     machine.close()
 
 
-@pytest.mark.parametrize("timed_out", [False, True])
+@pytest.mark.parametrize("timed_out", [pytest.param(False, marks=SLOW), True])
 def test_a_kept_machine_stays_until_it_is_removed(staging_bench: Bench, timed_out: bool) -> None:
     stage = staging_bench.stage()
     machine, other = staging_bench.open(stage), staging_bench.open(stage)

@@ -10,7 +10,7 @@ import pytest
 from distromatrix.engines.contract import Command, Machine
 from distromatrix.plan.needs import GUESTS
 
-from .conftest import Bench, said, tar_of, untar
+from .conftest import USERS, Bench, said, tar_of, untar
 
 
 def test_what_is_put_can_be_run_and_got(machine: Machine) -> None:
@@ -41,7 +41,7 @@ def test_the_disk_says_what_is_free(machine: Machine) -> None:
     assert machine.disk_free() is None
 
 
-@pytest.mark.parametrize("user", ["root", "1234:4321"])
+@USERS
 def test_the_product_is_the_users_own_copy(staging_bench: Bench, user: str) -> None:
     stage = staging_bench.stage()
     one, two = (staging_bench.open(stage, user=user) for _ in range(2))
@@ -71,7 +71,7 @@ def test_all_its_files_are_had_of_a_machine_that_was_killed_too(staging_bench: B
         machine.kill()
 
 
-@pytest.mark.parametrize("user", ["root", "1234:4321"])
+@USERS
 def test_links_of_the_product_stay_as_they_are_wherever_they_lead(
     staging_bench: Bench, user: str
 ) -> None:

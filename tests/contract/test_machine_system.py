@@ -10,14 +10,20 @@ import pytest
 from distromatrix.engines.contract import Command
 from distromatrix.plan.needs import GUESTS
 
-from .conftest import Bench, said
+from .conftest import SLOW, USERS, Bench, said
 
 MIB = 1024**2
 USER = "1234:4321"  # no image has a passwd entry for it
 
 
-@pytest.mark.parametrize("network", [False, True])
-@pytest.mark.parametrize("hostname", ["debian-12", ""])
+@pytest.mark.parametrize(
+    ("network", "hostname"),
+    [
+        (False, "debian-12"),
+        (True, ""),
+        *(pytest.param(*both, marks=SLOW) for both in ((False, ""), (True, "debian-12"))),
+    ],
+)
 def test_its_own_name_and_localhost_resolve_with_and_without_a_network(
     real_bench: Bench, network: bool, hostname: str
 ) -> None:
@@ -61,7 +67,7 @@ case $HOME in / | *product*) exit 9 ;; esac
 ls -ld "$HOME" | cut -c 1-10"""
 
 
-@pytest.mark.parametrize("staged", [True, False])
+@pytest.mark.parametrize("staged", [True, pytest.param(False, marks=SLOW)])
 def test_a_user_without_a_passwd_entry_has_a_home(real_staging_bench: Bench, staged: bool) -> None:
     stage = real_staging_bench.stage() if staged else None
     machine = real_staging_bench.open(stage, user=USER)
@@ -117,7 +123,7 @@ def test_who_mounts_finds_no_file_by_which_the_host_runs_a_program(real_bench: B
     machine.close()
 
 
-@pytest.mark.parametrize("user", ["root", USER])
+@USERS
 def test_a_process_that_lost_its_parent_is_gone_when_it_has_ended(
     real_bench: Bench, user: str
 ) -> None:
@@ -128,7 +134,7 @@ def test_a_process_that_lost_its_parent_is_gone_when_it_has_ended(
     machine.close()
 
 
-@pytest.mark.parametrize("user", ["root", USER])
+@USERS
 def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) -> None:
     machine = real_bench.open(user=user)
     script = "echo 1 >/dev/stdout; echo 2 >/dev/stderr; echo 3 >/proc/self/fd/2; echo 4 >/dev/fd/1"
@@ -140,7 +146,7 @@ def test_the_outputs_can_be_opened_by_their_names(real_bench: Bench, user: str) 
     machine.close()
 
 
-@pytest.mark.parametrize("user", ["root", USER])
+@USERS
 def test_what_commands_have_left_running_ends_and_the_machine_goes_on(
     real_staging_bench: Bench, user: str
 ) -> None:

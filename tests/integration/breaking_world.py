@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lent_alpine import lend_alpine
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.contract import LABEL_DISTRO, Engine
@@ -39,6 +40,7 @@ class Project:
     engine: str = "docker"
     before: tuple[str, ...] = ()  # what stands before each command, such as nsenter
     named: set[str] = field(default_factory=set)  # its distros
+    alpines: set[str] = field(default_factory=set)  # of them, what no engine has been asked for
 
     def __post_init__(self) -> None:
         for name in ("matrix", "distros"):
@@ -51,6 +53,9 @@ class Project:
             alpine = alpine_or_pulled()
             archive, sha256 = alpine.name, hashlib.sha256(alpine.read_bytes()).hexdigest()
         self.named.add(name)
+        self.alpines.discard(name)
+        if not archive and "image" not in keys:
+            self.alpines.add(name)
         body = {
             "title": name,
             "family": "alpine",
@@ -99,6 +104,7 @@ class Project:
 
     def start(self, *args: str, **how: Any) -> subprocess.Popen[str]:
         """The command, begun in the project's folder; its output is read by `ended`."""
+        self.lend()
         command = [*self.before, sys.executable, "-m", "distromatrix", *args]
         pipe = subprocess.PIPE
         given = {
@@ -110,6 +116,12 @@ class Project:
             **how,
         }
         return subprocess.Popen(command, **given)
+
+    def lend(self) -> None:
+        """Give its distros the Alpine that Docker has."""
+        if self.alpines and self.engine == "docker" and "DOCKER_HOST" not in self.environ:
+            lend_alpine(self.alpines)
+            self.alpines.clear()
 
     def call(self, *args: str, input: str | None = None, timeout: float = 600.0) -> Ended:
         """The command, to its end."""

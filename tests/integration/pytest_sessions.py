@@ -88,6 +88,7 @@ class Sessions(Project):
 
     def begin(self, *args: str, **how: Any) -> subprocess.Popen[str]:
         """pytest, begun, in a process group of its own, as a shell starts it."""
+        self.lend()
         shutil.rmtree(self.state)
         self.state.mkdir()
         inherited = {k: v for k, v in self._environ.items() if not k.startswith("PYTEST_")}

@@ -14,6 +14,7 @@ from breaking_world import Project
 from distromatrix.engines import open_engine
 
 pytestmark = pytest.mark.engine
+PODMAN = pytest.param("podman", marks=(pytest.mark.podman, pytest.mark.slow))
 
 CHANGES = """\
 echo trace >left-here
@@ -56,7 +57,7 @@ def left_of_shells(engine: str) -> list[str]:
         opened.close()
 
 
-@pytest.mark.parametrize("engine", ["docker", pytest.param("podman", marks=pytest.mark.podman)])
+@pytest.mark.parametrize("engine", ["docker", PODMAN])
 def test_a_containers_changes_are_opened_elsewhere_as_they_were(
     project: Project, tmp_path: Path, engine: str
 ) -> None:

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.engine
 WRITE = "dd if=/dev/zero bs=1M count=160"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees what has no name any more")
 SAYS = "wrote more than its disk: 64M"
+PODMAN = pytest.param("podman", marks=(pytest.mark.podman, pytest.mark.slow))
+docker_first = pytest.mark.parametrize("project", ["docker", PODMAN], indirect=True)
 
 
 @pytest.fixture(params=["docker", pytest.param("podman", marks=pytest.mark.podman)])
@@ -45,6 +47,7 @@ def test_who_writes_more_than_its_disk_is_ended_and_says_so(project: Project) ->
 
 
 @AS_ROOT
+@docker_first
 def test_a_file_without_a_name_counts_as_long_as_it_is_open(project: Project) -> None:
     suites(project, removed=f"exec 9>big; rm big; {WRITE} >&9; sleep 100")
     assert project.call("run").code == 1
@@ -52,6 +55,7 @@ def test_a_file_without_a_name_counts_as_long_as_it_is_open(project: Project) ->
 
 
 @AS_ROOT
+@docker_first
 def test_holes_and_shared_memory_do_not_count(project: Project) -> None:
     holes = "truncate -s 900G big; truncate -s 900G /var/tmp/big; ln big other; sleep 3"
     suites(project, holes=holes, memory=f"{WRITE} of=/dev/shm/big; rm /dev/shm/big; sleep 1")

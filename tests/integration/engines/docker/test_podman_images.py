@@ -107,7 +107,7 @@ def test_a_registry_is_looked_into(side: Side) -> None:
     ("where", "name", "kind"),
     [
         ("open", "alpine:2", "not-found"),
-        ("open", "nothing:1", "not-found"),
+        pytest.param("open", "nothing:1", "not-found", marks=pytest.mark.slow),
         ("secret", "alpine:1", "denied"),
         # Podman itself asks again for two minutes.
         pytest.param("limiter", "alpine:1", "rate-limit", marks=pytest.mark.slow),
