@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def test_the_grid_is_that_of_one_host_where_a_worker_is_killed(
     local = Project(tmp_path / "l", alpine_or_pulled().parent, distro=project.distro)
     fill(local, distros=2)
     alone = local.start("run")
-    with cluster(2) as rig:
+    with ExitStack() as stack:
+        stack.callback(local.clean)
+        rig = stack.enter_context(cluster(2))
         fill(project, rig, distros=2)
         run = begun(project, rig)
         under_way(project)
