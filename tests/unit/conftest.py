@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_world import DISTRO, MATRIX, Cli, Said
+from homes import set_homes
 from pytest_world import World
 
 from distromatrix.cli import main
@@ -33,8 +34,7 @@ def cli(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Cli]:
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    set_homes(monkeypatch, tmp_path)
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
     monkeypatch.setenv("COLUMNS", "100")
     # Not those of sessions that other tests kill at the same time: `clean` would tell of them.
@@ -61,9 +61,7 @@ def world(
 ) -> World:
     """A product in which pytest is started, on a fake engine of its own."""
     made = World(pytester)
-    away = tmp_path_factory.mktemp("xdg")
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(away / name))
+    set_homes(monkeypatch, tmp_path_factory.mktemp("xdg"))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(made.fake))
     monkeypatch.setenv("COLUMNS", "150")
     # Other plugins cost a second in each of these sessions.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -333,6 +334,7 @@ def test_a_suite_that_breaks_its_promise_of_a_report_is_no_success(
 
 
 def test_what_the_file_system_refuses_is_one_line_and_69(cli: Cli, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "CACHE")
     (tmp_path / "CACHE").write_text("in the way")
     said = cli("images", "build", "one/good")
     assert (said.code, said.out, said.err.count("\n")) == (69, "", 1)

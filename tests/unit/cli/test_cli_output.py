@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_world import Said, runs
+from homes import lend_facts
 
 from distromatrix.collect.text import unobeyed
 
@@ -31,6 +32,7 @@ LOST = "standard output cannot be written: "
 def shell(project: Path, tmp_path: Path) -> Shell:
     """Runs a line of bash in which `$DM` is the command, on a fake engine."""
     (project / "matrix/default.yaml").write_text(MATRIX)
+    lend_facts(tmp_path / "CACHE")
     env = {
         "PATH": os.environ["PATH"],
         "DM": f"{sys.executable} -m distromatrix",

@@ -1,6 +1,7 @@
 """`distromatrix facts`: what differs between machines of a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 from cli_world import Cli, runs
@@ -9,7 +10,8 @@ from distromatrix.collect.facts import add_facts
 from distromatrix.model import Facts
 
 
-def test_a_run_has_facts_and_they_are_compared(cli: Cli, project: Path) -> None:
+def test_a_run_has_facts_and_they_are_compared(cli: Cli, project: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "CACHE")  # it has none yet
     assert cli("run", "*/good").code == 0
     (folder,) = runs(project)
     assert {path.name for path in (folder / "facts").iterdir()} == {"one.json", "two.json"}

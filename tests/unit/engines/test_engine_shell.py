@@ -12,7 +12,8 @@ from time import monotonic
 import pytest
 
 from distromatrix.engines.contract import Command
-from distromatrix.engines.fake.machine import ProcessStream, end_process
+from distromatrix.engines.fake.machine import ProcessStream
+from distromatrix.engines.shell.pool import KILL
 from distromatrix.engines.shell.shell import LOOP, Shell, ShellEndedError
 from given import unobtainable
 
@@ -161,7 +162,7 @@ def test_a_timeout_kills_the_tree_where_there_is_no_setsid(tmp_path: Path) -> No
             with pytest.raises(TimeoutError):
                 shell.run(Command(script, timeout=0.5, strict=strict))
             assert shell.process is not None
-            end_process(shell.process)
+            subprocess.run(["sh", "-c", KILL, "sh", str(shell.process)], check=True)
             assert shell.wait(monotonic() + 30) == 137
             assert _said(shell, "sleep 2; echo on") == (0, b"on\n")
             assert not late.exists()

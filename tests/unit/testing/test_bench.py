@@ -17,6 +17,7 @@ from time import monotonic, sleep
 
 import pytest
 from cli_world import DISTRO
+from homes import set_homes
 
 from distromatrix.engines.contract import Command, Machine
 from distromatrix.engines.fake.engine import FakeEngine
@@ -80,8 +81,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     (root / "matrix/default.yaml").write_text(MATRIX)
     for name in ("one", "two"):
         (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
-    for name in ("CACHE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    set_homes(monkeypatch, tmp_path)
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
     monkeypatch.chdir(root)
     made = World(root, tmp_path / "fake")

@@ -19,11 +19,10 @@ from typing import IO
 
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
+from distromatrix.engines.fake.processes import below, end_process, end_shells, working_below
 from distromatrix.engines.fake.state import FakeState, read_json, write_json
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.shell.machine import ShellMachine
-from distromatrix.engines.shell.pool import KILL
-from distromatrix.engines.shell.process_list import LIST, processes
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
@@ -68,12 +67,6 @@ class ProcessStream:
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
-
-
-def end_process(*pids: int) -> None:
-    """Kill processes of this host with all that descends from them."""
-    if pids:
-        subprocess.run(["/bin/sh", "-c", KILL, "/bin/sh", *map(str, pids)], check=False)
 
 
 class FakeMachine(ShellMachine):
@@ -179,7 +172,7 @@ class FakeMachine(ShellMachine):
         return MachineGoneError(f"{self.name} {self._stopped}", oom=self._oom)
 
     def _list_processes(self) -> list[Process]:
-        return _below({int(file.name) for file in self._shell_files.glob("*")})
+        return below({int(file.name) for file in self._shell_files.glob("*")})
 
     def put(self, tar: bytes | IO[bytes], path: str) -> None:
         """See Machine. Raises FileNotFoundError."""
@@ -236,7 +229,7 @@ class FakeMachine(ShellMachine):
         if self._stopped:
             return False
         shells = {int(file.name) for file in self._shell_files.glob("*")}
-        for process in set(_working_below(self.root)) - shells:
+        for process in set(working_below(self.root)) - shells:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signals.Signals[f"SIG{signal}"])
         return True
@@ -252,7 +245,7 @@ class FakeMachine(ShellMachine):
     def _halt(self) -> None:
         """End what runs in it, whoever began it."""
         if self._main is not None:
-            _end_shells(self._shell_files)
+            end_shells(self._shell_files)
 
     def reboot(self) -> None:
         """See Machine: where it plays a guest, all that runs in it ends, and it goes on. Raises
@@ -263,7 +256,7 @@ class FakeMachine(ShellMachine):
         self._check()
         self._shells.shutdown()
         self._shells.close()
-        end_process(*_working_below(self.root))
+        end_process(*working_below(self.root))
         self._main = self._open_shell(self._spec.user)
         self._begin_shells(self._main)
 
@@ -307,8 +300,10 @@ class FakeMachine(ShellMachine):
 def extract(tar: IO[bytes], target: Path) -> None:
     """Unpack a tar stream below a folder of this host, and nowhere else. By tar itself:
     tarfile learned to stay below a folder in Python 3.11.4, and Debian 12 has 3.11.2."""
-    command = ("tar", "-x", "--numeric-owner", "-C", str(target), "-f", "-")
-    subprocess.run(command, input=tar.read(), check=True)
+    content = tar.read()
+    if content.strip(b"\0"):  # else it holds nothing, as a pulled image's
+        command = ("tar", "-x", "--numeric-owner", "-C", str(target), "-f", "-")
+        subprocess.run(command, input=content, check=True)
 
 
 def end_recorded(file: Path) -> None:
@@ -317,39 +312,7 @@ def end_recorded(file: Path) -> None:
     if record is None:
         return
     shells = file.with_suffix(".shells")
-    _end_shells(shells)
+    end_shells(shells)
     shutil.rmtree(shells, ignore_errors=True)
     shutil.rmtree(record["root"], ignore_errors=True)
     file.unlink(missing_ok=True)
-
-
-def _working_below(folder: Path) -> list[int]:
-    """The processes whose working directory is there."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "cwd").readlink().is_relative_to(folder):
-                found.append(int(process.name))
-    return found
-
-
-def _end_shells(folder: Path) -> None:
-    """Kill the shells whose numbers are the names of the folder's files."""
-    shells = []
-    for file in folder.glob("*"):
-        with contextlib.suppress(OSError):
-            # A number may have been given to somebody else meanwhile: LOOP is our mark.
-            if LOOP.encode() in Path(f"/proc/{file.name}/cmdline").read_bytes():
-                shells.append(int(file.name))
-    end_process(*shells)
-
-
-def _below(tops: set[int]) -> list[Process]:
-    """Those processes, and all that descend from them."""
-    listed = subprocess.run(["/bin/sh", "-c", LIST], capture_output=True, check=False)
-    every = processes(listed.stdout)
-    found, size = set(tops), -1
-    while size != len(found):
-        size = len(found)
-        found |= {p.pid for p in every if p.parent in found}
-    return [p for p in every if p.pid in found]
