@@ -60,6 +60,7 @@ class ClusterTeam(Works):
         self.facts: dict[str, Facts] = {}
         self._asked: set[str] | None = set() if asked else None
         self._messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._begun = False
         self._used: set[str] = set()  # workers
         self._factless: set[str] = set()  # tokens of tries that have not told them
         self._senders = Threads(10, "cluster", loop.broke)
@@ -76,14 +77,21 @@ class ClusterTeam(Works):
         )
         self._senders.submit(self._listen)
         self._senders.submit(self.watch)
-        if self._asked is None:
-            self._add(tuple(self._left.cells.values()))
+        with self._lock:
+            self._begun = True  # from now on it is heard what becomes of what is submitted
+            asked = self._left.cells.keys() if self._asked is None else set(self._asked)
+        if asked:
+            self._add(tuple(cell for name, cell in self._left.cells.items() if name in asked))
 
     def ask(self, cell: str) -> None:
         """See Team."""
-        if self._asked is not None and cell in self._left.cells and cell not in self._asked:
+        with self._lock:
+            if self._asked is None or cell not in self._left.cells or cell in self._asked:
+                return
             self._asked.add(cell)
-            self._add((self._left.cells[cell],))
+            if not self._begun:
+                return
+        self._add((self._left.cells[cell],))
 
     def was_asked(self, cell: str) -> bool:
         """See Team."""
@@ -139,7 +147,8 @@ class ClusterTeam(Works):
             if message["generation"] == work.generation:
                 self._began(work, token, message["worker"])
         elif token != work.token:
-            return
+            if kind == "end" and not work.token and message["generation"] == work.generation:
+                self._lose(work, "its worker was not heard")
         elif kind == "events":
             for line in message["lines"]:
                 if (event := event_of(line.encode())) is not None:

@@ -60,7 +60,7 @@ class Host(WorkerPlugin):
     def run(self, run: str, number: int, generation: int) -> None:
         """Ask for a batch's orders, and carry them out."""
         here, key, token = self._worker, self._worker.get_current_task(), token_hex(8)
-        head = {"batch": number, "token": token, "worker": here.address}
+        head = {"batch": number, "generation": generation, "token": token, "worker": here.address}
 
         def tell(message: dict[str, Any]) -> None:
             here.log_event(topic_of(run), head | message)
@@ -70,7 +70,7 @@ class Host(WorkerPlugin):
             alive = here.status in (Status.running, Status.paused)
             return alive and task is not None and task.state == "executing"
 
-        tell({"kind": "begin", "generation": generation})
+        tell({"kind": "begin"})
         tell({"kind": "end", "gone": self.runs.execute(run, token, tell, wanted)})
 
 

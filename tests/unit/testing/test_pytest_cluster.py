@@ -17,7 +17,7 @@ def test_cells_run_on_the_hosts_of_a_cluster(
 ) -> None:
     with cluster(1) as address:
         monkeypatch.setenv("DISTROMATRIX_CLUSTER", address)
-        done = world.pytester.runpytest_subprocess("--distromatrix", *more)
+        done = world.pytester.runpytest_subprocess("--distromatrix", *more, timeout=300)
     done.assert_outcomes(passed=4, failed=1)
     (results,) = world.root.glob(".distromatrix/runs/2*/results.json")
     cells = json.loads(results.read_text())["cells"]
