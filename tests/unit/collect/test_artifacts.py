@@ -1,33 +1,17 @@
 """Archives from machines are unpacked without leaving the destination."""
 
-import io
 import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tars import archive, member
 
 from distromatrix.collect.artifacts import Aside, extract
 from distromatrix.collect.errors import CollectError
 
 BOTH = ("junit.xml", "artifacts")
-
-
-def member(name: str, data: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for key, value in fields.items():
-        setattr(info, key, value)
-    return info, data
-
-
-def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for info, data in members:
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def pieces(data: bytes, size: int = 700) -> Iterator[bytes]:

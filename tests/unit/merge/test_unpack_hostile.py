@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tars import archive, member
 
 from distromatrix.collect.errors import CollectError
 from distromatrix.merge.unpack import unpack
@@ -26,20 +26,8 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
         yield made
 
 
-def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    for key, value in fields.items():
-        setattr(info, key, value)
-    return info, content
-
-
 def packed(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
-        for info, content in members:
-            tar.addfile(info, io.BytesIO(content))
-    return out.getvalue()
+    return archive(*members, mode="w:gz")
 
 
 GOOD = member(f"{OWN}/log.txt", b"good")
