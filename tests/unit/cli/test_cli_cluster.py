@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_world import Cli, runs
-from cluster_world import cluster
+from loopback_cluster import cluster
 
 from distromatrix.cli.cluster import _lines
 from distromatrix.project.host import HostSeen

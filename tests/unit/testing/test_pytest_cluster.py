@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cluster_world import cluster
+from loopback_cluster import cluster
 from pytest_world import World
 
 pytest_plugins = ["pytester"]
