@@ -65,7 +65,7 @@ class Cluster:
 
     def silent(self, why: str = "") -> str:
         """What is said of a scheduler that does not answer."""
-        return f"the cluster at {self.address} does not answer{f': {why}' if why else ''}"
+        return _silent(self.address, why)
 
     @property
     def fit(self) -> tuple[HostSeen, ...]:
@@ -178,4 +178,8 @@ def _refused(address: str, error: Exception) -> str:
             "; are the certificates right that your Dask configuration names "
             "(distributed.comm.tls)?"
         )
-    return f"the cluster at {address} does not answer: {text}"
+    return _silent(address, text)
+
+
+def _silent(address: str, why: str) -> str:
+    return f"the cluster at {address} does not answer{why and f': {why}'}"

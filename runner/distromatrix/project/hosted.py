@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import count
 from pathlib import Path
 from threading import Condition, Lock, Thread
 from threading import Event as ThreadEvent
@@ -119,7 +120,7 @@ class HostedRun:
         self._here: set[str] = set()
         self._asked = False
         self._snapshot: Snapshot | None = None
-        self._made: dict[int, Path] = {}
+        self._numbers = count()  # of what cells made
         self._active: dict[str, Executor] = {}
         self._ended = False
         try:
@@ -263,9 +264,8 @@ class HostedRun:
         folder = self._folder.path / "cells" / run
         if not folder.exists():
             return {"tar": b""}
-        with self._changed:
-            number = len(self._made)
-            path = self._made[number] = self._folder.path / f"made-{number}.tar.gz"
+        number = next(self._numbers)
+        path = self._made(number)
         with path.open("wb") as out, gzip.open(out, "wb", compresslevel=1) as packed:
             with tarfile.open(fileobj=packed, mode="w|") as tar:
                 tar.add(folder, f"cells/{run}", filter=_plain)
@@ -280,13 +280,16 @@ class HostedRun:
 
     def read(self, number: int, offset: int, size: int) -> bytes:
         """A piece of it; nothing is left of it after its end. Raises OSError."""
-        path = self._made[number]
+        path = self._made(number)
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read(size)
             if file.tell() == os.fstat(file.fileno()).st_size:
                 path.unlink()
         return data
+
+    def _made(self, number: int) -> Path:
+        return self._folder.path / f"made-{number}.tar.gz"
 
     def close(self, why: str = "interrupted") -> None:
         """End all that is under way, and remove all that is of this run. May be called twice."""
