@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 _LONGEST = 60
+_SHORTEST = 3  # of the beginning of a name
 
 
 def quoted(text: str) -> str:
@@ -34,7 +36,25 @@ def some_of(names: Sequence[str], most: int) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:
     """`did you mean …?`, or nothing where no known name is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word[:_LONGEST], list(known), n=most, cutoff=0.6)
+    near = near_names(word, known, most)
     return f"did you mean {listing(near)}?" if near else ""
+
+
+def near_names(word: str, known: Iterable[str], most: int, cutoff: float = 0.6) -> list[str]:
+    """The known names that are near, the likeliest first: those that begin with the word, then
+    the most similar. Of releases that are as near, the newest comes first, and what has no number
+    (`edge`, `sid`) last."""
+    from difflib import SequenceMatcher, get_close_matches
+
+    names, word = list(known), word[:_LONGEST]
+    matcher = SequenceMatcher(b=word)
+
+    def rank(name: str) -> tuple[bool, list[int], float, list[int]]:
+        release = [-int(number[:9]) for number in re.findall("[0-9]+", name)] or [1]
+        matcher.set_seq1(name)
+        begins = name in beginning
+        return not begins, release if begins else [], -matcher.ratio(), release
+
+    beginning = {n for n in names if len(word) >= _SHORTEST and n.startswith(word)}
+    close = get_close_matches(word, names, max(1, len(names)), cutoff)
+    return sorted(dict.fromkeys((*close, *beginning)), key=rank)[:most]

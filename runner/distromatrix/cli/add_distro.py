@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -32,13 +33,21 @@ _SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.
 )
 @click.option("--title", type=field("Text"), help="Full name.")
 @click.option("--pull", type=field("ImageRef"), metavar="REF", help="Image, with registry.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Image made of this root filesystem tarball; its sha256 is filled in.",
+)
 @click.option("--eol", type=field("Day"), metavar="DAY", help="Last day of any support.")
 @click.option("--family", type=click.Choice(get_args(Family)), help="Distribution family.")
 @click.option(
     "--package-manager", type=click.Choice(get_args(PackageManagerName)), help="Package manager."
 )
 @click.option("--libc", type=click.Choice(get_args(Libc)), help="C library.")
-def command(name: str, like: str | None, directory: Path, **said: str | None) -> None:
+def command(
+    name: str, like: str | None, directory: Path, archive: Path | None, **said: str | None
+) -> None:
     """Create distros/NAME.yaml with every key, for you to edit.
 
     With --like, the file is valid and starts as a copy of that distribution. Otherwise required
@@ -49,18 +58,23 @@ def command(name: str, like: str | None, directory: Path, **said: str | None) ->
     Examples:
       distromatrix add-distro fedora-46 --like fedora-45
       distromatrix add-distro ours-1 --like debian-12 --pull quay.io/ours/debian:1
+      distromatrix add-distro ours-2 --like alpine-3.20 --archive ./rootfs.tar.gz
       distromatrix add-distro mine-1 --family other --package-manager none --libc musl
     """
     from distromatrix.load.template import Given, from_nothing, like_another
 
     given = Given(name=_checked(name), **{key: text or "" for key, text in said.items()})
     file = _file(directory, name)
+    if archive is not None:
+        given = replace(given, archive=_archive_name(archive), sha256=_sha256(archive))
     head = _schema_line(file.parent)
     if like is None:
         _write(file, from_nothing(given, head))
     else:
         _write(file, like_another(given, find_distro(like, all_distros(directory)), head))
     echo(f"wrote {file}")
+    if archive is not None:
+        _say_where_to_keep(archive, file)
     _say_what_next(directory, file, given, like)
 
 
@@ -72,6 +86,26 @@ def _checked(name: str) -> str:
         allowed = "use lower-case letters, digits, `.`, `_` and `-`"
         raise InputError(f"invalid distro name {quoted(name)}: {allowed}")
     return name
+
+
+def _archive_name(archive: Path) -> str:
+    try:
+        return str(field("FileName").convert(archive.name, None, None))
+    except click.BadParameter as error:
+        raise InputError(f"--archive: {error.message}: rename it") from None
+
+
+def _sha256(archive: Path) -> str:
+    from hashlib import file_digest
+
+    try:
+        if not archive.is_file():
+            raise InputError(Fault(str(archive), 0, 0, "is not a regular file"))
+        with archive.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        said = f"cannot be read: {error.strerror}"
+        raise InputError(Fault(str(archive), 0, 0, said)) from error
 
 
 def _file(directory: Path, name: str) -> Path:
@@ -101,6 +135,18 @@ def _write(file: Path, text: str) -> None:
     except OSError as error:
         said = f"cannot be written: {error.strerror}"
         raise InputError(Fault(str(file), 0, 0, said)) from error
+
+
+def _say_where_to_keep(archive: Path, file: Path) -> None:
+    """Where an archive must lie to be found, unless it does."""
+    from distromatrix.load.settings import load_settings
+
+    here = archive.resolve().parent
+    if here not in {folder.resolve() for folder in (file.parent, *load_settings().archives)}:
+        echo(
+            f"put {archive.name} beside it, or tell where it is (`archives:` in your settings), or"
+        )
+        echo(f"  export DISTROMATRIX_ARCHIVES={shlex.quote(str(here))}")
 
 
 def _say_what_next(directory: Path, file: Path, given: Given, like: str | None) -> None:

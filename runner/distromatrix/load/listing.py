@@ -25,7 +25,7 @@ def _distro(distro: Distro) -> dict[str, Any]:
         "libc": distro.libc,
         "eol": distro.eol.isoformat() if distro.eol else None,
         "verified": distro.verified.isoformat() if distro.verified else None,
-        "image": [_source(s) for s in distro.image],
+        "image": [source_json(s) for s in distro.image],
         "guest": guest_json(distro.guest) if distro.guest else None,
         "packages": {name: list(native) for name, native in distro.packages.items()},
         "repositories": list(distro.repositories),
@@ -49,7 +49,8 @@ def guest_json(guest: Guest) -> dict[str, Any]:
     return given
 
 
-def _source(source: ImageSource) -> dict[str, Any]:
+def source_json(source: ImageSource) -> dict[str, Any]:
+    """As an entry of its file's key `image` has it."""
     if isinstance(source, Pull):
         return {"pull": source.ref, "refresh": f"{source.refresh:g}s"}
     if isinstance(source, Archive):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
-from distromatrix.load.listing import guest_json
+from distromatrix.load.listing import guest_json, source_json
 from distromatrix.model import (
     Archive,
     Bootstrap,
@@ -22,16 +22,20 @@ from distromatrix.model import (
 )
 
 _WIDTH = 92  # of lines that are indented yet
+_SOURCES = "image: # sources in order of preference; the next only where one is out of reach"
+_NO_PULL = "# - pull: docker.io/library/debian:12"
 _COMMON = ("python", "pytest", "compiler", "git", "bash", "curl", "ca-certificates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What is said of the new distro already; '' where nothing is."""
+    """What is said of the new distro already; '' where nothing is. `archive`: the file's name."""
 
     name: str
     title: str = ""
     pull: str = ""
+    archive: str = ""
+    sha256: str = ""
     eol: str = ""
     family: str = ""
     package_manager: str = ""
@@ -43,7 +47,7 @@ def like_another(given: Given, other: Distro, head: str = "") -> str:
     values to change, what is taken over from `other` in comments. `head` goes before all."""
     first = [
         *([] if given.title else ["title"]),
-        *([] if given.pull else ["pull"]),
+        *([] if given.pull or given.archive else ["pull"]),
         *(["repositories"] if other.repositories else []),
         *([] if given.eol else ["eol"]),
     ]
@@ -87,11 +91,13 @@ def from_nothing(given: Given, head: str = "") -> str:
         *(_blank(key, getattr(given, key)) for key in ("title", "family")),
         *(_blank(key, getattr(given, key)) for key in ("package_manager", "libc")),
         *_life(given, "2030-12-31"),
-        "image: # sources in order of preference; the next only where one is out of reach",
-        "  " + _blank("- pull", given.pull),
+        _SOURCES,
+        "  " + (_blank("- pull", given.pull) if given.pull or not given.archive else _NO_PULL),
         "  #   refresh: 1d # a moving tag is looked at again after this long (7d)",
         "  # - bootstrap: {tool: mmdebstrap, suite: bookworm}",
-        "  # - archive: {file: rootfs.tar.gz, sha256: …} # in an archives' folder",
+        *_archive(
+            given, "  # - archive: {file: rootfs.tar.gz, sha256: …} # in an archives' folder"
+        ),
         "# repositories: [bookworm main] # below its mirror; paths for all but apt, with {arch}",
         "# like: debian-12 # start from that distro's values, override what differs",
         "# arch: [x86_64, aarch64]",
@@ -129,17 +135,26 @@ def _life(given: Given, example: str) -> list[str]:
 
 
 def _image(given: Given, sources: Sequence[ImageSource]) -> list[str]:
-    """The sources of another as values; in comments where a reference is given, as they would
-    stand in for it with another distro's image."""
-    lines = ["image: # sources in order of preference; the next only where one is out of reach"]
+    """The sources of another as values; in comments where one is given, as they would stand in
+    for it with another distro's image."""
+    lines = [_SOURCES]
     if given.pull:
         lines += [f"  - pull: {given.pull}"]
+    lines += _archive(given)
+    own = given.pull or given.archive
     for source in sources:
-        if given.pull and isinstance(source, Pull):
+        if own and isinstance(source, Pull):
             continue
-        off = "# " if given.pull else ""
+        off = "# " if own else ""
         lines += [f"  {off}{line}" for line in _item(_source(source))]
     return lines
+
+
+def _archive(given: Given, otherwise: str = "") -> list[str]:
+    if given.archive:
+        source = Archive(file=given.archive, sha256=given.sha256)
+        return [f"  {line}" for line in _item(source_json(source))]
+    return [otherwise] if otherwise else []
 
 
 def _item(mapping: dict[str, Any]) -> list[str]:
@@ -150,7 +165,7 @@ def _item(mapping: dict[str, Any]) -> list[str]:
 
 def _source(source: ImageSource) -> dict[str, Any]:
     if isinstance(source, Archive):
-        return {"archive": {"file": Path(source.file).name, "sha256": source.sha256}}
+        return source_json(replace(source, file=Path(source.file).name))
     said: dict[str, Any]
     if isinstance(source, Pull):
         said, usual = {"pull": source.ref}, Pull(ref="").refresh

@@ -110,6 +110,12 @@ def _plain(value: Any) -> Any:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
+def plain_data(value: Plan | Cell) -> dict[str, Any]:
+    """A plan or a cell in JSON's types alone."""
+    data: dict[str, Any] = json.loads(json.dumps(value, default=_plain))
+    return data
+
+
 def read_plan(path: Path) -> Plan:
     """The plan that `store_plan` wrote. Raises InputError."""
     hint = "it may come from another version of distromatrix; start a new run"
@@ -187,7 +193,7 @@ def difference(plan: Plan, other: Plan) -> str:
 
 def _content(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What of a plan its digest is made of."""
-    content: dict[str, Any] = json.loads(json.dumps(portable(plan), default=_plain))
+    content = plain_data(portable(plan))
     content["ca_bundle"] = _inside(content["ca_bundle"])
     content["product"]["path"] = _inside(content["product"]["path"])
     for key in ("root", "warnings", "guests", "excluded"):

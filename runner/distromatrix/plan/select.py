@@ -4,12 +4,14 @@ selects all below), by tags and by the matrix's own sets."""
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import cache
 
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.model import CellSet, Selection
+from distromatrix.wording import near_names
 
 NOT = "!"  # before a tag that is not wanted
 
@@ -115,9 +117,7 @@ def _named(name: str, known: Iterable[str], there: str) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name[:200], list(known), n=3, cutoff=0.5)
+    near = near_names(name, known, 3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -138,9 +138,16 @@ def _shown(text: str) -> str:
     return (text if text.isprintable() else ascii(text)[1:-1]) or repr(text)
 
 
-def _nothing(text: str, ids: Iterable[str]) -> str:
+def _nothing(text: str, ids: Mapping[str, object]) -> str:
+    bare = text.strip("/")
+    below = shlex.quote(f"*/{bare}")  # where the distro was left out
+    if bare and any(map(Selector(f"*/{bare}").matches, ids)):
+        return f"no cell matches {_shown(text)} (did you mean {_shown(below)}?)"
     # Near are ids of the same depth: `debian-21` is no near name of `debian-12/unit`.
-    depth = text.strip("/").count("/") + 1
+    depth = bare.count("/") + 1
     names = dict.fromkeys("/".join(cell_id.split("/")[:depth]) for cell_id in ids)
-    hint = _near(text, names) or "`distromatrix plan` lists all"
-    return f"no cell matches {_shown(text)} ({hint})"
+    suites = dict.fromkeys(cell_id.split("/")[1] for cell_id in ids)
+    hint = _near(text, names)
+    if not hint and depth == 1 and (near := near_names(text, suites, 1)):
+        hint = f"did you mean '*/{near[0]}'?"
+    return f"no cell matches {_shown(text)} ({hint or '`distromatrix plan` lists all'})"

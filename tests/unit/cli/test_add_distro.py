@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -157,6 +158,25 @@ def test_a_matrix_whose_globs_have_it_already_is_not_to_be_edited(cli: Add, tmp_
     assert "distromatrix run other-2 -m matrix/all.yaml\n" in out
 
 
+@pytest.mark.parametrize(
+    "more", [["--like", "alpine-3.20"], ["--family=alpine", "--package-manager=apk", "--libc=musl"]]
+)
+def test_an_archive_is_named_with_its_sha256_and_where_to_keep_it_is_said(
+    cli: Add, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/root.tar.gz").write_bytes(b"a root")
+    args = ("--title", "New", "--archive", "elsewhere/root.tar.gz", *more)
+    code, out, err = cli("add-distro", "new-1", *args)
+    assert (code, err) == (0, "")
+    assert f"export DISTROMATRIX_ARCHIVES={tmp_path}/elsewhere\n" in out
+    sha256 = hashlib.sha256(b"a root").hexdigest()
+    assert loaded(tmp_path)["new-1"].image == (Archive(file="root.tar.gz", sha256=sha256),)
+    (tmp_path / "distros/root.tar.gz").write_bytes(b"a root")
+    code, out, _ = cli("add-distro", "new-2", *args[:3], "distros/root.tar.gz", *more)
+    assert (code, "DISTROMATRIX_ARCHIVES" in out) == (0, False)
+
+
 @pytest.mark.parametrize("ending", ["yaml", "yml"])
 def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending: str) -> None:
     (tmp_path / "distros").mkdir()
@@ -180,6 +200,8 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
         (["new", "--pull", "a b"], "expected an image reference"),
         (["new", "--eol", "soon"], "expected a date"),
         (["new", "--libc", "bionic"], "'glibc', 'musl'"),
+        (["new", "--archive", "none.tar"], "'none.tar' does not exist"),
+        (["new", "--archive", "/dev/null"], "/dev/null: is not a regular file"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

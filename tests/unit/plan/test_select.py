@@ -5,6 +5,7 @@ import pytest
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.model import CellSet, Selection
 from distromatrix.plan.select import Selector, select
+from distromatrix.wording import near_names
 
 IDS = ("debian-11/unit", "debian-12/unit/a", "debian-12/unit/b", "debian-12/docs", "alpine/unit")
 TAGS = {
@@ -72,6 +73,43 @@ def test_each_selector_that_matches_nothing_is_told_with_near_ids() -> None:
     assert second == "no cell matches zzz (`distromatrix plan` lists all)"
     assert third == "no cell matches alpin (did you mean alpine?)"
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("docs", "did you mean '*/docs'?"),
+        ("unit/a", "did you mean '*/unit/a'?"),
+        ("do[cx]s", "did you mean '*/do[cx]s'?"),
+        ("dosc", "did you mean '*/docs'?"),
+        ("zzz/zzz", "`distromatrix plan` lists all"),
+        ("/", "`distromatrix plan` lists all"),
+    ],
+)
+def test_a_suite_without_a_distro_is_told_how_it_is_selected(text: str, hint: str) -> None:
+    with pytest.raises(NothingSelectedError) as caught:
+        chosen(text)
+    assert str(caught.value) == f"no cell matches {text} ({hint})"
+
+
+RELEASES = ("alpine-3.9", "alpine-3.24", "alpine-edge", "debian-13", "debian-sid", "rocky-9")
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("alpine", "alpine-3.24"),
+        ("alpin", "alpine-3.24"),
+        ("debian", "debian-13"),
+        ("rocky", "rocky-10"),
+        ("alpine-edg", "alpine-edge"),
+        ("rocky-99", "rocky-9"),
+    ],
+)
+def test_of_near_names_the_newest_release_comes_before_what_has_no_number(
+    word: str, first: str
+) -> None:
+    assert near_names(word, (*RELEASES, "rocky-10"), 3)[0] == first
 
 
 def test_nothing_left_after_exclude_is_an_error() -> None:

@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     help="Output format (default: text); `github` is for `matrix: fromJSON(…)` in a workflow.",
 )
 @click.option(
+    "--verbose",
+    is_flag=True,
+    help="Show each cell whole, as the matrix resolved it, with secrets masked; with --json, too.",
+)
+@click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -79,6 +84,7 @@ def command(
     file: Path | None,
     shape: str | None,
     as_json: bool,
+    verbose: bool,
     save: Path | None,
     plan_path: Path | None,
     shard: Shard | None,
@@ -98,6 +104,7 @@ def command(
     Examples:
       distromatrix plan
       distromatrix plan 'debian-*/unit' --json
+      distromatrix plan debian-12/unit --verbose     show all that holds for a cell
       distromatrix plan --set pr --tag '!slow'       show the cells of a set
       distromatrix plan --changed                    show what this branch changes
       distromatrix plan --shards 10                  show the jobs
@@ -107,6 +114,8 @@ def command(
     """
     shape = _shape(shape, as_json)
     _check_shape(shape, output, shard, shards)
+    if verbose and (shards or shape == "github"):
+        raise click.UsageError("--verbose cannot be combined with --shards or --format github")
     if plan_path is not None and history is not None:
         raise click.UsageError(f"--plan cannot be combined with --history: {FIXED_PLAN}")
     if plan_path is not None:
@@ -123,7 +132,7 @@ def command(
         made = _made(project, selection, history, arch, repeat or 1, seed)
     if save is not None:
         _save(made, save)
-    _tell(made, shape, shard, shards, output, plan_path)
+    _tell(made, shape, shard, shards, output, plan_path, verbose)
 
 
 def _shape(shape: str | None, as_json: bool) -> str:
@@ -195,6 +204,7 @@ def _tell(
     shards: int | None,
     output: str | None,
     path: Path | None,
+    verbose: bool,
 ) -> None:
     from distromatrix.plan.file import plan_to_json
     from distromatrix.plan.shards import jobs, shard_of
@@ -210,10 +220,27 @@ def _tell(
     plan = shard_of(made.plan, made.seconds, shard) if shard else made.plan
     settings = settings_here()
     expected = _expected(replace(made, plan=plan), settings)
+    details = _details(plan) if verbose else {}
     if shape == "json":
-        echo_json(plan_to_json(plan) | {"expected": expected})
+        said = plan_to_json(plan)
+        for cell in said["cells"]:
+            cell.update(details.get(cell["id"], {}))
+        echo_json(said | {"expected": expected})
     else:
-        _show(plan, None if path or shard else settings.accel, expected)
+        _show(plan, None if path or shard else settings.accel, expected, details)
+
+
+def _details(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Each cell whole, by its id, without what is secret here."""
+    from distromatrix.cli.plan.verbose import whole
+    from distromatrix.collect.masking import Masker
+    from distromatrix.collect.text import without_logins
+    from distromatrix.project.session import handed_secrets
+
+    mask = Masker(tuple(handed_secrets(plan.pass_env).values())).mask
+    return {
+        cell.id: whole(plan, cell, lambda text: without_logins(mask(text))) for cell in plan.cells
+    }
 
 
 def _expected(made: PlanFile, settings: Settings) -> dict[str, Any] | None:
@@ -264,8 +291,14 @@ def _accelerated(wanted: AccelWanted) -> str:
     return f"under software emulation (suite timeouts x{known.scale:g}): {known.reason}"
 
 
-def _show(plan: Plan, wanted: AccelWanted | None, expected: Mapping[str, Any] | None) -> None:
-    """`wanted`: how guests are to run on this machine; None: it is a plan for others."""
+def _show(
+    plan: Plan,
+    wanted: AccelWanted | None,
+    expected: Mapping[str, Any] | None,
+    details: Mapping[str, dict[str, Any]],
+) -> None:
+    """`wanted`: how guests are to run on this machine; None: it is a plan for others. `details`:
+    cells that are shown whole."""
     ids = [c.id for c in plan.cells] + [e.id for e in plan.excluded]
     width = max(map(len, ids), default=0)
     for cell in plan.cells:
@@ -274,7 +307,11 @@ def _show(plan: Plan, wanted: AccelWanted | None, expected: Mapping[str, Any] | 
         if cell.not_gating:
             marks += f"; not gating: {one_line(cell.not_gating, 500)}"
         echo(f"{cell.id:{width}}  {what:8}  {cell.reason}{marks}")
-    for excluded in plan.excluded:
+        if cell.id in details:
+            from distromatrix.cli.plan.verbose import in_lines
+
+            echo(in_lines(details[cell.id]), lines=True, end="")
+    for excluded in plan.excluded if not details else ():
         echo(f"{excluded.id:{width}}  {'excluded':8}  {excluded.reason}")
     if wanted is not None:
         _show_guests(plan, wanted)
