@@ -44,7 +44,7 @@ ALLOWED = {
         "load",
         "collect",
     },
-    "project": {"execute", "images", "engines", "load", "collect"},
+    "project": {"execute", "merge", "images", "engines", "load", "collect"},
     "doctor": {"images", "engines", "load", "collect"},
     "execute": {"images", "engines", "load", "collect"},
     "trust": {"images", "load", "collect"},

@@ -51,7 +51,7 @@ def engines_for(cluster: Cluster | None, settings: Settings, stack: ExitStack) -
         from distromatrix.project.session import opened_engines
 
         return stack.enter_context(opened_engines(settings))
-    from distromatrix.cluster.engines import engines_of
+    from distromatrix.cluster.team import engines_of
 
     return engines_of(cluster)
 
@@ -105,7 +105,7 @@ def check(address: str | None, as_json: bool) -> int:
     if not (where := address or settings.cluster):
         raise InputError("name a cluster: `distromatrix cluster check ADDRESS`")
     with opened_cluster(where, insecure=bool(said("insecure_cluster"))) as cluster:
-        hosts = sorted(cluster.hosts.values(), key=lambda host: (host.name, host.address))
+        hosts = sorted(cluster.hosts.known.values(), key=lambda host: (host.name, host.address))
         if as_json:
             echo_json([_plain(host) for host in hosts])
         elif hosts:
@@ -116,7 +116,7 @@ def check(address: str | None, as_json: bool) -> int:
             fit = sum(not host.fault for host in hosts)
             echo(f"{fit} of {counted(len(hosts), 'worker')} can run cells")
         if not hosts:
-            cluster.require_hosts()
+            cluster.hosts.require()
     return EXIT_INFRASTRUCTURE if any(host.fault for host in hosts) else EXIT_OK
 
 

@@ -241,7 +241,7 @@ def _begin(asked: Asked, settings: Settings, stack: ExitStack) -> Run | None:
     else:
         project = load_project(asked.directory, asked.file, settings)
         cluster = opened(settings, stack)
-        facts = cluster.facts() if cluster else None
+        facts = cluster.hosts.facts() if cluster else None
         selection = only_touched(project, asked.selection, asked.changed)
         plan = _plan(project, replace(selection, timeout=asked.timeout), asked.failed, facts)
         if not plan.cells:

@@ -1,11 +1,11 @@
-"""A client's connection to a cluster, and what is known of its hosts."""
+"""A client's connection to a cluster."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -15,20 +15,19 @@ from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.threads import in_background
 from distromatrix.load.address import address_of, require_safe
 from distromatrix.load.settings import Settings
-from distromatrix.model import HostFacts
-from distromatrix.project.host import HostSeen, common_facts
+from distromatrix.project.host import HostSeen
+from distromatrix.project.hosts import Hosts
 
 CONNECT_WITHIN = 30.0  # seconds; as Dask itself, for a machine that is busy
 CUT_AFTER = "15s"  # of silence, a connection counts as cut (below 11 s Dask opens none)
 
 
 class Cluster:
-    """A cluster, connected. `hosts`: those that are known, by address."""
+    """A cluster, connected, and its `hosts` that are known."""
 
     def __init__(self, address: str, client: Any) -> None:  # Dask is not typed
-        self.address = address
         self.client = client
-        self.hosts: dict[str, HostSeen] = {}
+        self.hosts = Hosts(address)
         self.again = False  # a worker may have come back under its old address
         self.offline = False  # what a client's settings ask of all hosts
 
@@ -37,70 +36,26 @@ class Cluster:
         Returns those. Raises EngineUnavailableError where nobody answers."""
         from distromatrix.cluster.worker import join
 
-        there = self.call(self.client.nthreads)
-        self.hosts = {a: host for a, host in self.hosts.items() if a in there}
-        new = [address for address in there if self.again or address not in self.hosts]
+        there = self._call(self.client.nthreads)
+        new = [address for address in there if self.again or address not in self.hosts.known]
         self.again = False
-        if not new:
-            return ()
-        said = self.call(self.client.run, join, __version__, workers=new, on_error="return")
-        arch = next((host.said["arch"] for host in self.fit), "")
-        seen: list[HostSeen] = []
-        for address, answer in sorted(said.items()):
-            seen.append(_seen(address, answer, arch))
-            arch = arch or ("" if seen[-1].fault else seen[-1].said["arch"])
-        self.hosts = self.hosts | {host.address: host for host in seen}
-        return tuple(seen)
+        run = partial(self.client.run, join, __version__, workers=new, on_error="return")
+        return self.hosts.hear(there, self._call(run) if new else {})
 
-    def refuse(self, host: HostSeen, why: str) -> None:
-        """No more cells run on that one."""
-        self.hosts = self.hosts | {host.address: replace(host, fault=why)}
-
-    def call(self, what: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Ask Dask. Raises EngineUnavailableError where it does not answer."""
+    def _call(self, what: Callable[[], Any]) -> Any:
         try:
-            return what(*args, **kwargs)
+            return what()
         except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
             raise EngineUnavailableError(self.silent(one_line(str(error), 200))) from error
 
     def silent(self, why: str = "") -> str:
         """What is said of a scheduler that does not answer."""
-        return _silent(self.address, why)
+        return _silent(self.hosts.address, why)
 
-    @property
-    def fit(self) -> tuple[HostSeen, ...]:
-        """Those on which cells can run."""
-        return tuple(host for host in self.hosts.values() if not host.fault)
-
-    def require_hosts(self) -> None:
-        """See that cells can run at all. Raises EngineUnavailableError."""
-        if not self.hosts:
-            raise EngineUnavailableError(
-                f"the cluster at {self.address} has no workers: start one on each host with "
-                f"`dask worker {self.address}`"
-            )
-        if not self.fit:
-            faults = "; ".join(f"{host.name}: {host.fault}" for host in self.hosts.values())
-            raise EngineUnavailableError(f"no worker of {self.address} can run cells: {faults}")
-
-    def facts(self) -> HostFacts:
-        """See common_facts."""
-        return common_facts(self.fit)
-
-
-def _seen(address: str, answer: Any, arch: str) -> HostSeen:
-    """What a worker answered; the others are of `arch`, if there are any."""
-    if isinstance(answer, ModuleNotFoundError):
-        fault = "distromatrix is not installed there: `pip install 'distromatrix[cluster]'`"
-        return HostSeen(address=address, name=address, fault=fault)
-    if not isinstance(answer, dict):
-        return HostSeen(address=address, name=address, fault=one_line(str(answer), 200))
-    fault = str(answer["fault"])
-    if answer["version"] != __version__:
-        fault = f"has distromatrix {answer['version']}, and this is {__version__}"
-    if arch and not fault and answer["arch"] != arch:
-        fault = f"is {answer['arch']}, and the other hosts are {arch}"
-    return HostSeen(address=address, name=str(answer["host"]), fault=fault, said=answer)
+    def ping(self) -> None:
+        """Raises EngineUnavailableError where nobody answers."""
+        if self.client.status != "running":
+            raise EngineUnavailableError(self.silent())
 
 
 @contextmanager
@@ -115,7 +70,7 @@ def opened_cluster(text: str, *, insecure: bool = False) -> Iterator[Cluster]:
     try:
         cluster.look()
         if not insecure:
-            require_safe(cluster.hosts)
+            require_safe(cluster.hosts.known)
         yield cluster
     finally:
         with suppress(Exception):
@@ -130,10 +85,10 @@ def cluster_of(
     it `warn`s. Raises InputError, EngineUnavailableError."""
     with opened_cluster(settings.cluster, insecure=insecure) as cluster:
         cluster.offline = settings.offline
-        for host in cluster.hosts.values():
+        for host in cluster.hosts.known.values():
             if host.fault:
                 warn(f"no cell runs on {host.name}: {host.fault}")
-        cluster.require_hosts()
+        cluster.hosts.require()
         yield cluster
 
 

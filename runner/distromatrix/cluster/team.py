@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
 from distromatrix.cluster import worker
 from distromatrix.cluster.connection import Cluster
 from distromatrix.cluster.worker import topic_of
 from distromatrix.cluster.works import LOOK_EVERY, Work, Works
-from distromatrix.collect.errors import CollectError
-from distromatrix.collect.facts import facts_from
 from distromatrix.collect.text import one_line
-from distromatrix.errors import InfrastructureError
+from distromatrix.engines import Engines
+from distromatrix.engines.contract import Engine
 from distromatrix.execute.job import Job
-from distromatrix.execute.queue.left import Left
 from distromatrix.execute.queue.order import Task
-from distromatrix.execute.queue.slots import Slots
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import Threads, in_background
-from distromatrix.merge.bounded import bounded
-from distromatrix.merge.unpack import MOST_MADE, unpack
-from distromatrix.merge.untrusted import UnusableError, event_of
-from distromatrix.model import Cell, CellResult, Facts
+from distromatrix.project.heard import PIECE, in_pieces
+from distromatrix.project.hosts import HostsEngine
 from distromatrix.project.sending import orders_of, pieces_of, product_files
-from distromatrix.record.events import CellFinished, Event, ImageProgress, RepeatFinished, Warned
+from distromatrix.record.events import CellStarted
 
 END_WITHIN = 4.5  # seconds that an interrupted run leaves to its hosts
 FACTS_WITHIN = 5.0  # seconds that a run's end waits for what its machines were made of
-PIECE = 4 << 20  # bytes of a file that travel at once
 
 
 class ClusterTeam(Works):
@@ -46,18 +38,13 @@ class ClusterTeam(Works):
         cluster: Cluster,
         job: Job,
         state: State,
-        slots: Slots,
         tasks: tuple[Task, ...],
-        at_once: int,
         loop: Loop,
         *,
         asked: bool = False,
     ) -> None:
-        del slots, at_once  # each host has its own
-        super().__init__(
-            cluster, job, state, loop, Left(tasks, job.options.repeated, job.options.retries)
-        )
-        self.facts: dict[str, Facts] = {}
+        super().__init__(cluster, job, state, tasks, loop)
+        self.at_once = min(len(tasks), self._hosts.places)
         self._asked: set[str] | None = set() if asked else None
         self._messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._begun = False
@@ -71,7 +58,7 @@ class ClusterTeam(Works):
         """See Team."""
         job = self._job
         with self._lock:
-            self._product = product_files(job) if self._left.cells else {}
+            self._product = product_files(job) if self.left.cells else {}
         self._client.subscribe_topic(
             topic_of(self._run), lambda event: self._messages.put(event[1])
         )
@@ -79,19 +66,19 @@ class ClusterTeam(Works):
         self._senders.submit(self.watch)
         with self._lock:
             self._begun = True  # from now on it is heard what becomes of what is submitted
-            asked = self._left.cells.keys() if self._asked is None else set(self._asked)
+            asked = self.left.cells.keys() if self._asked is None else set(self._asked)
         if asked:
-            self._add(tuple(cell for name, cell in self._left.cells.items() if name in asked))
+            self._add(tuple(cell for name, cell in self.left.cells.items() if name in asked))
 
     def ask(self, cell: str) -> None:
         """See Team."""
         with self._lock:
-            if self._asked is None or cell not in self._left.cells or cell in self._asked:
+            if self._asked is None or cell not in self.left.cells or cell in self._asked:
                 return
             self._asked.add(cell)
             if not self._begun:
                 return
-        self._add((self._left.cells[cell],))
+        self._add((self.left.cells[cell],))
 
     def was_asked(self, cell: str) -> bool:
         """See Team."""
@@ -114,7 +101,7 @@ class ClusterTeam(Works):
     def _end(self) -> None:
         with self._lock:
             futures = [work.future for work in self._works if work.future is not None]
-            used = self._used & self._cluster.hosts.keys()
+            used = self._used & self._hosts.known.keys()
         with suppress(Exception):
             self._client.cancel(futures)
         with suppress(Exception):
@@ -140,9 +127,7 @@ class ClusterTeam(Works):
         kind, token = message["kind"], message["token"]
         if kind == "facts":
             self._factless.discard(token)
-            with suppress(ValueError, RecursionError, AttributeError):
-                said = json.loads(message["facts"])
-                self.facts |= {c: facts_from(said[c]) for c in work.batch.cells if c in said}
+            self.hear_facts(message["facts"], work.batch.cells)
         elif kind == "begin":
             if message["generation"] == work.generation:
                 self._began(work, token, message["worker"])
@@ -151,12 +136,11 @@ class ClusterTeam(Works):
                 self._lose(work, "its worker was not heard")
         elif kind == "events":
             for line in message["lines"]:
-                if (event := event_of(line.encode())) is not None:
-                    self._pass_on(event, work)
+                event = self.hear(line, work.batch.cells, self._host(work.worker))
+                if isinstance(event, CellStarted):
+                    work.started.add(event.cell)
         elif kind == "finished":
-            event = event_of(message["line"].encode())
-            if isinstance(event, CellFinished | RepeatFinished):
-                self._take(event, message, work)
+            self._take(message, work)
         elif kind == "end":
             work.ended = True
             if message["gone"]:
@@ -165,14 +149,14 @@ class ClusterTeam(Works):
 
     def _began(self, work: Work, token: str, address: str) -> None:
         """A worker wants its orders: the second to do so where the first is dead. (Locked.)"""
-        self._left.lose(work.started)
+        self.left.lose(work.started)
         work.token, work.worker, work.ended = token, address, False
         work.started.clear()
         self._used.add(address)
         cells = [] if self._state.stopping or self._over else self._open(work)
         if cells:
             self._factless.add(token)
-        repeated = self._left.repeated(cell.id for cell in cells)
+        repeated = self.left.repeated(cell.id for cell in cells)
         orders = orders_of(self._job, cells, repeated, self._product, offline=self._cluster.offline)
 
         def send() -> None:
@@ -186,94 +170,64 @@ class ClusterTeam(Works):
         if not work.ended or work.fetching or self._over or not self._open(work):
             return
         if self._state.stopping:
-            self._give_up(work, self._state.stopping)
+            self.give_up(self._open(work), self._state.stopping)
         else:
             self._lose(work, "its worker ended without a result")
 
-    def _pass_on(self, event: Event, work: Work) -> None:
-        cell = getattr(event, "cell", None)
-        if cell is not None and cell not in work.batch.cells:
-            return
-        if isinstance(event, Warned):
-            self._warn(event.text)
-            return
-        if isinstance(event, ImageProgress):
-            event = replace(event, text=f"{event.text} (on {self._host(work.worker)})")
-        elif event.type == "cell-started":
-            work.started.add(event.cell)
-            event = replace(event, attempt=event.attempt + self._left.attempts(event.cell))
-        self._job.emit(event)
-
     # --- results ---------------------------------------------------------------------------
 
-    def _take(
-        self, event: CellFinished | RepeatFinished, message: Mapping[str, Any], work: Work
-    ) -> None:
+    def _take(self, message: Mapping[str, Any], work: Work) -> None:
         """A result, with what its cell made. (Locked.)"""
-        repeat = event.repeat if isinstance(event, RepeatFinished) else 0
-        if event.result.id not in work.batch.cells or not self._left.has(event.result.id, repeat):
+        heard = self.result_of(message["line"], work.batch.cells, self._host(work.worker))
+        if heard is None:
             return
-        cell = self._left.cells[event.result.id]
-        result = bounded(event.result, cell, self._job.plan.repeat)
-        attempts = result.attempts + self._left.attempts(cell.id)
-        result = replace(result, attempts=attempts, host=self._host(work.worker))
+        result, repeat = heard
         if "file" not in message:
-            self._unpack([message["tar"]], result, repeat, cell)()
+            self.finish(result, repeat, self.take([message["tar"]], result.id))
             return
         work.fetching += 1
         address, token = work.worker, work.token
 
         def fetch() -> None:
+            lost = fault = ""
             try:
-                pieces = self._pieces(address, message["file"], message["size"])
-                settle = self._unpack(pieces, result, repeat, cell)
+                read = partial(self._read, address, message["file"])
+                fault = self.take(in_pieces(message["size"], read), result.id)
             except OSError as error:  # the worker is lost
-                why = f"what a cell left cannot be fetched: {error}"
-                settle = partial(self._retire, address, why)
+                lost = f"what a cell left cannot be fetched: {error}"
             with self._lock:
-                if work.token == token:
-                    work.fetching -= 1
-                    settle()
-                    self._settle(work)
+                if work.token != token:
+                    return
+                work.fetching -= 1
+                if lost:
+                    self._retire(address, lost)
+                else:
+                    self.finish(result, repeat, fault)
+                self._settle(work)
 
         self._senders.submit(fetch)
 
-    def _unpack(
-        self, pieces: Iterable[bytes], result: CellResult, repeat: int, cell: Cell
-    ) -> Callable[[], None]:
-        """Take what a cell left. Returns what becomes of the cell: where it cannot be used, that is
-        an error of this cell alone. Raises OSError where `pieces` does."""
+    def _read(self, address: str, number: int, offset: int, size: int) -> bytes:
+        args = ("read", self._run, number, offset, size)
         try:
-            unpack(pieces, cell.id, self._job.folder)
-        except (CollectError, UnusableError, InfrastructureError) as error:
-            why = f"what it left cannot be used: {error}"
-            return partial(self._fail, cell, InfrastructureError(why, transient=False))
-        return partial(self._finish, result, repeat)
-
-    def _finish(self, result: CellResult, repeat: int) -> None:
-        self._left.done(result, repeat)
-        if result.left_out:
-            self._left.drop(result.id)
-        if not self._state.interrupted:
-            self._loop.finish(result, repeat)
-
-    def _pieces(self, address: str, number: int, size: int) -> Iterator[bytes]:
-        if not 0 < size <= MOST_MADE:
-            raise InfrastructureError("it is too big")
-        for offset in range(0, size, PIECE):
-            args = (self._run, number, offset, PIECE)
-            try:
-                piece = self._client.run(worker.read, *args, workers=[address])[address]
-            except Exception as error:  # of many kinds, by how it was lost
-                raise OSError(one_line(str(error), 200)) from error
-            yield piece
+            data: bytes = self._client.run(worker.call, *args, workers=[address])[address]
+        except Exception as error:  # of many kinds, by how it was lost
+            raise OSError(one_line(str(error), 200)) from error
+        return data
 
     # --- what workers get ------------------------------------------------------------------
 
     def _send_product(self, address: str) -> None:
         try:
             for piece in pieces_of(self._job, self._product, PIECE):
-                self._client.run(worker.receive, self._run, *piece, workers=[address])
+                self._client.run(worker.call, "receive", self._run, *piece, workers=[address])
         except Exception as error:  # noqa: BLE001 - lost, or its disk is full
             with self._lock:
                 self._retire(address, f"the product cannot be put there: {error}")
+
+
+def engines_of(cluster: Cluster) -> Engines:
+    """Engines whose cells are carried out on the hosts of the cluster."""
+    engines = Engines(cast("Engine", HostsEngine(cluster.hosts, cluster.ping)))
+    engines.team = partial(ClusterTeam, cluster)
+    return engines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from secrets import token_hex
 from typing import Any, cast
 
@@ -111,22 +110,9 @@ async def order(token: str, orders: Orders, dask_worker: Worker) -> None:
     _here(dask_worker).runs.order(token, orders)
 
 
-async def receive(
-    run: str, name: str, offset: int, data: bytes, digest: str, dask_worker: Worker
-) -> None:
-    """See HostedRun.receive."""
-    await asyncio.to_thread(_here(dask_worker).runs.of(run).receive, name, offset, data, digest)
-
-
-async def read(run: str, number: int, offset: int, size: int, dask_worker: Worker) -> bytes:
-    """See HostedRun.read."""
-    return await asyncio.to_thread(_here(dask_worker).runs.of(run).read, number, offset, size)
-
-
-async def stop(run: str, why: str, dask_worker: Worker) -> None:
-    """See HostedRun.stop."""
-    with suppress(KeyError):
-        await asyncio.to_thread(_here(dask_worker).runs.of(run).stop, why)
+async def call(what: str, run: str, *args: Any, dask_worker: Worker) -> Any:
+    """Call `receive`, `read` or `stop` of a HostedRun."""
+    return await asyncio.to_thread(getattr(_here(dask_worker).runs.of(run), what), *args)
 
 
 async def end(run: str, dask_worker: Worker) -> None:

@@ -11,19 +11,15 @@ from typing import Any
 
 from distromatrix.cluster import worker
 from distromatrix.cluster.connection import Cluster
-from distromatrix.collect.log import Masker
-from distromatrix.errors import EngineUnavailableError, InfrastructureError
-from distromatrix.execute.cell.faults import error_result
+from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.job import Job
-from distromatrix.execute.product.python_says import USES_MARK
-from distromatrix.execute.queue.left import Left
+from distromatrix.execute.queue.order import Task
 from distromatrix.execute.state import Loop, State
 from distromatrix.execute.threads import in_background
-from distromatrix.model import Cell, CellResult
-from distromatrix.plan.batches import Batch, batches, needs_of
-from distromatrix.project.host import most_of
-from distromatrix.record.events import Warned
-from distromatrix.record.verdicts import not_run
+from distromatrix.model import Cell
+from distromatrix.plan.batches import Batch
+from distromatrix.project.heard import CellsElsewhere
+from distromatrix.project.sending import batches_of
 
 LOOK_EVERY = 1.0  # seconds between two looks at who is there
 MOST_TRIES = 8  # of a batch, of which none has told anything
@@ -48,44 +44,24 @@ class Work:
     started: set[str] = field(default_factory=set)
 
 
-class Works:
-    """The batches of the cells that are `left`."""
+class Works(CellsElsewhere):
+    """The batches of a job's cells."""
 
-    def __init__(self, cluster: Cluster, job: Job, state: State, loop: Loop, left: Left) -> None:
-        self.masker = Masker(job.opening.hidden)
+    def __init__(
+        self, cluster: Cluster, job: Job, state: State, tasks: tuple[Task, ...], loop: Loop
+    ) -> None:
+        super().__init__(job, state, tasks, loop)
         self._cluster = cluster
         self._client = cluster.client
-        self._job = job
+        self._hosts = cluster.hosts
         self._run = job.folder.id
-        self._state = state
-        self._loop = loop
-        self._left = left
         self._works: list[Work] = []
-        self._told: set[str] = set()  # warnings
-        self._lock = Lock()  # of all that is known of works
+        self._lock = Lock()  # of all that is known of cells
         self._over = False
-
-    def error(self, cell: Cell, error: Exception, attempts: int = 0, name: str = "") -> CellResult:
-        """See Team."""
-        job = self._job
-        return error_result(job.plan, cell, error, attempts, job.folder, self.masker, name)
 
     def _add(self, cells: tuple[Cell, ...]) -> None:
         """Submit those cells."""
-        plan, most = self._job.plan, most_of(self._cluster.fit)
-        cases = self._job.opening.snapshot().says & USES_MARK
-        wanted = next(((n,) for n, w in plan.guests.items() if not w and n in most), ())
-
-        def needs(cell: Cell) -> dict[str, int]:
-            return needs_of(cell, most, wanted if cases and plan.distro(cell.distro).guest else ())
-
-        made = batches(
-            cells,
-            {cell.id: needs(cell) for cell in cells},
-            self._job.options.seconds,
-            sum(host.places for host in self._cluster.fit),
-            ordered=plan.seed is not None,
-        )
+        made = batches_of(self._job, cells, self._hosts)
         with self._lock:
             first = len(self._works)
             new = [Work(replace(one, number=first + one.number)) for one in made]
@@ -101,7 +77,7 @@ class Works:
         work.generation += 1
         work.token, work.worker, work.future, work.ended = "", "", None, False
         work.started.clear()
-        able = [host.address for host in self._cluster.fit if host.has(work.batch.needs)]
+        able = [host.address for host in self._hosts.fit if host.has(work.batch.needs)]
         if self._state.stopping or self._over or not able:
             work.waits = work.waits or time.monotonic()
             return
@@ -122,7 +98,7 @@ class Works:
             )
 
     def _open(self, work: Work) -> list[Cell]:
-        return self._left.of(work.batch.cells)
+        return self.left.of(work.batch.cells)
 
     def _stop(self) -> None:
         """Begin no more: who has not begun is told now, the others by their hosts."""
@@ -133,14 +109,10 @@ class Works:
             for work in waiting:
                 if work.future is not None:
                     self._client.cancel([work.future])
-                self._give_up(work, why)
+                self.give_up(self._open(work), why)
         if busy:
-            self._client.run(worker.stop, self._run, why, workers=sorted(busy), on_error="ignore")
-
-    def _give_up(self, work: Work, why: str) -> None:
-        for cell in self._open(work):
-            self._left.drop(cell.id)
-            self._loop.finish(not_run(cell, why))
+            stop = (worker.call, "stop", self._run, why)
+            self._client.run(*stop, workers=sorted(busy), on_error="ignore")
 
     # --- who is there ----------------------------------------------------------------------
 
@@ -148,7 +120,7 @@ class Works:
         """See that there is a scheduler, and who can run cells."""
         silent = empty = 0.0
         looking: Thread | None = None
-        fit = {host.address for host in self._cluster.fit}
+        fit = {host.address for host in self._hosts.fit}
         while not self._over:
             time.sleep(LOOK_EVERY)
             if looking is None or not looking.is_alive():
@@ -158,11 +130,11 @@ class Works:
             if silent > GONE_AFTER and not self._over:
                 self._broke(self._cluster.silent())
                 return
-            now = {host.address for host in self._cluster.fit}
+            now = {host.address for host in self._hosts.fit}
             empty = 0.0 if now else empty + LOOK_EVERY
             if empty > EMPTY_AFTER and not self._over:
-                faults = [f"{host.name}: {host.fault}" for host in self._cluster.hosts.values()]
-                self._broke("; ".join(["no worker is left that can run cells", *faults]))
+                faults = self._hosts.faults
+                self._broke(f"no worker is left that can run cells{faults and f'; {faults}'}")
                 return
             self._see(fit, now)
             fit = now
@@ -170,7 +142,7 @@ class Works:
     def _look(self) -> None:
         for host in self._cluster.look():
             if host.fault:
-                self._warn(f"no cell runs on {host.name}: {host.fault}")
+                self.warn(f"no cell runs on {host.name}: {host.fault}")
 
     def _broke(self, why: str) -> None:
         hint = "; `distromatrix run --resume latest` goes on"
@@ -185,27 +157,25 @@ class Works:
                 if getattr(work.future, "status", "") in ("error", "lost"):
                     self._cluster.again = True
                     if work.generation > MOST_TRIES:
-                        for cell in self._open(work):
-                            why = f"no worker can begin it: {work.future.exception()!r}"
-                            self._fail(cell, InfrastructureError(why, transient=False))
+                        why = f"no worker can begin it: {work.future.exception()!r}"
+                        self.fail(self._open(work), why)
                     else:
                         self._lose(work, "its workers died")
-                elif work.token and work.worker not in self._cluster.hosts:
+                elif work.token and work.worker not in self._hosts.known:
                     self._lose(work, f"its worker {work.worker} was lost")
                 elif not work.token and (before != now or work.waits):
                     self._submit(work)
                 if work.waits and time.monotonic() - work.waits > EMPTY_AFTER:
                     lacking = ", ".join(work.batch.needs)
-                    for cell in self._open(work):
-                        why = f"no worker of the cluster has enough of what it needs ({lacking})"
-                        self._fail(cell, InfrastructureError(why, transient=False))
+                    why = f"no worker of the cluster has enough of what it needs ({lacking})"
+                    self.fail(self._open(work), why)
 
     def _retire(self, address: str, why: str) -> None:
         """A host takes no more: what it had is carried out elsewhere. (Locked.)"""
-        host = self._cluster.hosts.get(address)
+        host = self._hosts.known.get(address)
         if host is not None and not host.fault:
-            self._cluster.refuse(host, why)
-            self._warn(f"no more cells run on {host.name}: {why}")
+            self._hosts.refuse(host, why)
+            self.warn(f"no more cells run on {host.name}: {why}")
         for work in self._works:
             if work.worker == address and work.token and self._open(work):
                 self._lose(work, why)
@@ -213,20 +183,10 @@ class Works:
     def _lose(self, work: Work, why: str) -> None:
         """A try of a batch has come to nothing: what had begun is an infrastructure retry.
         (Locked.)"""
-        for cell in self._left.lose(work.started):
-            self._fail(cell, InfrastructureError(why, transient=False))
+        self.fail(self.left.lose(work.started), why)
         if self._open(work):
             self._submit(work)
 
-    def _fail(self, cell: Cell, error: InfrastructureError) -> None:
-        self._left.drop(cell.id)
-        self._loop.finish(self.error(cell, error, max(1, self._left.attempts(cell.id))))
-
-    def _warn(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._job.emit(Warned(text=text))
-
     def _host(self, address: str) -> str:
-        host = self._cluster.hosts.get(address)
+        host = self._hosts.known.get(address)
         return host.name if host else address

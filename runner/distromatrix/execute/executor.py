@@ -31,7 +31,7 @@ from distromatrix.record.events import CellFinished, RepeatFinished, RunFinished
 from distromatrix.record.repetitions import Runs, run_id
 from distromatrix.record.verdicts import not_run, run_verdict, with_gating
 
-MakeTeam = Callable[..., Team]  # of what Workers is made of
+MakeTeam = Callable[..., Team]  # of a job, its state, its tasks, the loop; and `asked`
 SILENT_FOR = 60.0  # seconds after which an engine that says nothing is given up
 TICK = 0.5
 
@@ -73,10 +73,8 @@ class Executor:
                 self._runs[result.id].add(repeat, result)
         tasks = in_order(todo, plan.repeat, plan.seed, job.options.seconds)
         tasks = tuple(t for t in tasks if not t.repeat or t.repeat in self._runs[t.cell.id].left)
-        self._at_once = self._slots.most_of([task.cell for task in tasks])
-        of_it = (job, self._state, self._slots, tasks, self._at_once, self)
-        make: MakeTeam = job.opening.engines.team or Workers
-        self._workers: Team = make(*of_it, asked=asked)
+        make: MakeTeam = job.opening.engines.team or partial(Workers, self._slots)
+        self._workers: Team = make(job, self._state, tasks, self, asked=asked)
 
     def run(self) -> RunResult:
         """Begin everything, consume messages until every cell has its result, end."""
@@ -125,7 +123,7 @@ class Executor:
             RunStarted(
                 run=self._folder.id,
                 cells=tuple(self._state.open),
-                jobs=self._at_once,
+                jobs=self._workers.at_once,
                 engine=self._title,
                 command=self._options.command,
                 repeat=self._plan.repeat,

@@ -39,6 +39,7 @@ class Team(Protocol):
     """Who does the work: threads here (`Workers`), or the hosts of a cluster."""
 
     masker: Masker
+    at_once: int  # cells, at most
 
     @property
     def facts(self) -> Mapping[str, Facts]:

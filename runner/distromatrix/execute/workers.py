@@ -67,11 +67,10 @@ class Workers:
 
     def __init__(
         self,
+        slots: Slots,
         job: Job,
         state: State,
-        slots: Slots,
         tasks: tuple[Task, ...],
-        at_once: int,
         loop: Loop,
         *,
         asked: bool = False,
@@ -81,6 +80,7 @@ class Workers:
         self._slots = slots
         self._loop = loop
         self._tasks = tasks
+        self.at_once = slots.most_of([task.cell for task in tasks])
         guests = slots.guests_of([task.cell for task in tasks if task.in_guest])
         strict = job.plan.seed is not None
         self._order = Order(tasks, strict=strict, asked=asked, guests=guests)
@@ -92,10 +92,9 @@ class Workers:
         self._asked = asked
         self._machines: set[Machine] = set()
         self._lock = Lock()
-        self._stages: dict[str, Stage] = {}  # by the engine's name
-        self._stage_locks: dict[str, Lock] = defaultdict(Lock)
+        self._stage_locks: dict[str, Lock] = defaultdict(Lock)  # by the engine's name
         self._image_workers = Threads(IMAGE_WORKERS, "image", loop.broke)
-        self._cell_workers = Threads(at_once + slots.ahead, "cell", loop.broke)
+        self._cell_workers = Threads(self.at_once + slots.ahead, "cell", loop.broke)
         self._closers = Threads(CLOSING_WORKERS, "close", loop.broke)
         self.masker = Masker(job.opening.hidden)
         says = job.opening.snapshot().says if tasks else 0
@@ -152,10 +151,7 @@ class Workers:
             self._settle(min(until, time.monotonic() + SETTLE_WITHIN), closing)
         else:
             self._settle(until, closing)
-        with self._lock:
-            stages = tuple(self._stages.values())
-        unstage = self._job.opening.unstage
-        closing += [in_background(partial(unstage, stage)) for stage in stages]
+        closing.append(in_background(self._job.opening.unstage))
         self._settle(until, closing)
         for workers in (self._cell_workers, self._image_workers, self._closers):
             workers.end()
@@ -375,13 +371,10 @@ class Workers:
         with lock:
             if self._state.stopping:
                 raise Cancelled
-            if engine.name not in self._stages:
-                stage = self._job.opening.stage(engine, prepared)
-                with self._lock:
-                    self._stages[engine.name] = stage
-                if self._state.interrupted:
-                    self._job.opening.unstage(stage)
-            return self._stages[engine.name]
+            stage = self._job.opening.stage(engine, prepared)
+            if self._state.interrupted:
+                self._job.opening.unstage()
+            return stage
 
     def _opened(self, machine: Machine) -> None:
         with self._lock:

@@ -13,22 +13,20 @@ import tarfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from threading import Condition, Lock, Thread
 from threading import Event as ThreadEvent
 from typing import Any
 
-from distromatrix.engines.contract import Engine, Stage
 from distromatrix.errors import DistromatrixError, InfrastructureError
-from distromatrix.execute.cell.opening import Opening
+from distromatrix.execute.cell.opening import Stages
 from distromatrix.execute.executor import Executor
 from distromatrix.execute.job import Job, Options
 from distromatrix.execute.product.snapshot import Snapshot, stored
 from distromatrix.execute.queue.slots import MEMORY_SHARE, Slots
 from distromatrix.files.user_folders import cache_folder
-from distromatrix.images import Prepared
 from distromatrix.load.settings import Settings
 from distromatrix.model import Facts, Plan, Product
 from distromatrix.plan.needs import GUESTS
@@ -83,26 +81,6 @@ def root_of(project: str) -> Path:
     return path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _HostedOpening(Opening):
-    """An opening whose product is that of all batches."""
-
-    stages: dict[str, Stage]
-    lock: Lock
-
-    def stage(self, engine: Engine, prepared: Prepared) -> Stage:
-        with self.lock:
-            if engine.name not in self.stages:
-                self.stages[engine.name] = Opening.stage(self, engine, prepared)
-            return self.stages[engine.name]
-
-    def unstage(self, stage: Stage) -> None:
-        pass
-
-    def forget(self) -> None:
-        pass
-
-
 class HostedRun:
     """See above. `tell` sends the client a message."""
 
@@ -114,8 +92,7 @@ class HostedRun:
         remove_dead(self._root, KIND)
         self._stack = ExitStack()
         self._folder = self._stack.enter_context(RunFolder.create(self._root, kind=KIND))
-        self._stages: dict[str, Stage] = {}
-        self._lock = Lock()
+        self._stages = Stages()
         self._changed = Condition()
         self._here: set[str] = set()
         self._asked = False
@@ -181,11 +158,9 @@ class HostedRun:
         opening = opening_of(
             plan, self._engines, self._settings, self._folder, lambda: snapshot, telling
         )
-        given = {one.name: getattr(opening, one.name) for one in fields(Opening)}
-        given["secrets"] = orders.secrets
-        hosted = _HostedOpening(**given, stages=self._stages, lock=self._lock)
+        opening = replace(opening, secrets=orders.secrets, stages=self._stages, shares_stages=True)
         job = Job(
-            plan=plan, opening=hosted, folder=self._folder, emit=telling, options=orders.options
+            plan=plan, opening=opening, folder=self._folder, emit=telling, options=orders.options
         )
         cpus = max(cell.cpus for cell in plan.cells)
         memory = int(max(cell.memory for cell in plan.cells) / MEMORY_SHARE) + 1
@@ -300,8 +275,7 @@ class HostedRun:
             for executor in self._active.values():
                 executor.interrupt(why)
             self._changed.wait_for(lambda: not self._active, timeout=30.0)
-        for stage in self._stages.values():
-            stage.close()
+        self._stages.close()
         remove_folder(self._folder.path)
         with suppress(Exception):
             self._stack.close()

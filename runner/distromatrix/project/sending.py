@@ -8,9 +8,13 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from distromatrix.execute.job import Job
+from distromatrix.execute.product.python_says import USES_MARK
 from distromatrix.files.user_folders import host_name
 from distromatrix.model import Cell, CellResult, Plan
+from distromatrix.plan.batches import Batch, batches, needs_of
+from distromatrix.project.host import most_of
 from distromatrix.project.hosted import FILES, Orders, Sent
+from distromatrix.project.hosts import Hosts
 
 
 def orders_of(
@@ -36,6 +40,24 @@ def orders_of(
         product=product,
         beside=_beside(plan),
         offline=offline,
+    )
+
+
+def batches_of(job: Job, cells: Sequence[Cell], hosts: Hosts) -> tuple[Batch, ...]:
+    """Those cells in batches, as the hosts can take them now."""
+    plan, most = job.plan, most_of(hosts.fit)
+    cases = job.opening.snapshot().says & USES_MARK
+    wanted = next(((name,) for name, why in plan.guests.items() if not why and name in most), ())
+
+    def needs(cell: Cell) -> dict[str, int]:
+        return needs_of(cell, most, wanted if cases and plan.distro(cell.distro).guest else ())
+
+    return batches(
+        cells,
+        {cell.id: needs(cell) for cell in cells},
+        job.options.seconds,
+        hosts.places,
+        ordered=plan.seed is not None,
     )
 
 

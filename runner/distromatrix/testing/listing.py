@@ -102,7 +102,7 @@ def _hosts(project: Project) -> tuple[HostFacts | None, list[str]]:
 
     warnings: list[str] = []
     with cluster_of(project.settings, warnings.append) as cluster:
-        return cluster.facts(), warnings
+        return cluster.hosts.facts(), warnings
 
 
 def _entry(cell: Cell, facts: Iterable[str], lines: Mapping[str, int]) -> ListedCell:

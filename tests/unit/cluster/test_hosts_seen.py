@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from distromatrix import __version__
-from distromatrix.cluster.connection import Cluster, _seen, opened_cluster
+from distromatrix.cluster.connection import opened_cluster
 from distromatrix.errors import EngineUnavailableError, InputError
+from distromatrix.project.hosts import Hosts
 
 ADDRESS = "tls://192.0.2.7:1"
+FIRST = "tls://192.0.2.1:1"
 FINE = {"version": __version__, "host": "h7", "arch": "x86_64", "fault": "", "resources": {}}
 
 
@@ -27,19 +29,22 @@ FINE = {"version": __version__, "host": "h7", "arch": "x86_64", "fault": "", "re
     ids=["fine", "version", "architecture", "engine", "not-installed", "lost"],
 )
 def test_what_a_worker_answers_says_whether_cells_run_there(answer: Any, fault: str) -> None:
-    host = _seen(ADDRESS, answer, "x86_64")
+    hosts = Hosts("tls://192.0.2.1:8786")
+    hosts.hear([FIRST], {FIRST: FINE})
+    (host,) = hosts.hear([FIRST, ADDRESS], {ADDRESS: answer})
+    assert (host in hosts.fit) == (not host.fault)
     assert host.fault.startswith(fault)
     assert bool(host.fault) == bool(fault)
     assert "\n" not in host.fault
 
 
 def test_without_a_worker_or_a_fit_one_it_is_told_at_once() -> None:
-    cluster = Cluster(ADDRESS, None)
+    hosts = Hosts(ADDRESS)
     with pytest.raises(EngineUnavailableError, match="has no workers: start one"):
-        cluster.require_hosts()
-    cluster.hosts = {ADDRESS: _seen(ADDRESS, FINE | {"fault": "no engine answers"}, "")}
+        hosts.require()
+    hosts.hear([ADDRESS], {ADDRESS: FINE | {"fault": "no engine answers"}})
     with pytest.raises(EngineUnavailableError, match="can run cells: h7: no engine answers"):
-        cluster.require_hosts()
+        hosts.require()
 
 
 def test_nothing_goes_in_the_clear_to_other_hosts() -> None:

@@ -3,8 +3,10 @@ same for runs, for the machines of tests, and for `shell`."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 from distromatrix.engines import Engines
 from distromatrix.engines.cache_store import Cache
@@ -29,11 +31,31 @@ from distromatrix.plan.needs import GUESTS
 from distromatrix.plan.scripts import under
 
 
+class Stages:
+    """The product on engines, for each put there by the first who asks. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Stage] = {}  # by the engine's name
+        self._locks: dict[str, Lock] = defaultdict(Lock)
+
+    def of(self, engine: str, make: Callable[[], Stage]) -> Stage:
+        """That of an engine. Raises what `make` does, which the next who asks calls again."""
+        with self._locks[engine]:
+            if engine not in self._made:
+                self._made[engine] = make()
+            return self._made[engine]
+
+    def close(self) -> None:
+        """They are not needed any more. Never raises."""
+        for stage in tuple(self._made.values()):
+            stage.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What all machines are opened with. `secrets`: pass_env; `run` and `labels` stand on all
     that is made on the engines; `snapshot` takes the product's, when it is first needed;
-    `caches`: the project's."""
+    `caches`: the project's; `stages`: where other jobs have them, too, they outlive this one."""
 
     engines: Engines
     images: Images
@@ -43,6 +65,8 @@ class Opening:
     labels: Mapping[str, str]
     snapshot: Callable[[], Snapshot]
     caches: Caches | None = None
+    stages: Stages = field(default_factory=Stages)
+    shares_stages: bool = False
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -64,15 +88,20 @@ class Opening:
 
     def stage(self, engine: Engine, prepared: Prepared) -> Stage:
         """The product, put on an engine. Raises InfrastructureError."""
-        return engine.stage(self.snapshot(), image=prepared.image.id, labels=self.labels)
+        labels, image = self.labels, prepared.image.id
+        return self.stages.of(
+            engine.name, lambda: engine.stage(self.snapshot(), image=image, labels=labels)
+        )
+
+    def unstage(self) -> None:
+        """The job needs the product no more. Never raises."""
+        if not self.shares_stages:
+            self.stages.close()
 
     def forget(self) -> None:
         """The run is complete: nobody goes on with it."""
-        self.snapshot().forget()
-
-    def unstage(self, stage: Stage) -> None:
-        """It is not needed any more. Never raises."""
-        stage.close()
+        if not self.shares_stages:
+            self.snapshot().forget()
 
     def open(
         self,

@@ -249,7 +249,7 @@ class DirectBench:
         if not self._settings.cluster:
             return self._opened()
         from distromatrix.cluster.connection import cluster_of
-        from distromatrix.cluster.engines import engines_of
+        from distromatrix.cluster.team import engines_of
 
         self._check()
         if self._options.keep != "never":
