@@ -24,6 +24,8 @@ MADE = "<!-- Made by docs/generate.py: change what it is made of, and run that. 
 WORDS = (
     ("a duration: `90s`, `10m`, `1h30m`", ["1h30m", "7d"], ["x", "512M"]),
     ("a size: `512M`, `2G`", ["512M", "2G"], ["x", "7d"]),
+    ("a URL", ["https://packages.example/debian"], ["x"]),
+    ("40 or 64 hexadecimal digits", ["0a" * 20, "0a" * 32], ["x"]),
     ("64 hexadecimal digits", ["0a" * 32], ["x"]),
     ("a folder: `~/…`, `/…`", ["~/.x", "/x/y"], ["x"]),
     ("a device: `/dev/…`", ["/dev/fuse"], ["x"]),
@@ -85,6 +87,8 @@ TITLES = {
     "VariantShape": "variants",
     "RuleShape": "rules",
     "SetShape": "sets",
+    "OwnRepositoryShape": "repositories",
+    "ExtraRepositoryShape": "extra_repositories",
     "DistroShape": "The file",
     "PullShape": "image from a registry",
     "BootstrapShape": "image from packages",
@@ -144,7 +148,7 @@ def matrix_reference() -> str:
     """docs/matrix-reference.md."""
     example = (DOCS / "sources/matrix.yaml").read_text("utf-8")
     order = ["MatrixShape", "ProductShape", "SuiteShape", "PrepareShape", "SetupShape"]
-    order += ["VariantShape", "RuleShape", "SetShape"]
+    order += ["OwnRepositoryShape", "VariantShape", "RuleShape", "SetShape"]
     body = sections(schemas()["matrix"], example, order)
     small = "".join(_top_level(example)[key] for key in _SMALL)
     text = f"""# Matrix reference
@@ -174,7 +178,7 @@ def distro_reference() -> str:
     files = (DOCS / "sources/distros.yaml").read_text("utf-8").split("\n---\n")
     first = files[0].partition("title:")
     order = ["DistroShape", "PullShape", "BootstrapShape", "BootstrapOptions", "ArchiveShape"]
-    order += ["ArchiveFile", "GuestShape", "GuestBootstrapShape"]
+    order += ["ArchiveFile", "GuestShape", "GuestBootstrapShape", "ExtraRepositoryShape"]
     pieces = list(sections(schemas()["distro"], "", order))
     pieces.insert(1, f"```yaml\n{first[1]}{first[2]}\n```\n")
     pieces.insert(-1, "\n".join(f"```yaml\n{file.strip()}\n```\n" for file in files[1:]))

@@ -20,9 +20,11 @@ Files = Mapping[str, bytes | str]  # path -> content of a program, or target of 
 Given = tuple[str, str, Files, tuple[str, ...]]  # name, version, files, names it requires
 
 
-def apk_repository(folder: Path, packages: Iterable[Given], *, signed: bool = True) -> bytes:
+def apk_repository(
+    folder: Path, packages: Iterable[Given], *, signed: bool = True, key_name: str = KEY_NAME
+) -> bytes:
     """Write a repository, its index signed or not, to `folder` (that of one architecture), made
-    if it is not there. Returns the public key, which belongs into /etc/apk/keys as `KEY_NAME`."""
+    if it is not there. Returns the public key, which belongs into /etc/apk/keys as `key_name`."""
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "key.pem"
     _openssl("genrsa", "-out", str(key), "2048")
@@ -34,7 +36,7 @@ def apk_repository(folder: Path, packages: Iterable[Given], *, signed: bool = Tr
         entries.append(entry)
     index = _gz(tar_of({"APKINDEX": "".join(entries).encode()}))
     signature = _openssl("dgst", "-sha1", "-sign", str(key), given=index)
-    before = _gz(tar_of({f".SIGN.RSA.{KEY_NAME}": signature}, end=False)) if signed else b""
+    before = _gz(tar_of({f".SIGN.RSA.{key_name}": signature}, end=False)) if signed else b""
     (folder / "APKINDEX.tar.gz").write_bytes(before + index)
     key.unlink()
     return public

@@ -128,9 +128,11 @@ class Workshop:
         kinds: tuple[Kind, ...] = KINDS,
         valid_until: str = "",
         signed: Signed = "usual",
+        key_name: str = KEY_NAME,
     ) -> Built:
-        """Repositories of these packages below `folder`. `valid_until` is for the apt one:
-        a date as RFC 2822 writes it (`Thu, 01 Jan 2015 00:00:00 UTC`), '' for ever."""
+        """Repositories of these packages below `folder`. `key_name`: of apk's key. `valid_until` is
+        for the apt one: a date as RFC 2822 writes it (`Thu, 01 Jan 2015 00:00:00 UTC`), '' for
+        ever."""
         key, stranger = (told(self._machine, _NEW_KEY.format(name=n)) for n in (SIGNER, "stranger"))
         for package in packages:
             self._machine.put(_tree(package), "/")
@@ -148,6 +150,7 @@ class Workshop:
                 folder / "apk" / "main" / ARCH,
                 ((p.name, p.version, p.files, p.requires) for p in packages),
                 signed=signed != "none",
+                key_name=key_name,
             )
         return Built(folder=folder, key=key.encode(), stranger=stranger.encode(), apk_key=apk_key)
 

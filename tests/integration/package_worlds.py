@@ -40,7 +40,8 @@ rm -f /etc/dnf/libdnf5-plugins/local.conf
     # check asks for packages that only a distribution of RPMs has.
     "zypper": """\
 mkdir -p /etc/zypp/repos.d; rm -rf /etc/zypp/systemCheck /etc/zypp/systemCheck.d
-printf '%s' KEY >/tmp/own.asc; rpm --dbpath /var/lib/rpm --import /tmp/own.asc; rm /tmp/own.asc
+mkdir -p /etc/rpm; echo '%_dbpath /var/lib/rpm' >>/etc/rpm/macros
+printf '%s' KEY >/tmp/own.asc; rpm --import /tmp/own.asc; rm /tmp/own.asc
 printf '[own]\\nname=own\\nbaseurl=URL/os/$basearch\\nenabled=1\\n' >/etc/zypp/repos.d/own.repo
 """,
     "pacman": """\

@@ -130,7 +130,8 @@ class Images:
         """What a guest from elsewhere (a box, a Vagrantfile) still lacks."""
         if prepared.recipe is None or distro.guest is None:
             return None
-        source = package_source(distro, "box", self._around.settings)
+        added = prepared.recipe.repositories
+        source = package_source(distro, "box", self._around.settings, added)
         wanted = replace(prepared.recipe, source=source)
 
         def apply(machine: Machine) -> None:
@@ -160,7 +161,8 @@ class Images:
     def _recipe(
         self, distro: Distro, cell: Cell, base: Base, files: ProductFiles, handed: Handed
     ) -> Recipe:
-        source = package_source(distro, base.used.source, self._around.settings)
+        settings = self._around.settings
+        source = package_source(distro, base.used.source, settings, cell.repositories)
         return recipe_of(source, cell, files, handed)
 
     def resolve(self, distro: Distro, present: Entry | None = None) -> Entry:

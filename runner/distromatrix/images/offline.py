@@ -64,6 +64,7 @@ def _names(cells: list[Cell]) -> str:
 
 def _layer(cell: Cell) -> str:
     parts = [f"packages {' '.join(cell.packages)}"] if cell.packages else []
+    parts += ["repositories"] if cell.repositories else []
     parts += ["prepare"] if cell.prepare else []
     return ", ".join(parts) or f"user {cell.user}, certificates"
 

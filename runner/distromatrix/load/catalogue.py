@@ -22,7 +22,7 @@ from distromatrix.load.shapes.distro import (
     PullShape,
 )
 from distromatrix.load.shapes.fields import NAME
-from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull
+from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull, Repository
 from distromatrix.plan.select import matches_any
 from distromatrix.wording import did_you_mean, quoted
 
@@ -144,6 +144,8 @@ def _resolve(entry: _DistroFile, layers: list[dict[str, _DistroFile]]) -> Distro
                 value = tuple(_source(source, ancestor.folder) for source in value)
             elif key == "guest":
                 value = _guest(value, ancestor.folder)
+            elif key == "extra_repositories":
+                value = {name: Repository(**one.model_dump()) for name, one in value.items()}
             values[key] = value
     missing = [key for key in _REQUIRED if key not in values]
     for key in missing:

@@ -17,6 +17,7 @@ from distromatrix.load.read import read_document
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.fields import Context
 from distromatrix.load.shapes.matrix import MatrixShape, RuleShape, SuiteOptions, SuiteShape
+from distromatrix.load.shapes.repositories import OwnRepositoryShape
 from distromatrix.load.shapes.scripts import SetupShape
 from distromatrix.model import (
     CellSet,
@@ -25,6 +26,7 @@ from distromatrix.model import (
     Need,
     Prepare,
     Product,
+    Repository,
     Rule,
     Suite,
     Variant,
@@ -75,6 +77,7 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
         variants=_keys(document, "variants"),
         chosen=_matched(document, catalogue.names),
         tags=_said_tags(document),
+        repositories=_known_repositories(document, catalogue.distros),
     )
     shape = decode(MatrixShape, document, context)
     faults = [*sorted(document.faults), *sorted(catalogue.faults)]
@@ -141,6 +144,13 @@ def _said_tags(document: Document) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tags in found for tag in tags))
 
 
+def _known_repositories(document: Document, distros: Sequence[Distro]) -> tuple[str, ...]:
+    """The names that the matrix's distros know repositories by."""
+    globs = _texts(document.root, "distros")
+    known = (d.extra_repositories for d in distros if matches_any(d.name, globs))
+    return tuple(sorted({name for names in known for name in names}))
+
+
 def _texts(node: Node | None, key: str) -> tuple[str, ...]:
     """The texts of the list that a mapping has below a key, if it is one."""
     value = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
@@ -175,6 +185,7 @@ def _suite(name: str, shape: SuiteShape, defaults: SuiteOptions) -> Suite:
         )
     if isinstance(setup := values.get("setup"), SetupShape):
         values |= {"setup": setup.run, "setup_in_container": True}
+    values["repositories"] = _repositories(values.get("repositories", ()))
     values = _gated(values)
     return Suite(name=name, **(values | {"not_gating": values["not_gating"] or ""}))
 
@@ -188,7 +199,19 @@ def _need(shape: str | dict[str, str]) -> Need:
 
 def _rule(index: int, shape: RuleShape, document: Document) -> Rule:
     where = document.where(["rules", index])
-    return Rule(**_gated(_given(shape)), reason=shape.reason or "", where=where)
+    given = _given(shape) | {"repositories": _repositories(shape.repositories)}
+    return Rule(**_gated(given), reason=shape.reason or "", where=where)
+
+
+def _repositories(
+    shapes: Sequence[str | OwnRepositoryShape],
+) -> tuple[str | Repository, ...]:
+    return tuple(s if isinstance(s, str) else _repository(s) for s in shapes)
+
+
+def _repository(shape: OwnRepositoryShape) -> Repository:
+    name, _, key = (shape.key or "").partition("\n")
+    return Repository(url=shape.url, paths=shape.paths or (), key=key, key_file=name)
 
 
 def _given(shape: Shape) -> dict[str, Any]:

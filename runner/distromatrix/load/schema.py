@@ -15,6 +15,7 @@ from typing import Any
 from distromatrix.load.shapes import distro as distro_shapes
 from distromatrix.load.shapes import lock as lock_shapes
 from distromatrix.load.shapes import matrix as shapes
+from distromatrix.load.shapes import repositories as repository_shapes
 from distromatrix.load.shapes import scripts as script_shapes
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.distro import DistroShape
@@ -29,7 +30,7 @@ _SHAPES: dict[str, type[Shape]] = {
     "settings": SettingsShape,
     "lock": LockShape,
 }
-_MODULES = (distro_shapes, shapes, script_shapes, lock_shapes)
+_MODULES = (distro_shapes, shapes, script_shapes, repository_shapes, lock_shapes)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from distromatrix.model.distro import (
     PackageManagerName,
     ProviderName,
     Pull,
+    Repository,
 )
 from distromatrix.model.facts import Evidence, Facts, Reason
 from distromatrix.model.matrix import (

@@ -84,12 +84,30 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """Packages beside those of an image's own repositories.
+
+    `paths`: as `Distro.repositories`, below `url`; without a `url`, below the distribution's own
+    mirror. `enable`: repositories, by their names in the image, that it has and leaves off;
+    `packages`: those that bring repositories along, with their keys. `key`: the public key that
+    signs what is below `url`, as text ('' where nothing does), in a file of the name `key_file`."""
+
+    paths: tuple[str, ...] = ()
+    enable: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    url: str = ""
+    key: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Distro:
     """One release of one Linux distribution, as its YAML file says (`like:` resolved).
 
     `repositories`: where its packages lie below its mirror, as its package manager says it
     (`bookworm main` for apt, else paths, in which `{arch}` stands for the architecture).
-    `locked`: `image` is what `distros.lock` says, by a digest or a sha256."""
+    `extra_repositories`: those that a suite may ask for by name. `locked`: `image` is what
+    `distros.lock` says, by a digest or a sha256."""
 
     name: str
     title: str
@@ -104,5 +122,6 @@ class Distro:
     guest: Guest | None = None
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repositories: tuple[str, ...] = ()
+    extra_repositories: Mapping[str, Repository] = field(default_factory=dict)
     locked: bool = False
     file: Path = Path()

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from distromatrix.model.distro import Distro
+from distromatrix.model.distro import Distro, Repository
 
 HostOrNone = Literal["host", "none"]
 
@@ -85,12 +85,13 @@ class SuiteSettings(MachineLimits):
 class Suite(SuiteSettings):
     """A named command that tests the product, with what it needs. `reads`: globs of the files of
     the product that a change must touch to matter to it (none: any file); `distros`: globs of
-    those it runs on."""
+    those it runs on; `repositories`: by name those that distros know, and its own."""
 
     name: str
     setup: str | None = None
     reads: tuple[str, ...] = ()
     distros: tuple[str, ...] = ("*",)
+    repositories: tuple[str | Repository, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class Rule:
     until: date | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    repositories: tuple[str | Repository, ...] = ()
     setup: str | None = None
     retry_failed: int | None = None
     tags: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distromatrix.model.distro import Distro
+from distromatrix.model.distro import Distro, Repository
 from distromatrix.model.matrix import Expectation, HostOrNone, Product, SuiteSettings
 from distromatrix.model.result import Verdict
 
@@ -32,6 +32,7 @@ class Cell(SuiteSettings):
     unmet: bool = False  # skipped for a need that nothing here meets: the run exits 1
     expect_fail: tuple[Expectation, ...] = ()  # at most one of them without cases
     setup: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

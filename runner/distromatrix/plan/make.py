@@ -28,6 +28,7 @@ from distromatrix.model import (
     fields_of,
 )
 from distromatrix.plan.needs import GUESTS, Choice, choose_engine, of_image
+from distromatrix.plan.repositories import repositories_of
 from distromatrix.plan.runners import runners_of
 from distromatrix.plan.scripts import under
 from distromatrix.plan.select import matches_any, select
@@ -138,8 +139,10 @@ def _cell(
     runs = skip is None and part.choice.engine is not None
     layers = [env, suite.env, variant.env if variant else {}, *(r.env for r in rules)]
     wanted = [*suite.packages, *(variant.packages if variant else ())]
+    repositories = [*suite.repositories]
     for rule in rules:
         wanted += rule.packages
+        repositories += rule.repositories
     # A rule's setup comes first: it makes a distro ready for the setup that all distros share.
     setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
     not_gating = [*(r.not_gating for r in rules), variant.not_gating if variant else None]
@@ -168,6 +171,7 @@ def _cell(
         unmet=skip is None and part.choice.engine is None,
         expect_fail=expected,
         setup=tuple(setup),
+        repositories=repositories_of(repositories, part.distro) if runs else (),
     )
 
 

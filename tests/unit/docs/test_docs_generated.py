@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from repository_keys import KEY
 
 from distromatrix.load import load_matrix
 from distromatrix.load.catalogue import load_distros
@@ -32,6 +33,8 @@ def test_a_page_is_what_the_program_says(name: str) -> None:
 def test_the_matrix_with_every_key_loads(tmp_path: Path) -> None:
     file = tmp_path / "matrix/default.yaml"
     file.parent.mkdir()
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/example.asc").write_text(KEY)
     file.write_text((EXAMPLES / "matrix.yaml").read_text("utf-8"), "utf-8")
     assert load_matrix(file, today=date(2026, 1, 1)).warnings == ()
 

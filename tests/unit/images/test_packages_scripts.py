@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from distromatrix.images.packages import MANAGERS, Mirror
+from distromatrix.images.packages import MANAGERS, Addition, Mirror
+from distromatrix.model import Repository
 
 MIRROR = Mirror(url="http://mirror.example/linux/", repositories=("core/os/{arch}", "extra/{arch}"))
 
@@ -272,3 +274,97 @@ def test_apk_writes_the_repositories_as_they_are(shell: Shell) -> None:
     assert shell.read("etc/apk/repositories") == (
         "http://m.example/alpine/v3.20/main\nhttp://m.example/alpine/v3.20/community\n"
     )
+
+
+# --- repositories beside those of the image -----------------------------------------------------
+
+
+def adding(manager: str, key: str = "", **more: Any) -> str:
+    add = MANAGERS[manager].add
+    assert add is not None
+    return add(Addition(name="added", repository=Repository(**more), key=key))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "deb [signed-by=/usr/share/keyrings/x.gpg] http://old.example/debian bookworm main\n",
+        "Types: deb\nURIs: http://old.example/debian\nSigned-By: /usr/share/keyrings/x.gpg\n",
+    ],
+)
+def test_apt_takes_more_of_where_its_packages_come_from(shell: Shell, before: str) -> None:
+    (shell.bin / "head").symlink_to("/usr/bin/head")
+    name = "sources.list" if before.startswith("deb") else "sources.list.d/debian.sources"
+    shell.file(f"etc/apt/{name}", before)
+    shell.file("etc/apt/sources.list.d/x", "")
+    assert shell.run(adding("apt", paths=("bookworm-backports main",))) == 0
+    assert shell.read("etc/apt/sources.list.d/added.sources") == (
+        "Types: deb\nURIs: http://old.example/debian\nSuites: bookworm-backports\n"
+        "Components: main\nSigned-By: /usr/share/keyrings/x.gpg\n\n"
+    )
+    assert shell.read(f"etc/apt/{name}") == before
+
+
+def test_apt_trusts_one_of_your_own_by_its_key_or_because_you_say_so(shell: Shell) -> None:
+    shell.file("etc/apt/sources.list.d/x", "")
+    own = {"url": "https://m.example", "paths": ("stable main extra",)}
+    assert shell.run(adding("apt", key="/etc/apt/keyrings/k.asc", **own)) == 0
+    signed = shell.read("etc/apt/sources.list.d/added.sources")
+    assert "Suites: stable\nComponents: main extra\nSigned-By: " in signed
+    assert shell.run(adding("apt", url="https://m.example")) == 0
+    flat = shell.read("etc/apt/sources.list.d/added.sources")
+    assert flat == "Types: deb\nURIs: https://m.example\nSuites: ./\nTrusted: yes\n\n"
+
+
+def test_apk_appends_to_what_there_is(shell: Shell) -> None:
+    (shell.bin / "head").symlink_to("/usr/bin/head")
+    shell.file("etc/apk/repositories", "#x\nhttp://old.example/alpine/edge/main\n")
+    assert shell.run(adding("apk", paths=("edge/testing",))) == 0
+    assert shell.run(adding("apk", url="https://m.example/apk/", key="/etc/apk/keys/k")) == 0
+    assert shell.read("etc/apk/repositories") == (
+        "#x\nhttp://old.example/alpine/edge/main\nhttp://old.example/alpine/edge/testing\n"
+        "https://m.example/apk\n"
+    )
+
+
+REPOS = """\
+[crb]
+name=CRB
+enabled = 0
+gpgcheck=1
+
+[crb-debug]
+name=debug
+enabled=0
+"""
+
+
+def test_dnf_enables_the_one_that_is_named(shell: Shell) -> None:
+    shell.file("etc/yum.repos.d/a.repo", REPOS)
+    assert shell.run(adding("dnf", enable=("crb",))) == 0
+    assert shell.read("etc/yum.repos.d/a.repo") == REPOS.replace("enabled = 0", "enabled=1")
+
+
+def test_dnf_says_which_one_it_has_not(shell: Shell) -> None:
+    shell.file("etc/yum.repos.d/a.repo", REPOS)
+    assert shell.run(adding("dnf", enable=("powertools",))) == 1
+    assert shell.read("etc/yum.repos.d/a.repo") == REPOS
+
+
+@pytest.mark.parametrize(
+    ("manager", "folder"), [("dnf", "yum.repos.d"), ("zypper", "zypp/repos.d")]
+)
+def test_rpms_of_your_own_are_checked_unless_you_say_that_nobody_signs(
+    shell: Shell, manager: str, folder: str
+) -> None:
+    shell.tool("rpm")
+    own = {"url": "https://m.example/x/", "paths": ("9/{arch}", "noarch")}
+    assert shell.run(adding(manager, key="/usr/key", **own)) == 0
+    signed = shell.read(f"etc/{folder}/added.repo")
+    assert "[added-1]\nname=https://m.example/x/9/$basearch\n" in signed
+    assert "[added-2]\nname=https://m.example/x/noarch\n" in signed
+    assert signed.count("gpgcheck=1\ngpgkey=file:///usr/key\n") == 2
+    assert shell.called == ["rpm --import /usr/key"]
+    assert shell.run(adding(manager, **own)) == 0
+    assert shell.read(f"etc/{folder}/added.repo").count("gpgcheck=0") == 2
+    assert len(shell.called) == 1

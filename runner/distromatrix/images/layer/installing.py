@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,12 +11,14 @@ from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
 from distromatrix.images.layer.downloading import Downloading
 from distromatrix.images.layer.step import Step
-from distromatrix.images.packages import MANAGERS, Mirror, PackageFailure, PackageManager
+from distromatrix.images.packages import MANAGERS, Addition, Mirror, PackageFailure, PackageManager
 from distromatrix.images.packages.base import filled
 from distromatrix.images.packages.suggest import hint
 from distromatrix.images.store.downloads import Downloads
 from distromatrix.load.settings import Settings
-from distromatrix.model import Distro
+from distromatrix.model import Distro, Repository
+
+File = tuple[str, bytes, int]  # path, content, mode
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
 
@@ -40,14 +44,18 @@ class PackageSource:
         return (mirror.url, mirror.repositories, mirror.archive) if mirror else None
 
 
-def package_source(distro: Distro, kind: str, settings: Settings) -> PackageSource:
-    """Where packages come from in a distro's image of that kind of source. What was
-    bootstrapped points at the user's mirror, as it came from it."""
-    url = "" if kind == "bootstrap" else settings.mirror(distro)
+def package_source(
+    distro: Distro, kind: str, settings: Settings, added: tuple[Repository, ...] = ()
+) -> PackageSource:
+    """Where packages come from in a distro's image of that kind of source, with what is `added`.
+    What was bootstrapped points at the user's mirror, as it came from it."""
+    more = tuple(path for one in added if not one.url for path in one.paths)
+    url = settings.mirror(distro) if more or kind != "bootstrap" else ""
     mirror, warning = None, ""
     if url and distro.repositories:
         archive = settings.archived(distro)
-        mirror = Mirror(url=url, repositories=distro.repositories, archive=archive)
+        paths = tuple(dict.fromkeys((*distro.repositories, *more)))
+        mirror = Mirror(url=url, repositories=paths, archive=archive)
     elif url:
         warning = (
             f"{distro.name}: packages do not come from {url}, as its file does not say which "
@@ -68,6 +76,39 @@ def use_mirror(source: PackageSource, machine: Machine, step: Step) -> None:
     ImageError."""
     if source.mirror is not None:
         step.must(machine, _manager(source).use(source.mirror))
+
+
+def add_repositories(
+    repositories: tuple[Repository, ...],
+    source: PackageSource,
+    machine: Machine,
+    step: Step,
+    downloads: Downloads | None = None,
+) -> None:
+    """Let a machine have these, too. Those that lie on the user's mirror it has already. Raises
+    ImageError."""
+    manager = _manager(source)
+    for number, one in enumerate(repositories, 1):
+        name = f"distromatrix-added-{number}"
+        key = manager.keys.format(name=name, file=one.key_file) if one.key else ""
+        if key:
+            machine.put(tar_of(((key.lstrip("/"), one.key.encode(), 0o644),)), "/")
+        if manager.add and not (source.mirror and one.paths and not one.url):
+            step.must(machine, manager.add(Addition(name=name, repository=one, key=key)))
+        if one.packages:
+            install(source, one.packages, machine, step, downloads)
+
+
+def tar_of(files: tuple[File, ...]) -> bytes:
+    """A tar of files, root's, without entries for folders: those that exist keep their
+    modes, and whoever extracts makes the others."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content, mode in files:
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def install(

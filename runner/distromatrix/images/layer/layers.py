@@ -220,4 +220,4 @@ def layer_inputs(cell: Cell) -> tuple[object, ...]:
     env = tuple(sorted(cell.env.items())) if cell.prepare else ()
     user = numeric_user(cell.user) or cell.user
     caches = (tuple(sorted(cell.caches.items())),) if cell.caches else ()
-    return (cell.distro, cell.packages, cell.prepare, user, env, *caches)
+    return (cell.distro, cell.packages, cell.prepare, user, env, *caches, *cell.repositories)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import shlex
-import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
 from distromatrix.images.layer.cache_folders import make_folders
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
-from distromatrix.images.layer.installing import PackageSource, install, use_mirror
+from distromatrix.images.layer.installing import (
+    File,
+    PackageSource,
+    add_repositories,
+    install,
+    tar_of,
+    use_mirror,
+)
 from distromatrix.images.layer.step import Step
 from distromatrix.images.store.downloads import Downloads
-from distromatrix.model import Cell
+from distromatrix.model import Cell, Repository
 
 # Part of every key: raise it when what is built from the same inputs changes.
 FORMAT = 1
@@ -27,7 +32,6 @@ PREPARE_FOLDER = "/distromatrix/prepare"
 _NUMERIC_USER = re.compile(r"(\d+)(?::(\d+))?")
 _USER_LINE = re.compile(r"^distromatrix-user (\d+:\d+)$", re.MULTILINE)
 
-File = tuple[str, bytes, int]  # path, content, mode
 ProductFiles = Callable[[tuple[str, ...]], tuple[File, ...]]  # of globs
 
 
@@ -38,6 +42,7 @@ class Recipe:
 
     source: PackageSource
     packages: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
     script: str = ""
     files: tuple[File, ...] = ()
     user: str = ""
@@ -57,9 +62,8 @@ class Recipe:
     @property
     def bare(self) -> bool:
         """True when nothing but the user's mirror would be set, from which nothing comes."""
-        return not (
-            self.packages or self.script or self.user or self.ca or self.apt_conf or self.caches
-        )
+        own = self.packages or self.repositories or self.script or self.user or self.caches
+        return not (own or self.ca or self.apt_conf)
 
     def key(self, base: str) -> str:
         """A name for the result on the base image of that id: equal for equal inputs."""
@@ -89,6 +93,7 @@ class Recipe:
             ],
             self.user,
             *((self.caches, self.cache_user) if self.caches else ()),
+            *([asdict(one) for one in self.repositories]),
         )
 
 
@@ -111,6 +116,7 @@ def recipe_of(source: PackageSource, cell: Cell, files: ProductFiles, handed: Ha
     return Recipe(
         source=source,
         packages=cell.packages,
+        repositories=cell.repositories,
         script=cell.prepare.run if cell.prepare else "",
         files=found,
         user="" if numeric_user(cell.user) else cell.user,
@@ -152,6 +158,9 @@ def apply(
     _hand_over(recipe, machine)
     source = recipe.source
     use_mirror(source, machine, _step(recipe, "setting the package mirror", "packages"))
+    if recipe.repositories:
+        step = _step(recipe, "adding repositories", "packages", f" ({source.manager})")
+        add_repositories(recipe.repositories, source, machine, step, downloads)
     if recipe.packages:
         say(f"installing {_counted(recipe.packages)}")
         step = _step(recipe, "installing packages", "packages", f" ({source.manager})")
@@ -183,19 +192,7 @@ def _hand_over(recipe: Recipe, machine: Machine) -> None:
     if recipe.apt_conf:
         files.append((APT_CONF_PATH.lstrip("/"), recipe.apt_conf.encode(), 0o644))
     if files:
-        machine.put(_tar(tuple(files)), "/")
-
-
-def _tar(files: tuple[File, ...]) -> bytes:
-    """A tar of files, root's, without entries for folders: those that exist keep their
-    modes, and whoever extracts makes the others."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content, mode in files:
-            member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+        machine.put(tar_of(tuple(files)), "/")
 
 
 def _prepare(recipe: Recipe, machine: Machine) -> None:
@@ -204,7 +201,7 @@ def _prepare(recipe: Recipe, machine: Machine) -> None:
     if recipe.files:
         below = PREPARE_FOLDER.lstrip("/")
         named = ((f"{below}/{path}", content, mode) for path, content, mode in recipe.files)
-        machine.put(_tar(tuple(named)), "/")  # which is there, whatever else an engine sees
+        machine.put(tar_of(tuple(named)), "/")  # which is there, whatever else an engine sees
     step.must(machine, recipe.script, PREPARE_FOLDER)
     step.must(machine, f"rm -rf {PREPARE_FOLDER}; rmdir /distromatrix 2>/dev/null || :")
 

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 
 from distromatrix.images.packages.apk import APK
 from distromatrix.images.packages.apt import APT
-from distromatrix.images.packages.base import Download, Mirror, PackageFailure, PackageManager
+from distromatrix.images.packages.base import (
+    Addition,
+    Download,
+    Mirror,
+    PackageFailure,
+    PackageManager,
+)
 from distromatrix.images.packages.dnf import DNF
 from distromatrix.images.packages.pacman import PACMAN
 from distromatrix.images.packages.xbps import XBPS
@@ -20,4 +26,4 @@ MANAGERS: Mapping[str, PackageManager] = {
     manager.name: manager for manager in (APT, DNF, ZYPPER, PACMAN, APK, XBPS)
 }
 
-__all__ = ["MANAGERS", "Download", "Mirror", "PackageFailure", "PackageManager"]
+__all__ = ["MANAGERS", "Addition", "Download", "Mirror", "PackageFailure", "PackageManager"]

@@ -9,7 +9,14 @@ import zlib
 from base64 import urlsafe_b64encode
 from typing import IO
 
-from distromatrix.images.packages.base import Download, PackageManager, sha256_of, write
+from distromatrix.images.packages.base import (
+    Addition,
+    Download,
+    PackageManager,
+    append,
+    sha256_of,
+    write,
+)
 
 _NOT_FOUND = re.compile(r"^ +(\S+) \(no such package\):", re.MULTILINE)
 # `fetching` since 2.14.1 or so, `updating and opening` and `Ignoring` before that. What goes
@@ -83,6 +90,18 @@ def _unpacked(packed: bytes) -> tuple[bytes, bytes]:
     return content, stream.unused_data
 
 
+# Where the distribution's own packages come from: the first line, less a release and a repository.
+_BASE = "base=$(sed -n 's,^\\([^#@ ].*\\)/[^/]*/[^/]*$,\\1,p' /etc/apk/repositories | head -n 1)\n"
+
+
+def _add(one: Addition) -> str:
+    """apk adds the architecture by itself."""
+    own = one.repository
+    urls = one.urls("") if own.url else [f"$base/{path}" for path in own.paths]
+    begin = "" if own.url else _BASE
+    return begin + append("/etc/apk/repositories", *urls)
+
+
 APK = PackageManager(
     name="apk",
     script="apk add --no-cache --no-progress -- {packages}\n",
@@ -106,4 +125,6 @@ APK = PackageManager(
     found=lambda output: tuple(x for x in output.splitlines() if x and " " not in x),
     # apk adds the architecture by itself.
     use=lambda mirror: write("/etc/apk/repositories", *mirror.urls("$(apk --print-arch)")),
+    add=_add,
+    keys="/etc/apk/keys/{file}",
 )

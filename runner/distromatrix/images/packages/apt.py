@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distromatrix.images.packages.base import Download, Mirror, PackageManager, write
+from distromatrix.images.packages.base import Addition, Download, Mirror, PackageManager, write
 
 _NOT_FOUND = re.compile(
     r"^E: (?:Unable to locate package (\S+)"
@@ -77,6 +77,29 @@ def _use(mirror: Mirror) -> str:
     return _KEYRING + _ASIDE + sources + (old if mirror.archive else "")
 
 
+# Where the distribution's own packages come from: the first source.
+_URI = (
+    "uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n "
+    "-e 's/^URIs: *\\([^ ]*\\).*/\\1/p' "
+    "-e 's/^deb *\\(\\[[^]]*\\]\\)\\{0,1\\} *\\([^ ]*\\) .*/\\2/p' | head -n 1)\n"
+)
+
+
+def _add(one: Addition) -> str:
+    """A flat repository, which has no components, ends with a slash (sources.list(5))."""
+    own = one.repository
+    trusted = f"Signed-By: {one.key}" if one.key else "Trusted: yes"
+    entries = []
+    for path in own.paths or ("./",):
+        suite, _, components = path.partition(" ")
+        entries += ["Types: deb", f"URIs: {own.url or '$uri'}", f"Suites: {suite}"]
+        if not suite.endswith("/"):
+            entries += [f"Components: {components or 'main'}"]
+        entries += [trusted if own.url else "${keyring:+Signed-By: $keyring}", ""]
+    begin = "" if own.url else _KEYRING + _URI
+    return begin + write(f"/etc/apt/sources.list.d/{one.name}.sources", *entries)
+
+
 _BEGIN = "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
 _UPDATE = f"{_APT} -o Acquire::GzipIndexes=false update >&2"
 _INSTALL = f"{_APT} --no-install-recommends install"
@@ -134,4 +157,6 @@ APT = PackageManager(
     error=_ERROR,
     search="apt-cache pkgnames\n",
     use=_use,
+    add=_add,
+    keys="/etc/apt/keyrings/{name}.asc",
 )

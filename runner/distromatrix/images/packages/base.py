@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from distromatrix.model import Repository
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
@@ -24,7 +26,22 @@ class Mirror:
         """Its repositories, with `arch` in the place of `{arch}`."""
         base = self.url.rstrip("/")
         paths = (r.replace("{arch}", arch).strip("/") for r in self.repositories)
-        return tuple(f"{base}/{path}" for path in paths)
+        return tuple(f"{base}/{path}".rstrip("/") for path in paths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """A repository for a machine to have beside those that it has: `name`, that its files go by,
+    and `key`, the path of the public key there, '' where nothing is signed."""
+
+    name: str
+    repository: Repository
+    key: str = ""
+
+    def urls(self, arch: str) -> tuple[str, ...]:
+        """What is below its own URL, with `arch` in the place of `{arch}`."""
+        own = self.repository
+        return Mirror(url=own.url, repositories=own.paths or ("",)).urls(arch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +95,10 @@ class PackageManager:
     has. `search`: a script that prints what packages there are: after a failed installation, from
     the lists that it fetched, where the tool keeps them; `found`: the names in what that printed.
     `use`: a script after which the machine gets the distribution's packages from a mirror, and
-    trusts the keys that it trusted before. `downloads`: how it gets files apart from installing
+    trusts the keys that it trusted before. `add`: one after which it has a repository more, which
+    says what it has by `paths` and `enable` (or by its `url`); `keys`: where a machine has public
+    keys, with `{name}`, that of the addition, or `{file}`, of the key's file (None, as `add`:
+    nothing can be added). `downloads`: how it gets files apart from installing
     them, indexes before packages, and `rest`: what is then left of `script`; `digest`: of a file,
     as `downloads` say it. Without `downloads` nothing is kept for the next one."""
 
@@ -89,6 +109,8 @@ class PackageManager:
     error: re.Pattern[str]
     search: str
     use: Callable[[Mirror], str]
+    add: Callable[[Addition], str] | None = None
+    keys: str = ""
     found: Callable[[str], tuple[str, ...]] = one_a_line
     downloads: tuple[Download, ...] = ()
     rest: str = ""
@@ -118,6 +140,11 @@ def filled(script: str, packages: tuple[str, ...]) -> str:
 def write(path: str, *lines: str) -> str:
     """Shell that writes lines to a file; it expands in them what it does in double quotes."""
     return "".join(("cat >", path, " <<END\n", *(f"{line}\n" for line in lines), "END\n"))
+
+
+def append(path: str, *lines: str) -> str:
+    """As `write`, after what the file has."""
+    return write(f">{path}", *lines)
 
 
 def first(pattern: re.Pattern[str], text: str) -> str:

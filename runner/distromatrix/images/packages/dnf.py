@@ -131,4 +131,6 @@ DNF = PackageManager(
     found=_found,
     # dnf itself puts the architecture in the place of `$basearch`.
     use=lambda mirror: rpm_repos.use(mirror, "/etc/yum.repos.d"),
+    add=lambda one: rpm_repos.add(one, "/etc/yum.repos.d"),
+    keys="/etc/pki/rpm-gpg/{name}",
 )

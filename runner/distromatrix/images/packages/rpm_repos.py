@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distromatrix.images.packages.base import Mirror, write
+from distromatrix.images.packages.base import Addition, Mirror, write
 
 # Every repository that is configured so far stays there, disabled: its file, were it gone,
 # would come back with the next update of its package.
@@ -33,3 +33,30 @@ def use(mirror: Mirror, folder: str, *more: str, services: str = "") -> str:
         + f"mkdir -p {folder}\n"
         + write(f"{folder}/distromatrix.repo", *lines)
     )
+
+
+# A section is what follows its name up to the next.
+_ENABLE = """\
+if ! grep -qs '^\\[{id}\\]' {folder}/*.repo; then
+echo 'Error: the image has no repository {id} to enable' >&2; exit 1
+fi
+sed -i -e '/^\\[{id}\\]/,/^\\[/s/^enabled *=.*/enabled=1/' {folder}/*.repo
+"""
+
+
+def add(one: Addition, folder: str, *more: str) -> str:
+    """A script that adds repositories to those of that folder, or enables them there. `more` are
+    lines for each."""
+    own = one.repository
+    script = "".join(
+        _ENABLE.format(folder=folder, id=name.replace(".", "\\.")) for name in own.enable
+    )
+    if not own.url:
+        return script
+    signed = ["gpgcheck=1", f"gpgkey=file://{one.key}"] if one.key else ["gpgcheck=0"]
+    lines = []
+    for number, url in enumerate(one.urls("\\$basearch"), 1):
+        lines += [f"[{one.name}-{number}]", f"name={url}", f"baseurl={url}", "enabled=1"]
+        lines += [*more, *signed, ""]
+    trust = f"rpm --import {one.key}\n" if one.key else ""
+    return f"mkdir -p {folder}\n{script}{trust}" + write(f"{folder}/{one.name}.repo", *lines)

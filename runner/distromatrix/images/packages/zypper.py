@@ -110,4 +110,6 @@ ZYPPER = PackageManager(
     use=lambda mirror: rpm_repos.use(
         mirror, "/etc/zypp/repos.d", "type=rpm-md", services="/etc/zypp/services.d/*.service"
     ),
+    add=lambda one: rpm_repos.add(one, "/etc/zypp/repos.d", "type=rpm-md"),
+    keys="/etc/pki/rpm-gpg/{name}",
 )

@@ -28,6 +28,7 @@ from distromatrix.load.shapes.fields import (
     Sha256,
     wrong,
 )
+from distromatrix.load.shapes.repositories import ExtraRepositoryShape
 from distromatrix.model import BootstrapTool, Family, Libc, PackageManagerName, ProviderName
 from distromatrix.wording import listing
 
@@ -191,3 +192,6 @@ class DistroShape(Shape):
     repositories: tuple[Repository, ...] = ()
     """Where packages lie below the distribution's mirror, for bootstraps and for `mirrors:` of
     the user's settings: `bookworm main` for apt, else paths (`{arch}`: the architecture)."""
+    extra_repositories: dict[Name, ExtraRepositoryShape] = {}
+    """Repositories that suites may ask for by name (`repositories: [backports]`), which the image
+    has not, or not switched on. Instead of those of `like`."""

@@ -48,6 +48,7 @@ class Context:
     variants: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()  # of `distros`, those of the matrix
     tags: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()  # that the matrix's distros know by name
     shapes: dict[int, Any] = field(default_factory=dict)
 
 

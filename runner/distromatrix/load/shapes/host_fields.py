@@ -26,7 +26,7 @@ from distromatrix.wording import did_you_mean, listing, quoted
 
 
 def _product_folder(value: object, info: ValidationInfo) -> Path:
-    path, mode = _below_root(text_of(value, "a folder"), info)
+    path, mode = below_root(text_of(value, "a folder"), info)
     if not stat.S_ISDIR(mode):
         is_what = "is not a folder" if mode else "does not exist"
         raise wrong(f"the product's folder {quoted(str(path))} {is_what}")
@@ -37,13 +37,13 @@ def _ca_bundle(value: object, info: ValidationInfo) -> str:
     text = text_of(value, "`host`, `none` or a file")
     if text in ("host", "none"):
         return text
-    path, mode = _below_root(text, info)
+    path, mode = below_root(text, info)
     if not stat.S_ISREG(mode):
         raise wrong(f"no file {quoted(str(path))}", "expected `host`, `none` or a file")
     return str(path)
 
 
-def _below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
+def below_root(text: str, info: ValidationInfo) -> tuple[Path, int]:
     """The path that `text` means, and its mode; 0 if nothing is there."""
     root = info.context.root if isinstance(info.context, Context) else Path()
     try:

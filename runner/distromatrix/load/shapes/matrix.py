@@ -47,6 +47,7 @@ from distromatrix.load.shapes.host_fields import (
     RunnerKey,
     RunnerLabels,
 )
+from distromatrix.load.shapes.repositories import Repositories
 from distromatrix.load.shapes.scripts import PrepareShape, SetupShape, text_or_mapping
 from distromatrix.load.shapes.which import ChosenGlob, KnownTag, SkipStatus, TagName
 from distromatrix.model import (
@@ -108,6 +109,10 @@ class SuiteOptions(Shape):
 
     packages: tuple[PackageName, ...] = ()
     """Packages to install, by common or native name."""
+    repositories: Repositories = ()
+    """Where packages may come from beside the image's own repositories: names that distros know
+    (`epel`, `backports`; on a distro that does not know a name it changes nothing), or
+    repositories of your own."""
     prepare: (
         Annotated[
             Annotated[Script, Tag("<text>")] | Annotated[PrepareShape, Tag("<mapping>")],
@@ -251,6 +256,8 @@ class RuleShape(Shape):
     """Environment variables added."""
     packages: tuple[PackageName, ...] = ()
     """Packages added."""
+    repositories: Repositories = ()
+    """Repositories added."""
     setup: Script | None = None
     """A command added, before the suite's own setup."""
     retry_failed: RetryFailed | None = None
@@ -287,10 +294,12 @@ class RuleShape(Shape):
                 "`expect_status` is that of `setup` or `run`, which `phase` leaves out",
                 at="expect_status",
             )
-        added = self.env or self.packages or self.setup or self.retry_failed is not None
+        added = bool(self.env or self.packages or self.repositories or self.setup)
+        added = added or self.retry_failed is not None
         if not (self.skip or self.expect or added or self.tags or self.gating is not None):
             what = (
-                "`skip`, `expect`, `gating`, `tags`, `env`, `packages`, `setup` or `retry_failed`"
+                "`skip`, `expect`, `gating`, `tags`, `env`, `packages`, `repositories`, `setup` or "
+                "`retry_failed`"
             )
             raise wrong("the rule does nothing", f"give it {what}")
         return self

@@ -1,0 +1,21 @@
+"""Public keys for tests, of nobody: their private parts are lost."""
+
+from __future__ import annotations
+
+FINGERPRINT = "DE91B08B322B74E70BCBEBCCC1294BDF54A0F147"
+KEY = """\
+-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawvxshYJKwYBBAHaRw8BAQdA05Vl0L2zMr2i9OxVslJ0LEKY9wifs7Vtpl7v
+colEexO0D2V4YW1wbGUtZWQyNTUxOYiQBBMWCAA4FiEE3pGwizIrdOcLy+vMwSlL
+31Sg8UcFAmsL8bICGwMFCwkIBwIGFQoJCAsCBBYCAwECHgECF4AACgkQwSlL31Sg
+8Uf7GAD7BrsxN5kA8c2ZhyCyhzWJ5r8Do3cz8/i1PtBmYX5AUrEBAJZ7XNR9btug
+x3hDmKrackwsInLK2YOW5DsnmGuLYTUH
+=28t+
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+PEM = """\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA05Vl0L2zMr2i9OxVslJ0LEKY9wifs7Vtpl7vcolEexM=
+-----END PUBLIC KEY-----
+"""
