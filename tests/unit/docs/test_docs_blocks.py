@@ -23,6 +23,7 @@ from distromatrix.load.catalogue import load_distros
 from distromatrix.load.schema import schemas
 from distromatrix.load.settings import load_settings
 from documents import ROOT, Block, blocks, pages, prose
+from repository_keys import KEY
 from shell_calls import MISSING, calls, fault
 
 ALL = [block for page in pages() for block in blocks(page)]
@@ -101,6 +102,9 @@ def load_as_matrix(text: str, root: Path) -> None:
     if "suites" not in value:
         names = {glob for glob in values_of(value, "suite") if "*" not in glob} or {"unit"}
         lacking += f"suites: {{{', '.join(f'{name}: {{run: x}}' for name in sorted(names))}}}\n"
+    for key in values_of(value, "key"):
+        (root / key).parent.mkdir(exist_ok=True)
+        (root / key).write_text(KEY, "utf-8")
     file = root / "matrix/default.yaml"
     file.parent.mkdir()
     file.write_text(text + lacking, "utf-8")
