@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import yaml
+from repository_keys import KEY
 
 from distromatrix.load import load_matrix
 from distromatrix.load.catalogue import load_distros
 from distromatrix.load.schema import schemas
 from distromatrix.load.settings import load_settings
 from documents import ROOT, Block, blocks, pages, prose
-from repository_keys import KEY
 from shell_calls import MISSING, calls, fault
 
 ALL = [block for page in pages() for block in blocks(page)]
