@@ -7,25 +7,41 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import re
 from base64 import b64decode
+from collections.abc import Iterator
 
-_ARMOR = re.compile(
-    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(?:[A-Za-z]+: .*\n)*\s*\n?"
-    r"([A-Za-z0-9+/=\s]+?)(?:\n=[A-Za-z0-9+/]{4}\s*)?-----END PGP PUBLIC KEY BLOCK-----"
-)
+_BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_END = "-----END PGP PUBLIC KEY BLOCK-----"
 _PUBLIC_KEY = 6  # the packet's type
 
 
 def fingerprints(text: str) -> tuple[str, ...]:
     """Those of the primary keys in a text, in upper-case hexadecimal digits; none where it holds
     no key that can be read."""
-    return tuple(one for block in _ARMOR.findall(text) for one in _of_block(block))
+    return tuple(one for block in _blocks(text) for one in _of_block(block))
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """What stands between headers, which end with an empty line, and the checksum."""
+    block: list[str] | None = None
+    within = False
+    for line in map(str.strip, text.splitlines()):
+        if line == _BEGIN:
+            block, within = [], False
+        elif block is None:
+            continue
+        elif line == _END:
+            yield "".join(block)
+            block = None
+        elif not within:
+            within = not line
+        elif not line.startswith("="):
+            block.append(line)
 
 
 def _of_block(block: str) -> list[str]:
     try:
-        data = b64decode("".join(block.split()), validate=True)
+        data = b64decode(block, validate=True)
     except (binascii.Error, ValueError):
         return []
     found = []
