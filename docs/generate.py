@@ -27,6 +27,7 @@ WORDS = (
     ("a URL", ["https://packages.example/debian"], ["x"]),
     ("40 or 64 hexadecimal digits", ["0a" * 20, "0a" * 32], ["x"]),
     ("64 hexadecimal digits", ["0a" * 32], ["x"]),
+    ("a file in a folder of its own", ["images/a/Containerfile"], ["x", "/x"]),
     ("a folder: `~/…`, `/…`", ["~/.x", "/x/y"], ["x"]),
     ("a device: `/dev/…`", ["/dev/fuse"], ["x"]),
     ("a shell, or its path", ["bash", "/bin/zsh"], ["x"]),
@@ -95,6 +96,7 @@ TITLES = {
     "BootstrapOptions": "bootstrap",
     "ArchiveShape": "image from an archive",
     "ArchiveFile": "archive",
+    "ContainerfileShape": "image from a Containerfile",
     "GuestShape": "guest",
     "GuestBootstrapShape": "guest from packages",
     "SettingsShape": "config.yaml",
@@ -178,7 +180,13 @@ def distro_reference() -> str:
     files = (DOCS / "sources/distros.yaml").read_text("utf-8").split("\n---\n")
     first = files[0].partition("title:")
     order = ["DistroShape", "PullShape", "BootstrapShape", "BootstrapOptions", "ArchiveShape"]
-    order += ["ArchiveFile", "GuestShape", "GuestBootstrapShape", "ExtraRepositoryShape"]
+    order += [
+        "ArchiveFile",
+        "ContainerfileShape",
+        "GuestShape",
+        "GuestBootstrapShape",
+        "ExtraRepositoryShape",
+    ]
     pieces = list(sections(schemas()["distro"], "", order))
     pieces.insert(1, f"```yaml\n{first[1]}{first[2]}\n```\n")
     pieces.insert(-1, "\n".join(f"```yaml\n{file.strip()}\n```\n" for file in files[1:]))

@@ -12,8 +12,8 @@ from time import time
 import pytest
 
 from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Command
-from distromatrix.engines.image_store import Image
-from distromatrix.errors import InfrastructureError
+from distromatrix.engines.image_store import Build, Image
+from distromatrix.errors import ImageError, InfrastructureError
 
 from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said, tar_of, untar
 
@@ -172,3 +172,34 @@ def test_an_image_can_have_a_second_tag(bench: Bench, pair) -> None:
 def test_what_is_no_saved_image_is_not_loaded(bench: Bench, pair) -> None:
     with pytest.raises(InfrastructureError):
         bench.engine.images.load(io.BytesIO(b"no tar" * 1000), pair)
+
+
+def test_a_containerfile_is_built_with_its_context_and_arguments(bench: Bench, tag: str) -> None:
+    text = f"FROM {bench.image}\nARG WORD\nCOPY given/x /x\nRUN echo $WORD >/word; echo told\n"
+    context = tar_of({"Containerfile": text.encode(), "given/x": b"content"})
+    build = Build(
+        context=context, file="Containerfile", args={"WORD": "a b"}, labels=LABELS, anew=False
+    )
+    told: list[str] = []
+    made = bench.engine.images.build(build, tag, told.append)
+    assert {key: made.labels[key] for key in LABELS} == LABELS
+    assert (made.tag, bench.engine.images.find(tag)) == (tag, made)
+    assert told
+    if bench.engine.name == "fake":
+        return  # whose images are what was given
+    assert "told" in told
+    machine = bench.open(image=tag)
+    assert said(machine, "cat /x /word")[1] == b"contenta b\n"
+    machine.close()
+
+
+def test_a_build_that_fails_has_its_output_and_leaves_no_image(bench: Bench, tag: str) -> None:
+    if bench.engine.name == "fake":
+        return
+    text = f"FROM {bench.image}\nRUN echo before; exit 3\n"
+    context = tar_of({"Containerfile": text.encode()})
+    build = Build(context=context, file="Containerfile", args={}, labels={}, anew=False)
+    with pytest.raises(ImageError, match="the build failed") as caught:
+        bench.engine.images.build(build, tag, lambda _: None)
+    assert "before" in caught.value.log.splitlines()
+    assert bench.engine.images.find(tag) is None

@@ -44,6 +44,18 @@ class Preparation:
     complaints: Mapping[int, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What to build: a tar with all files, the name of the Containerfile among them. `anew`:
+    nothing is taken from an earlier build, and what it stands on is pulled."""
+
+    context: bytes
+    file: str
+    args: Mapping[str, str]
+    labels: Mapping[str, str]
+    anew: bool
+
+
 class ImageStore(Protocol):
     """The images of an engine. Tags of ours begin with `distromatrix/`."""
 
@@ -60,6 +72,11 @@ class ImageStore(Protocol):
 
     def load_rootfs(self, tar: BinaryIO, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image out of a root filesystem tarball (plain or gzip)."""
+
+    def build(self, build: Build, tag: str, progress: Callable[[str], None]) -> Image:
+        """Have the engine build an image; `progress` is told what it prints, and may end it by
+        raising. Raises ImageError with its output; PullError where what it stands on did not
+        come."""
 
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         """Make an image of the present root filesystem of the machine with that id (Address) on

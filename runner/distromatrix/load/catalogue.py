@@ -11,15 +11,17 @@ from typing import Any
 
 import distromatrix
 from distromatrix.errors import Fault, InputError
+from distromatrix.load.containerfile import ContextError, read_containerfile
 from distromatrix.load.decode import decode
 from distromatrix.load.document import Document
 from distromatrix.load.read import LEADS_OUT, leads_out, read_document
 from distromatrix.load.shapes.distro import (
     ArchiveShape,
-    BootstrapShape,
+    ContainerfileShape,
     DistroShape,
     GuestShape,
     PullShape,
+    SourceShape,
 )
 from distromatrix.load.shapes.fields import NAME
 from distromatrix.model import Archive, Bootstrap, Distro, Guest, ImageSource, Pull, Repository
@@ -141,7 +143,8 @@ def _resolve(entry: _DistroFile, layers: list[dict[str, _DistroFile]]) -> Distro
             if key == "packages":
                 value = values["packages"] | value
             elif key == "image":
-                value = tuple(_source(source, ancestor.folder) for source in value)
+                found = [_source(source, i, ancestor) for i, source in enumerate(value)]
+                value = tuple(source for source in found if source is not None)
             elif key == "guest":
                 value = _guest(value, ancestor.folder)
             elif key == "extra_repositories":
@@ -210,7 +213,16 @@ def _find(
     return None
 
 
-def _source(shape: PullShape | BootstrapShape | ArchiveShape, folder: Path) -> ImageSource:
+def _source(shape: SourceShape, number: int, entry: _DistroFile) -> ImageSource | None:
+    """None after a fault."""
+    folder = entry.folder
+    if isinstance(shape, ContainerfileShape):
+        try:
+            return read_containerfile(shape, folder)
+        except ContextError as error:
+            at = entry.document.locate(["image", number, "containerfile"])
+            entry.document.fault(str(error), at=at)
+            return None
     if isinstance(shape, ArchiveShape):
         # Beside the file that declares it, which `like:` may leave behind.
         beside = folder / shape.archive.file

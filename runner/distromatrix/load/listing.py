@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from distromatrix.model import Archive, Distro, Guest, ImageSource, Pull
+from distromatrix.model import Archive, Containerfile, Distro, Guest, ImageSource, Pull
 
 
 def distros_json(distros: Iterable[Distro]) -> list[dict[str, Any]]:
@@ -29,6 +29,10 @@ def _distro(distro: Distro) -> dict[str, Any]:
         "guest": guest_json(distro.guest) if distro.guest else None,
         "packages": {name: list(native) for name, native in distro.packages.items()},
         "repositories": list(distro.repositories),
+        "extra_repositories": {
+            name: {key: list(getattr(one, key)) for key in ("paths", "enable", "packages")}
+            for name, one in distro.extra_repositories.items()
+        },
     }
 
 
@@ -55,6 +59,9 @@ def source_json(source: ImageSource) -> dict[str, Any]:
         return {"pull": source.ref, "refresh": f"{source.refresh:g}s"}
     if isinstance(source, Archive):
         return {"archive": {"file": source.file, "sha256": source.sha256}}
+    if isinstance(source, Containerfile):
+        again = {} if source.refresh is None else {"refresh": f"{source.refresh:g}s"}
+        return {"containerfile": source.path, "args": dict(source.args), **again}
     return {
         "bootstrap": {
             "tool": source.tool,

@@ -17,7 +17,7 @@ from distromatrix.load.shapes.lock import (
     LockShape,
     NotLockedShape,
 )
-from distromatrix.model import Archive, Distro, ImageSource, Plan, Pull
+from distromatrix.model import Archive, Containerfile, Distro, ImageSource, Plan, Pull
 from distromatrix.wording import did_you_mean, quoted
 
 LOCK = "distros.lock"
@@ -27,7 +27,7 @@ _HEAD = """\
 format: 1
 distros:
 """
-_NOT_LOCKED = "    # Cannot be locked: each build takes what its package mirror has then.\n"
+_NOT_LOCKED = "    # Cannot be locked: each build takes what its mirrors have then.\n"
 
 
 Entry = LockedPullShape | LockedArchiveShape | NotLockedShape
@@ -53,6 +53,8 @@ def named(source: ImageSource) -> tuple[str, str]:
         return "pull", source.ref
     if isinstance(source, Archive):
         return "archive", PurePath(source.file).name
+    if isinstance(source, Containerfile):
+        return "containerfile", source.path
     return "bootstrap", f"{source.tool} {source.suite}".rstrip()
 
 

@@ -13,6 +13,7 @@ from distromatrix.load.listing import guest_json, source_json
 from distromatrix.model import (
     Archive,
     Bootstrap,
+    Containerfile,
     Distro,
     Family,
     ImageSource,
@@ -166,6 +167,8 @@ def _item(mapping: dict[str, Any]) -> list[str]:
 def _source(source: ImageSource) -> dict[str, Any]:
     if isinstance(source, Archive):
         return source_json(replace(source, file=Path(source.file).name))
+    if isinstance(source, Containerfile):
+        return source_json(source)
     said: dict[str, Any]
     if isinstance(source, Pull):
         said, usual = {"pull": source.ref}, Pull(ref="").refresh

@@ -8,6 +8,7 @@ from distromatrix.model.distro import (
     Archive,
     Bootstrap,
     BootstrapTool,
+    Containerfile,
     Distro,
     Family,
     Guest,

@@ -56,7 +56,20 @@ class Archive:
     kind: Literal["archive"] = "archive"
 
 
-ImageSource = Pull | Bootstrap | Archive
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containerfile:
+    """An image that the engine builds. `path`: of the Containerfile, from the folder of the
+    distro's file; `files`: what lies in its folder, which is the context: names from there,
+    contents in base64, modes. `refresh`: None where it stays for as long as these do."""
+
+    path: str
+    files: tuple[tuple[str, str, int], ...]
+    args: tuple[tuple[str, str], ...] = ()
+    refresh: float | None = None
+    kind: Literal["containerfile"] = "containerfile"
+
+
+ImageSource = Pull | Bootstrap | Archive | Containerfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,7 @@ class ImageUsed:
     """Which image a cell ran on: the kind of source, the base image's id, and whether
     `distros.lock` fixed it."""
 
-    source: str  # pull | bootstrap | archive
+    source: str  # pull | bootstrap | archive | containerfile
     id: str
     locked: bool = False
 

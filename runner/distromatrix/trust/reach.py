@@ -31,7 +31,7 @@ from distromatrix.errors import Fault, InputError
 from distromatrix.load.catalogue import builtin_folder, load_distros
 from distromatrix.load.document import shown
 from distromatrix.load.shapes.bootstrap_options import NO_SIGNATURES
-from distromatrix.model import Bootstrap, Distro, Plan, Product, Pull
+from distromatrix.model import Bootstrap, Containerfile, Distro, Plan, Product, Pull
 from distromatrix.trust.devices import in_use
 from distromatrix.trust.keys import foreign_keys
 from distromatrix.trust.logins import logged_in
@@ -148,6 +148,15 @@ def _pulls(plan: Plan) -> Iterator[ReachingValue]:
                 yield ReachingValue(one.ref.partition("@")[0], (), distro)
 
 
+def _containerfiles(plan: Plan) -> Iterator[ReachingValue]:
+    for distro in plan.distros:
+        for one in distro.image:
+            if isinstance(one, Containerfile):
+                said = json.dumps([one.files, one.args])
+                digest = hashlib.sha256(said.encode()).hexdigest()[:_DIGITS]
+                yield ReachingValue(f"{one.path} (contents and args: {digest})", (), distro)
+
+
 KINDS = {
     "pass_env": ReachKind(
         ("MatrixShape.pass_env",),
@@ -210,6 +219,12 @@ KINDS = {
         ("BootstrapOptions.options",),
         "runs scripts of packages that nobody signed as root while an image is built on this host",
         _unsigned,
+    ),
+    "containerfile": ReachKind(
+        ("ContainerfileShape.containerfile", "ContainerfileShape.args"),
+        "has your engine build that: its steps have a network and what Docker gives to any "
+        "container, `FROM` pulls by your logins, and `ADD` of a URL is fetched by this host",
+        _containerfiles,
     ),
     "pull": ReachKind(
         ("PullShape.pull",),

@@ -43,6 +43,8 @@ def test_the_distros_with_every_key_load(tmp_path: Path) -> None:
     folder = tmp_path / "distros"
     (folder / "vagrant").mkdir(parents=True)
     (folder / "vagrant/Vagrantfile").touch()
+    (folder / "images/tools").mkdir(parents=True)
+    (folder / "images/tools/Containerfile").touch()
     for number, text in enumerate((EXAMPLES / "distros.yaml").read_text("utf-8").split("\n---\n")):
         (folder / f"ours-{number}.yaml").write_text(text, "utf-8")
     assert {"ours-0", "ours-1", "ours-2"} <= {distro.name for distro in load_distros(tmp_path)}

@@ -1,6 +1,7 @@
 """The distros there are: what ships, and what a project lays over it."""
 
 import shutil
+from base64 import b64decode
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from loading import SMALL, Project, place
 from distromatrix.errors import InputError
 from distromatrix.load import catalogue, load_distros
 from distromatrix.load.read import read_document
-from distromatrix.model import Archive, Bootstrap, Distro, Pull
+from distromatrix.model import Archive, Bootstrap, Containerfile, Distro, Pull
 
 WHOLE = """\
 title: Mine
@@ -198,9 +199,9 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
         ("eol: 2026-02-30", "expected a date", ""),
         ("image: []", "at least one", ""),
         ("image: debian", "expected a list", ""),
-        ("image: [debian]", "one of `pull`, `bootstrap` and `archive`", ""),
-        ("image: [{pul: x}]", "one of `pull`, `bootstrap` and `archive`", ""),
-        ("image: [{pull: x, archive: {}}]", "one of `pull`, `bootstrap` and `archive`", ""),
+        ("image: [debian]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
+        ("image: [{pul: x}]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
+        ("image: [{pull: x, archive: {}}]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
         ("image: [{pull: 'a b'}]", "expected an image reference", ""),
         ("image: [{pull: x, refresh: 7}]", "expected a duration", "`7s`"),
         ("image: [{pull: x, suite: y}]", "unknown key `suite`", ""),
@@ -301,3 +302,51 @@ def test_of_the_built_in_distros_only_those_that_are_named_are_read(
     assert found.distros == (next(d for d in CATALOGUE if d.name == "debian-12"),)
     assert found.names == tuple(d.name for d in CATALOGUE)
     assert read == ["debian-12"]
+
+
+BUILT = WHOLE.replace('{pull: "example.org/mine:1"}', "{containerfile: images/a/Containerfile}")
+
+
+def put(project: Project, name: str, text: str) -> None:
+    path = project.root / "distros/images/a" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_containerfile_is_read_with_what_lies_beside_it(project: Project) -> None:
+    project.distro("mine", BUILT)
+    put(project, "Containerfile", "FROM x")
+    put(project, "more/y", "y")
+    (source,) = by_name(project.root)["mine"].image
+    assert isinstance(source, Containerfile)
+    assert source.path == "images/a/Containerfile"
+    assert [(name, b64decode(text)) for name, text, _ in source.files] == [
+        ("Containerfile", b"FROM x"),
+        ("more/y", b"y"),
+    ]
+
+
+def test_what_a_build_cannot_take_is_told_at_its_place(project: Project) -> None:
+    project.distro("mine", BUILT)
+    folder = project.root / "distros/images/a"
+
+    def told() -> str:
+        with pytest.raises(InputError) as caught:
+            load_distros(project.root)
+        (fault,) = caught.value.faults
+        assert (fault.line, fault.file.endswith("mine.yaml")) == (5, True)
+        return str(fault)
+
+    assert "No such file or directory" in told()
+    put(project, "Other", "FROM x")
+    assert "no file `images/a/Containerfile`" in told()
+    put(project, "Containerfile", "FROM x")
+    (folder / "big").write_bytes(bytes(1024**2))
+    assert "holds more than 1 MiB" in told()
+    (folder / "big").unlink()
+    (folder / "link").symlink_to("/etc/passwd")
+    assert "is no plain file" in told()
+    (folder / "link").unlink()
+    folder.rename(project.root / "elsewhere")
+    folder.symlink_to(project.root / "elsewhere")
+    assert "images/a" in told()

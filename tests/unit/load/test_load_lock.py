@@ -18,7 +18,7 @@ from distromatrix.load.lock import (
     read_lock,
     with_digest,
 )
-from distromatrix.load.shapes.lock import LockedArchiveShape, LockedPullShape, NotLockedShape
+from distromatrix.load.shapes.lock import BootstrappedShape, LockedArchiveShape, LockedPullShape
 from distromatrix.model import Archive, Bootstrap, Distro, Plan, Product, Pull
 
 HUB = Pull(ref="docker.io/library/debian:12", refresh=60.0)
@@ -27,7 +27,7 @@ SHA = "5a" * 32
 TAR = Archive(file="r.tar", sha256=SHA)
 DEBIAN = distro(HUB, TOOL, TAR)
 PULLED = LockedPullShape(pull=HUB.ref, digest=f"sha256:{SHA}")
-BUILT = NotLockedShape.model_construct(
+BUILT = BootstrappedShape.model_construct(
     bootstrap="mmdebstrap bookworm", built=date(2026, 11, 24), image=f"sha256:{SHA}"
 )
 
@@ -44,7 +44,7 @@ distros:
     digest: sha256:{SHA}
     arch: x86_64
   debian-12:
-    # Cannot be locked: each build takes what its package mirror has then.
+    # Cannot be locked: each build takes what its mirrors have then.
     bootstrap: mmdebstrap bookworm
     built: 2026-11-24
     image: sha256:{SHA}

@@ -112,6 +112,7 @@ HARMLESS = {
     "ArchiveShape.archive": "its keys are looked at one by one",
     "ArchiveFile.file": "a name, without folders, with its sha256",
     "ArchiveFile.sha256": _IMAGE,
+    "ContainerfileShape.refresh": _IMAGE,
     "GuestShape.bootstrap": "its keys are looked at one by one",
     "GuestShape.keep_ready": _CHOICE,
     "GuestBootstrapShape.kernel": _IMAGE,

@@ -122,7 +122,8 @@ def _words(entry: Entry | None) -> str:
         return f"pull {entry.pull} {entry.digest}" + (f" ({entry.arch})" if entry.arch else "")
     if isinstance(entry, LockedArchiveShape):
         return f"archive {entry.archive} sha256:{entry.sha256}"
-    return f"bootstrap {entry.bootstrap}, which cannot be locked"
+    kind, what = next(iter(entry.model_dump().items()))
+    return f"{kind} {what}, which cannot be locked"
 
 
 def _counted(changes: list[str]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from time import time
@@ -13,6 +15,7 @@ from typing import Any, BinaryIO
 
 from docker.errors import APIError, NotFound
 
+from distromatrix.collect.text import one_line
 from distromatrix.engines.docker.connection.api import (
     LONG_TIMEOUT,
     failure,
@@ -23,7 +26,7 @@ from distromatrix.engines.docker.connection.api import (
 )
 from distromatrix.engines.docker.connection.auth import credentials, hiding
 from distromatrix.engines.docker.dialect import DOCKER, MACHINES, OURS, Dialect, take_name
-from distromatrix.engines.docker.messages import pull_error
+from distromatrix.engines.docker.messages import classify, pull_error
 from distromatrix.engines.docker.staging.transfer import (
     TransferredImages,
     carried,
@@ -31,9 +34,13 @@ from distromatrix.engines.docker.staging.transfer import (
     is_mark,
     moving,
 )
-from distromatrix.engines.image_store import Image, Resolved
-from distromatrix.errors import DiskFullError, InfrastructureError, PullError
+from distromatrix.engines.image_store import Build, Image, Resolved
+from distromatrix.errors import DiskFullError, ImageError, InfrastructureError, PullError
 
+_LINES = 200  # of what a build printed last, which its error has
+_LONGEST = 2000  # characters of such a line
+_WIDTH = 200  # of one that is told at once
+_BUILD_MEMORY = 2 * 1024**3  # bytes of each step
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -117,6 +124,45 @@ class DockerImages(TransferredImages):
                 if failed := json.loads(line).get("error"):
                     raise failure(f"import {tag}", str(failed))
         return self._found(tag)
+
+    def build(self, build: Build, tag: str, progress: Callable[[str], None]) -> Image:
+        """See ImageStore. Raises ImageError, PullError, EngineUnavailableError."""
+        calling = partial(self._api.calling, f"build {tag}", LONG_TIMEOUT)
+        dialect, failed, said = self._api.dialect, "", deque[str](maxlen=_LINES)
+        events: Iterator[dict[str, Any]] = iter(())
+        with calling() as client:
+            try:
+                events = client.build(
+                    fileobj=io.BytesIO(build.context),
+                    custom_context=True,
+                    dockerfile=build.file,
+                    buildargs=dict(build.args),
+                    labels=dict(build.labels),
+                    tag=dialect.name(tag),
+                    nocache=build.anew,
+                    pull=build.anew,
+                    rm=True,
+                    forcerm=True,
+                    container_limits={"memory": _BUILD_MEMORY, "memswap": _BUILD_MEMORY},
+                    use_config_proxy=False,  # whose passwords would stay in the image
+                    decode=True,
+                )
+            except APIError as error:
+                failed = message_of(error)
+        for event in pieces(events, calling):
+            if "error" in event:
+                failed = " ".join(str(event["error"]).split())
+            for line in filter(str.strip, str(event.get("stream", "")).splitlines()):
+                said.append(line[:_LONGEST])
+                progress(one_line(line, _WIDTH))
+        if not failed:
+            return self._found(tag)
+        refused = failure(f"build {tag}", failed)
+        if isinstance(refused, DiskFullError):
+            raise refused
+        if (kind := classify(failed)) != "other":
+            raise PullError(kind, f"cannot build, as what it stands on did not come: {failed}")
+        raise ImageError(f"the build failed: {failed}", log="\n".join(said))
 
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore. Raises InfrastructureError."""

@@ -15,7 +15,7 @@ from time import time
 from typing import Any, BinaryIO
 
 from distromatrix.engines.fake.state import FakeState, read_json, write_json
-from distromatrix.engines.image_store import Image, Preparation, Resolved
+from distromatrix.engines.image_store import Build, Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
 
 
@@ -61,6 +61,11 @@ class FakeImages:
         with self._file(tag, "tar").open("wb") as target:
             shutil.copyfileobj(tar, target)
         return self._write(tag, labels)
+
+    def build(self, build: Build, tag: str, progress: Callable[[str], None]) -> Image:
+        """See ImageStore: the context is its root."""
+        progress(f"building {build.file}")
+        return self.load_rootfs(io.BytesIO(build.context), tag, build.labels)
 
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         """See ImageStore."""

@@ -127,9 +127,12 @@ def _no_other(distro: Distro) -> tuple[str, ...]:
 
 def _fresh(source: ImageSource, image: Image) -> bool:
     """What a digest or a sha256 names is that at any age."""
-    if isinstance(source, Archive) or digest_of(source):
-        return True
-    return time.time() - image.created < source.refresh
+    return bool(digest_of(source)) or time.time() - image.created < refresh_of(source)
+
+
+def refresh_of(source: ImageSource) -> float:
+    """After how many seconds a source is looked at again."""
+    return inf if isinstance(source, Archive) or source.refresh is None else source.refresh
 
 
 def _checked(distro: Distro, source: ImageSource, image: Image, arch: str) -> Base:
@@ -139,8 +142,7 @@ def _checked(distro: Distro, source: ImageSource, image: Image, arch: str) -> Ba
             f"this host is {arch}: name an image for {arch} in the distro's file"
         )
     used = ImageUsed(source=source.kind, id=image.id, locked=distro.locked)
-    refresh = inf if isinstance(source, Archive) else source.refresh
-    return Base(image=image, used=used, refresh=refresh)
+    return Base(image=image, used=used, refresh=refresh_of(source))
 
 
 def _for(distro: Distro, error: ImageError) -> ImageError:

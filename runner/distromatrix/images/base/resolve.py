@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from distromatrix.errors import ImageError
 from distromatrix.images.base.bootstrap import OutOfReachError
 from distromatrix.images.base.context import BuildContext
 from distromatrix.images.base.sources import base_tag, open_archive
 from distromatrix.load.lock import Entry, named
-from distromatrix.load.shapes.lock import LockedArchiveShape, LockedPullShape, NotLockedShape
-from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
+from distromatrix.load.shapes.lock import (
+    BootstrappedShape,
+    BuiltShape,
+    LockedArchiveShape,
+    LockedPullShape,
+)
+from distromatrix.model import Archive, Bootstrap, Containerfile, Distro, ImageSource
 from distromatrix.record.events import Warned
 
 
@@ -38,13 +44,17 @@ def resolve(around: BuildContext, distro: Distro, present: Entry | None) -> Entr
 
 
 def _entry(around: BuildContext, distro: Distro, source: ImageSource) -> Entry:
-    name = named(source)[1]
-    if isinstance(source, Bootstrap):
+    kind, name = named(source)
+    if isinstance(source, Bootstrap | Containerfile):
+        shape = BootstrappedShape if isinstance(source, Bootstrap) else BuiltShape
         image = around.engine.images.find(base_tag(distro, source, around.settings))
-        if image is None:
-            return NotLockedShape.model_construct(bootstrap=name)
-        built = datetime.fromtimestamp(image.created, UTC).date()
-        return NotLockedShape.model_construct(bootstrap=name, built=built, image=image.id)
+        values: dict[str, Any] = {kind: name}
+        if image is not None:
+            values |= {
+                "built": datetime.fromtimestamp(image.created, UTC).date(),
+                "image": image.id,
+            }
+        return shape.model_construct(None, **values)
     if isinstance(source, Archive):
         with open_archive(around, distro, source):  # which checks it
             return LockedArchiveShape.model_construct(archive=name, sha256=source.sha256)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import PurePath
 from typing import BinaryIO
 
 from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND, LABEL_SOURCE
-from distromatrix.engines.image_store import Image
-from distromatrix.errors import ImageError
+from distromatrix.engines.image_store import Build, Image
+from distromatrix.errors import ImageError, PullError
 from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap, declaration, remove
 from distromatrix.images.base.context import BuildContext
+from distromatrix.images.files_tar import tar_of
 from distromatrix.images.packages.apt import NO_VALID_UNTIL
 from distromatrix.load.settings import Settings
-from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
+from distromatrix.model import Archive, Bootstrap, Containerfile, Distro, ImageSource, Pull
 
 BASE_REPOSITORY = "distromatrix/base"
 # What bootstrap tools say where a mirror answers, and has the release no more or no longer fresh.
@@ -44,6 +47,9 @@ def base_tag(distro: Distro, source: ImageSource, settings: Settings) -> str:
     elif isinstance(source, Bootstrap):
         source = from_archive(distro, source, settings)
         declared = declaration(distro, source, settings.mirror(distro))
+    elif isinstance(source, Containerfile):
+        parts = (source.path, *map(repr, source.files), *map(repr, source.args))
+        declared = ("containerfile", *parts)
     else:
         declared = ("archive", source.sha256)
     key = hashlib.sha256("\0".join(declared).encode()).hexdigest()[:12]
@@ -87,10 +93,38 @@ def get_image(around: BuildContext, distro: Distro, source: ImageSource) -> Imag
             return _bootstrap(around, distro, settled, tag, labels)
         except (ImageError, OutOfReachError) as error:
             raise advised(error, settings.archive_advice(distro)) from error
+    if isinstance(source, Containerfile):
+        return _build(around, distro, source, tag, labels)
     around.say(distro.name, f"importing {source.file}")
     # One open file for both: what was checked is what is imported.
     with open_archive(around, distro, source) as file:
         return around.engine.images.load_rootfs(file, tag, labels)
+
+
+def _build(
+    around: BuildContext, distro: Distro, source: Containerfile, tag: str, labels: dict[str, str]
+) -> Image:
+    def tell(line: str) -> None:
+        around.require_going(distro.name)
+        around.say(distro.name, f"building {source.path}: {line}")
+
+    files = tuple((name, b64decode(content), mode) for name, content, mode in source.files)
+    build = Build(
+        context=tar_of(files),
+        file=PurePath(source.path).name,
+        args=dict(source.args),
+        labels=labels,
+        anew=source.refresh is not None,
+    )
+    try:
+        return around.engine.images.build(build, tag, tell)
+    except PullError as error:
+        if error.kind != "unreachable":
+            raise
+        raise OutOfReachError(f"containerfile {source.path}: {error}") from error
+    except ImageError as error:
+        error.args = (f"containerfile {source.path}: {error}",)
+        raise
 
 
 def _bootstrap(

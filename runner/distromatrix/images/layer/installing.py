@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
+from distromatrix.images.files_tar import tar_of
 from distromatrix.images.layer.downloading import Downloading
 from distromatrix.images.layer.step import Step
 from distromatrix.images.packages import MANAGERS, Addition, Mirror, PackageFailure, PackageManager
@@ -17,8 +16,6 @@ from distromatrix.images.packages.suggest import hint
 from distromatrix.images.store.downloads import Downloads
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro, Repository
-
-File = tuple[str, bytes, int]  # path, content, mode
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
 
@@ -97,18 +94,6 @@ def add_repositories(
             step.must(machine, manager.add(Addition(name=name, repository=one, key=key)))
         if one.packages:
             install(source, one.packages, machine, step, downloads)
-
-
-def tar_of(files: tuple[File, ...]) -> bytes:
-    """A tar of files, root's, without entries for folders: those that exist keep their
-    modes, and whoever extracts makes the others."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content, mode in files:
-            member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def install(

@@ -12,14 +12,13 @@ from typing import Literal
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
+from distromatrix.images.files_tar import File, tar_of
 from distromatrix.images.layer.cache_folders import make_folders
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
 from distromatrix.images.layer.installing import (
-    File,
     PackageSource,
     add_repositories,
     install,
-    tar_of,
     use_mirror,
 )
 from distromatrix.images.layer.step import Step

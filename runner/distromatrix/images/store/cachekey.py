@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from distromatrix.images.base.bases import refresh_of
 from distromatrix.images.layer.layers import layer_inputs
 from distromatrix.images.layer.recipe import FORMAT, ProductFiles
-from distromatrix.model import Archive, Cell, Distro, Plan
+from distromatrix.model import Cell, Distro, Plan
 from distromatrix.plan.needs import GUESTS
 
 _DAY = 86400.0
@@ -39,7 +40,7 @@ def _digest(what: object) -> str:
 def _image(distro: Distro, now: float) -> object:
     """A distro's sources, and in which quarter of their life those images are that are got
     anew from time to time."""
-    refresh = min((s.refresh for s in distro.image if not isinstance(s, Archive)), default=inf)
+    refresh = min(map(refresh_of, distro.image))
     window = 0 if refresh == inf else int(now // max(refresh / _WINDOWS, _DAY))
     sources = TypeAdapter(tuple[Any, ...]).dump_python(distro.image, mode="json")
     return (distro.name, distro.package_manager, distro.repositories, sources, window)

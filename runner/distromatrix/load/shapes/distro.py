@@ -16,6 +16,8 @@ from distromatrix.load.shapes.fields import (
     BoxVersion,
     Day,
     Duration,
+    EnvName,
+    EnvValue,
     FileName,
     Flag,
     ImageRef,
@@ -26,11 +28,20 @@ from distromatrix.load.shapes.fields import (
     Release,
     Repository,
     Sha256,
+    matching,
+    schema_of,
     wrong,
 )
 from distromatrix.load.shapes.repositories import ExtraRepositoryShape
 from distromatrix.model import BootstrapTool, Family, Libc, PackageManagerName, ProviderName
 from distromatrix.wording import listing
+
+_FOLDERS = r"([A-Za-z0-9][A-Za-z0-9._+-]*/)+[A-Za-z0-9][A-Za-z0-9._+-]*"
+BelowFolder = Annotated[
+    str,
+    matching("a file in a folder of its own, such as `images/tools/Containerfile`", _FOLDERS),
+    schema_of(_FOLDERS),
+]
 
 
 class PullShape(Shape):
@@ -106,11 +117,25 @@ class ArchiveShape(Shape):
     """Which tarball."""
 
 
+class ContainerfileShape(Shape):
+    """An image that the engine builds, for as long as its inputs are these: the Containerfile,
+    what lies beside it, and `args`."""
+
+    containerfile: BelowFolder
+    """The Containerfile, by its path from this file's folder. It lies in a folder of its own, all
+    of which is its context (1 MiB at most)."""
+    args: dict[EnvName, EnvValue] = {}
+    """What its `ARG`s are."""
+    refresh: Duration | None = None
+    """Built anew after this long, with what `FROM` names then; absent: never."""
+
+
 SourceShape = Annotated[
     Annotated[PullShape, Tag("<pull>")]
     | Annotated[BootstrapShape, Tag("<bootstrap>")]
-    | Annotated[ArchiveShape, Tag("<archive>")],
-    one_key_of("pull", "bootstrap", "archive"),
+    | Annotated[ArchiveShape, Tag("<archive>")]
+    | Annotated[ContainerfileShape, Tag("<containerfile>")],
+    one_key_of("pull", "bootstrap", "archive", "containerfile"),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Tag
 
 from distromatrix.load.shapes.base import Shape, one_key_of
+from distromatrix.load.shapes.distro import BelowFolder
 from distromatrix.load.shapes.fields import (
     Arch,
     Day,
@@ -48,6 +49,10 @@ class LockedArchiveShape(Shape):
 
 
 class NotLockedShape(Shape):
+    """An image that is built: the source is fixed, what it gives is not."""
+
+
+class BootstrappedShape(NotLockedShape):
     """An image built from the package mirror: the source is fixed, what it gives is not."""
 
     bootstrap: Bootstrapped
@@ -58,11 +63,23 @@ class NotLockedShape(Shape):
     """For information: the id of the image here."""
 
 
+class BuiltShape(NotLockedShape):
+    """An image that the engine builds: its Containerfile is fixed, what that gives is not."""
+
+    containerfile: BelowFolder
+    """The Containerfile, as the distro's file declares it."""
+    built: Day | None = None
+    """For information: the day on which the image here was built."""
+    image: Digest | None = None
+    """For information: the id of the image here."""
+
+
 EntryShape = Annotated[
     Annotated[LockedPullShape, Tag("<pull>")]
     | Annotated[LockedArchiveShape, Tag("<archive>")]
-    | Annotated[NotLockedShape, Tag("<bootstrap>")],
-    one_key_of("pull", "archive", "bootstrap"),
+    | Annotated[BootstrappedShape, Tag("<bootstrap>")]
+    | Annotated[BuiltShape, Tag("<containerfile>")],
+    one_key_of("pull", "archive", "bootstrap", "containerfile"),
 ]
 
 
