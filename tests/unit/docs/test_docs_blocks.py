@@ -129,6 +129,9 @@ def load_as_distro(text: str, root: Path) -> None:
     folder = root / "distros"
     folder.mkdir()
     (folder / "ours.yaml").write_text(text + "like: debian-12\n" * ("like" not in value), "utf-8")
+    for name in values_of(value, "containerfile"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
     vagrantfile = value.get("guest", {}).get("vagrantfile", "Vagrantfile")
     (folder / vagrantfile).parent.mkdir(exist_ok=True)
     (folder / vagrantfile).touch()

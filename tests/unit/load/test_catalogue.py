@@ -188,6 +188,9 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
     assert messages == ["`image` is missing", "`libc` is missing", "`package_manager` is missing"]
 
 
+KINDS = "one of `pull`, `bootstrap`, `archive` and `containerfile`"
+
+
 @pytest.mark.parametrize(
     ("line", "message", "hint"),
     [
@@ -199,9 +202,9 @@ def test_what_like_does_not_bring_must_be_there(project: Project) -> None:
         ("eol: 2026-02-30", "expected a date", ""),
         ("image: []", "at least one", ""),
         ("image: debian", "expected a list", ""),
-        ("image: [debian]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
-        ("image: [{pul: x}]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
-        ("image: [{pull: x, archive: {}}]", "one of `pull`, `bootstrap`, `archive` and `containerfile`", ""),
+        ("image: [debian]", KINDS, ""),
+        ("image: [{pul: x}]", KINDS, ""),
+        ("image: [{pull: x, archive: {}}]", KINDS, ""),
         ("image: [{pull: 'a b'}]", "expected an image reference", ""),
         ("image: [{pull: x, refresh: 7}]", "expected a duration", "`7s`"),
         ("image: [{pull: x, suite: y}]", "unknown key `suite`", ""),
