@@ -1,21 +1,21 @@
 """Each way in which a cluster breaks, at random moments: no result is lost, nothing is left.
 
 `DISTROMATRIX_ROUNDS` says how often each is tried. A round is repeated by its id, which is the
-seed of when and where it breaks.
+seed of when and where it breaks. What was seen in it goes into its record in JUnit's XML.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
-from breaking_world import Project, ended, killed, until
-from cluster_world import begun, fill, nothing_left, resumed, seen, under_way, whole
+from breaking_world import Ended, Project, ended, killed, until
+from cluster_world import begun, fill, lines, nothing_left, resumed, seen, under_way, whole
 
 from cluster_rig import Rig, cluster
 from given import alpine_or_pulled
@@ -27,10 +27,10 @@ NOTICED = "12s"  # after which a pulled cable is noticed
 
 
 class Broken:
-    """A cluster, a product, and a round's luck."""
+    """A cluster, a product, and a round's luck; `record` takes what was seen."""
 
-    def __init__(self, rig: Rig, project: Project) -> None:
-        self.rig, self.project = rig, project
+    def __init__(self, rig: Rig, project: Project, record: Callable[[str, object], None]) -> None:
+        self.rig, self.project, self.record = rig, project, record
 
     def begin(self, seed: str) -> None:
         """A run is under way; some time later something breaks."""
@@ -39,13 +39,31 @@ class Broken:
         before = self.project.latest
         self.run = begun(self.project, self.rig)
         under_way(self.project, before)
-        sleep(self.random.uniform(0, 4))
+        moment = self.random.uniform(0, 4)
+        sleep(moment)
+        self.record("moment", f"{moment:.1f}")
+        self.record("over", self.run.poll() is not None)
+        self.since = monotonic()
+
+    def end(self) -> Ended:
+        """The run, to its end."""
+        done = ended(self.run)
+        again = {one["cell"] for one in lines(self.project) if one.get("attempt", 1) > 1}
+        self.record("exit", done.code)
+        self.record("seconds", f"{monotonic() - self.since:.1f}")
+        self.record("again", len(again))
+        return done
 
     def nothing_lost(self) -> None:
         """The run goes on to its end with all that it should have."""
-        done = ended(self.run)
+        done = self.end()
         assert done.code == 1, done.said
         assert seen(self.project) == whole(self.project), done.said
+
+    def nothing_left(self) -> None:
+        """It is so, soon."""
+        until(lambda: nothing_left(self.rig))
+        self.record("clean", f"{monotonic() - self.since:.1f}")
 
     def go_on(self) -> None:
         """What a run has not done, the next one does, where it had not ended yet."""
@@ -68,18 +86,28 @@ class Broken:
         done = self.project.call("run", "--cluster", self.rig.address)
         assert done.code == 1, done.said
         assert seen(self.project) == whole(self.project)
-        until(lambda: nothing_left(self.rig))
+        self.nothing_left()
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broken]:
-    noticed = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": NOTICED}
-    with cluster(2, environ=noticed) as rig:
-        project = Project(tmp_path_factory.mktemp("b") / "p", alpine_or_pulled().parent)
-        fill(project, rig)
-        made = Broken(rig, project)
-        made.next_run_cleans()
+def rig() -> Iterator[Rig]:
+    with cluster(3, environ={"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": NOTICED}) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def project(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """What all rounds run; each host has made its images."""
+    made = Project(tmp_path_factory.mktemp("b") / "p", alpine_or_pulled().parent)
+    fill(made, rig)
+    done = made.call("run", "--cluster", rig.address)
+    assert done.code == 1, done.said
+    return made
+
+
+@pytest.fixture
+def broken(rig: Rig, project: Project, record_property: Callable[[str, object], None]) -> Broken:
+    return Broken(rig, project, record_property)
 
 
 @pytest.mark.parametrize("number", ROUNDS)
@@ -104,30 +132,30 @@ def test_an_engine_is_killed(broken: Broken, number: int) -> None:
 def test_the_scheduler_is_killed(broken: Broken, number: int) -> None:
     broken.begin(f"scheduler-{number}")
     broken.rig.kill_scheduler()
-    done = ended(broken.run)
+    done = broken.end()
     assert done.code in (1, 69), done.said  # it may have been over before
     broken.rig.start_scheduler()
     broken.restart(*broken.rig.hosts)
     broken.go_on()
-    until(lambda: nothing_left(broken.rig))
+    broken.nothing_left()
 
 
 @pytest.mark.parametrize("number", ROUNDS)
 def test_the_client_is_killed(broken: Broken, number: int) -> None:
     broken.begin(f"client-{number}")
     killed(broken.run)
-    until(lambda: nothing_left(broken.rig))
+    broken.nothing_left()
     broken.go_on()
 
 
 @pytest.mark.parametrize("number", ROUNDS)
-def test_the_user_interrupts(broken: Broken, number: int) -> None:
-    broken.begin(f"interrupt-{number}")
-    how = broken.random.choice((signal.SIGINT, signal.SIGTERM))
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_the_user_interrupts(broken: Broken, how: signal.Signals, number: int) -> None:
+    broken.begin(f"{how.name}-{number}")
     broken.run.send_signal(how)
-    done = ended(broken.run)
+    done = broken.end()
     assert done.code in (1, 128 + how), done.said  # it may have been over before
-    until(lambda: nothing_left(broken.rig))
+    broken.nothing_left()
     broken.go_on()
 
 
@@ -138,7 +166,7 @@ def test_a_cable_is_pulled_for_some_seconds(broken: Broken, number: int) -> None
     sleep(broken.random.uniform(0.5, 5))
     broken.rig.heal(broken.name)
     broken.nothing_lost()
-    until(lambda: nothing_left(broken.rig))
+    broken.nothing_left()
 
 
 @pytest.mark.parametrize("number", ROUNDS)
