@@ -5,3 +5,15 @@ submits tasks, which are some cells of one distro each (`plan.batches`), and Das
 workers that have what they need. There the same `Executor` runs these cells (`project.hosted`).
 What a cell made comes back as bytes that nobody believes (`merge.unpack`).
 """
+
+from typing import Any
+
+
+async def join(version: str, dask_worker: Any) -> Any:
+    """See worker.join: what a worker imports for it the first time takes seconds, in which it must
+    go on to answer."""
+    import asyncio
+    from importlib import import_module
+
+    here = await asyncio.to_thread(import_module, "distromatrix.cluster.worker")
+    return await here.join(version, dask_worker)

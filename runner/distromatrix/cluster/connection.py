@@ -10,13 +10,14 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from distromatrix import __version__
+from distromatrix.cluster import join
 from distromatrix.collect.text import one_line
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.threads import in_background
 from distromatrix.load.address import address_of, require_safe
 from distromatrix.load.settings import Settings
 from distromatrix.project.host import HostSeen
-from distromatrix.project.hosts import Hosts
+from distromatrix.project.hosts import Hosts, unanswered
 
 CONNECT_WITHIN = 30.0  # seconds; as Dask itself, for a machine that is busy
 CUT_AFTER = "15s"  # of silence, a connection counts as cut (below 11 s Dask opens none)
@@ -34,8 +35,6 @@ class Cluster:
     def look(self) -> tuple[HostSeen, ...]:
         """See which workers there are now; the new ones take part from now on, where they can.
         Returns those. Raises EngineUnavailableError where nobody answers."""
-        from distromatrix.cluster.worker import join
-
         there = self._call(self.client.nthreads)
         new = [address for address in there if self.again or address not in self.hosts.known]
         self.again = False
@@ -46,16 +45,14 @@ class Cluster:
         try:
             return what()
         except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
-            raise EngineUnavailableError(self.silent(one_line(str(error), 200))) from error
-
-    def silent(self, why: str = "") -> str:
-        """What is said of a scheduler that does not answer."""
-        return _silent(self.hosts.address, why)
+            raise EngineUnavailableError(
+                unanswered(self.hosts.address, one_line(str(error), 200))
+            ) from error
 
     def ping(self) -> None:
         """Raises EngineUnavailableError where nobody answers."""
         if self.client.status != "running":
-            raise EngineUnavailableError(self.silent())
+            raise EngineUnavailableError(unanswered(self.hosts.address))
 
 
 @contextmanager
@@ -122,19 +119,5 @@ def _connected(address: str) -> Any:
     except Empty:
         found = TimeoutError("something listens there and is no scheduler")
     if isinstance(found, Exception):
-        raise EngineUnavailableError(_refused(address, found)) from found
+        raise EngineUnavailableError(unanswered(address, one_line(str(found), 200))) from found
     return found
-
-
-def _refused(address: str, error: Exception) -> str:
-    text = one_line(str(error), 200)
-    if address.startswith("tls://"):
-        text += (
-            "; are the certificates right that your Dask configuration names "
-            "(distributed.comm.tls)?"
-        )
-    return _silent(address, text)
-
-
-def _silent(address: str, why: str) -> str:
-    return f"the cluster at {address} does not answer{why and f': {why}'}"

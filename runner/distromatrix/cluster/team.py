@@ -24,7 +24,7 @@ from distromatrix.execute.threads import Threads, in_background
 from distromatrix.project.heard import PIECE, in_pieces
 from distromatrix.project.hosts import HostsEngine
 from distromatrix.project.sending import orders_of, pieces_of, product_files
-from distromatrix.record.events import CellStarted
+from distromatrix.record.events import CellPhase
 
 END_WITHIN = 4.5  # seconds that an interrupted run leaves to its hosts
 FACTS_WITHIN = 5.0  # seconds that a run's end waits for what its machines were made of
@@ -125,6 +125,8 @@ class ClusterTeam(Works):
 
     def _hear(self, message: Mapping[str, Any], work: Work) -> None:
         kind, token = message["kind"], message["token"]
+        if token == work.token:
+            work.heard = time.monotonic()
         if kind == "facts":
             self._factless.discard(token)
             self.hear_facts(message["facts"], work.batch.cells)
@@ -136,8 +138,8 @@ class ClusterTeam(Works):
                 self._lose(work, "its worker was not heard")
         elif kind == "events":
             for line in message["lines"]:
-                event = self.hear(line, work.batch.cells, self._host(work.worker))
-                if isinstance(event, CellStarted):
+                event = self.hear(line, work.batch.cells, work.host)
+                if isinstance(event, CellPhase):  # no machine is tried before
                     work.started.add(event.cell)
         elif kind == "finished":
             self._take(message, work)
@@ -149,8 +151,9 @@ class ClusterTeam(Works):
 
     def _began(self, work: Work, token: str, address: str) -> None:
         """A worker wants its orders: the second to do so where the first is dead. (Locked.)"""
-        self.left.lose(work.started)
-        work.token, work.worker, work.ended = token, address, False
+        self.fail(self.left.lose(work.started), "its worker was lost", work.host)
+        work.token, work.worker, work.host = token, address, self._hosts.name(address)
+        work.heard, work.ended = time.monotonic(), False
         work.started.clear()
         self._used.add(address)
         cells = [] if self._state.stopping or self._over else self._open(work)
@@ -178,7 +181,7 @@ class ClusterTeam(Works):
 
     def _take(self, message: Mapping[str, Any], work: Work) -> None:
         """A result, with what its cell made. (Locked.)"""
-        heard = self.result_of(message["line"], work.batch.cells, self._host(work.worker))
+        heard = self.result_of(message["line"], work.batch.cells, work.host)
         if heard is None:
             return
         result, repeat = heard

@@ -19,25 +19,30 @@ from distromatrix.execute.threads import in_background
 from distromatrix.model import Cell
 from distromatrix.plan.batches import Batch
 from distromatrix.project.heard import CellsElsewhere
-from distromatrix.project.sending import batches_of
+from distromatrix.project.hosts import unanswered
+from distromatrix.project.sending import batches_of, silence_of
 
 LOOK_EVERY = 1.0  # seconds between two looks at who is there
-MOST_TRIES = 8  # of a batch, of which none has told anything
+MOST_LOST = 8  # times that a batch is lost before any of its cells has begun
 GONE_AFTER = 10.0  # seconds without a scheduler until the run breaks off
 EMPTY_AFTER = 30.0  # seconds without a worker that can run cells, or a batch, until that is said
 
 
 @dataclass(slots=True)
 class Work:
-    """A batch on its way. `generation`: how often it was submitted; `token`: of the worker's try
-    that counts, '' while it has not begun; `ended`: that one is over; `fetching`: so many results
-    are still on their way; `waits`: since when no worker can take it."""
+    """A batch on its way. `generation`: how often it was submitted, `lost`: or lost; `token`: of
+    the worker's try that counts, '' while it has not begun; `heard`: when it last told something;
+    `ended`: it is over; `fetching`: so many results are still on their way; `started`: the cells
+    whose scripts have begun; `waits`: since when no worker can take it."""
 
     batch: Batch
     future: Any = None
     generation: int = 0
+    lost: int = 0
     token: str = ""
     worker: str = ""
+    host: str = ""  # its name
+    heard: float = 0.0
     ended: bool = False
     fetching: int = 0
     waits: float = 0.0
@@ -128,7 +133,7 @@ class Works(CellsElsewhere):
             here = self._client.status == "running"
             silent = 0.0 if here else silent + LOOK_EVERY
             if silent > GONE_AFTER and not self._over:
-                self._broke(self._cluster.silent())
+                self._broke(unanswered(self._hosts.address))
                 return
             now = {host.address for host in self._hosts.fit}
             empty = 0.0 if now else empty + LOOK_EVERY
@@ -156,13 +161,11 @@ class Works(CellsElsewhere):
                     continue
                 if getattr(work.future, "status", "") in ("error", "lost"):
                     self._cluster.again = True
-                    if work.generation > MOST_TRIES:
-                        why = f"no worker can begin it: {work.future.exception()!r}"
-                        self.fail(self._open(work), why)
-                    else:
-                        self._lose(work, "its workers died")
+                    self._lose(work, "its workers died")
                 elif work.token and work.worker not in self._hosts.known:
-                    self._lose(work, f"its worker {work.worker} was lost")
+                    self._lose(work, f"its worker on {work.host} was lost")
+                elif work.token and time.monotonic() - work.heard > silence_of(self._open(work)):
+                    self._retire(work.worker, "it says nothing any more of cells that it has")
                 elif not work.token and (before != now or work.waits):
                     self._submit(work)
                 if work.waits and time.monotonic() - work.waits > EMPTY_AFTER:
@@ -183,10 +186,9 @@ class Works(CellsElsewhere):
     def _lose(self, work: Work, why: str) -> None:
         """A try of a batch has come to nothing: what had begun is an infrastructure retry.
         (Locked.)"""
-        self.fail(self.left.lose(work.started), why)
+        work.lost = 0 if work.started else work.lost + 1
+        self.fail(self.left.lose(work.started), why, work.host)
+        if work.lost > MOST_LOST:
+            self.fail(self._open(work), f"{why} ({work.lost} times)", work.host)
         if self._open(work):
             self._submit(work)
-
-    def _host(self, address: str) -> str:
-        host = self._hosts.known.get(address)
-        return host.name if host else address

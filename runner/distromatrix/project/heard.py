@@ -66,17 +66,18 @@ class CellsElsewhere:
             self.left.drop(cell.id)
             self._loop.finish(not_run(cell, why))
 
-    def fail(self, cells: Iterable[Cell], why: str) -> None:
-        """The infrastructure broke these."""
+    def fail(self, cells: Iterable[Cell], why: str, host: str = "") -> None:
+        """The infrastructure broke these, on that host if any."""
         for cell in cells:
             self.left.drop(cell.id)
             error = InfrastructureError(why, transient=False)
-            self._loop.finish(self.error(cell, error, max(1, self.left.attempts(cell.id))))
+            result = self.error(cell, error, max(1, self.left.attempts(cell.id)))
+            self._loop.finish(replace(result, host=host))
 
     def finish(self, result: CellResult, repeat: int, fault: str) -> None:
         """A run of a cell is done; `fault`: see take."""
         if fault:
-            self.fail([self.left.cells[result.id]], fault)
+            self.fail([self.left.cells[result.id]], fault, result.host)
             return
         self.left.done(result, repeat)
         if result.left_out:

@@ -16,6 +16,16 @@ from distromatrix.plan.batches import MIB
 from distromatrix.project.host import HostSeen, common_facts
 
 
+def unanswered(address: str, why: str = "") -> str:
+    """What is said of a cluster that does not answer."""
+    if why and address.startswith("tls://"):
+        why += (
+            "; are the certificates right that your Dask configuration names "
+            "(distributed.comm.tls)?"
+        )
+    return f"the cluster at {address} does not answer{why and f': {why}'}"
+
+
 class Hosts:
     """Those of the cluster at `address`. `known`: by their own addresses."""
 
@@ -38,6 +48,10 @@ class Hosts:
     def refuse(self, host: HostSeen, why: str) -> None:
         """No more cells run on that one."""
         self.known = self.known | {host.address: replace(host, fault=why)}
+
+    def name(self, address: str) -> str:
+        """What that one calls itself; its address, where it is not known."""
+        return self.known[address].name if address in self.known else address
 
     @property
     def fit(self) -> tuple[HostSeen, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from distromatrix.engines.guest.acceleration import TCG_SCALE
 from distromatrix.execute.job import Job
 from distromatrix.execute.product.python_says import USES_MARK
 from distromatrix.files.user_folders import host_name
+from distromatrix.images.layer.step import STEP_TIMEOUT
 from distromatrix.model import Cell, CellResult, Plan
 from distromatrix.plan.batches import Batch, batches, needs_of
 from distromatrix.project.host import most_of
@@ -59,6 +61,12 @@ def batches_of(job: Job, cells: Sequence[Cell], hosts: Hosts) -> tuple[Batch, ..
         hosts.places,
         ordered=plan.seed is not None,
     )
+
+
+def silence_of(cells: Iterable[Cell]) -> float:
+    """So many seconds a host that has these cells may say nothing of them: as long as the slowest
+    step of an image, and of a cell under emulation, may take one after the other."""
+    return 2 * STEP_TIMEOUT + TCG_SCALE * max(cell.timeout for cell in cells)
 
 
 def _beside(plan: Plan) -> dict[str, bytes]:
