@@ -10,13 +10,10 @@ from typing import Any, cast
 from distributed import Status, Worker, WorkerPlugin, get_worker
 
 from distromatrix import __version__
-from distromatrix.execute.sweep import sweep
 from distromatrix.execute.threads import in_background
-from distromatrix.load.settings import load_settings
 from distromatrix.project.host import look
 from distromatrix.project.hosted import Orders
-from distromatrix.project.hosted_runs import HostedRuns
-from distromatrix.project.session import opened_engine
+from distromatrix.project.hosted_runs import HostedRuns, sweep_host
 
 LOOK_EVERY = 5.0  # seconds between two looks whether the clients of runs are there
 
@@ -96,13 +93,8 @@ async def join(version: str, dask_worker: Worker) -> dict[str, Any]:
         if Host.name not in dask_worker.plugins:
             await dask_worker.plugin_add(Host(), name=Host.name)
             await dask_worker.set_resources(**found["resources"])
-        in_background(_sweep)
+        in_background(sweep_host)
     return found | {"threads": dask_worker.state.nthreads}
-
-
-def _sweep() -> None:
-    with opened_engine(load_settings()) as engine:
-        sweep(engine)
 
 
 async def order(token: str, orders: Orders, dask_worker: Worker) -> None:

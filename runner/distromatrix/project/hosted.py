@@ -42,6 +42,7 @@ from distromatrix.record.events import (
 from distromatrix.record.folder import RunFolder, remove_dead, remove_folder
 from distromatrix.record.repetitions import run_id
 
+CLUSTER = "cluster"  # the folder in the cache with a folder for each project of a client's
 KIND = "builds"  # of the folders: what dead processes left of these is removed
 LOOK = 0.25  # seconds between two looks whether a batch is still wanted; events go as often
 
@@ -76,7 +77,7 @@ class Orders:
 
 def root_of(project: str) -> Path:
     """The folder on a host that stands for a project of a client's."""
-    path = cache_folder() / "cluster" / project
+    path = cache_folder() / CLUSTER / project
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -8,10 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from threading import Condition, Lock
 
-from distromatrix.errors import DistromatrixError
+from distromatrix.errors import DistromatrixError, InputError
+from distromatrix.execute.sweep import sweep
 from distromatrix.execute.threads import in_background
+from distromatrix.files.user_folders import cache_folder
 from distromatrix.load.settings import load_settings
-from distromatrix.project.hosted import LOOK, HostedRun, Orders, Tell
+from distromatrix.project.hosted import CLUSTER, KIND, LOOK, HostedRun, Orders, Tell
+from distromatrix.project.session import opened_engine
+from distromatrix.record.folder import remove_dead
 
 ORDERS_WITHIN = 60.0  # seconds in which a client says what a batch is to do
 UNUSED_FOR = 600.0  # seconds after which what an idle run has here goes
@@ -99,3 +103,12 @@ class HostedRuns:
         for one in gone:
             with suppress(OSError):
                 one.close()
+
+
+def sweep_host() -> None:
+    """Remove what dead runs of clients left on this host, also those whose engine was away."""
+    for root in (cache_folder() / CLUSTER).glob("*"):
+        with suppress(InputError):
+            remove_dead(root, KIND)
+    with opened_engine(load_settings()) as engine:
+        sweep(engine)

@@ -56,9 +56,10 @@ def begun(project: Project, rig: Rig, *args: str) -> subprocess.Popen[str]:
     return project.start("run", "--cluster", rig.address, *args)
 
 
-def nothing_left(rig: Rig) -> bool:
-    """No container or volume of ours, and nothing of any run in a worker's cache."""
-    return not rig.left() and not kept(rig)
+def left(rig: Rig) -> list[str]:
+    """Containers and volumes of ours, and what of any run lies in a worker's cache."""
+    found = [f"{host}: {one}" for host, some in rig.left().items() for one in some]
+    return found + [str(one) for one in kept(rig)]
 
 
 def kept(rig: Rig) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from breaking_world import Project, ended, until
-from cluster_world import begun, fill, nothing_left, seen, under_way, whole
+from cluster_world import begun, fill, left, seen, under_way, whole
 
 from cluster_rig import cluster
 from given import alpine_or_pulled
@@ -45,4 +45,4 @@ def test_the_grid_is_that_of_one_host_where_a_worker_is_killed(
         again = project.call("run", "--cluster", rig.address)
         assert again.code == 1, again.said
         assert seen(project) == whole(project)
-        until(lambda: nothing_left(rig))
+        until(lambda: not left(rig))

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 import pytest
 from breaking_world import Ended, Project, ended, killed, until
-from cluster_world import begun, fill, lines, nothing_left, resumed, seen, under_way, whole
+from cluster_world import begun, fill, left, lines, resumed, seen, under_way, whole
 
 from cluster_rig import Rig, cluster
 from given import alpine_or_pulled
@@ -62,7 +62,10 @@ class Broken:
 
     def nothing_left(self) -> None:
         """It is so, soon."""
-        until(lambda: nothing_left(self.rig))
+        try:
+            until(lambda: not left(self.rig))
+        finally:
+            self.record("left", left(self.rig))
         self.record("clean", f"{monotonic() - self.since:.1f}")
 
     def go_on(self) -> None:
