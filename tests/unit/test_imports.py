@@ -116,6 +116,13 @@ def test_importing_costs_no_heavy_library(module: str) -> None:
     assert HEAVY.isdisjoint(done.stdout.split())
 
 
+def test_what_a_worker_is_first_called_for_loads_nothing_of_ours_in_its_loop() -> None:
+    code = "import sys; from distromatrix.cluster import join; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = {one for one in done.stdout.split() if one.startswith("distromatrix.")}
+    assert ours == {"distromatrix.cluster"}
+
+
 def test_help_costs_no_heavy_library() -> None:
     code = (
         "import sys, atexit; atexit.register(lambda: print(*sys.modules));"
