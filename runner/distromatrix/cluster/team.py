@@ -25,6 +25,7 @@ from distromatrix.project.heard import PIECE, in_pieces
 from distromatrix.project.hosts import HostsEngine
 from distromatrix.project.sending import orders_of, pieces_of, product_files
 from distromatrix.record.events import CellPhase
+from distromatrix.record.repetitions import run_id
 
 END_WITHIN = 4.5  # seconds that an interrupted run leaves to its hosts
 FACTS_WITHIN = 5.0  # seconds that a run's end waits for what its machines were made of
@@ -141,8 +142,8 @@ class ClusterTeam(Works):
                 event = self.hear(line, work.batch.cells, work.host)
                 if isinstance(event, CellPhase):  # no machine is tried before
                     work.started.add(event.cell)
-        elif kind == "finished":
-            self._take(message, work)
+            if "result" in message:
+                self._take(message, work)
         elif kind == "end":
             work.ended = True
             if message["gone"]:
@@ -181,12 +182,13 @@ class ClusterTeam(Works):
 
     def _take(self, message: Mapping[str, Any], work: Work) -> None:
         """A result, with what its cell made. (Locked.)"""
-        heard = self.result_of(message["line"], work.batch.cells, work.host)
+        heard = self.result_of(message["result"], work.batch.cells, work.host)
         if heard is None:
             return
         result, repeat = heard
+        run = run_id(result.id, repeat)
         if "file" not in message:
-            self.finish(result, repeat, self.take([message["tar"]], result.id))
+            self.finish(result, repeat, self.take([message["tar"]], run))
             return
         work.fetching += 1
         address, token = work.worker, work.token
@@ -195,7 +197,7 @@ class ClusterTeam(Works):
             lost = fault = ""
             try:
                 read = partial(self._read, address, message["file"])
-                fault = self.take(in_pieces(message["size"], read), result.id)
+                fault = self.take(in_pieces(message["size"], read), run)
             except OSError as error:  # the worker is lost
                 lost = f"what a cell left cannot be fetched: {error}"
             with self._lock:

@@ -76,6 +76,18 @@ def read_facts(run: Path) -> dict[str, Facts]:
     return found
 
 
+def machines_of(facts: Mapping[str, Facts]) -> list[dict[str, Any]]:
+    """Those of cells as plain data: what is equal is there once, with its `cells`."""
+    machines: list[tuple[Facts, list[str]]] = []
+    for cell, one in facts.items():
+        same = next((those for known, those in machines if known == one), None)
+        if same is None:
+            machines.append((one, [cell]))
+        else:
+            same.append(cell)
+    return [{"cells": ids, **asdict(one)} for one, ids in machines]
+
+
 def add_facts(run: Path, facts: Mapping[str, Facts]) -> None:
     """Write those of cells down, beside those that are there. Raises InfrastructureError where
     the disk is full; where they cannot be written else, there are none."""
@@ -85,15 +97,8 @@ def add_facts(run: Path, facts: Mapping[str, Facts]) -> None:
     try:
         with Folder.at(run) as folder:
             for distro, cells in by_distro.items():
-                machines: list[tuple[Facts, list[str]]] = []
-                for cell, one in cells.items():
-                    same = next((those for known, those in machines if known == one), None)
-                    if same is None:
-                        machines.append((one, [cell]))
-                    else:
-                        same.append(cell)
-                said = [{"cells": ids, **asdict(one)} for one, ids in machines]
-                text = json.dumps({"distro": distro, "machines": said}, indent=1)
+                said = {"distro": distro, "machines": machines_of(cells)}
+                text = json.dumps(said, indent=1)
                 if len(text) <= MOST:
                     folder.make(FOLDER)
                     folder.write(f"{FOLDER}/{distro}.json", text.encode())

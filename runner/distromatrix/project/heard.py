@@ -43,6 +43,7 @@ class CellsElsewhere:
     def __init__(self, job: Job, state: State, tasks: Sequence[Task], loop: Loop) -> None:
         self.masker = Masker(job.opening.hidden)
         self.facts: dict[str, Facts] = {}
+        self._machines: list[Facts] = []  # of which there are few
         self.left = Left(tasks, job.options.repeated, job.options.retries)
         self._job = job
         self._state = state
@@ -105,9 +106,13 @@ class CellsElsewhere:
 
     def hear_facts(self, text: str, cells: Sequence[str]) -> None:
         """What their machines were made of."""
-        with suppress(ValueError, RecursionError, AttributeError):
-            said = json.loads(text)
-            self.facts |= {cell: facts_from(said[cell]) for cell in cells if cell in said}
+        with suppress(ValueError, RecursionError, LookupError, TypeError):
+            for said in json.loads(text):
+                facts = facts_from(said)
+                if facts not in self._machines:
+                    self._machines.append(facts)
+                facts = self._machines[self._machines.index(facts)]  # held once
+                self.facts |= {cell: facts for cell in said["cells"] if cell in cells}
 
     def result_of(
         self, line: str, cells: Sequence[str], host: str
@@ -124,11 +129,11 @@ class CellsElsewhere:
         result = bounded(result, self.left.cells[result.id], self._job.plan.repeat)
         return replace(result, attempts=attempts, host=host), repeat
 
-    def take(self, pieces: Iterable[bytes], cell: str) -> str:
-        """Take what a cell left (see unpack). Returns why it cannot be used, '' where it can; that
-        is an error of this cell alone. Raises what `pieces` does, but for our errors."""
+    def take(self, pieces: Iterable[bytes], run: str) -> str:
+        """Take what one run of a cell left (see unpack). Returns why it cannot be used, '' where it
+        can; that is an error of this cell alone. Raises what `pieces` does, but for our errors."""
         try:
-            unpack(pieces, cell, self._job.folder)
+            unpack(pieces, run, self._job.folder)
         except (CollectError, UnusableError, InfrastructureError) as error:
             return f"what it left cannot be used: {error}"
         return ""

@@ -20,6 +20,7 @@ from threading import Condition, Lock, Thread
 from threading import Event as ThreadEvent
 from typing import Any
 
+from distromatrix.collect.facts import machines_of
 from distromatrix.errors import DistromatrixError, InfrastructureError
 from distromatrix.execute.cell.opening import Stages
 from distromatrix.execute.executor import Executor
@@ -28,7 +29,7 @@ from distromatrix.execute.product.snapshot import Snapshot, stored
 from distromatrix.execute.queue.slots import MEMORY_SHARE, Slots
 from distromatrix.files.user_folders import cache_folder
 from distromatrix.load.settings import Settings
-from distromatrix.model import Facts, Plan, Product
+from distromatrix.model import Plan, Product
 from distromatrix.plan.needs import GUESTS
 from distromatrix.project.session import opened_engines, opening_of
 from distromatrix.record.events import (
@@ -191,7 +192,7 @@ class HostedRun:
         finally:
             telling.flush()
             telling.over.set()
-            tell({"kind": "facts", "facts": _plain_facts(executor.facts)})
+            tell({"kind": "facts", "facts": json.dumps(machines_of(executor.facts))})
             with self._changed:
                 self._active.pop(token, None)
                 self.used = time.monotonic()
@@ -305,9 +306,8 @@ class _Telling:
             if self.executor and self.executor.gone:
                 return  # it runs elsewhere
             if repeat or not self._repeated:  # the client joins repetitions itself
-                self.flush()
                 made = self._run.pack(run_id(event.result.id, repeat))
-                self._tell({"kind": "finished", "line": _line(event), **made})
+                self._send({"result": _line(event), **made})
             if not repeat:
                 self._left.discard(event.result.id)
                 if not self._left:
@@ -321,12 +321,15 @@ class _Telling:
 
     def flush(self) -> None:
         """Send what has come together."""
+        self._send({})
+
+    def _send(self, more: Mapping[str, Any]) -> None:
         with self._lock:
             lines = [*self._lines, *self._output.values()]
             self._lines.clear()
             self._output.clear()
-            if lines:
-                self._tell({"kind": "events", "lines": lines})
+            if lines or more:
+                self._tell({"kind": "events", "lines": lines, **more})
 
 
 def _line(event: Event) -> str:
@@ -335,7 +338,3 @@ def _line(event: Event) -> str:
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return member if member.isdir() or member.isreg() else None
-
-
-def _plain_facts(facts: Mapping[str, Facts]) -> str:
-    return json.dumps({cell: asdict(one) for cell, one in facts.items()})
