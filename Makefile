@@ -12,6 +12,8 @@
 # make unit      what needs no engine
 # make fuzz      thousands of hostile inputs of each kind; some of them are part of `make unit`
 # make coverage  the unit and the engine tests, and which branches of runner/ they leave out
+# make floors    what needs no engine, with all that it is built on as old as may be
+# make dist      the sdist and the wheel, in dist/
 # make audit     known advisories on what it is built on; no part of the tests
 # make clean     removes what the commands above made in this checkout
 #
@@ -44,7 +46,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 # The line above that says what a target does, first of all that it prints.
 SAY = @sed -n 's/^\# \(make $@  *.*\)/\1/p' Makefile
 
-.PHONY: help demo demo-guests test test-all page browser lint unit fuzz coverage audit engine podman guests guest-programs clean
+.PHONY: help demo demo-guests test test-all page browser lint unit fuzz coverage floors dist audit engine podman guests guest-programs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -84,6 +86,14 @@ fuzz: $(STAMP)
 coverage: engine podman guests
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e coverage)
+
+floors: $(STAMP)
+	$(SAY)
+	@$(BIN)/tox run -e floors
+
+dist: $(STAMP)
+	$(SAY)
+	@rm -rf dist && $(BIN)/python -m build --quiet
 
 audit: $(STAMP)
 	$(SAY)

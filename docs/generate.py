@@ -1,4 +1,5 @@
-"""Writes the pages that come from the program itself: the two references, and the command line.
+"""Writes the pages that come from the program itself: the two references, the command line and the
+man page.
 
 `python docs/generate.py` writes them anew; tests/unit/docs/test_docs_generated.py holds them
 fresh. Keys, types, defaults and what they mean come from the JSON Schemas, the examples from
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from distromatrix import __version__
 from distromatrix.cli import root
 from distromatrix.load.schema import schemas
 
@@ -209,25 +211,61 @@ def command_line() -> str:
     head = (DOCS / "sources/command-line.md.in").read_text("utf-8")
     head = head.replace("MADE", MADE)
     head = head.replace("SETTINGS", f"{table(schema)}\n```yaml\n{settings[1]}{settings[2]}```")
-    return head + "".join(_helps(root, ["distromatrix"]))
+    helps = _helps(root, ["distromatrix"])
+    return head + "".join(f"\n### {name}\n\n```text\n{text}\n```\n" for name, text in helps)
 
 
-def _helps(command: click.Command, path: list[str]) -> Iterator[str]:
+def man_page() -> str:
+    """docs/distromatrix.1: the same for `man distromatrix`, as the wheel installs it."""
+    (_, about), *commands = _helps(root, ["distromatrix"], 72)
+    head = f"""\
+.\\" Made by docs/generate.py: change what it is made of, and run that.
+.TH DISTROMATRIX 1 "" "distromatrix {__version__}" "User Commands"
+.SH NAME
+distromatrix \\- run a product's own test suite on every Linux distribution
+.SH SYNOPSIS
+.B distromatrix
+.I COMMAND
+[\\fIOPTIONS\\fR] [\\fIARGUMENTS\\fR]
+.SH DESCRIPTION
+{_roff(about)}"""
+    return head + "".join(f".SH {_escaped(name)}\n{_roff(text)}" for name, text in commands)
+
+
+def _roff(text: str) -> str:
+    """Text as it is, in lines."""
+    return f".nf\n{_escaped(text)}\n.fi\n"
+
+
+def _escaped(text: str) -> str:
+    """All as it is, where troff would read it, or set it, as something else."""
+    text = re.sub(
+        r"[-\\'`^~]|[^\0-\x7f]", lambda c: _ROFF.get(c[0]) or f"\\[u{ord(c[0]):04X}]", text
+    )
+    return re.sub(r"^\.", r"\\&.", text, flags=re.MULTILINE)
+
+
+_ROFF = {"-": "\\-", "\\": "\\e", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti"}
+
+
+def _helps(command: click.Command, path: list[str], width: int = 80) -> Iterator[tuple[str, str]]:
+    """Each command, by its words, and what its `--help` says."""
     vars(command).update(_help_option=None)  # click keeps the one of whoever asked first
     context = click.Context(command, info_name=" ".join(path), help_option_names=["-h", "--help"])
-    context.terminal_width = context.max_content_width = 80
-    yield f"\n### {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    context.terminal_width = context.max_content_width = width
+    yield " ".join(path), command.get_help(context).rstrip()
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             if inner is not None and not inner.hidden:
-                yield from _helps(inner, [*path, name])
+                yield from _helps(inner, [*path, name], width)
 
 
 PAGES = {
     "matrix-reference.md": matrix_reference,
     "distro-reference.md": distro_reference,
     "command-line.md": command_line,
+    "distromatrix.1": man_page,
 }
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
 """distromatrix: a product's own test suite, on every Linux distribution."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -60,6 +60,11 @@ def test_the_catalogue_and_the_data_files_are_in_the_wheel(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("runner/", "tests/"))]
 
 
+def test_the_man_page_lies_where_man_looks(environment: Path) -> None:
+    page = environment.parent / "share/man/man1/distromatrix.1"
+    assert page.read_text("utf-8") == (ROOT / "docs/distromatrix.1").read_text("utf-8")
+
+
 def test_the_version_is_the_wheels(call, wheel: Path) -> None:
     assert call("--version").split()[-1] == wheel.name.split("-")[1]
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "doctor": "Check this machine for missing requirements, and fix them.",
     "trust": "Review and allow a checkout's access to this host.",
     "schema": "Print a JSON Schema for editors.",
+    "completion": "Print a shell's completion script.",
 }
 
 

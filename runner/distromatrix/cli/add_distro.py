@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from distromatrix.cli.option_types import field
-from distromatrix.cli.options import options
+from distromatrix.cli.options import completing, options
 from distromatrix.cli.output import echo
 from distromatrix.errors import Fault, InputError
 from distromatrix.model import Family, Libc, PackageManagerName
@@ -26,7 +26,12 @@ _SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.
 
 @click.command(name="add-distro")
 @click.argument("name")
-@click.option("--like", metavar="OTHER", help="Start from this distribution.")
+@click.option(
+    "--like",
+    metavar="OTHER",
+    help="Start from this distribution.",
+    shell_complete=completing("distros"),
+)
 @options(
     "directory",
     helps={"directory": "Project directory whose distros/ to write to (default: the current one)."},
@@ -35,7 +40,7 @@ _SCHEMAS = ("../runner/distromatrix/schemas/distro.schema.json", "distro.schema.
 @click.option("--pull", type=field("ImageRef"), metavar="REF", help="Image, with registry.")
 @click.option(
     "--archive",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Image made of this root filesystem tarball; its sha256 is filled in.",
 )
@@ -99,7 +104,7 @@ def _sha256(archive: Path) -> str:
     from hashlib import file_digest
 
     try:
-        if not archive.is_file():
+        if archive.exists() and not archive.is_file():
             raise InputError(Fault(str(archive), 0, 0, "is not a regular file"))
         with archive.open("rb") as file:
             return file_digest(file, "sha256").hexdigest()

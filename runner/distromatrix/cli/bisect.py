@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from distromatrix.cli.beside import INTERRUPTED, opened_beside, plan_one
-from distromatrix.cli.options import options, settings_here
+from distromatrix.cli.options import completing, options, settings_here
 from distromatrix.cli.output import echo
 from distromatrix.cli.trust import allow
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_OK, InputError
@@ -21,7 +21,7 @@ from distromatrix.project.project import load_project
     epilog="Exits with 0 when the commit is found, 2 if --good fails or --bad passes, 69 if it "
     "cannot be told.",
 )
-@click.argument("cell", metavar="CELL[::CASE]")
+@click.argument("cell", metavar="CELL[::CASE]", shell_complete=completing("cells"))
 @click.option("--good", required=True, metavar="REF", help="A commit at which it passes.")
 @click.option(
     "--bad", default="HEAD", show_default=True, metavar="REF", help="A commit at which it fails."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from distromatrix.cli.options import options
+from distromatrix.cli.options import completing, options
 from distromatrix.cli.output import echo_json, open_console
 from distromatrix.errors import NothingSelectedError
 from distromatrix.model import Distro
@@ -16,7 +16,7 @@ from distromatrix.project.project import all_distros, host_facts
 
 
 @click.command(name="distros")
-@click.argument("globs", nargs=-1, metavar="[GLOB]...")
+@click.argument("globs", nargs=-1, metavar="[GLOB]...", shell_complete=completing("distros"))
 @options(
     "directory",
     helps={"directory": "Project directory whose distros/ to list too (default: the current one)."},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.options import options
+from distromatrix.cli.options import completing, options
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.errors import InputError
 from distromatrix.project.project import find_root
@@ -20,7 +20,9 @@ _WIDEST = 36  # characters of a value in a column
 
 
 @click.command(name="facts")
-@click.argument("which", nargs=-1, required=True, metavar="DISTRO|CELL...")
+@click.argument(
+    "which", nargs=-1, required=True, metavar="DISTRO|CELL...", shell_complete=completing("cells")
+)
 @options("directory", "file")
 @click.option("--run", metavar="RUN", help="Run whose machines to show (default: the latest).")
 @options("as_json")

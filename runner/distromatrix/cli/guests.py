@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.images.carry import say
-from distromatrix.cli.options import options, settings_here
+from distromatrix.cli.options import completing, options, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError, NothingSelectedError
@@ -48,7 +48,7 @@ def _vagrant(containers: Engine) -> VagrantEngine:
 
 
 @command.command(name="build")
-@click.argument("name", metavar="DISTRO")
+@click.argument("name", metavar="DISTRO", shell_complete=completing("distros"))
 @options(
     "directory",
     helps={"directory": "Project directory whose distros/ to use too (default: the current one)."},

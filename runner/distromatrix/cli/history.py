@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distromatrix.cli.options import options
+from distromatrix.cli.options import completing, options
 from distromatrix.cli.output import echo, echo_json, open_console
 from distromatrix.collect.text import one_line
 from distromatrix.errors import NothingSelectedError
@@ -31,7 +31,7 @@ _NAME = 300  # characters
     epilog="A NAME is a selector of cells (DISTRO/SUITE), one with a glob of cases behind it "
     "(DISTRO/SUITE::CASE), or a glob of cases of all cells. Exits with 3 if nothing has that name.",
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing("cells"))
 @options("directory", "file", "history", "as_json")
 def command(
     names: tuple[str, ...],

@@ -50,6 +50,18 @@ def _option(
     return lambda instead: click.option(*flags, help=instead or text, **more, **hidden)
 
 
+def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """How shells complete a value: by the names of the project's `cells`, `distros`, `tags` or
+    `sets`."""
+
+    def names(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+        from distromatrix.cli.completion import known
+
+        return known(kind, ctx, begun)
+
+    return names
+
+
 OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
     "directory": _option(
         ("-C", "directory"),
@@ -61,20 +73,24 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         "Matrix file (default: matrix/default.yaml).",
         {"type": _PATH, "metavar": "FILE"},
     ),
-    "selectors": lambda _: click.argument("selectors", nargs=-1, metavar="[SELECTOR]..."),
+    "selectors": lambda _: click.argument(
+        "selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=completing("cells")
+    ),
     "exclude": _option(
-        ("--exclude",), "Exclude matching cells. Repeatable.", {"multiple": True, "metavar": "GLOB"}
+        ("--exclude",),
+        "Exclude matching cells. Repeatable.",
+        {"multiple": True, "metavar": "GLOB", "shell_complete": completing("cells")},
     ),
     "tags": _option(
         ("--tag", "tags"),
         "Select cells with this tag, or with `!TAG` those without it. Repeat to select cells with "
         "any of several tags.",
-        {"multiple": True, "metavar": "TAG"},
+        {"multiple": True, "metavar": "TAG", "shell_complete": completing("tags")},
     ),
     "sets": _option(
         ("--set", "sets"),
         "Select the cells of a set that the matrix defines. Repeat to add other sets.",
-        {"multiple": True, "metavar": "NAME"},
+        {"multiple": True, "metavar": "NAME", "shell_complete": completing("sets")},
     ),
     "changed": _option(
         ("--changed",),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distromatrix.cli.beside import INTERRUPTED, as_it_is, opened_beside, plan_one
-from distromatrix.cli.options import options, settings_here
+from distromatrix.cli.options import completing, options, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.cli.trust import allow
 from distromatrix.collect.text import one_line
@@ -95,7 +95,7 @@ class Again:
     epilog="Exits with 0 if there is an answer (also that it is flaky, or that nothing differs), "
     "2 if it did not fail in that run, 69 if it cannot be told.",
 )
-@click.argument("cell", metavar="CELL[::CASE]")
+@click.argument("cell", metavar="CELL[::CASE]", shell_complete=completing("cells"))
 @options("directory", "file", "engine", "timeout")
 @click.option("--run", metavar="RUN", help="Run in which it failed (default: the latest).")
 @options("trust", "as_json")

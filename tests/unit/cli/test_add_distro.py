@@ -200,7 +200,7 @@ def test_a_file_that_is_there_is_left_as_it_is(cli: Add, tmp_path: Path, ending:
         (["new", "--pull", "a b"], "expected an image reference"),
         (["new", "--eol", "soon"], "expected a date"),
         (["new", "--libc", "bionic"], "'glibc', 'musl'"),
-        (["new", "--archive", "none.tar"], "'none.tar' does not exist"),
+        (["new", "--archive", "none.tar"], "none.tar: cannot be read: No such file"),
         (["new", "--archive", "/dev/null"], "/dev/null: is not a regular file"),
     ],
 )

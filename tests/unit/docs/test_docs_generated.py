@@ -30,6 +30,16 @@ def test_a_page_is_what_the_program_says(name: str) -> None:
     assert kept == PAGES[name](), "run `python docs/generate.py`"
 
 
+def test_the_man_page_is_made_of_what_every_troff_knows() -> None:
+    text = (ROOT / "docs/distromatrix.1").read_text("ascii")
+    requests = set(re.findall(r"^[.'].*", text, re.MULTILINE))
+    assert {line.split()[0] for line in requests} == {
+        *('.\\"', ".TH", ".SH", ".B", ".I", ".nf", ".fi")
+    }
+    known = r"\\(?:[-e&\"]|\((?:aq|ga|ha|ti)|\[u[0-9A-F]{4}\]|f[IR])"
+    assert "\\" not in re.sub(known, "", text)
+
+
 def test_the_matrix_with_every_key_loads(tmp_path: Path) -> None:
     file = tmp_path / "matrix/default.yaml"
     file.parent.mkdir()

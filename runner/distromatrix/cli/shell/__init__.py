@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distromatrix.cli.options import open_project, options, said
+from distromatrix.cli.options import completing, open_project, options, said
 from distromatrix.cli.output import echo, pass_on
 from distromatrix.cli.trust import allow
 from distromatrix.errors import InputError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="shell")
-@click.argument("cell", required=False)
+@click.argument("cell", required=False, shell_complete=completing("cells"))
 @options("directory", "file", "any_engine")
 @click.option(
     "--from",
@@ -66,7 +66,7 @@ def command(
       distromatrix shell --from machine.tar
     """
     if source is not None:
-        from distromatrix.cli.shell_from import open_file
+        from distromatrix.cli.shell.from_file import open_file
 
         if cell is not None or fresh or file is not None:
             raise click.UsageError("--from FILE takes no CELL, no --matrix and no --fresh")
