@@ -11,10 +11,11 @@ from distromatrix.model import Archive, Containerfile, Distro, Guest, ImageSourc
 def distros_json(distros: Iterable[Distro]) -> list[dict[str, Any]]:
     """One object a distro: `name`, then the keys of its file, `like:` resolved. Days are
     ISO 8601, durations seconds as `600s`."""
-    return [_distro(d) for d in distros]
+    return [distro_json(d) for d in distros]
 
 
-def _distro(distro: Distro) -> dict[str, Any]:
+def distro_json(distro: Distro) -> dict[str, Any]:
+    """As `distros_json` has it."""
     return {
         "name": distro.name,
         "title": distro.title,

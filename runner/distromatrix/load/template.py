@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import yaml
 
-from distromatrix.load.listing import guest_json, source_json
+from distromatrix.load.listing import distro_json, guest_json, source_json
 from distromatrix.model import (
     Archive,
     Bootstrap,
@@ -24,6 +24,9 @@ from distromatrix.model import (
 
 _WIDTH = 92  # of lines that are indented yet
 _SOURCES = "image: # sources in order of preference; the next only where one is out of reach"
+_EXTRA = (
+    "# extra_repositories: {backports: {paths: [bookworm-backports main]}} # suites may ask for"
+)
 _NO_PULL = "# - pull: docker.io/library/debian:12"
 _COMMON = ("python", "pytest", "compiler", "git", "bash", "curl", "ca-certificates")
 
@@ -50,6 +53,7 @@ def like_another(given: Given, other: Distro, head: str = "") -> str:
         *([] if given.title else ["title"]),
         *([] if given.pull or given.archive else ["pull"]),
         *(["repositories"] if other.repositories else []),
+        *(["extra_repositories"] if other.extra_repositories else []),
         *([] if given.eol else ["eol"]),
     ]
     own = {
@@ -65,6 +69,7 @@ def like_another(given: Given, other: Distro, head: str = "") -> str:
         *_life(given, other.eol.isoformat() if other.eol else "2030-12-31"),
         *_image(given, other.image),
         *(_dump({"repositories": list(other.repositories)}) if other.repositories else ()),
+        *(_extra_repositories(other) if other.extra_repositories else [_EXTRA]),
         *(_pair(key, value) for key, value in own.items()),
         "",
         f"# Taken over from {other.name}. Take the `# ` away where it differs.",
@@ -100,6 +105,7 @@ def from_nothing(given: Given, head: str = "") -> str:
             given, "  # - archive: {file: rootfs.tar.gz, sha256: …} # in an archives' folder"
         ),
         "# repositories: [bookworm main] # below its mirror; paths for all but apt, with {arch}",
+        _EXTRA,
         "# like: debian-12 # start from that distro's values, override what differs",
         "# arch: [x86_64, aarch64]",
         "# guest:",
@@ -149,6 +155,12 @@ def _image(given: Given, sources: Sequence[ImageSource]) -> list[str]:
         off = "# " if own else ""
         lines += [f"  {off}{line}" for line in _item(_source(source))]
     return lines
+
+
+def _extra_repositories(distro: Distro) -> list[str]:
+    said = distro_json(distro)["extra_repositories"]
+    named = {name: {k: v for k, v in one.items() if v} for name, one in said.items()}
+    return ["extra_repositories:", *(f"  {line}" for n in named for line in _dump({n: named[n]}))]
 
 
 def _archive(given: Given, otherwise: str = "") -> list[str]:

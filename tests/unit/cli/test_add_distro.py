@@ -55,7 +55,8 @@ def test_a_file_like_any_distro_loads_at_once_and_as_that_one(tmp_path: Path, na
     other = loaded(tmp_path)[name]
     mine = written(tmp_path, like_another(Given(name="new-1"), other))
     assert (mine.title, mine.like, mine.eol, mine.verified) == ("new-1", name, None, None)
-    for key in ("family", "package_manager", "libc", "arch", "guest", "packages", "repositories"):
+    keys = ("family", "package_manager", "libc", "arch", "guest", "packages", "repositories")
+    for key in (*keys, "extra_repositories"):
         assert getattr(mine, key) == getattr(other, key), key
     known = [s for s in mine.image if not isinstance(s, Archive)]
     assert known == [s for s in other.image if not isinstance(s, Archive)]
@@ -86,7 +87,7 @@ def test_what_is_given_is_in_it_and_no_image_of_the_other_stands_in(tmp_path: Pa
     assert (mine.title, str(mine.eol), mine.libc) == ("New: 1 # odd", "2031-01-02", "musl")
     assert [s.kind for s in mine.image] == ["pull"]
     assert "# - bootstrap:" in text
-    assert "# Change first: repositories.\n" in text
+    assert "# Change first: repositories, extra_repositories.\n" in text
 
 
 def test_a_file_from_nothing_is_told_of_in_a_line_for_each_blank(tmp_path: Path) -> None:
