@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -30,11 +31,13 @@ LONG = {
 # tox names one folder for pytest's cache, which sessions within sessions would all share.
 os.environ.pop("TOX_ENV_DIR", None)
 
-# What a shell without job control starts in the background ignores these, and so would all that
-# tests start, whose end by Ctrl-C is what some of them are about.
+# What a shell without job control starts in the background ignores the first two, what nohup(1)
+# starts the last, and so would all that tests start, whose end by these is what some of them are
+# about.
 for _number, _handler in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, lambda *_: None),  # not for this process, which is to go on
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
@@ -69,6 +72,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     alone."""
     guests = {item.path for item in items if item.get_closest_marker("guest")}
     items.sort(key=lambda item: (item.path not in guests, item.path.stem not in LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: no look for circles, of which sessions within this one ask for
+    two each, need go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

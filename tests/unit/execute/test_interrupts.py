@@ -45,9 +45,9 @@ def test_who_ignores_a_closed_terminal_goes_on() -> None:
 
 
 def test_tests_of_signals_do_not_mind_that_they_run_in_the_background() -> None:
-    """Where a shell has them ignored, for all that is started from there."""
+    """Where a shell or nohup(1) has them ignored, for all that is started from there."""
     test = "tests/contract/test_machine_runs.py::test_no_signal_is_ignored_or_blocked[fake]"
-    ignored = ["env", "--ignore-signal=INT", "--ignore-signal=QUIT"]
+    ignored = ["env", "--ignore-signal=INT", "--ignore-signal=QUIT", "--ignore-signal=HUP"]
     command = [*ignored, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout

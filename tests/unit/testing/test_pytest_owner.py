@@ -14,7 +14,8 @@ from pytest_world import MATRIX, World, of
 
 pytest_plugins = ["pytester"]
 
-XDIST = pytest.mark.parametrize("xdist", [(), ("-n", "2")], ids=["alone", "xdist"])
+WORKERS = ("-n", "2")
+XDIST = pytest.mark.parametrize("xdist", [(), WORKERS], ids=["alone", "xdist"])
 ASLEEP = """\
 product: .
 distros: [one-1.0, two]
@@ -92,14 +93,20 @@ def test_no_terminal_still_says_why(world: World) -> None:
     done.stderr.fnmatch_lines(["*unavailable*distromatrix doctor*"])
 
 
-@XDIST
 @pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGINT, 2), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=["int", "term", "hup"],
+    ("number", "status", "xdist"),
+    [
+        pytest.param(signal.SIGINT, 2, (), id="int-alone"),
+        pytest.param(signal.SIGTERM, 143, (), id="term-alone"),
+        pytest.param(signal.SIGHUP, 129, (), id="hup-alone"),
+        pytest.param(signal.SIGINT, 2, WORKERS, id="int-xdist"),
+        # Which only the controller gets: to it, its workers are no part of this.
+        pytest.param(signal.SIGTERM, 143, WORKERS, id="term-xdist", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, WORKERS, id="hup-xdist", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_cells_and_leaves_nothing(
-    world: World, xdist: tuple[str, ...], number: signal.Signals, status: int
+    world: World, number: signal.Signals, status: int, xdist: tuple[str, ...]
 ) -> None:
     world.ini()
     here = world.root.parent / f"{world.root.name}-begun"
