@@ -1,21 +1,27 @@
 """What a cluster of many hosts adds to a run: cells that sleep, on the fake engine.
 
     python benchmarks/cluster.py
-    python benchmarks/cluster.py --workers 100 --cells 20000 --sleep 60
-    python benchmarks/cluster.py --workers 3 --cells 60 --skewed
+    python benchmarks/cluster.py --workers 100 --cells 20000 --sleep 8
+    python benchmarks/cluster.py --workers 10 --cells 300 --sleep 2 --skewed
 
-Each worker is a real `dask worker` of one thread, with a fake engine and folders of its own. Prints
+Each worker is a Dask worker of one thread, as `dask worker` is; ten share a process, with a fake
+engine and folders of their own, as a hundred processes take more memory than a desk has. Prints
 how long the run took against the bound (what all cells slept, spread evenly over the workers, or
-the longest of them), by the journal, the seconds of the processor of client and scheduler, for each
-cell, and the most memory that either had. `--sleep` says how long a cell sleeps in the middle; it
-must be so long that the workers' own work is not bounded by this machine's processors (the last
-line tells what that was). `--skewed`: the lengths have a heavy tail (Pareto, shape 1.2, from
-`--sleep` on to forty times as long), and a second run, which remembers them, is measured, too.
+the longest of them), by the journal; and of client and scheduler the most memory, and what a cell
+costs of the processor. A run of a tenth of the cells comes first (400 at most): in it workers
+import what they need, and what it took of client and scheduler does not count as a cell's.
+
+`--sleep` says how long a cell sleeps in the middle; it must be so long that the workers' own work,
+for which each would have a computer, is not bounded by this one's processors (the last line tells
+what that was: below 1.4 of 2 is well). `--skewed`: the lengths have a heavy tail (Pareto, shape
+1.2, from `--sleep` on to forty times as long), and a second run, which remembers them, is measured,
+too.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -32,7 +38,6 @@ from typing import Any
 
 from distromatrix.plan.balance import bound
 
-DISTROS = ("bench-1", "bench-2", "bench-3", "bench-4")
 DISTRO = """\
 title: Bench
 family: other
@@ -41,33 +46,37 @@ libc: glibc
 image: [{archive: {file: empty.tar, sha256: SHA}}]
 """
 TICK = os.sysconf("SC_CLK_TCK")
-AT_A_TIME = 4  # workers that are started together
+TOGETHER = 10  # workers in a process
+FEW = 400  # cells of the first run, at most
+MANY = 4000  # cells: from so many on, they are of forty distros
 START_WITHIN = 600.0  # seconds
 
 
+def distros_of(cells: int) -> list[str]:
+    """Some of them: a matrix file has no room for thousands of suites."""
+    return [f"bench-{number}" for number in range(4 if cells < MANY else 40)]
+
+
 def lengths(cells: int, sleep: float, *, skewed: bool) -> list[float]:
-    """How long each cell sleeps, in seconds."""
-    chance = random.Random("cluster")
+    """How long each suite sleeps, in seconds: on each distro the same."""
+    chance, suites = random.Random("cluster"), range(-(-cells // len(distros_of(cells))))
     if skewed:
-        return [round(min(sleep * chance.paretovariate(1.2), 40 * sleep), 2) for _ in range(cells)]
-    return [round(sleep * chance.uniform(0.8, 1.2), 2) for _ in range(cells)]
+        return [round(min(sleep * chance.paretovariate(1.2), 40 * sleep), 2) for _ in suites]
+    return [round(sleep * chance.uniform(0.8, 1.2), 2) for _ in suites]
 
 
-def write_product(folder: Path, seconds: list[float]) -> None:
-    """A suite for every length; distros take turns."""
+def write_product(folder: Path, seconds: list[float], distros: list[str]) -> None:
+    """A suite for every length, on all distros."""
     (folder / "matrix").mkdir(parents=True)
     (folder / "distros").mkdir()
     with tarfile.open(folder / "distros/empty.tar", "w"):
         pass
     digest = hashlib.sha256((folder / "distros/empty.tar").read_bytes()).hexdigest()
-    for name in DISTROS:
+    for name in distros:
         (folder / f"distros/{name}.yaml").write_text(DISTRO.replace("SHA", digest), "utf-8")
-    suites = "".join(
-        f"  s{n:05}: {{distros: [{DISTROS[n % len(DISTROS)]}], run: sleep {s}}}\n"
-        for n, s in enumerate(seconds)
-    )
+    suites = "".join(f"  s{n:04}: {{run: sleep {s}}}\n" for n, s in enumerate(seconds))
     (folder / "matrix/default.yaml").write_text(
-        f"product: .\ndistros: [{', '.join(DISTROS)}]\n"
+        f"product: .\ndistros: [{', '.join(distros)}]\n"
         f"defaults: {{cpus: 0.1, memory: 64M}}\nsuites:\n{suites}",
         encoding="utf-8",
     )
@@ -83,12 +92,24 @@ def started(args: list[str], folder: Path) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + args[0], *args[1:]],
+            [sys.executable, *args],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=own(folder),
             cwd=folder,
         )
+
+
+async def serve(address: str, workers: int) -> None:
+    """Be so many workers, until the scheduler is gone."""
+    from distributed import Worker
+
+    made = [
+        Worker(address, nthreads=1, memory_limit=0, dashboard=False, local_directory=f"dask-{n}")
+        for n in range(workers)
+    ]
+    await asyncio.gather(*made)  # type: ignore[arg-type]  # Dask is not typed
+    await asyncio.gather(*(one.finished() for one in made))
 
 
 @contextmanager
@@ -98,22 +119,24 @@ def cluster(place: Path, workers: int) -> Iterator[tuple[str, int, list[int]]]:
 
     file = place / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    processes = [
-        started(["dask_scheduler", *options, "--scheduler-file", str(file)], place / "scheduler")
-    ]
+    options += ["--scheduler-file", str(file)]
+    processes = [started(["-m", "distributed.cli.dask_scheduler", *options], place / "scheduler")]
     try:
         until = time.monotonic() + START_WITHIN
         while not file.exists() and time.monotonic() < until:
             time.sleep(0.1)
         address = json.loads(file.read_text("utf-8"))["address"]
+        for first in range(0, workers, TOGETHER):
+            serving = [
+                __file__,
+                "--serve",
+                address,
+                "--workers",
+                str(min(TOGETHER, workers - first)),
+            ]
+            processes.append(started(serving, place / f"workers-{first}"))
         with Client(address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            for first in range(0, workers, AT_A_TIME):
-                for number in range(first, min(first + AT_A_TIME, workers)):
-                    folder = place / f"worker-{number}"
-                    one = [address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-                    one += ["--memory-limit", "0", "--local-directory", str(folder / "dask")]
-                    processes.append(started(["dask_worker", *one], folder))
-                client.wait_for_workers(min(first + AT_A_TIME, workers), timeout=START_WITHIN)
+            client.wait_for_workers(workers, timeout=START_WITHIN)
         yield str(file), processes[0].pid, [one.pid for one in processes[1:]]
     finally:
         for one in processes:
@@ -139,9 +162,11 @@ def run(folder: Path, place: Path, address: str) -> tuple[float, float, float]:
     memory in MB."""
     place.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "distromatrix", "run", "--cluster", address]
+    env = own(place)
+    del env["DISTROMATRIX_FAKE"]  # which remembers nothing
     with (place / "client.log").open("wb") as log:
         one = subprocess.Popen(
-            [*command, "-C", str(folder)], stdout=log, stderr=subprocess.STDOUT, env=own(place)
+            [*command, "-C", str(folder)], stdout=log, stderr=subprocess.STDOUT, env=env
         )
         _, status, usage = os.wait4(one.pid, 0)
     one.returncode = os.waitstatus_to_exitcode(status)
@@ -154,36 +179,45 @@ def run(folder: Path, place: Path, address: str) -> tuple[float, float, float]:
     return last["seconds"], usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
-def results_of(folder: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(
-        (folder / ".distromatrix/runs/latest/results.json").read_text(encoding="utf-8")
-    )
-    return found
+def checked(folder: Path, cells: int) -> None:
+    """See that all cells have passed."""
+    file = folder / ".distromatrix/runs/latest/results.json"
+    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if found["verdict"] != "passed" or len(found["cells"]) != cells:
+        sys.exit(f"not all cells passed: {found['verdict']}, {len(found['cells'])}")
 
 
 def measured(workers: int, cells: int, sleep: float, *, skewed: bool) -> None:
-    seconds = lengths(cells, sleep, skewed=skewed)
-    least = bound(seconds, workers)
+    seconds, distros = lengths(cells, sleep, skewed=skewed), distros_of(cells)
+    cells = len(seconds) * len(distros)
+    least = bound(seconds * len(distros), workers)
+    short = lengths(min(cells // 10, FEW), sleep, skewed=False)
+    few = len(short) * 4
+    runs = ["without history", "with history"] if skewed else [""]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        product = place / "product"
-        write_product(product, seconds)
+        write_product(place / "few", short, distros_of(few))
+        write_product(place / "product", seconds, distros)
         with cluster(place, workers) as (address, scheduler, others):
-            for which in ("first run", "second run")[: 1 + skewed]:
+            idle = used(scheduler)
+            _, first, _ = run(place / "few", place / "client", address)
+            checked(place / "few", few)
+            told_first = used(scheduler) - idle
+            for which in runs:
                 before = used(scheduler), sum(map(used, others))
-                took, client, most = run(product, place / "client", address)
+                took, client, most = run(place / "product", place / "client", address)
                 told = used(scheduler) - before[0]
                 work = sum(map(used, others)) - before[1]
-                found = results_of(product)
-                if found["verdict"] != "passed" or len(found["cells"]) != cells:
-                    sys.exit(f"not all cells passed: {found['verdict']}, {len(found['cells'])}")
-                each = 1000 * (client + told) / cells
+                checked(place / "product", cells)
+                each = 1000 / (cells - few)
                 print(
-                    f"{cells} cells on {workers} workers, {which}: {took:.1f} s, "
-                    f"{took / least:.3f} of the bound {least:.1f} s; client {client:.1f} s of the "
-                    f"processor and {most:.0f} MB, scheduler {told:.1f} s and "
-                    f"{peak(scheduler):.0f} MB: {each:.2f} ms a cell\n"
-                    f"  workers: {1000 * work / cells:.1f} ms of the processor a cell, "
+                    f"{cells} cells on {workers} workers{which and f', {which}'}: {took:.1f} s, "
+                    f"{took / least:.3f} of the bound {least:.1f} s\n"
+                    f"  client     {each * (client - first):.2f} ms of the processor a cell, "
+                    f"{client:.1f} s in all, {most:.0f} MB\n"
+                    f"  scheduler  {each * (told - told_first):.2f} ms of the processor a cell, "
+                    f"{told:.1f} s in all, {peak(scheduler):.0f} MB\n"
+                    f"  workers    {1000 * work / cells:.1f} ms of the processor a cell, "
                     f"{work / took:.2f} processors busy",
                     flush=True,
                 )
@@ -195,7 +229,11 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--sleep", type=float, default=2.0, metavar="SECONDS")
     parser.add_argument("--skewed", action="store_true")
+    parser.add_argument("--serve", metavar="ADDRESS", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.serve, args.workers))
+        return
     measured(args.workers, args.cells, args.sleep, skewed=args.skewed)
 
 

@@ -60,7 +60,12 @@ def repeated(path: Path) -> tuple[tuple[int, CellResult], ...]:
 
 def warnings(folder: Path) -> tuple[str, ...]:
     """The warnings of the run in `folder`, each once, as one line: another job's may be more."""
-    texts = (e.text for e in _events(folder / "journal.jsonl") if isinstance(e, Warned))
+    return warnings_of(_events(folder / "journal.jsonl"))
+
+
+def warnings_of(events: Iterable[Event]) -> tuple[str, ...]:
+    """Those of a journal's events."""
+    texts = (e.text for e in events if isinstance(e, Warned))
     return tuple(dict.fromkeys(filter(None, (one_line(text, 1000) for text in texts))))
 
 

@@ -134,3 +134,15 @@ def test_only_results_of_cells_that_a_host_has_are_taken(project: Path) -> None:
         assert taken(CellFinished(result=passed["one/good"]))
         run.team.left.done(passed["one/good"], 0)
         assert not taken(CellFinished(result=passed["one/good"]))
+
+
+def test_what_the_machines_of_many_cells_are_made_of_is_held_once(project: Path) -> None:
+    suites = "".join(f"  s{n}: {{run: 'true'}}\n" for n in range(12))
+    (project / "matrix/default.yaml").write_text(f"product: .\ndistros: [one]\nsuites:\n{suites}")
+    with hosted(project, 2) as run:
+        run.begin()
+        assert {one.verdict for one in run.end().values()} == {Verdict.PASSED}
+        facts = run.team.facts
+    assert len(facts) == 12
+    assert all(one.packages for one in facts.values())
+    assert len({id(one) for one in facts.values()}) == 1

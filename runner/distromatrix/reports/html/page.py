@@ -44,7 +44,7 @@ from distromatrix.reports.html.cases import SLOWEST, read_cases
 from distromatrix.reports.html.logs import ShownLog, files_of, link_to, log_of
 from distromatrix.reports.html.timeline import WIDTH, began, timeline_of
 from distromatrix.reports.reasons import Explained, explained
-from distromatrix.reports.replay import warnings
+from distromatrix.reports.replay import warnings_of
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
 from distromatrix.reports.style import WORST_FIRST, Look, counted, duration, named, repeated
 
@@ -164,7 +164,7 @@ def _context(
         "unexpected": tuple(passed_by_gating(result.cells)),
         "flaky": tuple(flaky_sections(plan, result.cells)),
         "counts_of": counts_of,
-        "warnings": _warnings(plan, result),
+        "warnings": _warnings(plan, result, events),
         "exported": tuple(opens(one) for cell in result.cells for one in exported(cell)),
         "changes": changes_since_before(run.path, plan, result),
         "cases": table,
@@ -239,9 +239,9 @@ def _quiet(
         )
 
 
-def _warnings(plan: Plan, result: RunResult) -> tuple[str, ...]:
+def _warnings(plan: Plan, result: RunResult, events: tuple[Event, ...]) -> tuple[str, ...]:
     of_cells = (f"{cell.id}: {text}" for cell in result.cells for text in cell.warnings)
-    lines = (*warnings(result.folder), *unmatched_lines(plan, result.cells), *of_cells)
+    lines = (*warnings_of(events), *unmatched_lines(plan, result.cells), *of_cells)
     return tuple(dict.fromkeys(lines))
 
 
