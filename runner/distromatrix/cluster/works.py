@@ -76,10 +76,8 @@ class Works(CellsElsewhere):
 
     def _submit(self, work: Work) -> None:
         """Give a batch to Dask, for all workers that can take it now, or again. (Locked.)"""
-        if work.future is not None:
-            with suppress(Exception):
-                self._client.cancel([work.future])
         work.generation += 1
+        # Dask drops what nobody holds: to cancel would be a question for each, of hundreds.
         work.token, work.worker, work.future, work.ended = "", "", None, False
         work.started.clear()
         able = [host.address for host in self._hosts.fit if host.has(work.batch.needs)]
@@ -112,8 +110,7 @@ class Works(CellsElsewhere):
             waiting = [work for work in self._works if not work.token]
             busy = {work.worker for work in self._works if work.token and not work.ended}
             for work in waiting:
-                if work.future is not None:
-                    self._client.cancel([work.future])
+                work.future = None
                 self.give_up(self._open(work), why)
         if busy:
             stop = (worker.call, "stop", self._run, why)
