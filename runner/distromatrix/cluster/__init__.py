@@ -17,3 +17,16 @@ async def join(version: str, dask_worker: Any) -> Any:
 
     here = await asyncio.to_thread(import_module, "distromatrix.cluster.worker")
     return await here.join(version, dask_worker)
+
+
+def run_batch(run: str, number: int, generation: int) -> None:
+    """A task: some cells of a run. It is here since the scheduler, too, imports where it is."""
+    from distributed import get_worker
+
+    worker: Any = get_worker()
+    worker.plugins["distromatrix"].run(run, number, generation)
+
+
+def forget(topic: str, dask_scheduler: Any) -> None:
+    """Have the scheduler forget what was told; it keeps the last thousand messages else."""
+    dask_scheduler._broker._topics.pop(topic, None)

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, cast
 
-from distromatrix.cluster import worker
+from distromatrix.cluster import forget, worker
 from distromatrix.cluster.connection import Cluster
 from distromatrix.cluster.worker import topic_of
 from distromatrix.cluster.works import LOOK_EVERY, Work, Works
@@ -110,7 +110,7 @@ class ClusterTeam(Works):
                 self._client.run(worker.end, self._run, workers=sorted(used), on_error="ignore")
         with suppress(Exception):
             self._client.unsubscribe_topic(topic_of(self._run))
-            self._client.run_on_scheduler(worker.forget, topic_of(self._run))
+            self._client.run_on_scheduler(forget, topic_of(self._run))
 
     # --- what workers tell -----------------------------------------------------------------
 

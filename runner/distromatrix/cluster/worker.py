@@ -1,4 +1,4 @@
-"""What runs in a Dask worker: tasks (`run_batch`), and what the client calls there."""
+"""What runs in a Dask worker: the runs that it has a part in, and what the client calls there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from secrets import token_hex
 from typing import Any, cast
 
-from distributed import Status, Worker, WorkerPlugin, get_worker
+from distributed import Status, Worker, WorkerPlugin
 
 from distromatrix import __version__
 from distromatrix.execute.threads import in_background
@@ -72,16 +72,6 @@ class Host(WorkerPlugin):
 
 def _here(dask_worker: Worker) -> Host:
     return cast("Host", dask_worker.plugins[Host.name])
-
-
-def run_batch(run: str, number: int, generation: int) -> None:
-    """A task: some cells of a run."""
-    _here(get_worker()).run(run, number, generation)
-
-
-def forget(topic: str, dask_scheduler: Any) -> None:
-    """Have the scheduler forget what was told; it keeps the last thousand messages else."""
-    dask_scheduler._broker._topics.pop(topic, None)
 
 
 async def join(version: str, dask_worker: Worker) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock, Thread
 from typing import Any
 
-from distromatrix.cluster import worker
+from distromatrix.cluster import run_batch, worker
 from distromatrix.cluster.connection import Cluster
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.job import Job
@@ -88,7 +88,7 @@ class Works(CellsElsewhere):
         number = work.batch.number
         with suppress(Exception):  # the scheduler is gone: who watches it says so
             work.future = self._client.submit(
-                worker.run_batch,
+                run_batch,
                 self._run,
                 number,
                 work.generation,
