@@ -85,13 +85,16 @@ class SuiteSettings(MachineLimits):
 class Suite(SuiteSettings):
     """A named command that tests the product, with what it needs. `reads`: globs of the files of
     the product that a change must touch to matter to it (none: any file); `distros`: globs of
-    those it runs on; `repositories`: by name those that distros know, and its own."""
+    those it runs on; `repositories`: by name those that distros know, and its own. `packages` may
+    name files of the product (`./…`): `upgrade` from what the distribution has, and `remove`."""
 
     name: str
     setup: str | None = None
     reads: tuple[str, ...] = ()
     distros: tuple[str, ...] = ("*",)
     repositories: tuple[str | Repository, ...] = ()
+    upgrade: bool = False
+    remove: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +166,12 @@ class CellSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """What is tested: an absolute folder; `git`: its `.git` comes along."""
+    """What is tested: an absolute folder; `git`: its `.git` comes along; `built`: globs of files
+    that do, too, where git ignores them."""
 
     path: Path
     git: bool = False
+    built: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ SEEDS = 2**32  # what pytest-randomly, NumPy and Go's -shuffle all take
 class Cell(SuiteSettings):
     """One entry of the matrix with all that is needed to run it. `engine` is None when it
     will not run; then `verdict` is `skipped` and `reason` says why. `packages` have their native
-    names."""
+    names. `built`: globs of files that its setup installs; `removal`: a script that follows
+    `run`."""
 
     id: str
     distro: str
@@ -33,6 +34,8 @@ class Cell(SuiteSettings):
     expect_fail: tuple[Expectation, ...] = ()  # at most one of them without cases
     setup: tuple[str, ...] = ()
     repositories: tuple[Repository, ...] = ()
+    built: tuple[str, ...] = ()
+    removal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

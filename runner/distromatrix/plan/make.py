@@ -28,6 +28,7 @@ from distromatrix.model import (
     fields_of,
 )
 from distromatrix.plan.needs import GUESTS, Choice, choose_engine, of_image
+from distromatrix.plan.package_files import Installing, installing, is_package_file
 from distromatrix.plan.repositories import repositories_of
 from distromatrix.plan.runners import runners_of
 from distromatrix.plan.scripts import under
@@ -56,11 +57,12 @@ def make_plan(matrix: Matrix, facts: HostFacts, selection: Selection) -> Plan:
     )
     used = {cell.distro for cell in cells}
     running = {cell.distro for cell in cells if cell.engine is not None}
+    built = tuple(dict.fromkeys(glob for cell in cells for glob in cell.built))
     idle = {eol_warning(d, facts.today) for d in matrix.distros if d.name not in running}
     return Plan(
         matrix=matrix.file,
         root=matrix.root,
-        product=matrix.product,
+        product=replace(matrix.product, built=built),
         cells=cells,
         excluded=tuple(Excluded(id=i, reason=reason) for i, reason in left_out.items()),
         distros=tuple(distro for distro in matrix.distros if distro.name in used),
@@ -145,12 +147,15 @@ def _cell(
         repositories += rule.repositories
     # A rule's setup comes first: it makes a distro ready for the setup that all distros share.
     setup = [r.setup for r in rules if r.setup] + ([suite.setup] if suite.setup else [])
+    files = _package_files(cell, wanted, part) if runs else None
+    if files:
+        setup.insert(len(setup) - bool(suite.setup), files.setup)
     not_gating = [*(r.not_gating for r in rules), variant.not_gating if variant else None]
     retries = [r.retry_failed for r in rules]
     shared = fields_of(SuiteSettings, suite) | {
         "tags": tags,
         "not_gating": next((why for why in not_gating if why is not None), suite.not_gating),
-        "packages": _native(wanted, part.distro.packages),
+        "packages": _native((n for n in wanted if not is_package_file(n)), part.distro.packages),
         "prepare": _prepare(suite),
         "env": {key: value for layer in layers for key, value in layer.items()},
         "timeout": suite.timeout if timeout is None else timeout,
@@ -172,6 +177,21 @@ def _cell(
         expect_fail=expected,
         setup=tuple(setup),
         repositories=repositories_of(repositories, part.distro) if runs else (),
+        built=files.globs if files else (),
+        removal=files.removal if files else "",
+    )
+
+
+def _package_files(cell: str, wanted: Sequence[str], part: _Part) -> Installing | None:
+    suite = part.suite
+    return installing(
+        cell,
+        wanted,
+        part.distro,
+        user=suite.user,
+        network=suite.network,
+        upgrade=suite.upgrade,
+        remove=suite.remove,
     )
 
 

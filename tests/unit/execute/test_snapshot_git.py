@@ -360,3 +360,29 @@ def test_names_are_bytes_in_any_locale(made: Callable[..., Path], tmp_path: Path
 def test_a_name_is_its_bytes_where_the_locale_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
     assert in_tar("\xc3\xa9").decode() == "\xe9"  # two letters there, one in UTF-8
+
+
+def test_what_was_built_comes_along_though_git_ignores_it(made: Callable[..., Path]) -> None:
+    root = made("p", f="f", **{".gitignore": "dist\n"})
+    (root / "dist").mkdir()
+    (root / "dist/a.deb").write_text("a")
+    (root / "dist/b.rpm").write_text("b")
+    snapshot = take(Product(path=root, built=("dist/*.deb",)), root.parent / "p.tar")
+    assert names(snapshot) == {".gitignore", "dist/a.deb", "f"}
+
+
+def test_what_was_not_built_or_is_a_link_is_told(made: Callable[..., Path]) -> None:
+    root = made("p", f="f")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "a.deb").write_text("a")
+    with pytest.raises(InputError, match=r"no file \./dist/\*\.deb, .* build it first"):
+        take(Product(path=root, built=("dist/*.deb",)), root.parent / "p.tar")
+    (root / "dist").symlink_to(outside)
+    with pytest.raises(InputError, match="links are not followed"):
+        take(Product(path=root, built=("dist/*.deb",)), root.parent / "p.tar")
+    (root / "dist").unlink()
+    (root / "dist").mkdir()
+    (root / "dist/a.deb").symlink_to(outside / "a.deb")
+    with pytest.raises(InputError, match="links are not followed"):
+        take(Product(path=root, built=("dist/*.deb",)), root.parent / "p.tar")

@@ -31,6 +31,8 @@ HARMLESS = {
     "PrepareShape.run": _IN_MACHINE,
     "PrepareShape.files": "globs over the product's own files",
     "SuiteOptions.packages": _IN_MACHINE,
+    "SuiteOptions.upgrade": _IN_MACHINE,
+    "SuiteOptions.remove": _IN_MACHINE,
     "SuiteOptions.repositories": "its keys are looked at one by one; names mean a distro's own",
     "OwnRepositoryShape.url": "is asked by the machine alone",
     "OwnRepositoryShape.paths": _IN_MACHINE,

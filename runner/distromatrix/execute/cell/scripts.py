@@ -54,19 +54,19 @@ def _run(
     phases: tuple[Phase, ...],
 ) -> None:
     task, cell = tried.task, tried.task.cell
-    scripts = {Phase.SETUP: cell.setup, Phase.RUN: (cell.run,)}
-    for phase, script in [(one, script) for one in phases for script in scripts[one]]:
+    scripts = {Phase.SETUP: cell.setup, Phase.RUN: (cell.run, cell.removal)}
+    for phase, script in [(one, script) for one in phases for script in scripts[one] if script]:
         tried.phase = phase
         around.job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
-            log.note(f"{OURS}{phase}")
-        tap = tried.begin_tap() if phase is Phase.RUN and cell.report == "tap" else None
+            log.note(f"{OURS}{'remove' if script is cell.removal else phase}")
+        tap = tried.begin_tap() if script is cell.run and cell.report == "tap" else None
         output = partial(_to_both, log.write, tap) if tap else log.write
         command = suite_command(cell, script, machine, env, output=output)
         left = max(0.1, tried.left * machine.scale)
         command = replace(command, timeout=left, errors=log.write if tap else None)
         try:
-            if cell.setup and phase is Phase.RUN:
+            if cell.setup and script is cell.run:
                 tried.note_left_by_setup(clear_reports(machine))
             tried.exit = machine.run(command)
         except MachineGoneError as gone:

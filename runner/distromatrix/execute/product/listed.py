@@ -15,7 +15,7 @@ from pathlib import Path
 from distromatrix.collect.text import one_line
 from distromatrix.errors import InputError
 from distromatrix.execute.product.checkout import CheckoutEntry, look, trusts_modes
-from distromatrix.execute.product.entries import Entry, Listing
+from distromatrix.execute.product.entries import FILE, Entry, Listing
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.model import Product
 
@@ -30,6 +30,8 @@ def list_product(product: Product) -> tuple[dict[str, Entry], tuple[str, ...]]:
         taking = _Taking(root)
         for entry in checkout.entries:
             taking.add(entry)
+        for glob in product.built:
+            taking.add_built(glob)
         warnings = list(taking.warnings())
         if product.git:
             notes = add_git(taking.listing, root, checkout.repositories)
@@ -80,6 +82,20 @@ class _Taking:
             self._special.append(name)
             return
         self.listing.add(path, name, self._executable(entry, mode), status)
+
+    def add_built(self, glob: str) -> None:
+        """Files that lie there whether git knows them or not. Raises InputError where none does."""
+        root = Path(self._root)
+        names = [str(path.relative_to(root)) for path in sorted(root.glob(glob))]
+        entries = self.listing.entries
+        for name in names:
+            if name not in entries and not Path(self._root, name).is_symlink():
+                self.add(CheckoutEntry(name))
+        if not any(name in entries and entries[name].kind == FILE for name in names):
+            raise InputError(
+                f"{root}: no file ./{glob}, which `packages` names: build it first, or correct the "
+                "name (links are not followed)"
+            )
 
     def _has_folder(self, name: str) -> bool:
         """Whether it is a folder, and not a link to one; then it is added, once."""

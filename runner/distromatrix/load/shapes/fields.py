@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from distromatrix.model import RETRIES
 from distromatrix.plan import needs
+from distromatrix.plan.package_files import ENDS
 from distromatrix.plan.scripts import SHELLS, base
 from distromatrix.wording import did_you_mean, kind, listing, quoted
 
@@ -150,10 +151,18 @@ ImageRef = Annotated[
         r"[a-z0-9]([a-z0-9._-]*(:\d+)?/)?[a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
     ),
 ]
+_PACKAGE = r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"
 PackageName = Annotated[
     str,
     # A path (`/usr/bin/curl`) is, to dnf, whichever package holds that file.
-    matching("a package name", r"/?[A-Za-z0-9@][A-Za-z0-9@.+_:/=~<>()^-]*"),
+    matching("a package name", _PACKAGE),
+]
+PackageOrFile = Annotated[
+    str,
+    matching(
+        "a package's name, or files of the product such as `./dist/*.deb`",
+        rf"{_PACKAGE}|\./[A-Za-z0-9._*?+~@/-]+({'|'.join(map(re.escape, ENDS))})",
+    ),
 ]
 Constraint = Annotated[
     str,

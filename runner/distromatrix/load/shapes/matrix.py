@@ -22,7 +22,7 @@ from distromatrix.load.shapes.fields import (
     Flag,
     Name,
     NeedName,
-    PackageName,
+    PackageOrFile,
     Pids,
     Privilege,
     ReadGlob,
@@ -107,8 +107,15 @@ def _some_engine(value: tuple[str | dict[str, str], ...]) -> tuple[str | dict[st
 class SuiteOptions(Shape):
     """What a suite needs, all of it optional."""
 
-    packages: tuple[PackageName, ...] = ()
-    """Packages to install, by common or native name."""
+    packages: tuple[PackageOrFile, ...] = ()
+    """Packages to install, by common or native name; or files of the product that its build has
+    made, whether git knows them or not (`./dist/*.deb`, `.rpm`, `.apk`, `.pkg.tar.zst`): each
+    distro takes its own, in the cell, before `setup`."""
+    upgrade: Flag = False
+    """Package files are installed over the version that the distribution has."""
+    remove: Flag = False
+    """Package files are removed after `run`, with their settings; the log says what stayed
+    behind."""
     repositories: Repositories = ()
     """Where packages may come from beside the image's own repositories: names that distros know
     (`epel`, `backports`; on a distro that does not know a name it changes nothing), or
@@ -208,7 +215,7 @@ class VariantShape(Shape):
     its variants, it has one cell without a variant."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables."""
-    packages: tuple[PackageName, ...] = ()
+    packages: tuple[PackageOrFile, ...] = ()
     """Packages to install, by common or native name."""
     tags: tuple[TagName, ...] = ()
     """Names to choose its cells by, beside those of the suite."""
@@ -254,7 +261,7 @@ class RuleShape(Shape):
     """The last day on which the rule holds."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables added."""
-    packages: tuple[PackageName, ...] = ()
+    packages: tuple[PackageOrFile, ...] = ()
     """Packages added."""
     repositories: Repositories = ()
     """Repositories added."""
