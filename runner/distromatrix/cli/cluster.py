@@ -41,8 +41,7 @@ def opened(settings: Settings, stack: ExitStack) -> Cluster | None:
     def warn(text: str) -> None:
         echo(f"warning: {text}", err=True)
 
-    insecure = bool(said("insecure_cluster"))
-    return stack.enter_context(cluster_of(settings, warn, insecure=insecure))
+    return stack.enter_context(cluster_of(settings, warn))
 
 
 def engines_for(cluster: Cluster | None, settings: Settings, stack: ExitStack) -> Engines:
@@ -104,7 +103,7 @@ def check(address: str | None, as_json: bool) -> int:
     settings = settings_here()
     if not (where := address or settings.cluster):
         raise InputError("name a cluster: `distromatrix cluster check ADDRESS`")
-    with opened_cluster(where, insecure=bool(said("insecure_cluster"))) as cluster:
+    with opened_cluster(where, insecure=settings.insecure_cluster) as cluster:
         hosts = sorted(cluster.hosts.known.values(), key=lambda host: (host.name, host.address))
         if as_json:
             echo_json([_plain(host) for host in hosts])

@@ -141,6 +141,7 @@ OPTIONS: Mapping[str, Callable[[str], Callable[[Any], Any]]] = {
         ("--insecure-cluster",),
         "Send the product and secrets unencrypted (`tcp://`) to other hosts.",
         {"is_flag": True},
+        setting="insecure_cluster",
         kept=True,
     ),
     "trust": _option(
@@ -301,6 +302,8 @@ def settings_here() -> Settings:
         settings = replace(settings, offline=offline)
     if (cluster := said("cluster")) is not None:
         settings = replace(settings, cluster=cluster)
+    if said("insecure_cluster"):
+        settings = replace(settings, insecure_cluster=True)
     return settings
 
 

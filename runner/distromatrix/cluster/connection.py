@@ -14,7 +14,7 @@ from distromatrix.cluster import join
 from distromatrix.collect.text import one_line
 from distromatrix.errors import EngineUnavailableError
 from distromatrix.execute.threads import in_background
-from distromatrix.load.address import address_of, require_safe
+from distromatrix.load.address import address_of, in_the_clear, require_safe
 from distromatrix.load.settings import Settings
 from distromatrix.project.host import HostSeen
 from distromatrix.project.hosts import Hosts, unanswered
@@ -75,13 +75,13 @@ def opened_cluster(text: str, *, insecure: bool = False) -> Iterator[Cluster]:
 
 
 @contextmanager
-def cluster_of(
-    settings: Settings, warn: Callable[[str], None], *, insecure: bool = False
-) -> Iterator[Cluster]:
+def cluster_of(settings: Settings, warn: Callable[[str], None]) -> Iterator[Cluster]:
     """The cluster that the settings name, on which cells can run; of workers on which they cannot
     it `warn`s. Raises InputError, EngineUnavailableError."""
-    with opened_cluster(settings.cluster, insecure=insecure) as cluster:
+    with opened_cluster(settings.cluster, insecure=settings.insecure_cluster) as cluster:
         cluster.offline = settings.offline
+        if in_the_clear([cluster.hosts.address, *cluster.hosts.known]):
+            warn(f"all goes unencrypted to {cluster.hosts.address}, for its network to read")
         for host in cluster.hosts.known.values():
             if host.fault:
                 warn(f"no cell runs on {host.name}: {host.fault}")

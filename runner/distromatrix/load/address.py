@@ -45,13 +45,18 @@ def _is_address(text: str) -> bool:
 
 def require_safe(addresses: Iterable[str]) -> None:
     """See that the product and secrets go nowhere in the clear. Raises InputError."""
-    for address in addresses:
-        if not address.startswith("tls://") and not _is_loopback(address):
-            raise InputError(
-                f"{address} is not encrypted: the product and `pass_env` would cross the network "
-                "for anybody to read and change. Make certificates and use tls:// (docs/cluster.md "
-                "says how), or pass --insecure-cluster in a network where everybody is trusted"
-            )
+    for address in in_the_clear(addresses):
+        raise InputError(
+            f"{address} is not encrypted: the product and `pass_env` would cross the network "
+            "for anybody to read and change. Make certificates and use tls:// (docs/cluster.md "
+            "says how), or pass --insecure-cluster in a network where everybody is trusted (in "
+            "pytest: DISTROMATRIX_INSECURE_CLUSTER=1)"
+        )
+
+
+def in_the_clear(addresses: Iterable[str]) -> list[str]:
+    """Those of other hosts to which nothing is encrypted."""
+    return [one for one in addresses if not one.startswith("tls://") and not _is_loopback(one)]
 
 
 def _is_loopback(address: str) -> bool:

@@ -33,7 +33,7 @@ class Settings:
     images come from the engine's store alone, and nothing asks the network. `accel`: how guests
     run, KVM (`kvm`), software emulation (`tcg`), or KVM where it is proved to work (`auto`).
     `keep_products`: bytes that may be kept of products on engines between runs. `cluster`: where
-    runs are carried out instead of here.
+    runs are carried out instead of here, `insecure_cluster`: also in the clear.
     """
 
     registry: str = ""
@@ -48,6 +48,7 @@ class Settings:
     accel: AccelWanted = "auto"
     keep_products: int = 20 * 1024**3
     cluster: str = ""
+    insecure_cluster: bool = False
 
     def reference(self, ref: str) -> str:
         """Where to pull `ref` from: with the user's registry in the place of `docker.io`.
@@ -120,6 +121,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         accel=both.accel or "auto",
         keep_products=both.keep_products or Settings().keep_products,
         cluster=both.cluster or "",
+        insecure_cluster=both.insecure_cluster,
     )
 
 
@@ -134,8 +136,9 @@ def _from_environment(environ: Mapping[str, str], faults: list[Fault]) -> Settin
             values[key] = text
     if text := environ.get("DISTROMATRIX_ARCHIVES"):
         values["archives"] = [part for part in text.split(os.pathsep) if part]
-    if text := environ.get("DISTROMATRIX_OFFLINE"):
-        values["offline"] = {"1": "true", "0": "false"}.get(text, text)
+    for key in ("offline", "insecure_cluster"):
+        if text := environ.get(f"DISTROMATRIX_{key.upper()}"):
+            values[key] = {"1": "true", "0": "false"}.get(text, text)
     try:
         return SettingsShape.model_validate(values)
     except ValidationError as error:

@@ -85,6 +85,22 @@ def test_here_is_where_cells_run_that_are_sent_nowhere(
     assert cli("run", "--cluster", "", "--keep", "failed", "*/good").code == 0
 
 
+def test_to_other_hosts_goes_nothing_unencrypted_unless_that_is_asked_for(
+    cli: Cli, project: Path
+) -> None:
+    with cluster(1) as address:
+        elsewhere = address.replace("127.0.0.1", "0.0.0.0")  # leads here, and is no loopback
+        refused = cli("run", "--cluster", elsewhere)
+        assert not runs(project)
+        done = cli("run", "--cluster", elsewhere, "--insecure-cluster", "*/good")
+        here = cli("run", "--cluster", address, "*/good")
+    assert refused.code == 2
+    assert refused.err.startswith(f"{elsewhere} is not encrypted: ")
+    assert done.code == here.code == 0
+    assert f"warning: all goes unencrypted to {elsewhere}" in done.err
+    assert "unencrypted" not in here.err
+
+
 def test_a_run_says_on_which_host_what_failed_ran(cli: Cli, project: Path) -> None:
     with cluster(1) as address:
         said = cli("run", "--cluster", address)

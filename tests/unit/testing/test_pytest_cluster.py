@@ -35,6 +35,21 @@ def test_a_cluster_without_workers_ends_the_session_at_once(
         done.stdout.fnmatch_lines([f"*the cluster at {address} has no workers: *dask worker*"])
 
 
+def test_a_session_sends_nothing_unencrypted_unless_that_is_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(1) as address:
+        elsewhere = address.replace("127.0.0.1", "0.0.0.0")  # leads here, and is no loopback
+        monkeypatch.setenv("DISTROMATRIX_CLUSTER", elsewhere)
+        refused = world.pytester.runpytest_subprocess("--distromatrix")
+        monkeypatch.setenv("DISTROMATRIX_INSECURE_CLUSTER", "1")
+        done = world.pytester.runpytest_subprocess("--distromatrix", timeout=300)
+    assert refused.ret == 4
+    refused.stderr.fnmatch_lines(["*is not encrypted*DISTROMATRIX_INSECURE_CLUSTER=1*"])
+    done.assert_outcomes(passed=4, failed=1)
+    done.stdout.fnmatch_lines([f"*all goes unencrypted to {elsewhere}*"])
+
+
 def test_a_session_without_cells_needs_no_cluster(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

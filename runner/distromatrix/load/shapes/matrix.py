@@ -391,6 +391,8 @@ class SettingsShape(Shape):
     cluster: Text | None = None
     """The cluster that runs cells in place of this host: `tls://HOST:PORT`, `tcp://HOST:PORT`, or
     the scheduler file that `dask scheduler` wrote."""
+    insecure_cluster: Flag = False
+    """The product and secrets may go there unencrypted (`tcp://`)."""
     accel: AccelName | None = None
     """How guests run (default: auto): `auto` (KVM where it is proved to work, else software
     emulation), `kvm` (nothing else will do), `tcg` (software emulation)."""
