@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from cli_world import Cli, runs
 from loopback_cluster import cluster
 
 from distromatrix.cli.cluster import _lines
+from distromatrix.plan.needs import GUESTS
+from distromatrix.project import host
 from distromatrix.project.host import HostSeen
 
 
@@ -83,6 +86,28 @@ def test_here_is_where_cells_run_that_are_sent_nowhere(
 ) -> None:
     monkeypatch.setenv("DISTROMATRIX_CLUSTER", "tcp://127.0.0.1:1")
     assert cli("run", "--cluster", "", "--keep", "failed", "*/good").code == 0
+
+
+def test_a_cell_that_wants_a_guest_is_told_of_at_once_where_no_host_has_any(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = "suites: {kernel: {run: 'true', needs: [own-kernel]}, good: {run: 'true'}}"
+    (project / "matrix/default.yaml").write_text(f"distros: [one]\n{suite}\n")
+    with (project / "distros/one.yaml").open("a") as distro:
+        distro.write("guest: {bootstrap: {kernel: linux}}\n")
+    without = {name: "no QEMU" for name in GUESTS}
+    here = host.host_facts
+    monkeypatch.setattr(host, "host_facts", lambda name: replace(here(name), guests=without))
+    with cluster(1) as address:
+        said = cli("run", "--cluster", address)
+    assert said.code == 1
+    assert "  needs own-kernel, which a container does not have; no qemu: no QEMU;" in said.out
+    (folder,) = runs(project)
+    cells = json.loads((folder / "results.json").read_text())["cells"]
+    assert {cell["id"]: cell["verdict"] for cell in cells} == {
+        "one/kernel": "skipped",
+        "one/good": "passed",
+    }
 
 
 def test_to_other_hosts_goes_nothing_unencrypted_unless_that_is_asked_for(

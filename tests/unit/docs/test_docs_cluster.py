@@ -35,14 +35,22 @@ def check(address: str, environ: dict[str, str]) -> subprocess.CompletedProcess[
     return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
 
 
+def certified(home: Path, environ: dict[str, str]) -> Path:
+    """Do there what the page says of certificates; Dask's configuration."""
+    home.mkdir(exist_ok=True)
+    own = environ | {"HOME": str(home)}
+    found = {block.note: block.text for block in blocks(ROOT / "docs/cluster.md")}
+    subprocess.run(["sh", "-e"], input=found["certificates"], text=True, env=own, check=True)
+    file = home / ".config/dask/distributed.yaml"
+    file.write_text(found["configuration"].replace("/home/you", str(home)))
+    return file
+
+
 def test_the_commands_of_the_page_make_a_cluster(tmp_path: Path) -> None:
     alien = ("DASK_", "XDG_", "DISTROMATRIX_")
     environ = {n: v for n, v in os.environ.items() if not n.startswith(alien)}
     environ |= {"HOME": str(tmp_path), "DISTROMATRIX_FAKE": str(tmp_path / "fake")}
-    found = {block.note: block.text for block in blocks(ROOT / "docs/cluster.md")}
-    subprocess.run(["sh", "-e"], input=found["certificates"], text=True, env=environ, check=True)
-    file = tmp_path / ".config/dask/distributed.yaml"
-    file.write_text(found["configuration"].replace("/home/you", str(tmp_path)))
+    file = certified(tmp_path, environ)
     told, folder = tmp_path / "scheduler.json", tmp_path / "worker"
     own = ("--host", "tls://127.0.0.1", "--port", "0", "--scheduler-file", str(told))
     logs = [tmp_path / "scheduler.log", tmp_path / "worker.log"]
@@ -59,7 +67,11 @@ def test_the_commands_of_the_page_make_a_cluster(tmp_path: Path) -> None:
             assert all(one.poll() is None for one in dask) and time.monotonic() < until, both
         (worker,) = json.loads(said.stdout)
         assert worker["address"].startswith("tls://")
+        certified(tmp_path / "other", environ)
+        stranger = check(worker["address"], environ | {"HOME": str(tmp_path / "other")})
         file.unlink()
-        stranger = check(worker["address"], environ)
-    assert stranger.returncode == 69
-    assert "distributed.comm.tls" in stranger.stderr
+        nobody = check(worker["address"], environ)
+    for refused in (stranger, nobody):
+        assert (refused.returncode, refused.stdout) == (69, "")
+        assert len(refused.stderr.splitlines()) == 1
+        assert "distributed.comm.tls" in refused.stderr
