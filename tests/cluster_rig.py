@@ -101,7 +101,7 @@ class Rig:
         host = self.scheduler
         where = f"{self.scheme}://{host.address}"
         words = ("scheduler", "--host", where, "--port", str(PORT), "--no-dashboard")
-        self._start_dask(host, "scheduler", words)
+        self._start_dask(host, "scheduler", words, {})
 
         def listens() -> bool:
             with suppress(OSError), socket.create_connection((host.address, PORT), 1):
@@ -110,16 +110,16 @@ class Rig:
 
         self._until(listens, "the scheduler does not listen", host)
 
-    def start_worker(self, name: str) -> None:
-        """Begin it (again), and wait until the scheduler knows it."""
-        self.begin_worker(name)
+    def start_worker(self, name: str, **more: str) -> None:
+        """Begin it (again), with `more` variables, and wait until the scheduler knows it."""
+        self.begin_worker(name, **more)
         self.await_worker(name)
 
-    def begin_worker(self, name: str) -> None:
+    def begin_worker(self, name: str, **more: str) -> None:
         """Begin it (again); whoever wants it to be known waits for that with `await_worker`."""
         words = ("worker", self.address, "--name", name, "--no-dashboard", *self.options)
         words += ("--local-directory", str(self.hosts[name].folder / "dask"))
-        self._start_dask(self.hosts[name], "worker", words)
+        self._start_dask(self.hosts[name], "worker", words, more)
 
     def await_worker(self, name: str) -> None:
         """Until the scheduler knows the worker that was begun last."""
@@ -199,8 +199,10 @@ class Rig:
         for name in self.hosts:
             self.await_worker(name)
 
-    def _start_dask(self, host: Host, role: str, words: tuple[str, ...]) -> None:
-        own = {**host.environ(), **self.environ(role), MARK: str(host.folder), **self.given}
+    def _start_dask(
+        self, host: Host, role: str, words: tuple[str, ...], more: Mapping[str, str]
+    ) -> None:
+        own = {**host.environ(), **self.environ(role), MARK: str(host.folder), **self.given, **more}
         command = (sys.executable, "-m", "dask", *words)
         host.dask, host.log = host.start(role, *command, environ=own)
 

@@ -17,7 +17,7 @@ from distromatrix.execute.threads import in_background
 from distromatrix.load.address import address_of, in_the_clear, require_safe
 from distromatrix.load.settings import Settings
 from distromatrix.project.host import HostSeen
-from distromatrix.project.hosts import Hosts, unanswered
+from distromatrix.project.hosts import Hosts, refused, unanswered
 
 CONNECT_WITHIN = 30.0  # seconds; as Dask itself, for a machine that is busy
 CUT_AFTER = "15s"  # of silence, a connection counts as cut (below 11 s Dask opens none)
@@ -119,5 +119,5 @@ def _connected(address: str) -> Any:
     except Empty:
         found = TimeoutError("something listens there and is no scheduler")
     if isinstance(found, Exception):
-        raise EngineUnavailableError(unanswered(address, one_line(str(found), 200))) from found
+        raise EngineUnavailableError(refused(address, one_line(str(found), 200))) from found
     return found

@@ -18,12 +18,18 @@ from distromatrix.project.host import HostSeen, common_facts
 
 def unanswered(address: str, why: str = "") -> str:
     """What is said of a cluster that does not answer."""
-    if why and address.startswith("tls://"):
-        why += (
-            "; are the certificates right that your Dask configuration names "
-            "(distributed.comm.tls)?"
-        )
     return f"the cluster at {address} does not answer{why and f': {why}'}"
+
+
+def refused(address: str, why: str) -> str:
+    """What is said of a cluster that one cannot connect to."""
+    hint = "is that a scheduler, without TLS?"
+    if address.startswith("tls://"):
+        hint = (
+            "is that a scheduler, and are the certificates right that your Dask configuration "
+            "names (distributed.comm.tls)?"
+        )
+    return f"{unanswered(address, why)}; {hint}"
 
 
 class Hosts:

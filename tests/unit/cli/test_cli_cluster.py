@@ -19,16 +19,18 @@ from distromatrix.project.host import HostSeen
 def test_check_says_of_a_worker_what_it_has(cli: Cli) -> None:
     with cluster(1) as address:
         said = cli("cluster", "check", address)
-        plain = json.loads(cli("cluster", "check", "--json", address).out)
+        (worker,) = json.loads(cli("cluster", "check", "--json", address).out)
+        other = cli("cluster", "check", worker["address"])
     assert said.code == 0, said.err
     for line in ("  images  none yet", "  can run cells", "1 of 1 worker can run cells"):
         assert line in said.out.splitlines()
     assert "--nthreads" in said.out
-    (worker,) = plain
     assert worker["fault"] == ""
     assert worker["threads"] == 1
     assert worker["free"] > 0
     assert worker["resources"]["cpus"] >= 1000
+    assert (other.code, other.out) == (69, "")
+    assert "is that a scheduler, without TLS?" in other.err
 
 
 def test_check_names_distros_and_not_what_else_lies_there() -> None:
