@@ -74,6 +74,7 @@ def fault(words: list[str], options: Collection[str]) -> str:
         "make": _make_fault,
         "pytest": lambda args: _pytest_fault(args, options),
         "pip": _pip_fault,
+        "pipx": _pip_fault,
         "python": _python_fault,
         "tox": _tox_fault,
     }
