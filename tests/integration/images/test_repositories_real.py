@@ -15,13 +15,10 @@ from distromatrix.errors import ImageError
 from distromatrix.load.settings import Settings, load_settings
 from distromatrix.model import Repository
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 OTHER = "other-test.rsa.pub"
-every_manager = pytest.mark.parametrize(
-    "manager",
-    ["apt", "apk", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dnf", "zypper"))],
-)
+every_manager = pytest.mark.parametrize("manager", ["apt", "dnf", "zypper", "apk"])
 
 
 @pytest.fixture(scope="module")
