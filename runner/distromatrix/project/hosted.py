@@ -48,6 +48,8 @@ KIND = "builds"  # of the folders: what dead processes left of these is removed
 LOOK = 0.25  # seconds between two looks whether a batch is still wanted; events go as often
 
 INLINE = 64 << 10  # bytes of what a cell made that travel with its result
+_ENDING = 30.0  # seconds that the end of a run waits for its machines to be closed
+_STUCK = 900.0  # seconds after which nothing that is under way ends any more
 FILES = ("snapshot.tar", "snapshot.json")  # the product's, as in a run's folder
 
 Tell = Callable[[dict[str, Any]], None]
@@ -268,19 +270,26 @@ class HostedRun:
     def _made(self, number: int) -> Path:
         return self._folder.path / f"made-{number}.tar.gz"
 
-    def close(self, why: str = "interrupted") -> None:
-        """End all that is under way, and remove all that is of this run. May be called twice."""
+    def close(self, why: str = "interrupted") -> bool:
+        """End all that is under way, and remove all that is of this run. May be called twice.
+        Whether all has ended in time: else something is left (`wait`)."""
         with self._changed:
             if self._ended:
-                return
+                return True
             self._ended = True
             for executor in self._active.values():
                 executor.interrupt(why)
-            self._changed.wait_for(lambda: not self._active, timeout=30.0)
+            in_time = self._changed.wait_for(lambda: not self._active, timeout=_ENDING)
         self._stages.close()
         remove_folder(self._folder.path)
         with suppress(Exception):
             self._stack.close()
+        return in_time
+
+    def wait(self) -> None:
+        """Until nothing of it is under way, or is stuck."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._active, timeout=_STUCK)
 
 
 class _Telling:

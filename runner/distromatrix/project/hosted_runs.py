@@ -58,7 +58,7 @@ class HostedRuns:
         with self._making:
             ended = self._runs.pop(run, None)
         if ended is not None:
-            ended.close()
+            _close(ended)
 
     def forget(self, lives: Callable[[str], bool]) -> None:
         """End what is idle of runs that do not live any more."""
@@ -67,7 +67,7 @@ class HostedRuns:
             gone = [self._runs.pop(key) for key in dead]
         for one in gone:
             with suppress(OSError):
-                one.close()
+                _close(one)
 
     def close(self) -> None:
         """End everything, at once."""
@@ -102,7 +102,18 @@ class HostedRuns:
             gone = [self._runs.pop(key) for key in old]
         for one in gone:
             with suppress(OSError):
-                one.close()
+                _close(one)
+
+
+def _close(run: HostedRun) -> None:
+    """End a run; what an engine was too slow to remove by then is swept as soon as it is done."""
+    if not run.close():
+
+        def sweep_later() -> None:
+            run.wait()
+            sweep_host()
+
+        in_background(sweep_later)
 
 
 def sweep_host() -> None:
