@@ -4,12 +4,13 @@ what is said where the disk is at fault."""
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from distromatrix.errors import InfrastructureError, InputError
 from distromatrix.files.below import Folder, caller
@@ -48,6 +49,14 @@ def write_whole(target: Path, text: str, mode: int = 0o644) -> None:
     """Write a file of ours at once or not at all. Raises OSError."""
     with Folder.at(target.parent) as folder:
         folder.write(target.name, text.encode(), mode)
+
+
+def read_json(path: Path) -> Any:
+    """What a file of ours holds; None where there is none, or none that can be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _nameless(folder: Folder) -> IO[bytes] | None:

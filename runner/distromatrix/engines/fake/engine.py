@@ -29,7 +29,7 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.fake.caches import FakeCaches
 from distromatrix.engines.fake.images import FakeImages
 from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
-from distromatrix.engines.fake.state import FakeState, Faults, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, Faults, write_json
 from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.shell.machine import KEPT
 from distromatrix.errors import (
@@ -38,6 +38,7 @@ from distromatrix.errors import (
     InfrastructureError,
     MachineGoneError,
 )
+from distromatrix.files.whole import read_json
 from distromatrix.model import Kept
 
 

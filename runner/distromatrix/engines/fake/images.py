@@ -14,9 +14,10 @@ from pathlib import Path
 from time import time
 from typing import Any, BinaryIO
 
-from distromatrix.engines.fake.state import FakeState, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, write_json
 from distromatrix.engines.image_store import Build, Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
+from distromatrix.files.whole import read_json
 
 
 class FakeImages:

@@ -20,12 +20,13 @@ from typing import IO
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
 from distromatrix.engines.fake.processes import below, end_process, end_shells, working_below
-from distromatrix.engines.fake.state import FakeState, read_json, write_json
+from distromatrix.engines.fake.state import FakeState, write_json
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.processes import Process
 from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from distromatrix.files.whole import read_json
 from distromatrix.model import Kept
 
 

@@ -68,14 +68,5 @@ class FakeState:
 
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
-    """Write it so that no reader sees half of it."""
+    """Write it so that no reader (`read_json`) sees half of it."""
     write_whole(file, json.dumps({"created": time(), **value}))
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """What write_json wrote, or None where there is nothing (any more)."""
-    try:
-        value: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    return value

@@ -3,7 +3,6 @@ who joins, enters or sweeps it."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ from distromatrix.engines.contract import (
     Leftover,
 )
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.whole import write_whole
+from distromatrix.files.whole import read_json, write_whole
 
 FACTS = "machine.json"
 
@@ -54,10 +53,8 @@ def write_facts(folder: Path, labels: Mapping[str, str], **more: object) -> None
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """What is known of the machine in a folder; {} where nothing is."""
-    with contextlib.suppress(OSError, ValueError):
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        return facts if isinstance(facts, dict) else {}
-    return {}
+    facts = read_json(folder / FACTS)
+    return facts if isinstance(facts, dict) else {}
 
 
 def change_facts(folder: Path, **change: object) -> None:

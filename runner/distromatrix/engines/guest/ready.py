@@ -19,7 +19,7 @@ from distromatrix.engines.guest.disk import bytes_of, remove_tree
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import InUseError, take
 from distromatrix.files.user_folders import host_name
-from distromatrix.files.whole import changed_at, write_whole
+from distromatrix.files.whole import changed_at, read_json, write_whole
 
 PREFIX = "distromatrix-template-"
 DONE = "done.json"  # written last: what has none is not whole
@@ -31,10 +31,7 @@ Made = TypeVar("Made")
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
     """What was written of it when it was done; None where it is not."""
-    try:
-        facts: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
+    facts: dict[str, Any] | None = read_json(folder / DONE)
     return facts
 
 

@@ -17,12 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from distromatrix.errors import InfrastructureError
 from distromatrix.files.lock import InUseError, hold, take
 from distromatrix.files.user_folders import cache_folder, cache_path
-from distromatrix.files.whole import changed_at, write_whole
+from distromatrix.files.whole import changed_at, read_json, write_whole
 from distromatrix.record.folder import is_alive
 
 KEPT_FOR = 7 * 86400.0  # seconds for which what no run asks for stays
@@ -93,12 +92,12 @@ class ProductFolder:
 
     def chain(self, key: str) -> Chain:
         """That of an engine and an owner; an empty one where there is none."""
-        found = _read(self.path / f"{key}.json")
+        found = read_json(self.path / f"{key}.json")
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             if found["version"] != _VERSION:
                 return Chain()
             layers = [Layer(n, int(cost), frozenset(paths)) for n, cost, paths in found["layers"]]
-            seals = _read(self.path / f"{layers[-1].name}.json")
+            seals = read_json(self.path / f"{layers[-1].name}.json")
             if layers and seals:
                 return Chain(layers, dict(seals))
         return Chain()
@@ -135,7 +134,7 @@ class ProductFolder:
         for path in self._chains():
             found[path] = {}
             with suppress(ValueError, TypeError, KeyError):
-                found[path] = {str(n): int(cost) for n, cost, _ in _read(path)["layers"]}
+                found[path] = {str(n): int(cost) for n, cost, _ in read_json(path)["layers"]}
         return found
 
     def _drop_seals(self) -> None:
@@ -148,7 +147,7 @@ class ProductFolder:
 
     def uses(self, run: str) -> dict[str, tuple[str, ...]]:
         """What a run stands on, by engine and owner."""
-        found = _read(self.path / "uses" / f"{run}.json")
+        found = read_json(self.path / "uses" / f"{run}.json")
         with suppress(TypeError, KeyError, AttributeError):
             return {str(key): tuple(map(str, names)) for key, names in found["layers"].items()}
         return {}
@@ -173,7 +172,7 @@ class ProductFolder:
         found: set[str] = set()
         for path in (self.path / "uses").glob("*.json"):
             with suppress(TypeError, KeyError, AttributeError):
-                noted = _read(path)
+                noted = read_json(path)
                 run = Path(noted["folder"])
                 if is_alive(run) or (run / "snapshot.json").exists():
                     found.update(*map(tuple, noted["layers"].values()))
@@ -202,7 +201,7 @@ def forget(room: int, *, everything: bool = False) -> None:
             _remove(folder)
     for used, chain, folder, size in sorted(known, key=lambda one: one[0], reverse=True):
         room -= size
-        root = _read(folder.path / "root.json")
+        root = read_json(folder.path / "root.json")
         gone = isinstance(root, str) and not Path(root).exists()
         if everything or gone or room < 0 or time.time() - used > KEPT_FOR:
             room += size
@@ -231,13 +230,6 @@ def _remove(folder: ProductFolder) -> None:
 
 def _below(path: Path) -> Iterator[Path]:
     yield from (one for one in path.glob("*") if one.is_file() and one.name != "lock")
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _unusable(error: OSError, path: Path) -> InfrastructureError:
