@@ -12,14 +12,14 @@ from time import monotonic
 from typing import Any
 
 from distromatrix.engines.answer import MOST_LISTED, Answer
-from distromatrix.engines.contract import API_TIMEOUT, Command
+from distromatrix.engines.contract import API_TIMEOUT
 from distromatrix.engines.docker.connection.api import LONG_TIMEOUT, SHORT_TIMEOUT, Api
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.spec import shell_loop
 from distromatrix.engines.shell.pool import KILL
 from distromatrix.engines.shell.process_list import LIST, processes
 from distromatrix.engines.shell.processes import Process
-from distromatrix.engines.shell.shell import Shell, ShellEndedError
+from distromatrix.engines.shell.shell import Shell
 from distromatrix.errors import EngineUnavailableError, InfrastructureError, MachineGoneError
 
 _AT_ONCE = 200  # paths that are removed by one command
@@ -52,14 +52,7 @@ class Container:
         with self.calling("open a shell in") as client:
             made = client.exec_create(self.id, command, stdin=True, user=uid, workdir="/")
             shell = Shell(AttachStream(client.exec_start(made["Id"], socket=True)))
-        try:
-            shell.run(Command(":", timeout=API_TIMEOUT))
-        except (ShellEndedError, TimeoutError, OSError) as error:
-            shell.stream.close()
-            said = shell.said.decode(errors="replace").strip()
-            raise InfrastructureError(
-                f"a shell in {self.name} did not answer: {said}".rstrip(": ")
-            ) from error
+        shell.begin(self.name, API_TIMEOUT)
         return shell
 
     def run(self, doing: str, script: str, *args: str, within: float = SHORT_TIMEOUT) -> bytes:

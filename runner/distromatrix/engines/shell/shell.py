@@ -215,6 +215,19 @@ class Shell:
         begun = words[0] if words else []
         return _number(begun[1:], 9) if begun[:1] == [b"b"] else None
 
+    def begin(self, machine: str, timeout: float) -> None:
+        """See that it answers. Where it does not, it is closed; raises InfrastructureError with
+        what was said instead."""
+        try:
+            self.run(Command(":", timeout=timeout))
+        except (ShellEndedError, TimeoutError, OSError) as error:
+            self.drain(0.5)
+            self.stream.close()
+            said = self.said.decode(errors="replace").strip()
+            raise InfrastructureError(
+                f"a shell in {machine} did not answer: {said}".rstrip(": ")
+            ) from error
+
     def drain(self, seconds: float) -> None:
         """Hand on what a dying shell still printed, for at most `seconds`. Never raises."""
         deadline = monotonic() + seconds

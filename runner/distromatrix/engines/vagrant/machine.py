@@ -14,7 +14,7 @@ from time import monotonic
 from typing import IO, BinaryIO
 
 from distromatrix.engines.answer import LONGEST, Answer
-from distromatrix.engines.contract import API_TIMEOUT, Address, Command, MachineSpec
+from distromatrix.engines.contract import API_TIMEOUT, Address, MachineSpec
 from distromatrix.engines.guest.console import panic, said_last, size
 from distromatrix.engines.guest.machine import DIES_WITHIN, GuestMachine
 from distromatrix.engines.guest.scripts import (
@@ -29,7 +29,7 @@ from distromatrix.engines.guest.scripts import (
 )
 from distromatrix.engines.parcel import FILL
 from distromatrix.engines.shell.processes import Process
-from distromatrix.engines.shell.shell import Shell, ShellEndedError
+from distromatrix.engines.shell.shell import Shell
 from distromatrix.engines.vagrant.disk_files import read_dead
 from distromatrix.engines.vagrant.ssh import Connection, loop_script
 from distromatrix.errors import InfrastructureError, MachineGoneError
@@ -106,16 +106,9 @@ class VagrantMachine(GuestMachine):
         self._check()
         shell = Shell(self._connection.stream(loop_script(user, CGROUP)))
         try:
-            shell.run(Command(":", timeout=_ANSWERS_WITHIN * self._scale, strict=False))
-        except (ShellEndedError, TimeoutError, OSError) as error:
-            shell.drain(0.5)
-            shell.stream.close()
-            if gone := self.why_gone():
-                raise gone from error
-            said = shell.said.decode(errors="replace").strip()
-            raise InfrastructureError(
-                f"a shell in {self.name} did not answer: {said}".rstrip(": ")
-            ) from error
+            shell.begin(self.name, _ANSWERS_WITHIN * self._scale)
+        except InfrastructureError as error:
+            raise self.why_gone() or error from error
         return shell
 
     def _disks(self) -> tuple[Path, ...]:
