@@ -6,6 +6,7 @@ import gzip
 import io
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import time
 
@@ -52,6 +53,28 @@ def test_a_root_filesystem_becomes_an_image(bench: Bench, tag: str) -> None:
     images.remove(tag)
     images.remove(tag)
     assert images.find(tag) is None
+
+
+def test_images_are_listed_by_their_labels_while_others_go(bench: Bench, tag: str) -> None:
+    labels = {"distromatrix.test": tag}
+    rootfs = tar_of({"etc/x": tag.encode()})
+    kept = bench.engine.images.load_rootfs(io.BytesIO(rootfs), tag, labels)
+
+    def come_and_go() -> None:
+        images = bench.again().images
+        for number in range(4):
+            other = tar_of({"etc/y": f"{tag} {number}".encode()})
+            images.load_rootfs(io.BytesIO(other), f"{tag}-{number}", labels)
+            images.remove(f"{tag}-{number}")
+
+    with ThreadPoolExecutor() as threads:
+        others = threads.submit(come_and_go)
+        while not others.done():
+            assert kept in bench.engine.images.list(labels)
+        others.result()
+    assert bench.engine.images.list(labels) == (kept,)
+    assert bench.engine.images.list({"other": "x", **labels}) == ()
+    assert bench.engine.images.list({**labels, "other": "x"}) == ()
 
 
 def test_a_committed_machine_is_an_image_without_its_run(bench: Bench, tag: str) -> None:
@@ -117,7 +140,7 @@ def test_saved_images_are_loaded_as_they_were(bench: Bench, pair, pack) -> None:
         assert (after.id, after.labels, after.tag) == (before.id, before.labels, before.tag)
         assert abs(after.created - before.created) < 1
         assert DIGEST in after.digests
-        assert after in bench.engine.images.list()
+        assert after in bench.engine.images.list({"odd": LABELS["odd"]})
     machine = bench.open(image=old[1].tag)
     assert said(machine, "cat below above")[1] == b"below\nabove\n"
     machine.close()

@@ -194,14 +194,8 @@ class Ended:
 
 
 def remove_images(engine: Engine, label: str, value: str) -> None:
-    """Those of ours go that carry a label: asked of the engine, which has hundreds at times, so
-    that looking at each as `images.list` does takes seconds."""
-    with engine._api.calling("list images") as client:  # type: ignore[attr-defined]
-        rows = client.images(filters={"label": f"{label}={value}"})
-        tag_of = engine._api.dialect.tag  # type: ignore[attr-defined]
-    tags = {tag_of(name) for row in rows for name in row.get("RepoTags") or ()}
-    if engine.name == "podman":  # which fails (500) for who looks at one that goes meanwhile
-        tags = {tag for tag in tags if "/base:" in tag}
+    """Those of ours go that carry a label."""
+    tags = {image.tag for image in engine.images.list({label: value})}
     for tag in sorted(tags, reverse=True):  # prepared ones first, which stand on their base
         engine.images.remove(tag)
 

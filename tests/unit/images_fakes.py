@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import BinaryIO
 
 from distromatrix.engines.contract import Address, Command, Exit, MachineSpec
-from distromatrix.engines.image_store import Image
+from distromatrix.engines.image_store import NO_LABELS, Image
 from distromatrix.images import Images
 from distromatrix.model import Cell, Distro, ImageSource
 from distromatrix.record.events import Event
@@ -58,8 +58,8 @@ class FakeStore:
     def commit(self, machine: str, tag: str, labels: Mapping[str, str]) -> Image:
         return self.add(tag, f"commit-{len(self.images)}", labels)
 
-    def list(self) -> tuple[Image, ...]:
-        return tuple(self.images.values())
+    def list(self, labels: Mapping[str, str] = NO_LABELS) -> tuple[Image, ...]:
+        return tuple(i for i in self.images.values() if labels.items() <= i.labels.items())
 
     def remove(self, tag: str) -> None:
         self.removed.append(tag)

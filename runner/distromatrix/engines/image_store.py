@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import BinaryIO, Protocol
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,8 @@ class ImageStore(Protocol):
     def tag(self, image: str, tag: str) -> None:
         """Give an image (by id or tag) one more tag."""
 
-    def list(self) -> tuple[Image, ...]:
-        """All images with a tag of ours."""
+    def list(self, labels: Mapping[str, str] = NO_LABELS) -> tuple[Image, ...]:
+        """All images with a tag of ours and those labels, whatever others remove meanwhile."""
 
     def remove(self, tag: str) -> None:
         """Remove that tag, and the image if nothing else uses it. No error if absent."""

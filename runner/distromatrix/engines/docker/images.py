@@ -17,10 +17,12 @@ from docker.errors import APIError, NotFound
 
 from distromatrix.collect.text import one_line
 from distromatrix.engines.docker.connection.api import (
+    GONE,
     LONG_TIMEOUT,
     failure,
     listed,
     message_of,
+    patiently,
     pieces,
     timestamp,
 )
@@ -34,7 +36,7 @@ from distromatrix.engines.docker.staging.transfer import (
     is_mark,
     moving,
 )
-from distromatrix.engines.image_store import Build, Image, Resolved
+from distromatrix.engines.image_store import NO_LABELS, Build, Image, Resolved
 from distromatrix.errors import DiskFullError, ImageError, InfrastructureError, PullError
 
 _LINES = 200  # of what a build printed last, which its error has
@@ -170,7 +172,7 @@ class DockerImages(TransferredImages):
         name, _, version = dialect.name(tag).rpartition(":")
         with self._api.calling(f"commit {tag}", LONG_TIMEOUT) as client:
             config = client.inspect_container(machine)["Config"]
-            base = client.inspect_image(config["Image"])["Config"] or {}
+            base = patiently(lambda: client.inspect_image(config["Image"]), GONE)["Config"] or {}
             # The container's labels would come along, and with them its run: whatever is
             # started from this image would be swept as that run's.
             emptied = {key: "" for key in config["Labels"] or {} if key.startswith("distromatrix.")}
@@ -195,13 +197,16 @@ class DockerImages(TransferredImages):
                 commit(pause=False)
         return self._found(tag)
 
-    def list(self) -> tuple[Image, ...]:
+    def list(self, labels: Mapping[str, str] = NO_LABELS) -> tuple[Image, ...]:
         """See ImageStore."""
+        # One of them tells most apart. Podman finds nothing by several, and refuses none.
+        filters = [{"label": f"{key}={value}"} for key, value in labels.items()][:1]
         with self._api.calling("list images") as client:
-            rows = listed(client.images)
+            rows = listed(lambda: client.images(filters=filters[0] if filters else None))
         names = (self._api.dialect.tag(n) for row in rows for n in row.get("RepoTags") or ())
         tags = sorted({name for name in names if _is_ours(name)})
-        return tuple(image for tag in tags if (image := self.find(tag)))
+        found = (image for tag in tags if (image := self.find(tag)))
+        return tuple(image for image in found if labels.items() <= image.labels.items())
 
     def remove(self, tag: str) -> None:
         """See ImageStore. Raises InfrastructureError."""

@@ -15,7 +15,7 @@ from time import time
 from typing import Any, BinaryIO
 
 from distromatrix.engines.fake.state import FakeState, write_json
-from distromatrix.engines.image_store import Build, Image, Preparation, Resolved
+from distromatrix.engines.image_store import NO_LABELS, Build, Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
 from distromatrix.files.whole import read_json
 
@@ -151,10 +151,11 @@ class FakeImages:
             )
         )
 
-    def list(self) -> tuple[Image, ...]:
+    def list(self, labels: Mapping[str, str] = NO_LABELS) -> tuple[Image, ...]:
         """See ImageStore."""
         records = (read_json(file) for file in self._state.images.glob("*.json"))
         images = [_image(record) for record in records if record is not None]
+        images = [image for image in images if labels.items() <= image.labels.items()]
         return tuple(sorted(images, key=lambda image: image.tag))
 
     def remove(self, tag: str) -> None:

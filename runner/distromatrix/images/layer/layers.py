@@ -92,7 +92,7 @@ class Layers:
         image = images.find(_tag(wanted, base))
         if image is None:
             own = wanted.own_key(base.image.id)
-            same = (i for i in images.list() if i.labels.get(LABEL_OWN_KEY) == own)
+            same = images.list({LABEL_OWN_KEY: own})
             image = max(same, key=lambda i: i.created, default=None)
         if image is None and wanted.bare:
             image = base.image

@@ -79,7 +79,7 @@ def test_what_is_pulled_is_ours_from_now_on_and_starts(side: Side, tag: str) -> 
     assert abs(image.created - time.time()) < 60
     assert side.digest in image.digests
     assert image.arch == side.engine.facts().arch
-    assert image in side.engine.images.list()
+    assert image in side.engine.images.list(image.labels)
     name = f"distromatrix-test-{secrets.token_hex(6)}"
     labels = {LABEL_RUN: name}
     machine = side.engine.open(MachineSpec(name=name, image=tag, labels=labels, network=False))
@@ -150,7 +150,7 @@ def test_images_that_docker_saved_are_loaded_by_podman_and_back(
             assert loaded is not None
             assert loaded.tag == tag
             assert abs(loaded.created - image.created) < 1
-            assert [i.tag for i in target.images.list()].count(tag) == 1
+            assert [i.tag for i in target.images.list(image.labels)].count(tag) == 1
     finally:
         for one in (theirs, side.engine):
             one.images.remove(tag)

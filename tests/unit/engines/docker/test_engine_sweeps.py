@@ -203,7 +203,10 @@ def test_images_without_names_or_dates_are_listed(api: Callable[[Answers], Api])
     ]
     answers: Answers = {
         "GET /images/json": [(500, {"message": "image not known"}), (200, rows)],
-        f"GET /images/{tag}/json": [(200, {"Id": "sha256:c", "RepoTags": [tag]})],
+        f"GET /images/{tag}/json": [
+            (500, {"message": "locating image with ID: image not known"}),  # Podman, of another
+            (200, {"Id": "sha256:c", "RepoTags": [tag]}),
+        ],
     }
     (image,) = DockerImages(api(answers)).list()
     assert (image.tag, image.created) == (tag, 0.0)

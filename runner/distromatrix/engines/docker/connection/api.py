@@ -20,7 +20,7 @@ import requests
 import urllib3
 from docker import APIClient
 from docker.context import ContextAPI
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_host
 
 from distromatrix.collect.text import without_logins
@@ -38,9 +38,9 @@ LONG_TIMEOUT = 1800.0
 SHORT_TIMEOUT = 10.0
 
 _POOL = 64  # connections that a client keeps
-_ATTEMPTS = 20  # to remove a container, or to list what there is
+_ATTEMPTS = 20  # to remove a container, to list what there is, or to look at an image
 _ENDING = re.compile("container state improper")  # Podman's of what ends at the same moment
-_GONE = re.compile(
+GONE = re.compile(
     "no such (container|volume|network|image)|image not known|no container with", re.I
 )
 # Of the API, where an engine does not say which is its newest.
@@ -260,7 +260,7 @@ def message_of(error: APIError) -> str:
 
 def listed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """What an engine lists: it may trip over a thing that goes while it does. Raises APIError."""
-    return _patiently(ask, _GONE)
+    return patiently(ask, GONE)
 
 
 def timestamp(said: object) -> float:
@@ -273,13 +273,14 @@ def timestamp(said: object) -> float:
         return 0.0
 
 
-def _patiently(call: Callable[[], T], passes: re.Pattern[str]) -> T:
-    """What it returns, tried anew while it fails with words that pass by themselves."""
+def patiently(call: Callable[[], T], passes: re.Pattern[str]) -> T:
+    """What it returns, tried anew while it fails with words that pass by themselves; what is not
+    there stays so. Raises APIError."""
     for patience in reversed(range(_ATTEMPTS)):
         try:
             return call()
         except APIError as error:
-            if not patience or not passes.search(str(error)):
+            if isinstance(error, NotFound) or not patience or not passes.search(str(error)):
                 raise
             sleep(0.1)
     raise AssertionError("unreachable")
@@ -297,7 +298,7 @@ def pieces(stream: Iterator[T], calling: Callable[[], AbstractContextManager[Any
 
 def remove_container(client: Any, container: str) -> None:
     """Remove it by force with its anonymous volumes. Raises APIError."""
-    _patiently(lambda: client.remove_container(container, v=True, force=True), _ENDING)
+    patiently(lambda: client.remove_container(container, v=True, force=True), _ENDING)
 
 
 def _refused(doing: str, error: APIError) -> InfrastructureError:

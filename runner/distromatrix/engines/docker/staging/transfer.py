@@ -20,9 +20,11 @@ import requests
 from docker.errors import APIError, NotFound
 
 from distromatrix.engines.docker.connection.api import (
+    GONE,
     LONG_TIMEOUT,
     Api,
     failure,
+    patiently,
     remove_container,
 )
 from distromatrix.engines.docker.dialect import Dialect, take_name
@@ -53,7 +55,7 @@ _MOST = 16 << 20  # bytes of a manifest
 def inspected(client: Any, name: str) -> dict[str, Any] | None:
     """What an APIClient says of an image; None where there is none."""
     with contextlib.suppress(NotFound):
-        found: dict[str, Any] = client.inspect_image(name)
+        found: dict[str, Any] = patiently(lambda: client.inspect_image(name), GONE)
         return found
     return None
 
@@ -207,7 +209,7 @@ def _rename(client: Any, tag: str, dialect: Dialect) -> None:
     # As Podman saves it; as Podman loads what Docker saves.
     for other in (f"localhost/{tag}", f"docker.io/{tag}"):
         with contextlib.suppress(NotFound):
-            names = client.inspect_image(other).get("RepoTags") or ()
+            names = (inspected(client, other) or {}).get("RepoTags") or ()
             if other != own and other in names:
                 repository, _, version = own.rpartition(":")
                 client.tag(other, repository, version)
