@@ -3,14 +3,17 @@ shows is what lies there."""
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,8 @@ from hypothesis import strategies as st
 
 from distromatrix.engines.layers import Pack
 from distromatrix.errors import InfrastructureError, InputError
-from distromatrix.execute.product import index, tar
-from distromatrix.execute.product.chains import ProductFolder, forget, needed_by
+from distromatrix.execute.product import chains, index, tar
+from distromatrix.execute.product.chains import KEPT_FOR, ProductFolder, forget, needed_by
 from distromatrix.execute.product.kept import MOST_LAYERS, KeptProduct
 from distromatrix.execute.product.snapshot import Snapshot, stored, take
 from distromatrix.model import Product
@@ -137,7 +140,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     world = World(tmp_path)
     (world.product / "d").mkdir()
     (world.product / "big").write_bytes(os.urandom(300_000))
@@ -318,6 +322,46 @@ def test_what_is_kept_of_a_product_that_is_gone_goes(world: World) -> None:
     shutil.rmtree(world.product)
     forget(1 << 30)
     assert needed_by(folder) == set()
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_a_folder_stays_for_whom_it_may_be_and_goes_then(world: World) -> None:
+    folders = ProductFolder.of(world.product).path, ProductFolder.of(world.folder).path
+    (folders[1] / "root.json").unlink()  # as a run begins
+    forget(0)
+    assert all(folder.is_dir() for folder in folders)
+    day = time.time() - 86400.0
+    for folder in folders:
+        os.utime(folder, (day, day))
+    (folders[0].with_name("left.gone") / "uses").mkdir(parents=True)  # by one that was killed
+    os.utime(folders[0].with_name("left.gone"), (day, day))
+    forget(0)
+    assert list(folders[0].parent.iterdir()) == [folders[0]]
+    os.utime(folders[0], (day - KEPT_FOR, day - KEPT_FOR))
+    forget(0)
+    assert not folders[0].exists()
+
+
+def test_who_waited_for_a_folder_that_was_removed_has_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ProductFolder.of(world.product).held():
+        forget(0, everything=True)
+    folder = ProductFolder.of(world.product).path
+    assert folder.is_dir()  # what somebody is at work with is left alone
+    sweeps = iter([partial(forget, 0, everything=True)] * 2)
+
+    def take_late(path: Path) -> int:
+        next(sweeps, lambda: None)()
+        fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        next(sweeps, lambda: None)()
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
+
+    monkeypatch.setattr(chains, "take", take_late)
+    assert world.shown() == world.there()
+    assert world.kept()
+    assert next(sweeps, None) is None
 
 
 def test_of_a_folder_that_is_not_there_nothing_is_needed(tmp_path: Path) -> None:

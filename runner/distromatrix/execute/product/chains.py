@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from distromatrix.files.whole import changed_at, read_json, write_whole
 from distromatrix.record.folder import is_alive
 
 KEPT_FOR = 7 * 86400.0  # seconds for which what no run asks for stays
+_BEGUN_WITHIN = 3600.0  # seconds after which a folder that names no product is no run's that begins
 _PRODUCTS = "products"
 _VERSION = 1
 
@@ -55,21 +57,26 @@ class Chain:
 class ProductFolder:
     """What is known of one product, by its folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
+        self._root = root
 
     @classmethod
     def of(cls, root: Path) -> ProductFolder:
         """That of the product in `root`, made if need be. Raises InfrastructureError."""
         name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
-        folder = cls(cache_folder() / _PRODUCTS / name)
+        folder = cls(cache_folder() / _PRODUCTS / name, root.resolve())
         try:
-            (folder.path / "uses").mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (folder.path / "root.json").exists():
-                write_whole(folder.path / "root.json", json.dumps(str(root.resolve())))
+            folder._make()
         except OSError as error:
             raise _unusable(error, folder.path) from error
         return folder
+
+    def _make(self) -> None:
+        (self.path / "uses").mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.utime(self.path)  # it is used now
+        if self._root is not None and not (self.path / "root.json").exists():
+            write_whole(self.path / "root.json", json.dumps(str(self._root)))
 
     @property
     def index(self) -> Path:
@@ -80,13 +87,31 @@ class ProductFolder:
     def held(self) -> Iterator[None]:
         """The lock, as soon as nobody else has it. Raises InfrastructureError."""
         try:
-            fd = take(self.path / "lock")
+            fd = self._take()
         except OSError as error:
             raise _unusable(error, self.path) from error
         try:
             yield
         finally:
             os.close(fd)
+
+    def _take(self) -> int:
+        """The lock of a folder that is there: the sweep may have removed one that nobody held."""
+        lock = self.path / "lock"
+        while True:
+            self._make()
+            with suppress(FileNotFoundError), ExitStack() as opened:
+                fd = take(lock)
+                opened.callback(os.close, fd)
+                if os.path.samestat(os.fstat(fd), lock.stat()):
+                    opened.pop_all()
+                    return fd
+
+    @property
+    def is_products(self) -> bool | None:
+        """Whether its product is there; None where it is not known whose it is."""
+        root = read_json(self.path / "root.json")
+        return Path(root).exists() if isinstance(root, str) else None
 
     # --- chains ----------------------------------------------------------------------------
 
@@ -191,24 +216,26 @@ def forget(room: int, *, everything: bool = False) -> None:
     """Forget what is kept of products beyond so many bytes, those that were used longest ago, and
     what was not used for KEPT_FOR, or whose product is gone; but what runs stand on. Then the
     sweep removes it. What somebody is at work with is left alone."""
-    known: list[tuple[float, Path, ProductFolder, int]] = []
-    for path in (cache_path() / _PRODUCTS).glob("*"):
-        folder = ProductFolder(path)
-        for chain, layers in folder._layers().items():
-            known.append((changed_at(chain), chain, folder, sum(layers.values())))
-        unused = everything or time.time() - changed_at(folder.index) > KEPT_FOR
-        if unused and not folder._layers():
-            _remove(folder)
+    folders = [ProductFolder(path) for path in (cache_path() / _PRODUCTS).glob("*")]
+    known = [
+        (changed_at(chain), chain, folder, sum(layers.values()))
+        for folder in folders
+        for chain, layers in folder._layers().items()
+    ]
     for used, chain, folder, size in sorted(known, key=lambda one: one[0], reverse=True):
         room -= size
-        root = read_json(folder.path / "root.json")
-        gone = isinstance(root, str) and not Path(root).exists()
+        gone = folder.is_products is False
         if everything or gone or room < 0 or time.time() - used > KEPT_FOR:
             room += size
             with suppress(InUseError, OSError), hold(folder.path / "lock", wait=0):
                 if not folder.in_use() & folder._layers().get(chain, {}).keys():
                     chain.unlink(missing_ok=True)
                     folder._drop_seals()
+    for folder in folders:
+        there = folder.is_products
+        stays = {True: KEPT_FOR, None: _BEGUN_WITHIN, False: 0.0}[there]
+        if everything or time.time() - changed_at(folder.path) > stays:
+            _remove(folder)
 
 
 def needed_by(keeper: Path) -> set[str] | None:
@@ -223,13 +250,10 @@ def needed_by(keeper: Path) -> set[str] | None:
 
 
 def _remove(folder: ProductFolder) -> None:
+    """All of it, unless anything is named in it; at once for who waits for its lock."""
     with suppress(InUseError, OSError), hold(folder.path / "lock", wait=0):
-        for path in _below(folder.path):
-            path.unlink()
-
-
-def _below(path: Path) -> Iterator[Path]:
-    yield from (one for one in path.glob("*") if one.is_file() and one.name != "lock")
+        if not folder._chains() and not folder.in_use():
+            shutil.rmtree(folder.path.rename(f"{folder.path}.gone"))
 
 
 def _unusable(error: OSError, path: Path) -> InfrastructureError:

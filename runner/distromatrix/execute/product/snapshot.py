@@ -214,11 +214,12 @@ class Snapshot:
         index = self.keeper.index if self.keeper is not None else None
         with _writing(own):
             if index is not None and self.entries == known:
-                shutil.copyfile(index, own)
-                return
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(index, own)
+                    return
             save(own, self.entries.values(), self.warnings, self._listed)
-            if index is not None:
-                with own.open("rb") as held, whole_file(index) as out:
+            if index is not None:  # whose folder somebody may have cleaned meanwhile
+                with suppress(FileNotFoundError), own.open("rb") as held, whole_file(index) as out:
                     shutil.copyfileobj(held, out)
 
     def forget(self) -> None:
