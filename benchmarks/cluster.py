@@ -22,13 +22,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import random
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -36,15 +34,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from command import write_product
+
 from distromatrix.plan.balance import bound
 
-DISTRO = """\
-title: Bench
-family: other
-package_manager: none
-libc: glibc
-image: [{archive: {file: empty.tar, sha256: SHA}}]
-"""
 TICK = os.sysconf("SC_CLK_TCK")
 TOGETHER = 10  # workers in a process
 FEW = 400  # cells of the first run, at most
@@ -65,21 +58,10 @@ def lengths(cells: int, sleep: float, *, skewed: bool) -> list[float]:
     return [round(sleep * chance.uniform(0.8, 1.2), 2) for _ in suites]
 
 
-def write_product(folder: Path, seconds: list[float], distros: list[str]) -> None:
-    """A suite for every length, on all distros."""
-    (folder / "matrix").mkdir(parents=True)
-    (folder / "distros").mkdir()
-    with tarfile.open(folder / "distros/empty.tar", "w"):
-        pass
-    digest = hashlib.sha256((folder / "distros/empty.tar").read_bytes()).hexdigest()
-    for name in distros:
-        (folder / f"distros/{name}.yaml").write_text(DISTRO.replace("SHA", digest), "utf-8")
+def write_suites(folder: Path, seconds: list[float], distros: list[str]) -> None:
+    """A product with a suite for every length, on all distros."""
     suites = "".join(f"  s{n:04}: {{run: sleep {s}}}\n" for n, s in enumerate(seconds))
-    (folder / "matrix/default.yaml").write_text(
-        f"product: .\ndistros: [{', '.join(distros)}]\n"
-        f"defaults: {{cpus: 0.1, memory: 64M}}\nsuites:\n{suites}",
-        encoding="utf-8",
-    )
+    write_product(folder, distros, f"defaults: {{cpus: 0.1, memory: 64M}}\nsuites:\n{suites}")
 
 
 def own(folder: Path) -> dict[str, str]:
@@ -196,8 +178,8 @@ def measured(workers: int, cells: int, sleep: float, *, skewed: bool) -> None:
     runs = ["without history", "with history"] if skewed else [""]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        write_product(place / "few", short, distros_of(few))
-        write_product(place / "product", seconds, distros)
+        write_suites(place / "few", short, distros_of(few))
+        write_suites(place / "product", seconds, distros)
         with cluster(place, workers) as (address, scheduler, others):
             idle = used(scheduler)
             _, first, _ = run(place / "few", place / "client", address)

@@ -27,13 +27,13 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from cluster_host import BEGIN, MARK, Host, RigError, begun, end, run
 from distromatrix.engines.docker.connection.ping import answers
 from given import unobtainable
-from leftovers import groups, remove_groups, remove_rules
+from leftovers import remove_ended
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -280,7 +280,7 @@ def cluster(
     rig: Rig | None = None
     with FileLock(first / "rig.lock"):  # no other takes the same network meanwhile
         for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            _remove(left)
+            remove_ended(left)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = FileLock(folder / "lock")
         lock.acquire()
@@ -304,7 +304,7 @@ def _close(folder: Path, lock: FileLock, lan: subprocess.Popen[bytes], hosts: li
         host.end()
     end(lan)
     lock.release()
-    _remove(folder)
+    remove_ended(folder)
 
 
 def _lan(folder: Path) -> subprocess.Popen[bytes]:
@@ -345,21 +345,3 @@ def _make_certificates(folder: Path) -> None:
             run(f"openssl req {KEY} -subj /CN={role} {own}")
             by = f"-CA {folder}/{ca}.pem -CAkey {folder}/{ca}.key -CAcreateserial"
             run(f"openssl x509 -req -days 2 -in {folder}/{role}.csr {by} -out {folder}/{role}.pem")
-
-
-def _remove(folder: Path) -> None:
-    """What a cluster leaves that has ended, and nothing of one that runs."""
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except (Timeout, OSError):
-        return
-    remove_rules(folder.name)
-    # Where the process was killed that began it, the last processes of its hosts may still end.
-    deadline = monotonic() + PATIENCE
-    while folder.exists() or groups(folder.name):
-        remove_groups(folder.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        if monotonic() > deadline:
-            raise RigError(f"{folder} cannot be removed")
-    lock.release()

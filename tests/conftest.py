@@ -26,6 +26,8 @@ LONG = {
     *("test_cli_run", "test_pytest_xdist_machines", "test_breaking_interrupts"),
     *("test_registry_real", "test_kept_product_real", "test_breaking_cells"),
     *("test_package_managers", "test_downloads_real", "test_pytest_machines_real"),
+    *("test_image_store", "test_podman_images", "test_pytest_xdist", "test_images_real"),
+    *("test_init_sdists",),
 }
 
 # tox names one folder for pytest's cache, which sessions within sessions would all share.

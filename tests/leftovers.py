@@ -4,8 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
+from time import monotonic, sleep
+
+from filelock import FileLock, Timeout
+
+PATIENCE = 120.0  # seconds that processes have to end on a busy machine
+
+
+def remove_ended(folder: Path) -> None:
+    """All that is named after a folder of what has ended, and that folder; nothing of what runs,
+    which holds the `lock` in it. Raises TimeoutError."""
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return
+    remove_rules(folder.name)
+    # Where the process was killed that began it, the last of those that it began may still end.
+    deadline = monotonic() + PATIENCE
+    while folder.exists() or groups(folder.name):
+        remove_groups(folder.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        if monotonic() > deadline:
+            raise TimeoutError(f"{folder} cannot be removed")
+        sleep(0.02)
+    lock.release()
 
 
 def remove_rules(name: str) -> None:

@@ -162,6 +162,13 @@ STAGING = [
     pytest.param("docker-archive", marks=IN_DOCKER),
     *_OTHERS,
 ]
+# Where each way to stage is enough in `make test`: Podman gets archives.
+EACH_STAGING = [
+    "fake",
+    STAGING[0],
+    pytest.param("docker-archive", marks=(IN_DOCKER, SLOW)),
+    *_OTHERS,
+]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from distromatrix.engines.contract import LABEL_KIND, LABEL_RUN, Command
 from distromatrix.engines.image_store import Build, Image
 from distromatrix.errors import ImageError, InfrastructureError
 
-from .conftest import IN_DOCKER, IN_PODMAN, Bench, bench_of, said, tar_of, untar
+from .conftest import IN_DOCKER, IN_PODMAN, SLOW, Bench, bench_of, said, tar_of, untar
 
 LABELS = {LABEL_KIND: "prepared", "odd": """it's "quoted" \\ $HOME ü"""}
 
@@ -130,7 +130,13 @@ def carried(bench: Bench, *taken: Image, pack=lambda data: data) -> None:
     images.load(io.BytesIO(pack(data)), taken)
 
 
-@pytest.mark.parametrize("pack", [lambda data: data, lambda data: gzip.compress(data, 1)])
+@pytest.mark.parametrize(
+    "pack",
+    [
+        pytest.param(lambda data: data, marks=SLOW, id="plain"),  # the tests below have it
+        pytest.param(lambda data: gzip.compress(data, 1), id="gzip"),
+    ],
+)
 def test_saved_images_are_loaded_as_they_were(bench: Bench, pair, pack) -> None:
     old = tuple(replace(i, created=time() - 9e6 // 1, digests=(DIGEST,)) for i in pair)
     carried(bench, *old, pack=pack)

@@ -14,7 +14,7 @@ from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product
 from product_trees import differences, expected, make, seen, woods
 
-from .conftest import Bench, said
+from .conftest import EACH_STAGING, Bench, said
 
 
 def check_copies(bench: Bench, *, examples: int, trees: int) -> None:
@@ -40,6 +40,7 @@ def check_copies(bench: Bench, *, examples: int, trees: int) -> None:
     check()
 
 
+@pytest.mark.parametrize("staging_bench", EACH_STAGING, indirect=True)
 def test_a_copy_is_the_checkout_file_by_file(staging_bench: Bench) -> None:
     one = isinstance(staging_bench.engine, FakeEngine)
     check_copies(staging_bench, examples=12 if one else 3, trees=1 if one else 6)

@@ -88,6 +88,7 @@ def test_a_script_may_hold_any_text(machine: Machine) -> None:
     assert said(machine, script)[1] == f"{text}\n".encode()
 
 
+@with_docker
 def test_a_script_may_have_a_megabyte(machine: Machine) -> None:
     script = "x=0\n" + "x=$((x+1)) # it's a line of some length ü\n" * 25_000 + 'echo "$x $#"'
     assert len(script.encode()) > 1_000_000
@@ -295,6 +296,7 @@ def test_commands_run_at_the_same_time(machine: Machine) -> None:
     assert [(done.status, out) for done, out in results] == [(0, b"first\n")]
 
 
+@with_docker
 def test_outputs_of_commands_at_the_same_time_do_not_mix(bench: Bench, machine: Machine) -> None:
     wrong: list[object] = []
     most = 8 if bench.engine.name in GUESTS else 25
@@ -422,6 +424,7 @@ def test_long_scripts_run_as_they_are(machine: Machine, strict: bool) -> None:
         assert heard(machine, script, strict=strict) == (9, f"{text}\n".encode(), b"")
 
 
+@with_docker
 def test_several_commands_time_out_at_once(machine: Machine) -> None:
     done: list[Exit] = []
     script = "sleep 4722 & (sleep 4723 &) ; sleep 4724"

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from distromatrix.engines import open_engine
@@ -31,7 +31,7 @@ from distromatrix.engines.docker.connection.ping import answers
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.errors import InfrastructureError
 from given import image_of, unobtainable
-from leftovers import remove_groups, remove_rules
+from leftovers import remove_ended
 
 PREFIX = "distromatrix-engine-"
 PATIENCE = 120.0  # seconds that an engine has to answer on a busy machine
@@ -184,7 +184,7 @@ def world(name: str) -> Iterator[World]:
     root = root_of(kind)
     with FileLock(user_cache_path("distromatrix") / "tests/engines.lock"):
         for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            _remove(left)
+            remove_ended(left)
         made = World(kind, Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")))
         made.folder.chmod(0o755)
         lock = FileLock(made.folder / "lock")
@@ -202,7 +202,7 @@ def world(name: str) -> Iterator[World]:
                 made.process.wait()
     finally:
         lock.release()
-        _remove(made.folder)
+        remove_ended(made.folder)
         for folder in made.folders:
             shutil.rmtree(folder)
 
@@ -341,16 +341,3 @@ def _until_up(made: World) -> None:
         assert made.process.poll() is None, made.log()
         assert monotonic() < deadline, made.log()
         sleep(0.1)
-
-
-def _remove(folder: Path) -> None:
-    """What an engine leaves that has ended, and nothing of one that runs."""
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except (Timeout, OSError):
-        return
-    remove_rules(folder.name)
-    remove_groups(folder.name)
-    shutil.rmtree(folder, ignore_errors=True)
-    lock.release()

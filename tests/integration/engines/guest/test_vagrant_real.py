@@ -84,7 +84,7 @@ def test_two_guests_are_whole_systems_and_share_nothing(
     assert not {one.name, two.name} & set(domains)
 
 
-@pytest.mark.parametrize("provider", ["virtualbox", "hyperv"])
+@pytest.mark.parametrize("provider", ["virtualbox", pytest.param("hyperv", marks=pytest.mark.slow)])
 def test_what_is_written_for_providers_that_vagrant_brings_is_what_they_know(
     provider: ProviderName, tmp_path: Path
 ) -> None:
