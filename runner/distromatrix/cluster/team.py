@@ -60,9 +60,7 @@ class ClusterTeam(Works):
         job = self._job
         with self._lock:
             self._product = product_files(job) if self.left.cells else {}
-        self._client.subscribe_topic(
-            topic_of(self._run), lambda event: self._messages.put(event[1])
-        )
+        self._subscribe()
         self._senders.submit(self._listen)
         self._senders.submit(self.watch)
         with self._lock:
@@ -70,6 +68,11 @@ class ClusterTeam(Works):
             asked = self.left.cells.keys() if self._asked is None else set(self._asked)
         if asked:
             self._add(tuple(cell for name, cell in self.left.cells.items() if name in asked))
+
+    def _subscribe(self) -> None:
+        self._client.subscribe_topic(
+            topic_of(self._run), lambda event: self._messages.put(event[1])
+        )
 
     def ask(self, cell: str) -> None:
         """See Team."""

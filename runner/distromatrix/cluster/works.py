@@ -100,6 +100,9 @@ class Works(CellsElsewhere):
                 pure=False,
             )
 
+    def _subscribe(self) -> None:
+        """Hear what workers tell from now on."""
+
     def _open(self, work: Work) -> list[Cell]:
         return self.left.of(work.batch.cells)
 
@@ -153,10 +156,13 @@ class Works(CellsElsewhere):
     def _see(self, before: set[str], now: set[str]) -> None:
         """Have batches go on elsewhere whose worker is lost; those that wait know of new ones."""
         with self._lock:
-            for work in self._works:
-                if work.ended or not self._open(work):
-                    continue
-                if getattr(work.future, "status", "") in ("error", "lost"):
+            works = [work for work in self._works if not work.ended and self._open(work)]
+            if cut := any(getattr(work.future, "status", "") == "cancelled" for work in works):
+                self._subscribe()  # the connection was lost for a moment, and with it everything
+            for work in works:
+                if cut:
+                    self._lose(work, "the scheduler was out of reach")
+                elif getattr(work.future, "status", "") in ("error", "lost"):
                     self._cluster.again = True
                     self._lose(work, "its workers died")
                 elif work.token and work.worker not in self._hosts.known:

@@ -146,3 +146,19 @@ def test_what_the_machines_of_many_cells_are_made_of_is_held_once(project: Path)
     assert len(facts) == 12
     assert all(one.packages for one in facts.values())
     assert len({id(one) for one in facts.values()}) == 1
+
+
+def test_a_client_that_was_cut_off_for_a_moment_goes_on(project: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    (project / "matrix/default.yaml").write_text(
+        "product: .\ndistros: [one, two]\nsuites:\n"
+        f"  a: {{run: 'while test ! -e {flag}; do sleep 0.1; done'}}\n"
+    )
+    with hosted(project, 1) as run:
+        run.begin()
+        until(lambda: len(run.of(CellPhase)) > 0)  # the other waits for a place
+        run.client.loop.add_callback(run.client.scheduler_comm.comm.abort)
+        until(lambda: run.client.status != "running")
+        until(lambda: run.client.status == "running")
+        flag.touch()
+        assert {one.verdict for one in run.end().values()} == {Verdict.PASSED}
