@@ -158,7 +158,6 @@ def test_a_client_that_was_cut_off_for_a_moment_goes_on(project: Path, tmp_path:
         run.begin()
         until(lambda: len(run.of(CellPhase)) > 0)  # the other waits for a place
         run.client.loop.add_callback(run.client.scheduler_comm.comm.abort)
-        until(lambda: run.client.status != "running")
-        until(lambda: run.client.status == "running")
+        until(lambda: all(work.generation > 1 for work in run.team._works))
         flag.touch()
         assert {one.verdict for one in run.end().values()} == {Verdict.PASSED}
