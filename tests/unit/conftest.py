@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pytest_world import World
 
 from distromatrix.cli import main
 from distromatrix.testing.bench import rendezvous
+from quick_python import quick_python
 
 
 @pytest.fixture
@@ -54,7 +57,17 @@ def cli(
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have sessions of pytest and their workers forked: those of pytester, and in machines of the
+    fake engine what calls `quick-python`."""
+    program = quick_python()
+    monkeypatch.setattr(sys, "executable", program)
+    monkeypatch.setenv("PATH", f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
 def world(
+    quick: None,
     pytester: pytest.Pytester,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,

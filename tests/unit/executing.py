@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,10 +37,11 @@ from distromatrix.model import (
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, Event
 from distromatrix.record.folder import RunFolder
+from quick_python import NAME
 
-# A product's own, in a cell: other plugins cost more than all that its tests do.
+# A product's own, in a cell (see the fixture `quick`): other plugins cost more than its tests.
 OWN_PYTEST = (
-    f"{sys.executable} -m pytest -p no:cacheprovider -p no:distromatrix "
+    f"{NAME} -m pytest -p no:cacheprovider -p no:distromatrix "
     "-p no:hypothesispytest -p no:platformdirs"
 )
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from cli_world import DISTRO, Cli, Said, runs
 import distromatrix
 from distromatrix.cli.output import _BoundStream, _Descriptor
 from distromatrix.collect.text import fit, unobeyed
+from quick_python import quick_python
 
 SOURCE = Path(distromatrix.__file__).parent
 
@@ -285,7 +285,7 @@ def test_what_a_product_says(cli: Cli, project: Path, tmp_path: Path, ci: bool) 
         "report --github", "init --print", "distros", "trust", "clean --all",
     ):  # fmt: skip
         ended = subprocess.run(
-            [sys.executable, "-m", "distromatrix", *command.split()],
+            [quick_python(), "-m", "distromatrix", *command.split()],
             capture_output=True, env=environ, timeout=60, check=False,
         )  # fmt: skip
         out = (ended.stdout + ended.stderr).decode()

@@ -4,7 +4,6 @@ the fake engine."""
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cli_world import DISTRO
 import distromatrix
 from actions.files import Storage
 from actions.runner import Job, Runner
+from quick_python import quick_python
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github/workflows/distromatrix.yml"
@@ -69,7 +69,7 @@ def make_world(folder: Path) -> World:
     git = ["git", "-C", str(product.parent), "-c", "user.name=x", "-c", "user.email=x@y"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *command], check=True)
-    return World(Storage(folder / "github", product.parent, sys.executable), folder / "pwned")
+    return World(Storage(folder / "github", product.parent, quick_python()), folder / "pwned")
 
 
 def installed(temp: Path) -> None:
@@ -78,12 +78,12 @@ def installed(temp: Path) -> None:
     for folder in ("bin", "venv/bin"):
         (home / folder).mkdir(parents=True)
     python, program = home / "venv/bin/python", home / "bin/distromatrix"
-    python.symlink_to(sys.executable)
+    python.symlink_to(quick_python())
     source = Path(distromatrix.__file__).parents[1]
     # `doctor` would install the engine that is not needed here.
     program.write_text(
         '#!/bin/sh\n[ "$1" != doctor ] || exit 0\n'
-        f'PYTHONPATH={source} exec {sys.executable} -m distromatrix "$@"\n'
+        f'PYTHONPATH={source} exec {quick_python()} -m distromatrix "$@"\n'
     )
     program.chmod(0o755)
     (home / "what").write_text(str(ROOT))

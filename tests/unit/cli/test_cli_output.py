@@ -15,6 +15,7 @@ from cli_world import Said, runs
 from homes import lend_facts
 
 from distromatrix.collect.text import unobeyed
+from quick_python import quick_python
 
 Shell = Callable[..., Said]
 MATRIX = """\
@@ -35,7 +36,7 @@ def shell(project: Path, tmp_path: Path) -> Shell:
     lend_facts(tmp_path / "CACHE")
     env = {
         "PATH": os.environ["PATH"],
-        "DM": f"{sys.executable} -m distromatrix",
+        "DM": f"{quick_python()} -m distromatrix",
         "DISTROMATRIX_FAKE": str(tmp_path / "fake"),
         **{f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG")},
     }
@@ -170,7 +171,7 @@ def test_the_board_of_a_terminal_that_goes_away_ends_nothing(
     ours, theirs = pty.openpty()
     env = dict(os.environ, DISTROMATRIX_FAKE=str(tmp_path / "fake"), TERM="xterm")
     (project / "matrix/default.yaml").write_text(MATRIX.replace("echo", "sleep 0.5; echo", 1))
-    command = [sys.executable, "-m", "distromatrix", "run"]
+    command = [quick_python(), "-m", "distromatrix", "run"]
     run = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     assert os.read(ours, 1)

@@ -8,7 +8,6 @@ import pty
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +25,7 @@ from distromatrix.model import Selection
 from distromatrix.project.project import load_project
 from distromatrix.trust import devices, reach_of
 from distromatrix.trust.kept import folder, keep, yes_of
+from quick_python import quick_python
 
 pytest_plugins = "pytester"
 
@@ -256,7 +256,7 @@ def test_on_a_terminal_it_asks_and_keeps_the_answer(cli: Cli, project: Path) -> 
 
     def on_terminal(answer: bytes) -> tuple[int, str]:
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "distromatrix", "run", "one/good"]
+        command = [quick_python(), "-m", "distromatrix", "run", "one/good"]
         with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=-3) as process:
             os.close(theirs)
             os.write(ours, answer)

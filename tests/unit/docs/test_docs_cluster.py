@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from documents import ROOT, blocks
+from quick_python import quick_python
 
 PATIENCE = 180.0  # seconds
 
@@ -31,7 +32,7 @@ def going(log: Path, environ: dict[str, str], *words: str) -> Iterator[subproces
 
 
 def check(address: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "distromatrix", "cluster", "check", "--json", address]
+    words = [quick_python(), "-m", "distromatrix", "cluster", "check", "--json", address]
     return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
 
 

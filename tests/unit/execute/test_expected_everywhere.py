@@ -33,6 +33,8 @@ from distromatrix.reports.github.summary import github_summary
 from distromatrix.reports.replay import read_run
 from distromatrix.reports.terminal.summary import print_summary
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 KNOWN = Expectation(reason="musl has no such thing", cases=("*known*",))
 
 

@@ -203,6 +203,7 @@ def test_the_plugin_knows_every_family_and_libc() -> None:
     assert get_args(model.Libc) == pytest_plugin.LIBCS
 
 
+PYTHON = sys.executable
 HEAVY = ("docker", "rich", "pydantic", "yaml", "testinfra", "distromatrix.model")
 
 
@@ -217,7 +218,7 @@ def test_a_session_that_uses_nothing_of_it_imports_nothing_heavy(
     (world.root / "conftest.py").write_text(
         f"import sys\ndef pytest_unconfigure(): print('heavy:', *set({HEAVY}) & set(sys.modules))\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:pytest11.testinfra", *xdist, "tests"]
+    command = [PYTHON, "-m", "pytest", "-p", "no:pytest11.testinfra", *xdist, "tests"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "heavy: \n" in done.stdout.replace("heavy:\n", "heavy: \n")

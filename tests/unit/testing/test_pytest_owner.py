@@ -16,6 +16,7 @@ pytest_plugins = ["pytester"]
 
 WORKERS = ("-n", "2")
 XDIST = pytest.mark.parametrize("xdist", [(), WORKERS], ids=["alone", "xdist"])
+PYTHON = sys.executable
 ASLEEP = """\
 product: .
 distros: [one-1.0, two]
@@ -113,7 +114,7 @@ def test_a_signal_ends_cells_and_leaves_nothing(
     here.mkdir()
     world.matrix(ASLEEP.replace("{HERE}", str(here)))
     # Who was started in the background has Ctrl-C ignored, and so have his children.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", *xdist, "matrix"]
+    command = ["env", "--default-signal=INT", PYTHON, "-m", "pytest", *xdist, "matrix"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:

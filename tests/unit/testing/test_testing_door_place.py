@@ -15,6 +15,7 @@ from distromatrix.testing.bench.rendezvous import Rendezvous, knock, sweep_doors
 from given import NO_HYPOTHESIS
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_a_long_temporary_folder_is_no_place_for_sockets(

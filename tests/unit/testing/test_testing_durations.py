@@ -26,6 +26,7 @@ from distromatrix.testing.schedule.durations import (
 from given import NO_HYPOTHESIS
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("quick")
 MATRIX = "matrix/default.yaml"
 
 

@@ -10,6 +10,7 @@ from distromatrix.testing.schedule.durations import KEY
 from given import NO_HYPOTHESIS
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("quick")
 CONFTEST = """
 import pathlib, pytest
 from distromatrix.testing.schedule.scheduling import make_scheduler

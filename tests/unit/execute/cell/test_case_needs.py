@@ -11,6 +11,8 @@ from executing import OWN_PYTEST, World, cell
 from distromatrix.execute.cell import case_needs
 from distromatrix.model import CaseNeeds, Expectation, Verdict
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TESTS = """\
 import os
 import pytest

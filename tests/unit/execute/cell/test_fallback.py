@@ -17,6 +17,8 @@ from distromatrix.record.events import CellFallback, RepeatFinished
 from distromatrix.reports.files import results_json, write_junit
 from distromatrix.reports.replay import finished
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TESTS = """\
 import os, sys
 import pytest

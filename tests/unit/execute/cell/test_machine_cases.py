@@ -11,6 +11,8 @@ from distromatrix.execute.product.python_says import used_fixtures
 from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product, Verdict
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 PYTEST = f"{OWN_PYTEST} --strict-markers -rs"
 NO_TESTINFRA = f"{PYTEST} -p no:testinfra -p no:pytest11.testinfra"
 MACHINES = """\

@@ -11,6 +11,8 @@ from executing import OWN_PYTEST, World, cell
 from distromatrix.model import CellResult, Phase, Verdict
 from distromatrix.record.events import CellProgress
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SETUP = "echo $DISTROMATRIX_ENGINE >made; rm hello; echo 1 >$DISTROMATRIX_ARTIFACTS/of-setup"
 RUN = 'test "$(cat made)" = fake; test ! -e hello; echo now on $DISTROMATRIX_ENGINE'
 TESTS = """\

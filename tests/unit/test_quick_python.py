@@ -1,0 +1,83 @@
+"""What the program of quick_python.py does is what Python itself would have done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from quick_python import quick_python
+
+SESSION = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-m distromatrix --version",
+        "-m distromatrix pan",
+        "-m distromatrix plan <&-",
+        "-m distromatrix --help >&-",
+        "-m distromatrix plan 2>&-",
+        "-mpytest --version",
+        "-c 'import sys; print(sys.argv)' a b",
+        "-m distromatrix.load nothing",
+        "-",
+    ],
+)
+def test_it_ends_and_speaks_as_python(line: str, tmp_path: Path) -> None:
+    said = [
+        subprocess.run(
+            ["sh", "-c", f"{program} {line}"],
+            cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )
+        for program in (sys.executable, quick_python())
+    ]  # fmt: skip
+    real, quick = ((one.returncode, one.stdout, one.stderr) for one in said)
+    assert quick == real
+
+
+def test_it_is_where_and_what_it_was_called_as(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/of_path.py").write_text("")
+    (tmp_path / "made/test_it.py").write_text(
+        "import of_path, os, sys\n"
+        "def test_it():\n"
+        "    assert (os.environ['A'], os.umask(0)) == ('b c', 0o027)\n"
+        "    assert os.getcwd().endswith('/made') and os.getcwd() == sys.path[0]\n"
+        "    assert len(os.listdir('/proc/self/fd')) < 10\n"
+    )
+    environ = {**os.environ, "A": "b c", "PYTHONPATH": str(tmp_path / "path")}
+    done = subprocess.run(
+        [quick_python(), *SESSION, "-s"], cwd=tmp_path / "made", env=environ, umask=0o027,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_it_is_one_to_what_it_started(tmp_path: Path, number: int) -> None:
+    here = tmp_path / "here"
+    (tmp_path / "test_it.py").write_text(
+        "import os, pathlib, time\n"
+        "def test_it():\n"
+        f"    pathlib.Path({str(here)!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([quick_python(), *SESSION], cwd=tmp_path) as process:
+        until = time.monotonic() + 120
+        while not (here.exists() and here.read_text()) and time.monotonic() < until:
+            time.sleep(0.02)
+        started = int(here.read_text())
+        assert started != process.pid
+        process.send_signal(number)
+        assert process.wait(120) == -number
+    while Path(f"/proc/{started}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{started}").exists()
