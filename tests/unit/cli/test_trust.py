@@ -44,6 +44,7 @@ REACHES = {
     "box": ("", "guest: {box: someone/box}\n"),
     "keys": ("", BOOTSTRAP.replace("TOOL", "dnf").replace("OPTIONS", "--keys=OUTSIDE/file")),
     "signatures": ("", BOOTSTRAP.replace("TOOL", "dnf").replace("OPTIONS", "--no-signatures")),
+    "containerfile": ("", "image: [{containerfile: made/Containerfile}]\n"),
     "pull": ("", "image: [{pull: secret.example/ours:1}]\n"),
 }
 # Those that act on a plan; all others do nothing with a checkout's values but show them.
@@ -58,7 +59,7 @@ ACTING = {
     "guests build": ("one",),
 }
 QUIET = {
-    "cluster",
+    *("cluster", "completion"),
     *("init", "plan", "distros", "add-distro", "report", "clean", "doctor", "trust", "schema"),
     "history",
     "facts",
@@ -93,6 +94,8 @@ def reaching(project: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [li for li in lines if not (li.startswith("image:") and "image:" in distro)]
     own.write_text("".join(kept) + distro)
     (project / "distros/Vagrantfile").write_text("puts 1\n")
+    (project / "distros/made").mkdir()
+    (project / "distros/made/Containerfile").write_text("FROM scratch\n")
     (project / ".git").mkdir()
 
 
