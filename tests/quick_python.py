@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -27,11 +28,15 @@ from typing import NamedTuple, NoReturn
 
 import distromatrix
 from distromatrix.cli import COMMANDS
+from distromatrix.load.shapes.base import Shape
+from distromatrix.record.journal import event_adapter
 
 # What is imported by those that are started; but no plugin of pytest's, which does that itself.
 IMPORTED = (
     *("execnet.gateway_base", "pytest", "distromatrix.engines.fake.engine"),
     *("distromatrix.execute.executor", "distromatrix.reports.commands"),
+    *("distromatrix.engines.guest.available", "distromatrix.project.replan"),
+    *("distromatrix.record.history", "distromatrix.testing.cells.outcomes"),
     *(f"distromatrix.cli.{name.replace('-', '_')}" for name in COMMANDS),
 )
 NAME = "quick-python"
@@ -155,6 +160,13 @@ def become(request: Request, program: str) -> None:
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
+def shapes(kind: type[Shape]) -> Iterator[type[Shape]]:
+    """All kinds of it."""
+    for one in kind.__subclasses__():
+        yield one
+        yield from shapes(one)
+
+
 def end(status: object) -> NoReturn:
     """End as processes of `multiprocessing` do, which take nothing apart that they share."""
     threading._shutdown()  # type: ignore[attr-defined]
@@ -170,6 +182,9 @@ if __name__ == "__main__":
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # as the command line does
     for module in IMPORTED:
         import_module(module)
+    for shape in shapes(Shape):
+        shape.model_rebuild()  # or each process that loads a matrix makes them anew
+    event_adapter()
     # Or pytest would warn that its assertions are as they are.
     distromatrix.__doc__ = "PYTEST_DONT_REWRITE"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
