@@ -161,6 +161,7 @@ class Works(CellsElsewhere):
                 self._subscribe()  # the connection was lost for a moment, and with it everything
             for work in works:
                 if cut:
+                    work.started.clear()  # no fault of its host
                     self._lose(work, "the scheduler was out of reach")
                 elif getattr(work.future, "status", "") in ("error", "lost"):
                     self._cluster.again = True
