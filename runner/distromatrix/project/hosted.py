@@ -104,6 +104,7 @@ class HostedRun:
         self._numbers = count()  # of what cells made
         self._active: dict[str, Executor] = {}
         self._ended = False
+        self._cut_short = False
         try:
             self._engines = self._stack.enter_context(opened_engines(settings))
         except BaseException:
@@ -179,6 +180,7 @@ class HostedRun:
         while not telling.over.wait(LOOK):
             telling.flush()
             if not wanted():
+                self._cut_short = True
                 executor.interrupt("cancelled")
         if any(cell.engine in GUESTS for cell in plan.cells) or not wanted():
             running.join()  # their memory is not free before; the last one closes the run
@@ -272,19 +274,20 @@ class HostedRun:
 
     def close(self, why: str = "interrupted") -> bool:
         """End all that is under way, and remove all that is of this run. May be called twice.
-        Whether all has ended in time: else something is left (`wait`)."""
+        Whether all had ended before: else something may be left (`wait`)."""
         with self._changed:
             if self._ended:
                 return True
             self._ended = True
+            over = not self._active and not self._cut_short
             for executor in self._active.values():
                 executor.interrupt(why)
-            in_time = self._changed.wait_for(lambda: not self._active, timeout=_ENDING)
+            self._changed.wait_for(lambda: not self._active, timeout=_ENDING)
         self._stages.close()
         remove_folder(self._folder.path)
         with suppress(Exception):
             self._stack.close()
-        return in_time
+        return over
 
     def wait(self) -> None:
         """Until nothing of it is under way, or is stuck."""

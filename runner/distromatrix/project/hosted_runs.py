@@ -18,6 +18,7 @@ from distromatrix.project.session import opened_engine
 from distromatrix.record.folder import remove_dead
 
 ORDERS_WITHIN = 60.0  # seconds in which a client says what a batch is to do
+LATE = 10.0  # seconds in which an engine opens what a run asked for that was cut short
 UNUSED_FOR = 600.0  # seconds after which what an idle run has here goes
 
 
@@ -106,11 +107,12 @@ class HostedRuns:
 
 
 def _close(run: HostedRun) -> None:
-    """End a run; what an engine was too slow to remove by then is swept as soon as it is done."""
+    """End a run; what an engine was too slow to remove by then is swept later."""
     if not run.close():
 
         def sweep_later() -> None:
             run.wait()
+            time.sleep(LATE)
             sweep_host()
 
         in_background(sweep_later)

@@ -15,6 +15,7 @@ from hosted_world import hosted, until
 
 from distromatrix.cluster import works
 from distromatrix.model import CellResult, Verdict
+from distromatrix.project import hosted_runs
 from distromatrix.project.hosted_runs import HostedRuns
 from distromatrix.record.events import CellFinished, CellPhase, CellStarted, RepeatFinished
 
@@ -118,6 +119,26 @@ def test_a_lost_host_costs_an_attempt_where_a_script_had_begun_and_nowhere_else(
     assert slow.attempts == 1 + retries
     assert slow.verdict is (Verdict.PASSED if retries else Verdict.ERROR)
     assert slow.host == quick.host != ""
+
+
+def test_a_host_sweeps_what_was_opened_while_a_run_was_interrupted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = BEGUN_TWICE.replace("FLAG", str(tmp_path / "flag"))
+    (project / "matrix/default.yaml").write_text(matrix)
+    swept = Flag()
+    monkeypatch.setattr(hosted_runs, "sweep_host", swept.set)
+    monkeypatch.setattr(hosted_runs, "LATE", 0.0)
+    with hosted(project, 1, cells=["two/quick"]) as run:
+        run.begin()
+        assert run.end()["two/quick"].verdict is Verdict.PASSED
+    assert not swept.is_set()
+    with hosted(project, 1, cells=["one/slow"]) as run:
+        run.begin()
+        until((tmp_path / "flag").exists)
+        run.executor.interrupt("SIGINT")
+        assert run.end()["one/slow"].verdict is Verdict.SKIPPED
+        until(swept.is_set)
 
 
 def test_only_results_of_cells_that_a_host_has_are_taken(project: Path) -> None:
