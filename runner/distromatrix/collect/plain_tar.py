@@ -23,9 +23,11 @@ def plain_tar(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
         info = tarfile.TarInfo(member.name)
         info.type = member.type if not member.isreg() else tarfile.REGTYPE
         info.size = member.size if member.isreg() else 0
-        info.mode, info.mtime = member.mode & _MODES, int(member.mtime)
-        info.uid, info.gid, info.linkname = member.uid, member.gid, member.linkname
-        yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+        with _readable():  # a time or an owner may be any number
+            info.mode, info.mtime = member.mode & _MODES, int(member.mtime)
+            info.uid, info.gid, info.linkname = member.uid, member.gid, member.linkname
+            header = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+        yield header
         yield from content
         yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cli_world import Cli, Said
 
-from distromatrix.cli import shell_from
+from distromatrix.cli.shell import from_file
 from distromatrix.engines import open_engine
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.files.user_folders import cache_folder
@@ -129,7 +129,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
 ) -> None:
     path = changed(elsewhere("bad"), unpacked=5_000_001)
     usage = shutil.disk_usage(path)._replace(free=10_000_000)
-    monkeypatch.setattr(shell_from, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(from_file, "disk_usage", lambda _: usage)
     found = piped(LOOK, "shell", "--from", str(path))
     assert (found.code, found.out) == (2, "")
     assert "has 5.0 MB, more than 5.0 MB: half of what is free in " in found.err
