@@ -11,6 +11,7 @@ import sys
 
 SERVED = (["-m", "distromatrix"], ["-m", "pytest"], ["-mpytest"])
 WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]  # of pytest-xdist
+SAME: dict[str, str] = {}  # settings of Python's that the server has, too: written here by it
 HANDED_ON = ("PYTHON", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
@@ -18,7 +19,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 def is_served(words: list[str]) -> bool:
     """Not what is for another Python: one with other settings or in another locale."""
     for name, value in os.environ.items():
-        if name.startswith("PYTHON") and name not in HANDED_ON:
+        if name.startswith("PYTHON") and name not in HANDED_ON and SAME.get(name) != value:
             return False
         if name in ("LANG", "LC_ALL", "LC_CTYPE") and value and "utf" not in value.lower():
             return False

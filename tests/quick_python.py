@@ -60,6 +60,9 @@ def quick_python() -> str:
     folder = Path(tempfile.mkdtemp(prefix="distromatrix-quick-"))
     program = folder / NAME
     source = Path(__file__).with_name("quick_program.py").read_text(encoding="utf-8")
+    same = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    assert "SAME: dict[str, str] = {}" in source
+    source = source.replace("SAME: dict[str, str] = {}", f"SAME: dict[str, str] = {same!r}")
     program.write_text(f"#!{sys.executable} -IS\n{source}", encoding="utf-8")
     program.chmod(0o755)
     server = subprocess.Popen(

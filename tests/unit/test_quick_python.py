@@ -13,6 +13,7 @@ import pytest
 
 from quick_python import quick_python
 
+TESTS = Path(__file__).parents[1]
 SESSION = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
 
 
@@ -61,6 +62,31 @@ def test_it_is_where_and_what_it_was_called_as(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_what_the_server_was_started_with_is_no_reason_for_another_python(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os\ndef test_it():\n    print('parent', os.getppid(), os.getpid())\n"
+    )
+    ours = {"PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}  # as tox sets them
+    script = (
+        "import subprocess, sys; from quick_python import quick_python as quick; "
+        "done = subprocess.Popen([quick(), *sys.argv[1:]]); print('pid', done.pid, flush=True); "
+        "sys.exit(done.wait())"
+    )
+    for more, served in (({}, True), ({"PYTHONHASHSEED": "8"}, False)):
+        if more:
+            script = script.replace(
+                "*sys.argv[1:]]", f"*sys.argv[1:]], env={{**__import__('os').environ, **{more}}}"
+            )
+        done = subprocess.run(
+            [sys.executable, "-c", script, *SESSION, "-s"], cwd=tmp_path, check=False, text=True,
+            env={**os.environ, **ours, "PYTHONPATH": str(TESTS)}, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        started = int(done.stdout.partition("pid ")[2].split()[0])
+        ran = int(done.stdout.partition("parent ")[2].split()[1])
+        assert (ran != started) is served
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_it_is_one_to_what_it_started(tmp_path: Path, number: int) -> None:
     here = tmp_path / "here"
@@ -71,13 +97,16 @@ def test_a_signal_to_it_is_one_to_what_it_started(tmp_path: Path, number: int) -
         "    time.sleep(600)\n"
     )
     with subprocess.Popen([quick_python(), *SESSION], cwd=tmp_path) as process:
-        until = time.monotonic() + 120
-        while not (here.exists() and here.read_text()) and time.monotonic() < until:
-            time.sleep(0.02)
-        started = int(here.read_text())
-        assert started != process.pid
-        process.send_signal(number)
-        assert process.wait(120) == -number
+        try:
+            until = time.monotonic() + 120
+            while not (here.exists() and here.read_text()) and time.monotonic() < until:
+                time.sleep(0.02)
+            started = int(here.read_text())
+            assert started != process.pid
+            process.send_signal(number)
+            assert process.wait(120) == -number
+        finally:
+            process.kill()  # or it is waited for
     while Path(f"/proc/{started}").exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert not Path(f"/proc/{started}").exists()
