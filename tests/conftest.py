@@ -62,10 +62,10 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors, for many tests wait for what they have started; and of
-    those with an engine, which wait half of their time, another one."""
-    return (os.cpu_count() or 1) + (2 if config.option.markexpr.startswith("engine") else 1)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than there are processors, as many tests wait for what they have started; of those
+    with an engine, another one gained nothing."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(trylast=True)
