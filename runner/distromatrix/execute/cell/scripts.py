@@ -57,16 +57,17 @@ def _run(
     scripts = {Phase.SETUP: cell.setup, Phase.RUN: (cell.run, cell.removal)}
     for phase, script in [(one, script) for one in phases for script in scripts[one] if script]:
         tried.phase = phase
+        runs = phase is Phase.RUN and script is cell.run  # and does not set up or remove
         around.job.emit(CellPhase(cell=cell.id, repeat=task.repeat, phase=phase))
         if cell.setup:
-            log.note(f"{OURS}{'remove' if script is cell.removal else phase}")
-        tap = tried.begin_tap() if script is cell.run and cell.report == "tap" else None
+            log.note(f"{OURS}{phase if runs or phase is Phase.SETUP else 'remove'}")
+        tap = tried.begin_tap() if runs and cell.report == "tap" else None
         output = partial(_to_both, log.write, tap) if tap else log.write
         command = suite_command(cell, script, machine, env, output=output)
         left = max(0.1, tried.left * machine.scale)
         command = replace(command, timeout=left, errors=log.write if tap else None)
         try:
-            if cell.setup and script is cell.run:
+            if cell.setup and runs:
                 tried.note_left_by_setup(clear_reports(machine))
             tried.exit = machine.run(command)
         except MachineGoneError as gone:
