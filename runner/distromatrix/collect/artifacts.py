@@ -136,14 +136,15 @@ class TarStream(io.RawIOBase):
             raise CollectError("the archive is refused: a header of it is too big")
         return data
 
-    def expect(self, size: int) -> None:
-        """The next member comes after so many bytes."""
-        self.budget = max(size, 0) + _MAX_HEADER
-
-    @property
-    def at_end(self) -> bool:
-        """Whether what was read last marks an archive's end; tarfile takes a cut for one."""
-        return self._last == bytes(tarfile.BLOCKSIZE)
+    def members(self, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+        """The members of `tar`, which reads this, one after the other. Raises ReadError for an
+        archive that is cut off, whose end tarfile takes for one."""
+        while (member := tar.next()) is not None:
+            vars(tar)["members"].clear()  # it would keep them all
+            self.budget = max(member.size, 0) + _MAX_HEADER  # to the next one
+            yield member
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it is cut off")
 
 
 @dataclass(slots=True)
@@ -170,14 +171,7 @@ class _Unpacker:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_AHEAD) as tar:
             passed = 0
             most = 2 * self.limit_bytes + (self.aside.limit_bytes if self.aside else 0)
-            while True:
-                member = tar.next()
-                if member is None:
-                    if not stream.at_end:
-                        raise tarfile.ReadError("it is cut off")
-                    return
-                vars(tar)["members"].clear()  # it would keep them all
-                stream.expect(member.size)
+            for member in stream.members(tar):
                 try:
                     self._take(tar, member)
                 except _RefusedError as reason:

@@ -42,20 +42,14 @@ def plain_members(
     `chunks` raises."""
     stream = TarStream(chunks)
     with _readable(), tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as tar:
-        for _ in range(_MOST_FILES):
-            member = tar.next()
-            if member is None:
-                if not stream.at_end:
-                    raise tarfile.ReadError("it is cut off")
-                return
-            vars(tar)["members"].clear()  # it would keep them all
+        for number, member in enumerate(stream.members(tar), 1):
             limit -= max(member.size, 0) + tarfile.BLOCKSIZE
             if limit < 0:
                 raise CollectError("it is too big")
-            stream.expect(member.size)
             if _is_plain(member):
                 yield member, _content(tar, member)
-        raise CollectError(f"it holds more than {_MOST_FILES:,} files")
+            if number == _MOST_FILES:
+                raise CollectError(f"it holds more than {_MOST_FILES:,} files")
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:

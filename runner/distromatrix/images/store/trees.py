@@ -32,14 +32,10 @@ def _members(stream: Iterable[bytes]) -> Iterator[Member]:
     tar, and what `stream` raises."""
     source = TarStream(stream)
     with tarfile.open(fileobj=source, mode="r|", bufsize=256 * 1024) as tar:
-        while (found := tar.next()) is not None:
-            vars(tar)["members"].clear()  # it would keep them all
-            source.expect(found.size)
+        for found in source.members(tar):
             kind = "f" if found.isreg() else _KINDS.get(found.type, "")
             if kind and (member := _cleaned(found, kind)):
                 yield kind, member, tar.extractfile(found) if kind == "f" else None
-        if not source.at_end:
-            raise tarfile.ReadError("it is cut off")
 
 
 @contextmanager
