@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
 from distromatrix.images.files_tar import tar_of
@@ -12,12 +13,15 @@ from distromatrix.images.layer.downloading import Downloading
 from distromatrix.images.layer.step import Step
 from distromatrix.images.packages import MANAGERS, Addition, Mirror, PackageFailure, PackageManager
 from distromatrix.images.packages.base import filled
+from distromatrix.images.packages.lookup import GUESSED, answers
 from distromatrix.images.packages.suggest import hint
 from distromatrix.images.store.downloads import Downloads
 from distromatrix.load.settings import Settings
 from distromatrix.model import Distro, Repository
+from distromatrix.plan.held import Held, held_in
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
+_MOST_SAID = 256 * 1024  # bytes of what a lookup finds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +107,12 @@ def install(
     step: Step,
     downloads: Downloads | None = None,
 ) -> str:
-    """Install packages by their native names; with `downloads`, by what is kept there. Returns a
-    word on that, or ''. Raises ImageError."""
+    """Install packages by their native names, or by what they hold; with `downloads`, by what is
+    kept there. Returns what is worth a word, or ''. Raises ImageError."""
     manager = _manager(source)
+    packages, found = _looked_up(source, manager, packages, machine, step)
+    if not packages:
+        return found
     status: int | None = 0
     if downloads is None or not manager.downloads:
         script, told = manager.script, ""
@@ -116,18 +123,64 @@ def install(
     if status == 0:
         status = step.run(machine, filled(script, packages)).status
     if status == 0:
-        return told
+        return "; ".join(filter(None, (told, found)))
+    raise _failed(source, manager, machine, step, status)
+
+
+def _looked_up(
+    source: PackageSource,
+    manager: PackageManager,
+    packages: tuple[str, ...],
+    machine: Machine,
+    step: Step,
+) -> tuple[tuple[str, ...], str]:
+    """The packages, all by native names, and what is worth a word. Raises ImageError."""
+    wanted = {name: held for name in packages if (held := held_in(name))}
+    if not wanted:
+        return packages, ""
+    told: list[str] = []
+    found: Mapping[Held, str] = {}
+    if manager.lookup:
+        every = tuple(dict.fromkeys(wanted.values()))
+        said = Answer(_MOST_SAID)
+        ended = step.run(machine, manager.lookup.ask(every), answer=said)
+        if ended.status != 0:
+            raise _failed(source, manager, machine, step, ended.status)
+        text = bytes(said).decode(errors="replace")
+        found = answers(text, every)
+        if GUESSED in text.splitlines():
+            names = ", ".join(f"{name} for {held}" for held, name in found.items())
+            told.append(f"by its name, as its mirror has no lists of files: {names}")
+    absent = [name for name, held in wanted.items() if held not in found]
+    if needed := tuple(name for name in absent if not wanted[name].optional):
+        how = "no package has" if manager.lookup else "nothing can be looked up for"
+        text = f"{how} {', '.join(needed)} in {source.distro} ({manager.name})"
+        raise step.error(f"{text}: name the package itself", absent=needed)
+    native = (found[wanted[n]] if n in wanted else n for n in packages if n not in absent)
+    if absent:
+        told.append(f"not in {source.distro}: {', '.join(str(wanted[name]) for name in absent)}")
+    return tuple(dict.fromkeys(native)), "; ".join(told)
+
+
+def _failed(
+    source: PackageSource,
+    manager: PackageManager,
+    machine: Machine,
+    step: Step,
+    status: int | None,
+) -> ImageError:
+    """What a tool's failure means."""
     why = manager.failure(step.text)
     where = f"{source.distro} ({manager.name})"
     if broken := _mirror_fault(source, where, why):
-        raise step.error(broken, bool(why.unreachable))
+        return step.error(broken, bool(why.unreachable))
     if why.not_found:
         names = why.not_found
         text = f"package{'s' * (len(names) > 1)} {', '.join(map(repr, names))} not found in {where}"
         there = manager.found(step.ask(machine, manager.search, _SEARCH_TIMEOUT))
         text += "".join(f"; {h}" for h in hint(names, there, source.common))
-        raise step.error(text, absent=names)
-    raise step.error(f"{step.name} failed with status {status}: {why.error or step.last}")
+        return step.error(text, absent=names)
+    return step.error(f"{step.name} failed with status {status}: {why.error or step.last}")
 
 
 def _manager(source: PackageSource) -> PackageManager:

@@ -17,6 +17,8 @@ from distromatrix.images.packages.base import (
     sha256_of,
     write,
 )
+from distromatrix.images.packages.lookup import Lookup, modules_of
+from distromatrix.plan.held import Held
 
 _NOT_FOUND = re.compile(r"^ +(\S+) \(no such package\):", re.MULTILINE)
 # `fetching` since 2.14.1 or so, `updating and opening` and `Ignoring` before that. What goes
@@ -102,6 +104,26 @@ def _add(one: Addition) -> str:
     return begin + append("/etc/apk/repositories", *urls)
 
 
+# Its index knows modules of pkg-config's and programs, by names that it installs.
+_LOOKUP = """
+apk update --no-progress >&2
+look() {
+number=$1; shift
+for one; do
+if apk add --simulate --no-progress -- "$one" >/dev/null 2>&1; then echo "$number $one"; break; fi
+done
+}
+{each}
+rm -rf /var/cache/apk/*
+"""
+
+
+def _asks(held: Held) -> tuple[str, ...]:
+    if held.kind == "command":
+        return (f"cmd:{held.name}",)
+    return tuple(f"pc:{module}" for module in modules_of(held))
+
+
 APK = PackageManager(
     name="apk",
     script="apk add --no-cache --no-progress -- {packages}\n",
@@ -127,4 +149,5 @@ APK = PackageManager(
     use=lambda mirror: write("/etc/apk/repositories", *mirror.urls("$(apk --print-arch)")),
     add=_add,
     keys="/etc/apk/keys/{file}",
+    lookup=Lookup(asks=_asks, script=_LOOKUP),
 )

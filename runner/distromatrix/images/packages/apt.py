@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages.base import Addition, Download, Mirror, PackageManager, write
+from distromatrix.images.packages.lookup import Lookup, escaped, modules_of, paths_of
+from distromatrix.plan.held import Held
 
 _NOT_FOUND = re.compile(
     r"^E: (?:Unable to locate package (\S+)"
@@ -139,6 +141,70 @@ sed -n "s|^'[^']*' \([^/ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$|\2 $folder\1|p"
 """,
     gets=f"{_BEGIN}{_INSTALL} --download-only -- {{packages}}\n",
 )
+# Which package has a file is said by lists of their own, which apt itself fetches and checks; that
+# for all architectures is large. With `$(COMPONENT)` as in Debian, without as in Ubuntu. A mirror
+# without them is no reason to stop: there, packages' names have to do.
+_TARGETS = " ".join(
+    f"-o 'Acquire::IndexTargets::deb::{target}::{key}='{value}"
+    for target, more in (
+        ("held", {"MetaKey": "'$(COMPONENT)/Contents-'$1"}),
+        ("held-old", {"MetaKey": "Contents-$1", "Fallback-Of": "held", "Identifier": "held"}),
+    )
+    for key, value in {
+        "ShortDescription": "Contents-$1",
+        "Description": "Contents-$1",
+        "PDiffs": "false",
+        "KeepCompressed": "true",
+        **more,
+    }.items()
+)
+_LISTS = "/tmp/distromatrix-lists"  # noqa: S108 - in a machine that is this build's alone
+_LOOKUP = rf"""
+{_BEGIN}
+contents() {{
+rm -rf {_LISTS}; mkdir -p {_LISTS}/partial
+{_APT} -o Dir::State::lists={_LISTS} {_NO_INDEXES} {_TARGETS} update >&2 || return 1
+for list in {_LISTS}/*Contents-*; do
+if [ -f "$list" ]; then
+/usr/lib/apt/apt-helper cat-file "$list" | grep -E '^('{{all}}')[[:space:]]' >>/tmp/held || :
+fi
+done
+rm -rf {_LISTS}
+}}
+look() {{
+number=$1; shift
+for one; do
+grep -E "^$one[[:space:]]" /tmp/held | sed "s/.*[[:space:]]//; s|[^,]*/||g; s/^/$number /" || :
+done
+}}
+each() {{
+{{each}}
+}}
+: >/tmp/held
+if contents "$(dpkg --print-architecture)"; then
+each >/tmp/said
+if [ "$(cut -d ' ' -f 1 /tmp/said | sort -u | wc -l)" -lt {{count}} ] && contents all; then
+each >/tmp/said
+fi
+else
+rm -rf {_LISTS}
+{_UPDATE}
+apt-cache pkgnames | sed 's/.*/package:& &/' >/tmp/held
+each >/tmp/said
+if [ -s /tmp/said ]; then echo guessed; fi
+fi
+cat /tmp/said
+rm /tmp/held /tmp/said
+"""
+
+
+def _asks(held: Held) -> tuple[str, ...]:
+    """Files, and names of packages."""
+    stem = modules_of(held)[0].lower().removeprefix("lib").rstrip("0123456789.").rstrip("-")
+    name = (
+        escaped(held.name) if held.kind == "command" else f"(lib)?{escaped(stem)}[-0-9.]*[a-z]?-dev"
+    )
+    return (*paths_of(held, "(usr/)?lib(/[^/ ]*-gnu[^/ ]*)?"), f"package:{name}")
 
 
 APT = PackageManager(
@@ -159,4 +225,5 @@ APT = PackageManager(
     use=_use,
     add=_add,
     keys="/etc/apt/keyrings/{name}.asc",
+    lookup=Lookup(asks=_asks, script=_LOOKUP),
 )

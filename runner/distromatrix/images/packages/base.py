@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from distromatrix.images.packages.lookup import Lookup
 from distromatrix.model import Repository
 
 
@@ -100,7 +101,8 @@ class PackageManager:
     keys, with `{name}`, that of the addition, or `{file}`, of the key's file (None, as `add`:
     nothing can be added). `downloads`: how it gets files apart from installing
     them, indexes before packages, and `rest`: what is then left of `script`; `digest`: of a file,
-    as `downloads` say it. Without `downloads` nothing is kept for the next one."""
+    as `downloads` say it. Without `downloads` nothing is kept for the next one. `lookup`: how it
+    finds a package by what that holds (None: it cannot)."""
 
     name: str
     script: str
@@ -115,6 +117,7 @@ class PackageManager:
     downloads: tuple[Download, ...] = ()
     rest: str = ""
     digest: Callable[[IO[bytes]], str] = sha256_of
+    lookup: Lookup | None = None
 
     def install(self, packages: tuple[str, ...]) -> str:
         """A script that installs them."""

@@ -9,6 +9,7 @@ import re
 
 from distromatrix.images.packages import rpm_repos
 from distromatrix.images.packages.base import Download, PackageManager, unique
+from distromatrix.images.packages.lookup import Lookup, capabilities_of
 
 _NOT_FOUND = re.compile(
     r"^(?:error: )?(?:No match for argument: (\S+)|No package matches '([^']+)'"
@@ -119,6 +120,27 @@ def _found(output: str) -> tuple[str, ...]:
     return unique(_ARCH.sub("", _EVRA.sub("", word)) for word in words)
 
 
+# microdnf and yum cannot be asked, and install capabilities as they are.
+_LOOKUP = (
+    _BEGIN
+    + r"""
+case $tool in dnf*) $tool -y --refresh "$@" makecache >&2 ;; esac
+look() {
+number=$1; shift
+for one; do
+case $tool in
+dnf*) $tool -q repoquery --available --qf '%{name}\n' --whatprovides "$one" >/tmp/said ;;
+*) case $one in /*) : ;; *) echo "$one" ;; esac >/tmp/said ;;
+esac
+if [ -s /tmp/said ]; then sed -n "s/^./$number &/p" /tmp/said; break; fi
+done
+}
+{each}
+rm -f /tmp/said
+"""
+)
+
+
 DNF = PackageManager(
     name="dnf",
     script=_BEGIN + _REFRESH + _INSTALL,
@@ -133,4 +155,5 @@ DNF = PackageManager(
     use=lambda mirror: rpm_repos.use(mirror, "/etc/yum.repos.d"),
     add=lambda one: rpm_repos.add(one, "/etc/yum.repos.d"),
     keys="/etc/pki/rpm-gpg/{name}",
+    lookup=Lookup(asks=capabilities_of, script=_LOOKUP),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from distromatrix.images.packages.base import Download, Mirror, PackageManager, unique, write
+from distromatrix.images.packages.lookup import Lookup, paths_of
 
 _NOT_FOUND = re.compile(r"^error: target not found: (\S+)", re.MULTILINE)
 _GONE = re.compile(r"^error: (failed retrieving file '\S+\.db' from \S+ : .* 404.*)", re.MULTILINE)
@@ -73,6 +74,17 @@ def _use(mirror: Mirror) -> str:
     return _INCLUDED + write("/etc/pacman.d/mirrorlist", *unique(base + p for p in paths))
 
 
+_LOOKUP = (
+    _BEGIN
+    + r"""
+pacman -Fy "$@" >&2
+look() { pacman -Fqx "^$2\$" | sed "s,^.*/,,; s/^/$1 /" || :; }
+{each}
+"""
+    + _CLEAN
+)
+
+
 # Optional dependencies are never installed; whether documentation is, the image says (NoExtract
 # in its pacman.conf).
 PACMAN = PackageManager(
@@ -85,4 +97,5 @@ PACMAN = PackageManager(
     error=_ERROR,
     search="LC_ALL=C pacman -Ssq\n",
     use=_use,
+    lookup=Lookup(asks=lambda held: paths_of(held, "usr/lib"), script=_LOOKUP),
 )

@@ -6,6 +6,7 @@ import re
 
 from distromatrix.images.packages import rpm_repos
 from distromatrix.images.packages.base import Download, PackageManager, unique
+from distromatrix.images.packages.lookup import Lookup, capabilities_of
 
 _NOT_FOUND = re.compile(
     r"^(?:No provider of|Package) '([^']+)' (?:found|not found)\.", re.MULTILINE
@@ -88,6 +89,25 @@ def _found(output: str) -> tuple[str, ...]:
     return unique(name for name in names if name and name != "Name")
 
 
+# Of files it knows but programs.
+_LOOKUP = (
+    _BEGIN
+    + _REFRESH.replace("\n", " >&2\n")
+    + r"""
+look() {
+number=$1; shift
+for one; do
+zypper --non-interactive --no-refresh --xmlout search -t package --provides --match-exact "$one" \
+2>/dev/null | sed -n "s/^<solvable .*name=\"\([^\"]*\)\".*/$number \1/p" >/tmp/said
+if [ -s /tmp/said ]; then cat /tmp/said; break; fi
+done
+}
+{each}
+rm -f /tmp/said
+"""
+)
+
+
 # Whether documentation is installed is the image's to say (rpm.install.excludedocs in its
 # zypp.conf): zypper has no option for it.
 ZYPPER = PackageManager(
@@ -112,4 +132,5 @@ ZYPPER = PackageManager(
     ),
     add=lambda one: rpm_repos.add(one, "/etc/zypp/repos.d", "type=rpm-md"),
     keys="/etc/pki/rpm-gpg/{name}",
+    lookup=Lookup(asks=capabilities_of, script=_LOOKUP),
 )

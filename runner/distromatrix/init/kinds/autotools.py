@@ -7,6 +7,7 @@ import re
 from distromatrix.init import reports
 from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.libraries import ABOUT, built_with, more
 
 _TESTS = re.compile(r"^[ \t]*+(TESTS|check_PROGRAMS|TEST_SUITE_LOG)\b", re.MULTILINE)
 _CHECK = re.compile(r"^(check|test)\s*:(?!=)", re.MULTILINE)
@@ -17,6 +18,9 @@ def look(folder: ScannedFolder) -> Finding | None:
     source = next((f for f in ("configure.ac", "configure.in", "configure") if folder.has(f)), "")
     if not source:
         return None
+    makefiles = [p for p in folder.files if p.rpartition("/")[2] in ("Makefile.am", "Makefile.in")]
+    if source == "configure" and not makefiles:
+        return None  # a script of another kind
     packages = ["compiler", "make"]
     steps = []
     said = folder.text(source)
@@ -28,18 +32,16 @@ def look(folder: ScannedFolder) -> Finding | None:
         packages.append("pkg-config")
     if "AC_PROG_CXX" in said:
         packages.append("c++")
-    makefiles = [p for p in folder.files if p.rpartition("/")[2] in ("Makefile.am", "Makefile.in")]
     text = "\n".join(folder.text(p) for p in makefiles[:200])
     harness = bool(_TESTS.search(text)) and "serial-tests" not in said
     target = found[1] if (found := _CHECK.search(text)) and not harness else "check"
     draft = Draft(
         name="check",
         about=(
-            f"{source}: make {target}. What else it builds with (libraries, …) belongs to "
-            "`packages`.",
+            f"{source}: make {target}. {ABOUT}",
             IN_CONTAINER,
         ),
-        packages=tuple(packages),
+        packages=more(packages, built_with(folder, "configure.ac", "configure.in")),
         setup="\n".join((*steps, "sh ./configure", "make")),
         run=reports.AUTOMAKE_CHECK if harness else f"make {target}",
     )

@@ -6,6 +6,7 @@ import re
 
 from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.libraries import ABOUT, built_with, more
 
 _ENABLED = re.compile(
     r"^[ \t]*+(enable_testing\s*+\(|include\s*+\(\s*+CTest\b)", re.MULTILINE | re.I
@@ -28,11 +29,11 @@ def look(folder: ScannedFolder) -> Finding | None:
     draft = Draft(
         name="ctest",
         about=(
-            "CMakeLists.txt: ctest. What else it builds with (libraries, …) belongs to `packages`.",
+            f"CMakeLists.txt: ctest. {ABOUT}",
             "CTest writes JUnit reports from version 3.21 on.",
             IN_CONTAINER,
         ),
-        packages=tuple(packages),
+        packages=more(packages, built_with(folder, "CMakeLists.txt", "*.cmake")),
         setup="cmake -S . -B /tmp/build\ncmake --build /tmp/build",
         run='cd /tmp/build\nctest --output-on-failure --output-junit "$DISTROMATRIX_JUNIT"',
     )

@@ -6,6 +6,7 @@ import re
 
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.libraries import built_with, more
 
 _NAMES = ("GNUmakefile", "makefile", "Makefile")
 _COMPILES = re.compile(r"\$[({](CC|CXX|CFLAGS|CXXFLAGS|LD)[)}]|\b(gcc|g\+\+|cc)\b")
@@ -29,7 +30,7 @@ def look(folder: ScannedFolder) -> Finding | None:
             f"{source}: make {targets[0]}. What else its recipes call belongs to `packages`.",
             "make writes no JUnit report; if the tests can, let them write to $DISTROMATRIX_JUNIT.",
         ),
-        packages=("make", *(("compiler",) if compiled else ())),
+        packages=more(("make", *(("compiler",) if compiled else ())), built_with(folder, source)),
         run=f"make {targets[0]}",
     )
     return Finding(source=source, what=f"make {targets[0]}", drafts=(draft,))

@@ -6,6 +6,7 @@ import re
 
 from distromatrix.init.facts import IN_CONTAINER, Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.libraries import ABOUT, built_with, more
 
 _TEST = re.compile(r"^[ \t]*+test\s*+\(", re.MULTILINE)
 _CPP = re.compile(r"""['"]cpp['"]""")
@@ -27,11 +28,10 @@ def look(folder: ScannedFolder) -> Finding | None:
     draft = Draft(
         name="meson",
         about=(
-            "meson.build: meson test. What else it builds with (libraries, …) belongs to "
-            "`packages`.",
+            f"meson.build: meson test. {ABOUT}",
             IN_CONTAINER,
         ),
-        packages=tuple(packages),
+        packages=more(packages, built_with(folder, "meson.build")),
         setup="meson setup /tmp/build\nmeson compile -C /tmp/build",
         run=(
             "status=0\n"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.libraries import built_with
 from distromatrix.init.programs import wanted_packages
 from distromatrix.init.python.nox import nox_drafts
 from distromatrix.init.python.project import PythonProject, TestDeps
@@ -65,6 +66,7 @@ class _Base:
         packages, env, notes = ["python"], {}, []
         if project.compiled:
             packages += ["compiler", "python-dev"]
+            packages += built_with(project.folder, "setup.py", "meson.build")
         if project.rust:
             packages += ["cargo"]
         git = project.versioned_by_git and (project.folder.root / ".git").exists()

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from distromatrix.model import RETRIES
 from distromatrix.plan import needs
+from distromatrix.plan.held import HELD
 from distromatrix.plan.package_files import ENDS
 from distromatrix.plan.scripts import SHELLS, base
 from distromatrix.wording import did_you_mean, kind, listing, quoted
@@ -160,8 +161,9 @@ PackageName = Annotated[
 PackageOrFile = Annotated[
     str,
     matching(
-        "a package's name, or files of the product such as `./dist/*.deb`",
-        rf"{_PACKAGE}|\./[A-Za-z0-9._*?+~@/-]+({'|'.join(map(re.escape, ENDS))})",
+        "a package's name, what it holds such as `pkgconfig(zlib)`, or files of the product such "
+        "as `./dist/*.deb`",
+        rf"{_PACKAGE}|{HELD}|\./[A-Za-z0-9._*?+~@/-]+({'|'.join(map(re.escape, ENDS))})",
     ),
 ]
 Constraint = Annotated[

@@ -108,8 +108,10 @@ class SuiteOptions(Shape):
     """What a suite needs, all of it optional."""
 
     packages: tuple[PackageOrFile, ...] = ()
-    """Packages to install, by common or native name; or files of the product that its build has
-    made, whether git knows them or not (`./dist/*.deb`, `.rpm`, `.apk`, `.pkg.tar.zst`): each
+    """Packages to install, by common or native name; or by what they hold: `pkgconfig(zlib)`,
+    `cmake(fmt)`, `lib(onig)`, `header(zlib.h)`, `command(bison)`, looked up in each distro's own
+    index, with a `?` behind it only where there is one; or files of the product that its build
+    has made, whether git knows them or not (`./dist/*.deb`, `.rpm`, `.apk`, `.pkg.tar.zst`): each
     distro takes its own, in the cell, before `setup`."""
     upgrade: Flag = False
     """Package files are installed over the version that the distribution has."""
