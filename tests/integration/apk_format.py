@@ -46,6 +46,8 @@ def _apk(name: str, version: str, files: Files, requires: tuple[str, ...]) -> tu
     """A package, and its entry in the index."""
     data = _gz(tar_of(files, checksums=True))
     depends = "".join(f"depend = {r}\n" for r in requires)
+    provided = [f"pc:{module}=1" for module in pc_modules(files)]
+    depends += "".join(f"provides = {p}\n" for p in provided)
     info = (
         f"pkgname = {name}\npkgver = {version}\narch = {_ARCH}\nsize = 100\npkgdesc = test\n"
         f"{depends}datahash = {hashlib.sha256(data).hexdigest()}\n"
@@ -53,9 +55,15 @@ def _apk(name: str, version: str, files: Files, requires: tuple[str, ...]) -> tu
     control = _gz(tar_of({".PKGINFO": info.encode()}, end=False))
     checksum = base64.b64encode(hashlib.sha1(control).digest()).decode()
     wants = f"D:{' '.join(requires)}\n" if requires else ""
+    wants += f"p:{' '.join(provided)}\n" if provided else ""
     size = len(control) + len(data)
     entry = f"C:Q1{checksum}\nP:{name}\nV:{version}\nA:{_ARCH}\nS:{size}\nI:100\nT:test\n{wants}\n"
     return control + data, entry
+
+
+def pc_modules(files: Files) -> list[str]:
+    """The modules of pkg-config's that a package has, as the families' tools find them."""
+    return [Path(path).stem for path in files if path.endswith(".pc")]
 
 
 def tar_of(files: Files, *, end: bool = True, checksums: bool = False) -> bytes:

@@ -28,7 +28,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
-from apk_format import KEY_NAME, apk_repository, tar_of
+from apk_format import KEY_NAME, apk_repository, pc_modules, tar_of
 from images_world import World, catalogued, cell, told
 
 from distromatrix.engines.contract import Machine
@@ -277,6 +277,7 @@ License: none
 AutoReqProv: no
 {"".join(f"Requires: {r}{chr(10)}" for r in p.requires)}
 {"".join(f"Recommends: {r}{chr(10)}" for r in p.recommends)}
+{"".join(f"Provides: pkgconfig({m}) = 1{chr(10)}" for m in pc_modules(p.files))}
 %description
 A package of a test.
 %install

@@ -22,6 +22,7 @@ PACKAGES = (
     program("hello-distromatrix", "hello", requires=("words-distromatrix",)),
     Package(name="words-distromatrix", files={"usr/share/words": b"hello\n"}),
     program("other-distromatrix", "other"),
+    Package(name="libheld-dev", files={"usr/lib/pkgconfig/held.pc": b"Name: held\n"}),
     program("distromatrix-keyring", "key"),
 )
 # What must be empty afterwards.
@@ -86,10 +87,13 @@ def test_packages_and_what_they_require_are_installed_and_no_lists_stay(
 ) -> None:
     distro = families.distro(manager)
     base = own.images.base(distro).image.id
-    image = own.prepared(distro, packages=("greeting", "other-distromatrix")).image
+    held = ("pkgconfig(held)", "pkgconfig(held)?", "lib(nosuch)?")  # apt goes by the name: no lists
+    image = own.prepared(distro, packages=("greeting", *held, "other-distromatrix")).image
     with own.machine(image.id) as machine:
         assert told(machine, "hello-distromatrix; other-distromatrix") == "hello\nother"
         assert told(machine, "cat /usr/share/words") == "hello"
+        assert told(machine, "cat /usr/lib/pkgconfig/held.pc") == "Name: held"
+        assert told(machine, "ls /tmp") == ""
         assert told(machine, f"find {LISTS[manager]} -type f 2>/dev/null || :") == ""
         configured = told(machine, f"cat $(find {CONFIGURED[manager]} -type f | sort)")
     with own.machine(base) as machine:

@@ -165,9 +165,8 @@ contents() {{
 rm -rf {_LISTS}; mkdir -p {_LISTS}/partial
 {_APT} -o Dir::State::lists={_LISTS} {_NO_INDEXES} {_TARGETS} update >&2 || return 1
 for list in {_LISTS}/*Contents-*; do
-if [ -f "$list" ]; then
+if ! [ -f "$list" ]; then return 1; fi
 /usr/lib/apt/apt-helper cat-file "$list" | grep -E '^('{{all}}')[[:space:]]' >>/tmp/held || :
-fi
 done
 rm -rf {_LISTS}
 }}

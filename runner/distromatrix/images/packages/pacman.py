@@ -75,7 +75,7 @@ def _use(mirror: Mirror) -> str:
 
 
 _LOOKUP = (
-    _BEGIN
+    _BEGIN.replace(" --needed", "")
     + r"""
 pacman -Fy "$@" >&2
 look() { pacman -Fqx "^$2\$" | sed "s,^.*/,,; s/^/$1 /" || :; }
