@@ -13,13 +13,17 @@ import os
 import stat
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from distromatrix.wording import some_of
+
 MAX_BYTES = 1 << 20
 MAX_FILES = 20_000
+MAX_IN_FOLDER = 5_000  # so that one with very many hides no others
 MAX_DEPTH = 8
 # Not the product's own: what tools make, and what is vendored in from elsewhere.
 _SKIPPED = frozenset(
@@ -79,14 +83,36 @@ class ScannedFolder:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """The paths of the files, sorted: the first 20,000 down to a depth of eight, without
-        hidden folders and those that tools make."""
+        """The paths of the files, sorted: down to a depth of eight, without hidden folders and
+        those that tools make. Of 20,000 files and folders those nearest to the top, of any one
+        folder 5,000."""
         found: list[str] = []
-        for path in self._walk():
-            found.append(path)
-            if len(found) == MAX_FILES:
-                self.warn(f"more than {MAX_FILES} files: not all were looked at")
+        folders = [PurePosixPath()]
+        cut: PurePosixPath | None = None
+        closed: list[str] = []
+        seen = 0
+        for at in folders:  # which grows on the way
+            try:
+                entries = _entries(self.root / at, min(MAX_IN_FOLDER, MAX_FILES - seen) + 1)
+            except OSError as error:
+                closed.append(f"{at} ({error.strerror})")
+                continue
+            if seen + len(entries) > MAX_FILES or len(entries) > MAX_IN_FOLDER:
+                cut = cut or at
+                del entries[-1]
+            seen += len(entries)
+            for name, is_folder in sorted(entries):
+                if not is_folder:
+                    found.append(str(at / name))
+                elif name not in _SKIPPED and name[0] != "." and len(at.parts) < MAX_DEPTH:
+                    folders.append(at / name)
+            if seen == MAX_FILES and cut:
                 break
+        if closed:
+            self.warn(f"cannot be read: {some_of(closed, 3)}")
+        if cut is not None:
+            where = "this folder" if cut == PurePosixPath() else cut
+            self.warn(f"too many files, in {where} and perhaps others: not all were looked at")
         return tuple(sorted(found))
 
     def below(self, folder: str) -> tuple[str, ...]:
@@ -96,16 +122,6 @@ class ScannedFolder:
     def matching(self, *globs: str) -> tuple[str, ...]:
         """The files whose path matches one of the globs (`*` does not cross folders)."""
         return tuple(f for f in self.files if any(_match(f, g) for g in globs))
-
-    def _walk(self) -> Iterator[str]:
-        for top, folders, files in os.walk(self.root):
-            at = PurePosixPath(Path(top).relative_to(self.root).as_posix())
-            deep = len(at.parts) >= MAX_DEPTH
-            folders[:] = (
-                [] if deep else sorted(f for f in folders if f not in _SKIPPED and f[0] != ".")
-            )
-            for name in sorted(files):
-                yield str(at / name)
 
     def _inside(self, name: str) -> Path | None:
         path = self.root / name
@@ -146,6 +162,12 @@ def parse_ini(text: str) -> dict[str, dict[str, str]]:
     except AttributeError:  # what configparser says of a value that goes on where none began
         raise configparser.Error("a line goes on that has no value") from None
     return {s: {k: v or "" for k, v in parser.items(s)} for s in parser.sections()}
+
+
+def _entries(folder: Path, most: int) -> list[tuple[str, bool]]:
+    """The names in a folder, in no order, and whether each is a folder (a link is none)."""
+    with os.scandir(folder) as entries:
+        return [(e.name, e.is_dir(follow_symlinks=False)) for e in islice(entries, most)]
 
 
 def _match(path: str, glob: str) -> bool:
