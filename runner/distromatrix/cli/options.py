@@ -225,6 +225,8 @@ CONFLICTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "plan_path": (FIXED_PLAN, (*_PLANNED, "save", "arch", "check_reads")),
     "rules": ("it prints rules alone", ("html", "as_json", "github")),
     "html": ("it prints the page's path alone", ("as_json", "github")),
+    "distros": ("it names them all", ("minimal", "wide")),
+    "minimal": ("these are two", ("wide",)),
     "check_reads": ("one run of each suite is traced, whatever changed", ("repeat", "changed")),
 }
 

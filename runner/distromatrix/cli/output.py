@@ -11,16 +11,19 @@ import json
 import os
 import select
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
 from distromatrix.collect.text import fit, obeyed, unobeyed
+from distromatrix.errors import InputError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from rich.console import Console
+
+Answer = TypeVar("Answer")
 
 EXIT_IO = 74  # EX_IOERR of sysexits.h: what was asked for could not be printed
 EXIT_PIPE = 141  # as of a program that SIGPIPE ends
@@ -134,6 +137,25 @@ def pass_on(data: bytes) -> None:
 def ask(text: str) -> bool:
     """Ask on stderr, and take no answer for a no."""
     return click.confirm(fit(text), err=True)
+
+
+def can_ask() -> bool:
+    """Whether a person sits at standard input and error."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask_for(text: str, proposed: str, parse: Callable[[str], Answer]) -> Answer:
+    """Ask on stderr for what `parse` makes of an answer, until that raises no InputError; Enter
+    stands for what is proposed."""
+
+    def parsed(answer: str) -> Answer:
+        try:
+            return parse(answer)
+        except InputError as error:
+            raise click.UsageError(fit(str(error), lines=True)) from error
+
+    found: Answer = click.prompt(fit(text), default=fit(proposed), value_proc=parsed, err=True)
+    return found
 
 
 def open_console(*, stderr: bool = False) -> Console:

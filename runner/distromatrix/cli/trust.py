@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distromatrix.cli.options import open_project, options, said
-from distromatrix.cli.output import ask, echo
+from distromatrix.cli.output import ask, can_ask, echo
 from distromatrix.model import Plan, Product, Selection
 from distromatrix.project.project import all_distros, find_root
 
@@ -25,11 +24,7 @@ def allow(plan: Plan, *, stored: bool = False) -> None:
     from distromatrix.trust import given_here, require
 
     given = given_here(said("trust"), "--trust")
-    require(plan, given, stored=stored, ask=_ask if _can_ask() else None)
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    require(plan, given, stored=stored, ask=_ask if can_ask() else None)
 
 
 def _ask(left: Sequence[Reach]) -> bool:
@@ -88,7 +83,7 @@ def command(
         said = "everything is allowed" if reaches else "requests no access to this host"
         echo(said, err=True)
         return
-    if not yes and not (_can_ask() and _ask(left)):
+    if not yes and not (can_ask() and _ask(left)):
         raise refusal(left, plan)
     keep(plan.root, yes_of(plan.root) | {one.digest for one in left})
 

@@ -12,6 +12,7 @@ from typing import Literal
 from distromatrix.doctor.host import Host
 from distromatrix.doctor.model import Check
 from distromatrix.images.base.bootstrap import missing_programs
+from distromatrix.images.base.sources import find_archive
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource
 from distromatrix.wording import some_of
 
@@ -92,9 +93,7 @@ def _bootstrap(built: list[str], host: Host) -> Check:
 
 def _archives(files: list[tuple[Distro, Archive]], folders: tuple[Path, ...]) -> Check:
     absent = [
-        source.file
-        for distro, source in files
-        if not any((at / source.file).exists() for at in (distro.file.parent, *folders))
+        source.file for distro, source in files if find_archive(distro, source, folders) is None
     ]
     if not absent:
         found = ", ".join(source.file for _, source in files)

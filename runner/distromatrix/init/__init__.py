@@ -5,14 +5,17 @@ Pure looking: nothing of the product is run, and only `cli/init.py` writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from distromatrix.errors import InputError
 from distromatrix.init.facts import Finding
 from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.kinds import KINDS, LAST
 from distromatrix.init.write import matrix_text, named_apart
+from distromatrix.wording import did_you_mean, quoted
 
 __all__ = ["Survey", "look"]
 
@@ -34,9 +37,42 @@ class Survey:
             for name, (finding, _) in zip(names, drafts, strict=True)
         )
 
-    def text(self, distros: Sequence[str], more: Sequence[str] = ()) -> str:
-        """The matrix file."""
-        return matrix_text(self.findings, distros, more, self.warnings)
+    def only(self, wanted: str) -> Survey:
+        """What belongs to some of its suites: names or globs, each of which matches. Raises
+        InputError."""
+        names = [name for name, _ in self.suites]
+        globs = wanted.replace(",", " ").split()
+        faults = []
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in names):
+                there = f"; found: {', '.join(names)}" if names else "; found none"
+                hint = did_you_mean(glob, names)
+                faults.append(f"no suite matches {quoted(glob)}{f'; {hint}' if hint else there}")
+        if faults or not globs:
+            raise InputError(*(faults or ["no suite is named"]))
+        kept = iter(any(fnmatchcase(name, glob) for glob in globs) for name in names)
+        findings = [
+            replace(finding, drafts=tuple(draft for draft in finding.drafts if next(kept)))
+            for finding in self.findings
+        ]
+        pairs = zip(findings, self.findings, strict=True)
+        return replace(
+            self, findings=tuple(new for new, old in pairs if new.drafts or not old.drafts)
+        )
+
+    def text(
+        self,
+        distros: Sequence[str],
+        more: Sequence[str] = (),
+        *,
+        why: str = "",
+        away: Mapping[str, str] | None = None,
+        root: bool = False,
+    ) -> str:
+        """The matrix file; see `matrix_text`."""
+        return matrix_text(
+            self.findings, distros, more, self.warnings, why=why, away=away, root=root
+        )
 
 
 def look(root: Path) -> Survey:

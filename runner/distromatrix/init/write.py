@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from distromatrix.init.facts import Draft, Finding
@@ -30,9 +30,14 @@ def matrix_text(
     distros: Sequence[str],
     more: Sequence[str],
     warnings: Sequence[str],
+    *,
+    why: str = "",
+    away: Mapping[str, str] | None = None,
+    root: bool = False,
 ) -> str:
-    """The whole file. `distros`: names or globs; `more`: others to suggest; `warnings`: what
-    could not be read."""
+    """The whole file. `distros`: names or globs, and `why` these; `away`: of those that are out of
+    reach, why; `more`: others to suggest; `warnings`: what could not be read; `root`: who runs the
+    suites."""
     drafts = named_apart(d for finding in findings for d in finding.drafts)
     lines = [HEAD]
     lines += _comments(f"Not looked at: {warning}" for warning in warnings)
@@ -41,7 +46,9 @@ def matrix_text(
     if git:
         lines.append("# .git comes along: the product's version comes out of it.")
     lines.append("product: {path: ., git: true}" if git else "product: .")
-    lines.append(f"distros: [{', '.join(map(scalar, distros))}]")
+    if why:
+        lines += _comments([f"{why[0].upper()}{why[1:]}."])
+    lines += _distros(distros, away or {})
     if more:
         lines += _comments([f"more: {', '.join(more)} (`distromatrix distros` lists all)"])
     lines.append("env: {LC_ALL: C.UTF-8}")
@@ -50,12 +57,25 @@ def matrix_text(
     notes = [note for finding in findings for note in finding.notes]
     lines += ["", *_comments(notes)]
     shared = _shared([draft for _, draft in drafts])
-    lines += ["defaults:", *_indented([USER, *(_fields(shared) if shared else ())])]
+    lines += [
+        "defaults:",
+        *_indented(["user: root" if root else USER, *(_fields(shared) if shared else ())]),
+    ]
     if shared:
         drafts = tuple((name, _bare(draft)) for name, draft in drafts)
     lines.append("suites:")
     lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
     return _visible("\n".join(lines) + "\n")
+
+
+def _distros(names: Sequence[str], away: Mapping[str, str]) -> Iterator[str]:
+    if not away:
+        yield f"distros: [{', '.join(map(scalar, names))}]"
+        return
+    yield "distros:"
+    for name in names:
+        note = f" # {away[name]}" if name in away else ""
+        yield f"  - {scalar(name)}{note}"
 
 
 def _visible(text: str) -> str:

@@ -3,58 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cli_world import Said
+from init_world import FILE, Init
 from loading import TODAY
 
-from distromatrix.cli import main
-from distromatrix.init.choose import FIRST, suggested
-from distromatrix.load import load_distros, load_matrix
+from distromatrix.load import load_matrix
 from made_products import PRODUCTS, PYTEST, make_product
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Init = Callable[..., Said]
-
-
-@pytest.fixture
-def init(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Init]:
-    monkeypatch.chdir(tmp_path)
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
-
-    def call(*args: str) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main(["init", *args])
-        out, err = capfd.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
-
-    yield call
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-FILE = Path("matrix/default.yaml")
 
 
 def test_it_says_what_it_found_where_it_wrote_and_what_comes_next(init: Init) -> None:
     make_product(Path(), PYTEST)
-    said = init()
+    said = init("--minimal")
     assert said == Said(
         0,
         "pyproject.toml: pytest → suite unit\n"
         "note: for Python >=3.9: where a distro has an older one, skip it by a rule\n"
+        "distros: debian-12, debian-13: two releases of one distribution, to begin with\n"
         "wrote matrix/default.yaml\n"
         "next: distromatrix plan, distromatrix run\n"
         "the first run will ask whether cells may use this machine's package indexes\n",
@@ -110,7 +77,7 @@ def test_print_writes_nothing_and_has_the_file_alone_on_stdout(init: Init) -> No
 
 
 def test_nothing_found_is_said_and_leaves_a_file_to_edit(init: Init) -> None:
-    said = init()
+    said = init("--distros", "debian-12")
     assert said.code == 0
     assert said.out.splitlines()[:2] == [
         "found no tests of this product",
@@ -149,13 +116,20 @@ def test_distros_are_names_or_globs(init: Init, wanted: str, names: list[str]) -
             ["--distros", "nixos-*"],
             "no distro matches `nixos-*` (`distromatrix distros` lists all)",
         ),
-        (["--distros", " , "], "names no distro"),
+        (["--distros", " , "], "no distro is named"),
+        (["--suites", "chek"], "no suite matches `chek`; did you mean `check`?"),
+        (["--suites", "x,check"], "no suite matches `x`; found: check"),
+        (["--suites", ","], "no suite is named"),
+        (["--distros", "debian-12", "--wide"], "--distros cannot be combined with --wide"),
+        (["--distros", "debian-12", "--minimal"], "--distros cannot be combined with --minimal"),
+        (["--minimal", "--wide"], "--minimal cannot be combined with --wide"),
         (["-C", "nowhere"], "nowhere: is not a folder"),
         (["-C", "file"], "file: is not a folder"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(init: Init, args: list[str], words: str) -> None:
     Path("file").touch()
+    make_product(Path(), PRODUCTS["make"])
     said = init(*args)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert words in said.err
@@ -176,11 +150,3 @@ def test_under_sudo_the_file_belongs_to_the_caller(
     monkeypatch.setenv("SUDO_GID", "2345")
     assert init().code == 0
     assert {p.stat().st_uid for p in (FILE, FILE.parent)} == {1234}
-
-
-def test_suggested_are_living_releases_of_other_distributions_the_newest_of_each() -> None:
-    names = suggested(FIRST, load_distros(None), TODAY)
-    assert not [n for n in names if n.startswith("debian")]
-    assert "ubuntu-26.04" in names
-    assert "ubuntu-24.04" not in names
-    assert "alpine-3.20" not in names

@@ -152,7 +152,7 @@ def trap(project: Path, tmp_path: Path) -> Path:
         (("run",), 2),
         (("run", "one/good"), 2),
         (("report",), 2),
-        (("init", "--print"), 0),
+        (("init", "--print", "--distros", "one"), 0),
         (("doctor",), None),
         (("distros",), 0),
         (("images", "list"), 0),

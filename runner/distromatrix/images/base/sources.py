@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND, LABEL_SOURCE
@@ -142,13 +142,19 @@ def _bootstrap(
         remove(folder)
 
 
+def find_archive(distro: Distro, source: Archive, archives: tuple[Path, ...]) -> Path | None:
+    """Its file, beside the distro's or in one of the folders `archives`."""
+    paths = (folder / source.file for folder in (distro.file.parent, *archives))
+    return next((path for path in paths if path.is_file()), None)
+
+
 @contextmanager
 def open_archive(around: BuildContext, distro: Distro, source: Archive) -> Iterator[BinaryIO]:
     """The file of an archive, open and checked. Raises OutOfReachError or ImageError."""
-    folders = (distro.file.parent, *around.settings.archives)
-    path = next((f / source.file for f in folders if (f / source.file).is_file()), None)
+    archives = around.settings.archives
+    path = find_archive(distro, source, archives)
     if path is None:
-        looked = ", ".join(str(f) for f in folders)
+        looked = ", ".join(str(f) for f in (distro.file.parent, *archives))
         raise OutOfReachError(
             f"archive {source.file}: not found in {looked}: "
             "set DISTROMATRIX_ARCHIVES to the folder that holds it"

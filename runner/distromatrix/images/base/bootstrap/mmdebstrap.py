@@ -6,6 +6,13 @@ import shlex
 
 from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 
+# The mirrors that the tool itself takes, by the suite (its `get_sourceslist_by_suite`).
+MIRRORS = (
+    "http://deb.debian.org/debian",
+    "http://archive.ubuntu.com/ubuntu",
+    "http://ports.ubuntu.com/ubuntu-ports",
+    "https://http.kali.org/kali",
+)
 # As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
 _LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
 _FAILURES = (
