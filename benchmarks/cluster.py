@@ -5,11 +5,16 @@
     python benchmarks/cluster.py --workers 10 --cells 300 --sleep 2 --skewed
 
 Each worker is a Dask worker of one thread, as `dask worker` is; ten share a process, with a fake
-engine and folders of their own, as a hundred processes take more memory than a desk has. Prints
-how long the run took against the bound (what all cells slept, spread evenly over the workers, or
-the longest of them), by the journal; and of client and scheduler the most memory, and what a cell
-costs of the processor. A run of a tenth of the cells comes first (400 at most): in it workers
-import what they need, and what it took of client and scheduler does not count as a cell's.
+engine and folders of their own, as a hundred processes take more memory than a desk has. They do
+not watch themselves (Dask's system monitor, its profiler, and the clock that wakes a worker fifty
+times a second): a hundred that do keep two processors busy without a cell.
+
+Prints how long the run took against the bound (what all cells slept, spread evenly over the
+workers, or the longest of them), by the journal; and of client and scheduler the most memory, and
+what a cell costs of the processor. A run of a tenth of the cells comes first (400 at most): in it
+workers import what they need, and what it took of client and scheduler does not count as a cell's.
+What the scheduler takes for the workers' heartbeats, cells or none, is measured for twenty seconds
+without a run, and said beside.
 
 `--sleep` says how long a cell sleeps in the middle; it must be so long that the workers' own work,
 for which each would have a computer, is not bounded by this one's processors (the last line tells
@@ -43,6 +48,12 @@ TOGETHER = 10  # workers in a process
 FEW = 400  # cells of the first run, at most
 MANY = 4000  # cells: from so many on, they are of forty distros
 START_WITHIN = 600.0  # seconds
+IDLE = 20.0  # seconds
+UNWATCHED = {
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "1h",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
 
 
 def distros_of(cells: int) -> list[str]:
@@ -70,14 +81,14 @@ def own(folder: Path) -> dict[str, str]:
     return os.environ | {name: str(folder / name.lower()) for name in names}
 
 
-def started(args: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def started(args: list[str], folder: Path, **env: str) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, *args],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=own(folder),
+            env=own(folder) | env,
             cwd=folder,
         )
 
@@ -116,7 +127,7 @@ def cluster(place: Path, workers: int) -> Iterator[tuple[str, int, list[int]]]:
                 "--workers",
                 str(min(TOGETHER, workers - first)),
             ]
-            processes.append(started(serving, place / f"workers-{first}"))
+            processes.append(started(serving, place / f"workers-{first}", **UNWATCHED))
         with Client(address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(workers, timeout=START_WITHIN)
         yield str(file), processes[0].pid, [one.pid for one in processes[1:]]
@@ -153,6 +164,8 @@ def run(folder: Path, place: Path, address: str) -> tuple[float, float, float]:
         _, status, usage = os.wait4(one.pid, 0)
     one.returncode = os.waitstatus_to_exitcode(status)
     if one.returncode:
+        for fault in folder.glob(".distromatrix/runs/latest/cells/*/*/fault.txt"):
+            sys.stderr.write(fault.read_text(encoding="utf-8"))
         sys.exit(
             f"the run ended with {one.returncode}\n{(place / 'client.log').read_text()[-3000:]}"
         )
@@ -185,6 +198,9 @@ def measured(workers: int, cells: int, sleep: float, *, skewed: bool) -> None:
             _, first, _ = run(place / "few", place / "client", address)
             checked(place / "few", few)
             told_first = used(scheduler) - idle
+            idle = used(scheduler)
+            time.sleep(IDLE)
+            beats = (used(scheduler) - idle) / IDLE
             for which in runs:
                 before = used(scheduler), sum(map(used, others))
                 took, client, most = run(place / "product", place / "client", address)
@@ -199,6 +215,7 @@ def measured(workers: int, cells: int, sleep: float, *, skewed: bool) -> None:
                     f"{client:.1f} s in all, {most:.0f} MB\n"
                     f"  scheduler  {each * (told - told_first):.2f} ms of the processor a cell, "
                     f"{told:.1f} s in all, {peak(scheduler):.0f} MB\n"
+                    f"             of them {beats * took:.1f} s for heartbeats, cells or none\n"
                     f"  workers    {1000 * work / cells:.1f} ms of the processor a cell, "
                     f"{work / took:.2f} processors busy",
                     flush=True,

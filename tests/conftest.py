@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,10 +71,20 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with guests come first, then others that take long: begun last, one would run on
-    alone."""
-    guests = {item.path for item in items if item.get_closest_marker("guest")}
-    items.sort(key=lambda item: (item.path not in guests, item.path.stem not in LONG))
+    """Files with an engine, most of whose time is waiting, are spread evenly among the others,
+    which compute. First among them come those with guests, then others that take long: begun last,
+    one would run on alone."""
+    guests, engines = (
+        {item.path for item in items if item.get_closest_marker(name)}
+        for name in ("guest", "engine")
+    )
+    files = {item.path: item.path.stem not in LONG for item in items}
+    order: dict[Path, float] = {}
+    for waiting in (True, False):
+        some = [path for path in files if (path in engines) is waiting]
+        some.sort(key=lambda path: (path not in guests, files[path]))
+        order |= {path: number / len(some) for number, path in enumerate(some)}
+    items.sort(key=lambda item: order[item.path])
 
 
 def pytest_collection_finish() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import tarfile
 from pathlib import Path
 
@@ -62,3 +64,14 @@ def test_a_pull_can_fail_in_each_way(tmp_path: Path) -> None:
         engine.images.pull("far/debian:12", "distromatrix/base:1", lambda _: None)
     assert caught.value.kind == "unreachable"
     assert engine.images.pull("near/debian:12", "distromatrix/base:1", lambda _: None).id
+
+
+def test_a_command_that_does_not_begin_in_time_ends_its_machine(tmp_path: Path) -> None:
+    machine = _engine(tmp_path, Faults()).open(_spec("a/unit"))
+    (shell,) = (int(file.name) for file in (tmp_path / "machines").glob("*.shells/*"))
+    os.kill(shell, signal.SIGSTOP)
+    exit = machine.run(Command("true", timeout=0.5))
+    assert (exit.status, exit.ended) == (None, True)
+    with pytest.raises(MachineGoneError, match="stopped by a timeout"):
+        machine.run(Command("true"))
+    machine.close()

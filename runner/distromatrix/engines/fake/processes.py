@@ -20,28 +20,35 @@ def end_process(*pids: int) -> None:
     reads /proc byte by byte."""
     found: set[int] = set()
     more = set(pids)
-    parents: dict[int, int] = {}
-    while more - found:
+    parents = {parent for pid in pids if (parent := _parent(pid))}
+    while more:
         found |= more
-        kin = _kin()
-        parents |= {pid: parent for pid, parent, _ in kin if pid in pids}
-        while more := {pid for pid, *above in kin if found.intersection(above)} - found:
-            found |= more
-        _send("STOP", found)
-        more = {pid for pid, *above in _kin() if found.intersection(above)}
+        _send("STOP", more)
+        more = _kin(found) - found
     _send("KILL", found)
-    _send("CONT", parents.values())  # who has begun them goes on, where they have stopped it
+    _send("CONT", parents)  # who has begun them goes on, where they have stopped it
 
 
-def _kin() -> list[tuple[int, int, int]]:
-    """Every process that has not ended: its id, its parent's, its session's."""
-    found = []
+def _parent(pid: int) -> int:
+    """0 where it has none, or has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", 0) as file:  # noqa: PTH123
+        return int(file.read().rpartition(b")")[2].split()[1])
+    return 0
+
+
+def _kin(found: set[int]) -> set[int]:
+    """The children of these processes, and who is in a session that one of them leads."""
+    kin: set[int] = set()
+    for pid in found:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", 0) as file:  # noqa: PTH123
+                    kin |= set(map(int, file.read().split()))
     for pid in _numbers():
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", 0) as file:  # noqa: PTH123
-            state, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
-            if state != b"Z":
-                found.append((pid, int(parent), int(session)))
-    return found
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) in found:
+                kin.add(pid)
+    return kin
 
 
 def _numbers() -> list[int]:
