@@ -16,6 +16,7 @@ from distromatrix.files.own import make_own, require_own
 
 GONE = "the current folder was removed: change to another, or name the product's with -C DIR"
 _NAME = "distromatrix"
+_FIRST_NAMESPACE = 0xEFFFFFFC  # of processes: the kernel's own number of it
 NO_HOME = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -117,8 +118,12 @@ def _unusable(path: Path, why: str) -> InfrastructureError:
 
 
 def host_name() -> str:
-    """What tells this host from others that share an engine: machine-id(5), else its name."""
+    """What tells this host from others that share an engine: machine-id(5), else its name. In a
+    container it is its name: with the machine-id of its host, if it was given that, it would take
+    the runs there for dead, whose processes and folders it does not see."""
     with suppress(OSError):
+        if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_NAMESPACE:
+            return socket.gethostname()
         found = Path("/etc/machine-id").read_text(encoding="ascii").strip()
         if found:
             return found

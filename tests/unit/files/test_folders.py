@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import tempfile
 from pathlib import Path
 
@@ -121,3 +122,15 @@ def test_what_needs_no_folder_or_names_one_works_where_the_current_one_is_gone(
     assert bad.code == 1
     assert f"distromatrix run -C {gone} two/bad" in bad.out
     assert cli("report", "-m", str(gone / "matrix/default.yaml")).code == 1
+
+
+def test_the_machine_id_tells_hosts_apart_and_in_a_container_the_name_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = Path("/proc/self/ns/pid").stat().st_ino
+    monkeypatch.setattr(folders, "_FIRST_NAMESPACE", here)
+    given = Path("/etc/machine-id")
+    own = given.read_text(encoding="ascii").strip() if given.exists() else ""
+    assert folders.host_name() == (own or socket.gethostname())
+    monkeypatch.setattr(folders, "_FIRST_NAMESPACE", here + 1)
+    assert folders.host_name() == socket.gethostname()
