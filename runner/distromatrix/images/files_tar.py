@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import tarfile
 
-File = tuple[str, bytes, int]  # path, content, mode
+File = tuple[str, bytes, int]  # path, content (of a link: where it leads), mode
 
 
 def tar_of(files: tuple[File, ...]) -> bytes:
@@ -15,6 +17,10 @@ def tar_of(files: tuple[File, ...]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, content, mode in files:
             member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
+            member.mode = stat.S_IMODE(mode)
+            if stat.S_ISLNK(mode):
+                member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(content)
+            else:
+                member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

@@ -52,7 +52,7 @@ def _note(
     if error["type"] == "missing":
         steps.pop()
     at = document.locate(steps, key=on_key)
-    if at not in document.spoilt:
+    if at[:2] not in document.spoilt:
         document.fault(message, hint, at=at)
 
 

@@ -11,13 +11,14 @@ from distromatrix.errors import Fault
 from distromatrix.files.user_folders import current_folder
 
 Position = tuple[int, int]
+Place = tuple[int, int, str]  # with the file, '' for the document's own
 Steps = Sequence[str | int]  # the keys and indexes that lead to a value
 
 
 @dataclass(slots=True)
 class Node:
     """A scalar, list or mapping, and where it begins (from 1). `size` and `height` count what
-    it stands for with aliases followed."""
+    it stands for with aliases followed. `file`: where it was imported from."""
 
     line: int
     column: int
@@ -25,6 +26,7 @@ class Node:
     keys: dict[str, Position] = field(default_factory=dict)
     size: int = 1
     height: int = 1
+    file: str = ""
 
     def plain(self) -> Any:
         """The same as str, list and dict; nothing in it is shared, even where an alias was."""
@@ -45,11 +47,12 @@ class Document:
         self.spoilt: frozenset[Position] = frozenset()  # told already, before any decoding
         self.root: Node | None = None  # None: no usable YAML at all; the faults say why
 
-    def fault(self, message: str, hint: str = "", *, at: Position = (0, 0)) -> None:
+    def fault(self, message: str, hint: str = "", *, at: Position | Place = (0, 0)) -> None:
         """Note a fault at a position."""
-        self.faults.append(Fault(self.file, *at, message, hint))
+        file = at[2] if len(at) == 3 else ""
+        self.faults.append(Fault(file or self.file, at[0], at[1], message, hint))
 
-    def locate(self, steps: Steps, *, key: bool = False) -> Position:
+    def locate(self, steps: Steps, *, key: bool = False) -> Place:
         """Where the value at the end of `steps` begins, or its key; of steps that lead to
         nothing, the last that leads to something."""
         for end in range(len(steps), -1, -1):
@@ -57,9 +60,9 @@ class Document:
                 continue
             owner = self.node(steps[: end - 1]) if key and end == len(steps) > 0 else None
             if owner is not None and isinstance(owner.value, dict):
-                return owner.keys[str(steps[-1])]
-            return (node.line, node.column)
-        return (0, 0)
+                return (*owner.keys[str(steps[-1])], owner.file)
+            return (node.line, node.column, node.file)
+        return (0, 0, "")
 
     def node(self, steps: Steps) -> Node | None:
         """What is at the end of `steps`, or None."""
@@ -76,8 +79,8 @@ class Document:
 
     def where(self, steps: Steps) -> str:
         """`file:line:column` of a value."""
-        line, column = self.locate(steps)
-        return f"{self.file}:{line}:{column}"
+        line, column, file = self.locate(steps)
+        return f"{file or self.file}:{line}:{column}"
 
 
 def shown(path: Path) -> str:

@@ -43,8 +43,8 @@ class Lock:
     def fault(self, name: str, key: str, message: str, hint: str = "") -> Fault:
         """A fault at a key of a distro's entry (at its name, without `key`)."""
         steps = ["distros", name, *([key] if key else [])]
-        at = self.document.locate(steps, key=not key)
-        return Fault(self.document.file, *at, message, hint)
+        line, column, _ = self.document.locate(steps, key=not key)
+        return Fault(self.document.file, line, column, message, hint)
 
 
 def named(source: ImageSource) -> tuple[str, str]:

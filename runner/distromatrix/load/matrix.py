@@ -70,12 +70,22 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
     root = project_root(file)
     document = read_document(file, root)
     catalogue = Catalogue.read(root, _texts(document.root, "distros"))
+    matched = _matched(document, catalogue.names)
+    left_out: tuple[str, ...] = ()
+    if document.node(["suites", "import"]):
+        from distromatrix.load.imports.graft import graft_imports
+
+        mine = [distro for distro in catalogue.distros if distro.name in matched]
+        known = len(document.faults)
+        left_out = graft_imports(document, root, mine)
+        if len(document.faults) > known:  # names of suites cannot be checked
+            raise InputError(*sorted(document.faults), *sorted(catalogue.faults))
     context = Context(
         root=root,
         distros=catalogue.names,
         suites=_keys(document, "suites"),
         variants=_keys(document, "variants"),
-        chosen=_matched(document, catalogue.names),
+        chosen=matched,
         tags=_said_tags(document),
         repositories=_known_repositories(document, catalogue.distros),
     )
@@ -102,7 +112,10 @@ def load_matrix(file: Path, *, today: date) -> Matrix:
         ca_bundle=shape.ca_bundle,
         index=shape.index,
         runners=shape.runners,
-        warnings=(*expired, *_lapsed(rules, today), *_hiding(suites, shape.env, document)),
+        warnings=(
+            *(*expired, *left_out),
+            *(*_lapsed(rules, today), *_hiding(suites, shape.env, document)),
+        ),
     )
 
 

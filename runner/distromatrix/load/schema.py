@@ -17,10 +17,12 @@ from distromatrix.load.shapes import lock as lock_shapes
 from distromatrix.load.shapes import matrix as shapes
 from distromatrix.load.shapes import repositories as repository_shapes
 from distromatrix.load.shapes import scripts as script_shapes
+from distromatrix.load.shapes import settings as settings_shapes
 from distromatrix.load.shapes.base import Shape
 from distromatrix.load.shapes.distro import DistroShape
 from distromatrix.load.shapes.lock import LockShape
-from distromatrix.load.shapes.matrix import MatrixShape, SettingsShape
+from distromatrix.load.shapes.matrix import MatrixShape
+from distromatrix.load.shapes.settings import SettingsShape
 
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,7 +32,10 @@ _SHAPES: dict[str, type[Shape]] = {
     "settings": SettingsShape,
     "lock": LockShape,
 }
-_MODULES = (distro_shapes, shapes, script_shapes, repository_shapes, lock_shapes)
+_MODULES = (
+    *(distro_shapes, shapes, script_shapes, repository_shapes, lock_shapes),
+    settings_shapes,
+)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

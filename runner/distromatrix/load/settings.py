@@ -15,7 +15,7 @@ from distromatrix.errors import Fault, InputError
 from distromatrix.files.user_folders import config_file
 from distromatrix.load.decode import decode
 from distromatrix.load.read import read_document
-from distromatrix.load.shapes.matrix import SettingsShape
+from distromatrix.load.shapes.settings import SettingsShape
 from distromatrix.model import AccelWanted, Distro
 
 _DOCKER_HUB = "docker.io/"

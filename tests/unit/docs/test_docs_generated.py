@@ -45,6 +45,9 @@ def test_the_matrix_with_every_key_loads(tmp_path: Path) -> None:
     file.parent.mkdir()
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys/example.asc").write_text(KEY)
+    (tmp_path / "debian/tests").mkdir(parents=True)
+    (tmp_path / "debian/control").write_text("Source: a\n\nPackage: a\nArchitecture: all\n")
+    (tmp_path / "debian/tests/control").write_text("Tests: smoke\n")
     file.write_text((EXAMPLES / "matrix.yaml").read_text("utf-8"), "utf-8")
     assert load_matrix(file, today=date(2026, 1, 1)).warnings == ()
 

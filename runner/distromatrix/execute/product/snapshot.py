@@ -19,13 +19,14 @@ from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path, PurePosixPath
+from stat import S_IFLNK
 from threading import Lock
 from typing import IO, Protocol
 
 from distromatrix.engines.layers import Layers
 from distromatrix.errors import InputError
 from distromatrix.execute.product.content import open_file, pieces_of, read
-from distromatrix.execute.product.entries import FILE, FOLDER, Entry, seen_of
+from distromatrix.execute.product.entries import FILE, FOLDER, LINK, Entry, seen_of
 from distromatrix.execute.product.index import load, save, take_over, unread
 from distromatrix.execute.product.listed import list_product, reading
 from distromatrix.execute.product.tar import PREFIX, ROOT, in_tar, open_now, packed
@@ -74,17 +75,23 @@ class Snapshot:
     # --- what it holds ---------------------------------------------------------------------
 
     def matching(self, globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
-        """The regular files that any of the globs matches: path from the product's root,
-        content and mode, sorted by path. `**` crosses folders, `*` does not."""
+        """The files and links that any of the globs matches: path from the product's root,
+        content (of a link: where it leads) and mode, sorted by path. `**` crosses folders, `*`
+        does not."""
         patterns = [path_glob(glob) for glob in globs]
         found = (
             entry
             for name, entry in self.entries.items()
-            if entry.kind == FILE and any(p.fullmatch(name) for p in patterns)
+            if entry.kind != FOLDER and any(p.fullmatch(name) for p in patterns)
         )
-        return tuple(sorted((e.name, self._content(e), e.mode) for e in found))
+        links = {LINK: S_IFLNK}
+        return tuple(
+            sorted((e.name, self._content(e), e.mode | links.get(e.kind, 0)) for e in found)
+        )
 
     def _content(self, entry: Entry) -> bytes:
+        if entry.kind == LINK:
+            return os.fsencode(entry.target)
         if entry.data is not None:
             return entry.data
         with reading(self.root), os.fdopen(self._open_as_taken(entry), "rb") as file:

@@ -1,5 +1,5 @@
-"""What a matrix file and the user's settings look like, as types: decoding and the editors' JSON
-Schema come from here. A shape is what a user wrote, no more: `defaults:` are not applied."""
+"""What a matrix file looks like, as types: decoding and the editors' JSON Schema come from here. A
+shape is what a user wrote, no more: `defaults:` are not applied."""
 
 from __future__ import annotations
 
@@ -37,16 +37,12 @@ from distromatrix.load.shapes.fields import (
     wrong,
 )
 from distromatrix.load.shapes.host_fields import (
-    AccelName,
     CaBundle,
-    EngineName,
-    Jobs,
-    MirrorUrl,
     ProductFolder,
-    Registry,
     RunnerKey,
     RunnerLabels,
 )
+from distromatrix.load.shapes.imports import IMPORTS_SCHEMA
 from distromatrix.load.shapes.repositories import Repositories
 from distromatrix.load.shapes.scripts import PrepareShape, SetupShape, text_or_mapping
 from distromatrix.load.shapes.which import ChosenGlob, KnownTag, SkipStatus, TagName
@@ -64,9 +60,6 @@ def check_reason(shape: Shape, gating: bool | None, goes_with: str = "`gating: f
         raise wrong("`gating: false` wants a `reason`", at="gating")
     if gating is not False and given:
         raise wrong(f"`reason` goes with {goes_with} only", at="reason")
-
-
-# --- matrix/NAME.yaml ----------------------------------------------------------------------
 
 
 class ProductShape(Shape):
@@ -353,48 +346,14 @@ class MatrixShape(Shape):
     GitHub's own, `ubuntu-latest` and `ubuntu-24.04-arm`)."""
     defaults: SuiteOptions = SuiteOptions()
     """Values for every suite that does not set its own; `env` is merged."""
-    suites: Annotated[dict[Name, SuiteShape], MinLen(1)]
-    """The suites, by name."""
+    suites: Annotated[dict[Name, SuiteShape], MinLen(1)] = Field(
+        json_schema_extra={"properties": {"import": IMPORTS_SCHEMA}}
+    )
+    """The suites, by name. `import` is no suite: it names folders of the product, such as
+    `debian/tests`, whose tests become suites at each run."""
     variants: dict[Name, VariantShape] = {}
     """The variants, by name."""
     rules: tuple[RuleShape, ...] = ()
     """Exceptions and additions."""
     sets: dict[Name, SetShape] = {}
     """Names for some of the cells: `run --set NAME`."""
-
-
-# --- the user's config.yaml ----------------------------------------------------------------
-
-
-class SettingsShape(Shape):
-    """The user's own settings."""
-
-    registry: Registry | None = None
-    """Takes the place of `docker.io` in every reference pulled: `mirror.example:5000/hub`."""
-    mirrors: dict[Name, MirrorUrl] = {}
-    """Package mirrors, for bootstraps and for what is installed in other images, by distro
-    (`debian-12`) or distribution (`debian`)."""
-    archive_mirrors: dict[Name, MirrorUrl] = {}
-    """The same for releases past their end of life: where distributions keep old ones."""
-    engine: EngineName | None = None
-    """The engine of containers (default: docker)."""
-    jobs: Jobs | None = None
-    """Cells at a time (default: auto, by the processors and the memory)."""
-    archives: tuple[Text, ...] = ()
-    """Folders in which rootfs archives are looked for; relative ones from this file's folder."""
-    cache_size: Size | None = None
-    """What the `caches` of all your projects may hold on this host; above it, those that were not
-    used for longest go (default 20G)."""
-    offline: Flag = False
-    """Images come from the engine's store alone; nothing asks the network."""
-    keep_products: Size | None = None
-    """Room on engines for what is kept of products between runs, so that only what has changed is
-    staged again (default 20G). What was used longest ago goes first."""
-    cluster: Text | None = None
-    """The cluster that runs cells in place of this host: `tls://HOST:PORT`, `tcp://HOST:PORT`, or
-    the scheduler file that `dask scheduler` wrote."""
-    insecure_cluster: Flag = False
-    """The product and secrets may go there unencrypted (`tcp://`)."""
-    accel: AccelName | None = None
-    """How guests run (default: auto): `auto` (KVM where it is proved to work, else software
-    emulation), `kvm` (nothing else will do), `tcg` (software emulation)."""
