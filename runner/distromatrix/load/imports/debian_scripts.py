@@ -19,13 +19,18 @@ _USER = "tester"
 # the infrastructure: so `setup` does.
 _BUILD = f"""\
 export DEBIAN_FRONTEND=noninteractive
+id {_USER} >/dev/null 2>&1 || useradd -m -s /bin/bash {_USER}
 mkdir -p {_PLACE}
 cp -a PACKAGE {_PLACE}/tree
 cd {_PLACE}/tree
 chmod -R a+rX .
 apt-get -qq update
 apt-get -qq -y --no-install-recommends -o APT::Get::Build-Dep-Automatic=true build-dep ./
-dpkg-buildpackage -us -uc -b >../build.log 2>&1 && dpkg-source --before-build . ||
+apt-get -qq -y --no-install-recommends install fakeroot
+apt-mark auto fakeroot >/dev/null
+chown -R {_USER} {_PLACE}
+runuser -u {_USER} -- env HOME=/home/{_USER} USER={_USER} DEB_BUILD_OPTIONS="parallel=$(nproc)" \
+  sh -c 'dpkg-buildpackage -us -uc -b && dpkg-source --before-build .' >../build.log 2>&1 ||
   echo 'the package does not build' >../failed
 cd {_PLACE}
 dpkg-scanpackages --multiversion . >Packages 2>/dev/null
@@ -86,7 +91,6 @@ def _setup(test: Test) -> Iterator[str]:
     if test.architectures:
         yield _elsewhere(test.architectures)
     yield "if [ -e failed ]; then tail -n 200 build.log; cat failed >&2; exit 1; fi"
-    yield f"id {_USER} >/dev/null 2>&1 || useradd -m -s /bin/bash {_USER}"
     if test.depends:
         yield "apt-get -qq update"
         install = f"apt-get -qq -y --no-install-recommends satisfy {shlex.quote(test.depends)}"
@@ -97,8 +101,6 @@ def _setup(test: Test) -> Iterator[str]:
         yield "apt-get -qq -y --no-install-recommends install sudo"
         yield f"usermod -a -G sudo {_USER}"
         yield f"echo '{_USER} ALL=(ALL:ALL) NOPASSWD: ALL' >/etc/sudoers.d/autopkgtest"
-    if "rw-build-tree" in test.restrictions:
-        yield f"chown -R {_USER} tree"
 
 
 def _run(test: Test) -> Iterator[str]:
