@@ -188,6 +188,6 @@ def automake_counts(output: str) -> dict[str, int]:
 
 def begun(root: Path) -> Project:
     """A product's own folder, with the matrix that `distromatrix init` writes for it."""
-    command = [sys.executable, "-m", "distromatrix", "init", "-C", str(root)]
+    command = [sys.executable, "-m", "distromatrix", "init", "--minimal", "-C", str(root)]
     subprocess.run(command, check=True)
     return Project(root=root)

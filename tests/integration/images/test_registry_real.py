@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from breaking_world import Ended, Project, until
+from images_world import catalogued
 from registry_world import (
     Limiter,
     Quoter,
@@ -30,7 +31,10 @@ from registry_world import (
     standing,
 )
 
+from distromatrix.doctor.reach import not_in_reach
 from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.load.settings import Settings
+from distromatrix.model import Pull
 from given import alpine_or_pulled
 
 pytestmark = pytest.mark.engine
@@ -384,3 +388,13 @@ def test_an_image_for_another_machine_is_one_clear_line(pulling: Pulling) -> Non
     pulling.lost()
     pulling.registry.put_list(pulling.name, "1", {other: digest})
     assert "has this image for other architectures only" in pulling.refused()
+
+
+def test_whether_an_image_is_in_reach(registry: Registry, docker_alpine: str) -> None:
+    registry.push(docker_alpine, "library/reach:1")
+    debian = catalogued("debian-12")
+    refs = {name: f"docker.io/library/reach:{name}" for name in "12"}
+    both = [replace(debian, name=name, image=(Pull(ref=ref),)) for name, ref in refs.items()]
+    away = not_in_reach(both, Settings(registry=registry.open))
+    assert away == {"2": f"{registry.open}: answers 404"}
+    assert not_in_reach(both, Settings(registry=registry.secret)) == {}  # wants a login
