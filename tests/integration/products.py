@@ -187,7 +187,9 @@ def automake_counts(output: str) -> dict[str, int]:
 
 
 def begun(root: Path) -> Project:
-    """A product's own folder, with the matrix that `distromatrix init` writes for it."""
-    command = [sys.executable, "-m", "distromatrix", "init", "--minimal", "-C", str(root)]
+    """A product's own folder, with the matrix that `distromatrix init` writes for it; for two
+    distros, whatever else is in reach."""
+    distros = ["--distros", "debian-12,debian-13"]
+    command = [sys.executable, "-m", "distromatrix", "init", *distros, "-C", str(root)]
     subprocess.run(command, check=True)
     return Project(root=root)

@@ -31,7 +31,7 @@ from registry_world import (
     standing,
 )
 
-from distromatrix.doctor.reach import not_in_reach
+from distromatrix.doctor import reach
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.load.settings import Settings
 from distromatrix.model import Pull
@@ -390,11 +390,14 @@ def test_an_image_for_another_machine_is_one_clear_line(pulling: Pulling) -> Non
     assert "has this image for other architectures only" in pulling.refused()
 
 
-def test_whether_an_image_is_in_reach(registry: Registry, docker_alpine: str) -> None:
+def test_whether_an_image_is_in_reach(
+    registry: Registry, docker_alpine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "TIMEOUT", 60.0)
     registry.push(docker_alpine, "library/reach:1")
     debian = catalogued("debian-12")
     refs = {name: f"docker.io/library/reach:{name}" for name in "12"}
     both = [replace(debian, name=name, image=(Pull(ref=ref),)) for name, ref in refs.items()]
-    away = not_in_reach(both, Settings(registry=registry.open))
+    away = reach.not_in_reach(both, Settings(registry=registry.open))
     assert away == {"2": f"{registry.open}: answers 404"}
-    assert not_in_reach(both, Settings(registry=registry.secret)) == {}  # wants a login
+    assert reach.not_in_reach(both, Settings(registry=registry.secret)) == {}  # wants a login

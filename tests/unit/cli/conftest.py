@@ -72,6 +72,7 @@ def command(
     set_homes(monkeypatch, tmp_path_factory.mktemp("homes"))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path_factory.mktemp("fake")))
     monkeypatch.setattr(reach, "ask_url", answer)
+    monkeypatch.setattr(reach, "TIMEOUT", 300.0)  # on a machine that stands still
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
     yield call
     for number, handler in before.items():
