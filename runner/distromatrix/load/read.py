@@ -24,6 +24,7 @@ MAX_NODES = 20_000  # after aliases are followed
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
+EMPTY = "is empty"
 LEADS_OUT = ("is a link that leads out of the project", "put what it leads to in its place")
 
 
@@ -47,22 +48,38 @@ def read_document(path: Path, within: Path | None = None) -> Document:
     """Read a file, which must not lead out of the folder `within`: what is wrong with it would be
     shown. What is wrong is in the document's faults; never raises."""
     document = Document(path)
-    text = ""
     try:
         if within is not None and leads_out(path, within):
             raise _UnreadableError(*LEADS_OUT)
-        text = _read_text(path)
-        events = yaml.parse(text, Loader=_Loader)
-        document.root = _Composer(document, events).compose()
+        data = _read(path)
     except _UnreadableError as error:
         document.fault(*error.args, at=error.at)
     except OSError as error:
         document.fault(f"cannot be read: {error.strerror or error}")
+    else:
+        _fill(document, data)
+    return document
+
+
+def parse_document(path: Path, data: bytes) -> Document:
+    """The same of what was read from a file already."""
+    document = Document(path)
+    _fill(document, data)
+    return document
+
+
+def _fill(document: Document, data: bytes) -> None:
+    text = ""
+    try:
+        text = _text(data)
+        events = yaml.parse(text, Loader=_Loader)
+        document.root = _Composer(document, events).compose()
+    except _UnreadableError as error:
+        document.fault(*error.args, at=error.at)
     except yaml.MarkedYAMLError as error:
         _syntax(document, text, error)
     except yaml.YAMLError as error:
         document.fault(f"not valid YAML: {error}".splitlines()[0])
-    return document
 
 
 def _syntax(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
@@ -74,7 +91,7 @@ def _syntax(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
     document.fault(f"not valid YAML: {what}", hint, at=at)
 
 
-def _read_text(path: Path) -> str:
+def _read(path: Path) -> bytes:
     if path.is_dir():
         raise _UnreadableError("is a folder; a YAML file is expected here")
     if path.exists() and not path.is_file():  # a FIFO would hang, a device may never end
@@ -83,6 +100,10 @@ def _read_text(path: Path) -> str:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _UnreadableError(f"is larger than {MAX_BYTES >> 20} MiB, which no matrix needs")
+    return data
+
+
+def _text(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,7 +139,7 @@ class _Composer:
                 raise _stopped(event, "a second document begins; one file holds one")
             root = self.node(next(self.events), depth=1)
         if root is None or root.value == "":
-            raise _UnreadableError("is empty")
+            raise _UnreadableError(EMPTY)
         return root
 
     def node(self, event: Any, depth: int) -> Node:
