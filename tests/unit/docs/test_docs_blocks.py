@@ -105,6 +105,10 @@ def load_as_matrix(text: str, root: Path) -> None:
     for key in values_of(value, "key"):
         (root / key).parent.mkdir(exist_ok=True)
         (root / key).write_text(KEY, "utf-8")
+    if "." in values_of(value, "import"):
+        for name, said in ((".fmf/version", "1"), ("tests/unit.fmf", "test: x")):
+            (root / name).parent.mkdir()
+            (root / name).write_text(said, "utf-8")
     file = root / "matrix/default.yaml"
     file.parent.mkdir()
     file.write_text(text + lacking, "utf-8")

@@ -72,7 +72,10 @@ def test_names_do_not_meet(project: Project) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("tests", "`tests` holds no tests to import: expected a folder with `control`"),
+        (
+            "tests",
+            "`tests` holds no tests to import: expected a folder with `control` or `.fmf/version`",
+        ),
         ("/etc", "expected a folder of the product with tests, such as `debian/tests`, got `/etc`"),
         ("{run: 'true'}", "expected a list, got a mapping"),
         ("[]", "expected at least one entry"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from distromatrix.files.below import Folder
-from distromatrix.load.imports import debian
+from distromatrix.load.imports import debian, tmt
 from distromatrix.load.imports.imported import Imported
 
 
@@ -23,4 +23,5 @@ class Format(NamedTuple):
 
 FORMATS: Mapping[str, Format] = {
     "debian": Format("debian/tests", "control", debian.is_there, debian.read_suites),
+    "tmt": Format(".", ".fmf/version", tmt.is_there, tmt.read_suites),
 }

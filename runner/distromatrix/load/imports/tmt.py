@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import shlex
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from distromatrix.files.below import Folder
 from distromatrix.load.imports.fmf import Branch, Placed, Tree, Unread
-from distromatrix.load.imports.imported import Imported, ImportedSuite
+from distromatrix.load.imports.imported import Imported, ImportedSuite, named_apart
 from distromatrix.load.shapes.fields import EnvName, EnvValue, PackageName
 from distromatrix.load.shapes.which import TagName
 from distromatrix.wording import quoted, some_of
@@ -43,7 +42,6 @@ _READ = frozenset(
 )
 _HARMLESS = _IGNORED | {*_PARTLY, "tag", "tier"}  # in a rule of `adjust`
 _TOOLS = re.compile(r"(?<![\w./-])(?:tmt|rstrnt|rhts)-[a-z][a-z-]*")  # that tmt has on its guests
-_NAME = re.compile(r"[^a-z0-9._-]+|\.\.+")
 _TIME = re.compile(r"\*\s*(?P<times>\d+(?:\.\d+)?)(?![smhd])|(?P<number>\d+)\s*(?P<unit>[smhd]?)")
 _EXPECTED_TO_FAIL = """\
 set +e
@@ -62,13 +60,16 @@ Because = tuple[str, str]  # FILE:LINE, and what is not done there
 
 def is_there(product: Folder, path: str) -> bool:
     """Whether a folder of the product is the root of a tree of fmf's."""
-    return product.has(f"{path}/.fmf/version")
+    try:
+        return product.has(f"{path}/.fmf/version")
+    except OSError:  # a link on the way
+        return False
 
 
 def read_suites(product: Folder, path: str) -> Imported:
     """The shell tests of the tree in a folder of the product. Raises InputError."""
     tree = Tree(product, path)
-    suites: dict[str, ImportedSuite] = {}
+    found: list[tuple[str, ImportedSuite]] = []
     without: dict[Because, list[str]] = {}
     partly: dict[Because, list[str]] = {}
     for leaf in tree.leaves():
@@ -82,13 +83,13 @@ def read_suites(product: Folder, path: str) -> Imported:
             partly.setdefault(reason, []).append(leaf.name)
         file, _, line = _at(data, "test").rpartition(":")
         suite = ImportedSuite(keys=_suite(leaf, path), file=file, line=int(line))
-        suites[_suite_name(leaf.name, suites)] = suite
+        found.append((leaf.name, suite))
     lines = [
         *tree.left_out,
         *(f"{at}: {why}; left out: {some_of(n, _SHOWN)}" for (at, why), n in without.items()),
         *(f"{at}: {why}, for {some_of(n, _SHOWN)}" for (at, why), n in partly.items()),
     ]
-    return Imported(suites=suites, left_out=tuple(map(_printable, lines)))
+    return Imported(suites=named_apart(found), left_out=tuple(map(_printable, lines)))
 
 
 def _printable(line: str) -> str:
@@ -216,15 +217,6 @@ def _lost(data: Mapping[str, Any]) -> Iterator[Because]:
 
 
 # --- values --------------------------------------------------------------------------------
-
-
-def _suite_name(test: str, taken: Mapping[str, Any]) -> str:
-    """`/tests/Unit one` -> `tests-unit-one`; with a mark where that is too long or taken."""
-    name = _NAME.sub("-", test.lower()).strip("-._") or "test"
-    if len(name) > 60 or name in taken or name == "import":
-        mark = hashlib.sha256(test.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        name = f"{name[:51].rstrip('-._')}-{mark}"
-    return name
 
 
 def _duration(data: Mapping[str, Any]) -> str:
