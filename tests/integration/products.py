@@ -18,8 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 from filelock import FileLock
+from pip._internal.models.index import PyPI
 from platformdirs import user_cache_path
 
 from distromatrix.images import handed_over
@@ -122,6 +125,30 @@ def sdist(requirement: str) -> Path:
         subprocess.run([*pip, "--no-binary", ":all:", "--dest", folder, requirement], check=True)
 
     return _cached(requirement, fetch, "*.tar.gz")
+
+
+def simple_sdist(requirement: str) -> Path:
+    """As `sdist`, without pip, which builds what it downloads."""
+    name, _, version = requirement.partition("==")
+
+    def fetch(folder: Path) -> None:
+        index = handed_over("host", "host", os.environ).env.get("PIP_INDEX_URL", PyPI.simple_url)
+        with urlopen(f"{index.rstrip('/')}/{name}/") as page:
+            found = re.search(rf'href="([^"#]*/{name}-{version}\.tar\.gz)', page.read().decode())
+        assert found
+        with urlopen(urljoin(page.url, found[1])) as archive:
+            (folder / f"{name}-{version}.tar.gz").write_bytes(archive.read())
+
+    return _cached(requirement, fetch, "*.tar.gz")
+
+
+def npm_package(spec: str) -> Path:
+    """What npm's registry has of `NAME@VERSION`, by the host's npm."""
+
+    def fetch(folder: Path) -> None:
+        subprocess.run(["npm", "pack", "--silent", spec], cwd=folder, check=True)
+
+    return _cached(spec, fetch, "*.tgz")
 
 
 def debian_source(package: str, image: str) -> Path:

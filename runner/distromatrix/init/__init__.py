@@ -81,4 +81,5 @@ def look(root: Path) -> Survey:
     findings = [found for kind in KINDS if (found := kind(folder)) is not None]
     if not any(finding.drafts for finding in findings):
         findings += [found for kind in LAST if (found := kind(folder)) is not None]
+    folder.warn_of_submodules()
     return Survey(findings=tuple(findings), warnings=tuple(folder.warnings))

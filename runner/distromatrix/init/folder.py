@@ -144,12 +144,31 @@ class ScannedFolder:
             self._parsed[name] = value if isinstance(value, dict) else {}
         return self._parsed[name]
 
+    def warn_of_submodules(self) -> None:
+        """Say which git submodules have nothing here: tests may lie there."""
+        paths = (section.get("path", "") for section in self.ini(".gitmodules").values())
+        inside = (p for p in paths if p and ".." not in p.split("/") and p[0] != "/")
+        if absent := [p for p in inside if not _has_any(self.root / p)]:
+            said = ", ".join(absent)
+            self.warn(
+                "git submodules that are not here (`git submodule update --init` brings them): "
+                f"{said}"
+            )
+
     def warn(self, line: str) -> None:
         """Say once that something cannot be read or understood."""
         line = " ".join(line.split())[:300]
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         if shown not in self.warnings:
             self.warnings.append(shown)
+
+
+def _has_any(path: Path) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def parse_ini(text: str) -> dict[str, dict[str, str]]:

@@ -93,7 +93,10 @@ _KNOWN = {
         **dict.fromkeys(_EVERYWHERE, ""),
     },
     "pkgconfig": dict.fromkeys((*_EVERYWHERE, "appleframeworks", "python", "python3"), ""),
-    "command": dict.fromkeys(("python", "python3", "sh", "bash", "env", "true", "test"), ""),
+    "command": {
+        "dot": "graphviz",
+        **dict.fromkeys(("python", "python3", "sh", "bash", "env", "true", "test"), ""),
+    },
     "header": {},
 }
 

@@ -7,27 +7,51 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from products import begun, sdist, unpacked
+from products import Project, begun, debian_source, npm_package, sdist, simple_sdist, unpacked
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-PYTHON = (
-    "cffi==2.1.1",  # setuptools, a C extension: libffi by pkg-config
-    "pycairo==1.29.2",  # meson-python, a C extension: cairo by dependency()
-    "packaging==26.4",  # flit, pure Python
-    "h11==0.16.0",  # setuptools, pure Python, tests inside the package
-    "pyyaml==6.0.4",  # setuptools, Cython: libyaml, if it is there
-)
-SOURCES = {
-    "jq": "check",  # autotools: oniguruma by AC_CHECK_LIB, which also is a submodule
-    "uriparser": "ctest",  # CMake: GTest and Doxygen by find_package
-    "json-glib": "meson",  # Meson: glib by dependency()
-    "pigz": "test",  # a Makefile: zlib by -lz alone
+PYTHON = {
+    "cffi==2.1.1": "unit",  # setuptools, a C extension: libffi by its name alone
+    "pycairo==1.29.2": "meson",  # meson-python, a C extension: cairo by dependency()
+    "packaging==26.4": "unit",  # flit, pure Python
+    "h11==0.16.0": "unit",  # setuptools, pure Python, tests inside the package
+    "pyyaml==6.0.4": "unit",  # setuptools, Cython: libyaml, if it is there
 }
-NPM = "qs@6.17.1"
+SOURCES = {
+    "jq": ("debian-13", "check"),  # autotools: oniguruma by AC_CHECK_LIB, beside a submodule
+    "uriparser": ("debian-13", "ctest"),  # CMake: GTest and Doxygen by find_package
+    "libslirp": ("debian-12", "meson"),  # Meson: glib by dependency()
+    "pigz": ("debian-13", "test"),  # a Makefile: zlib by -lz alone
+}
+NPM = "qs@6.14.0"
+# Of a distro: any image of it.
+ANY = "product: product\ndistros: [debian-12, debian-13]\nsuites: {any: {run: 'true'}}\n"
+
+
+def green(project: Project, suite: str) -> None:
+    outcomes = project.outcomes()
+    assert set(outcomes) == {f"debian-12/{suite}", f"debian-13/{suite}"}
+    assert all(o.green for o in outcomes.values()), outcomes
 
 
 @pytest.mark.parametrize("requirement", PYTHON)
 def test_a_release_from_pypi_runs_green_as_it_is(tmp_path: Path, requirement: str) -> None:
-    outcomes = begun(unpacked(tmp_path, sdist(requirement))).outcomes()
-    assert all(o.green for o in outcomes.values())
+    # To download pycairo with pip is to build it.
+    fetched = simple_sdist if requirement.startswith("pycairo") else sdist
+    green(begun(unpacked(tmp_path, fetched(requirement))), PYTHON[requirement])
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_what_is_built_runs_green_as_it_is(tmp_path: Path, package: str) -> None:
+    release, suite = SOURCES[package]
+    empty = Project(root=tmp_path / "any")
+    (empty.root / "matrix").mkdir(parents=True)
+    (empty.root / "product").mkdir()
+    (empty.root / "matrix/default.yaml").write_text(ANY)
+    archive = debian_source(package, empty.images()[f"{release}/any"])
+    green(begun(unpacked(tmp_path / package, archive)), suite)
+
+
+def test_a_package_of_npms_runs_green_as_it_is(tmp_path: Path) -> None:
+    green(begun(unpacked(tmp_path, npm_package(NPM))), "npm")

@@ -118,3 +118,46 @@ def test_the_suite_has_them_and_says_what_they_are(tmp_path: Path) -> None:
     text = found.text(["debian-12"])
     assert "'pkgconfig(zlib)?'" in text
     assert "has what its build files ask for" in " ".join(text.replace("#", "").split())
+
+
+def test_tests_that_meson_names_are_mesons_also_where_python_is_built_with_it(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = ["meson-python"]\nbuild-backend = "mesonpy"\n'
+        '\n[project]\nname = "mine"\n',
+        "meson.build": "py = import('python').find_installation()\ntest('pytest', py)\n",
+        "tests/test_it.py": "import pytest\n",
+    }
+    found = look(make_product(tmp_path, files))
+    assert [name for name, _ in found.suites] == ["meson"]
+    assert "python-dev, pytest]" in found.text(["debian-12"])
+    (tmp_path / "meson.build").write_text("project('mine', 'c')\n")
+    assert [name for name, _ in look(tmp_path).suites] == ["unit"]
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_setuptools_is_there_where_more_than_the_build_takes_it(
+    tmp_path: Path, needed: bool
+) -> None:
+    files = {
+        "setup.py": "from setuptools import Extension\nExtension('x', ['x.c'])\n",
+        "x.c": "",
+        "mine/build.py": "import setuptools\n" if needed else "import os\n",
+        "tests/test_it.py": "import pytest\n",
+    }
+    text = look(make_product(tmp_path, files)).text(["debian-12"])
+    assert (" setuptools\n" in text) == needed
+
+
+def test_a_submodule_that_is_not_there_is_said(tmp_path: Path) -> None:
+    modules = "".join(
+        f'[submodule "{name}"]\n\tpath = {name}\n\turl = https://git.example/x\n'
+        for name in ("there", "tests/data", "../outside")
+    )
+    files = {".gitmodules": modules, "there/a": "", "Makefile": "check:\n\ttrue\n"}
+    root = make_product(tmp_path / "product", files)
+    (tmp_path / "outside").mkdir()
+    text = " ".join(look(root).text(["debian-12"]).replace("#", "").split())
+    assert "not here (`git submodule update --init` brings them): tests/data" in text
+    assert "outside" not in text

@@ -9,20 +9,29 @@ from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.libraries import ABOUT, built_with, more
 
 _TEST = re.compile(r"^[ \t]*+test\s*+\(", re.MULTILINE)
+_PYTHON = re.compile(r"""\bimport\s*+\(\s*+['"]python['"]""")
 _CPP = re.compile(r"""['"]cpp['"]""")
+
+
+def tests(folder: ScannedFolder) -> str:
+    """The text of all its meson.build, '' where they have no test()."""
+    files = [p for p in folder.files if p.rpartition("/")[2] == "meson.build"]
+    text = "\n".join(folder.text(p) for p in files[:200])
+    return text if _TEST.search(text) else ""
 
 
 def look(folder: ScannedFolder) -> Finding | None:
     """A meson.build, or None."""
     if not folder.has("meson.build"):
         return None
-    files = [p for p in folder.files if p.rpartition("/")[2] == "meson.build"]
-    text = "\n".join(folder.text(p) for p in files[:200])
-    if not _TEST.search(text):
+    text = tests(folder)
+    if not text:
         return Finding(source="meson.build", what="Meson, but no test()")
     packages = ["meson", "compiler"]
     if _CPP.search(text):
         packages.append("c++")
+    if _PYTHON.search(text):
+        packages += ["python", "python-dev", "pytest"]
     if "dependency(" in text:
         packages.append("pkg-config")
     draft = Draft(

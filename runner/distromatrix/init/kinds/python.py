@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.kinds import meson
 from distromatrix.init.libraries import built_with
 from distromatrix.init.programs import wanted_packages
 from distromatrix.init.python.nox import nox_drafts
@@ -19,6 +20,7 @@ from distromatrix.init.python.runner import Runner, find_runner, test_files
 from distromatrix.init.python.tox import ToxSuites, tox_suites
 from distromatrix.init.python.toxconf import read_tox
 
+_SETUPTOOLS = re.compile(r"^[ \t]*+(?:import|from)[ \t]++setuptools\b", re.MULTILINE)
 VENV = "/opt/venv"
 _PIP = f"{VENV}/bin/pip install -q"
 
@@ -26,6 +28,8 @@ _PIP = f"{VENV}/bin/pip install -q"
 def look(folder: ScannedFolder) -> Finding | None:
     """What there is of Python, or None."""
     project = PythonProject(folder)
+    if "mesonpy" in project.backend and meson.tests(folder):
+        return None  # they are Meson's
     tox = read_tox(folder)
     runner = find_runner(project)
     if not (project.installable or tox or runner or folder.has("noxfile.py")):
@@ -107,7 +111,8 @@ def _direct(project: PythonProject, base: _Base, runner: Runner) -> Finding:
     deps = project.test_deps
     nested, local = _requirement_files(project.folder, deps.files)
     by_file = "" if local else " ".join(f"-r {shlex.quote(f)}" for f in deps.files)
-    named = (*runner.requirements, *deps.requirements, *_cacheable(project))
+    builds = ("setuptools",) if project.compiled and _imports_setuptools(project.folder) else ()
+    named = (*runner.requirements, *deps.requirements, *builds, *_cacheable(project))
     quoted = " ".join(shlex.quote(r) for r in dict.fromkeys(named))
     groups = " ".join(f"--group {shlex.quote(g)}" for g in deps.groups)
     prepare = [
@@ -138,6 +143,12 @@ def _command(runner: Runner) -> str:
     if runner.tool == "pytest":
         return 'python -m pytest -q --junitxml="$DISTROMATRIX_JUNIT"'
     return f'python -m xmlrunner {runner.arguments} --output-file "$DISTROMATRIX_JUNIT"'
+
+
+def _imports_setuptools(folder: ScannedFolder) -> bool:
+    """Whether it is needed beyond the build, as by what compiles in its tests."""
+    paths = [p for p in folder.files if p.endswith(".py") and not p.startswith("setup")]
+    return any(_SETUPTOOLS.search(folder.head(path)) for path in paths[:300])
 
 
 def _cacheable(project: PythonProject) -> tuple[str, ...]:
