@@ -37,7 +37,7 @@ def look(folder: ScannedFolder) -> Finding | None:
     draft = Draft(
         name="npm",
         about=tuple(about),
-        packages=("nodejs", "npm"),
+        packages=("nodejs", "npm", *(("git",) if needs else ())),  # npm calls it for some
         setup=("npm ci" if locked else "npm install") if needs else "",
         run=f"npm test{handed}",
     )
