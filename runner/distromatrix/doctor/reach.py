@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from distromatrix.doctor.model import Check
 from distromatrix.doctor.tools import KEYRING
 from distromatrix.images.base.bootstrap import missing_programs
-from distromatrix.images.base.bootstrap.mmdebstrap import MIRRORS
+from distromatrix.images.base.bootstrap.mmdebstrap import own_mirrors
 from distromatrix.images.base.sources import find_archive
 from distromatrix.load.settings import Settings
 from distromatrix.model import Archive, Bootstrap, Distro, ImageSource, Pull
@@ -32,7 +32,6 @@ _SHOWN = 2  # of many registries
 _ABSENT = "answers 404"
 _LOGIN = "wants a login"
 _FINE = ("", _LOGIN)
-_DOCKER_HUB = "registry-1.docker.io"  # where docker.io has its images
 _MANIFESTS = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -149,7 +148,7 @@ def _mirrored(distro: Distro, source: Bootstrap, settings: Settings) -> _Way:
         keyring = "--keyring="
         named = [o.removeprefix(keyring) for o in source.options if o.startswith(keyring)]
         lacking += [file for file in named or [str(KEYRING)] if not Path(file).exists()]
-        bases = (mirror,) if mirror else MIRRORS
+        bases = (mirror,) if mirror else own_mirrors()
         urls = tuple(f"{base.rstrip('/')}/dists/{source.suite}/InRelease" for base in bases)
     elif not mirror:
         lacking.append("mirror in config.yaml")
@@ -157,13 +156,16 @@ def _mirrored(distro: Distro, source: Bootstrap, settings: Settings) -> _Way:
 
 
 def _manifest(ref: str) -> str:
-    """The URL of what a registry has under a full reference."""
+    """The URL of what a registry has under a full reference; of Docker Hub, which wants a login
+    before it says that, of the registry itself."""
     host, _, path = ref.partition("/")
+    if host == "docker.io":
+        return _registry_url(host)
     name, at, digest = path.partition("@")
     name, colon, tag = (name, at, digest) if at else name.rpartition(":")
     if not colon:
         name, tag = path, "latest"
-    return f"{_registry_url(_DOCKER_HUB if host == 'docker.io' else host)}{name}/manifests/{tag}"
+    return f"{_registry_url(host)}{name}/manifests/{tag}"
 
 
 def registry_check(answers: Mapping[str, str]) -> Check:
@@ -194,10 +196,9 @@ def _some(hosts: list[str]) -> str:
 
 def ask_registry(host: str) -> str:
     """'' if the registry answers (https://distribution.github.io/distribution/spec/api/,
-    `/v2/`: 200, or 401 before login; Docker Hub's name leads elsewhere, which is an answer
-    too), else what is wrong in a few words."""
+    `/v2/`: 200, or 401 before login), else what is wrong in a few words."""
     answer = ask_url(_registry_url(host))
-    return "" if answer in (*_FINE, _ABSENT) else answer
+    return "" if answer in _FINE else answer
 
 
 def _registry_url(host: str) -> str:
@@ -219,7 +220,9 @@ def ask_url(url: str) -> str:
     except HTTPError as error:
         if error.code in (401, 403):
             return _LOGIN
-        return f"answers {error.code}" if error.code >= 500 or error.code == 404 else ""
+        # Docker Hub's name leads elsewhere, which is an answer, too.
+        absent = error.code == 404 and not url.endswith("/v2/")
+        return f"answers {error.code}" if error.code >= 500 or absent else ""
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):
             return f"TLS: {error.reason.reason or error.reason}"

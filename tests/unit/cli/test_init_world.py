@@ -22,7 +22,7 @@ from quick_python import quick_python
 ASKED = b"]: "
 CTRL_C = "\x03"
 REACHED = {
-    "registry-1.docker.io": "wants a login",
+    "docker.io": "wants a login",
     "registry.fedoraproject.org": "",
     "registry.opensuse.org": "",
 }
@@ -58,7 +58,8 @@ def test_where_no_registry_answers_it_is_what_can_be_made_here(
     init: Init, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     servers.clear()
-    servers["deb.debian.org"] = ""
+    servers["mirror.test"] = ""
+    monkeypatch.setattr(reach, "own_mirrors", lambda: ("http://mirror.test/debian",))
     monkeypatch.setattr(reach, "missing_programs", lambda _: {})
     monkeypatch.setattr(reach, "KEYRING", tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: f"/{name}")
@@ -104,7 +105,7 @@ def test_without_an_engine_it_says_so_and_proposes_what_is_in_reach(
 
 
 def test_wide_is_all_and_marks_what_is_out_of_reach(init: Init, servers: dict[str, str]) -> None:
-    servers["registry-1.docker.io"] = "wants a login"
+    servers["docker.io"] = "wants a login"
     said = init("--wide")
     text = FILE.read_text()
     assert "# All that are supported upstream, in reach or not.\ndistros:\n" in text

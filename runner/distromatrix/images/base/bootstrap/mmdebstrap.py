@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
+from pathlib import Path
 
 from distromatrix.images.base.bootstrap.base import BootstrapJob, Tool, Work, pattern
 
-# The mirrors that the tool itself takes, by the suite (its `get_sourceslist_by_suite`).
-MIRRORS = (
-    "http://deb.debian.org/debian",
-    "http://archive.ubuntu.com/ubuntu",
-    "http://ports.ubuntu.com/ubuntu-ports",
-    "https://http.kali.org/kali",
-)
 # As in Docker's own Debian images: no translated lists, no flush of each unpacked file.
 _LIKE_OFFICIAL = ('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io")
 _FAILURES = (
@@ -27,6 +23,18 @@ _FAILURES = (
     pattern("not-found", r"^E: (Unable to locate package .*)$"),
     pattern("other", r"^E: (?!mmdebstrap failed|apt-get .* failed$)(.*)"),
 )
+
+_OWN = re.compile(r"\$mirror\s*+= '(https?://[^']++)'")
+
+
+def own_mirrors() -> tuple[str, ...]:
+    """Those that the tool itself takes, by the suite: as its text has them. None where it is not
+    installed, or is another than is known here."""
+    try:
+        text = Path(shutil.which(TOOL.name) or "").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    return tuple(dict.fromkeys(_OWN.findall(text)))
 
 
 def _work(job: BootstrapJob) -> Work:
