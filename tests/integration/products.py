@@ -142,6 +142,15 @@ def simple_sdist(requirement: str) -> Path:
     return _cached(requirement, fetch, "*.tar.gz")
 
 
+def npm_package(spec: str) -> Path:
+    """What npm's registry has of `NAME@VERSION`, by the host's npm."""
+
+    def fetch(folder: Path) -> None:
+        subprocess.run(["npm", "pack", "--silent", spec], cwd=folder, check=True)
+
+    return _cached(spec, fetch, "*.tgz")
+
+
 def debian_source(package: str, image: str) -> Path:
     """The original source archive of a Debian package, as the release in `image` has it."""
     script = f"""
