@@ -159,9 +159,9 @@ def debian_source(package: str, image: str) -> Path:
         sed -i 's/^Types: deb$/Types: deb deb-src/' /etc/apt/sources.list.d/*.sources || :
         apt-get update -q
         cd /tmp
-        apt-get source -q --download-only {shlex.quote(package)}
+        apt-get source -q --download-only --tar-only {shlex.quote(package)}
         mkdir /fetched
-        cp -- *.orig.tar.?z /fetched
+        find . -name '*.orig.tar.?z*' ! -name '*.asc' -exec cp -t /fetched {{}} +
     """
 
     def fetch(folder: Path) -> None:
@@ -174,7 +174,7 @@ def debian_source(package: str, image: str) -> Path:
         finally:
             subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
 
-    return _cached(f"{package}-{image.replace('/', '_')}", fetch, "*.orig.tar.?z")
+    return _cached(f"{package}-{image.replace('/', '_')}", fetch, "*.orig.tar.?z*")
 
 
 def _cached(key: str, fetch: Callable[[Path], None], glob: str) -> Path:
