@@ -121,8 +121,9 @@ def sdist(requirement: str) -> Path:
     """The source distribution of `NAME==VERSION` from the host's package index."""
 
     def fetch(folder: Path) -> None:
+        name = requirement.partition("==")[0]
         pip = (sys.executable, "-m", "pip", "--quiet", "download", "--no-deps")
-        subprocess.run([*pip, "--no-binary", ":all:", "--dest", folder, requirement], check=True)
+        subprocess.run([*pip, "--no-binary", name, "--dest", folder, requirement], check=True)
 
     return _cached(requirement, fetch, "*.tar.gz")
 
