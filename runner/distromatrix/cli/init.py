@@ -45,6 +45,10 @@ _SHOWN = 8  # of many distros
 @click.option(
     "--root/--user", "root", default=None, help="Run the suites as root, or as a user (default)."
 )
+@click.option(
+    "--from", "source", type=click.Choice(("debian", "tmt")),
+    help="Write out the suites of debian/tests, or of the tests of tmt, and of nothing else.",
+)  # fmt: skip
 @click.option("--print", "to_stdout", is_flag=True, help="Print the file instead of writing it.")
 def command(
     directory: Path,
@@ -53,6 +57,7 @@ def command(
     wide: bool,
     suites: str | None,
     root: bool | None,
+    source: str | None,
     to_stdout: bool,
 ) -> None:
     """Create matrix/default.yaml for a product.
@@ -71,9 +76,10 @@ def command(
       distromatrix init
       distromatrix init --minimal
       distromatrix init --distros 'debian-*,alpine-*' --suites unit
+      distromatrix init --from debian
       distromatrix init --wide --print
     """
-    from distromatrix.init import look
+    from distromatrix.init import look, written_out
     from distromatrix.init.choose import living, named, suggested
 
     file = directory / "matrix" / "default.yaml"
@@ -83,17 +89,18 @@ def command(
     _require_product(directory)
     if not to_stdout and (file.exists() or file.is_symlink()):
         raise InputError(f"{file}: already exists; init overwrites nothing (see --print)")
-    there = all_distros(directory)
+    found, family = written_out(directory, source) if source else (look(directory), "")
+    there = [distro for distro in all_distros(directory) if family in ("", distro.family)]
     supported = living(there, host_facts().today)
     choice = None if distros is None else named(distros, there)
-    found = look(directory) if suites is None else look(directory).only(suites)
+    found = found if suites is None else found.only(suites)
     asking = can_ask() and not to_stdout and not os.environ.get("CI")
     _show(found, to_stdout=to_stdout)
     choice = choice or _where(there, supported, minimal=minimal, wide=wide, asking=asking)
     if asking and suites is None and len(found.suites) > 1:
         names = ", ".join(name for name, _ in found.suites)
         found = ask_for("Suites to keep: names or globs", names, found.only)
-    if asking and root is None:
+    if asking and root is None and not source:
         root = ask_for("Run them as `user` or as `root`", "user", _as_root)
     text = found.text(
         choice.names,

@@ -11,13 +11,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from distromatrix.errors import InputError
-from distromatrix.init.facts import Finding
+from distromatrix.files.below import Folder
+from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.kinds import KINDS, LAST
 from distromatrix.init.write import matrix_text, named_apart
 from distromatrix.wording import did_you_mean, quoted
 
-__all__ = ["Survey", "look"]
+__all__ = ["Survey", "look", "written_out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,27 @@ class Survey:
         return matrix_text(
             self.findings, distros, more, self.warnings, why=why, away=away, root=root
         )
+
+
+def written_out(root: Path, name: str) -> tuple[Survey, str]:
+    """The suites that `suites: {import: …}` would read, of the format of that name, and the family
+    of distros that they are for ('': of all). Raises InputError."""
+    from distromatrix.load.imports.formats import FORMATS
+
+    form = FORMATS[name]
+    try:
+        with Folder.at(root) as folder:
+            if not form.is_there(folder, form.usual):
+                raise InputError(f"--from {name}: there is no {form.usual}/{form.holds} in {root}")
+            found = form.read_suites(folder, form.usual)
+    except OSError as error:
+        raise InputError(f"{root}: cannot be opened: {error.strerror}") from error
+    drafts = tuple(
+        Draft(name=suite, about=(f"{one.file}:{one.line}",), keys=one.keys)
+        for suite, one in found.suites.items()
+    )
+    finding = Finding(source=form.usual, what=name, drafts=drafts, notes=found.left_out)
+    return Survey(findings=(finding,), warnings=()), found.family
 
 
 def look(root: Path) -> Survey:

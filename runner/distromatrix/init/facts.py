@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from distromatrix.init.folder import ScannedFolder
 
@@ -17,10 +18,11 @@ IN_CONTAINER = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """One suite to write. `about`: lines of comment above it. `files` belong to `prepare`.
-    `user`: who runs it ('': an ordinary one)."""
+    `user`: who runs it ('': an ordinary one). Or, in place of all that: `keys`, as they are, of
+    which all scalars are text."""
 
     name: str
-    run: str
+    run: str = ""
     about: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -30,6 +32,7 @@ class Draft:
     timeout: str = "30m"
     user: str = ""
     network: bool = True
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from distromatrix.init.facts import Draft, Finding
 
@@ -130,8 +131,26 @@ def _suite(named: tuple[str, Draft]) -> Iterator[str]:
     name, draft = named
     yield from _indented(_comments(draft.about))
     yield f"  {name}:"
-    for line in _fields(draft):
+    for line in _whole(draft.keys) if draft.keys else _fields(draft):
         yield f"    {line}"
+
+
+def _whole(keys: Mapping[str, Any]) -> Iterator[str]:
+    """Keys as they are: text, lists and mappings of text."""
+    for name, value in keys.items():
+        key = scalar(name)
+        if isinstance(value, Mapping):
+            yield f"{key}:"
+            yield from _indented(_whole(value))
+        elif not isinstance(value, str):
+            yield f"{key}: [{', '.join(map(scalar, value))}]"
+        elif "\n" not in value:
+            yield f"{key}: {scalar(value)}"
+        else:
+            indent = "2" if value[0] in " \n" else ""
+            end = "-" if value[-1] != "\n" else "+" if value.endswith("\n\n") else ""
+            yield f"{key}: |{indent}{end}"
+            yield from _indented(value.removesuffix("\n").split("\n"))
 
 
 def _fields(draft: Draft) -> Iterator[str]:
