@@ -111,13 +111,13 @@ def _direct(project: PythonProject, base: _Base, runner: Runner) -> Finding:
     deps = project.test_deps
     nested, local = _requirement_files(project.folder, deps.files)
     by_file = "" if local else " ".join(f"-r {shlex.quote(f)}" for f in deps.files)
-    builds = ("setuptools",) if project.compiled and _imports_setuptools(project.folder) else ()
-    named = (*runner.requirements, *deps.requirements, *builds, *_cacheable(project))
+    builds = " setuptools" if project.compiled and _imports_setuptools(project.folder) else ""
+    named = (*runner.requirements, *deps.requirements, *_cacheable(project))
     quoted = " ".join(shlex.quote(r) for r in dict.fromkeys(named))
     groups = " ".join(f"--group {shlex.quote(g)}" for g in deps.groups)
     prepare = [
         f"python3 -m venv {VENV}",
-        f"{_PIP} -U pip",
+        f"{_PIP} -U pip{builds}",  # a venv may have an old one
         " ".join(filter(None, (_PIP, groups, by_file, quoted))),
         f"chmod -R a+rwX {VENV} # setup adds the product, as another user",
     ]
