@@ -19,6 +19,7 @@ _CALLED = re.compile(
     r"""(?:which|run|call|Popen|check_call|check_output|system|\bexec\w*+)\(\s*+(?:\[\s*+)?"""
     r"""["'](make|file|patch|zip|ps|tree|bash|cc|ssh)["'\s]"""
 )
+_CPLUSPLUS = re.compile(r"""\.(?:cpp|cxx)["']""")  # a file that is compiled
 _ZONES = re.compile(r"\b(?:zoneinfo|dateutil|pytz|tzset|ZoneInfo|tzlocal)\b")
 _PACKAGES = {
     "gcc": "compiler",
@@ -37,6 +38,8 @@ def wanted_packages(folder: ScannedFolder, tests: Iterable[str]) -> tuple[str, .
         text = folder.head(path)
         names = {*_QUOTED.findall(text), *_CALLED.findall(text)}
         found |= {_PACKAGES.get(name, name) for name in names}
+        if _CPLUSPLUS.search(text):
+            found |= {"compiler", "c++"}
         if _ZONES.search(text):
             found.add("tzdata")
     return tuple(sorted(found))

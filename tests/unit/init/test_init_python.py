@@ -194,6 +194,7 @@ def test_what_is_compiled_gets_a_compiler_and_pythons_headers(
         ("subprocess.check_output('git status')", "git"),
         ("from zoneinfo import ZoneInfo", "tzdata"),
         ("shutil.which('cc')", "compiler"),
+        ("build('x', source_extension='.cpp')", "c++"),
     ],
 )
 def test_programs_that_tests_name_are_installed(tmp_path: Path, code: str, package: str) -> None:
