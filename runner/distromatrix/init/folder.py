@@ -150,10 +150,7 @@ class ScannedFolder:
         inside = (p for p in paths if p and ".." not in p.split("/") and p[0] != "/")
         if absent := [p for p in inside if not _has_any(self.root / p)]:
             said = ", ".join(absent)
-            self.warn(
-                "git submodules that are not here (`git submodule update --init` brings them): "
-                f"{said}"
-            )
+            self.warn(f"submodules that are not here (`submodule update --init` of git): {said}")
 
     def warn(self, line: str) -> None:
         """Say once that something cannot be read or understood."""

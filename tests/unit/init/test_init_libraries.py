@@ -159,5 +159,5 @@ def test_a_submodule_that_is_not_there_is_said(tmp_path: Path) -> None:
     root = make_product(tmp_path / "product", files)
     (tmp_path / "outside").mkdir()
     text = " ".join(look(root).text(["debian-12"]).replace("#", "").split())
-    assert "not here (`git submodule update --init` brings them): tests/data" in text
+    assert "not here (`submodule update --init` of git): tests/data" in text
     assert "outside" not in text

@@ -135,7 +135,7 @@ def test_no_worker_is_replaced_where_none_may_be(product: pytest.Pytester) -> No
 
 @pytest.mark.parametrize("option", ["-x", pytest.param("--maxfail=1", marks=pytest.mark.slow)])
 def test_the_first_failure_stops_all(product: pytest.Pytester, option: str) -> None:
-    text = ":\n    import time; time.sleep(0.1); assert n"
+    text = ":\n    import time; time.sleep(1); assert n"
     product.makepyfile(test_it=TESTS.replace(": pass", text))
     done = run(product, "-n2", option)
     outcomes = done.parseoutcomes()
