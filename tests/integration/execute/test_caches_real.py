@@ -165,9 +165,10 @@ echo guest >said; chmod 4755 said; mknod disk b 8 0; ln -s /etc/passwd link; ls 
 
 
 @pytest.mark.guest
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "need"),
-    [("qemu", "own-kernel"), pytest.param("vagrant", "init", marks=pytest.mark.slow)],
+    [("qemu", "own-kernel"), ("vagrant", "init")],
 )
 def test_guests_and_containers_have_the_same_caches_and_no_devices_in_them(
     engine: str, need: str, tmp_path: Path

@@ -136,6 +136,7 @@ def kept(engine: DockerEngine, root: Path) -> Iterator[tuple[KeptProduct, Snapsh
 MADE: list[str] = []
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_the_checkout_file_by_file_after_each_change(docker_alpine: str) -> None:
     engine = DockerEngine()
     try:
