@@ -37,6 +37,7 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
         super().__init__(config, log)
         self._durations = durations
         self._dealt = False
+        self._asked: set[Any] = set()  # workers that are to give back what they have
 
     def check_schedule(self) -> None:
         """Hand out, or move from worker to worker, what is there to be."""
@@ -58,11 +59,18 @@ class LongestFirst(WorkStealingScheduling):  # type: ignore[misc]
 
     def _withdraw(self) -> None:
         """The session is stopped (`-x`, ...), and workers would run all that they have: take it
-        back, from one after the other. `worksteal` itself does not."""
+        back. `worksteal` itself does not. All are asked: one that has stopped does not answer."""
         for node, items in self.node2pending.items():
-            if items[BOUND:] and self.steal_requested_from_node is None:
-                node.send_steal(items[BOUND:])
-                self.steal_requested_from_node = node
+            if items[BOUND:] and node not in self._asked:
+                self._asked.add(node)
+                with suppress(OSError):
+                    node.send_steal(items[BOUND:])
+
+    def remove_pending_tests_from_node(self, node: Any, indices: Sequence[int]) -> None:
+        """A worker gives back what it was asked for, or nothing of it where it is further on."""
+        self._asked.discard(node)
+        self.steal_requested_from_node = node
+        super().remove_pending_tests_from_node(node, indices)
 
 
 def deal(collection: Sequence[str], durations: ItemDurations, workers: int) -> list[list[int]]:
