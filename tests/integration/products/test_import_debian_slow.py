@@ -2,8 +2,8 @@
 
 The packages were chosen by what their debian/tests/control asks for, before any of them was run:
 these, keyutils, which does not build in a container, and rsync, of which no comparison has come to
-its end. autopkgtest tests in the container that it was started in: after a package that does not build, or
-cannot be installed, it says nothing of the tests that are left."""
+its end. autopkgtest tests in the container that it was started in: after a package that does not
+build, or cannot be installed, it says nothing of the tests that are left."""
 
 import json
 import re
