@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from distromatrix.errors import Fault, InputError
 from distromatrix.load import load_matrix
-from distromatrix.model import Matrix
+from distromatrix.model import Distro, ImageSource, Matrix
 
 TODAY = date(2026, 11, 23)
 SMALL = """\
@@ -62,3 +63,16 @@ class Project:
 
 def place(fault: Fault) -> tuple[int, int]:
     return fault.line, fault.column
+
+
+def debian(name: str, *image: ImageSource, **more: Any) -> Distro:
+    """A distro of Debian's family, without a file."""
+    return Distro(
+        name=name,
+        title=name,
+        family="debian",
+        package_manager="apt",
+        libc="glibc",
+        image=image,
+        **more,
+    )

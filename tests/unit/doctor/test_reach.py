@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loading import debian
 
 from distromatrix.doctor import reach
 from distromatrix.doctor.reach import ask_registry, ask_url, not_in_reach
@@ -65,15 +66,7 @@ def server(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
 
 
 def distro(*image: ImageSource, name: str = "debian-12") -> Distro:
-    return Distro(
-        name=name,
-        title=name,
-        family="debian",
-        package_manager="apt",
-        libc="glibc",
-        image=image,
-        file=Path("/nowhere/distros/debian-12.yaml"),
-    )
+    return debian(name, *image, file=Path("/nowhere/distros/debian-12.yaml"))
 
 
 def why(source: ImageSource, settings: Settings | None = None) -> str:

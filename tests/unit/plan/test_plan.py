@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loading import debian
 
 from distromatrix.errors import InputError, NothingSelectedError
 from distromatrix.model import (
@@ -35,15 +36,7 @@ FACTS = HostFacts(arch="x86_64", cpus=2, memory=1 << 33, today=date(2026, 11, 23
 
 
 def distro(name: str, **more: Any) -> Distro:
-    return Distro(
-        name=name,
-        title=name,
-        family="debian",
-        package_manager="apt",
-        libc="glibc",
-        image=(Pull(ref=f"example.org/{name}:1"),),
-        **more,
-    )
+    return debian(name, Pull(ref=f"example.org/{name}:1"), **more)
 
 
 def matrix(**more: Any) -> Matrix:
