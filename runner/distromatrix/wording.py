@@ -11,8 +11,12 @@ _SHORTEST = 3  # of the beginning of a name
 
 def quoted(text: str) -> str:
     """A value as a message shows it: short, on one line, control characters made visible."""
-    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return "`" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) + "`"
+    return f"`{visible(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…')}`"
+
+
+def visible(text: str, *, kept: str = "") -> str:
+    """The text with all characters that print nothing made visible, but those that are `kept`."""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def kind(value: object) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder
+from distromatrix.init.choose import globs_in
 from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.kinds import KINDS, LAST
-from distromatrix.init.write import matrix_text, named_apart
-from distromatrix.wording import did_you_mean, quoted
+from distromatrix.init.write import matrix_text, suites_of
 
 __all__ = ["Survey", "look", "written_out"]
 
@@ -31,26 +31,19 @@ class Survey:
     @property
     def suites(self) -> tuple[tuple[str, str], ...]:
         """Each suite's name, with the file and the tool it comes from."""
-        drafts = [(finding, draft) for finding in self.findings for draft in finding.drafts]
-        names = (name for name, _ in named_apart(draft for _, draft in drafts))
         return tuple(
             (name, f"{finding.source}: {finding.what.partition(':')[0]}")
-            for name, (finding, _) in zip(names, drafts, strict=True)
+            for name, (finding, _) in suites_of(self.findings).items()
         )
 
     def only(self, wanted: str) -> Survey:
         """What belongs to some of its suites: names or globs, each of which matches. Raises
         InputError."""
         names = [name for name, _ in self.suites]
-        globs = wanted.replace(",", " ").split()
-        faults = []
-        for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in names):
-                there = f"; found: {', '.join(names)}" if names else "; found none"
-                hint = did_you_mean(glob, names)
-                faults.append(f"no suite matches {quoted(glob)}{f'; {hint}' if hint else there}")
-        if faults or not globs:
-            raise InputError(*(faults or ["no suite is named"]))
+        there = f"; found: {', '.join(names)}" if names else "; found none"
+        globs = globs_in(wanted, names, "suite", there)
+        if not globs:
+            raise InputError("no suite is named")
         kept = iter(any(fnmatchcase(name, glob) for glob in globs) for name in names)
         findings = [
             replace(finding, drafts=tuple(draft for draft in finding.drafts if next(kept)))

@@ -39,18 +39,27 @@ class Choice:
 
 def named(wanted: str, distros: Iterable[Distro]) -> Choice:
     """What the user names: names or globs, each of which matches. Raises InputError."""
-    names = [d.name for d in distros]
-    globs = tuple(dict.fromkeys(wanted.replace(",", " ").split()))
-    faults = [
-        f"no distro matches {quoted(glob)}{_hint(glob, names)}"
-        for glob in globs
-        if not any(fnmatchcase(name, glob) for name in names)
-    ]
+    listed = " (`distromatrix distros` lists all)"
+    globs = globs_in(wanted, [d.name for d in distros], "distro", listed)
     if not globs:
-        faults = ["no distro is named (`distromatrix distros` lists all)"]
-    if faults:
-        raise InputError(*faults)
+        raise InputError(f"no distro is named{listed}")
     return Choice(names=globs)
+
+
+def globs_in(wanted: str, names: Sequence[str], what: str, otherwise: str) -> tuple[str, ...]:
+    """Names and globs that a user lists, each of which matches one of the names. Raises InputError,
+    with a name that is near, or `otherwise`."""
+    globs = tuple(dict.fromkeys(wanted.replace(",", " ").split()))
+    unmatched = [glob for glob in globs if not _of([glob], names)]
+    if unmatched:
+        hints = [(glob, did_you_mean(glob, names)) for glob in unmatched]
+        raise InputError(
+            *(
+                f"no {what} matches {quoted(glob)}{f'; {hint}' if hint else otherwise}"
+                for glob, hint in hints
+            )
+        )
+    return globs
 
 
 def living(distros: Iterable[Distro], today: date) -> tuple[Distro, ...]:
@@ -137,8 +146,3 @@ def _known(names: Iterable[str], away: Mapping[str, str]) -> dict[str, str]:
 def _because(away: Mapping[str, str]) -> str:
     whys = list(dict.fromkeys(away.values()))
     return f" ({some_of(whys, 3)})" if whys else ""
-
-
-def _hint(glob: str, names: Sequence[str]) -> str:
-    hint = did_you_mean(glob, names)
-    return f"; {hint}" if hint else " (`distromatrix distros` lists all)"

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from distromatrix.wording import some_of
+from distromatrix.wording import some_of, visible
 
 MAX_BYTES = 1 << 20
 MAX_FILES = 20_000
@@ -155,7 +155,7 @@ class ScannedFolder:
     def warn(self, line: str) -> None:
         """Say once that something cannot be read or understood."""
         line = " ".join(line.split())[:300]
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        shown = visible(line)
         if shown not in self.warnings:
             self.warnings.append(shown)
 

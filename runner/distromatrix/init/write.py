@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from distromatrix.init.facts import Draft, Finding
+from distromatrix.load.imports.imported import named_apart
+from distromatrix.wording import visible
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./+@=-]*( [A-Za-z0-9_./+@=-]+)*")
-_NAME = re.compile(r"[^a-z0-9._-]+")
 
 HEAD = """\
 # Written by `distromatrix init` from what is in this folder: read it, and change what you like.
@@ -39,7 +40,7 @@ def matrix_text(
     """The whole file. `distros`: names or globs, and `why` these; `away`: of those that are out of
     reach, why; `more`: others to suggest; `warnings`: what could not be read; `root`: who runs the
     suites."""
-    drafts = named_apart(d for finding in findings for d in finding.drafts)
+    drafts = tuple((name, draft) for name, (_, draft) in suites_of(findings).items())
     lines = [HEAD]
     lines += _comments(f"Not looked at: {warning}" for warning in warnings)
     git = any(finding.git for finding in findings)
@@ -66,7 +67,9 @@ def matrix_text(
         drafts = tuple((name, _bare(draft)) for name, draft in drafts)
     lines.append("suites:")
     lines += _nothing() if not drafts else _joined(_suite(draft) for draft in drafts)
-    return _visible("\n".join(lines) + "\n")
+    # What YAML forbids, or takes for a line's end, can only come out of foreign files, where it
+    # means nothing that a suite could need.
+    return visible("\n".join(lines) + "\n", kept="\n\t")
 
 
 def _distros(names: Sequence[str], away: Mapping[str, str]) -> Iterator[str]:
@@ -77,12 +80,6 @@ def _distros(names: Sequence[str], away: Mapping[str, str]) -> Iterator[str]:
     for name in names:
         note = f" # {away[name]}" if name in away else ""
         yield f"  - {scalar(name)}{note}"
-
-
-def _visible(text: str) -> str:
-    """The text with what YAML forbids, or takes for a line's end, made visible. It can only
-    come out of foreign files, where it means nothing that a suite could need."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def _shared(drafts: Sequence[Draft]) -> Draft | None:
@@ -98,21 +95,17 @@ def _bare(draft: Draft) -> Draft:
     return replace(draft, packages=(), files=(), prepare="", env={}, timeout="")
 
 
-def named_apart(drafts: Iterable[Draft]) -> tuple[tuple[str, Draft], ...]:
-    """Each draft with a name that is allowed, and no other's."""
-    found: dict[str, Draft] = {}
-    for draft in drafts:
-        base = _NAME.sub("-", draft.name.lower()).strip("-._")[:50] or "unit"
-        name, number = base, 2
-        while name in found:
-            name, number = f"{base}-{number}", number + 1
-        found[name] = draft
-    return tuple(found.items())
+def suites_of(findings: Iterable[Finding]) -> dict[str, tuple[Finding, Draft]]:
+    """The suites by their names, each with what it comes from."""
+    drafts = ((draft.name, (finding, draft)) for finding in findings for draft in finding.drafts)
+    return named_apart(drafts, "unit")
 
 
 def _comments(texts: Iterable[str]) -> list[str]:
     """Each text as comment lines; of one that takes several, the later ones are indented."""
-    wrapped = (textwrap.wrap(_visible(text), 94, subsequent_indent="  ") for text in texts)
+    wrapped = (
+        textwrap.wrap(visible(text, kept="\n\t"), 94, subsequent_indent="  ") for text in texts
+    )
     return [f"# {line}" for lines in wrapped for line in lines]
 
 

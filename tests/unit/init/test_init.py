@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from loading import TODAY
 
 from distromatrix.init import Survey, look
+from distromatrix.init.facts import Draft, Finding
 from distromatrix.init.folder import ScannedFolder
+from distromatrix.init.write import suites_of
 from distromatrix.load import load_matrix
 from distromatrix.model import Matrix, Suite
 from made_products import PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
@@ -259,3 +261,8 @@ def test_whatever_foreign_files_hold_what_is_written_loads(
     monkeypatch.setattr(ScannedFolder, "json", lambda _, name: parsed.get(name, {}))
     make_product(tmp_path, {"tests/test_a.py": "import unittest\n", "package.json": "{}"})
     loaded(tmp_path)
+
+
+def test_no_suite_has_the_name_by_which_others_are_imported() -> None:
+    finding = Finding(source="tox.ini", what="tox", drafts=(Draft(name="import", run="true"),))
+    assert list(suites_of([finding])) == ["import-2"]

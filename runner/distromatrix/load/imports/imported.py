@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Any
+from typing import Any, TypeVar
 
 from distromatrix.errors import Fault, InputError
 from distromatrix.files.below import Folder
 from distromatrix.load.document import shown
 
 MAX_BYTES = 1 << 20
+
+Suite = TypeVar("Suite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,12 @@ class Imported:
     family: str = ""
 
 
-def named_apart(found: Iterable[tuple[str, ImportedSuite]]) -> dict[str, ImportedSuite]:
-    """Each suite by a name that is allowed, and no other's: what the other format calls it, with
-    `-` for what a name cannot have."""
-    suites: dict[str, ImportedSuite] = {}
+def named_apart(found: Iterable[tuple[str, Suite]], otherwise: str = "test") -> dict[str, Suite]:
+    """Each suite by a name that is allowed, and no other's: what it is called elsewhere, with `-`
+    for what a name cannot have; `otherwise` where nothing is left of that."""
+    suites: dict[str, Suite] = {}
     for said, suite in found:
-        base = re.sub(r"[^a-z0-9._-]+|[.]{2,}", "-", said.lower()).strip("-._")[:55] or "test"
+        base = re.sub(r"[^a-z0-9._-]+|[.]{2,}", "-", said.lower()).strip("-._")[:55] or otherwise
         numbered = (f"{base}-{number}" for number in count(2))
         taken = {*suites, "import"}
         suites[next(name for name in chain([base], numbered) if name not in taken)] = suite

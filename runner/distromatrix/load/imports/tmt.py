@@ -17,7 +17,7 @@ from distromatrix.load.imports.fmf import Branch, Placed, Tree, Unread
 from distromatrix.load.imports.imported import Imported, ImportedSuite, named_apart
 from distromatrix.load.shapes.fields import EnvName, EnvValue, PackageName
 from distromatrix.load.shapes.which import TagName
-from distromatrix.wording import quoted, some_of
+from distromatrix.wording import quoted, some_of, visible
 
 _SHOWN = 10  # names in a line about what is left out
 _DEFAULT_DURATION = "5m"
@@ -89,11 +89,7 @@ def read_suites(product: Folder, path: str) -> Imported:
         *(f"{at}: {why}; left out: {some_of(n, _SHOWN)}" for (at, why), n in without.items()),
         *(f"{at}: {why}, for {some_of(n, _SHOWN)}" for (at, why), n in partly.items()),
     ]
-    return Imported(suites=named_apart(found), left_out=tuple(map(_printable, lines)))
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return Imported(suites=named_apart(found), left_out=tuple(map(visible, lines)))
 
 
 def _suite(test: Branch, root: str) -> dict[str, Any]:
