@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from breaking_world import until
+from breaking_world import Ended, Project, until
 from images_world import World, catalogued
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.contract import Command, MachineSpec
+from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.load.settings import load_settings
 
 USER, PASSWORD = "tester", "secret"
@@ -270,3 +271,55 @@ def pulled_refs_gone(*words: str) -> None:
             with suppress(AssertionError):
                 repository, _, tag = name.rpartition(":")
                 docker("rmi", f"{repository}@{digest}" if tag == "<none>" else name)
+
+
+@dataclass
+class Pulling:
+    """A project whose distro is pulled from the registry, with an archive as second source."""
+
+    project: Project
+    registry: Registry
+    versions: tuple[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"library/{self.project.distro}"
+
+    @property
+    def lock(self) -> Path:
+        return self.project.root / "distros.lock"
+
+    def publish(self, image: str, tag: str = "1") -> str:
+        return self.registry.push(image, f"{self.name}:{tag}")
+
+    def run(self) -> Ended:
+        return self.project.call("run", "--retries", "0")
+
+    def cell(self) -> dict:
+        return self.project.results()["unit"]
+
+    def version(self) -> str:
+        """What the image was that a run has now."""
+        ran = self.run()
+        assert ran.code == 0, ran.said
+        return self.project.log("unit").strip()
+
+    def refused(self, **environ: str) -> str:
+        """The reason for which a run gets no image; it must not have taken the archive."""
+        self.project.environ |= environ
+        ran = self.run()
+        assert ran.code == 69, ran.said
+        cell = self.cell()
+        assert (cell["verdict"], cell["phase"], cell["image"]) == ("error", "image", None)
+        assert "Traceback" not in ran.said
+        return str(cell["reason"])
+
+    def lost(self) -> None:
+        """The engine's store loses it."""
+        engine = DockerEngine()
+        pattern = f"reference=distromatrix/base:{self.project.distro}*"
+        form = "{{.Repository}}:{{.Tag}}"
+        for tag in docker("images", "--filter", pattern, "--format", form).split():
+            engine.images.remove(tag)
+        engine.close()
+        pulled_refs_gone(self.project.distro)

@@ -9,7 +9,6 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -23,7 +22,7 @@ from distromatrix.load.catalogue import builtin_folder
 from distromatrix.load.settings import Settings
 from distromatrix.model import Selection
 from distromatrix.project.project import load_project
-from distromatrix.trust import devices, reach_of
+from distromatrix.trust import reach_of
 from distromatrix.trust.kept import folder, keep, yes_of
 from quick_python import quick_python
 
@@ -332,42 +331,6 @@ def test_this_checkout_needs_no_yes_and_a_copy_of_its_files_does(tmp_path: Path)
     (tmp_path / "runner").symlink_to(top / "runner")
     copy = load_project(tmp_path, None, Settings()).plan(Selection())
     assert [(one.kind, one.value) for one in reach_of(copy)] == [("index", "host")]
-
-
-def test_disks_that_the_host_uses_and_its_memory_are_given_to_nobody(
-    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=os.makedev(240, 7))
-    memory = SimpleNamespace(st_mode=stat.S_IFCHR, st_rdev=os.makedev(1, 1))
-    nodes = {"/dev/disk": disk, "/dev/memory": memory}
-    monkeypatch.setattr(devices, "_used", lambda: {"240:7"})
-    monkeypatch.setattr(devices, "_nodes", lambda path: [_Node(str(path), nodes[str(path)])])
-    monkeypatch.setenv("DISTROMATRIX_TRUST", "all")
-    for name in nodes:
-        with (project / "matrix/default.yaml").open("a") as file:
-            file.write(f"defaults: {{privileges: [{name}]}}\n")
-        said = cli("run", "one/good")
-        assert said.code == 2
-        assert "which no machine is given" in said.err
-        matrix = project / "matrix/default.yaml"
-        matrix.write_text("".join(matrix.read_text().splitlines(keepends=True)[:-1]))
-    assert devices._parts("240:7")
-
-
-class _Node:
-    def __init__(self, path: str, found: object) -> None:
-        self._path, self._found = path, found
-
-    def stat(self) -> object:
-        return self._found
-
-    def __str__(self) -> str:
-        return self._path
-
-
-def test_the_hosts_disks_are_found() -> None:
-    root = Path("/").stat().st_dev
-    assert f"{os.major(root)}:{os.minor(root)}" in devices._used()
 
 
 @pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])

@@ -2,108 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
-from cli_world import DISTRO
-from homes import set_homes
+from bench_world import World, said, until
 
-from distromatrix.engines.contract import Command, Machine
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.errors import (
     CellSkippedError,
     EngineUnavailableError,
-    Fault,
-    ImageError,
     InfrastructureError,
     InputError,
-    MachineGoneError,
     SetupFailedError,
 )
-from distromatrix.load.settings import load_settings
-from distromatrix.model import Selection, Verdict
-from distromatrix.project.project import load_project
+from distromatrix.model import Verdict
 from distromatrix.record import history
 from distromatrix.reports.replay import read_run
-from distromatrix.testing.bench.direct import DirectBench
-from distromatrix.testing.bench.remote import RemoteBench, Server
 from distromatrix.testing.contract import Bench, MachineRequest
-
-MATRIX = """\
-product: .
-distros: [one, two]
-env: {FROM_MATRIX: here}
-suites:
-  good: {run: echo fine, setup: echo made >setup-done}
-  bad: {run: 'echo broken; exit 3'}
-  slow: {run: sleep 60, timeout: 2m}
-  unfit: {run: 'true', setup: 'echo oh no; exit 4'}
-rules:
-  - {distro: two, suite: good, skip: not here}
-"""
-
-
-class World:
-    def __init__(self, root: Path, fake: Path) -> None:
-        self.root = root
-        self.engine = FakeEngine(fake)
-        self._fake = fake
-
-    def bench(self) -> DirectBench:
-        settings = load_settings()
-        project = load_project(self.root, None, settings)
-        plan = project.plan(Selection())
-        return DirectBench(plan=plan, settings=settings, distros=lambda: project.matrix.distros)
-
-    def faults(self, **faults: object) -> None:
-        (self._fake / "faults.json").write_text(json.dumps(faults))
-
-    def machines(self) -> list[str]:
-        return [left.name for left in self.engine.leftovers() if left.kind == "container"]
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    root = tmp_path / "project"
-    for folder in ("matrix", "distros"):
-        (root / folder).mkdir(parents=True)
-    (root / "matrix/default.yaml").write_text(MATRIX)
-    for name in ("one", "two"):
-        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
-    set_homes(monkeypatch, tmp_path)
-    monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    monkeypatch.chdir(root)
-    made = World(root, tmp_path / "fake")
-    yield made
-    assert made.engine.leftovers() == ()
-    assert list(root.glob(".distromatrix/sessions/*")) == []
-
-
-@pytest.fixture(params=["direct", "remote"])
-def bench(request: pytest.FixtureRequest, world: World) -> Iterator[Bench]:
-    direct = world.bench()
-    if request.param == "direct":
-        yield direct
-        direct.end()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(partial(getattr, direct), Path(folder))
-        client = RemoteBench(server.address)
-        yield client
-        client.close()
-        server.close()
-        direct.end()
 
 
 def at_once(*calls: object) -> list[object]:
@@ -122,12 +38,6 @@ def at_once(*calls: object) -> list[object]:
     for thread in threads:
         thread.join(60)
     return results
-
-
-def said(machine: Machine, script: str) -> bytes:
-    out: list[bytes] = []
-    machine.run(Command(script, output=out.append))
-    return b"".join(out)
 
 
 def test_cells_run_when_they_are_asked_for_and_the_run_is_as_any_other(world: World) -> None:
@@ -245,13 +155,6 @@ def test_a_cell_that_no_one_waits_for_any_more_is_broken_off_at_the_end(world: W
     assert monotonic() - began < 20
 
 
-def until(what: object) -> None:
-    deadline = monotonic() + 20
-    while not what():  # type: ignore[operator]
-        assert monotonic() < deadline, "it did not happen"
-        sleep(0.02)
-
-
 def test_all_share_one_machine_and_have_their_own_fresh_ones(world: World, bench: Bench) -> None:
     bench.expect((), machines=True)
     want = MachineRequest(distro="one")
@@ -343,117 +246,4 @@ def test_a_test_waits_for_its_place_once(world: World, monkeypatch: pytest.Monke
     waiting.join(20)
     assert not waiting.is_alive()
     until(lambda: len(world.machines()) == 1)
-    bench.end()
-
-
-def test_a_machine_that_died_is_not_made_anew_and_the_others_go_on(world: World) -> None:
-    bench = world.bench()
-    bench.expect((), machines=True)
-    one = bench.machine(MachineRequest(distro="one"), "main t")
-    for left in world.engine.leftovers():
-        world.engine.remove(left)
-    again = bench.machine(MachineRequest(distro="one"), "main u")
-    assert again.name == one.name
-    with pytest.raises(MachineGoneError):
-        world.engine.join(again)
-    assert (
-        said(world.engine.join(bench.machine(MachineRequest(distro="two"), "main u")), "echo x")
-        == b"x\n"
-    )
-    bench.end()
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        InputError(Fault("f", 1, 2, "wrong", "do")),
-        ImageError("no", phase="packages", log="said", transient=False),
-        MachineGoneError("gone", oom=True),
-        InfrastructureError("x", transient=False),
-    ],
-)
-def test_errors_travel_whole(error: Exception) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert (str(again), again.__dict__) == (str(error), error.__dict__)
-
-
-CLIENT = """
-import sys
-from distromatrix.testing.contract import MachineRequest
-from distromatrix.testing.bench.remote import RemoteBench
-bench = RemoteBench(sys.argv[1])
-bench.machine(MachineRequest(distro="one"), "gw0 t")
-print("has it", flush=True)
-bench.run_cell("one/slow", "gw0 u")
-"""
-
-
-def test_a_client_that_is_killed_blocks_nobody(world: World, tmp_path: Path) -> None:
-    direct = world.bench()
-    direct.expect(("one/slow", "one/good"), machines=True)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(partial(getattr, direct), Path(folder))
-        with subprocess.Popen(
-            [sys.executable, "-c", CLIENT, server.address], stdout=subprocess.PIPE
-        ) as client:
-            assert client.stdout is not None
-            assert client.stdout.readline() == b"has it\n"
-            client.send_signal(signal.SIGKILL)
-        direct.worker_gone("gw0")
-        other = RemoteBench(server.address)
-        assert other.run_cell("one/good", "gw1 t").result.verdict is Verdict.PASSED
-        other.close()
-        server.close()
-        direct.end()
-
-
-def test_a_client_is_told_at_once_that_all_has_ended(world: World) -> None:
-    direct = world.bench()
-    direct.expect((), machines=True)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(partial(getattr, direct), Path(folder))
-        client = RemoteBench(server.address)
-        client.machine(MachineRequest(distro="one"), "gw0 t")
-        direct.end()
-        with pytest.raises(InfrastructureError, match="ended"):
-            client.machine(MachineRequest(distro="one"), "gw0 u")
-        server.close()
-    late = RemoteBench(server.address)
-    with pytest.raises(InfrastructureError, match="ended"):
-        late.expect((), machines=True)
-    client.close()
-
-
-OWNER = """
-import sys
-from pathlib import Path
-from distromatrix.load.settings import load_settings
-from distromatrix.model import Selection
-from distromatrix.project.project import load_project
-from distromatrix.testing.contract import MachineRequest
-from distromatrix.testing.bench.direct import DirectBench
-settings = load_settings()
-project = load_project(Path(), None, settings)
-bench = DirectBench(plan=project.plan(Selection()), settings=settings, distros=lambda: ())
-bench.expect((), machines=True)
-bench.machine(MachineRequest(distro="one", suite="good"), "main t")
-bench.fresh(MachineRequest(distro="one"), "main t")
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_what_a_killed_session_left_is_removed_by_the_next(world: World) -> None:
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=pipe, stdout=pipe) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"open\n"
-        left = set(world.machines())
-        assert len(left) == 2
-        os.kill(owner.pid, signal.SIGKILL)
-    bench = world.bench()
-    bench.expect((), machines=True)
-    bench.machine(MachineRequest(distro="two"), "main t")
-    until(lambda: not left & set(world.machines()))
     bench.end()
