@@ -24,8 +24,9 @@ from distromatrix.model import Cell, Distro
 
 ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
 ROOT = Path(__file__).parent.parent
-# Of pytest that tests start, with its workers: the plugin costs each of these processes a second.
-NO_HYPOTHESIS = "-p no:hypothesispytest"
+# Of pytest that tests start, with its workers: these plugins cost most of what each of these
+# processes takes.
+FEW_PLUGINS = "-p no:hypothesispytest -p no:platformdirs -p no:rerunfailures"
 
 
 def unobtainable(reason: str) -> NoReturn:

@@ -31,12 +31,18 @@ from distromatrix.cli import COMMANDS
 from distromatrix.load.shapes.base import Shape
 from distromatrix.record.journal import event_adapter
 
-# What is imported by those that are started; but no plugin of pytest's, which does that itself.
+# What is imported by those that are started; but of pytest's plugins ours and pytest-xdist alone:
+# ours asks which others there are.
 IMPORTED = (
     *("execnet.gateway_base", "pytest", "distromatrix.engines.fake.engine"),
-    *("distromatrix.execute.executor", "distromatrix.reports.commands"),
+    *("execnet.multi", "xdist.plugin", "xdist.dsession", "xdist.looponfail", "xdist.newhooks"),
+    *("distromatrix.engines.docker.engine", "distromatrix.engines.qemu.engine"),
+    *("distromatrix.execute.executor", "distromatrix.execute.product.kept"),
     *("distromatrix.engines.guest.available", "distromatrix.project.replan"),
     *("distromatrix.record.history", "distromatrix.testing.cells.outcomes"),
+    *("distromatrix.reports.commands", "distromatrix.reports.html.page", "sqlite3"),
+    *("distromatrix.reports.terminal.live", "distromatrix.reports.terminal.summary"),
+    *("distromatrix.trust.reach", "rich.table", "rich._unicode_data.unicode17-0-0"),
     *(f"distromatrix.cli.{name.replace('-', '_')}" for name in COMMANDS),
 )
 NAME = "quick-python"
@@ -188,8 +194,8 @@ if __name__ == "__main__":
     for shape in shapes(Shape):
         shape.model_rebuild()  # or each process that loads a matrix makes them anew
     event_adapter()
-    # Or pytest would warn that its assertions are as they are.
-    distromatrix.__doc__ = "PYTEST_DONT_REWRITE"
+    # Or pytest would warn that their assertions are as they are.
+    distromatrix.__doc__ = sys.modules["xdist"].__doc__ = "PYTEST_DONT_REWRITE"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from documents import Block, alike, blocks
+from quick_python import quick_python
 
 
 def walk(page: Path, product: Path, environ: Mapping[str, str], *having: str) -> None:
@@ -47,7 +47,7 @@ def environ_with_program(folder: Path) -> dict[str, str]:
     """An environment in which `distromatrix` is this one, with no settings of the user's."""
     program = folder / "bin/distromatrix"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m distromatrix "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {quick_python()} -m distromatrix "$@"\n')
     program.chmod(0o755)
     kept = ("DISTROMATRIX_ARCHIVES", "DISTROMATRIX_REGISTRY")
     inherited = {n: v for n, v in os.environ.items() if n in kept or "DISTROMATRIX" not in n}

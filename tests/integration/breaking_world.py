@@ -25,6 +25,7 @@ from distromatrix.engines import open_engine
 from distromatrix.engines.contract import LABEL_DISTRO, Engine
 from distromatrix.errors import InfrastructureError
 from given import alpine_or_pulled
+from quick_python import quick_python
 
 RUNNER = Path(__file__).parents[2] / "runner"
 
@@ -39,6 +40,7 @@ class Project:
     environ: dict[str, str] = field(default_factory=dict)
     engine: str = "docker"
     before: tuple[str, ...] = ()  # what stands before each command, such as nsenter
+    forked: bool = True  # whether what runs to its end is (quick_python.py)
     named: set[str] = field(default_factory=set)  # its distros
     alpines: set[str] = field(default_factory=set)  # of them, what no engine has been asked for
 
@@ -99,13 +101,14 @@ class Project:
         told = "import distromatrix.files.user_folders as here"
         told += f"\nhere.host_name = lambda: {name!r}\n"
         (folder / "sitecustomize.py").write_text(told)
+        self.forked = False  # no such file is read then
         self.environ["PYTHONPATH"] = os.pathsep.join((str(folder), self._environ["PYTHONPATH"]))
         return name
 
-    def start(self, *args: str, **how: Any) -> subprocess.Popen[str]:
+    def start(self, *args: str, python: str = sys.executable, **how: Any) -> subprocess.Popen[str]:
         """The command, begun in the project's folder; its output is read by `ended`."""
         self.lend()
-        command = [*self.before, sys.executable, "-m", "distromatrix", *args]
+        command = [*self.before, python, "-m", "distromatrix", *args]
         pipe = subprocess.PIPE
         given = {
             "stdout": pipe,
@@ -125,7 +128,8 @@ class Project:
 
     def call(self, *args: str, input: str | None = None, timeout: float = 600.0) -> Ended:
         """The command, to its end."""
-        process = self.start(*args, stdin=subprocess.PIPE)
+        python = quick_python() if self.forked and not self.before else sys.executable
+        process = self.start(*args, python=python, stdin=subprocess.PIPE)
         out, err = process.communicate(input, timeout)
         return Ended(process.returncode, out, err)
 

@@ -26,6 +26,7 @@ from pip._internal.models.index import PyPI
 from platformdirs import user_cache_path
 
 from distromatrix.images import handed_over
+from quick_python import quick_python
 
 CACHE = user_cache_path("distromatrix") / "test-products"
 
@@ -88,7 +89,7 @@ class Project:
         return Outcome(green=done.returncode == 0, **counted(done.stdout))
 
     def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "distromatrix", *arguments, "-C", str(self.root)]
+        command = [quick_python(), "-m", "distromatrix", *arguments, "-C", str(self.root)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
         return done

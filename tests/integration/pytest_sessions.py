@@ -20,7 +20,8 @@ from typing import Any
 from breaking_world import Ended, Project, ended, until
 
 from distromatrix.engines.contract import LABEL_FOLDER
-from given import NO_HYPOTHESIS
+from given import FEW_PLUGINS
+from quick_python import quick_python
 
 FILE = "matrix/default.yaml"
 CONFTEST = """
@@ -86,14 +87,14 @@ class Sessions(Project):
 
     # --- sessions ------------------------------------------------------------------------------
 
-    def begin(self, *args: str, **how: Any) -> subprocess.Popen[str]:
+    def begin(self, *args: str, python: str = sys.executable, **how: Any) -> subprocess.Popen[str]:
         """pytest, begun, in a process group of its own, as a shell starts it."""
         self.lend()
         shutil.rmtree(self.state)
         self.state.mkdir()
         inherited = {k: v for k, v in self._environ.items() if not k.startswith("PYTEST_")}
         given: dict[str, Any] = {
-            "env": {**inherited, "STATE": str(self.state), "PYTEST_ADDOPTS": NO_HYPOTHESIS},
+            "env": {**inherited, "STATE": str(self.state), "PYTEST_ADDOPTS": FEW_PLUGINS},
             "cwd": self.root,
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
@@ -102,11 +103,12 @@ class Sessions(Project):
             "process_group": 0,
             **how,
         }
-        return subprocess.Popen([sys.executable, "-m", "pytest", *args], **given)
+        return subprocess.Popen([python, "-m", "pytest", *args], **given)
 
     def pytest(self, *args: str, timeout: float = 240.0) -> Session:
         """pytest, to its end."""
-        return self.end(self.begin(*args), timeout)
+        python = quick_python() if self.forked else sys.executable
+        return self.end(self.begin(*args, python=python), timeout)
 
     def end(self, process: subprocess.Popen[str], timeout: float = 180.0) -> Session:
         """Wait for one that was begun."""

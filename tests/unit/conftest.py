@@ -15,6 +15,7 @@ from pytest_world import World
 
 from distromatrix.cli import main
 from distromatrix.testing.bench import rendezvous
+from given import FEW_PLUGINS
 from quick_python import quick_python
 
 
@@ -77,9 +78,7 @@ def world(
     set_homes(monkeypatch, tmp_path_factory.mktemp("xdg"))
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(made.fake))
     monkeypatch.setenv("COLUMNS", "150")
-    # Other plugins cost a second in each of these sessions.
-    others = ("hypothesispytest", "pytest11.testinfra", "platformdirs")
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in others))
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"{FEW_PLUGINS} -p no:pytest11.testinfra")
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "CI"):
         monkeypatch.delenv(name, raising=False)
     return made

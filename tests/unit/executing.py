@@ -37,13 +37,11 @@ from distromatrix.model import (
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, Event
 from distromatrix.record.folder import RunFolder
+from given import FEW_PLUGINS
 from quick_python import NAME
 
 # A product's own, in a cell (see the fixture `quick`): other plugins cost more than its tests.
-OWN_PYTEST = (
-    f"{NAME} -m pytest -p no:cacheprovider -p no:distromatrix "
-    "-p no:hypothesispytest -p no:platformdirs"
-)
+OWN_PYTEST = f"{NAME} -m pytest -p no:cacheprovider -p no:distromatrix {FEW_PLUGINS}"
 
 
 @dataclass

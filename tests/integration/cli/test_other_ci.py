@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from breaking_world import Project
+
+from quick_python import quick_python
 
 pytestmark = pytest.mark.engine
 
@@ -29,7 +30,7 @@ def product(project: Project) -> Project:
     project.suites(SUITES)
     program = project.root.parent / "bin/distromatrix"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m distromatrix "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {quick_python()} -m distromatrix "$@"\n')
     program.chmod(0o755)
     project.environ["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     return project

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from breaking_world import Project
 
 from distromatrix.engines import open_engine
+from quick_python import quick_python
 
 pytestmark = pytest.mark.engine
 PODMAN = pytest.param("podman", marks=(pytest.mark.podman, pytest.mark.slow))
@@ -111,7 +111,7 @@ def test_a_guests_files_are_opened_elsewhere_with_its_kernel(tmp_path: Path) -> 
     (tmp_path / "matrix/default.yaml").write_text(MATRIX)
 
     def call(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "distromatrix", *words]
+        command = [quick_python(), "-m", "distromatrix", *words]
         return subprocess.run(
             command, cwd=tmp_path, input=said, capture_output=True, text=True, check=False
         )

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from distromatrix.project.project import host_facts
 from given import unobtainable
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -60,7 +60,7 @@ def run(folder: Path, distros: str, **env: str) -> subprocess.CompletedProcess[s
     (folder / "matrix/default.yaml").write_text(MATRIX.replace("DISTROS", distros))
     (folder / "tox.ini").write_text(TOX)
     (folder / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "distromatrix", "run", "-C", str(folder), "--json"]
+    command = [quick_python(), "-m", "distromatrix", "run", "-C", str(folder), "--json"]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **env}
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from distromatrix.project.project import host_facts
 from given import unobtainable
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest]
 
@@ -68,7 +68,7 @@ def product(tmp_path: Path) -> Path:
 
 
 def test_one_run_joins_what_containers_and_guests_say(product: Path) -> None:
-    command = [sys.executable, "-m", "distromatrix", "run", "-C", str(product), "--json"]
+    command = [quick_python(), "-m", "distromatrix", "run", "-C", str(product), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)
     cells = {cell["id"].partition("/")[2]: cell for cell in said["cells"]}

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from distromatrix.images.base.sources import base_tag
 from distromatrix.load import load_distros
 from distromatrix.load.settings import load_settings
 from given import alpine_or_pulled
+from quick_python import quick_python
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 def call(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "distromatrix", *args],
+        [quick_python(), "-m", "distromatrix", *args],
         cwd=cwd,
         env={**os.environ, **env},
         capture_output=True,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from documents import ROOT
 from given import no_vagrant, unobtainable
+from quick_python import quick_python
 from walk import environ_with_program, walk
 
 pytestmark = pytest.mark.engine
@@ -76,7 +76,7 @@ def test_tests_with_machines_pass_as_the_page_has_them(tmp_path: Path) -> None:
     environ = environ_with_program(tmp_path)
     walk(ROOT / "docs/pytest.md", product, environ, "engine")
     files = ["tests/test_machines.py", "tests/test_hosts.py"]
-    command = [sys.executable, "-m", "pytest", "-q", *files]
+    command = [quick_python(), "-m", "pytest", "-q", *files]
     done = subprocess.run(
         command, cwd=product, env=environ, capture_output=True, text=True, check=False, timeout=300
     )

@@ -3,10 +3,11 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -17,7 +18,7 @@ def test_packages_are_installed_upgraded_and_removed(tmp_path: Path) -> None:
     root = tmp_path / "hello99"
     shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns("dist", "build", ".distromatrix"))
     subprocess.run(["sh", root / "build.sh"], check=True, capture_output=True)
-    command = [sys.executable, "-m", "distromatrix", "run", "-C", root, "debian-*"]
+    command = [quick_python(), "-m", "distromatrix", "run", "-C", root, "debian-*"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = (root / ".distromatrix/runs").iterdir()

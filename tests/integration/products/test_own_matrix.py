@@ -4,13 +4,13 @@ what every engine must do, in a guest whose Docker lives under systemd and cgrou
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from given import ALPINE, alpine_or_pulled, no_vagrant, unobtainable
+from quick_python import quick_python
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 def run(*args: str, root: Path = ROOT) -> dict[str, dict[str, Any]]:
     """Cells by their ids, of a run that must pass."""
     done = subprocess.run(
-        [sys.executable, "-m", "distromatrix", "run", "--json", "-C", str(root), *args],
+        [quick_python(), "-m", "distromatrix", "run", "--json", "-C", str(root), *args],
         capture_output=True,
         text=True,
         check=False,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distromatrix.engines.docker.engine import DockerEngine
-from given import NO_HYPOTHESIS, ROOT, alpine_or_pulled
+from given import FEW_PLUGINS, ROOT, alpine_or_pulled
+from quick_python import quick_python
 
 pytestmark = pytest.mark.engine
 
@@ -39,9 +39,9 @@ class Session:
     def run(self, *args: str) -> tuple[int, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         environment["DISTROMATRIX_ARCHIVES"] = str(alpine_or_pulled().parent)
-        environment["PYTEST_ADDOPTS"] = NO_HYPOTHESIS
+        environment["PYTEST_ADDOPTS"] = FEW_PLUGINS
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n2", "-q", *args],
+            [quick_python(), "-m", "pytest", "-n2", "-q", *args],
             cwd=self.root,
             env=environment,
             capture_output=True,

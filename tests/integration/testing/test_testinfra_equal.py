@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import testinfra_calls
 
 from given import alpine_or_pulled
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ def compare(tmp_path: Path, *distros: str, tools: str = "", start: str) -> None:
     shutil.copy(testinfra_calls.__file__, tmp_path / "tests/test_calls.py")
     archives = str(alpine_or_pulled().parent)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n2", "-q", "--hosts=distromatrix://*?suite=tools"],
+        [quick_python(), "-m", "pytest", "-n2", "-q", "--hosts=distromatrix://*?suite=tools"],
         cwd=tmp_path,
         env={**clean_environment(), "DISTROMATRIX_ARCHIVES": archives},
         capture_output=True,

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from distromatrix.project.project import host_facts
 from given import unobtainable
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.guest, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def test_nothing_of_the_host_is_touched_where_a_guest_is_made_of_a_hostile_image
     matrix = MATRIX.format(needs=NEEDS[engine], prepare=prepare, token=token)
     (tmp_path / "p/matrix/default.yaml").write_text(matrix)
     try:
-        command = [sys.executable, "-m", "distromatrix", "run", "--json"]
+        command = [quick_python(), "-m", "distromatrix", "run", "--json"]
         done = subprocess.run(
             command, cwd=tmp_path / "p", capture_output=True, text=True, check=False
         )

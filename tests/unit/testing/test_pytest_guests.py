@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from pytest_world import World
 
+from given import FEW_PLUGINS
+
 pytest_plugins = ["pytester"]
 
 GUEST = "guest: {bootstrap: {kernel: linux, system: [init]}}\n"
@@ -42,7 +44,7 @@ def write(world: World, text: str, name: str = "test_a") -> None:
 @pytest.fixture
 def hosts(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """With testinfra's plugin."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:platformdirs")
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)
     return made
 
 

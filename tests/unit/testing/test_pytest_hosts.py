@@ -9,13 +9,14 @@ import textwrap
 import pytest
 from pytest_world import MACHINES, World
 
+from given import FEW_PLUGINS
+
 pytest_plugins = ["pytester"]
 
 
 @pytest.fixture
 def made(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    others = "-p no:hypothesispytest -p no:platformdirs"  # with testinfra, that is
-    monkeypatch.setenv("PYTEST_ADDOPTS", others)
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)  # with testinfra's, that is
     world.for_machines()
     return world
 

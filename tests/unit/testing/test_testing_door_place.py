@@ -12,7 +12,7 @@ import pytest
 
 from distromatrix.testing.bench import rendezvous as door
 from distromatrix.testing.bench.rendezvous import Rendezvous, knock, sweep_doors
-from given import NO_HYPOTHESIS
+from given import FEW_PLUGINS
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("quick")
@@ -35,7 +35,7 @@ def test_a_long_temporary_folder_is_no_place_for_sockets(
 def test_a_session_with_workers_that_needs_no_machines_needs_no_door(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)
     pytester.makepyfile(test_it="def test_it(): pass")
     pytester.makeconftest(
         "from distromatrix.testing.bench import rendezvous as door\n"

@@ -23,7 +23,7 @@ from distromatrix.testing.schedule.durations import (
     known,
     store,
 )
-from given import NO_HYPOTHESIS
+from given import FEW_PLUGINS
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("quick")
@@ -206,7 +206,7 @@ def pytest_configure(config):
 def test_a_session_measures_what_came_to_its_end(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)
     pytester.makepyfile(test_it=PRODUCT)
     pytester.makeconftest(RECORD)
     pytester.runpytest_subprocess(*options).assert_outcomes(
@@ -221,7 +221,7 @@ def test_a_session_measures_what_came_to_its_end(
 def test_a_session_that_keeps_nothing_writes_nothing(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)
     pytester.makepyfile(test_it="def test_it(): pass")
     pytester.makeconftest(RECORD)
     assert pytester.runpytest_subprocess(*options).ret == 0

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from distromatrix.testing.schedule.durations import KEY
-from given import NO_HYPOTHESIS
+from given import FEW_PLUGINS
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("quick")
@@ -48,7 +48,7 @@ def test_many(n): pass
 
 @pytest.fixture
 def product(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.setenv("PYTEST_ADDOPTS", NO_HYPOTHESIS)
+    monkeypatch.setenv("PYTEST_ADDOPTS", FEW_PLUGINS)
     pytester.makepyfile(test_it=TESTS)
     pytester.makeconftest(CONFTEST.replace("MACHINES", "False"))
     pytester.mkdir("m").joinpath("it.lines").write_text("a/unit b/unit c/unit/v")

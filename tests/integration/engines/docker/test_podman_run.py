@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from breaking_world import Project, ended, until
 
 from distromatrix.engines import open_engine
 from given import ROOT, alpine_or_pulled
+from quick_python import quick_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.podman]
 
@@ -49,7 +49,7 @@ def example(tmp_path: Path) -> Path:
 def _run_example(example: Path, *distros: str) -> None:
     environ = {**os.environ, "DISTROMATRIX_ARCHIVES": str(alpine_or_pulled().parent)}
     done = subprocess.run(
-        [sys.executable, "-m", "distromatrix", "run", "--engine", "podman", "--json", *distros],
+        [quick_python(), "-m", "distromatrix", "run", "--engine", "podman", "--json", *distros],
         cwd=example,
         env=environ,
         capture_output=True,
