@@ -58,6 +58,14 @@ def said(machine: Machine, script: str, **how: object) -> tuple[Exit, bytes]:
     return done, b"".join(out)
 
 
+def heard(machine: Machine, script: str, **how: object) -> tuple[int | None, bytes, bytes]:
+    """Run it; its status, and what it printed on stdout and on stderr."""
+    out: list[bytes] = []
+    err: list[bytes] = []
+    done = machine.run(Command(script, output=out.append, errors=err.append, **how))  # type: ignore[arg-type]
+    return done.status, b"".join(out), b"".join(err)
+
+
 @dataclass
 class Tar:
     """A product that nobody keeps."""
