@@ -19,7 +19,8 @@ def path_glob(glob: str) -> re.Pattern[str]:
 
 def read_by(suite: Suite) -> tuple[str, ...]:
     """The globs of what a suite that has `reads` reads."""
-    return (*suite.reads, *(suite.prepare.files if suite.prepare else ()))
+    files = suite.prepare.files if suite.prepare else ()
+    return (*suite.reads, *(glob for glob in files if glob[0] != "!"))
 
 
 def untouched(

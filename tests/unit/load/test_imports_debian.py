@@ -44,6 +44,10 @@ def keys(root: Path, tests: str) -> Any:
     return suite.keys
 
 
+def test_the_package_is_built_again_when_a_file_changes_that_is_no_test(tmp_path: Path) -> None:
+    assert keys(tmp_path, "Tests: a\n")["prepare"]["files"] == ["**", "!debian/tests/**"]
+
+
 def test_each_test_is_a_suite_with_its_line(tmp_path: Path) -> None:
     found = read(
         tmp_path,
@@ -66,7 +70,7 @@ Test-Command: tool -a
     assert lines == {"smoke": 2, "c": 2, "last": 2, "command1": 6, "by_name": 9, "command2": 12}
     assert "bash -ec 'tool --version >/dev/null'" in found.suites["command1"].keys["run"]
     assert '"$PWD"/debian/tests/c++' in found.suites["c"].keys["run"]
-    assert "apt-get" not in found.suites["last"].keys["setup"]
+    assert "satisfy" not in found.suites["last"].keys["setup"]
     assert found.left_out == ()
 
 

@@ -75,14 +75,17 @@ class Snapshot:
     # --- what it holds ---------------------------------------------------------------------
 
     def matching(self, globs: tuple[str, ...]) -> tuple[tuple[str, bytes, int], ...]:
-        """The files and links that any of the globs matches: path from the product's root,
-        content (of a link: where it leads) and mode, sorted by path. `**` crosses folders, `*`
-        does not."""
-        patterns = [path_glob(glob) for glob in globs]
+        """The files and links that any of the globs matches, and none of those that follow a `!`:
+        path from the product's root, content (of a link: where it leads) and mode, sorted by path.
+        `**` crosses folders, `*` does not."""
+        wanted = [path_glob(glob) for glob in globs if glob[0] != "!"]
+        unwanted = [path_glob(glob[1:]) for glob in globs if glob[0] == "!"]
         found = (
             entry
             for name, entry in self.entries.items()
-            if entry.kind != FOLDER and any(p.fullmatch(name) for p in patterns)
+            if entry.kind != FOLDER
+            and any(p.fullmatch(name) for p in wanted)
+            and not any(p.fullmatch(name) for p in unwanted)
         )
         links = {LINK: S_IFLNK}
         return tuple(

@@ -1,8 +1,8 @@
 """What a suite of Debian's tests runs, in the distro's own shell.
 
 `prepare` builds the package once a distro, keeps the built tree and the packages in a repository,
-and lets the build dependencies go. `setup` installs what the test's `Depends` say, and no more;
-`run` runs the test as autopkgtest does.
+and lets the build dependencies go. `setup` puts the tests there as they are now, and installs what
+the test's `Depends` say, and no more; `run` runs the test as autopkgtest does.
 """
 
 from __future__ import annotations
@@ -16,29 +16,34 @@ _PLACE = "/usr/src/autopkgtest"
 _USER = "tester"
 
 # A package that does not build is the product's fault, and `prepare` could only tell it as one of
-# the infrastructure: so `setup` does.
-_BUILD = f"""\
+# the infrastructure, or keep it: so each cell's `setup` builds it again, where it may succeed (a
+# guest of its own kernel).
+_PREPARE = f"""\
 export DEBIAN_FRONTEND=noninteractive
 id {_USER} >/dev/null 2>&1 || useradd -m -s /bin/bash {_USER}
+apt-get -qq update
 mkdir -p {_PLACE}
+cat >{_PLACE}/build <<'BUILD'
+set -e
+rm -rf {_PLACE}/tree
 cp -a PACKAGE {_PLACE}/tree
 cd {_PLACE}/tree
 chmod -R a+rX .
-apt-get -qq update
-apt-get -qq -y --no-install-recommends -o APT::Get::Build-Dep-Automatic=true build-dep ./
-apt-get -qq -y --no-install-recommends install fakeroot
-apt-mark auto fakeroot >/dev/null
 chown -R {_USER} {_PLACE}
 runuser -u {_USER} -- env HOME=/home/{_USER} USER={_USER} DEB_BUILD_OPTIONS="parallel=$(nproc)" \
-  sh -c 'dpkg-buildpackage -us -uc -b && dpkg-source --before-build .' >../build.log 2>&1 ||
-  echo 'the package does not build' >../failed
-cd {_PLACE}
+  sh -ec 'dpkg-buildpackage -us -uc -b; dpkg-source --before-build .'
+cd ..
 dpkg-scanpackages --multiversion . >Packages 2>/dev/null
 echo 'deb [trusted=yes] file:{_PLACE} ./' >/etc/apt/sources.list.d/autopkgtest.list
 printf 'Package: *\\nPin: origin ""\\nPin-Priority: 1002\\n' >/etc/apt/preferences.d/autopkgtest
 apt-get -qq -y --purge autoremove
 apt-get clean
-"""
+BUILD
+apt-get -qq -y --no-install-recommends -o APT::Get::Build-Dep-Automatic=true build-dep ./PACKAGE
+apt-get -qq -y --no-install-recommends install fakeroot
+apt-mark auto fakeroot >/dev/null
+sh {_PLACE}/build || touch {_PLACE}/failed
+"""  # noqa: S608 - this is shell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +76,8 @@ def keys_of(test: Test) -> dict[str, Any]:
         "network": "true",
         "env": {"LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
         "prepare": {
-            "files": [f"{below}**"],
-            "run": _BUILD.replace("PACKAGE", shlex.quote(test.package)),
+            "files": [f"{below}**", f"!{below}debian/tests/**"],
+            "run": _PREPARE.replace("PACKAGE", shlex.quote(test.package)),
         },
         "setup": "\n".join(_setup(test)) + "\n",
         "run": "\n".join(_run(test)) + "\n",
@@ -87,10 +92,15 @@ def keys_of(test: Test) -> dict[str, Any]:
 
 
 def _setup(test: Test) -> Iterator[str]:
-    yield f"cd {_PLACE}"
     if test.architectures:
         yield _elsewhere(test.architectures)
-    yield "if [ -e failed ]; then tail -n 200 build.log; cat failed >&2; exit 1; fi"
+    yield f"if [ -e {_PLACE}/failed ]; then sh {_PLACE}/build; else"
+    yield f"  rm -rf {_PLACE}/tree/debian/tests"
+    yield f"  cp -a {shlex.quote(test.package)}/debian/tests {_PLACE}/tree/debian"
+    yield f"  chmod -R a+rX {_PLACE}/tree/debian/tests"
+    yield f"  chown -R {_USER} {_PLACE}/tree/debian/tests"
+    yield "fi"
+    yield f"cd {_PLACE}"
     if test.depends:
         yield "apt-get -qq update"
         install = f"apt-get -qq -y --no-install-recommends satisfy {shlex.quote(test.depends)}"
@@ -141,7 +151,8 @@ def _run(test: Test) -> Iterator[str]:
 def _elsewhere(architectures: tuple[str, ...]) -> str:
     """Ends `setup` where the machine's architecture is not meant."""
     names = "|".join(filter(None, (_pattern(one.lstrip("!")) for one in architectures))) or "none"
-    skip = f"echo {shlex.quote('Architecture: ' + ' '.join(architectures))} >skip; exit ;;"
+    said = shlex.quote("Architecture: " + " ".join(architectures))
+    skip = f"echo {said} >{_PLACE}/skip; exit ;;"
     cases = f"{names}) {skip}" if architectures[0][0] == "!" else f"{names}) ;;\n  *) {skip}"
     return f"case $(dpkg --print-architecture) in\n  {cases}\nesac"
 

@@ -31,7 +31,8 @@ class PrepareShape(Shape):
     run: Script
     """The command."""
     files: tuple[RelativeGlob, ...] = ()
-    """Globs of the product's files that it needs; their contents are part of the cache's key."""
+    """Globs of the product's files that it needs, and after a `!` of those that it does not; their
+    contents are part of the cache's key."""
 
 
 class SetupShape(Shape):
