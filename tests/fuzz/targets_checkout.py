@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 from fuzzing import FACTS, TODAY, folder, plain, project, target, told, unpack
 
 from distromatrix.errors import InputError, NothingSelectedError
+from distromatrix.files.below import Folder
 from distromatrix.init import look
 from distromatrix.load import load_distros, load_matrix, load_settings
+from distromatrix.load.imports.formats import FORMATS
 from distromatrix.load.lock import LOCK, as_text, read_lock
 from distromatrix.load.pipes import hiding_pipe
 from distromatrix.load.shapes.fields import is_constraint, parse_duration, parse_size
@@ -110,6 +113,27 @@ def selects(data: bytes) -> None:
 
 
 @target
+def imported(data: bytes) -> None:
+    """What `suites: {import: …}` reads of a product (see `unpack`)."""
+    with folder() as root:
+        unpack(data, root)
+        with Folder.at(root) as inside:
+            for form in FORMATS.values():
+                if not form.is_there(inside, form.usual):
+                    continue
+                try:
+                    found = form.read_suites(inside, form.usual)
+                except InputError as error:
+                    told(error)
+                    continue
+                for line in found.left_out:
+                    plain(line)
+                for suite in found.suites.values():
+                    plain(f"{suite.file}:{suite.line}")
+                    assert {"run", "user"} <= suite.keys.keys()
+
+
+@target
 def product(data: bytes) -> None:
     """The files of a product that `init` looks through (see `unpack`)."""
     with project() as root:
@@ -120,6 +144,7 @@ def product(data: bytes) -> None:
         text = found.text(("one",))
         for line in (*found.warnings, *text.split("\n")):
             plain(line.replace("\t", " "))
+        text = re.sub(r"(?m)^(product: (?:\{path: )?)\.", r"\1product", text)
         (root / "matrix/default.yaml").write_text(text, "utf-8")
         loaded = load_matrix(root / "matrix/default.yaml", today=TODAY)
         assert len(loaded.suites) >= len(found.suites)

@@ -64,8 +64,8 @@ def command(
 
     \b
     Detects tox, pytest, unittest and nox, go.mod, Cargo.toml, package.json, CMake, Meson,
-    configure scripts, debian/tests and Makefiles with a check or test target. Runs nothing of the
-    product, and overwrites nothing.
+    configure scripts, debian/tests, tmt's tests, and Makefiles with a check or test target. Runs
+    nothing of the product, and overwrites nothing.
 
     Proposes the newest release of each family of distributions whose image is in reach: in the
     engine's store, in its registry, or to be built from a mirror. On a terminal it asks where to
@@ -89,11 +89,11 @@ def command(
     _require_product(directory)
     if not to_stdout and (file.exists() or file.is_symlink()):
         raise InputError(f"{file}: already exists; init overwrites nothing (see --print)")
-    found, family = written_out(directory, source) if source else (look(directory), "")
-    there = [distro for distro in all_distros(directory) if family in ("", distro.family)]
+    found = written_out(directory, source) if source else look(directory)
+    found = found if suites is None else found.only(suites)
+    there = [distro for distro in all_distros(directory) if found.family in ("", distro.family)]
     supported = living(there, host_facts().today)
     choice = None if distros is None else named(distros, there)
-    found = found if suites is None else found.only(suites)
     asking = can_ask() and not to_stdout and not os.environ.get("CI")
     _show(found, to_stdout=to_stdout)
     choice = choice or _where(there, supported, minimal=minimal, wide=wide, asking=asking)
@@ -212,7 +212,7 @@ def _show(found: Survey, *, to_stdout: bool) -> None:
     for warning in found.warnings:
         echo(f"warning: {warning}", err=True)
     for name, source in found.suites:
-        echo(f"{source} → suite {name}", err=to_stdout)
+        echo(f"{source} → {'' if name == 'import' else 'suite '}{name}", err=to_stdout)
     for finding in found.findings:
         if not finding.drafts:
             echo(f"{finding.source}: {finding.what}", err=to_stdout)

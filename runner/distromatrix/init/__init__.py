@@ -36,6 +36,12 @@ class Survey:
             for name, (finding, _) in suites_of(self.findings).items()
         )
 
+    @property
+    def family(self) -> str:
+        """The family of distros that all of its suites are for; '' where there are others."""
+        families = {draft.family for finding in self.findings for draft in finding.drafts}
+        return families.pop() if len(families) == 1 else ""
+
     def only(self, wanted: str) -> Survey:
         """What belongs to some of its suites: names or globs, each of which matches. Raises
         InputError."""
@@ -69,9 +75,9 @@ class Survey:
         )
 
 
-def written_out(root: Path, name: str) -> tuple[Survey, str]:
-    """The suites that `suites: {import: …}` would read, of the format of that name, and the family
-    of distros that they are for ('': of all). Raises InputError."""
+def written_out(root: Path, name: str) -> Survey:
+    """The suites that `suites: {import: …}` would read, of the format of that name. Raises
+    InputError."""
     from distromatrix.load.imports.formats import FORMATS
 
     form = FORMATS[name]
@@ -83,11 +89,11 @@ def written_out(root: Path, name: str) -> tuple[Survey, str]:
     except OSError as error:
         raise InputError(f"{root}: cannot be opened: {error.strerror}") from error
     drafts = tuple(
-        Draft(name=suite, about=(f"{one.file}:{one.line}",), keys=one.keys)
+        Draft(name=suite, about=(f"{one.file}:{one.line}",), keys=one.keys, family=found.family)
         for suite, one in found.suites.items()
     )
     finding = Finding(source=form.usual, what=name, drafts=drafts, notes=found.left_out)
-    return Survey(findings=(finding,), warnings=()), found.family
+    return Survey(findings=(finding,), warnings=())
 
 
 def look(root: Path) -> Survey:

@@ -18,8 +18,9 @@ IN_CONTAINER = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """One suite to write. `about`: lines of comment above it. `files` belong to `prepare`.
-    `user`: who runs it ('': an ordinary one). Or, in place of all that: `keys`, as they are, of
-    which all scalars are text."""
+    `user`: who runs it ('': an ordinary one); `family`: of the distros that it is for ('': of
+    all). Or, in place of what it does: `keys`, as they are, of which all scalars are text; or the
+    folders that it `imports`, and the names of the suites that this `stands_for`."""
 
     name: str
     run: str = ""
@@ -32,7 +33,10 @@ class Draft:
     timeout: str = "30m"
     user: str = ""
     network: bool = True
+    family: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    stands_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,23 +52,6 @@ make check VERBOSE=1 || status=$?
 exit $status
 """.strip()
 
-# Debian's own runner on the cell itself, with a case for each line of its summary. Exit codes as
-# autopkgtest(1) says.
-AUTOPKGTEST = r"""
-status=0
-autopkgtest --summary-file=/tmp/summary . -- null || status=$?
-# its summary, as JUnit XML
-awk 'BEGIN { print "<testsuite>" }
-$2 ~ /^(PASS|FAIL|SKIP|FLAKY)$/ {
-  printf "<testcase name=\"%s\">%s</testcase>\n", $1,
-    $2 == "FAIL" ? "<failure/>" : $2 == "PASS" ? "" : "<skipped/>"
-}
-END { print "</testsuite>" }' /tmp/summary > "$DISTROMATRIX_JUNIT"
-# 2: no test failed, some were skipped
-[ "$status" != 2 ] || status=0
-exit $status
-""".strip()
-
 
 def _converted(command: str, rules: str) -> str:
     return _CONVERTED.strip().replace("COMMAND", command).replace("RULES", rules.strip())

@@ -58,7 +58,7 @@ def matrix_text(
         lines += [NETWORK, "ca_bundle: host", "index: host"]
     notes = [note for finding in findings for note in finding.notes]
     lines += ["", *_comments(notes)]
-    shared = _shared([draft for _, draft in drafts])
+    shared = _shared([draft for _, draft in drafts if not draft.imports])
     lines += [
         "defaults:",
         *_indented(["user: root" if root else USER, *(_fields(shared) if shared else ())]),
@@ -97,8 +97,11 @@ def _bare(draft: Draft) -> Draft:
 
 def suites_of(findings: Iterable[Finding]) -> dict[str, tuple[Finding, Draft]]:
     """The suites by their names, each with what it comes from."""
-    drafts = ((draft.name, (finding, draft)) for finding in findings for draft in finding.drafts)
-    return named_apart(drafts, "unit")
+    drafts = [(draft.name, (finding, draft)) for finding in findings for draft in finding.drafts]
+    imported = {name: found for name, found in drafts if found[1].imports}
+    others = [(name, found) for name, found in drafts if not found[1].imports]
+    taken = [name for _, draft in imported.values() for name in draft.stands_for]
+    return imported | named_apart(others, "unit", taken)
 
 
 def _comments(texts: Iterable[str]) -> list[str]:
@@ -123,6 +126,9 @@ def _joined(parts: Iterable[Iterable[str]]) -> list[str]:
 def _suite(named: tuple[str, Draft]) -> Iterator[str]:
     name, draft = named
     yield from _indented(_comments(draft.about))
+    if draft.imports:
+        yield f"  import: [{', '.join(map(scalar, draft.imports))}]"
+        return
     yield f"  {name}:"
     for line in _whole(draft.keys) if draft.keys else _fields(draft):
         yield f"    {line}"

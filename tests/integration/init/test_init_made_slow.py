@@ -21,7 +21,7 @@ CASES = {
     "go": {"go": (2, 1)},
     "cargo": {"cargo": (1, 1)},
     "node": {"npm": None},
-    "debian": {"autopkgtest": (1, 0)},
+    "debian": {"says": None},
     "pytest": {"unit": (1, 0)},
     "unittest": {"unit": (1, 0)},
     "tox": {"first": (1, 0), "second": (1, 0)},

@@ -17,7 +17,7 @@ from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.write import suites_of
 from distromatrix.load import load_matrix
 from distromatrix.model import Matrix, Suite
-from made_products import PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
+from made_products import DEBIAN, PRODUCTS, PYTEST, TOX, UNITTEST, Files, make_product
 
 SUITES = {
     "make": ["check"],
@@ -27,7 +27,7 @@ SUITES = {
     "go": ["go"],
     "cargo": ["cargo"],
     "node": ["npm"],
-    "debian": ["autopkgtest"],
+    "debian": ["import"],
     "pytest": ["unit"],
     "unittest": ["unit"],
     "tox": ["first", "second"],
@@ -59,7 +59,9 @@ def test_each_kind_of_product_gets_suites_that_load(tmp_path: Path, kind: str) -
     found = look(root)
     assert [name for name, _ in found.suites] == SUITES[kind]
     assert found.warnings == ()
-    assert [s.name for s in loaded(root, found).suites] == SUITES[kind]
+    imported = {"import": "says"}
+    suites = [s.name for s in loaded(root, found).suites]
+    assert suites == [imported.get(name, name) for name in SUITES[kind]]
 
 
 @pytest.mark.parametrize("kind", PRODUCTS)
@@ -266,3 +268,37 @@ def test_whatever_foreign_files_hold_what_is_written_loads(
 def test_no_suite_has_the_name_by_which_others_are_imported() -> None:
     finding = Finding(source="tox.ini", what="tox", drafts=(Draft(name="import", run="true"),))
     assert list(suites_of([finding])) == ["import-2"]
+
+
+def test_tests_of_another_format_are_imported_beside_the_others(tmp_path: Path) -> None:
+    tests = {"debian/tests/control": "Tests: check says\n"}
+    tmt = {".fmf/version": "1\n", "smoke.fmf": "test: ./smoke\n"}
+    root = make_product(tmp_path, {**PRODUCTS["make"], **PRODUCTS["autotools"], **DEBIAN, **tests})
+    make_product(root, tmt)
+    found = look(root)
+    assert [name for name, _ in found.suites] == ["import", "check-2"]
+    assert found.family == ""
+    assert "  import: [debian/tests, .]\n" in found.text(["debian-12"])
+    matrix = loaded(root, found)
+    assert sorted(s.name for s in matrix.suites) == ["check", "check-2", "says", "smoke"]
+    assert {s.user for s in matrix.suites if s.name != "check-2"} == {"root"}
+
+
+def test_only_tests_of_debian_are_for_its_family(tmp_path: Path) -> None:
+    assert look(make_product(tmp_path, DEBIAN)).family == "debian"
+
+
+def test_tests_of_another_format_that_have_faults_are_a_warning(tmp_path: Path) -> None:
+    files = {**PRODUCTS["make"], **DEBIAN, "debian/tests/control": "Tests: a\nDepends: 'b\n"}
+    found = look(make_product(tmp_path, files))
+    assert [name for name, _ in found.suites] == ["check"]
+    (said,) = found.warnings
+    assert said.endswith("debian/tests/control:2:1: `'b` is no dependency")
+    loaded(tmp_path, found)
+
+
+def test_what_has_the_same_names_in_two_formats_is_imported_once(tmp_path: Path) -> None:
+    files = {**DEBIAN, ".fmf/version": "1\n", "says.fmf": "test: 'true'\n"}
+    found = look(make_product(tmp_path, files))
+    assert found.warnings == ("./.fmf/version: not imported: says is there",)
+    assert [s.name for s in loaded(tmp_path, found).suites] == ["says"]

@@ -8,8 +8,8 @@ from distromatrix.init.kinds import (
     autotools,
     cargo,
     cmake,
-    debian,
     go,
+    imports,
     make,
     meson,
     node,
@@ -17,7 +17,7 @@ from distromatrix.init.kinds import (
 )
 
 KINDS: tuple[Kind, ...] = tuple(
-    kind.look for kind in (python, go, cargo, node, cmake, meson, autotools, debian)
+    kind.look for kind in (python, go, cargo, node, cmake, meson, autotools, imports)
 )
 # Asked only where no other kind found anything: a Makefile often only calls the others.
 LAST: tuple[Kind, ...] = (make.look,)

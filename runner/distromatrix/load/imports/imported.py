@@ -37,14 +37,17 @@ class Imported:
     family: str = ""
 
 
-def named_apart(found: Iterable[tuple[str, Suite]], otherwise: str = "test") -> dict[str, Suite]:
+def named_apart(
+    found: Iterable[tuple[str, Suite]], otherwise: str = "test", others: Iterable[str] = ()
+) -> dict[str, Suite]:
     """Each suite by a name that is allowed, and no other's: what it is called elsewhere, with `-`
-    for what a name cannot have; `otherwise` where nothing is left of that."""
+    for what a name cannot have; `otherwise` where nothing is left of that. `others` are taken."""
     suites: dict[str, Suite] = {}
+    others = tuple(others)
     for said, suite in found:
         base = re.sub(r"[^a-z0-9._-]+|[.]{2,}", "-", said.lower()).strip("-._")[:55] or otherwise
         numbered = (f"{base}-{number}" for number in count(2))
-        taken = {*suites, "import"}
+        taken = {*suites, *others, "import"}
         suites[next(name for name in chain([base], numbered) if name not in taken)] = suite
     return suites
 

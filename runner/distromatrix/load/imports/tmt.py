@@ -98,6 +98,7 @@ def _suite(test: Branch, root: str) -> dict[str, Any]:
     suite = {
         "run": _script(test, root),
         "shell": "bash",
+        "user": "root",
         "timeout": _duration(data),
         "packages": [str(name) for name in packages],
         "env": {str(name): str(value) for name, value in _mapping(data, "environment").items()},

@@ -54,6 +54,7 @@ def test_a_test_is_a_suite(tmp_path: Path) -> None:
         "export TMT_TEST_NAME=/tests/unit TMT_REBOOT_COUNT=0\n"
         "cd ./tests/unit\n./test.sh --all\n",
         "shell": "bash",
+        "user": "root",
         "timeout": "90m",
         "packages": ["make", "/usr/bin/gcc"],
         "env": {"A": "1.10", "B": "a b"},
@@ -92,7 +93,7 @@ def test_what_is_inherited(tmp_path: Path) -> None:
     assert suites["sub-one"].keys["env"] == {"A": "a", "B": "bc", "C": "d"}
     assert suites["sub-two-deep"].keys["packages"] == ["gcc"]
     assert suites["sub-two-deep"].keys["env"] == {"B": "bc", "C": "d"}
-    assert suites["sub-three"].keys.keys() == {"run", "shell", "timeout"}
+    assert suites["sub-three"].keys.keys() == {"run", "shell", "timeout", "user"}
 
 
 LEFT_OUT = {
