@@ -61,7 +61,7 @@ demo-guests: engine guests
 
 test: engine podman guests
 	$(SAY)
-	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all)
+	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run --current-env -e all)
 
 test-all: engine podman guests browser
 	$(SAY)
