@@ -177,6 +177,11 @@ EACH_STAGING = [
     pytest.param("docker-archive", marks=(IN_DOCKER, SLOW)),
     *_OTHERS,
 ]
+# Where guests take ten seconds of a processor for what a shorter test proves of them.
+LONG_IN_GUESTS, LONG_IN_GUESTS_STAGING = (
+    ["fake", *engines[:-1], pytest.param("qemu", marks=(*IN_QEMU, SLOW))]
+    for engines in (REAL, STAGING)
+)
 
 
 @pytest.fixture

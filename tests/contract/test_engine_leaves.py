@@ -15,7 +15,7 @@ from distromatrix.execute.cell.naming import machine_name
 from distromatrix.plan.needs import GUESTS
 from given import stdin_of
 
-from .conftest import SLOW, Bench, said, untar
+from .conftest import LONG_IN_GUESTS, SLOW, Bench, said, untar
 
 
 def _kinds(leftovers: tuple[Leftover, ...], *, kept: bool) -> set[str]:
@@ -154,6 +154,7 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
     stage.close()
 
 
+@pytest.mark.parametrize("bench", LONG_IN_GUESTS, indirect=True)
 def test_a_guest_restarts_with_its_files_and_a_container_does_not(bench: Bench) -> None:
     machine = bench.open()
     if bench.engine.name not in GUESTS:

@@ -10,7 +10,7 @@ import pytest
 from distromatrix.engines.contract import Command, Machine
 from distromatrix.plan.needs import GUESTS
 
-from .conftest import USERS, Bench, said, tar_of, untar
+from .conftest import LONG_IN_GUESTS_STAGING, USERS, Bench, said, tar_of, untar
 
 
 def test_what_is_put_can_be_run_and_got(machine: Machine) -> None:
@@ -56,6 +56,7 @@ def test_the_product_is_the_users_own_copy(staging_bench: Bench, user: str) -> N
     assert staging_bench.leftovers() == ()
 
 
+@pytest.mark.parametrize("staging_bench", LONG_IN_GUESTS_STAGING, indirect=True)
 def test_all_its_files_are_had_of_a_machine_that_was_killed_too(staging_bench: Bench) -> None:
     machine = staging_bench.open(staging_bench.stage())
     machine.put(tar_of({"own": b"its own"}), "/")

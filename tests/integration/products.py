@@ -215,10 +215,9 @@ def automake_counts(output: str) -> dict[str, int]:
     }
 
 
-def begun(root: Path) -> Project:
-    """A product's own folder, with the matrix that `distromatrix init` writes for it; for two
+def begun(root: Path, distros: str = "debian-12,debian-13") -> Project:
+    """A product's own folder, with the matrix that `distromatrix init` writes for it; for these
     distros, whatever else is in reach."""
-    distros = ["--distros", "debian-12,debian-13"]
-    command = [sys.executable, "-m", "distromatrix", "init", *distros, "-C", str(root)]
-    subprocess.run(command, check=True)
+    command = [quick_python(), "-m", "distromatrix", "init", "--distros", distros]
+    subprocess.run([*command, "-C", str(root)], check=True)
     return Project(root=root)

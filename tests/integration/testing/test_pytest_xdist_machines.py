@@ -15,6 +15,7 @@ from breaking_world import until
 from pytest_sessions import Sessions
 
 from distromatrix.engines.contract import LABEL_FOLDER
+from quick_python import quick_python
 
 pytestmark = pytest.mark.engine
 slow = pytest.mark.slow
@@ -89,7 +90,7 @@ def test_it(machine, distro, n):
 """
     )
     made = Made(product)
-    process = product.begin(*options.split())
+    process = product.begin(*options.split(), python=quick_python())
     until(lambda: len(noted(product, "names")) > 12)
     assert 1 <= len(product.machines()) <= 2
     done = product.end(process)
