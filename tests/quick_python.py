@@ -33,11 +33,10 @@ from distromatrix.cli import COMMANDS
 from distromatrix.load.shapes.base import Shape
 from distromatrix.record.journal import event_adapter
 
-# What is imported by those that are started; but of pytest's plugins ours and pytest-xdist alone:
-# ours asks which others there are.
+# What is imported by those that are started; but no plugin of pytest's, which does that itself:
+# pytest-xdist gives its workers the `sys.path` that it is imported with.
 IMPORTED = (
-    *("execnet.gateway_base", "pytest", "distromatrix.engines.fake.engine"),
-    *("execnet.multi", "xdist.plugin", "xdist.dsession", "xdist.looponfail", "xdist.newhooks"),
+    *("execnet.multi", "pytest", "distromatrix.engines.fake.engine"),
     *("distromatrix.engines.docker.engine", "distromatrix.engines.qemu.engine"),
     *("distromatrix.execute.executor", "distromatrix.execute.product.kept"),
     *("distromatrix.engines.guest.available", "distromatrix.project.replan"),
@@ -197,8 +196,8 @@ if __name__ == "__main__":
         shape.model_rebuild()  # or each process that loads a matrix makes them anew
     event_adapter()
     cell_len("…")  # or each process reads the table of their widths anew
-    # Or pytest would warn that their assertions are as they are.
-    distromatrix.__doc__ = sys.modules["xdist"].__doc__ = "PYTEST_DONT_REWRITE"
+    # Or pytest would warn that its assertions are as they are.
+    distromatrix.__doc__ = "PYTEST_DONT_REWRITE"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
