@@ -1,8 +1,7 @@
 """autopkgtest's verdicts and ours, of the same Debian packages in the same image.
 
-The packages were chosen by what their debian/tests/control asks for, before any of them was run:
-these, keyutils, which does not build in a container, and rsync, of which no comparison has come to
-its end. autopkgtest tests in the container that it was started in: after a package that does not
+The packages were chosen by what their debian/tests/control asks for, before any of them was run.
+In `null`, autopkgtest tests in the machine that it was started in: after a package that does not
 build, or cannot be installed, it says nothing of the tests that are left."""
 
 import json
@@ -14,19 +13,44 @@ from pathlib import Path
 import pytest
 from products import Project
 
+from made_products import DEBIAN, make_product
+
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 PACKAGES = (
     "hello=2.10-3",  # an unnamed Test-Command, `@`
     "psmisc=23.6-1",  # three tests in one stanza, `@`, no allow-stderr
     "acl=2.3.1-3",  # superficial, flaky, rw-build-tree, needs-root, versions, no `@`
+    "rsync=3.2.7-1+deb12u6",  # `@builddeps@`, test-name, superficial, isolation-container
 )
+# A test for each thing that a stanza may ask for: what it says, and its script.
+ASKED = {
+    "plain": ("", 'test "$(say-ok)" = ok && test "$(id -u)" != 0'),
+    "failing": ("", "exit 3"),
+    "noisy": ("", "echo no >&2"),
+    "loud": ("Restrictions: allow-stderr", "echo yes >&2"),
+    "absent": ("Restrictions: skippable", "exit 77"),
+    "unasked": ("", "exit 77"),
+    "elsewhere": ("Architecture: s390x", "true"),
+    "here": ("Architecture: any", "true"),
+    "root": ("Restrictions: needs-root", 'test "$(id -u)" = 0'),
+    "sudoer": ("Restrictions: needs-sudo", 'test "$(sudo -n id -u)" = 0'),
+    "breaking": ("Restrictions: breaks-testbed, needs-root", "rm /usr/bin/say-ok"),
+    "unbroken": ("", "say-ok"),
+    "hint": ("Restrictions: hint-testsuite-triggers", "true"),
+    "shallow": ("Restrictions: superficial", "true"),
+    "unreliable": ("Restrictions: flaky", "false"),
+    "newer": ("Restrictions: made-up", "true"),
+    "lacking": ("Depends: no-such-thing\nRestrictions: skip-not-installable", "true"),
+    "contained": ("Restrictions: isolation-container", 'test "$(cat /proc/1/comm)" = systemd'),
+}
 TOOLS = """
 product: product
 distros: [debian-12]
 suites:
   tools:
-    packages: [autopkgtest, build-essential, fakeroot, python3-debian]
+    packages: [autopkgtest, build-essential, debhelper, fakeroot, python3-debian, sudo,
+               systemd-sysv]
     prepare: useradd -m -s /bin/bash tester
     run: "true"
 """
@@ -43,6 +67,13 @@ apt-get -qq update
 cd /out
 apt-get -q source "$1"
 """
+# sudo tells the kernel's audit log, and on stderr that it cannot.
+IN_INIT = """
+product: product
+distros: [debian-12]
+defaults: {privileges: [init, setuid, audit-write], packages: [systemd-sysv]}
+suites: {import: debian/tests}
+"""
 BY_AUTOPKGTEST = """
 apt-get -qq update
 cp -a /sources /tree
@@ -50,6 +81,17 @@ chmod -R a+rX /tree
 autopkgtest --user=tester --summary-file=/tmp/summary /tree/*.dsc -- null >&2 || :
 cat /tmp/summary
 """
+# In containers that the engine opens for it, one more where a test has broken the one before.
+IN_CONTAINERS = """
+autopkgtest --summary-file=/tmp/summary /sources -- docker --remote --init "$@" >&2 || :
+cat /tmp/summary
+"""
+LABEL = "distromatrix.test=autopkgtest"
+AS_OURS = (
+    *("--label", LABEL, "--env", "container=docker", "--stop-signal", "SIGRTMIN+3"),
+    *("--cap-add", "SYS_ADMIN", "--cgroupns", "private"),
+    *("--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,27 +108,67 @@ def _project(root: Path, matrix: str) -> Project:
     return Project(root=root)
 
 
-def _in(image: str, script: str, *words: str, volume: str) -> str:
-    command = ["docker", "run", "--rm", "--volume", volume, image, "sh", "-ec", script, "sh"]
+def _in(image: str, script: str, *words: str, volumes: tuple[str, ...]) -> str:
+    mounted = (word for volume in volumes for word in ("--volume", volume))
+    command = ["docker", "run", "--rm", *mounted, image, "sh", "-ec", script, "sh"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+def _wares(root: Path) -> None:
+    """A package with all these tests."""
+    stanzas = (f"Tests: {name}\n{said}\n" for name, (said, _) in ASKED.items())
+    scripts = {f"debian/tests/{n}": f"#!/bin/sh\nset -e\n{s}\n" for n, (_, s) in ASKED.items()}
+    control = "\n".join(text.replace("\n\n", "\n") for text in stanzas)
+    make_product(root, {**DEBIAN, **scripts, "debian/tests/control": control})
+
+
+def _said(summary: str) -> dict[str, str]:
+    """autopkgtest's verdicts, in our words; what its machine cannot give is none."""
+    found = re.findall(r"^(\S+) +(PASS|FAIL|FLAKY|SKIP(?! Test requires))\b", summary, re.MULTILINE)
+    words = {"PASS": "passed", "FAIL": "failed", "FLAKY": "failed", "SKIP": "skipped"}
+    return {name: words[word] for name, word in found}
+
+
+def _run(ours: Project) -> tuple[dict[str, str], str]:
+    """Our verdicts by test, and what was said of those that are left out."""
+    done = ours._call("run", "--json")
+    cells = json.loads(done.stdout)["cells"]
+    return {cell["id"].partition("/")[2]: cell["verdict"] for cell in cells}, done.stderr
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_autopkgtest_and_we_say_the_same(tmp_path: Path, image: str, package: str) -> None:
     (sources := tmp_path / "sources").mkdir()
-    _in(image, FETCH, package, volume=f"{sources}:/out")
+    _in(image, FETCH, package, volumes=(f"{sources}:/out",))
     ours = _project(tmp_path / "ours", MATRIX)
     (tree,) = (path for path in sources.iterdir() if path.is_dir())
     shutil.move(tree, ours.product)
-    summary = _in(image, BY_AUTOPKGTEST, volume=f"{sources}:/sources:ro")
-    # What the container that it runs in cannot give is no verdict.
-    said = r"^(\S+) +(PASS|FAIL|FLAKY|SKIP(?! Test requires))\b"
-    theirs = dict(re.findall(said, summary, re.MULTILINE))
-    cells = json.loads(ours._call("run", "--json").stdout)["cells"]
-    found = {cell["id"].partition("/")[2]: cell["verdict"] for cell in cells}
-    print(f"{summary}\n{found}")
-    words = {"PASS": "passed", "FAIL": "failed", "FLAKY": "passed", "SKIP": "skipped"}
+    theirs = _said(_in(image, BY_AUTOPKGTEST, volumes=(f"{sources}:/sources:ro",)))
+    found, _ = _run(ours)
+    print(f"{theirs}\n{found}")
     assert theirs
-    assert found.items() >= {name: words[word] for name, word in theirs.items()}.items()
+    assert found.items() >= theirs.items()
+
+
+def test_whatever_a_test_may_ask_for_comes_to_the_same(tmp_path: Path, image: str) -> None:
+    ours = _project(tmp_path, IN_INIT)
+    _wares(ours.product)
+    volumes = (
+        f"{ours.product}:/sources:ro",
+        f"{shutil.which('docker')}:/usr/bin/docker:ro",
+        "/var/run/docker.sock:/var/run/docker.sock",
+    )
+    try:
+        theirs = _said(_in(image, IN_CONTAINERS, image, *AS_OURS, volumes=volumes))
+    finally:
+        listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}"]
+        if left := subprocess.run(listed, capture_output=True, text=True, check=True).stdout:
+            subprocess.run(["docker", "rm", "--force", *left.split()], check=True)
+    found, said = _run(ours)
+    print(f"{theirs}\n{found}")
+    left_out = {name: "skipped" for name in ASKED if f"the test {name} is left out: " in said}
+    assert left_out.keys() == {"hint", "newer"}
+    assert found | left_out == theirs
+    assert theirs.keys() == ASKED.keys()
