@@ -21,8 +21,9 @@ PACKAGES = (
     "hello=2.10-3",  # an unnamed Test-Command, `@`
     "psmisc=23.6-1",  # three tests in one stanza, `@`, no allow-stderr
     "acl=2.3.1-3",  # superficial, flaky, rw-build-tree, needs-root, versions, no `@`
-    "rsync=3.2.7-1+deb12u6",  # `@builddeps@`, test-name, superficial, isolation-container
 )
+# `@builddeps@`, test-name, superficial, isolation-container with a service that is started.
+WITH_INIT = "rsync=3.2.7-1+deb12u6"
 # A test for each thing that a stanza may ask for: what it says, and its script.
 ASKED = {
     "plain": ("", 'test "$(say-ok)" = ok && test "$(id -u)" != 0'),
@@ -51,7 +52,9 @@ suites:
   tools:
     packages: [autopkgtest, build-essential, debhelper, fakeroot, python3-debian, sudo,
                systemd-sysv]
-    prepare: useradd -m -s /bin/bash tester
+    prepare: |
+      useradd -m -s /bin/bash tester
+      rm -f /usr/sbin/policy-rc.d
     run: "true"
 """
 MATRIX = """
@@ -83,7 +86,7 @@ cat /tmp/summary
 """
 # In containers that the engine opens for it, one more where a test has broken the one before.
 IN_CONTAINERS = """
-autopkgtest --summary-file=/tmp/summary /sources -- docker --remote --init "$@" >&2 || :
+autopkgtest -U --summary-file=/tmp/summary /sources -- docker --remote --init "$@" >&2 || :
 cat /tmp/summary
 """
 LABEL = "distromatrix.test=autopkgtest"
@@ -138,13 +141,34 @@ def _run(ours: Project) -> tuple[dict[str, str], str]:
     return {cell["id"].partition("/")[2]: cell["verdict"] for cell in cells}, done.stderr
 
 
+def _fetched(package: str, image: str, sources: Path, product: Path) -> None:
+    """Put a source package into a folder, and its tree into another."""
+    sources.mkdir()
+    _in(image, FETCH, package, volumes=(f"{sources}:/out",))
+    (tree,) = (path for path in sources.iterdir() if path.is_dir())
+    shutil.move(tree, product)
+
+
+def _in_containers(image: str, product: Path) -> dict[str, str]:
+    """autopkgtest's verdicts on a tree, in containers with an init that it opens."""
+    volumes = (
+        f"{product}:/sources:ro",
+        f"{shutil.which('docker')}:/usr/bin/docker:ro",
+        "/var/run/docker.sock:/var/run/docker.sock",
+    )
+    try:
+        return _said(_in(image, IN_CONTAINERS, image, *AS_OURS, volumes=volumes))
+    finally:
+        listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}"]
+        if left := subprocess.run(listed, capture_output=True, text=True, check=True).stdout:
+            subprocess.run(["docker", "rm", "--force", *left.split()], check=True)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_autopkgtest_and_we_say_the_same(tmp_path: Path, image: str, package: str) -> None:
-    (sources := tmp_path / "sources").mkdir()
-    _in(image, FETCH, package, volumes=(f"{sources}:/out",))
     ours = _project(tmp_path / "ours", MATRIX)
-    (tree,) = (path for path in sources.iterdir() if path.is_dir())
-    shutil.move(tree, ours.product)
+    sources = tmp_path / "sources"
+    _fetched(package, image, sources, ours.product)
     theirs = _said(_in(image, BY_AUTOPKGTEST, volumes=(f"{sources}:/sources:ro",)))
     found, _ = _run(ours)
     print(f"{theirs}\n{found}")
@@ -152,22 +176,20 @@ def test_autopkgtest_and_we_say_the_same(tmp_path: Path, image: str, package: st
     assert found.items() >= theirs.items()
 
 
+def test_services_are_started_as_under_autopkgtest(tmp_path: Path, image: str) -> None:
+    ours = _project(tmp_path / "ours", IN_INIT)
+    _fetched(WITH_INIT, image, tmp_path / "sources", ours.product)
+    theirs = _in_containers(image, ours.product)
+    found, _ = _run(ours)
+    assert found == theirs
+    assert found["remote-tests"] == "passed"
+
+
 def test_whatever_a_test_may_ask_for_comes_to_the_same(tmp_path: Path, image: str) -> None:
     ours = _project(tmp_path, IN_INIT)
     _wares(ours.product)
-    volumes = (
-        f"{ours.product}:/sources:ro",
-        f"{shutil.which('docker')}:/usr/bin/docker:ro",
-        "/var/run/docker.sock:/var/run/docker.sock",
-    )
-    try:
-        theirs = _said(_in(image, IN_CONTAINERS, image, *AS_OURS, volumes=volumes))
-    finally:
-        listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}"]
-        if left := subprocess.run(listed, capture_output=True, text=True, check=True).stdout:
-            subprocess.run(["docker", "rm", "--force", *left.split()], check=True)
+    theirs = _in_containers(image, ours.product)
     found, said = _run(ours)
-    print(f"{theirs}\n{found}")
     left_out = {name: "skipped" for name in ASKED if f"the test {name} is left out: " in said}
     assert left_out.keys() == {"hint", "newer"}
     assert found | left_out == theirs

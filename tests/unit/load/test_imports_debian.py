@@ -98,6 +98,7 @@ def test_restrictions_are_keys_of_the_suite(tmp_path: Path) -> None:
     found = keys(tmp_path / "1", plain + "flaky needs-root, isolation-machine\n")
     assert (found["gating"], found["needs"]) == ("false", ["init", "own-kernel"])
     assert "runuser" not in found["run"]
+    assert "policy-rc.d" in found["setup"]
     assert "skip_status" not in found
     found = keys(tmp_path / "2", plain + "needs-sudo skippable isolation-container\n")
     assert (found["skip_status"], found["needs"]) == ("77", ["init", "setuid"])
