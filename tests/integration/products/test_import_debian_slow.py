@@ -194,3 +194,18 @@ def test_whatever_a_test_may_ask_for_comes_to_the_same(tmp_path: Path, image: st
     assert left_out.keys() == {"hint", "newer"}
     assert found | left_out == theirs
     assert theirs.keys() == ASKED.keys()
+
+
+# A build that wants the tests, which are no files of its image.
+WANTS_TESTS = "\noverride_dh_auto_build:\n\ttest -e debian/tests/says\n\ttest ! -e broken\n"
+
+
+def test_what_does_not_build_in_the_image_is_built_in_the_cell(tmp_path: Path) -> None:
+    ours = _project(tmp_path, MATRIX)
+    rules = {"debian/rules": DEBIAN["debian/rules"] + WANTS_TESTS}
+    make_product(ours.product, {**DEBIAN, **rules})
+    assert _run(ours)[0] == {"says": "passed"}
+    (ours.product / "broken").touch()
+    assert _run(ours)[0] == {"says": "failed"}
+    (ours.product / "broken").unlink()
+    assert _run(ours)[0] == {"says": "passed"}
