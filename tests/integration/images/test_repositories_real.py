@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +94,19 @@ def test_what_another_key_signed_is_not_installed(
         world.prepared(distro, packages=("words-distromatrix",), repositories=(wrong,))
     assert "is not trusted: " in str(caught.value)
     assert (caught.value.phase, caught.value.transient) == ("packages", False)
+
+
+def test_metadata_past_its_day_is_told_with_the_repository(
+    world: World, families: Families, tmp_path: Path
+) -> None:
+    with workshop(families.world) as tools:
+        words = Package(name="words-distromatrix", files={"usr/share/words": b"more\n"})
+        past = "Thu, 01 Jan 2015 00:00:00 UTC"
+        old = tools.build(tmp_path, (words,), kinds=("deb",), valid_until=past)
+        gateway = tools.gateway
+    with served(old, gateway) as server, pytest.raises(ImageError) as caught:
+        added = (repository("apt", server, old),)
+        distro = families.distro("apt")
+        world.prepared(distro, packages=("words-distromatrix",), repositories=added)
+    assert "Release file has expired for " in str(caught.value)
+    assert f"{server('deb')}/dists/stable/InRelease" in str(caught.value)
