@@ -137,7 +137,7 @@ class HostedRun:
                 if need > free:
                     raise InfrastructureError(
                         f"the product has {need / 1e6:,.0f} MB, and {self._folder.path} has room "
-                        f"for {free / 1e6:,.0f}",
+                        f"for {free / 1e6:,.0f} MB",
                         transient=False,
                     )
                 self._tell({"kind": "product"})
