@@ -175,6 +175,16 @@ def test_with_nothing_for_distributions_in_it_pytest_is_run_itself(tmp_path: Pat
     assert finding.notes == ("tox.ini: left out lint (by their names not about distributions)",)
 
 
+def test_environments_that_are_set_up_for_some_pythons_are_no_others(tmp_path: Path) -> None:
+    listed = "py{310-312}, py{310,312}-few, py312-one, py{310-312}-all"
+    more = "[testenv:py{310,312}-few]\nsetenv = A=1\n[testenv:py312-one]\nsetenv = A=1\n"
+    text = INI.format(list=listed) + more + "[testenv:py{310-312}-all]\nsetenv = A=1\n"
+    finding = tox(tmp_path, text)
+    assert [d.name for d in finding.drafts] == ["unit", "all"]
+    why = "with settings of their own, which another Python's would not have"
+    assert finding.notes == (f"tox.ini: left out py310-few, py312-few, py312-one ({why})",)
+
+
 def test_of_two_words_for_python_the_second_is_a_name(tmp_path: Path) -> None:
     found = drafts(tox(tmp_path, INI.format(list="py{39,310}, py39-python, py310-python")))
     assert list(found) == ["unit", "python"]
@@ -215,6 +225,13 @@ def test_a_junit_report_is_promised_only_where_pytest_will_write_one(tmp_path: P
     assert any("no JUnit report" in line for line in lost.about)
     kept = run("c", "setenv = PYTEST_ADDOPTS=-n2 {env:PYTEST_ADDOPTS:}\ncommands = pytest")
     assert "DISTROMATRIX_JUNIT" in kept.run
+    elsewhere = run("f", "commands = pytest {posargs:--junit-xml=.tox/{envname}.xml -v} tests")
+    assert elsewhere.run.splitlines()[-2] == (
+        '[ ! -e ".tox/py.xml" ] || cp ".tox/py.xml" "$DISTROMATRIX_JUNIT"'
+    )
+    assert "PYTEST_ADDOPTS" not in elsewhere.run
+    unknown = run("g", "commands = pytest --junitxml={env:RESULTS}/a.xml")
+    assert "DISTROMATRIX_JUNIT" not in unknown.run
     twice = run("d", "commands =\n  pytest a\n  pytest b")
     assert any("more than once" in line for line in twice.about)
     own = run("e", "commands = python alltests.py")

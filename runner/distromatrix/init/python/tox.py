@@ -19,7 +19,7 @@ from distromatrix.init.python.toxconf import ToxConf, ToxEnv
 MAX_SUITES = 6
 NAMED = 12  # environments that a comment names before it stops
 _PYTHON = re.compile(r"(?:py|python|cpython)(?:3(?:\.?\d+)?)?|3\.\d+")
-_VERSION = re.compile(r"(py|python|cpython)?3(\.?)\d+")
+_VERSION = re.compile(r"(py|python|cpython)?3(\.?)(\d{1,3})")
 _PINNED = re.compile(r"(?:py|python|cpython)?[23]\.?\d\S*|pypy.*")
 _OTHER_PYTHON = re.compile(
     r"(?:pypy|jython|graalpy|rustpython).*|(?:py|python)?[23]\.?\d*t|(?:py|python)2\.?\d*"
@@ -42,6 +42,16 @@ _UNITTEST = re.compile(
     r"(?:\{envpython\}|\{env_python\}|python[\d.]*)\s+(?:-\w+\s+)*?-m\s+unittest\b(.*)"
 )
 _PYTEST = re.compile(r"pytest|py\.test")
+# Where a command has its report written: its options count more than those of PYTEST_ADDOPTS.
+_REPORT = re.compile(r"--junit-?xml(?:=|\s++)((?:\{\w++\}|[\w./-])*+)(?=[\s}'\"]|$)")
+_PLACES = {
+    **dict.fromkeys(("toxinidir", "tox_root"), "."),
+    **dict.fromkeys(("toxworkdir", "work_dir"), ".tox"),
+    **dict.fromkeys(("envname", "env_name"), "%"),
+    **dict.fromkeys(("envdir", "env_dir"), ".tox/%"),
+    **dict.fromkeys(("envtmpdir", "env_tmp_dir"), ".tox/%/tmp"),
+    **dict.fromkeys(("envlogdir", "env_log_dir"), ".tox/%/log"),
+}
 _ADDOPTS_LOST = re.compile(
     r"^[ \t]*+PYTEST_ADDOPTS[ \t]*+=(?!.*\{env:PYTEST_ADDOPTS)", re.MULTILINE
 )
@@ -118,6 +128,8 @@ def _reasons(group: _Group, folder: ScannedFolder) -> Iterator[str]:
         yield "by their names not about distributions"
     if "{py}" not in group.factors and _PINNED.fullmatch(env.base_python.strip()):
         yield f"wants {env.base_python} and no other"
+    if all(env.own for env in group.envs) and _with_gaps(group):
+        yield "with settings of their own, which another Python's would not have"
     if not any(_TESTS.search(c) for c in env.commands):
         yield "runs no test tool that is known here"
     if any("git+" in d for d in env.deps):
@@ -125,6 +137,14 @@ def _reasons(group: _Group, folder: ScannedFolder) -> Iterator[str]:
     for name in _files(env):
         if not folder.has(name):
             yield f"names {name}, which is not here"
+
+
+def _with_gaps(group: _Group) -> bool:
+    """Whether it is for chosen Pythons: one, or some with others between them."""
+    minors = {
+        int(v[3]) for e in group.envs for f in e.name.split("-") if (v := _VERSION.fullmatch(f))
+    }
+    return bool(minors) and (len(minors) == 1 or max(minors) - min(minors) >= len(minors))
 
 
 def _files(env: ToxEnv) -> Iterator[str]:
@@ -150,7 +170,8 @@ def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
     named = ", ".join(e.name for e in group.envs[:8])
     about = [f"{conf.source}: {named}" + (", …" if len(group.envs) > 8 else "")]
     reports = sum(bool(_PYTEST.search(c)) for c in env.commands)
-    junit = reports > 0 and not _ADDOPTS_LOST.search(env.set_env)
+    own = _own_report(env)
+    junit = reports > 0 and not (own is None and _ADDOPTS_LOST.search(env.set_env)) and own != ""
     if not junit:
         about.append("Its tests write no JUnit report: the answer knows the cell, not its cases.")
     elif reports > 1:
@@ -167,8 +188,19 @@ def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
         ),
         # uv would fetch a Python of its own, and the distribution's is what is to be tested.
         env={"UV_PYTHON_DOWNLOADS": "never"} if _uses_uv(conf) else {},
-        run=_run(conf, group, junit=junit),
+        run=_run(conf, group, own or "", junit=junit),
     )
+
+
+def _own_report(env: ToxEnv) -> str | None:
+    """Where its last command that says so has the report written, from the product's root, with %
+    for its name; '' where that cannot be told, None where none says so."""
+    said = [c for c in env.commands if "--junit" in c]
+    if not said:
+        return None
+    found = _REPORT.search(said[-1])
+    path = re.sub(r"\{(\w+)\}", lambda m: _PLACES.get(m[1], "{"), found[1]) if found else "{"
+    return "" if "{" in path else path
 
 
 def _tools(conf: ToxConf) -> tuple[str, ...]:
@@ -184,7 +216,7 @@ def _uses_uv(conf: ToxConf) -> bool:
     return named or any(env.runner.startswith("uv-") for env in conf.envs)
 
 
-def _run(conf: ToxConf, group: _Group, *, junit: bool) -> str:
+def _run(conf: ToxConf, group: _Group, own: str, *, junit: bool) -> str:
     lines = []
     name = group.env.name
     versions = [m for e in group.envs for f in e.name.split("-") if (m := _VERSION.fullmatch(f))]
@@ -198,9 +230,14 @@ def _run(conf: ToxConf, group: _Group, *, junit: bool) -> str:
         name = "-".join("$py" if f == "{py}" else f for f in group.factors)
     elif "{py}" in group.factors:
         name = "-".join("py" if f == "{py}" else f for f in group.factors)
-    if junit:
+    if junit and not own:
         lines.append('export PYTEST_ADDOPTS="${PYTEST_ADDOPTS-} --junitxml=$DISTROMATRIX_JUNIT"')
     sections = dict.fromkeys(s for e in group.envs for s in e.sections)
     overrides = [f"{s}.pass_env=*" for s in (*sections, conf.package_section)]
-    lines.append(" ".join((f'/opt/tox/bin/tox run -e "{name}"', *(f"-x '{o}'" for o in overrides))))
-    return "\n".join(lines)
+    call = " ".join((f'/opt/tox/bin/tox run -e "{name}"', *(f"-x '{o}'" for o in overrides)))
+    if not own:
+        return "\n".join((*lines, call))
+    report = own.replace("%", name)
+    lines += ["status=0", f"{call} || status=$?", "# its own report"]
+    lines.append(f'[ ! -e "{report}" ] || cp "{report}" "$DISTROMATRIX_JUNIT"')
+    return "\n".join((*lines, "exit $status"))

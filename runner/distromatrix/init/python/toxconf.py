@@ -20,10 +20,12 @@ _RANGE = re.compile(r"(\d+)-(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToxEnv:
-    """One environment. `commands` as written, substitutions unresolved; `sections`: those of
-    the file that say what it passes on (`pass_env`), by the names that overrides want."""
+    """One environment. `own`: whether it has a section that others have not; `commands` as written,
+    substitutions unresolved; `sections`: those of the file that say what it passes on (`pass_env`),
+    by the names that overrides want."""
 
     name: str
+    own: bool = False
     commands: tuple[str, ...] = ()
     deps: tuple[str, ...] = ()
     set_env: str = ""
@@ -133,6 +135,7 @@ def _ini_env(ini: _Ini, name: str) -> ToxEnv:
     )
     return ToxEnv(
         name=name,
+        own=name in ini.expanded,
         commands=ini.value(name, "commands"),
         deps=ini.value(name, "deps"),
         runner=" ".join(ini.value(name, "runner")),
@@ -226,6 +229,7 @@ def _toml_env(tox: Mapping[str, Any], name: str, prefix: str) -> ToxEnv:
     passes = {"pass_env", "passenv"} & own.keys()
     return ToxEnv(
         name=name,
+        own=bool(own),
         commands=tuple(_words(c) for c in commands) if isinstance(commands, list) else (),
         deps=_toml_deps(values.get("deps")),
         runner=" ".join(texts(values.get("runner"))),
