@@ -15,6 +15,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from time import time
 from typing import IO
 
 ROOT = "0:0"
@@ -48,8 +49,9 @@ def headers(owner: str, names: Iterable[str]) -> bytes:
 
 
 def header(owner: str, name: str, mode: int = 0o755) -> bytes:
-    """One of them, with that mode."""
+    """One of them, with that mode, made now: it is newer than the product."""
     info = tarfile.TarInfo(name)
+    info.mtime = int(time())
     info.type, info.mode = tarfile.DIRTYPE, mode
     info.uid, info.gid = map(int, owner.split(":"))
     return info.tobuf()

@@ -59,9 +59,10 @@ def test_a_shell_that_the_image_has_not_is_told_and_one_that_it_has_is_used(
 
 
 def test_a_report_that_lies_elsewhere_is_found_by_busybox_too(project: Project) -> None:
+    (project.root / "fixture.xml").write_text(JUNIT)
     project.suites(
         {
-            "stray": f"mkdir -p build/results; echo '{JUNIT}' >build/results/TEST-a.xml",
+            "stray": f"sleep 1.1; mkdir -p build/results; echo '{JUNIT}' >build/results/TEST-a.xml",
             "none": "echo '<coverage/>' >coverage.xml",
             "setup": {"setup": f"echo '{JUNIT}' >old.xml; sleep 0.1", "run": "true"},
         }
