@@ -6,12 +6,14 @@ import re
 import runpy
 from collections.abc import Iterator
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from packaging.version import Version
 from repository_keys import KEY
 
 from distromatrix.load import load_matrix
@@ -24,8 +26,13 @@ EXAMPLES = ROOT / "docs/sources"
 PAGES = runpy.run_path(str(ROOT / "docs/generate.py"))["PAGES"]
 
 
+HELP = ("command-line.md", "distromatrix.1")
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_what_the_program_says(name: str) -> None:
+    if name in HELP and Version(version("click")) < Version("8.5"):
+        pytest.skip("click writes help otherwise before 8.5")
     kept = (ROOT / "docs" / name).read_text("utf-8")
     assert kept == PAGES[name](), "run `python docs/generate.py`"
 
