@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from collections.abc import Callable
 from time import sleep
 
 import pytest
@@ -15,6 +16,16 @@ from .conftest import Bench, heard, said, untar, with_docker
 
 # Seconds for what must happen: minutes in a guest that is emulated on a busy machine.
 PATIENCE = 600.0
+
+
+def at_once(most: int, what: Callable[[int], None]) -> None:
+    """Call it in so many threads, each with its number; all must come to their end."""
+    threads = [threading.Thread(target=what, args=(who,)) for who in range(most)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 @with_docker
@@ -42,11 +53,7 @@ def test_outputs_of_commands_at_the_same_time_do_not_mix(bench: Bench, machine: 
             if got != (number, text + b"\n", b"e" + text + b"\n"):
                 wrong.append(got)
 
-    threads = [threading.Thread(target=many, args=(who,)) for who in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    at_once(6, many)
     assert wrong == []
 
 
@@ -98,11 +105,7 @@ def test_several_commands_time_out_at_once(machine: Machine) -> None:
     def run(number: int) -> None:
         done.append(machine.run(Command(script, timeout=1, strict=bool(number % 2))))
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    at_once(5, run)
     assert [(one.timed_out, one.ended) for one in done] == [(True, False)] * 5
     assert machine.running() == ""
     assert said(machine, "echo on")[1] == b"on\n"
@@ -130,10 +133,5 @@ def test_eight_threads_run_many_commands_each(bench: Bench, machine: Machine) ->
             if got != (number, words + b"\n", words + b"\n"):
                 wrong.append(got)
 
-    threads = [threading.Thread(target=many, args=(who,)) for who in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert not any(thread.is_alive() for thread in threads)
+    at_once(8, many)
     assert wrong == []

@@ -126,10 +126,13 @@ class Project:
             lend_alpine(self.alpines)
             self.alpines.clear()
 
+    def python(self) -> str:
+        """What runs to its end is started by."""
+        return quick_python() if self.forked and not self.before else sys.executable
+
     def call(self, *args: str, input: str | None = None, timeout: float = 600.0) -> Ended:
         """The command, to its end."""
-        python = quick_python() if self.forked and not self.before else sys.executable
-        process = self.start(*args, python=python, stdin=subprocess.PIPE)
+        process = self.start(*args, python=self.python(), stdin=subprocess.PIPE)
         out, err = process.communicate(input, timeout)
         return Ended(process.returncode, out, err)
 

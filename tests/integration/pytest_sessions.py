@@ -21,7 +21,6 @@ from breaking_world import Ended, Project, ended, until
 
 from distromatrix.engines.contract import LABEL_FOLDER
 from given import FEW_PLUGINS
-from quick_python import quick_python
 
 FILE = "matrix/default.yaml"
 CONFTEST = """
@@ -107,8 +106,7 @@ class Sessions(Project):
 
     def pytest(self, *args: str, timeout: float = 240.0) -> Session:
         """pytest, to its end."""
-        python = quick_python() if self.forked else sys.executable
-        return self.end(self.begin(*args, python=python), timeout)
+        return self.end(self.begin(*args, python=self.python()), timeout)
 
     def end(self, process: subprocess.Popen[str], timeout: float = 180.0) -> Session:
         """Wait for one that was begun."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder
 from distromatrix.init.choose import globs_in
-from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.facts import Draft, Finding, shared_family
 from distromatrix.init.folder import ScannedFolder
 from distromatrix.init.kinds import KINDS, LAST
 from distromatrix.init.write import matrix_text, suites_of
@@ -39,8 +39,7 @@ class Survey:
     @property
     def family(self) -> str:
         """The family of distros that all of its suites are for; '' where there are others."""
-        families = {draft.family for finding in self.findings for draft in finding.drafts}
-        return families.pop() if len(families) == 1 else ""
+        return shared_family(draft.family for one in self.findings for draft in one.drafts)
 
     def only(self, wanted: str) -> Survey:
         """What belongs to some of its suites: names or globs, each of which matches. Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,12 @@ IN_CONTAINER = (
     "If its tests need a kernel of their own (`needs:`), write `setup: {in: container, run: …}`: "
     "an emulated guest compiles some thirty times slower."
 )
+
+
+def shared_family(families: Iterable[str]) -> str:
+    """The family of distros that all are for; '' where there are others."""
+    known = set(families)
+    return known.pop() if len(known) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distromatrix.errors import InputError
 from distromatrix.files.below import Folder
-from distromatrix.init.facts import Draft, Finding
+from distromatrix.init.facts import Draft, Finding, shared_family
 from distromatrix.init.folder import ScannedFolder
 from distromatrix.load.imports.formats import FORMATS
 
@@ -13,7 +13,7 @@ def look(folder: ScannedFolder) -> Finding | None:
     """The formats of which there are tests that become suites, or None."""
     folders: list[str] = []
     names: list[str] = []
-    families: set[str] = set()
+    families: list[str] = []
     try:
         with Folder.at(folder.root) as product:
             for form in FORMATS.values():
@@ -30,7 +30,7 @@ def look(folder: ScannedFolder) -> Finding | None:
                 elif found.suites:
                     folders.append(form.usual)
                     names += found.suites
-                    families.add(found.family)
+                    families.append(found.family)
     except OSError:
         return None
     if not folders:
@@ -41,7 +41,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         about=about,
         imports=tuple(folders),
         stands_for=tuple(names),
-        family=families.pop() if len(families) == 1 else "",
+        family=shared_family(families),
     )
     what = f"{len(names)} test{'s' * (len(names) > 1)}"
     return Finding(source=" and ".join(folders), what=what, drafts=(draft,))

@@ -82,6 +82,12 @@ class _Group:
     def name(self) -> str:
         return "-".join(f for f in self.factors if f != "{py}") or "unit"
 
+    @property
+    def versions(self) -> list[re.Match[str]]:
+        """The Pythons that their names have."""
+        factors = (f for env in self.envs for f in env.name.split("-"))
+        return list(filter(None, map(_VERSION.fullmatch, factors)))
+
 
 def tox_suites(conf: ToxConf, folder: ScannedFolder, packages: tuple[str, ...]) -> ToxSuites:
     """What becomes of the environments of `env_list`. Every suite gets `packages`."""
@@ -141,9 +147,7 @@ def _reasons(group: _Group, folder: ScannedFolder) -> Iterator[str]:
 
 def _with_gaps(group: _Group) -> bool:
     """Whether it is for chosen Pythons: one, or some with others between them."""
-    minors = {
-        int(v[3]) for e in group.envs for f in e.name.split("-") if (v := _VERSION.fullmatch(f))
-    }
+    minors = {int(version[3]) for version in group.versions}
     return bool(minors) and (len(minors) == 1 or max(minors) - min(minors) >= len(minors))
 
 
@@ -171,7 +175,8 @@ def _draft(conf: ToxConf, group: _Group, packages: tuple[str, ...]) -> Draft:
     about = [f"{conf.source}: {named}" + (", …" if len(group.envs) > 8 else "")]
     reports = sum(bool(_PYTEST.search(c)) for c in env.commands)
     own = _own_report(env)
-    junit = reports > 0 and not (own is None and _ADDOPTS_LOST.search(env.set_env)) and own != ""
+    lost = _ADDOPTS_LOST.search(env.set_env) if own is None else own == ""
+    junit = reports > 0 and not lost
     if not junit:
         about.append("Its tests write no JUnit report: the answer knows the cell, not its cases.")
     elif reports > 1:
@@ -219,7 +224,7 @@ def _uses_uv(conf: ToxConf) -> bool:
 def _run(conf: ToxConf, group: _Group, own: str, *, junit: bool) -> str:
     lines = []
     name = group.env.name
-    versions = [m for e in group.envs for f in e.name.split("-") if (m := _VERSION.fullmatch(f))]
+    versions = group.versions
     if versions and not any(e.name.split("-")[0] in ("py", "py3") for e in group.envs):
         prefix, dot = versions[0][1] or "", versions[0][2]
         wanted = f"{prefix}%d{dot}%d"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from bench_world import MATRIX, World
-from cli_world import DISTRO
 from homes import set_homes
 
 from distromatrix.testing.bench.remote import RemoteBench, Server
@@ -17,20 +16,14 @@ from distromatrix.testing.contract import Bench
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    root = tmp_path / "project"
-    for folder in ("matrix", "distros"):
-        (root / folder).mkdir(parents=True)
-    (root / "matrix/default.yaml").write_text(MATRIX)
-    for name in ("one", "two"):
-        (root / f"distros/{name}.yaml").write_text(DISTRO.replace("NAME", name))
+def world(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    (project / "matrix/default.yaml").write_text(MATRIX)
     set_homes(monkeypatch, tmp_path)
     monkeypatch.setenv("DISTROMATRIX_FAKE", str(tmp_path / "fake"))
-    monkeypatch.chdir(root)
-    made = World(root, tmp_path / "fake")
+    made = World(project, tmp_path / "fake")
     yield made
     assert made.engine.leftovers() == ()
-    assert list(root.glob(".distromatrix/sessions/*")) == []
+    assert list(project.glob(".distromatrix/sessions/*")) == []
 
 
 @pytest.fixture(params=["direct", "remote"])
