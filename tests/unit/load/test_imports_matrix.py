@@ -6,6 +6,9 @@ import pytest
 from loading import Project
 
 CONTROL = "Source: a\n\nPackage: a\nArchitecture: any\n"
+NO_TESTS = "holds no tests to import: expected a folder with `control` or `.fmf/version`"
+FOLDER = "expected a folder of the product with tests, such as `debian/tests`"
+PREFIX = "expected a prefix of up to 30 lower-case letters, digits, `.`, `_` and `-`"
 
 
 @pytest.fixture
@@ -66,24 +69,57 @@ def test_names_do_not_meet(project: Project) -> None:
     )
     assert fault.file.endswith("debian/tests/control")
     assert (fault.line, fault.message) == (1, "the suite `own` is there already")
-    assert fault.hint.endswith("matrix/default.yaml:4:8")
+    assert fault.hint.endswith(
+        "matrix/default.yaml:4:8; `import: {PREFIX: FOLDER}` puts a prefix before names"
+    )
+
+
+def test_a_prefix_stands_before_the_names_of_a_folder(project: Project) -> None:
+    debian(project, f"Tests: smoke {'x' * 60}1 {'x' * 60}2\n", "a")
+    debian(project, "Tests: smoke\n", "b")
+    matrix = project.load("""
+        distros: [debian-12]
+        suites:
+          import: {a: a/debian/tests, b.2: b/debian/tests}
+          smoke: {run: "true"}
+        rules: [{suite: "a-*", expect: fail, reason: old}]
+        """)
+    assert [suite.name for suite in matrix.suites] == [
+        "smoke",
+        *("a-smoke", f"a-{'x' * 53}", f"a-{'x' * 53}-2", "b.2-smoke"),
+    ]
+
+
+def test_names_with_prefixes_do_not_meet(project: Project) -> None:
+    debian(project, "Tests: b-c\n", "x")
+    debian(project, "\nTests: c\n", "y")
+    fault = project.fault(
+        "distros: [debian-12]\nsuites:\n  import: {a: x/debian/tests, a-b: y/debian/tests}\n"
+    )
+    assert fault.file.endswith("y/debian/tests/control")
+    assert (fault.line, fault.message) == (2, "the suite `a-b-c` is there already")
+    assert "x/debian/tests/control:1:1; " in fault.hint
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "column", "said"),
     [
-        (
-            "tests",
-            "`tests` holds no tests to import: expected a folder with `control` or `.fmf/version`",
-        ),
-        ("/etc", "expected a folder of the product with tests, such as `debian/tests`, got `/etc`"),
-        ("{run: 'true'}", "expected a list, got a mapping"),
-        ("[]", "expected at least one entry"),
+        ("tests", 18, f"`tests` {NO_TESTS}"),
+        ("{a: b/c}", 22, f"`b/c` {NO_TESTS}"),
+        ("[/etc]", 19, f"{FOLDER}, got `/etc`"),
+        ("{a: /etc}", 22, f"{FOLDER}, got `/etc`"),
+        ("{a: [x]}", 22, f"{FOLDER}, got a list"),
+        ("{A b: x}", 19, f"{PREFIX}, got `A b`"),
+        (f"{{{'a' * 31}: x}}", 19, f"{PREFIX}, got `{'a' * 31}`"),
+        ("[]", 18, "expected at least one entry"),
+        ("{}", 18, "expected at least one entry"),
     ],
 )
-def test_what_cannot_be_imported_is_told(project: Project, value: str, said: str) -> None:
+def test_what_cannot_be_imported_is_told(
+    project: Project, value: str, column: int, said: str
+) -> None:
     fault = project.fault(f"distros: [debian-12]\nsuites: {{import: {value}, a: {{run: a}}}}")
-    assert (fault.message, fault.line) == (said, 2)
+    assert (fault.message, fault.line, fault.column) == (said, 2, column)
 
 
 def test_no_link_is_followed(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from distromatrix.files.below import Folder
 from distromatrix.load.decode import decode
 from distromatrix.load.document import Document, Node, Position
 from distromatrix.load.imports.formats import FORMATS
-from distromatrix.load.imports.imported import Imported, ImportedSuite
+from distromatrix.load.imports.imported import Imported, ImportedSuite, named_apart
 from distromatrix.load.shapes.imports import ImportsShape
 from distromatrix.model import Distro
 from distromatrix.wording import listing, quoted
@@ -30,10 +31,11 @@ def graft_imports(document: Document, root: Path, distros: Sequence[Distro]) -> 
     at = suites.keys[KEY]
     wanted = _wanted(document, suites.value.pop(KEY), at)
     left_out: list[str] = []
-    for path in wanted:
+    for prefix, node in wanted:
+        path, at = str(node.value), (node.line, node.column)
         try:
             with Folder.at(root) as project, project.folder(_product(document)) as product:
-                found = _read(product, path)
+                found = _read(product, path, prefix)
         except OSError as error:
             where = f"the product's folder, in which {quoted(path)} lies, cannot be opened"
             document.fault(f"{where}: {error.strerror}", at=at)
@@ -58,13 +60,17 @@ def graft_imports(document: Document, root: Path, distros: Sequence[Distro]) -> 
     return tuple(left_out)
 
 
-def _wanted(document: Document, node: Node, at: Position) -> tuple[str, ...]:
-    """The folders that are named, and what is wrong with them a fault of the document."""
+def _wanted(document: Document, node: Node, at: Position) -> list[tuple[str, Node]]:
+    """The folders that are named, each with the prefix of its suites ('': none); what is wrong
+    with them is a fault of the document."""
     part = Document(document.path)
     part.root = Node(*at, {KEY: node}, {KEY: at})
-    shape = decode(ImportsShape, part)
-    document.faults += part.faults
-    return shape.import_ if shape else ()
+    if decode(ImportsShape, part) is None:
+        document.faults += part.faults
+        return []
+    if isinstance(node.value, dict):
+        return list(node.value.items())
+    return [("", one) for one in (node.value if isinstance(node.value, list) else [node])]
 
 
 def _product(document: Document) -> str:
@@ -73,11 +79,13 @@ def _product(document: Document) -> str:
     return node.value if node and isinstance(node.value, str) else "."
 
 
-def _read(product: Folder, path: str) -> Imported:
+def _read(product: Folder, path: str, prefix: str) -> Imported:
     """What a folder of the product holds. Raises InputError."""
     for one in FORMATS.values():
         if one.is_there(product, path):
-            return one.read_suites(product, path)
+            found = one.read_suites(product, path)
+            prefixed = ((f"{prefix}-{name}", suite) for name, suite in found.suites.items())
+            return replace(found, suites=named_apart(prefixed)) if prefix else found
     holds = listing([one.holds for one in FORMATS.values()])
     raise InputError(f"{quoted(path)} holds no tests to import: expected a folder with {holds}")
 
@@ -88,7 +96,8 @@ def _put(
     """Put suites among those of the document."""
     for name, suite in found.suites.items():
         if name in suites:
-            hint = f"the other is at {document.where(['suites', name])}"
+            other = f"the other is at {document.where(['suites', name])}"
+            hint = f"{other}; `import: {{PREFIX: FOLDER}}` puts a prefix before names"
             there = (suite.line, 1, suite.file)
             document.fault(f"the suite {quoted(name)} is there already", hint, at=there)
             continue

@@ -350,7 +350,8 @@ class MatrixShape(Shape):
         json_schema_extra={"properties": {"import": IMPORTS_SCHEMA}}
     )
     """The suites, by name. `import` is no suite: it names folders of the product, such as
-    `debian/tests`, whose tests become suites at each run."""
+    `debian/tests`, whose tests become suites at each run; in a mapping `PREFIX: FOLDER` they are
+    called PREFIX-NAME."""
     variants: dict[Name, VariantShape] = {}
     """The variants, by name."""
     rules: tuple[RuleShape, ...] = ()
