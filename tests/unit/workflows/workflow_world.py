@@ -17,7 +17,7 @@ from actions.files import Storage
 from actions.runner import Job, Runner
 from quick_python import quick_python
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORKFLOW = ROOT / ".github/workflows/distromatrix.yml"
 CODE = "touch $PWNED"
 NASTY = f'it\'s "$({CODE})" `{CODE}`; {CODE} #${{{{ github.token }}}} 🦊 %0A::error::x'
