@@ -53,6 +53,7 @@ class ReadyImages:
     slow: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     guests: list[str] = field(default_factory=list)
+    absent: tuple[str, ...] = ()
     cancelled: Flag = field(default_factory=Flag)
 
     def prepared(self, distro: Distro, cell: Cell, files: object, handed: Handed) -> Prepared:
@@ -64,7 +65,8 @@ class ReadyImages:
             raise self.faults[distro.name]
         image = self.engine.images.find("distromatrix/test:fake")
         assert image is not None
-        return Prepared(image=image, used=ImageUsed(source="archive", id=image.id), user="root")
+        used = ImageUsed(source="archive", id=image.id)
+        return Prepared(image=image, used=used, user="root", absent=self.absent)
 
     def guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared:
         self.guests.append(cell.id)

@@ -94,7 +94,7 @@ class Images:
             return replace(prepared, guest=distro.guest, ready=self._ready(distro, prepared))
         with self._hiding():
             made = self._layers.get(distro, cell, wanted, below(prepared))
-        return replace(made, user=prepared.user, guest=distro.guest, caches=prepared.caches)
+        return replace(prepared, image=made.image, guest=distro.guest)
 
     def stored_guest(self, distro: Distro, cell: Cell, prepared: Prepared) -> Prepared | None:
         """The same as the engine's store has it, or None; None, too, where nothing is put on

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli_world import DISTRO, Cli
+from repository_keys import FINGERPRINT, KEY
 
 MATRIX = """\
 product: .
@@ -66,6 +67,24 @@ def test_people_read_it_as_yaml_below_the_cells_line(cli: Cli) -> None:
     assert "two/good" not in said.out
     assert "swordfish" not in said.out + said.err
     assert "hunter22" not in said.out
+
+
+def test_repositories_are_said_with_whose_key_signs_them(cli: Cli, project: Path) -> None:
+    (project / "key.asc").write_text(KEY)
+    file = project / "distros/one.yaml"
+    file.write_text(file.read_text().replace("package_manager: none", "package_manager: apt"))
+    own = '{url: "https://a.example", key: key.asc}, {url: "http://b.example", signed: false}'
+    text = MATRIX.replace("[one, two]", "[one]").replace(
+        "run: curl", f"repositories: [{own}]\n    run: curl"
+    )
+    (project / "matrix/default.yaml").write_text(text)
+    said = cli("plan", "one", "--verbose")
+    assert said.code == 0, said.err
+    shown = yaml.safe_load("\n".join(x for x in said.out.splitlines() if x.startswith("    ")))
+    assert shown["repositories"] == [
+        {"url": "https://a.example", "key": [FINGERPRINT], "key_file": "key.asc"},
+        {"url": "http://b.example", "signed": False},
+    ]
 
 
 def test_it_is_of_cells_and_not_of_jobs(cli: Cli) -> None:

@@ -277,6 +277,12 @@ def test_what_stands_in_a_submodules_place_is_as_it_is(
     (product / "folder").mkdir()
     snapshot = take(Product(path=product), tmp_path / "s.tar")
     assert names(snapshot) == {"f", "link", "file"}
+    (warning,) = snapshot.warnings
+    assert warning == (
+        "product: folder is a submodule that is not here: `git submodule update --init` brings it"
+    )
+    (product / "folder/own").touch()
+    assert not take(Product(path=product), tmp_path / "t.tar").warnings
     with tarfile.open(snapshot.path) as tar:
         assert tar.getmember("product/folder").isdir()
         assert "product/nothing" not in tar.getnames()

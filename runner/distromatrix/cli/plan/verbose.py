@@ -30,19 +30,29 @@ def whole(plan: Plan, cell: Cell, mask: Callable[[str], str]) -> dict[str, Any]:
     from distromatrix.load.listing import guest_json, source_json
     from distromatrix.plan.file import plain_data
 
-    distro = plan.distro(cell.distro)
+    distro, own = plan.distro(cell.distro), plain_data(cell)
     said = {
         "image": [source_json(source) for source in distro.image],
         "image_locked": distro.locked,
         "guest": guest_json(distro.guest) if distro.guest else None,
         "pass_env": list(plan.pass_env),
-        **plain_data(cell),
+        **own,
         "needs": list(map(str, cell.needs)),
+        "repositories": list(map(_repository, own["repositories"])),
         "ca_bundle": plan.ca_bundle,
         "index": plan.index,
     }
     order = dict.fromkeys((*_FIRST, *said))
     return {key: _each_text(said[key], mask) for key in order}
+
+
+def _repository(said: dict[str, Any]) -> dict[str, Any]:
+    """As a matrix says it, its key by its fingerprints."""
+    from distromatrix.load.openpgp import fingerprints
+
+    if said["key"]:
+        return {**said, "key": list(fingerprints(said["key"]))}
+    return {**said, "signed": False} if said["url"] else said
 
 
 def in_lines(said: dict[str, Any]) -> str:

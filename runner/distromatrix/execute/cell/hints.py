@@ -11,6 +11,7 @@ from distromatrix.engines.answer import ask
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import InfrastructureError
 from distromatrix.model import Cell
+from distromatrix.plan.held import held_in
 
 MOST = 4
 # $X, ${X} and ${X:?…}: those with a default may be empty.
@@ -23,15 +24,29 @@ def hints(
     machine: Machine | None,
     env: Mapping[str, str],
     callers: Collection[str],
+    absent: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """At most MOST. `tail` are the cell's last lines, masked; `env` the variables that it had in
     its machine (None where that is dead), `callers` the names of those that are not empty where
-    the user is."""
-    found = list(of_lines(tail, cell.shell))
+    the user is; `absent`: optional packages that its image does not have (Prepared.absent)."""
+    tail = tuple(tail)
+    found = [*of_lines(tail, cell.shell), *of_absent(tail, absent)]
     wanted = of_variables((*cell.setup, cell.run), env, callers)
     for name in _empty(machine, env, wanted) if machine and wanted else ():
         found.append(f"${name} is set where you are and empty in the cell: pass_env: [{name}]")
     return tuple(dict.fromkeys(found))[:MOST]
+
+
+def of_absent(lines: Iterable[str], absent: Iterable[str]) -> Iterator[str]:
+    """Of those packages, which no repository has, the ones whose content the lines speak of."""
+    text = "\n".join(lines)
+    for package in absent:
+        held = held_in(package)
+        if held and re.search(rf"(?<![^\W_])(lib|-l)?{re.escape(held.name)}(?!\w)", text, re.I):
+            yield (
+                f"no package has {held}: name one that brings it (`packages`), add a repository "
+                "that has one (`repositories`), or build it in `setup`"
+            )
 
 
 def _empty(machine: Machine, env: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:

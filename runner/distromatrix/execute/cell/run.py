@@ -154,7 +154,8 @@ def _concluded(
         result = replace(result, warnings=(*result.warnings, found))
     if result.verdict is Verdict.FAILED:
         alive = None if tried.dead else machine
-        result = replace(result, hints=hints(cell, result.tail, alive, env, around.callers))
+        known = (cell, result.tail, alive, env, around.callers, tried.prepared.absent)
+        result = replace(result, hints=hints(*known))
     if hooked:
         _signal_left(machine, tried, "CONT")
         hooks = Hooks(cell, failed=result.verdict is Verdict.FAILED, dead=tried.dead)

@@ -26,10 +26,12 @@ class CheckoutEntry(NamedTuple):
 @dataclass
 class Checkout:
     """The paths, sorted; and the repositories in which git has listed them: '' for the product's
-    own, `sub/` for one in a folder. There are none where git knows nothing of the product."""
+    own, `sub/` for one in a folder. There are none where git knows nothing of the product.
+    `unfilled`: submodules whose folders are empty, as nobody has brought them here."""
 
     entries: list[CheckoutEntry] = field(default_factory=list)
     repositories: list[str] = field(default_factory=list)
+    unfilled: list[str] = field(default_factory=list)
 
 
 def look(root: Path) -> Checkout:
@@ -93,6 +95,8 @@ def _nested(root: Path, path: str, found: Checkout) -> Iterator[CheckoutEntry]:
         yield from _listed(root, f"{path}/", found)
     else:
         yield CheckoutEntry(path, folder=True)
+        if not any(there.iterdir()):
+            found.unfilled.append(path)
 
 
 def _walk(root: Path) -> Iterator[CheckoutEntry]:

@@ -19,6 +19,7 @@ from distromatrix.execute.product.entries import FILE, Entry, Listing
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.model import Product
 
+_UNFILLED = "is a submodule that is not here: `git submodule update --init` brings it"
 LINKS_NAMED = 3  # escaping links that a warning names before it only counts them
 
 
@@ -32,7 +33,7 @@ def list_product(product: Product) -> tuple[dict[str, Entry], tuple[str, ...]]:
             taking.add(entry)
         for glob in product.built:
             taking.add_built(glob)
-        warnings = list(taking.warnings())
+        warnings = [*taking.warnings(), *_warning(checkout.unfilled, _UNFILLED)]
         if product.git:
             notes = add_git(taking.listing, root, checkout.repositories)
             warnings += [one_line(line, 500) for line in notes]

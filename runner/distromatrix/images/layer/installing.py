@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import Machine
@@ -22,6 +23,14 @@ from distromatrix.plan.held import Held, held_in
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
 _MOST_SAID = 256 * 1024  # bytes of what a lookup finds
+
+
+class Installed(NamedTuple):
+    """What is worth a word of an installation, or ''; and what was named by what it holds
+    (`cmake(Foo)`), was optional, and is not there."""
+
+    told: str = ""
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +115,9 @@ def install(
     machine: Machine,
     step: Step,
     downloads: Downloads | None = None,
-) -> str:
+) -> Installed:
     """Install packages by their native names, or by what they hold; with `downloads`, by what is
-    kept there. Returns what is worth a word, or ''. Raises ImageError."""
+    kept there. Raises ImageError."""
     manager = _manager(source)
     packages, found = _looked_up(source, manager, packages, machine, step)
     if not packages:
@@ -123,7 +132,7 @@ def install(
     if status == 0:
         status = step.run(machine, filled(script, packages)).status
     if status == 0:
-        return "; ".join(filter(None, (told, found)))
+        return Installed("; ".join(filter(None, (told, found.told))), found.absent)
     raise _failed(source, manager, machine, step, status)
 
 
@@ -133,11 +142,11 @@ def _looked_up(
     packages: tuple[str, ...],
     machine: Machine,
     step: Step,
-) -> tuple[tuple[str, ...], str]:
-    """The packages, all by native names, and what is worth a word. Raises ImageError."""
+) -> tuple[tuple[str, ...], Installed]:
+    """The packages, all by native names, and what came of looking them up. Raises ImageError."""
     wanted = {name: held for name in packages if (held := held_in(name))}
     if not wanted:
-        return packages, ""
+        return packages, Installed()
     told: list[str] = []
     found: Mapping[Held, str] = {}
     if manager.lookup:
@@ -157,9 +166,10 @@ def _looked_up(
         text = f"{how} {', '.join(needed)} in {source.distro} ({manager.name})"
         raise step.error(f"{text}: name the package itself", absent=needed)
     native = (found[wanted[n]] if n in wanted else n for n in packages if n not in absent)
-    if absent:
-        told.append(f"not in {source.distro}: {', '.join(str(wanted[name]) for name in absent)}")
-    return tuple(dict.fromkeys(native)), "; ".join(told)
+    missing = tuple(str(wanted[name]) for name in absent)
+    if missing:
+        told.append(f"not in {source.distro}: {', '.join(missing)}")
+    return tuple(dict.fromkeys(native)), Installed("; ".join(told), missing)
 
 
 def _failed(

@@ -32,6 +32,7 @@ from distromatrix.images.base.context import BuildContext
 from distromatrix.images.layer.cache_folders import for_root, is_place
 from distromatrix.images.layer.recipe import Recipe, apply, numeric_user
 from distromatrix.model import Cell, Distro, Guest, ImageUsed
+from distromatrix.plan.held import held_in
 from distromatrix.record.events import Warned
 
 PREPARED_REPOSITORY = "distromatrix/prepared"
@@ -39,6 +40,7 @@ LABEL_USER = "distromatrix.user"  # UID:GID of the user that was made
 LABEL_BASE = "distromatrix.base"  # id of the base image below
 LABEL_OWN_KEY = "distromatrix.own-key"  # Recipe.own_key
 LABEL_CACHES = "distromatrix.caches"  # where they are, by name: JSON
+LABEL_ABSENT = "distromatrix.absent"  # Prepared.absent, with spaces between
 _BUILD_MEMORY = 2 * 1024**3  # at least: package managers are no small programs
 _PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may use them
 
@@ -47,7 +49,8 @@ _PRIVILEGES = ("net-raw", "mknod", "audit-write")  # packages' own scripts may u
 class Prepared:
     """The image that a cell runs on. `user` is `root` or `UID:GID`. `recipe`: what went into it.
     `guest`: what the distro says of its guests, where it is for one; `ready`: what makes one ready
-    that does not begin from the image; `caches`: by name, where the cell's are in it."""
+    that does not begin from the image; `caches`: by name, where the cell's are in it; `absent`: the
+    optional packages, named by what they hold (`cmake(Foo)`), that its distro does not have."""
 
     image: Image
     used: ImageUsed
@@ -56,6 +59,7 @@ class Prepared:
     guest: Guest | None = None
     ready: Ready | None = None
     caches: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ class Layers:
     def _of(image: Image, cell: Cell, base: Base) -> Prepared:
         user = image.labels.get(LABEL_USER) or numeric_user(cell.user)
         caches = _caches_in(image) if cell.caches else {}
-        return Prepared(image=image, used=base.used, user=user, caches=caches)
+        absent = tuple(filter(held_in, image.labels.get(LABEL_ABSENT, "").split()))
+        return Prepared(image=image, used=base.used, user=user, caches=caches, absent=absent)
 
     def _ready(self, tag: str, base: Base) -> Image | None:
         """The prepared image, if it is there and not out of date."""
@@ -164,6 +169,7 @@ class Layers:
                 LABEL_BASE: base.image.id,
                 LABEL_USER: made.user,
                 **({LABEL_CACHES: json.dumps(dict(made.caches))} if made.caches else {}),
+                **({LABEL_ABSENT: " ".join(made.absent)} if made.absent else {}),
             }
             image = self.around.engine.images.commit(machine.address.id, tag, labels)
         text = f"ready in {time.monotonic() - began:.0f} s (prepared layer)"

@@ -140,10 +140,11 @@ def numeric_user(user: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Made:
     """What a prepared machine says of itself: the `UID:GID` of the recipe's user ('' if it names
-    none), and where its caches are, by name."""
+    none), where its caches are, by name, and which optional packages are `absent`."""
 
     user: str
     caches: Mapping[str, str]
+    absent: tuple[str, ...] = ()
 
 
 def apply(
@@ -160,17 +161,20 @@ def apply(
     if recipe.repositories:
         step = _step(recipe, "adding repositories", "packages", f" ({source.manager})")
         add_repositories(recipe.repositories, source, machine, step, downloads)
+    absent: tuple[str, ...] = ()
     if recipe.packages:
         say(f"installing {_counted(recipe.packages)}")
         step = _step(recipe, "installing packages", "packages", f" ({source.manager})")
-        if told := install(source, recipe.packages, machine, step, downloads):
+        told, absent = install(source, recipe.packages, machine, step, downloads)
+        if told:
             say(told)
     if recipe.script:
         say("running prepare")
         _prepare(recipe, machine)
     user = _user(recipe, machine) if recipe.user else ""
     step = _step(recipe, "making the folders of caches", "prepare")
-    return Made(user, make_folders(recipe.caches, recipe.cache_user or user, machine, step))
+    caches = make_folders(recipe.caches, recipe.cache_user or user, machine, step)
+    return Made(user, caches, absent)
 
 
 def _step(

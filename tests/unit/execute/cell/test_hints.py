@@ -8,7 +8,7 @@ import pytest
 from executing import World, cell
 
 from distromatrix.collect.hints import of_lines
-from distromatrix.execute.cell.hints import of_variables
+from distromatrix.execute.cell.hints import of_absent, of_variables
 from distromatrix.model import Verdict
 
 JQ = "jq is not installed: packages: [jq]"
@@ -163,6 +163,23 @@ def test_a_variable_of_the_callers_that_the_script_names_is_wanted(
     assert of_variables([script], {"GIVEN": "1"}, callers) == names
 
 
+@pytest.mark.parametrize(
+    ("absent", "line"),
+    [
+        ("cmake(NoSuch)", 'CMake Error: "NoSuch", but CMake did not find one.'),
+        ("pkgconfig(no-such-2.0)", "Package 'no-such-2.0', required by 'x', not found"),
+        ("lib(nosuch)", "/usr/bin/ld: cannot find -lnosuch: No such file or directory"),
+        ("lib(nosuch)", "configure: error: libnosuch is required"),
+        ("header(no/such.h)", "a.c:1:10: fatal error: no/such.h: No such file or directory"),
+        ("header(gtk+/a.h)", "gtk+/a.h: not found"),
+    ],
+)
+def test_what_no_package_has_is_told_where_the_lines_speak_of_it(absent: str, line: str) -> None:
+    (hint,) = of_absent([line], [absent])
+    assert hint.startswith(f"no package has {absent}: name one")
+    assert not list(of_absent([line], ["cmake(Such2)", "lib(uch)", "lib(s.ch)"]))
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
@@ -189,3 +206,10 @@ def test_a_variable_that_the_cell_has_is_no_reason(
     given = cell("a/s", "echo $TOKEN_OF_MINE; exit 1", env={"TOKEN_OF_MINE": "x"})
     assert world.execute(given).cells[0].hints == ()
     assert world.execute(cell("a/s", "echo $TOKEN_OF_MINE")).cells[0].hints == ()
+
+
+def test_what_the_image_has_no_package_for_is_a_cells_hint(world: World) -> None:
+    world.images.absent = ("cmake(NoSuch)", "cmake(Other)")
+    (result,) = world.execute(cell("a/s", "echo needs NoSuch; exit 1")).cells
+    (hint,) = result.hints
+    assert hint.startswith("no package has cmake(NoSuch): ")
