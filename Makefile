@@ -6,6 +6,7 @@
 # make engine    a container engine, installed and started; part of the demo and the tests
 # make podman    Podman, in the same way
 # make guests    QEMU, Vagrant and libvirtd, installed and started; part of the tests
+# make shells    zsh and fish, installed; part of the tests
 # make browser   Chromium and npm, installed; part of the tests of the page
 # make guest-programs  what guests run of ours, from its C source; needs gcc for both architectures
 # make lint      ruff, mypy, codespell, and the workflows' linters only
@@ -46,7 +47,7 @@ WITH_ENGINE = if [ "$$(id -u)" = 0 ] || id -nG | grep -qw docker \
 # The line above that says what a target does, first of all that it prints.
 SAY = @sed -n 's/^\# \(make $@  *.*\)/\1/p' Makefile
 
-.PHONY: help demo demo-guests test test-all page browser lint unit fuzz coverage floors dist audit engine podman guests guest-programs clean
+.PHONY: help demo demo-guests test test-all page shells browser lint unit fuzz coverage floors dist audit engine podman guests guest-programs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -59,11 +60,11 @@ demo-guests: engine guests
 	$(SAY)
 	@$(call WITH_ENGINE,$(BIN)/distromatrix run -C examples/hostfence)
 
-test: engine podman guests
+test: engine podman guests shells
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run --current-env -e all)
 
-test-all: engine podman guests browser
+test-all: engine podman guests shells browser
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e all$(,)fuzz$(,)slow)
 
@@ -83,7 +84,7 @@ fuzz: $(STAMP)
 	$(SAY)
 	@$(BIN)/tox run -e fuzz
 
-coverage: engine podman guests
+coverage: engine podman guests shells
 	$(SAY)
 	@$(call WITH_ENGINE,DISTROMATRIX_REQUIRE_ENGINE=1 $(BIN)/tox run -e coverage)
 
@@ -110,6 +111,12 @@ podman: $(STAMP)
 guests: $(STAMP)
 	$(SAY)
 	@$(BIN)/distromatrix doctor --guests --fix --yes
+
+shells: $(STAMP)
+	$(SAY)
+	@for program in zsh fish; do \
+		command -v $$program >/dev/null || $(call INSTALL,$$program) || exit; \
+	done
 
 browser: $(STAMP)
 	$(SAY)

@@ -131,6 +131,10 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def _call(args: list[str] | None) -> int:
+    if "_DISTROMATRIX_COMPLETE" in os.environ:  # a shell asks
+        from distromatrix.cli.completion import complete_as_here
+
+        complete_as_here()
     try:
         code = root.main(args=args, prog_name="distromatrix", standalone_mode=False)
     except click.UsageError as error:

@@ -5,13 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 from distromatrix.cli.output import echo
 from distromatrix.errors import DistromatrixError
 
 
+class _Complete(ShellComplete):
+    """With what click leaves out: `--tag=q` is three words to bash, and to others one, all of
+    which they replace."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """click's, of a value that begins so after these words."""
+        if args[-1:] == ["="]:
+            args = args[:-1]
+        found = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if equals and option.startswith("--"):
+            for item in found:
+                item.value = f"{option}={item.value}"
+        return found
+
+
+class _Bash(_Complete, BashComplete):
+    # click's script would take `*/unit` for the files that match.
+    source_template = BashComplete.source_template.replace(
+        "local IFS", "local -; set -f\n    local IFS"
+    )
+
+
+class _Zsh(_Complete, ZshComplete):
+    pass
+
+
+class _Fish(_Complete, FishComplete):
+    pass
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+
+
+def complete_as_here() -> None:
+    """Have click complete by these, when a shell asks."""
+    for name, shell in SHELLS.items():
+        add_completion_class(shell, name)
+
+
 @click.command(name="completion")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.argument("shell", type=click.Choice(tuple(SHELLS)))
 def command(shell: str) -> None:
     """Print the script by which a shell completes commands, options, and the names of cells,
     distros, tags and sets.
@@ -25,12 +73,9 @@ def command(shell: str) -> None:
       distromatrix completion zsh >> ~/.zshrc    after compinit
       distromatrix completion fish > ~/.config/fish/completions/distromatrix.fish
     """
-    from click.shell_completion import get_completion_class
-
-    if made := get_completion_class(shell):
-        root = click.get_current_context().find_root().command
-        script = made(root, {}, "distromatrix", "_DISTROMATRIX_COMPLETE").source()
-        echo(script, lines=True, end="")
+    root = click.get_current_context().find_root().command
+    script = SHELLS[shell](root, {}, "distromatrix", "_DISTROMATRIX_COMPLETE").source()
+    echo(script, lines=True, end="")
 
 
 def known(kind: str, ctx: click.Context, begun: str) -> list[str]:

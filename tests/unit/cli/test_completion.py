@@ -1,16 +1,23 @@
-"""`distromatrix completion`: what a real bash completes by it."""
+"""`distromatrix completion`: what real shells complete by it."""
 
 from __future__ import annotations
 
 import os
+import pty
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from select import select
 
 import pytest
 from cli_world import Cli
 
 from distromatrix.cli import COMMANDS
+from given import unobtainable
+from quick_python import quick_python
 
 MATRIX = """\
 product: .
@@ -40,20 +47,14 @@ def completed(folder: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "proposed"),
     [
-        (["pl"], ["plan"]),
-        (["run", "--rep"], ["--repeat"]),
         (["run", ""], ["one", "two"]),
         (["run", "one"], ["one", "one/good", "one/other"]),
-        (["plan", "'*/g"], ["*/good"]),
         (["why", "two/o"], ["two/other"]),
-        (["plan", "--set", ""], ["pr"]),
-        (["plan", "--tag", "q"], ["quick"]),
-        (["add-distro", "new", "--like", "tw"], ["two"]),
         (["plan", "--format", "g"], ["github"]),
         (["run", "-C", "/nowhere", "o"], []),
     ],
 )
-def test_bash_completes_commands_options_and_names_of_the_matrix(
+def test_bash_proposes_all_names_that_begin_so(
     project: Path, words: list[str], proposed: list[str]
 ) -> None:
     (project / "matrix/default.yaml").write_text(MATRIX)
@@ -66,8 +67,78 @@ def test_a_broken_matrix_is_no_noise_between_two_keys(project: Path) -> None:
     assert completed(project, "") == list(COMMANDS)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shells_script_calls_the_program(cli: Cli, shell: str) -> None:
-    said = cli("completion", shell)
-    assert (said.code, said.err) == (0, "")
-    assert f"_DISTROMATRIX_COMPLETE={shell}_complete" in said.out
+# How each is called, where the script of `completion` lies, and what is read before it.
+SHELLS = {
+    "bash": (["bash", "--rcfile", ".bashrc"], ".bashrc", "PS1='READY> '\n"),
+    "zsh": (
+        ["zsh", "-d"],  # without the system's own settings
+        ".zshrc",
+        "PS1='READY> '; unsetopt prompt_sp; bindkey -e; autoload -U compinit; compinit -D -u\n",
+    ),
+    "fish": (
+        ["fish", "-C", "function fish_prompt; echo 'READY> '; end; set fish_greeting"],
+        ".config/fish/completions/distromatrix.fish",
+        "",
+    ),
+}
+PROGRAM = """\
+#!/bin/sh
+[ -z "$_DISTROMATRIX_COMPLETE" ] || exec {python} -m distromatrix "$@"
+printf 'CALLED %s END\\n' "$*"
+"""
+
+
+@pytest.fixture(params=SHELLS)
+def typed(request: pytest.FixtureRequest, project: Path, cli: Cli) -> Iterator[Callable[..., str]]:
+    """Types a line at a terminal of that shell, and says what it called the program with."""
+    command, where, before = SHELLS[request.param]
+    if not shutil.which(request.param):
+        unobtainable(f"there is no {request.param} (`make shells` installs it)")
+    file, program = project / where, project / "bin/distromatrix"
+    for path, text in (
+        (file, before + cli("completion", request.param).out),
+        (program, PROGRAM.format(python=quick_python())),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    program.chmod(0o755)
+    environ = {
+        **{name: str(project) for name in ("HOME", "ZDOTDIR")},
+        "XDG_CONFIG_HOME": f"{project}/.config",
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "TERM": "dumb",
+    }
+    ours, theirs = pty.openpty()
+    terminal = ["sh", "-c", 'exec "$@" <>"$0" >&0 2>&1', os.ttyname(theirs)]
+    process = subprocess.Popen(
+        [*terminal, *command], cwd=project, env=os.environ | environ, start_new_session=True
+    )
+
+    def shown(pattern: bytes) -> str:
+        seen = b""
+        while not (found := re.search(pattern, seen, re.DOTALL)):
+            assert select([ours], [], [], 60)[0], seen
+            seen += os.read(ours, 65536)
+        return found[1].decode()
+
+    def call(keys: str) -> str:
+        os.write(ours, f"distromatrix {keys}\r".encode())
+        return shown(rb"CALLED (.*) END.*READY> ")
+
+    shown(rb"(READY)> ")
+    yield call
+    process.kill()
+    process.wait()
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_tab_completes_at_a_terminal(project: Path, typed: Callable[..., str]) -> None:
+    (project / "matrix/default.yaml").write_text(MATRIX)
+    (project / "tests/good").mkdir(parents=True)  # no file is taken for what a glob means
+    assert typed("pl\t--verb\t") == "plan --verbose"
+    assert typed("run tw\t") == "run two"
+    assert typed("run one/g\ttwo/o\t") == "run one/good two/other"
+    assert typed("plan '*/g\t") == "plan */good"
+    assert typed("plan --tag q\t--set=\t") == "plan --tag quick --set=pr"
+    assert typed("add-distro new --like tw\t") == "add-distro new --like two"
