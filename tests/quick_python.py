@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -76,7 +76,6 @@ def quick_python() -> str:
         [sys.executable, __file__, folder],
         stdin=subprocess.PIPE,  # open as long as this process is there
         stdout=subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         start_new_session=True,
     )
     _SERVERS.append(server)
@@ -133,6 +132,7 @@ def answer(client: socket.socket) -> Request:
 
 def become(request: Request, program: str) -> None:
     """Let this be as a process of Python's that was started so."""
+    ours = [os.path.abspath(path) for path in paths_of(os.environ)]  # noqa: PTH100
     os.chdir(request.cwd)
     os.umask(request.umask)
     os.environ.clear()
@@ -159,8 +159,8 @@ def become(request: Request, program: str) -> None:
         setattr(sys, f"__{name}__", new)
     sys.executable = program
     sys.dont_write_bytecode = bool(request.environ.get("PYTHONDONTWRITEBYTECODE"))
-    paths = request.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:1] = [request.cwd, *filter(None, paths)]
+    others = [path for path in sys.path[1:] if path not in ours]
+    sys.path[:] = [request.cwd, *paths_of(request.environ), *others]
     option, words = words[0][:2], [words[0][2:] or words[1], *words[1 if words[0][2:] else 2 :]]
     sys.argv[:] = [option, *words[1:]]
     if option == "-c":
@@ -168,6 +168,11 @@ def become(request: Request, program: str) -> None:
         exec(words[0], {"__name__": "__main__"})
     else:
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+def paths_of(environ: Mapping[str, str]) -> list[str]:
+    """Where a Python that is started with it looks for modules first."""
+    return [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
 def shapes(kind: type[Shape]) -> Iterator[type[Shape]]:

@@ -7,7 +7,6 @@ import pty
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from select import select
@@ -35,9 +34,25 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+PROGRAM = """\
+#!/bin/sh
+[ -z "$_DISTROMATRIX_COMPLETE" ] && [ "$1" != completion ] || exec {python} -m distromatrix "$@"
+printf 'CALLED %s END\\n' "$*"
+"""
+
+
+def program(project: Path) -> Path:
+    """The folder in which `distromatrix` completes, and else says what it was called with."""
+    file = project / "bin/distromatrix"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(PROGRAM.format(python=quick_python()))
+    file.chmod(0o755)
+    return file.parent
+
+
 def completed(folder: Path, *words: str) -> list[str]:
     """What bash proposes for the last of the words; nothing may be said beside that."""
-    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environ = os.environ | {"PATH": f"{program(folder)}:{os.environ['PATH']}"}
     bash = ["bash", "--norc", "-c", ASK, "bash", "distromatrix", *words]
     done = subprocess.run(bash, cwd=folder, env=environ, capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -81,11 +96,6 @@ SHELLS = {
         "",
     ),
 }
-PROGRAM = """\
-#!/bin/sh
-[ -z "$_DISTROMATRIX_COMPLETE" ] || exec {python} -m distromatrix "$@"
-printf 'CALLED %s END\\n' "$*"
-"""
 
 
 @pytest.fixture(params=SHELLS)
@@ -94,18 +104,13 @@ def typed(request: pytest.FixtureRequest, project: Path, cli: Cli) -> Iterator[C
     command, where, before = SHELLS[request.param]
     if not shutil.which(request.param):
         unobtainable(f"there is no {request.param} (`make shells` installs it)")
-    file, program = project / where, project / "bin/distromatrix"
-    for path, text in (
-        (file, before + cli("completion", request.param).out),
-        (program, PROGRAM.format(python=quick_python())),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    program.chmod(0o755)
+    file = project / where
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(before + cli("completion", request.param).out)
     environ = {
         **{name: str(project) for name in ("HOME", "ZDOTDIR")},
         "XDG_CONFIG_HOME": f"{project}/.config",
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PATH": f"{program(project)}:{os.environ['PATH']}",
         "TERM": "dumb",
     }
     ours, theirs = pty.openpty()
