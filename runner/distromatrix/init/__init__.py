@@ -91,7 +91,13 @@ def written_out(root: Path, name: str) -> Survey:
         Draft(name=suite, about=(f"{one.file}:{one.line}",), keys=one.keys, family=found.family)
         for suite, one in found.suites.items()
     )
-    finding = Finding(source=form.usual, what=name, drafts=drafts, notes=found.left_out)
+    unwritten = [
+        f"{one.file}:{one.line}: rules of `adjust` for {suite} are not written out"
+        for suite, one in found.suites.items()
+        if one.rules
+    ]
+    notes = (*found.left_out, *unwritten)
+    finding = Finding(source=form.usual, what=name, drafts=drafts, notes=notes)
     return Survey(findings=(finding,), warnings=())
 
 

@@ -55,18 +55,31 @@ suites:
 """
 MATRIX = """
 product: product
-distros: [tools]
+distros: [debian-12-tools]
 env: {{LC_ALL: C.UTF-8}}
 suites: {{import: {path}}}
 """
+WHEN = {
+    "version": "distro == debian-12",
+    "name": "distro == debian",
+    "other": "distro == fedora",
+    "older": "distro == debian-11",
+    "newer": "distro == debian-12.1",
+    "beginning": "distro == deb",
+    "one-of": "distro == fedora,debian-12 , rhel",
+    "none-of": "distro == fedora, rhel-12",
+    "either": "distro == rhel-8 or distro == debian",
+    "neither": "distro == rhel-8 or distro == debian-1",
+}
 DISTRO = "like: debian-12\nimage: [{containerfile: tools/Containerfile}]\n"
 
 BY_TMT = """
 cp -a /product /tree
 cd /tree/"$1"
 shift
-/opt/tmt/bin/tmt --feeling-safe run --id /tmp/run --environment LC_ALL=C.UTF-8 \
-  discover --how fmf "$@" provision --how local prepare execute --how tmt plans --default >&2 || :
+/opt/tmt/bin/tmt --feeling-safe --context distro=debian-12 run --id /tmp/run \
+  --environment LC_ALL=C.UTF-8 discover --how fmf "$@" provision --how local \
+  prepare execute --how tmt plans --default >&2 || :
 /opt/tmt/bin/python - $(find /tmp/run -name results.yaml) <<'PYTHON'
 import json, sys
 from pathlib import Path
@@ -105,14 +118,34 @@ def by_tmt(product: Path, path: str, image: str, names: list[str]) -> dict[str, 
     return json.loads(done.stdout)
 
 
+def compare(tree: Project, path: str, image: str) -> set[str]:
+    """Hold our verdicts to tmt's, to which a test that is not enabled is none. Returns ours."""
+    (tree.root / "distros/tools").mkdir(parents=True)
+    (tree.root / "distros/debian-12-tools.yaml").write_text(DISTRO)
+    (tree.root / "distros/tools/Containerfile").write_text(f"FROM {image}\n")
+    names = imported(tree.product, path)
+    cells = json.loads(tree._call("run", "--json").stdout)["cells"]
+    ours = {cell["id"].partition("/")[2]: cell["verdict"] for cell in cells}
+    theirs = by_tmt(tree.product, path, image, list(names.values()))
+    words = {"pass": "passed", "fail": "failed", "error": "failed", "": "skipped"}
+    assert ours == {suite: words[theirs.get(name, "")] for suite, name in names.items()}
+    return set(ours.values())
+
+
 @pytest.mark.parametrize(("requirement", "path"), TREES)
 def test_tmt_and_we_say_the_same(tmp_path: Path, image: str, requirement: str, path: str) -> None:
     tree = project(tmp_path, sdist(requirement), MATRIX.format(path=path))
-    (tree.root / "distros/tools").mkdir(parents=True)
-    (tree.root / "distros/tools.yaml").write_text(DISTRO)
-    (tree.root / "distros/tools/Containerfile").write_text(f"FROM {image}\n")
-    names = imported(tree.product, path)
-    ours = {cell.partition("/")[2]: outcome.green for cell, outcome in tree.outcomes().items()}
-    theirs = by_tmt(tree.product, path, image, list(names.values()))
-    assert ours == {suite: theirs[name] == "pass" for suite, name in names.items()}
-    assert set(theirs.values()) <= {"pass", "fail", "error"}
+    compare(tree, path, image)
+
+
+def test_rules_for_distros_are_obeyed_as_tmt_does(tmp_path: Path, image: str) -> None:
+    tests = (f'/{n}:\n  adjust: [{{when: "{w}", enabled: false}}]\n' for n, w in WHEN.items())
+    tree = Project(root=tmp_path)
+    for file, text in {
+        "matrix/default.yaml": MATRIX.format(path="."),
+        "product/.fmf/version": "1\n",
+        "product/main.fmf": "test: 'true'\n" + "".join(tests),
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    assert compare(tree, ".", image) == {"passed", "skipped"}

@@ -101,6 +101,22 @@ def test_names_with_prefixes_do_not_meet(project: Project) -> None:
     assert "x/debian/tests/control:1:1; " in fault.hint
 
 
+@pytest.mark.parametrize("rules", ["", "rules: [{distro: alpine-3.20, skip: ours}]"])
+def test_what_is_imported_brings_rules_that_come_last(project: Project, rules: str) -> None:
+    (project.root / ".fmf").mkdir()
+    (project.root / ".fmf/version").write_text("1\n")
+    (project.root / "main.fmf").write_text(
+        "test: 'true'\nadjust:\n"
+        "- {when: distro == alpine or distro == debian-1, enabled: false, because: so}\n"
+        "- {when: 'distro == ubuntu-24, rhel', require+: [x]}\n/a: {}\n"
+    )
+    distros = "distros: [alpine-3.20, debian-12, ubuntu-24.04]"
+    matrix = project.load(f"{distros}\nsuites: {{import: {{t: .}}}}\n{rules}")
+    found = [(r.distro, r.suite, r.skip, r.packages) for r in matrix.rules]
+    theirs = [("alpine-3.20", "t-a", "so", ()), ("ubuntu-24.04", "t-a", None, ("x",))]
+    assert found == [("alpine-3.20", "*", "ours", ())] * bool(rules) + theirs
+
+
 @pytest.mark.parametrize(
     ("value", "column", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +26,14 @@ def graft_imports(document: Document, root: Path, distros: Sequence[Distro]) -> 
     from then on they are as if they were written. `root`: the project's; `distros`: the matrix's.
     What is wrong becomes a fault of the document, in the file where it is. Returns a line for
     each thing that was left out."""
-    suites = document.node(["suites"])
-    if suites is None or not isinstance(suites.value, dict) or KEY not in suites.value:
+    top, suites = document.root, document.node(["suites"])
+    if not (top and suites and isinstance(top.value, dict) and isinstance(suites.value, dict)):
+        return ()
+    if KEY not in suites.value:
         return ()
     at = suites.keys[KEY]
+    rules = top.value.setdefault("rules", Node(*at, []))
+    top.keys.setdefault("rules", at)
     wanted = _wanted(document, suites.value.pop(KEY), at)
     left_out: list[str] = []
     for prefix, node in wanted:
@@ -52,7 +57,9 @@ def graft_imports(document: Document, root: Path, distros: Sequence[Distro]) -> 
                     f"{found.family}, and this matrix has none"
                 )
             else:
-                _put(document, suites.value, found, names)
+                brought = _put(document, suites.value, found, names)
+                if isinstance(rules.value, list):
+                    rules.value += brought
                 suites.keys |= dict.fromkeys(suites.value.keys() - suites.keys.keys(), at)
     if wanted and not suites.value and not document.faults:
         why = f": {left_out[0]}" if left_out else ""
@@ -92,8 +99,10 @@ def _read(product: Folder, path: str, prefix: str) -> Imported:
 
 def _put(
     document: Document, suites: dict[str, Node], found: Imported, names: Sequence[str]
-) -> None:
-    """Put suites among those of the document."""
+) -> list[Node]:
+    """Put suites among those of the document. Returns the rules that come with them, for those of
+    the distros `names` that they are for."""
+    rules: list[Node] = []
     for name, suite in found.suites.items():
         if name in suites:
             other = f"the other is at {document.where(['suites', name])}"
@@ -103,6 +112,16 @@ def _put(
             continue
         keys = {"distros": list(names), **suite.keys} if found.family else suite.keys
         suites[name] = _node(keys, suite)
+        for wanted, said in suite.rules:
+            for distro in names:
+                if any(_parts(distro)[: len(parts)] == parts for parts in map(_parts, wanted)):
+                    rule = {"distro": distro, "suite": name, **said}
+                    rules.append(_node(rule, suite))
+    return rules
+
+
+def _parts(distro: str) -> list[str]:
+    return re.split("[-.:]", distro)
 
 
 def _node(value: Any, suite: ImportedSuite) -> Node:

@@ -20,11 +20,13 @@ Suite = TypeVar("Suite")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedSuite:
     """A suite: its keys as a matrix file would have them (all scalars text, lists and mappings of
-    these), and where it comes from, as messages show it."""
+    these), and where it comes from, as messages show it. `rules`: distros' names, each as far as
+    it goes (`ubuntu-24` is ubuntu-24.04, too), and what a rule of the matrix says there."""
 
     keys: Mapping[str, Any]
     file: str
     line: int
+    rules: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

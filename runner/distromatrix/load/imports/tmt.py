@@ -41,6 +41,8 @@ _READ = frozenset(
     ]
 )
 _HARMLESS = _IGNORED | {*_PARTLY, "tag", "tier"}  # in a rule of `adjust`
+_OBEYED = {"enabled", "require+"}  # there, where `when` names distros
+_DISTROS = re.compile(r"\s*distro\s*==\s*([\w.:-]+(?:\s*,\s*[\w.:-]+)*)\s*")
 _TOOLS = re.compile(r"(?<![\w./-])(?:tmt|rstrnt|rhts)-[a-z][a-z-]*")  # that tmt has on its guests
 _TIME = re.compile(r"\*\s*(?P<times>\d+(?:\.\d+)?)(?![smhd])|(?P<number>\d+)\s*(?P<unit>[smhd]?)")
 _EXPECTED_TO_FAIL = """\
@@ -82,7 +84,8 @@ def read_suites(product: Folder, path: str) -> Imported:
         for reason in _lost(data):
             partly.setdefault(reason, []).append(leaf.name)
         file, _, line = _at(data, "test").rpartition(":")
-        suite = ImportedSuite(keys=_suite(leaf, path), file=file, line=int(line))
+        rules = tuple(filter(None, map(_ours, _items(data.get("adjust")))))
+        suite = ImportedSuite(keys=_suite(leaf, path), file=file, line=int(line), rules=rules)
         found.append((leaf.name, suite))
     lines = [
         *tree.left_out,
@@ -190,14 +193,38 @@ def _strange_variables(data: Mapping[str, Any]) -> Iterator[Because]:
 
 
 def _rules(data: Mapping[str, Any]) -> Iterator[Because]:
-    """The rules of `adjust` that could change whether a test runs, or how."""
-    for rule in _items(data.get("adjust")):
+    """The rules of `adjust` that could change whether a test runs, or how, and are none of ours."""
+    rules = _items(data.get("adjust"))
+    last = any("continue" in rule for rule in rules)
+    for rule in rules:
         changed = rule if isinstance(rule, dict) else {"?": ""}
+        if _ours(changed) and not last and isinstance(data.get("require") or [], list):
+            continue
         for key in changed:
             name = key.rstrip("+<~-")
             if name not in _HARMLESS and name not in ("when", "because", "continue"):
                 at = key.at if isinstance(key, Placed) else _at(data, "adjust")
-                yield at, f"{quoted(name)} depends on a rule of `adjust`, which are not obeyed"
+                yield at, f"{quoted(name)} depends on a rule of `adjust` that is not obeyed"
+
+
+def _ours(rule: Any) -> tuple[tuple[str, ...], dict[str, Any]] | None:
+    """What a rule of `adjust` says of which distros, as a rule of the matrix; None where that is
+    nothing, or more."""
+    if not isinstance(rule, dict):
+        return None
+    when = [_DISTROS.fullmatch(one) for one in re.split(r"\bor\b", str(rule.get("when")))]
+    packages = rule.get("require+", [])
+    plain = rule.get("enabled", "false") == "false" and isinstance(packages, list)
+    more = {key for key in rule if key.rstrip("+<~-") not in _HARMLESS}
+    if not (plain and more & _OBEYED and more <= _OBEYED | {"when", "because"} and all(when)):
+        return None
+    if any(str(n).startswith("library(") or not _fits(PackageName, n) for n in packages):
+        return None
+    names = tuple(name for one in when if one for name in re.split(r"\s*,\s*", one[1]))
+    if "enabled" in rule:
+        because = " ".join(str(rule.get("because") or "").split())
+        return names, {"skip": because or f"not enabled there, says {_at(rule, 'enabled')}"}
+    return names, {"packages": [str(name) for name in packages]}
 
 
 def _lost(data: Mapping[str, Any]) -> Iterator[Because]:

@@ -114,10 +114,21 @@ LEFT_OUT = {
     "environment:\n  A-B: c": "main.fmf:3: the variable `A-B` cannot be handed over; left out: /a",
     "environment:\n  A: [c]": "main.fmf:3: the variable `A` cannot be handed over; left out: /a",
     "environment: x": "main.fmf:2: `environment` is no mapping; left out: /a",
-    "adjust:\n- when: distro == fedora\n  require+: [x]": "main.fmf:4: `require` depends on a rule "
-    "of `adjust`, which are not obeyed; left out: /a",
-    "adjust:\n  enabled: false\n  when: arch == s390x": "main.fmf:3: `enabled` depends on a rule "
-    "of `adjust`, which are not obeyed; left out: /a",
+    **{
+        f"adjust:\n- when: {when}\n  {said}": f"main.fmf:4: `{key}` depends on a rule of `adjust` "
+        "that is not obeyed; left out: /a"
+        for when, said, key in (
+            ("distro > fedora-40", "require+: [x]", "require"),
+            ("distro == fedora or arch == s390x", "enabled: false", "enabled"),
+            ("distro == fedora and arch == s390x", "enabled: false", "enabled"),
+            ("distro == fedora", "enabled: true", "enabled"),
+            ("distro == fedora", "require: [x]", "require"),
+            ("distro == fedora", "require+: [library(a/b)]", "require"),
+            ("distro == fedora", "duration: 1h\n  enabled: false", "duration"),
+            ("distro == fedora", "enabled: false\n  continue: false", "enabled"),
+            ("distro == fedora", "enabled: false\n- continue: false\n  tag: a", "enabled"),
+        )
+    },
     "/a:\n  test~: s/a/b/": "main.fmf:3: `test~` would have to be computed; left out: /a",
 }
 
@@ -126,7 +137,7 @@ LEFT_OUT = {
 def test_what_is_not_supported_leaves_a_test_out_with_its_line(tmp_path: Path, said: str) -> None:
     end = "" if "/a:" in said else "\n/a: {}"
     root = tree(tmp_path, main=f"test: ./a\n{said}{end}\n")
-    assert left_out(root) == [LEFT_OUT[said]]
+    assert left_out(root)[:1] == [LEFT_OUT[said]]
     assert not imported(root).suites
 
 
@@ -158,6 +169,21 @@ def test_rules_that_change_nothing_do_no_harm(tmp_path: Path) -> None:
     said = "adjust:\n- when: distro == fedora\n  because: so\n  tag+: [x]\n  summary: y\n"
     found = imported(tree(tmp_path, main=f"test: ./a\n{said}/a: {{}}\n"))
     assert list(found.suites) == ["a"] and not found.left_out
+
+
+def test_rules_that_name_distros_are_rules_of_the_matrix(tmp_path: Path) -> None:
+    said = (
+        "adjust:\n- when: distro == fedora-43,rhel or distro == ubuntu-24\n  enabled: false\n"
+        "  because: |\n    so\n    it is\n- when: distro == debian\n  require+: [x, y]\n  tag+: z\n"
+        "- when: distro == rocky-9\n  enabled: false\n  require+: [x]\n"
+    )
+    found = imported(tree(tmp_path, main=f"test: ./a\n{said}/a: {{}}\n"))
+    assert found.left_out == ()
+    assert found.suites["a"].rules == (
+        (("fedora-43", "rhel", "ubuntu-24"), {"skip": "so it is"}),
+        (("debian",), {"packages": ["x", "y"]}),
+        (("rocky-9",), {"skip": f"not enabled there, says {tmp_path}/main.fmf:12"}),
+    )
 
 
 def test_plans_and_stories_are_no_tests(tmp_path: Path) -> None:
