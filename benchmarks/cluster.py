@@ -78,7 +78,8 @@ def write_suites(folder: Path, seconds: list[float], distros: list[str]) -> None
 def own(folder: Path) -> dict[str, str]:
     """The variables of a process that has all its folders in this one."""
     names = ("DISTROMATRIX_FAKE", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
-    return os.environ | {name: str(folder / name.lower()) for name in names}
+    fakes = {"PYTHONPATH": str(Path(__file__).parents[1] / "tests/fakes")}
+    return os.environ | {name: str(folder / name.lower()) for name in names} | fakes
 
 
 def started(args: list[str], folder: Path, **env: str) -> subprocess.Popen[bytes]:

@@ -80,6 +80,7 @@ def main() -> None:
         fake = {
             **os.environ,
             "DISTROMATRIX_FAKE": str(root / "fake"),
+            "PYTHONPATH": str(Path(__file__).parents[1] / "tests/fakes"),
             "XDG_CACHE_HOME": str(root / "cache"),
         }
         for cells in (10, 1000):

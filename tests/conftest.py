@@ -34,6 +34,10 @@ LONG = {
 # tox names one folder for pytest's cache, which sessions within sessions would all share.
 os.environ.pop("TOX_ENV_DIR", None)
 
+# The fake engine, for all that tests start.
+_paths = (str(Path(__file__).with_name("fakes")), os.environ.get("PYTHONPATH"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _paths))
+
 # What a shell without job control starts in the background ignores the first two, what nohup(1)
 # starts the last, and so would all that tests start, whose end by these is what some of them are
 # about.

@@ -36,7 +36,7 @@ from distromatrix.record.journal import event_adapter
 # What is imported by those that are started; but no plugin of pytest's, which does that itself:
 # pytest-xdist gives its workers the `sys.path` that it is imported with.
 IMPORTED = (
-    *("execnet.multi", "pytest", "distromatrix.engines.fake.engine"),
+    *("execnet.multi", "pytest", "fake_engine.engine"),
     *("distromatrix.engines.docker.engine", "distromatrix.engines.qemu.engine"),
     *("distromatrix.execute.executor", "distromatrix.execute.product.kept"),
     *("distromatrix.engines.guest.available", "distromatrix.project.replan"),
@@ -195,6 +195,7 @@ def end(status: object) -> NoReturn:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # as the command line does
+    sys.path.append(str(Path(__file__).with_name("fakes")))
     for module in IMPORTED:
         import_module(module)
     for shape in shapes(Shape):

@@ -26,8 +26,8 @@ from distromatrix.engines.contract import (
 )
 from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
 from distromatrix.engines.docker.engine import DockerEngine
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.vagrant.engine import VagrantEngine
+from fake_engine.engine import FakeEngine
 
 
 def tar_of(files: dict[str, bytes | None]) -> bytes:

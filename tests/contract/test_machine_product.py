@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product
+from fake_engine.engine import FakeEngine
 from product_trees import differences, expected, make, seen, woods
 
 from .conftest import EACH_STAGING, Bench, said

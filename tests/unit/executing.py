@@ -13,8 +13,6 @@ from threading import Thread
 from typing import Any, cast
 
 from distromatrix.engines import Engines
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.state import Faults
 from distromatrix.engines.image_store import Image
 from distromatrix.errors import DistromatrixError
 from distromatrix.execute.cell.opening import Opening
@@ -37,6 +35,8 @@ from distromatrix.model import (
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellFinished, Event
 from distromatrix.record.folder import RunFolder
+from fake_engine.engine import FakeEngine
+from fake_engine.state import Faults
 from given import FEW_PLUGINS
 from quick_python import NAME
 

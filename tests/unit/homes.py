@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.images.facts import facts_of
+from fake_engine.engine import FakeEngine
 
 DISTROS = ("one", "one-1.0", "two", "three", "apart")
 FACTS = "distromatrix/facts"  # below $XDG_CACHE_HOME

@@ -6,41 +6,46 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 from distromatrix.errors import InputError
-from distromatrix.plan.needs import GUESTS
+from distromatrix.plan.needs import CONTAINERS, GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from distromatrix.engines.contract import Engine
     from distromatrix.model import AccelWanted
-
-ENGINES = ("docker", "podman", "fake", *GUESTS)
+    from fake_engine.engine import FakeEngine
 
 
 def open_engine(name: str, containers: Engine | None = None, accel: AccelWanted = "auto") -> Engine:
-    """The engine of that name (one of ENGINES), its libraries imported only now. It connects
-    when it is first asked something, so an engine that is not there is found by `facts()`.
-    An engine of guests has its images in `containers`, and `accel` says how it runs them.
-    `fake` keeps its state in the folder `$DISTROMATRIX_FAKE`. Raises InputError for another
-    name, EngineUnavailableError."""
+    """The engine of that name (`docker`, `podman`, or of GUESTS), its libraries imported only now.
+    It connects when it is first asked something, so an engine that is not there is found by
+    `facts()`. An engine of guests has its images in `containers`, and `accel` says how it runs
+    them. `fake` is that of this project's tests, which keeps its state in the folder
+    `$DISTROMATRIX_FAKE`. Raises InputError for another name, EngineUnavailableError."""
     if name in ("docker", "podman"):
         from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
         from distromatrix.engines.docker.engine import DockerEngine
 
         return DockerEngine(access=DOCKER if name == "docker" else PODMAN)
     if name == "fake":
-        from distromatrix.engines.fake.engine import FakeEngine
-
-        return FakeEngine()
+        return _open_fake()
     if name in GUESTS:
         return _open_guest(name, containers or open_engine("docker"), accel)
-    raise InputError(f"no engine '{name}': there is {', '.join(ENGINES)}")
+    raise InputError(f"no engine '{name}': there is {', '.join((*CONTAINERS, *GUESTS))}")
+
+
+def _open_fake() -> Engine:
+    try:
+        from fake_engine.engine import FakeEngine
+    except ModuleNotFoundError:
+        raise InputError(
+            "DISTROMATRIX_FAKE is for distromatrix's own tests, which are not here: unset it"
+        ) from None
+    return FakeEngine()
 
 
 def _open_guest(name: str, containers: Engine, accel: AccelWanted) -> Engine:
     if containers.name == "fake":
-        from distromatrix.engines.fake.engine import FakeEngine
-
         return cast("FakeEngine", containers).playing(name)
     if name == "qemu":
         from distromatrix.engines.qemu.engine import QemuEngine

@@ -1,7 +1,9 @@
-"""This project's wheel inside a real cell: it plans and runs there, on a fake engine."""
+"""This project's wheel inside a real cell: it plans and runs there, on the fake engine of its
+tests, which lies beside it."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,8 @@ INNER = {
 }
 RUN = """\
 export PATH=/opt/venv/bin:$PATH DISTROMATRIX_FAKE=/tmp/fake
+(cd inner && ! distromatrix run)  # which has no fake engine of its own
+export PYTHONPATH="$PWD/fakes"
 cd inner
 distromatrix plan
 distromatrix run
@@ -39,6 +43,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 def test_our_wheel_runs_in_a_cell(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps"]
     subprocess.run([*pip, "--wheel-dir", tmp_path, ROOT], check=True)
+    shutil.copytree(ROOT / "tests/fakes", tmp_path / "fakes")
     prepare = "python3 -m venv /opt/venv\n/opt/venv/bin/pip install -q *.whl\n"
     suite = {
         "packages": ["python"],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import yaml
 from cli_world import DISTRO, MATRIX, Cli
-
-import distromatrix
 
 INNER = """
 set +e
@@ -28,7 +27,7 @@ def test_distromatrix_runs_in_a_cell_of_its_own(cli: Cli, project: Path, tmp_pat
         file.write_text(text.replace("[one, two]", "[one]").replace("NAME", "one"))
     env = {
         "PY": sys.executable,
-        "PYTHONPATH": str(Path(distromatrix.__file__).parents[1]),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
         "INNER": str(tmp_path / "inner"),
         **{f"XDG_{name}_HOME": str(tmp_path / f"inner-{name}") for name in ("CACHE", "CONFIG")},
     }

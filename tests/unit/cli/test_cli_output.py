@@ -38,6 +38,7 @@ def shell(project: Path, tmp_path: Path) -> Shell:
         "PATH": os.environ["PATH"],
         "DM": f"{quick_python()} -m distromatrix",
         "DISTROMATRIX_FAKE": str(tmp_path / "fake"),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
         **{f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG")},
     }
 

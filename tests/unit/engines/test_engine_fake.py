@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from distromatrix.engines.contract import LABEL_CELL, Command, MachineSpec
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.state import Faults
 from distromatrix.errors import CannotStartError, MachineGoneError, PullError
+from fake_engine.engine import FakeEngine
+from fake_engine.state import Faults
 
 EMPTY = io.BytesIO()
 tarfile.open(fileobj=EMPTY, mode="w").close()

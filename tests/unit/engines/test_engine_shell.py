@@ -12,9 +12,9 @@ from time import monotonic
 import pytest
 
 from distromatrix.engines.contract import Command
-from distromatrix.engines.fake.machine import ProcessStream
 from distromatrix.engines.shell.pool import KILL
 from distromatrix.engines.shell.shell import LOOP, Shell, ShellEndedError
+from fake_engine.machine import ProcessStream
 from given import unobtainable
 
 # Debian has both; busybox's is Alpine's, where the machines' contract runs.

@@ -10,8 +10,8 @@ import pytest
 from distromatrix.engines import caches as whose
 from distromatrix.engines.cache_store import Cache
 from distromatrix.engines.caches import Caches, is_strangers_run
-from distromatrix.engines.fake.caches import FakeCaches
 from distromatrix.execute.caches import bound, measured
+from fake_engine.caches import FakeCaches
 
 PATHS = {"pip": "/root/.cache/pip"}
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from executing import World, by_id, cell, later
 
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError, InfrastructureError
 from distromatrix.execute import executor
 from distromatrix.execute import heartbeat as pulse
@@ -18,6 +16,8 @@ from distromatrix.execute import workers as crew
 from distromatrix.execute.executor import Executor
 from distromatrix.model import CellResult, Expectation, Phase, Prepare, Verdict
 from distromatrix.record.events import CellFinished, CellPhase, CellStarted, Event
+from fake_engine.engine import FakeEngine
+from fake_engine.machine import FakeMachine
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from executing import World, by_id, cell
 
 from distromatrix.engines import Engines
 from distromatrix.engines.contract import MachineSpec, Stage
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.errors import EngineUnavailableError, ImageError
 from distromatrix.execute import executor
 from distromatrix.execute import workers as crew
 from distromatrix.model import Need, Verdict
 from distromatrix.plan.needs import GUESTS
 from distromatrix.record.events import CellProgress, RunStarted
+from fake_engine.engine import FakeEngine
+from fake_engine.machine import FakeMachine
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.errors import InfrastructureError
 from distromatrix.images.facts import facts_of, parse
+from fake_engine.engine import FakeEngine
 
 DEBIAN = """== os
 PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from cli_world import MATRIX, Cli
 
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.files.whole import whole_file
 from distromatrix.images.store.carry import CONTENT, MANIFEST
+from fake_engine.engine import FakeEngine
 
 Elsewhere = Callable[[], FakeEngine]
 
@@ -188,7 +188,7 @@ def test_an_export_that_fails_leaves_the_former_file_as_it_was(
         yield b"some"
         raise OSError(28, "No space left on device", str(exported))
 
-    monkeypatch.setattr("distromatrix.engines.fake.images.FakeImages.save", save)
+    monkeypatch.setattr("fake_engine.images.FakeImages.save", save)
     said = cli("images", "export", str(exported), "one")
     assert said.code == 69
     assert "No space left on device" in said.err

@@ -42,7 +42,7 @@ def test_what_cannot_be_removed_keeps_clean_from_nothing_else(
     def stuck(*_: object) -> None:
         raise InfrastructureError("it is stuck")
 
-    monkeypatch.setattr("distromatrix.engines.fake.images.FakeImages.remove", stuck)
+    monkeypatch.setattr("fake_engine.images.FakeImages.remove", stuck)
     said = cli("clean", "--all")
     assert (said.code, folder.exists()) == (69, False)
     assert said.err.splitlines()[-1] == "it is stuck"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_world import Said
 
-from distromatrix.engines.fake.machine import FakeMachine
+from fake_engine.machine import FakeMachine
 
 MATRIX = """\
 product: .

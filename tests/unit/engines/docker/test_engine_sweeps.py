@@ -15,11 +15,11 @@ from distromatrix.engines.contract import LABEL_RUN, Leftover
 from distromatrix.engines.docker import leftovers as docker_sweep
 from distromatrix.engines.docker.connection.api import Access, Api
 from distromatrix.engines.docker.images import DockerImages
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import ready
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.vagrant.engine import VagrantEngine
 from distromatrix.errors import InfrastructureError
+from fake_engine.engine import FakeEngine
 
 Answer = tuple[int, Any]
 Answers = dict[str, list[Answer]]  # by method and path; the last one again and again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from docker.context.config import get_context_id
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.docker.connection.api import Api
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.state import Faults
 from distromatrix.errors import EngineUnavailableError, InputError
+from fake_engine.engine import FakeEngine
+from fake_engine.state import Faults
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +111,12 @@ def test_an_unknown_context_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_an_unknown_engine_is_wrong_input() -> None:
     with pytest.raises(InputError, match="dokcer"):
         open_engine("dokcer")
+
+
+def test_the_fake_engine_is_there_for_our_own_tests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fake_engine.engine", None)
+    with pytest.raises(InputError, match="own tests, which are not here: unset it"):
+        open_engine("fake")
 
 
 def test_the_fake_engine_takes_its_folder_and_faults_from_outside(

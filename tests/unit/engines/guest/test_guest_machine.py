@@ -14,12 +14,12 @@ from typing import BinaryIO
 import pytest
 
 from distromatrix.engines.contract import Command, MachineSpec
-from distromatrix.engines.fake.machine import ProcessStream
 from distromatrix.engines.guest import machine as guest_machine
 from distromatrix.engines.guest.machine import GuestMachine
 from distromatrix.engines.guest.scripts import crowded
 from distromatrix.engines.shell.shell import LOOP, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
+from fake_engine.machine import ProcessStream
 
 
 class Local(GuestMachine):

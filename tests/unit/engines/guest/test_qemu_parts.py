@@ -20,7 +20,6 @@ from typing import Any, Literal, cast
 import pytest
 
 from distromatrix.engines.contract import Engine, MachineSpec
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import way_out
 from distromatrix.engines.guest.acceleration import Accel
 from distromatrix.engines.guest.disk import fill_disk, run_tool
@@ -46,6 +45,7 @@ from distromatrix.errors import (
 )
 from distromatrix.execute.product.snapshot import Snapshot
 from distromatrix.files import lock
+from fake_engine.engine import FakeEngine
 
 IMAGE = "sha256:1"
 

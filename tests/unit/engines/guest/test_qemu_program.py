@@ -10,11 +10,11 @@ import pytest
 
 from distromatrix.doctor import guests as doctor_guests
 from distromatrix.doctor.host import Host
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.engines.guest import available, qemu_program
 from distromatrix.engines.qemu import process as qemu_process
 from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.errors import EngineUnavailableError
+from fake_engine.engine import FakeEngine
 
 HOST = Host(
     title="RHEL 9", family=None, user="root", root=True, sudo=False, init="systemd", dockerd=False

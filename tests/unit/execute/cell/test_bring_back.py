@@ -11,11 +11,11 @@ import pytest
 
 from distromatrix.collect.errors import CollectError
 from distromatrix.engines.contract import Command, Machine, MachineSpec
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.execute.cell.outputs import SMALL, Brought, bring_back
 from distromatrix.execute.product.snapshot import take
 from distromatrix.model import Product
+from fake_engine.engine import FakeEngine
+from fake_engine.machine import FakeMachine
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pytest
 from executing import World, cell
 
 from distromatrix.engines.contract import LeftSignal, MachineSpec, Stage
-from distromatrix.engines.fake.engine import FakeEngine
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.errors import MachineGoneError
 from distromatrix.execute.cell import hooks
 from distromatrix.execute.executor import Executor
 from distromatrix.model import CellResult, Expectation, Phase, Verdict
 from distromatrix.record.events import CellSilent, Event
+from fake_engine.engine import FakeEngine
+from fake_engine.machine import FakeMachine
 
 
 @pytest.fixture

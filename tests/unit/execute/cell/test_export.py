@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from executing import World, cell
 
-from distromatrix.engines.fake.machine import FakeMachine
 from distromatrix.execute.cell import export
 from distromatrix.images.store.machine_file import opened_machine
 from distromatrix.model import CellResult, Expectation, Verdict
+from fake_engine.machine import FakeMachine
 
 
 @pytest.fixture

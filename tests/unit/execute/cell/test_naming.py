@@ -18,10 +18,10 @@ from distromatrix.engines.contract import (
     MachineSpec,
     Stage,
 )
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.execute.cell.naming import host_name, machine_name
 from distromatrix.record import folder as runs
 from distromatrix.record.folder import RunFolder
+from fake_engine.engine import FakeEngine
 
 RUN = "20261128-003211-1445"
 LABELS = {LABEL_RUN: RUN, LABEL_HOST: "h", LABEL_FOLDER: "/a"}

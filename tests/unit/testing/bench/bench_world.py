@@ -7,11 +7,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from distromatrix.engines.contract import Command, Machine
-from distromatrix.engines.fake.engine import FakeEngine
 from distromatrix.load.settings import load_settings
 from distromatrix.model import Selection
 from distromatrix.project.project import load_project
 from distromatrix.testing.bench.direct import DirectBench
+from fake_engine.engine import FakeEngine
 
 MATRIX = """\
 product: .

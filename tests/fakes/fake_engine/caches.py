@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from distromatrix.engines.cache_store import LABEL_OWNER, LABEL_PROJECT, Cache, KeptCache
-from distromatrix.engines.fake.state import write_json
 from distromatrix.files.whole import read_json
+from fake_engine.state import write_json
 
 
 class FakeCaches:

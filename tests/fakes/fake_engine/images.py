@@ -14,10 +14,10 @@ from pathlib import Path
 from time import time
 from typing import Any, BinaryIO
 
-from distromatrix.engines.fake.state import FakeState, write_json
 from distromatrix.engines.image_store import NO_LABELS, Build, Image, Preparation, Resolved
 from distromatrix.errors import InfrastructureError, PullError
 from distromatrix.files.whole import read_json
+from fake_engine.state import FakeState, write_json
 
 
 class FakeImages:
@@ -112,7 +112,7 @@ class FakeImages:
         self,
         image: str,
         labels: Mapping[str, str],
-        first: Preparation | None = None,  # noqa: ARG002 - nothing is started here
+        first: Preparation | None = None,
     ) -> Iterable[bytes]:
         """See ImageStore. Raises InfrastructureError."""
         del labels

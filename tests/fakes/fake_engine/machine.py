@@ -19,8 +19,6 @@ from typing import IO
 
 from distromatrix.engines.changes import Changes
 from distromatrix.engines.contract import Address, Command, Exit, LeftSignal, MachineSpec
-from distromatrix.engines.fake.processes import below, end_process, end_shells, working_below
-from distromatrix.engines.fake.state import FakeState, write_json
 from distromatrix.engines.guest.disk import bytes_of
 from distromatrix.engines.shell.machine import ShellMachine
 from distromatrix.engines.shell.processes import Process
@@ -28,13 +26,15 @@ from distromatrix.engines.shell.shell import LOOP, STDERR, STDOUT, Shell
 from distromatrix.errors import InfrastructureError, MachineGoneError
 from distromatrix.files.whole import read_json
 from distromatrix.model import Kept
+from fake_engine.processes import below, end_process, end_shells, working_below
+from fake_engine.state import FakeState, write_json
 
 
 class ProcessStream:
     """A local process's standard streams as a shell's Stream."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101  # all are pipes
+        assert process.stdin and process.stdout and process.stderr  # all are pipes
         self.process = process
         self._stdin = process.stdin
         self._kinds = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
@@ -117,7 +117,7 @@ class FakeMachine(ShellMachine):
         """See Machine."""
         return self._address_of(str(self.root))
 
-    def _open_shell(self, user: str) -> Shell:  # noqa: ARG002
+    def _open_shell(self, user: str) -> Shell:
         if self._stopped or not self._shell_files.is_dir():
             raise MachineGoneError(f"{self.name} {self._stopped or 'is gone'}")
         process = subprocess.Popen(
@@ -165,7 +165,7 @@ class FakeMachine(ShellMachine):
         self._shells.give_back(shell)
         return hung
 
-    def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:  # noqa: ARG002
+    def _why_ended(self, shell: Shell, until: float) -> MachineGoneError | None:
         there = (self._state.machines / f"{self.name}.json").exists()
         ended = shell is self._main or self._stopped or not there
         return self._gone() if ended else None

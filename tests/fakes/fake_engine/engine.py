@@ -26,10 +26,6 @@ from distromatrix.engines.contract import (
     MachineSpec,
     Stage,
 )
-from distromatrix.engines.fake.caches import FakeCaches
-from distromatrix.engines.fake.images import FakeImages
-from distromatrix.engines.fake.machine import FakeMachine, end_recorded, extract
-from distromatrix.engines.fake.state import FakeState, Faults, write_json
 from distromatrix.engines.layers import ProductSource
 from distromatrix.engines.shell.machine import KEPT
 from distromatrix.errors import (
@@ -40,6 +36,10 @@ from distromatrix.errors import (
 )
 from distromatrix.files.whole import read_json
 from distromatrix.model import Kept
+from fake_engine.caches import FakeCaches
+from fake_engine.images import FakeImages
+from fake_engine.machine import FakeMachine, end_recorded, extract
+from fake_engine.state import FakeState, Faults, write_json
 
 
 class FakeStage:
