@@ -38,6 +38,11 @@ def some_of(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def counted(number: int, word: str) -> str:
+    """`1 cell`, `2 cells`, `1,000 cells`."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
 def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:
     """`did you mean …?`, or nothing where no known name is near."""
     near = near_names(word, known, most)

@@ -11,6 +11,7 @@ import click
 from distromatrix.cli.options import options, said, settings_here
 from distromatrix.cli.output import echo, echo_json
 from distromatrix.errors import EXIT_INFRASTRUCTURE, EXIT_OK, InputError
+from distromatrix.wording import counted
 
 if TYPE_CHECKING:
     from distromatrix.cluster.connection import Cluster
@@ -98,7 +99,6 @@ def check(address: str | None, as_json: bool) -> int:
     """
     from distromatrix.cluster.connection import opened_cluster
     from distromatrix.load.catalogue import Catalogue
-    from distromatrix.reports.style import counted
 
     settings = settings_here()
     if not (where := address or settings.cluster):
@@ -125,8 +125,6 @@ def _plain(host: HostSeen) -> dict[str, Any]:
 
 def _lines(host: HostSeen, known: Container[str]) -> list[str]:
     """What is said of a worker. `known`: the names of the catalogue's distros."""
-    from distromatrix.reports.style import counted
-
     said = host.said
     lines = [f"{host.name}  {host.address}"]
     if said:

@@ -211,8 +211,8 @@ def _show(found: Survey, *, to_stdout: bool) -> None:
     """What was found; on stderr where stdout has the file."""
     for warning in found.warnings:
         echo(f"warning: {warning}", err=True)
-    for name, source in found.suites:
-        echo(f"{source} → {'' if name == 'import' else 'suite '}{name}", err=to_stdout)
+    for _, line in found.suites:
+        echo(line, err=to_stdout)
     for finding in found.findings:
         if not finding.drafts:
             echo(f"{finding.source}: {finding.what}", err=to_stdout)

@@ -30,10 +30,14 @@ class Survey:
 
     @property
     def suites(self) -> tuple[tuple[str, str], ...]:
-        """Each suite's name, with the file and the tool it comes from."""
+        """Each suite's name, with a line that says from which file and tool it comes."""
         return tuple(
-            (name, f"{finding.source}: {finding.what.partition(':')[0]}")
-            for name, (finding, _) in suites_of(self.findings).items()
+            (
+                name,
+                f"{finding.source}: {finding.what.partition(':')[0]} → "
+                f"{'' if draft.imports else 'suite '}{name}",
+            )
+            for name, (finding, draft) in suites_of(self.findings).items()
         )
 
     @property

@@ -14,6 +14,7 @@ import stat
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ MAX_BYTES = 1 << 20
 MAX_FILES = 20_000
 MAX_IN_FOLDER = 5_000  # so that one with very many hides no others
 MAX_DEPTH = 8
+_MOST_NAMED = 200
 # Not the product's own: what tools make, and what is vendored in from elsewhere.
 _SKIPPED = frozenset(
     {"node_modules", "__pycache__", "venv", "build", "dist", "target", "vendor", "_build"}
@@ -114,6 +116,11 @@ class ScannedFolder:
             where = "this folder" if cut == PurePosixPath() else cut
             self.warn(f"too many files, in {where} and perhaps others: not all were looked at")
         return tuple(sorted(found))
+
+    def named(self, *globs: str) -> tuple[str, ...]:
+        """The files that are called so, wherever they lie; of many the first."""
+        found = (f for f in self.files if any(fnmatchcase(f.rpartition("/")[2], g) for g in globs))
+        return tuple(islice(found, _MOST_NAMED))
 
     def below(self, folder: str) -> tuple[str, ...]:
         """The files in a folder and its subfolders."""

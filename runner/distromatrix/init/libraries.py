@@ -18,7 +18,6 @@ ABOUT = (
     "has such a one (`?`). What else it builds with belongs there, too."
 )
 MOST = 40
-_FILES = 200
 # Of the C library and the compiler, or of other systems.
 # fmt: off
 _EVERYWHERE = (
@@ -131,11 +130,10 @@ _COMPARED = re.compile(r"[<>=!]")
 
 def built_with(folder: ScannedFolder, *names: str) -> tuple[str, ...]:
     """The packages for what these files ask for, wherever they lie, sorted: at most MOST.
-    `names`: of files, or `*.cmake`."""
+    `names`: of files, or globs of them."""
     found: set[str] = set()
     own = {p.rpartition("/")[2].lower() for p in folder.files}
-    paths = [p for p in folder.files if _is_one(p.rpartition("/")[2], names)]
-    for path in paths[:_FILES]:
+    for path in folder.named(*names):
         reader = _reader(path.rpartition("/")[2])
         for kind, what in reader(folder.head(path)):
             if not own & {mine.format(what).lower() for mine in _OWN[kind]}:
@@ -149,10 +147,6 @@ def built_with(folder: ScannedFolder, *names: str) -> tuple[str, ...]:
 def more(packages: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
     """Both, each once."""
     return tuple(dict.fromkeys((*packages, *found)))
-
-
-def _is_one(name: str, names: tuple[str, ...]) -> bool:
-    return name in names or ("*.cmake" in names and name.endswith(".cmake"))
 
 
 def _package(kind: str, name: str) -> str:

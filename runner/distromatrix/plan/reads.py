@@ -17,10 +17,16 @@ def path_glob(glob: str) -> re.Pattern[str]:
     return re.compile("".join(_WILD.get(p) or re.escape(p) for p in parts), re.DOTALL)
 
 
+def told_apart(globs: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The globs of what is wanted, and those, which follow a `!`, of what is not."""
+    globs = tuple(globs)
+    wanted = tuple(glob for glob in globs if glob[0] != "!")
+    return wanted, tuple(glob[1:] for glob in globs if glob[0] == "!")
+
+
 def read_by(suite: Suite) -> tuple[str, ...]:
     """The globs of what a suite that has `reads` reads."""
-    files = suite.prepare.files if suite.prepare else ()
-    return (*suite.reads, *(glob for glob in files if glob[0] != "!"))
+    return (*suite.reads, *told_apart(suite.prepare.files if suite.prepare else ())[0])
 
 
 def untouched(

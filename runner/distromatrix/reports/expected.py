@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from distromatrix.model import CellResult, Plan, Unmatched, Verdict
-from distromatrix.reports.style import named
+from distromatrix.wording import some_of
 
 _CELLS = 6  # named in one line
 
@@ -62,7 +62,7 @@ def unmatched_lines(plan: Plan, results: Iterable[CellResult]) -> tuple[str, ...
 def _line(key: tuple[str, str], where: dict[str, Unmatched], asked: set[str]) -> str:
     glob, reason = key
     everywhere = asked <= where.keys()
-    scope = "of any cell" if everywhere and len(asked) > 1 else f"of {named(list(where), _CELLS)}"
+    scope = "of any cell" if everywhere and len(asked) > 1 else f"of {some_of(list(where), _CELLS)}"
     near = next((one.near for one in where.values() if one.near), "")
     mean = f"; did you mean `{near}`?" if near else ""
     return f"a rule expects `{glob}` to fail, but no case {scope} that ran has that name{mean}" + (

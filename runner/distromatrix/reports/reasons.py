@@ -15,6 +15,7 @@ from distromatrix.model import RAN, RED, CellResult, Evidence, Facts, Phase, Pla
 from distromatrix.reports.grouping import Group, column_of, group_failures
 from distromatrix.reports.heard import Heard, hear, stem
 from distromatrix.reports.versions import Version, difference
+from distromatrix.wording import counted
 
 _SHOWN = 3  # of a group, where there is little room
 _MOST = 40  # of a group at all
@@ -53,7 +54,7 @@ def reasons_of(
         told = [(name, difference(bad, good)) for name, bad, good in others[:_SHOWN]]
         reasons = [_reason(name, said[0]) for name, said in told if said]
     if rest := len(ranked) + len(others) - len(reasons):
-        text = f"and {rest:,} other package{'s' * (rest > 1)}"
+        text = f"and {counted(rest, 'other package')}"
         reasons.append(Reason(text=text, count=rest))
     return tuple(reasons)
 

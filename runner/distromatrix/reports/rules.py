@@ -16,6 +16,7 @@ from distromatrix.collect.text import one_line
 from distromatrix.model import Case, Cell, CellResult, FailureKind, Plan, RunResult, Verdict
 from distromatrix.record.expectations import CRASHED, Marker
 from distromatrix.reports.commands import report_rules
+from distromatrix.wording import counted
 
 MOST_CASES = 10_000  # that failed in a cell: where there are more, the cell as a whole is named
 _MAX_NAME = 1024  # characters, as reports are read
@@ -75,8 +76,7 @@ def rules_in_short(plan: Plan, result: RunResult, folder: Path) -> tuple[str, ..
     shown: list[str] = []
     for number, lines in enumerate(rules):
         if len(shown) + len(lines) > _MOST_LINES:
-            left = len(rules) - number
-            more = f"{left:,} {'more ' * bool(shown)}rule{'s' * (left > 1)}"
+            more = counted(len(rules) - number, f"{'more ' * bool(shown)}rule")
             return (*shown, f"{more}: {command}")
         shown += lines
     return tuple(shown)

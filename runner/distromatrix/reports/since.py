@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from distromatrix.record.history import CaseOf
 from distromatrix.record.past import Past, Seen
 from distromatrix.reports.grouping import Failure, Group
-from distromatrix.reports.style import named
+from distromatrix.wording import some_of
 
 Earlier = Mapping[CaseOf, Sequence[Seen]]
 # What came of cells and cases in the runs before this one.
@@ -30,7 +30,7 @@ def since_lines(group: Group, ask: AskEarlier) -> tuple[str, ...]:
         said.setdefault(_describe(failure, earlier), []).append(_name(failure))
     if len(said) == 1:
         return tuple(filter(None, said))
-    lines = [f"{text}: {named(names, _NAMES)}" for text, names in said.items() if text]
+    lines = [f"{text}: {some_of(names, _NAMES)}" for text, names in said.items() if text]
     more = len(lines) - _LINES
     return (*lines[:_LINES], *((f"and {more:,} other histories",) if more > 0 else ()))
 
@@ -55,4 +55,4 @@ def _describe(failure: Failure, earlier: Earlier) -> str:
     if not pasts[longest].red:
         return told[longest]
     text = told[longest]
-    return f"new on {named(new, _NAMES)}; elsewhere {text}" if new else text
+    return f"new on {some_of(new, _NAMES)}; elsewhere {text}" if new else text

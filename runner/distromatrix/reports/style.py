@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,17 +100,6 @@ def about(seconds: float) -> str:
     minutes = round(seconds / 60)
     hours = f"{minutes // 60} h {minutes % 60:02}" if minutes >= 60 else minutes
     return f"about {hours} min"
-
-
-def counted(number: int, word: str) -> str:
-    """`1 cell`, `2 cells`, `1,000 cells`."""
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
-
-
-def named(ids: Sequence[str], most: int) -> str:
-    """The first ids, and how many there are besides: `a, b and 3 more`."""
-    more = len(ids) - most
-    return ", ".join(ids[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def repeated(times: int) -> str:

@@ -13,7 +13,7 @@ from package_worlds import READS, Families
 
 from distromatrix.engines import open_engine
 from distromatrix.engines.contract import Command
-from distromatrix.images.files_tar import tar_of
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images.packages import MANAGERS
 from distromatrix.load.settings import Settings, load_settings
 

@@ -9,10 +9,8 @@ uses neither sees nothing of this. Of other suites the JUnit file says the same.
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +23,8 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.collect.log import Masker
 from distromatrix.collect.text import one_line, printable
 from distromatrix.engines.contract import Machine
+from distromatrix.engines.parcel import ids_of
+from distromatrix.files.small_tar import tar_of
 from distromatrix.model import Case, CaseNeeds, Cell, Need
 from distromatrix.plan.needs import GUESTS, NEEDS, SWITCH, refusal
 
@@ -75,36 +75,29 @@ def put_in(
         "fixtures": sorted(fixtures),
     }
     plugin = files("distromatrix.execute").joinpath(f"inside/{PLUGIN}.py").read_bytes()
-    user = machine.address.user
-    owner = (0, 0) if user == "root" else tuple(map(int, user.split(":")))
-    _put(
-        machine,
-        (FOLDER, None, 0o755, (0, 0)),
-        (f"{FOLDER}/{PLUGIN}.py", plugin, 0o644, (0, 0)),
-        (f"{FOLDER}/{PLUGIN}.json", json.dumps(facts).encode(), 0o644, (0, 0)),
+    written = (
         # Whoever the suite becomes may write; and a record that is not there was removed.
-        (_WRITTEN, None, 0o755, owner),
-        (f"{_WRITTEN}/{RECORD}", b"", 0o666, owner),
+        (_WRITTEN, None, 0o755),
+        (f"{_WRITTEN}/{RECORD}", b"", 0o666),
     )
-
-
-def _put(machine: Machine, *members: tuple[str, bytes | None, int, tuple[int, ...]]) -> None:
-    """Put files, and folders (without a content), with a mode and an owner into a machine."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content, mode, (uid, gid) in members:
-            info = tarfile.TarInfo(name)
-            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-            info.size, info.mode, info.uid, info.gid = len(content or b""), mode, uid, gid
-            tar.addfile(info, io.BytesIO(content or b""))
-    machine.put(buffer.getvalue(), _top(machine.out))
+    packed = tar_of(
+        (
+            (FOLDER, None, 0o755),
+            (f"{FOLDER}/{PLUGIN}.py", plugin, 0o644),
+            (f"{FOLDER}/{PLUGIN}.json", json.dumps(facts).encode(), 0o644),
+            *written,
+        ),
+        {path: ids_of(machine.address.user) for path, _, _ in written},
+    )
+    machine.put(packed, top)
 
 
 def put_list(machine: Machine, cases: Iterable[str]) -> dict[str, str]:
     """Put the list of cases that a suite is to run into a machine; the variable that names it.
     Raises InfrastructureError."""
     listed = "".join(f"{case}\n" for case in cases).encode()
-    _put(machine, (FOLDER, None, 0o755, (0, 0)), (f"{FOLDER}/{CASES}", listed, 0o644, (0, 0)))
+    packed = tar_of(((FOLDER, None, 0o755), (f"{FOLDER}/{CASES}", listed, 0o644)))
+    machine.put(packed, _top(machine.out))
     return {"DISTROMATRIX_CASES": f"{_top(machine.out)}/{FOLDER}/{CASES}"}
 
 

@@ -24,6 +24,7 @@ from distromatrix.model import (
 from distromatrix.record.events import CellRetried, Event
 from distromatrix.record.expectations import Marker, said_of_cases, said_of_rules
 from distromatrix.record.repetitions import as_run
+from distromatrix.wording import counted
 
 _GREEN = (Verdict.PASSED, Verdict.XFAILED, Verdict.XPASSED)
 
@@ -146,7 +147,7 @@ def _reason(joined: CellResult, *, broke: bool) -> str:
     runs = f"run {len(joined.retries) + 1} times"
     if joined.verdict is not Verdict.FAILED:
         flaky = sum(bool(one.case) for one in joined.flaky)
-        what = f"{flaky:,} case{'s' if flaky != 1 else ''}" if flaky else "it"
+        what = counted(flaky, "case") if flaky else "it"
         reason = f"flaky: {what} failed first and passed when run again"
         return f"{reason}; {joined.reason}" if joined.reason else reason
     if joined.failing and joined.cases:

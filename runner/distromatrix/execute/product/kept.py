@@ -3,7 +3,6 @@ sent. See chains.py for what is known of that here."""
 
 from __future__ import annotations
 
-import io
 import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 
+from distromatrix.collect.artifacts import TarStream
 from distromatrix.engines.layers import LABEL_LAYER, LayerStore
 from distromatrix.execute.product.chains import Chain, Layer, ProductFolder
 from distromatrix.execute.product.entries import FOLDER, Entry
@@ -186,28 +186,12 @@ def _leaves_a_hole(path: str, entries: Mapping[str, Entry]) -> bool:
 
 def _content(tar: Iterator[bytes]) -> Iterator[bytes]:
     """That of the one file in a tar stream."""
-    with tarfile.open(fileobj=_Pieces(tar), mode="r|") as members:
-        member = members.next()
+    stream = TarStream(tar)
+    with tarfile.open(fileobj=stream, mode="r|") as members:
+        member = next(stream.members(members), None)
         file = members.extractfile(member) if member is not None else None
         while file is not None and (chunk := file.read(1 << 20)):
             yield chunk
-
-
-class _Pieces(io.RawIOBase):
-    """Pieces of a stream, to be read as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._held = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        while len(self._held) < size and (piece := next(self._pieces, b"")):
-            self._held += piece
-        taken, self._held = self._held[:size], self._held[size:]
-        return taken
 
 
 def _folders(path: str) -> Iterator[str]:

@@ -32,7 +32,7 @@ from distromatrix.execute.product.listed import list_product, reading
 from distromatrix.execute.product.tar import PREFIX, ROOT, in_tar, open_now, packed
 from distromatrix.files.whole import disk_fault, whole_file
 from distromatrix.model import Product
-from distromatrix.plan.reads import path_glob
+from distromatrix.plan.reads import path_glob, told_apart
 
 Tell = Callable[[str], None]
 BIG_COUNT, BIG_BYTES = 2_000, 64 << 20  # from so many files or bytes on it is told what is staged
@@ -78,8 +78,7 @@ class Snapshot:
         """The files and links that any of the globs matches, and none of those that follow a `!`:
         path from the product's root, content (of a link: where it leads) and mode, sorted by path.
         `**` crosses folders, `*` does not."""
-        wanted = [path_glob(glob) for glob in globs if glob[0] != "!"]
-        unwanted = [path_glob(glob[1:]) for glob in globs if glob[0] == "!"]
+        wanted, unwanted = ([*map(path_glob, some)] for some in told_apart(globs))
         found = (
             entry
             for name, entry in self.entries.items()

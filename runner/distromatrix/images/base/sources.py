@@ -14,9 +14,9 @@ from typing import BinaryIO
 from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND, LABEL_SOURCE
 from distromatrix.engines.image_store import Build, Image
 from distromatrix.errors import ImageError, PullError
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images.base.bootstrap import OutOfReachError, bootstrap, declaration, remove
 from distromatrix.images.base.context import BuildContext
-from distromatrix.images.files_tar import tar_of
 from distromatrix.images.packages.apt import NO_VALID_UNTIL
 from distromatrix.load.settings import Settings
 from distromatrix.model import Archive, Bootstrap, Containerfile, Distro, ImageSource, Pull

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
-from distromatrix.images.files_tar import tar_of
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images.layer.downloading import Downloading
 from distromatrix.images.layer.step import Step
 from distromatrix.images.packages import MANAGERS, Addition, Mirror, PackageFailure, PackageManager

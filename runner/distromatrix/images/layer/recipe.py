@@ -12,7 +12,7 @@ from typing import Literal
 
 from distromatrix.engines.contract import Machine
 from distromatrix.errors import ImageError
-from distromatrix.images.files_tar import File, tar_of
+from distromatrix.files.small_tar import File, tar_of
 from distromatrix.images.layer.cache_folders import make_folders
 from distromatrix.images.layer.hostnet import APT_CONF_PATH, CA_PATH, Handed
 from distromatrix.images.layer.installing import (
@@ -195,7 +195,7 @@ def _hand_over(recipe: Recipe, machine: Machine) -> None:
     if recipe.apt_conf:
         files.append((APT_CONF_PATH.lstrip("/"), recipe.apt_conf.encode(), 0o644))
     if files:
-        machine.put(tar_of(tuple(files)), "/")
+        machine.put(tar_of(files), "/")
 
 
 def _prepare(recipe: Recipe, machine: Machine) -> None:
@@ -204,7 +204,7 @@ def _prepare(recipe: Recipe, machine: Machine) -> None:
     if recipe.files:
         below = PREPARE_FOLDER.lstrip("/")
         named = ((f"{below}/{path}", content, mode) for path, content, mode in recipe.files)
-        machine.put(tar_of(tuple(named)), "/")  # which is there, whatever else an engine sees
+        machine.put(tar_of(named), "/")  # which is there, whatever else an engine sees
     step.must(machine, recipe.script, PREPARE_FOLDER)
     step.must(machine, f"rm -rf {PREPARE_FOLDER}; rmdir /distromatrix 2>/dev/null || :")
 

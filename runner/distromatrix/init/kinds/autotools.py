@@ -18,7 +18,7 @@ def look(folder: ScannedFolder) -> Finding | None:
     source = next((f for f in ("configure.ac", "configure.in", "configure") if folder.has(f)), "")
     if not source:
         return None
-    makefiles = [p for p in folder.files if p.rpartition("/")[2] in ("Makefile.am", "Makefile.in")]
+    makefiles = folder.named("Makefile.am", "Makefile.in")
     if source == "configure" and not makefiles:
         return None  # a script of another kind
     packages = ["compiler", "make"]
@@ -32,7 +32,7 @@ def look(folder: ScannedFolder) -> Finding | None:
         packages.append("pkg-config")
     if "AC_PROG_CXX" in said:
         packages.append("c++")
-    text = "\n".join(folder.text(p) for p in makefiles[:200])
+    text = "\n".join(map(folder.text, makefiles))
     harness = bool(_TESTS.search(text)) and "serial-tests" not in said
     target = found[1] if (found := _CHECK.search(text)) and not harness else "check"
     draft = Draft(

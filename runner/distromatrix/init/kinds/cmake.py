@@ -18,8 +18,7 @@ def look(folder: ScannedFolder) -> Finding | None:
     """A CMakeLists.txt, or None."""
     if not folder.has("CMakeLists.txt"):
         return None
-    lists = [p for p in folder.files if p.rpartition("/")[2] == "CMakeLists.txt"]
-    text = "\n".join(folder.text(p) for p in lists[:200])
+    text = "\n".join(map(folder.text, folder.named("CMakeLists.txt")))
     if not _ENABLED.search(text):
         said = "CMake, but neither enable_testing() nor include(CTest)"
         return Finding(source="CMakeLists.txt", what=said)

@@ -27,7 +27,7 @@ from distromatrix.reports.grouping import (
     group_faults,
 )
 from distromatrix.reports.hints import hints_of
-from distromatrix.reports.style import named
+from distromatrix.wording import some_of
 
 MOST = 10  # of a kind, in a step
 _TITLE = 220  # characters
@@ -156,7 +156,7 @@ class _Teller:
                 title,
                 *self._wordings(failure),
                 *self._hints(failure),
-                f"in {named(failure.cells, _CELLS)}",
+                f"in {some_of(failure.cells, _CELLS)}",
                 beside,
                 self._again(failure.cells),
             ),
@@ -169,7 +169,7 @@ class _Teller:
         several = len(failure.wordings) > 1
         for one in failure.wordings[:WORDINGS]:
             said = self._text(one.text, _REASON // WORDINGS if several else _REASON)
-            yield f"{named(one.cells, _IDS)}: {said}" if several else said
+            yield f"{some_of(one.cells, _IDS)}: {said}" if several else said
         if (more := len(failure.wordings) - WORDINGS) > 0:
             yield f"and in {more:,} other wordings"
 
@@ -181,7 +181,7 @@ class _Teller:
         what = self._text(one.case, _NAME) or one.column
         ids = tuple(cell.id for cell, _ in one.cells)
         counts = (f"{cell.id}: {counts_of(cell, seen)}" for cell, seen in one.cells[:_CELLS])
-        title = f"{what} is flaky in {named(ids, _IDS)}"
+        title = f"{what} is flaky in {some_of(ids, _IDS)}"
         reason = self._text(one.message, _REASON)
         level = _level(gating=one.gating and not one.passed)
         message = _lines(title, reason, *counts, self._again(ids))
@@ -195,7 +195,7 @@ class _Teller:
             ids = tuple(cell.id for cell in fault.cells)
             phase = f" ({fault.phase})" if fault.phase else ""
             phase += "" if fault.gating else NOT_GATING
-            title = f"{named(ids, _IDS)} could not be tested{phase}"
+            title = f"{some_of(ids, _IDS)} could not be tested{phase}"
             said = self._text(fault.reason, _REASON)
             yield Annotation(
                 level=_level(gating=fault.gating),
@@ -209,9 +209,9 @@ class _Teller:
 
     def _against_rules(self) -> Iterator[Annotation]:
         for one in passed_against(self._cells):
-            what = self._text(one.case, _NAME) or named(one.cells, _IDS)
+            what = self._text(one.case, _NAME) or some_of(one.cells, _IDS)
             title = f"{what} passed, though a rule expects a failure"
-            where = f"in {named(one.cells, _IDS)}" if one.case else ""
+            where = f"in {some_of(one.cells, _IDS)}" if one.case else ""
             reason = self._text(one.reason, _REASON)
             yield Annotation(level="error", title=title, message=_lines(title, reason, where))
         if self._result.verdict is Verdict.FAILED:

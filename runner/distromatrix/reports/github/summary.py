@@ -29,7 +29,8 @@ from distromatrix.reports.grouping import (
 from distromatrix.reports.hints import hints_of
 from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
-from distromatrix.reports.style import SIGNS, WORST_FIRST, counted, duration, named, repeated
+from distromatrix.reports.style import SIGNS, WORST_FIRST, duration, repeated
+from distromatrix.wording import counted, some_of
 
 LIMIT = MIB  # bytes of a step's summary (actions/runner, CreateStepSummaryCommand)
 _MARGIN = 1024
@@ -366,7 +367,7 @@ class _GitHubSummary:
         )
 
     def _ids(self, ids: tuple[str, ...]) -> str:
-        return named([code(one) for one in ids], _CELLS)
+        return some_of([code(one) for one in ids], _CELLS)
 
     def _code(self, text: str, length: int = 200) -> str:
         return code(self._mask(text), length)

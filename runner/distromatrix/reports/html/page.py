@@ -46,7 +46,8 @@ from distromatrix.reports.html.timeline import WIDTH, began, timeline_of
 from distromatrix.reports.reasons import Explained, explained
 from distromatrix.reports.replay import warnings_of
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
-from distromatrix.reports.style import WORST_FIRST, Look, counted, duration, named, repeated
+from distromatrix.reports.style import WORST_FIRST, Look, duration, repeated
+from distromatrix.wording import counted, some_of
 
 NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -108,7 +109,7 @@ def _environment(mask: Callable[[str], str]) -> Environment:
         "duration": duration,
         "line": one_line,
         "link": link_to,
-        "named": named,
+        "named": some_of,
         "size": _size,
         "symbol": _LOOK.symbol,
     }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import fit
 from distromatrix.model import Distro
-from distromatrix.reports.style import Look, counted
+from distromatrix.reports.style import Look
+from distromatrix.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -18,7 +18,8 @@ from distromatrix.record.events import (
     RunStarted,
 )
 from distromatrix.record.verdicts import tolerated
-from distromatrix.reports.style import Look, about, counted, duration, repeated
+from distromatrix.reports.style import Look, about, duration, repeated
+from distromatrix.wording import counted
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -31,7 +31,8 @@ from distromatrix.reports.hints import hints_of
 from distromatrix.reports.reasons import Explained, explained, in_short
 from distromatrix.reports.rules import rules_in_short
 from distromatrix.reports.since import AskEarlier, ask_nothing, since_lines
-from distromatrix.reports.style import Look, counted, duration, named, repeated, say, style, tally
+from distromatrix.reports.style import Look, duration, repeated, say, style, tally
+from distromatrix.wording import counted, some_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +104,7 @@ class _Summary:
         self._console.print(table, crop=False, highlight=False)
         if bare := without_report(self._plan, self._result.cells):
             say(self._console)
-            self._line(f"passed without a report of cases: {named(bare, MAX_CELLS)}", "dim")
+            self._line(f"passed without a report of cases: {some_of(bare, MAX_CELLS)}", "dim")
         self._in_guests()
         self._skipped()
         self._reasons(Verdict.XFAILED, "failed, as expected")
@@ -133,7 +134,7 @@ class _Summary:
             self._title(None, "in guests")
         for reason, what in where.items():
             self._line(one_line(reason, 500))
-            self._line(f"    {named(tuple(what), MAX_CELLS)}", "dim")
+            self._line(f"    {some_of(tuple(what), MAX_CELLS)}", "dim")
 
     def _skipped(self) -> None:
         self._reasons(Verdict.SKIPPED, "skipped")
@@ -159,7 +160,7 @@ class _Summary:
     def _by_reason(self, said: Iterable[tuple[str, str]]) -> None:
         for reason, ids in by_reason(said).items():
             self._line(reason)
-            self._line(f"    {named(ids, MAX_CELLS)}", "dim")
+            self._line(f"    {some_of(ids, MAX_CELLS)}", "dim")
 
     def _group(self, group: Group, reasons: tuple[Reason, ...]) -> None:
         self._title(Verdict.FAILED, group.label, gating=group.gating)
@@ -202,7 +203,7 @@ class _Summary:
                 self._line(f"    {message}", "red")
             return message
         for one in failure.wordings[:WORDINGS]:
-            where = f"  in {named(one.cells, MAX_CELLS)}"
+            where = f"  in {some_of(one.cells, MAX_CELLS)}"
             text = one_line(one.text, max(self._room - 4 - len(where), 40)) or "no message"
             say(self._console, (f"      {text}", "red"), (where, "dim"))
         if (more := len(failure.wordings) - WORDINGS) > 0:
@@ -249,11 +250,12 @@ class _Summary:
 
     def _against(self, found: tuple[Against, ...]) -> None:
         for one in found[:MAX_CASES]:
+            where = some_of(one.cells, MAX_CELLS)
             if one.case:
                 self._line(one_line(one.case, 1000))
-                self._line(f"    {named(one.cells, MAX_CELLS)}: {one_line(one.reason, 500)}", "dim")
+                self._line(f"    {where}: {one_line(one.reason, 500)}", "dim")
             else:
-                self._line(f"{named(one.cells, MAX_CELLS)}: {one_line(one.reason, self._room)}")
+                self._line(f"{where}: {one_line(one.reason, self._room)}")
         self._more_in_results(len(found) - MAX_CASES)
         self._line("remove the rule from the matrix, or make it match less")
         self._again(tuple(dict.fromkeys(cell for one in found for cell in one.cells)))
@@ -275,7 +277,8 @@ class _Summary:
             ids = tuple(cell.id for cell in fault.cells)
             tried = max(cell.attempts for cell in fault.cells)
             times = f", tried {tried} times" if tried > 1 else ""
-            self._line(named(ids, MAX_CELLS) + (f" ({fault.phase}{times})" if fault.phase else ""))
+            phase = f" ({fault.phase}{times})" if fault.phase else ""
+            self._line(some_of(ids, MAX_CELLS) + phase)
             for line in printable(fault.reason).split("\n")[:MAX_REASON]:
                 self._line(f"    {line}", style(Verdict.ERROR).removeprefix("bold "))
             self._end_of(ids)
@@ -389,6 +392,6 @@ class _Summary:
 
     def _again(self, cells: tuple[str, ...]) -> None:
         if hosts := by_host(self._result.cells, cells):
-            text = "; ".join(f"{host}: {named(ids, MAX_CELLS)}" for host, ids in hosts.items())
+            text = "; ".join(f"{host}: {some_of(ids, MAX_CELLS)}" for host, ids in hosts.items())
             say(self._console, ("  ran on  ", "dim"), one_line(text, self._room))
         say(self._console, ("  again   ", "dim"), (run_again(self._plan, cells), "cyan"))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from distromatrix.wording import counted
+
 if TYPE_CHECKING:
     from distromatrix.testing.cells.items import MatrixFile
     from distromatrix.testing.listing import Listing, ReadMatrix
@@ -107,7 +109,7 @@ class MatrixSession:
             return []
         name = os.path.relpath(self.file, self._config.invocation_params.dir)
         count = len(self._sheet.entries)
-        first = f"distromatrix: {count:,} cell{'s' if count != 1 else ''} in {name}"
+        first = f"distromatrix: {counted(count, 'cell')} in {name}"
         first += f" (of the set {' or '.join(self._sets)})" if self._sets else ""
         more = [f"warning: {line}" for line in self._sheet.warnings]
         if self._sheet.changed:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from distromatrix.collect.text import printable, shorten
 from distromatrix.engines.contract import Command, Machine
+from distromatrix.engines.parcel import ids_of
+from distromatrix.files.small_tar import tar_of
 from distromatrix.testing.contract import MachineRequest
 from distromatrix.testing.machines.printed import Printed
 
@@ -195,10 +197,13 @@ exec cat -- "$P"
 
 def _tar(content: bytes | str | os.PathLike[str], name: str, mode: int, user: str) -> bytes:
     """A tar stream with that one file or folder, of the machine's user."""
-    uid, _, gid = "0:0".partition(":") if user == "root" else user.partition(":")
+    owner = ids_of(user)
+    if not isinstance(content, os.PathLike):
+        data = content.encode() if isinstance(content, str) else bytes(content)
+        return tar_of(((name, data, mode or 0o644),), {name: owner})
 
     def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid, member.gid = int(uid), int(gid or uid)
+        member.uid, member.gid = owner
         member.uname = member.gname = ""
         if mode and member.isreg():
             member.mode = mode
@@ -206,11 +211,5 @@ def _tar(content: bytes | str | os.PathLike[str], name: str, mode: int, user: st
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        if isinstance(content, os.PathLike):
-            tar.add(Path(content), arcname=name, filter=owned)
-        else:
-            data = content.encode() if isinstance(content, str) else bytes(content)
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(data), 0o644
-            tar.addfile(owned(member), io.BytesIO(data))
+        tar.add(Path(content), arcname=name, filter=owned)
     return buffer.getvalue()
