@@ -27,22 +27,13 @@ from distromatrix.engines.contract import (
 from distromatrix.engines.docker.connection.api import DOCKER, PODMAN
 from distromatrix.engines.docker.engine import DockerEngine
 from distromatrix.engines.vagrant.engine import VagrantEngine
+from distromatrix.files import small_tar
 from fake_engine.engine import FakeEngine
 
 
 def tar_of(files: dict[str, bytes | None]) -> bytes:
     """A tar of files, or of folders where the content is None."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.mode = 0o755
-            if content is None:
-                info.type = tarfile.DIRTYPE
-            else:
-                info.size = len(content)
-            tar.addfile(info, io.BytesIO(content or b""))
-    return buffer.getvalue()
+    return small_tar.tar_of((name, content, 0o755) for name, content in files.items())
 
 
 def untar(chunks: object) -> dict[str, bytes]:

@@ -4,9 +4,7 @@ a second, for each of a hundred."""
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -16,6 +14,7 @@ from platformdirs import user_cache_path
 
 from distromatrix.engines.contract import LABEL_DISTRO, LABEL_KIND, LABEL_SOURCE
 from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images.base.sources import BASE_REPOSITORY
 from given import alpine_or_pulled
 
@@ -56,11 +55,5 @@ def _images(made: dict[str, str], shared: dict) -> bytes:
             "rootfs": {"type": "layers", "diff_ids": layers},
         }
         manifest.append({"Config": f"{name}.json", "RepoTags": [tag], "Layers": ["l/layer.tar"]})
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content in {**files, "manifest.json": manifest}.items():
-            data = json.dumps(content).encode()
-            info = tarfile.TarInfo(path)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    said = {**files, "manifest.json": manifest}
+    return tar_of((path, json.dumps(content).encode(), 0o644) for path, content in said.items())

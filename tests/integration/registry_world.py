@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import base64
 import http.client
-import io
 import json
 import secrets
 import subprocess
-import tarfile
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ from images_world import World, catalogued
 from distromatrix.engines import open_engine
 from distromatrix.engines.contract import Command, MachineSpec
 from distromatrix.engines.docker.engine import DockerEngine
+from distromatrix.files.small_tar import tar_of
 from distromatrix.load.settings import load_settings
 
 USER, PASSWORD = "tester", "secret"
@@ -237,12 +236,13 @@ def for_other_machine(engine) -> str:
     """An image whose configuration says arm64 (on an arm64 host: amd64). Returns its tag."""
     tag = f"distromatrix/test-arch:{secrets.token_hex(6)}"
     other = "amd64" if engine.facts().arch == "aarch64" else "arm64"
-    layer = _tar({"file": b"x"})
+    layer = tar_of((("file", b"x", 0o644),))
     config = {"architecture": other, "os": "linux", "config": {}}
     config["rootfs"] = {"type": "layers", "diff_ids": [f"sha256:{_sha256(layer)}"]}
     manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]
     files = {"layer.tar": layer, "config.json": json.dumps(config).encode()}
-    docker("load", given=_tar({**files, "manifest.json": json.dumps(manifest).encode()}))
+    files["manifest.json"] = json.dumps(manifest).encode()
+    docker("load", given=tar_of((name, content, 0o644) for name, content in files.items()))
     return tag
 
 
@@ -250,16 +250,6 @@ def _sha256(data: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def pulled_refs_gone(*words: str) -> None:

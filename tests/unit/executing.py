@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,6 +19,7 @@ from distromatrix.execute.executor import Executor
 from distromatrix.execute.job import Job, Options
 from distromatrix.execute.product.snapshot import take
 from distromatrix.execute.sweep import labels_of
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images import Handed, Images, Prepared
 from distromatrix.model import (
     Cell,
@@ -94,11 +94,7 @@ class World:
         self.on_event: Callable[[Event, Executor], None] = lambda event, executor: None
         (folder / "product").mkdir()
         (folder / "product" / "hello").write_text("hello\n")
-        empty = io.BytesIO()
-        with tarfile.open(fileobj=empty, mode="w"):
-            pass
-        empty.seek(0)
-        self.engine.images.load_rootfs(empty, "distromatrix/test:fake", {})
+        self.engine.images.load_rootfs(io.BytesIO(tar_of(())), "distromatrix/test:fake", {})
 
     def faults(self, **faults: Any) -> None:
         self.engine._state._faults = Faults(**faults)

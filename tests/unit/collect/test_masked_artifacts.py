@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from base64 import b64encode
 from pathlib import Path
+from stat import S_IFLNK
 
 import pytest
 
@@ -13,6 +12,7 @@ from distromatrix.collect import masked_file
 from distromatrix.collect.artifacts import Aside, extract
 from distromatrix.collect.errors import CollectError
 from distromatrix.collect.masking import Masker
+from distromatrix.files.small_tar import tar_of
 
 SECRET = 's3cr&t/pä"ss'
 BASE64 = b64encode(f"user:{SECRET}".encode())
@@ -21,14 +21,9 @@ BASE64 = b64encode(f"user:{SECRET}".encode())
 def home(
     folder: Path, cut: int | None = None, **files: bytes
 ) -> tuple[dict[str, bytes], list[str]]:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(f"out/artifacts/{name}")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    tar = tar_of((f"out/artifacts/{name}", data, 0o644) for name, data in files.items())
     told: list[str] = []
-    data = out.getvalue()[:cut]
+    data = tar[:cut]
     try:
         got = extract(iter([data]), folder, masker=Masker((SECRET,)))
         told += got.unmasked
@@ -79,13 +74,9 @@ def test_what_is_no_text_is_kept_and_told(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize("spelt", [SECRET, SECRET.replace("/", "_"), SECRET.encode().hex()])
 def test_names_are_masked(tmp_path: Path, spelt: str) -> None:
     masker = Masker((SECRET, SECRET.replace("/", "_")))
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for kind, name in ((tarfile.DIRTYPE, "in"), (tarfile.REGTYPE, "in/a"), (b"2", "link")):
-            info = tarfile.TarInfo(f"out/artifacts/x-{spelt}/{name}-{spelt}.txt")
-            info.type = kind
-            tar.addfile(info)
-    got = extract(iter([out.getvalue()]), tmp_path, masker=masker)
+    kinds = (("in", None, 0o755), ("in/a", b"", 0o644), ("link", b"", S_IFLNK | 0o777))
+    tar = tar_of((f"out/artifacts/x-{spelt}/{name}-{spelt}.txt", *kind) for name, *kind in kinds)
+    got = extract(iter([tar]), tmp_path, masker=masker)
     found = [str(path.relative_to(tmp_path / "artifacts")) for path in tmp_path.rglob("*")]
     assert sorted(found)[1:] == ["x-***", "x-***/in", "x-***/in-***.txt", "x-***/in/a-***.txt"]
     assert got.skipped == ("x-***/link-***.txt (a symbolic link)",)
@@ -100,11 +91,7 @@ def test_what_is_cut_off_is_masked_as_well(tmp_path: Path, monkeypatch: pytest.M
 def test_reports_come_as_they_are(tmp_path: Path) -> None:
     """They are parsed first, and masked as they are stored."""
     (tmp_path / "reports").mkdir()
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        info = tarfile.TarInfo("out/junit.xml")
-        info.size = len(SECRET.encode())
-        tar.addfile(info, io.BytesIO(SECRET.encode()))
+    tar = tar_of((("out/junit.xml", SECRET.encode(), 0o644),))
     aside = Aside(names=("junit.xml",), dest=tmp_path / "reports", limit_bytes=1000)
-    extract(iter([out.getvalue()]), tmp_path, aside=aside, masker=Masker((SECRET,)))
+    extract(iter([tar]), tmp_path, aside=aside, masker=Masker((SECRET,)))
     assert (tmp_path / "reports/junit.xml").read_text() == SECRET

@@ -5,23 +5,20 @@ from __future__ import annotations
 import io
 import os
 import signal
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from distromatrix.engines.contract import LABEL_CELL, Command, MachineSpec
 from distromatrix.errors import CannotStartError, MachineGoneError, PullError
+from distromatrix.files.small_tar import tar_of
 from fake_engine.engine import FakeEngine
 from fake_engine.state import Faults
-
-EMPTY = io.BytesIO()
-tarfile.open(fileobj=EMPTY, mode="w").close()
 
 
 def _engine(folder: Path, faults: Faults) -> FakeEngine:
     engine = FakeEngine(folder, faults=faults)
-    engine.images.load_rootfs(io.BytesIO(EMPTY.getvalue()), "distromatrix/x:1", {})
+    engine.images.load_rootfs(io.BytesIO(tar_of(())), "distromatrix/x:1", {})
     return engine
 
 

@@ -3,7 +3,6 @@
 import io
 import os
 import subprocess
-import tarfile
 from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from distromatrix.errors import InfrastructureError
+from distromatrix.files.small_tar import tar_of
 from distromatrix.images.facts import facts_of, parse
 from fake_engine.engine import FakeEngine
 
@@ -173,10 +173,8 @@ def opened(tmp_path: Path) -> tuple[FakeEngine, list[str], Any]:
 
 def test_they_are_read_once_and_kept(tmp_path: Path, opened: Any) -> None:
     engine, images, opens = opened
-    empty = io.BytesIO()
-    tarfile.open(fileobj=empty, mode="w").close()
     tag = "distromatrix/test:fake"
-    engine.images.load_rootfs(io.BytesIO(empty.getvalue()), tag, {})
+    engine.images.load_rootfs(io.BytesIO(tar_of(())), tag, {})
     first = facts_of(tag, "x86_64", tmp_path / "kept", {}, opens)
     assert not first.absent and first.kernel == os.uname().release
     assert facts_of(tag, "x86_64", tmp_path / "kept", {}, opens) == first

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import secrets
 import subprocess
-import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from distromatrix.engines.docker.machine import DockerMachine
 from distromatrix.engines.shell.homes import WITHOUT_PRODUCT
 from distromatrix.errors import CannotStartError, InfrastructureError, MachineGoneError
 from distromatrix.execute.product.snapshot import take
+from distromatrix.files.small_tar import tar_of
 from distromatrix.model import Product
 
 pytestmark = pytest.mark.engine
@@ -54,14 +54,8 @@ def odd_image(engine: DockerEngine) -> Iterator[Callable[[dict[str, bytes]], str
     tag = f"distromatrix/test-odd:{secrets.token_hex(6)}"
 
     def make(files: dict[str, bytes]) -> str:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, content in files.items():
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(content), 0o755
-                tar.addfile(info, io.BytesIO(content))
-        buffer.seek(0)
-        engine.images.load_rootfs(buffer, tag, {})
+        tar = tar_of((name, content, 0o755) for name, content in files.items())
+        engine.images.load_rootfs(io.BytesIO(tar), tag, {})
         return tag
 
     yield make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from cli_world import MATRIX, Cli
 
+from distromatrix.files.small_tar import tar_of
 from distromatrix.files.whole import whole_file
 from distromatrix.images.store.carry import CONTENT, MANIFEST
 from fake_engine.engine import FakeEngine
@@ -47,11 +47,7 @@ def rewritten(file: Path, change: Callable[[dict], None], content: bytes | None 
     manifest = json.loads(members[MANIFEST])
     change(manifest)
     members[MANIFEST] = json.dumps(manifest).encode()
-    with tarfile.open(file, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    file.write_bytes(tar_of((name, data, 0o644) for name, data in members.items()))
 
 
 def test_what_was_exported_runs_offline_where_nothing_was(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from distromatrix.collect.errors import CollectError
 from distromatrix.engines.contract import Command, Machine, MachineSpec
 from distromatrix.execute.cell.outputs import SMALL, Brought, bring_back
 from distromatrix.execute.product.snapshot import take
+from distromatrix.files.small_tar import tar_of
 from distromatrix.model import Product
 from fake_engine.engine import FakeEngine
 from fake_engine.machine import FakeMachine
@@ -21,11 +21,7 @@ from fake_engine.machine import FakeMachine
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     engine = FakeEngine(tmp_path / "engine")
-    empty = io.BytesIO()
-    with tarfile.open(fileobj=empty, mode="w"):
-        pass
-    empty.seek(0)
-    engine.images.load_rootfs(empty, "distromatrix/test:fake", {})
+    engine.images.load_rootfs(io.BytesIO(tar_of(())), "distromatrix/test:fake", {})
     (tmp_path / "p").mkdir()
     snapshot = take(Product(path=tmp_path / "p"), tmp_path / "s.tar")
     stage = engine.stage(snapshot, image="distromatrix/test:fake", labels={})
