@@ -6,7 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,32 @@ def take(path: Path, *, shared: bool = False, wait: float | None = None, mode: i
         os.close(fd)
         raise
     return fd
+
+
+@contextmanager
+def hold_in(make: Callable[[], object], path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock in a folder that others may remove: where it goes meanwhile, `make` makes it
+    anew. Raises OSError."""
+    while True:
+        make()
+        try:
+            fd = take(path, shared=shared)
+        except FileNotFoundError:  # it was removed just now
+            continue
+        try:
+            if is_there(fd, path):  # else it was removed while we waited
+                yield
+                return
+        finally:
+            os.close(fd)
+
+
+def is_there(fd: int, path: Path) -> bool:
+    """Whether an open file is what has that name now."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def take_open(fd: int, *, shared: bool = False, wait: float | None = None) -> None:

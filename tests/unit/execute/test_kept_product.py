@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from distromatrix.engines.layers import Pack
 from distromatrix.errors import InfrastructureError, InputError
-from distromatrix.execute.product import chains, index, tar
+from distromatrix.execute.product import index, tar
 from distromatrix.execute.product.chains import KEPT_FOR, ProductFolder, forget, needed_by
 from distromatrix.execute.product.kept import MOST_LAYERS, KeptProduct
 from distromatrix.execute.product.snapshot import Snapshot, stored, take
+from distromatrix.files import lock
 from distromatrix.model import Product
 from distromatrix.record.folder import RunFolder
 
@@ -349,16 +350,22 @@ def test_who_waited_for_a_folder_that_was_removed_has_another(
         forget(0, everything=True)
     folder = ProductFolder.of(world.product).path
     assert folder.is_dir()  # what somebody is at work with is left alone
-    sweeps = iter([partial(forget, 0, everything=True)] * 2)
+    sweep = partial(forget, 0, everything=True)
+    sweeps = iter(
+        [sweep, lambda: None, sweep]
+    )  # before it is opened, and between that and its lock
+    of_sweep = lock.take
 
-    def take_late(path: Path) -> int:
+    def take_late(path: Path, *, shared: bool = False, wait: float | None = None) -> int:
+        if wait is not None:  # the sweep's own
+            return of_sweep(path, shared=shared, wait=wait)
         next(sweeps, lambda: None)()
         fd = os.open(path, os.O_RDWR | os.O_CREAT)
         next(sweeps, lambda: None)()
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
 
-    monkeypatch.setattr(chains, "take", take_late)
+    monkeypatch.setattr(lock, "take", take_late)
     assert world.shown() == world.there()
     assert world.kept()
     assert next(sweeps, None) is None

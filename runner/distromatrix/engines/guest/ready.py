@@ -10,14 +10,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from distromatrix.engines.contract import Leftover
 from distromatrix.engines.guest.disk import bytes_of, remove_tree
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.lock import InUseError, take
+from distromatrix.files.lock import InUseError, hold_in, is_there, take
 from distromatrix.files.user_folders import host_name
 from distromatrix.files.whole import changed_at, read_json, write_whole
 
@@ -96,7 +96,7 @@ class Store:
         try:
             lock = take(folder / _LOCK, wait=0)
             try:
-                if _is_locks(folder, lock) and not in_use():
+                if is_there(lock, folder / _LOCK) and not in_use():
                     self._discard(folder)
             finally:
                 os.close(lock)
@@ -134,29 +134,9 @@ class Store:
         return tuple(found)
 
 
-@contextmanager
-def _locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def _locked(folder: Path, *, shared: bool = False) -> AbstractContextManager[None]:
     """Hold the lock of a folder, which is made if need be."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = take(folder / _LOCK, shared=shared)
-        except FileNotFoundError:  # it was removed just now
-            continue
-        try:
-            if _is_locks(folder, lock):  # else it was removed while we waited
-                yield
-                return
-        finally:
-            os.close(lock)
-
-
-def _is_locks(folder: Path, lock: int) -> bool:
-    """Whether a lock that we hold is that of the folder that has this name now."""
-    try:
-        return os.path.samestat(os.fstat(lock), (folder / _LOCK).stat())
-    except FileNotFoundError:
-        return False
+    return hold_in(lambda: folder.mkdir(parents=True, exist_ok=True), folder / _LOCK, shared=shared)
 
 
 def _is_being_removed(folder: Path) -> bool:

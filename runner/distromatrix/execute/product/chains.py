@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distromatrix.errors import InfrastructureError
-from distromatrix.files.lock import InUseError, hold, take
+from distromatrix.files.lock import InUseError, hold, hold_in
 from distromatrix.files.user_folders import cache_folder, cache_path
 from distromatrix.files.whole import changed_at, read_json, write_whole
 from distromatrix.record.folder import is_alive
@@ -86,26 +86,12 @@ class ProductFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The lock, as soon as nobody else has it. Raises InfrastructureError."""
-        try:
-            fd = self._take()
-        except OSError as error:
-            raise _unusable(error, self.path) from error
-        try:
+        with ExitStack() as held:
+            try:  # the sweep may have removed a folder that nobody held
+                held.enter_context(hold_in(self._make, self.path / "lock"))
+            except OSError as error:
+                raise _unusable(error, self.path) from error
             yield
-        finally:
-            os.close(fd)
-
-    def _take(self) -> int:
-        """The lock of a folder that is there: the sweep may have removed one that nobody held."""
-        lock = self.path / "lock"
-        while True:
-            self._make()
-            with suppress(FileNotFoundError), ExitStack() as opened:
-                fd = take(lock)
-                opened.callback(os.close, fd)
-                if os.path.samestat(os.fstat(fd), lock.stat()):
-                    opened.pop_all()
-                    return fd
 
     @property
     def is_products(self) -> bool | None:
