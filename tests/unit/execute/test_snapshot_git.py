@@ -279,7 +279,8 @@ def test_what_stands_in_a_submodules_place_is_as_it_is(
     assert names(snapshot) == {"f", "link", "file"}
     (warning,) = snapshot.warnings
     assert warning == (
-        "product: folder is a submodule that is not here: `git submodule update --init` brings it"
+        "product: folder is a submodule that is not here: `submodule update --init` of git brings "
+        "it"
     )
     (product / "folder/own").touch()
     assert not take(Product(path=product), tmp_path / "t.tar").warnings

@@ -19,7 +19,7 @@ from distromatrix.execute.product.entries import FILE, Entry, Listing
 from distromatrix.execute.product.git_folder import add_git
 from distromatrix.model import Product
 
-_UNFILLED = "is a submodule that is not here: `git submodule update --init` brings it"
+_UNFILLED = "is a submodule that is not here: `submodule update --init` of git brings it"
 LINKS_NAMED = 3  # escaping links that a warning names before it only counts them
 
 
