@@ -232,3 +232,12 @@ def test_a_build_that_fails_has_its_output_and_leaves_no_image(bench: Bench, tag
         bench.engine.images.build(build, tag, lambda _: None)
     assert "before" in caught.value.log.splitlines()
     assert bench.engine.images.find(tag) is None
+
+
+def test_a_containerfile_that_is_none_is_a_build_that_fails(bench: Bench, tag: str) -> None:
+    if bench.engine.name == "fake":
+        return
+    context = tar_of({"Containerfile": b"FROM a b c\n"})
+    build = Build(context=context, file="Containerfile", args={}, labels={}, anew=False)
+    with pytest.raises(ImageError, match=r"^the build failed: .*FROM"):
+        bench.engine.images.build(build, tag, lambda _: None)

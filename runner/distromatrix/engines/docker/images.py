@@ -131,32 +131,33 @@ class DockerImages(TransferredImages):
         """See ImageStore. Raises ImageError, PullError, EngineUnavailableError."""
         calling = partial(self._api.calling, f"build {tag}", LONG_TIMEOUT)
         dialect, failed, said = self._api.dialect, "", deque[str](maxlen=_LINES)
-        events: Iterator[dict[str, Any]] = iter(())
         with calling() as client:
-            try:
-                events = client.build(
-                    fileobj=io.BytesIO(build.context),
-                    custom_context=True,
-                    dockerfile=build.file,
-                    buildargs=dict(build.args),
-                    labels=dict(build.labels),
-                    tag=dialect.name(tag),
-                    nocache=build.anew,
-                    pull=build.anew,
-                    rm=True,
-                    forcerm=True,
-                    container_limits={"memory": _BUILD_MEMORY, "memswap": _BUILD_MEMORY},
-                    use_config_proxy=False,  # whose passwords would stay in the image
-                    decode=True,
-                )
-            except APIError as error:
-                failed = message_of(error)
-        for event in pieces(events, calling):
-            if "error" in event:
-                failed = " ".join(str(event["error"]).split())
-            for line in filter(str.strip, str(event.get("stream", "")).splitlines()):
-                said.append(line[:_LONGEST])
-                progress(one_line(line, _WIDTH))
+            events: Iterator[dict[str, Any]] = client.build(
+                fileobj=io.BytesIO(build.context),
+                custom_context=True,
+                dockerfile=build.file,
+                buildargs=dict(build.args),
+                labels=dict(build.labels),
+                tag=dialect.name(tag),
+                nocache=build.anew,
+                pull=build.anew,
+                rm=True,
+                forcerm=True,
+                container_limits={"memory": _BUILD_MEMORY, "memswap": _BUILD_MEMORY},
+                use_config_proxy=False,  # whose passwords would stay in the image
+                decode=True,
+            )
+        try:
+            for event in pieces(events, calling):
+                if "error" in event:
+                    failed = " ".join(str(event["error"]).split())
+                for line in filter(str.strip, str(event.get("stream", "")).splitlines()):
+                    said.append(line[:_LONGEST])
+                    progress(one_line(line, _WIDTH))
+        except InfrastructureError as error:  # it does not begin: its file says nonsense
+            if error.transient or not isinstance(error.__cause__, APIError):
+                raise
+            failed = message_of(error.__cause__)
         if not failed:
             return self._found(tag)
         refused = failure(f"build {tag}", failed)

@@ -33,7 +33,7 @@ from distromatrix.engines.docker.connection.api import (
 from distromatrix.engines.docker.connection.stream import AttachStream
 from distromatrix.engines.docker.container import Container
 from distromatrix.engines.docker.init_system import until_up, why_not_up
-from distromatrix.engines.docker.messages import cannot_start
+from distromatrix.engines.docker.messages import cannot_start, of_image
 from distromatrix.engines.docker.outside import SIGNALLED_WITHIN, ends_alone, written
 from distromatrix.engines.docker.spec import INIT, SETUID
 from distromatrix.engines.docker.staging.files import get_files, put_files
@@ -297,7 +297,7 @@ class DockerMachine(ShellMachine):
                 client.start(self.container.id)
             except APIError as error:
                 if reason := cannot_start(message_of(error)):
-                    raise CannotStartError(f"{self._spec.image}: {reason}") from error
+                    raise CannotStartError(f"{of_image(self._spec.image)}{reason}") from error
                 raise
         # Docker 20 may start one without its volumes when another's cannot be mounted.
         whole = Command(f"[ -d {self.product} ]" if self._staged else ":", timeout=API_TIMEOUT)
@@ -320,7 +320,7 @@ class DockerMachine(ShellMachine):
             gone = self._gone()
             if said:
                 reason = cannot_start(said) or f"its /bin/sh ended at once: {said}"
-                raise CannotStartError(f"{self._spec.image}: {reason}") from error
+                raise CannotStartError(f"{of_image(self._spec.image)}{reason}") from error
             raise gone from error
 
     def _await_init(self) -> None:
@@ -331,9 +331,8 @@ class DockerMachine(ShellMachine):
             self._begin_shells(self._open_shell(self._spec.user))
         except (InfrastructureError, ShellEndedError, TimeoutError, OSError) as error:
             why = why_not_up(self.container, self._spec, error)
-            raise CannotStartError(
-                f"{self._spec.image}: its init system did not come up: {why}"
-            ) from error
+            text = f"{of_image(self._spec.image)}its init system did not come up: {why}"
+            raise CannotStartError(text) from error
 
     def _open_shell(self, user: str) -> Shell:
         self._check()

@@ -52,12 +52,13 @@ _DENIED_OR_ABSENT = (
     "check the name, or `docker login {registry}`"
 )
 
+_NO_SHELL = "the image has no /bin/sh (or not the loader that it needs), without which no cell runs"
 # Why a container could not be started, by words that all stand (in lower case) in what its
 # runtime said. They are those of runc and crun, of execve(2)'s errors, and of the Docker engine.
 _REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("exec format error",), "it is made for another architecture than the engine's"),
-    (("/bin/sh", "no such file"), "the image has no /bin/sh (or not the loader that it needs)"),
-    (("/bin/sh", "not found"), "the image has no /bin/sh (or not the loader that it needs)"),
+    (("/bin/sh", "no such file"), _NO_SHELL),
+    (("/bin/sh", "not found"), _NO_SHELL),
     (("/bin/sh", "permission denied"), "the image's /bin/sh cannot be executed"),
     (("/sbin/init", "no such file"), "the image has no /sbin/init: add its init system's package"),
     (("unable to find user",), "the image does not know the user"),
@@ -69,6 +70,11 @@ _REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 _NO_DEVICE = "error gathering device information"
+
+
+def of_image(image: str) -> str:
+    """What a fault of an image begins with: a digest tells nobody which it is."""
+    return "" if image.startswith("sha256:") else f"{image}: "
 
 
 def classify(message: str) -> PullFailure:

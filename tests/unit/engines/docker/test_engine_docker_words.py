@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from distromatrix.engines.docker.connection.stream import AttachStream
-from distromatrix.engines.docker.messages import cannot_start, classify, pull_error
+from distromatrix.engines.docker.messages import cannot_start, classify, of_image, pull_error
 from distromatrix.engines.shell.processes import Process, describe
 
 # Messages as Docker 20.10 to 28 print them.
@@ -161,3 +161,7 @@ def test_frames_are_taken_apart_wherever_they_are_cut(size: int) -> None:
         out = b"".join(data for kind, data in got if kind == 1)
         err = b"".join(data for kind, data in got if kind == 2)
         assert (out, err) == (b"out\0" + b"x" * 300, b"error")
+
+
+def test_a_fault_of_an_image_is_told_by_its_name_where_it_has_one() -> None:
+    assert (of_image("sha256:" + "0" * 64), of_image("debian:12")) == ("", "debian:12: ")
