@@ -106,9 +106,8 @@ def suites_of(findings: Iterable[Finding]) -> dict[str, tuple[Finding, Draft]]:
 
 def _comments(texts: Iterable[str]) -> list[str]:
     """Each text as comment lines; of one that takes several, the later ones are indented."""
-    wrapped = (
-        textwrap.wrap(visible(text, kept="\n\t"), 94, subsequent_indent="  ") for text in texts
-    )
+    wrapper = textwrap.TextWrapper(94, subsequent_indent="  ", break_on_hyphens=False)
+    wrapped = (wrapper.wrap(visible(text, kept="\n\t")) for text in texts)
     return [f"# {line}" for lines in wrapped for line in lines]
 
 

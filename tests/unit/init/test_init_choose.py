@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 from loading import TODAY
 
+from distromatrix.init import look
 from distromatrix.init.choose import candidates, few, living, proposed, suggested, wide
 from distromatrix.load import load_distros
 
@@ -100,3 +102,9 @@ def test_suggested_are_living_releases_of_other_distributions_the_newest_of_each
     assert "ubuntu-26.04" in names
     assert "ubuntu-24.04" not in names
     assert "alpine-3.20" not in names
+
+
+def test_no_name_is_cut_in_two_in_a_comment(tmp_path: Path) -> None:
+    names = [f"opensuse-leap-{number}.{number % 7}" for number in range(40)]
+    text = look(tmp_path).text(("debian-12",), names)
+    assert [name for name in names if name not in text] == []

@@ -49,6 +49,7 @@ def test_names_and_own_ones_are_taken_as_written(tmp_path: Path) -> None:
         ("[testing]", "no distro of the matrix knows the repository `testing` (they know "),
         ("[{url: http://mirror.example/deb}]", "`http://mirror.example/deb` has no key, so that "),
         ("[{url: mirror.example}]", "expected a URL such as `https://packages.example/debian`"),
+        ('[{url: "http://:80/deb", signed: false}]', "expected a URL such as"),
         ("[{url: https://m.example, key: no.asc}]", "no file `no.asc`"),
         ("[{url: https://m.example, key: ../outside}]", "`../outside` leads out of the project"),
         ("[{url: https://m.example, key: matrix/default.yaml}]", "holds no public key as text"),

@@ -25,7 +25,7 @@ from distromatrix.load.shapes.host_fields import below_root
 from distromatrix.wording import did_you_mean, listing, quoted
 
 _LARGEST = 256 * 1024  # bytes of a key's file
-_URL = r"(https?|ftp)://[^\s'\"$`\\]+"
+_URL = r"(https?|ftp)://([^\s'\"$`\\/@]+@)?[A-Za-z0-9\[][^\s'\"$`\\]*"
 _FINGERPRINT = r"([0-9A-Fa-f]{4} ?){10}|([0-9A-Fa-f]{4} ?){16}"
 _PATH = r"(\./?|[A-Za-z0-9]([A-Za-z0-9._+/ -]|\{arch\})*)"
 _PEM = "-----BEGIN PUBLIC KEY-----"  # as apk has it
