@@ -17,6 +17,11 @@ TESTS = Path(__file__).parents[1]
 SESSION = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
 
 
+def before(folder: Path) -> str:
+    """That folder, and where Python looks already, which may be where distromatrix lies."""
+    return os.pathsep.join(filter(None, (str(folder), os.getenv("PYTHONPATH"))))
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -54,7 +59,7 @@ def test_it_is_where_and_what_it_was_called_as(tmp_path: Path) -> None:
         "    assert os.getcwd().endswith('/made') and os.getcwd() == sys.path[0]\n"
         "    assert len(os.listdir('/proc/self/fd')) < 10\n"
     )
-    environ = {**os.environ, "A": "b c", "PYTHONPATH": str(tmp_path / "path")}
+    environ = {**os.environ, "A": "b c", "PYTHONPATH": before(tmp_path / "path")}
     done = subprocess.run(
         [quick_python(), *SESSION, "-s"], cwd=tmp_path / "made", env=environ, umask=0o027,
         capture_output=True, text=True, check=False,
@@ -79,7 +84,7 @@ def test_what_the_server_was_started_with_is_no_reason_for_another_python(tmp_pa
             )
         done = subprocess.run(
             [sys.executable, "-c", script, *SESSION, "-s"], cwd=tmp_path, check=False, text=True,
-            env={**os.environ, **ours, "PYTHONPATH": str(TESTS)}, capture_output=True,
+            env={**os.environ, **ours, "PYTHONPATH": before(TESTS)}, capture_output=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         started = int(done.stdout.partition("pid ")[2].split()[0])
