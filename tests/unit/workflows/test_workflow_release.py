@@ -77,5 +77,6 @@ def test_what_is_published_was_tested_and_those_jobs_run_nothing_of_the_checkout
     assert JOBS["notes"]["needs"] == "publish"
     for name in ("publish", "notes"):
         assert not [s for s in JOBS[name]["steps"] if "checkout" in s.get("uses", "")]
-    assert STEPS["Run the example's matrix"]["with"]["install"].startswith("dist/")
+    for name in ("Run the example's matrix", "Run its own matrix"):
+        assert STEPS[name]["with"]["install"].startswith("dist/")
     assert STEPS["Publish"]["with"] == {"attestations": True}
