@@ -8,11 +8,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from products import Project
 
+from given import no_vagrant, unobtainable
 from made_products import DEBIAN, make_product
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -77,6 +79,38 @@ distros: [debian-12]
 defaults: {privileges: [init, setuid, audit-write], packages: [systemd-sysv]}
 suites: {import: debian/tests}
 """
+# A test for each that `isolation-machine` may come to, and one that has no such restriction.
+IN_MACHINES = {
+    "works": (
+        "Depends: kmod\nRestrictions: isolation-machine, needs-root",
+        "modprobe dummy; test -d /sys/module/dummy; systemctl -q is-active dbus.socket",
+    ),
+    "broken": (
+        "Depends:\nRestrictions: isolation-machine, needs-root, allow-stderr",
+        "modprobe no-such-module",
+    ),
+    "absent": ("Depends:\nRestrictions: isolation-machine, skippable", "exit 77"),
+    "plain": ("Depends:", "true"),
+}
+# autopkgtest tests in the guest that it is started in; nothing is built there.
+WITH_GUESTS = """
+product: product
+distros: [debian-12, only-containers]
+suites:
+  import: {ours: debian/tests}
+  theirs:
+    distros: [debian-12]
+    needs: [init, own-kernel]
+    packages: [autopkgtest, build-essential, kmod]
+    prepare: useradd -m -s /bin/bash tester
+    user: root
+    run: |
+      cp -a . /tree
+      chmod -R a+rX /tree
+      autopkgtest --user=tester --no-built-binaries \\
+        --summary-file="$DISTROMATRIX_ARTIFACTS/summary" /tree -- null || :
+"""
+ONLY_CONTAINERS = "like: debian-12\nguest: {bootstrap: {kernel: linux-image-cloud-amd64}}\n"
 BY_AUTOPKGTEST = """
 apt-get -qq update
 cp -a /sources /tree
@@ -119,10 +153,10 @@ def _in(image: str, script: str, *words: str, volumes: tuple[str, ...]) -> str:
     return done.stdout
 
 
-def _wares(root: Path) -> None:
-    """A package with all these tests."""
-    stanzas = (f"Tests: {name}\n{said}\n" for name, (said, _) in ASKED.items())
-    scripts = {f"debian/tests/{n}": f"#!/bin/sh\nset -e\n{s}\n" for n, (_, s) in ASKED.items()}
+def _wares(root: Path, tests: Mapping[str, tuple[str, str]]) -> None:
+    """A package with these tests."""
+    stanzas = (f"Tests: {name}\n{said}\n" for name, (said, _) in tests.items())
+    scripts = {f"debian/tests/{n}": f"#!/bin/sh\nset -e\n{s}\n" for n, (_, s) in tests.items()}
     control = "\n".join(text.replace("\n\n", "\n") for text in stanzas)
     make_product(root, {**DEBIAN, **scripts, "debian/tests/control": control})
 
@@ -134,9 +168,9 @@ def _said(summary: str) -> dict[str, str]:
     return {name: words[word] for name, word in found}
 
 
-def _run(ours: Project) -> tuple[dict[str, str], str]:
+def _run(ours: Project, *words: str) -> tuple[dict[str, str], str]:
     """Our verdicts by test, and what was said of those that are left out."""
-    done = ours._call("run", "--json")
+    done = ours._call(*(words or ("run",)), "--json")
     cells = json.loads(done.stdout)["cells"]
     return {cell["id"].partition("/")[2]: cell["verdict"] for cell in cells}, done.stderr
 
@@ -187,13 +221,40 @@ def test_services_are_started_as_under_autopkgtest(tmp_path: Path, image: str) -
 
 def test_whatever_a_test_may_ask_for_comes_to_the_same(tmp_path: Path, image: str) -> None:
     ours = _project(tmp_path, IN_INIT)
-    _wares(ours.product)
+    _wares(ours.product, ASKED)
     theirs = _in_containers(image, ours.product)
     found, said = _run(ours)
     left_out = {name: "skipped" for name in ASKED if f"the test {name} is left out: " in said}
     assert left_out.keys() == {"hint", "newer"}
     assert found | left_out == theirs
     assert theirs.keys() == ASKED.keys()
+
+
+@pytest.mark.guest
+def test_tests_that_want_a_machine_have_one(tmp_path: Path, image: str) -> None:
+    if reason := no_vagrant():
+        unobtainable(reason)
+    ours = _project(tmp_path, WITH_GUESTS)
+    _wares(ours.product, IN_MACHINES)
+    (ours.root / "distros").mkdir()
+    (ours.root / "distros/only-containers.yaml").write_text(ONLY_CONTAINERS)
+    found, _ = _run(ours, "run", "debian-12")
+    cells = ours.root / ".distromatrix/runs/latest/cells/debian-12"
+    theirs = _said((cells / "theirs/artifacts/summary").read_text())
+    print(f"{theirs}\n{found}")
+    assert theirs == {
+        "works": "passed",
+        "broken": "failed",
+        "absent": "skipped",
+        "plain": "passed",
+    }
+    assert found == {f"ours-{name}": said for name, said in theirs.items()} | {"theirs": "passed"}
+    planned, _ = _run(ours, "plan", "only-containers")
+    skipped = {name: "skipped" for name in ("works", "broken", "absent")}
+    assert planned == {f"ours-{name}": said for name, said in skipped.items()} | {
+        "ours-plain": None
+    }
+    assert _in_containers(image, ours.product) == skipped | {"plain": "passed"}
 
 
 # A build that wants the tests, which are no files of its image.
