@@ -112,13 +112,19 @@ class _Part:
 
 
 def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[_Part]:
+    names = {suite.name for suite in matrix.suites}
     for distro in matrix.distros:
-        of_distro = [rule for rule in rules if fnmatchcase(distro.name, rule.distro)]
+        matching: dict[str, list[Rule]] = {name: [] for name in names}
+        for rule in rules:
+            if fnmatchcase(distro.name, rule.distro):
+                # Most rules name one suite: no glob is one's name.
+                for name in {rule.suite} & names or names:
+                    if name == rule.suite or fnmatchcase(name, rule.suite):
+                        matching[name].append(rule)
         for suite in matrix.suites:
             if variants := _variants_on(distro.name, suite, matrix.variants):
-                matching = [rule for rule in of_distro if fnmatchcase(suite.name, rule.suite)]
                 choice = choose_engine(suite.needs, suite.privileges, facts, distro.guest)
-                yield _Part(distro, suite, variants, matching, choice)
+                yield _Part(distro, suite, variants, matching[suite.name], choice)
 
 
 def _tags(part: _Part, variant: Variant | None) -> tuple[str, ...]:

@@ -118,6 +118,24 @@ def test_what_is_imported_brings_rules_that_come_last(project: Project, rules: s
 
 
 @pytest.mark.parametrize(
+    ("tests", "rules", "said"),
+    [
+        (2000, 200, "the tmt tree is too large: its nodes have more than 200,000 items of lists"),
+        (210, 100, "more than 20,000 rules come with these suites: import fewer at once"),
+    ],
+)
+def test_rules_that_all_tests_inherit_are_bounded(
+    project: Project, tests: int, rules: int, said: str
+) -> None:
+    (project.root / ".fmf").mkdir()
+    (project.root / ".fmf/version").write_text("1\n")
+    rule = "- {when: distro == alpine, enabled: false}\n"
+    leaves = "".join(f"/{number}: {{}}\n" for number in range(tests))
+    (project.root / "main.fmf").write_text(f"test: 'true'\nadjust:\n{rule * rules}{leaves}")
+    assert project.fault("distros: [alpine-3.20]\nsuites: {import: .}\n").message == said
+
+
+@pytest.mark.parametrize(
     ("value", "column", "said"),
     [
         ("tests", 18, f"`tests` {NO_TESTS}"),

@@ -23,6 +23,7 @@ MAX_FOLDERS = 20_000
 MAX_LEVELS = 30  # of names in a name
 MAX_FAULTS = 100
 MAX_MERGED = 4_000_000  # keys, items and characters that inheritance may copy
+MAX_ITEMS = 200_000  # of lists, own or inherited, of all nodes
 _NUMBER = re.compile(r"[-+]?[0-9.]+")
 _NULL = ("null", "Null", "NULL", "~")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -66,7 +67,7 @@ class Tree:
     def __init__(self, product: Folder, path: str) -> None:
         self.left_out: list[str] = []
         self._faults: list[Fault] = []
-        self._folders = self._files = self._merged = 0
+        self._folders = self._files = self._merged = self._items = 0
         self._entered: set[tuple[int, int]] = set()  # by links
         self._top = Branch(name="", folder=".")
         # Links are followed within the tree, as if it were all there is.
@@ -217,6 +218,9 @@ class Tree:
         own, branch.data = branch.data, dict(data) if branch.inherits else {}
         self._merge(branch.data, own)
         self._count(len(branch.data))
+        self._items += sum(len(v) for v in branch.data.values() if isinstance(v, list))
+        if self._items > MAX_ITEMS:
+            raise self._too_large(f"its nodes have more than {MAX_ITEMS:,} items of lists")
         for child in branch.children.values():
             self._inherit(child, branch.data, branch.folder)
 

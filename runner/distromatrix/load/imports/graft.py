@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from distromatrix.model import Distro
 from distromatrix.wording import listing, quoted
 
 KEY = "import"
+MAX_RULES = 20_000
 
 
 def graft_imports(document: Document, root: Path, distros: Sequence[Distro]) -> tuple[str, ...]:
@@ -113,15 +115,21 @@ def _put(
         keys = {"distros": list(names), **suite.keys} if found.family else suite.keys
         suites[name] = _node(keys, suite)
         for wanted, said in suite.rules:
-            for distro in names:
-                if any(_parts(distro)[: len(parts)] == parts for parts in map(_parts, wanted)):
-                    rule = {"distro": distro, "suite": name, **said}
-                    rules.append(_node(rule, suite))
+            for distro in _meant(wanted, tuple(names)):
+                rules.append(_node({"distro": distro, "suite": name, **said}, suite))
+        if len(rules) > MAX_RULES:
+            many = f"more than {MAX_RULES:,} rules come with these suites: import fewer at once"
+            document.fault(many, at=(suite.line, 1, suite.file))
+            return []
     return rules
 
 
-def _parts(distro: str) -> list[str]:
-    return re.split("[-.:]", distro)
+@cache
+def _meant(wanted: tuple[str, ...], distros: tuple[str, ...]) -> list[str]:
+    """Those distros whose names begin with the parts of one that is wanted."""
+    parts = [re.split("[-.:]", one) for one in wanted]
+    split = {name: re.split("[-.:]", name) for name in distros}
+    return [name for name in distros if any(split[name][: len(one)] == one for one in parts)]
 
 
 def _node(value: Any, suite: ImportedSuite) -> Node:
