@@ -6,7 +6,8 @@ from pathlib import Path
 
 said = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
 project = said["project"]
-extras = (project["optional-dependencies"][name] for name in ("pytest", "testinfra", "test"))
+names = ("pytest", "testinfra", "cluster", "test")
+extras = (project["optional-dependencies"][name] for name in names)
 needed = [*said["build-system"]["requires"], *project["dependencies"]]
 needed += [one for extra in extras for one in extra]
 print(*(one for one in needed if not one.startswith("distromatrix")), sep="\n")
