@@ -20,7 +20,7 @@ from distromatrix.images.layer.layers import Layers
 from distromatrix.images.layer.recipe import Recipe, numeric_user
 from distromatrix.images.layer.step import Step
 from distromatrix.images.store import inventory
-from distromatrix.model import Cell, Prepare, Pull
+from distromatrix.model import Cell, Prepare, Pull, Repository
 
 HUB = Pull(ref="docker.io/library/debian:12")
 PREPARE = Prepare(run="pip install -r requirements.txt", files=("requirements*.txt",))
@@ -182,6 +182,25 @@ def test_a_package_mirror_out_of_reach_is_worth_another_try(world: World) -> Non
     error = failing(world, cell(packages=("git",)), "apt-get", 100, text)
     assert "package mirror of debian-12 (apt) not reachable: Temporary failure" in str(error)
     assert (error.phase, error.transient) == ("packages", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Could not connect to own.example:81 (192.0.2.1)", "the repository {} is not reachable"),
+        ("E: The repository '{}/apt ./ Release' does not have a Release file.", "{} has nothing"),
+        ("E: The repository '{}/apt-2 ./ Release' does not have a Release file.", "the package"),
+        ("Could not connect to own.example:8100 (192.0.2.1)", "package mirror of debian-12"),
+    ],
+)
+def test_what_is_wrong_with_an_added_repository_is_told_of_that_one(
+    world: World, text: str, said: str
+) -> None:
+    url = "http://own.example:81"
+    added = (Repository(url=f"{url}/apt"),)
+    wanted = cell(packages=("git",), repositories=added)
+    error = failing(world, wanted, "apt-get", 100, text.format(url) + "\n")
+    assert said.format(f"{url}/apt") in str(error)
 
 
 def test_a_failing_prepare_is_told_with_its_output(world: World) -> None:

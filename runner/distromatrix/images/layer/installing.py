@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from distromatrix.engines.answer import Answer
 from distromatrix.engines.contract import Machine
@@ -23,6 +25,7 @@ from distromatrix.plan.held import Held, held_in
 
 _SEARCH_TIMEOUT = 10.0  # no failure is told later than that for the sake of a hint
 _MOST_SAID = 256 * 1024  # bytes of what a lookup finds
+_ADDED = "distromatrix-added-"  # and a number: a repository in a machine
 
 
 class Installed(NamedTuple):
@@ -37,14 +40,16 @@ class Installed(NamedTuple):
 class PackageSource:
     """Where a distro's packages come from: its manager's name, the user's mirror where the
     image does not point at it already, and what is said when something is not found there:
-    the distro's common names, and `advice` on an old release. `warning`: what is wrong with
-    the user's settings."""
+    the distro's common names, and `advice` on an old release. `added`: repositories beside
+    those, in the matrix's order, by their URLs or ''. `warning`: what is wrong with the user's
+    settings."""
 
     distro: str
     manager: str
     mirror: Mirror | None = None
     common: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     advice: str = ""
+    added: tuple[str, ...] = ()
     warning: str = ""
 
     @property
@@ -77,6 +82,7 @@ def package_source(
         mirror=mirror,
         common=distro.packages,
         advice=settings.archive_advice(distro),
+        added=tuple(one.url for one in added),
         warning=warning,
     )
 
@@ -99,7 +105,7 @@ def add_repositories(
     ImageError."""
     manager = _manager(source)
     for number, one in enumerate(repositories, 1):
-        name = f"distromatrix-added-{number}"
+        name = f"{_ADDED}{number}"
         key = manager.keys.format(name=name, file=one.key_file) if one.key else ""
         if key:
             machine.put(tar_of(((key.lstrip("/"), one.key.encode(), 0o644),)), "/")
@@ -206,6 +212,8 @@ def _manager(source: PackageSource) -> PackageManager:
 
 def _mirror_fault(source: PackageSource, where: str, why: PackageFailure) -> str:
     """What is wrong with the mirror, or ''. Then that a package is not found says nothing."""
+    if added := _added_one(source, why.unreachable or why.gone or why.expired or why.untrusted):
+        return _repository_fault(added, where, why)
     advice = f"; {source.advice}" if source.advice else ""
     if why.unreachable:
         return f"package mirror of {where} not reachable: {why.unreachable}"
@@ -220,3 +228,24 @@ def _mirror_fault(source: PackageSource, where: str, why: PackageFailure) -> str
     if why.untrusted:
         return f"the package mirror of {where} is not trusted: {why.untrusted}"
     return ""
+
+
+def _added_one(source: PackageSource, said: str) -> str:
+    """The URL of the added repository that a tool's line speaks of, by its name or its URL (its
+    host, where the line has no URL), or ''."""
+    for number, url in enumerate(source.added, 1):
+        if url:
+            place = url.rstrip("/") if "://" in said else urlsplit(url).netloc
+            if re.search(rf"({re.escape(place)}|{_ADDED}{number})(?![\w.:-])", said):
+                return url
+    return ""
+
+
+def _repository_fault(url: str, where: str, why: PackageFailure) -> str:
+    if why.unreachable:
+        return f"the repository {url} is not reachable from {where}: {why.unreachable}"
+    if why.gone:
+        return f"the repository {url} has nothing for {where}: {why.gone}"
+    if why.expired:
+        return f"the Release file of the repository {url} has expired, for {where}: {why.expired}"
+    return f"the repository {url} is not trusted by {where}: {why.untrusted}"

@@ -28,7 +28,7 @@ _UNREACHABLE = re.compile(
 )
 _UNTRUSTED = re.compile(
     r"^(?:Error: )?(Public key for \S+ is not installed.*|GPG check FAILED|OpenPGP check for .*"
-    r"|Couldn't read a file:// file for .*|cannot open file: .*"
+    r"|Couldn't read a file:// file for .*|cannot open file: .*|The GPG keys listed for the .*"
     r"|.*(?:repomd\.xml GPG signature verification error|Bad GPG signature|Bad PGP signature).*)",
     re.MULTILINE,
 )
