@@ -220,7 +220,7 @@ def _ours(rule: Any) -> tuple[tuple[str, ...], dict[str, Any]] | None:
         return None
     if any(str(n).startswith("library(") or not _fits(PackageName, n) for n in packages):
         return None
-    names = tuple(name for one in when if one for name in re.split(r"\s*,\s*", one[1]))
+    names = tuple(name.strip() for one in when if one for name in one[1].split(","))
     if "enabled" in rule:
         because = " ".join(str(rule.get("because") or "").split())
         return names, {"skip": because or f"not enabled there, says {_at(rule, 'enabled')}"}
