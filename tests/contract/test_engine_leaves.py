@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_whoever_enters_a_kept_machine_finds_it_as_it_was_left(
     with stdin_of(script):
         status = staging_bench.engine.enter(kept, {"WORDS": "two 'words'\nlines \\n $"})
     out, err = capfd.readouterr()
-    uid = user.partition(":")[0].replace("root", "0")
+    uid = str(os.getuid()) if user == "root" else "1234"  # the fake engine is whoever runs it
     assert out.split("\n")[:5] == ["hello", "trace", "two 'words'", "lines \\n $", uid]
     assert int(out.split("\n")[5], 8) == 0o022
     assert out.split("\n")[6] == "at home"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def check_copies(bench: Bench, *, examples: int, trees: int) -> None:
 @pytest.mark.parametrize("staging_bench", EACH_STAGING, indirect=True)
 def test_a_copy_is_the_checkout_file_by_file(staging_bench: Bench) -> None:
     one = isinstance(staging_bench.engine, FakeEngine)
+    if one and os.geteuid() != 0:
+        pytest.skip("the fake engine copies as whoever runs it, and only root keeps all modes")
     check_copies(staging_bench, examples=12 if one else 3, trees=1 if one else 6)
 
 

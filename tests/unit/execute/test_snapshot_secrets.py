@@ -78,7 +78,7 @@ def test_git_works_in_the_copy_and_knows_where_it_came_from(product: Path, tmp_p
     git(product, "config", "--add", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
     git(product, "config", "--add", "remote.origin.fetch", "+refs/tags/*:refs/tags/*")
     with (product / ".git/config").open("a") as file:
-        file.write("[core]\n\tlogAllRefUpdates\n")
+        file.write("[core]\n\tpreferSymlinkRefs\n")
     git(product, "branch", "config")
     take(Product(path=product, git=True), tmp_path / "s.tar")
     copy = tmp_path / "copy"
@@ -98,7 +98,7 @@ def test_git_works_in_the_copy_and_knows_where_it_came_from(product: Path, tmp_p
     assert get("remote.origin.fetch").count(b"\0") == 2
     assert get("user.name") == b'A "quoted" \\ name\twith\nall; #of it\0'
     assert get('filter.a b]"c\\.d.clean') == b"cat\0"
-    assert said("product", "config", "--type=bool", "core.logAllRefUpdates") == b"true\n"
+    assert said("product", "config", "--type=bool", "core.preferSymlinkRefs") == b"true\n"
     assert b"config" in said("product", "branch", "--list")
     for folder in ("product", "product/sub"):
         assert said(folder, "log", "--format=%s") == b"x\n"

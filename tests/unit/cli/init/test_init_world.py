@@ -74,7 +74,7 @@ def test_what_the_engines_store_has_is_in_reach(
     init: Init, command: Init, servers: dict[str, str]
 ) -> None:
     servers |= REACHED
-    assert init("--distros", "archlinux,alpine-3.23,fedora-43").code == 0
+    assert init("--root", "--distros", "archlinux,alpine-3.23,fedora-43").code == 0
     assert command("images", "build").code == 0
     FILE.unlink()
     servers.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from distromatrix.engines.qemu.engine import QemuEngine
 from distromatrix.engines.vagrant.engine import VagrantEngine
 from distromatrix.errors import InfrastructureError
 from fake_engine.engine import FakeEngine
+from given import unobtainable
 
 Answer = tuple[int, Any]
 Answers = dict[str, list[Answer]]  # by method and path; the last one again and again
@@ -216,6 +218,8 @@ HALF = ["", "{", "[]", "null", "{}", '{"labels": null}', json.dumps({"labels": O
 
 
 def test_guests_that_are_half_made_are_looked_over(tmp_path: Path) -> None:
+    if not shutil.which("virsh"):
+        unobtainable("there is no virsh")
     qemu = QemuEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
     vagrant = VagrantEngine(FakeEngine(tmp_path / "fake"), cache=tmp_path)
     for kind, file in {"machines": "machine.json", "vagrant/machines": "machine.json"}.items():
