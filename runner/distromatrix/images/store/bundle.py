@@ -32,15 +32,16 @@ class Bounded:
     """Passes on what is written, hashes it, and takes no more than `most` bytes."""
 
     def __init__(self, out: IO[bytes], most: int) -> None:
-        self._out, self._most, self.written = out, most, 0
+        self._out, self._most, self.written, self._told = out, most, 0, False
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
         """Raises TooMuchError, once: what is closed then may empty its buffers still."""
-        if self.written > self._most:
+        if self._told:
             return len(data)
         self.written += len(data)
         if self.written > self._most:
+            self._told = True
             raise TooMuchError("it would be too large", transient=False)
         self.digest.update(data)
         return self._out.write(data)
