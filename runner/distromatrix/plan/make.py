@@ -117,9 +117,8 @@ def _parts(matrix: Matrix, rules: Sequence[Rule], facts: HostFacts) -> Iterator[
         matching: dict[str, list[Rule]] = {name: [] for name in names}
         for rule in rules:
             if fnmatchcase(distro.name, rule.distro):
-                # Most rules name one suite: no glob is one's name.
-                for name in {rule.suite} & names or names:
-                    if name == rule.suite or fnmatchcase(name, rule.suite):
+                for name in {rule.suite} & names or names:  # most name one, and match no other
+                    if fnmatchcase(name, rule.suite):
                         matching[name].append(rule)
         for suite in matrix.suites:
             if variants := _variants_on(distro.name, suite, matrix.variants):
